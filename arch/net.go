@@ -1,0 +1,139 @@
+// Package arch describes networks as data: layer kinds, their YAML form, a
+// registry of named nets, shapes, and what a net costs (parameters,
+// multiply-accumulates, bytes). It knows nothing of training.
+package arch
+
+// A Net is a network as its YAML file states it.
+type Net struct {
+	Name    string  `yaml:"net"`
+	Title   string  `yaml:"title"`  // one line for listings
+	Source  string  `yaml:"source"` // where the numbers come from
+	Input   Shape   `yaml:"input"`
+	Columns int     `yaml:"columns"` // towers the channels are split into (the paper's GPUs); 0 means 1
+	Layers  []Layer `yaml:"layers"`
+}
+
+// A Shape is the size of one image's activations, stored height × width × channels (NHWC without N).
+type Shape struct {
+	Height   int `yaml:"height" json:"height"`
+	Width    int `yaml:"width" json:"width"`
+	Channels int `yaml:"channels" json:"channels"`
+}
+
+// A Layer is one entry of a net's layers list: a kind and that kind's parameters.
+// In YAML it is a mapping of one key, `- conv: {name: conv1, filters: 96, …}`.
+type Layer struct {
+	Name   string // unique in the net; filled in (relu1, pool2 …) where the YAML leaves it out
+	Params Params // a pointer to one of the kinds below
+}
+
+// Params are the parameters of one kind of layer.
+type Params interface {
+	// Kind is the word the YAML form uses: conv, relu, lrn …
+	Kind() string
+}
+
+// Conv is a convolution. Weights are [kernel, kernel, in/groups, filters].
+type Conv struct {
+	Filters      int    `yaml:"filters"`
+	Kernel       int    `yaml:"kernel"`
+	Stride       int    `yaml:"stride"` // default 1
+	Pad          Pad    `yaml:"pad"`
+	Groups       int    `yaml:"groups"`        // default 1
+	WithinColumn bool   `yaml:"within_column"` // each column sees only its own maps: groups = the net's columns
+	Init         Init   `yaml:"init"`
+	LR           Factor `yaml:"lr_factor"`    // default 1, 1
+	Decay        Factor `yaml:"decay_factor"` // default 1, 0: no decay on biases (paper, section 5; source layer.cu)
+}
+
+// Pad is zero padding in pixels. In YAML a single number means all four sides.
+type Pad struct {
+	Top    int `yaml:"top" json:"top"`
+	Bottom int `yaml:"bottom" json:"bottom"`
+	Left   int `yaml:"left" json:"left"`
+	Right  int `yaml:"right" json:"right"`
+}
+
+// Init says how a layer's weights and biases start.
+type Init struct {
+	Kind string  `yaml:"kind"` // gaussian (default; std), he (std = √(2/fan-in)), uniform (± 1/√fan-in for weights and biases, PyTorch's default)
+	Std  float64 `yaml:"std"`
+	Bias float64 `yaml:"bias"`
+}
+
+// Factor multiplies a recipe value (learning rate, weight decay) for one layer's weights and biases.
+type Factor struct {
+	Weight float64 `yaml:"weight" json:"weight"`
+	Bias   float64 `yaml:"bias" json:"bias"`
+}
+
+// Dense is a fully connected layer. Weights are [in, outputs], in being height·width·channels flattened in NHWC order.
+type Dense struct {
+	Outputs int    `yaml:"outputs"`
+	Init    Init   `yaml:"init"`
+	LR      Factor `yaml:"lr_factor"`
+	Decay   Factor `yaml:"decay_factor"`
+}
+
+// ReLU is max(0, x).
+type ReLU struct{}
+
+// Tanh is a·tanh(b·x); cuda-convnet's form, plain tanh by default (a = b = 1).
+type Tanh struct {
+	A float64 `yaml:"a"`
+	B float64 `yaml:"b"`
+}
+
+// Sigmoid is 1/(1+e^-x).
+type Sigmoid struct{}
+
+// LRN is local response normalisation (paper, section 3.3):
+//
+//	y = x / (k + α·Σx²)^β      α divided by the window's area if AlphaOverSize
+//
+// Across maps the sum runs over Size adjacent channels of the same column at the same pixel;
+// within a map, over Size×Size pixels of the same channel.
+type LRN struct {
+	Size          int     `yaml:"size"`
+	Alpha         float64 `yaml:"alpha"`
+	AlphaOverSize *bool   `yaml:"alpha_over_size"` // must be stated: implementations differ
+	Beta          float64 `yaml:"beta"`
+	K             float64 `yaml:"k"`
+	Region        string  `yaml:"region"` // across_maps (default) or within_map
+}
+
+// MaxPool takes the maximum of each window. Windows are clipped to the image.
+type MaxPool struct {
+	Kernel int  `yaml:"kernel"`
+	Stride int  `yaml:"stride"`
+	Pad    Pad  `yaml:"pad"`
+	Ceil   bool `yaml:"ceil"` // round the output size up, as cuda-convnet and Caffe do; the last window must start inside the image
+}
+
+// AvgPool takes the mean of each window, over the pixels that lie inside the image.
+type AvgPool struct {
+	Kernel int  `yaml:"kernel"`
+	Stride int  `yaml:"stride"`
+	Pad    Pad  `yaml:"pad"`
+	Ceil   bool `yaml:"ceil"`
+}
+
+// Dropout sets each activation to 0 with probability Rate in training and
+// multiplies by 1−Rate at test (paper, section 4.2: not inverted).
+type Dropout struct {
+	Rate float64 `yaml:"rate"`
+}
+
+// SoftmaxLoss ends a net: softmax over the classes and the mean cross-entropy to the label.
+type SoftmaxLoss struct{}
+
+func (*Conv) Kind() string        { return "conv" }
+func (*Dense) Kind() string       { return "dense" }
+func (*ReLU) Kind() string        { return "relu" }
+func (*Tanh) Kind() string        { return "tanh" }
+func (*Sigmoid) Kind() string     { return "sigmoid" }
+func (*LRN) Kind() string         { return "lrn" }
+func (*MaxPool) Kind() string     { return "maxpool" }
+func (*AvgPool) Kind() string     { return "avgpool" }
+func (*Dropout) Kind() string     { return "dropout" }
+func (*SoftmaxLoss) Kind() string { return "softmax_loss" }

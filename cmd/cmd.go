@@ -1,0 +1,85 @@
+// Package cmd is the command line: one file a command, flags, printing and exit codes.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ablate/configs"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // a run failed or diverged
+	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was begun
+	exitInterrupted = 3 // stopped by Ctrl-C or SIGTERM; the same command goes on
+)
+
+// An exit is an error that chooses its own exit code.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Unwrap() error { return e.err }
+
+// Execute runs the command line and gives the process's exit code. Ctrl-C and SIGTERM cancel what runs.
+func Execute(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "ablate:", strings.TrimSpace(text))
+	}
+	var e *exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitUsage
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ablate",
+		Short: "Find out which parts of a network earn their place",
+		Long: `ablate reads a study in YAML, trains a net and its ablated variants under the
+same seeds, records every run and prints a comparison that says what is a real
+difference and what is not.
+
+  ablate run quickstart          train a small study and print its table
+  ablate report quickstart       print the table again
+  ablate nets alexnet            a net, layer by layer
+  ablate ablations               what can be taken away, and who claimed what
+
+Settings also come from the environment (ABLATE_RUNS, ABLATE_DEVICE,
+ABLATE_THREADS) and from ablate.yaml in the current folder.
+
+Exit codes: 0 done, 1 a run failed, 2 usage or config, 3 interrupted (the same
+command goes on).`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
+	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newDoctor())
+	return root
+}
+
+// settings joins flags, environment and ablate.yaml.
+func settings(c *cobra.Command) (configs.Settings, error) { return configs.LoadSettings(c.Flags()) }

@@ -1,0 +1,157 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/runner"
+)
+
+type runOptions struct {
+	sets     []string
+	variants []string
+	seeds    int
+	dryRun   bool
+	fresh    bool
+}
+
+func newRun() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run STUDY",
+		Short: "Train what a study asks for and print its comparison table",
+		Long: `run trains every variant of a study under every seed, one run after the other,
+and prints the comparison table. STUDY is a file or the name of a study that
+ships with ablate. What is done already is skipped, so the same command goes on
+where an earlier one stopped.
+
+  ablate run configs/quickstart.yaml
+  ablate run quickstart --set train.epochs=1 --seeds 1
+  ablate run cifar10-norm --variants no-lrn --dry-run
+
+Records and the table are written under runs/STUDY/.
+
+Exit codes: 0 all runs are done, 1 a run failed or diverged, 2 usage, config or
+data, 3 interrupted.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.sets, "set", nil, "override a key of the study, as in train.epochs=1 (repeatable)")
+	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants (and the baseline)")
+	f.IntVar(&o.seeds, "seeds", 0, "run only the first so many seeds")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
+	f.BoolVar(&o.fresh, "fresh", false, "move runs of a changed recipe aside and train anew")
+	f.String("device", "auto", "where to train: auto, cpu")
+	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
+	return c
+}
+
+func runStudy(c *cobra.Command, name string, o runOptions) error {
+	settings, err := settings(c)
+	if err != nil {
+		return err
+	}
+	study, err := configs.Load(name, o.sets)
+	if err != nil {
+		return err
+	}
+	if err := o.narrow(study); err != nil {
+		return err
+	}
+	runs, err := runner.Plan(study)
+	if err != nil {
+		return err
+	}
+	device := settings.Device
+	if device == "auto" && study.Device != "" {
+		device = study.Device
+	}
+	dev, err := runner.OpenDevice(device, settings.Threads)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	if o.dryRun {
+		return printPlan(c.OutOrStdout(), study, runs, dev)
+	}
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(c.ErrOrStderr())
+	outcome, err := runner.Execute(c.Context(), runs, runner.Options{
+		Study: study, Store: store, Device: dev, Threads: dev.Threads(), Fresh: o.fresh,
+		Provenance: experiments.CaptureOptions{Command: os.Args}, Progress: progress,
+	})
+	progress.close()
+	if err != nil {
+		return err
+	}
+	return finishStudy(c.Context(), c.OutOrStdout(), study, store, outcome, name)
+}
+
+// narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
+func (o runOptions) narrow(s *configs.Study) error {
+	if o.seeds < 0 || o.seeds > len(s.Seeds) {
+		return fmt.Errorf("--seeds %d: the study has %d", o.seeds, len(s.Seeds))
+	}
+	if o.seeds > 0 {
+		s.Seeds = s.Seeds[:o.seeds]
+	}
+	if len(o.variants) == 0 {
+		return nil
+	}
+	var names []string
+	for _, v := range s.Variants {
+		names = append(names, v.Name)
+	}
+	for _, want := range o.variants {
+		if !slices.Contains(names, want) {
+			return fmt.Errorf("--variants %s: the study has %s", want, strings.Join(names, ", "))
+		}
+	}
+	baseline := s.Variants[0].Name
+	s.Variants = slices.DeleteFunc(s.Variants, func(v configs.Variant) bool {
+		return v.Name != baseline && !slices.Contains(o.variants, v.Name)
+	})
+	return nil
+}
+
+// finishStudy prints and writes the table and turns the outcome into an exit code.
+func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome, name string) error {
+	if out.Interrupted {
+		return &exit{exitInterrupted, fmt.Errorf("interrupted; finished runs are kept, go on with: ablate run %s", name)}
+	}
+	var names []string
+	for _, v := range study.Variants {
+		names = append(names, v.Name)
+	}
+	if err := writeReports(store, study.Name, names); err != nil {
+		return err
+	}
+	if err := printReport(w, store, study.Name, "text", names); err != nil {
+		return err
+	}
+	if n := out.Failed + out.Diverged; n > 0 {
+		return &exit{exitFailed, fmt.Errorf("%d of %d runs did not finish (%d diverged, %d failed); the table says which",
+			n, n+out.Done+out.Skipped, out.Diverged, out.Failed)}
+	}
+	return ctxError(ctx)
+}
+
+func ctxError(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &exit{exitInterrupted, ctx.Err()}
+	}
+	return nil
+}

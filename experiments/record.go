@@ -1,0 +1,83 @@
+// Package experiments keeps the record of runs: one plain folder a run, which
+// rsync can copy and cat can read.
+package experiments
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// FormatVersion is the version of the files in a run's folder.
+const FormatVersion = 1
+
+// Status is where a run stands.
+type Status string
+
+const (
+	Running     Status = "running"
+	Done        Status = "done"
+	Diverged    Status = "diverged"    // the loss became NaN or infinite
+	Failed      Status = "failed"      // an error ended it
+	Interrupted Status = "interrupted" // Ctrl-C or SIGTERM
+)
+
+// A Record is run.json: what was run, how it ended, and on what.
+type Record struct {
+	Version  int             `json:"version"`
+	Study    string          `json:"study"`
+	Variant  string          `json:"variant"`
+	Seed     uint64          `json:"seed"`
+	Identity string          `json:"identity"` // sha256 of the recipe without what cannot change the result
+	Recipe   json.RawMessage `json:"recipe"`   // resolved and frozen
+	Changes  []string        `json:"changes"`  // what differs from the baseline, in words: "− norm1, norm2"
+	Params   int64           `json:"params"`
+	MACs     int64           `json:"macs"` // forward, per image
+
+	Status     Status      `json:"status"`
+	Error      string      `json:"error,omitempty"` // why it failed or diverged, one line
+	Attempts   []Attempt   `json:"attempts"`
+	Result     *Result     `json:"result,omitempty"`
+	Provenance *Provenance `json:"provenance"`
+}
+
+// An Attempt is one process's go at a run.
+type Attempt struct {
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	PID      int       `json:"pid"`
+	Host     string    `json:"host"`
+	Device   string    `json:"device"`   // cpu, cuda:0 …
+	Hardware string    `json:"hardware"` // the key speeds are compared under: device, CPU or GPU model, threads, kernels
+	Threads  int       `json:"threads"`
+}
+
+// A Result is what a finished run came to.
+type Result struct {
+	Epochs          int     `json:"epochs"`
+	TrainLoss       float64 `json:"train_loss"`
+	TestLoss        float64 `json:"test_loss"`
+	Top1Error       float64 `json:"top1_error"` // share of the test images, 0..1, at the last epoch
+	Top5Error       float64 `json:"top5_error"`
+	TestExamples    int     `json:"test_examples"`
+	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out; the only figure here that time changes
+	WeightsSHA256   string  `json:"weights_sha256"`
+}
+
+// A Metric is one line of metrics.jsonl.
+type Metric struct {
+	Attempt int     `json:"attempt"`
+	Epoch   int     `json:"epoch"` // epochs completed
+	Step    int64   `json:"step"`
+	Name    string  `json:"name"` // train_loss, train_error, test_loss, test_top1_error, test_top5_error, lr
+	Value   Number  `json:"value"`
+	Seconds float64 `json:"seconds"` // of training, since the attempt began
+}
+
+// A Prediction is one line of predictions.csv.
+type Prediction struct {
+	Index     int // in the test split
+	Label     int
+	Predicted int
+	Rank      int     // of the label among the classes by score, 1 is best
+	LogProb   float64 // of the label
+}

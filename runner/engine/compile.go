@@ -1,0 +1,300 @@
+package engine
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+
+	"ablate/runner/graph"
+)
+
+// An action is one kernel to be, before memory is planned: an op on values named by their nodes.
+type action struct {
+	name string
+	op   any
+	in   []*gorgonia.Node
+	out  *gorgonia.Node // nil for an update, which writes its first two inputs
+	relu bool
+	// alias is the input whose memory the output takes over, nil if it gets its own.
+	alias *gorgonia.Node
+}
+
+type compiler struct {
+	g       *graph.Graph
+	actions []action
+	uses    map[*gorgonia.Node]int // by actions and by being kept
+}
+
+func compile(g *graph.Graph, dev Device, params *Params, keep []*gorgonia.Node, update []graph.Param) (*Program, error) {
+	c := &compiler{g: g, uses: map[*gorgonia.Node]int{}}
+	if err := c.schedule(keep, update); err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	c.count(keep)
+	c.fuseReLU()
+	c.inPlace()
+	p, err := c.bind(dev, params, keep)
+	if err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	return p, nil
+}
+
+// schedule lists the actions that the kept nodes and the updates need, inputs
+// before users. Gradients are asked for from the last layer back, each update
+// right after the last action that reads the old weights, so that a gradient
+// lives as short as can be.
+func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
+	seen := map[*gorgonia.Node]bool{}
+	var visit func(n *gorgonia.Node) error
+	visit = func(n *gorgonia.Node) error {
+		if seen[n] {
+			return nil
+		}
+		seen[n] = true
+		if n.Op() == nil || n.IsVar() {
+			return nil
+		}
+		in, err := c.children(n)
+		if err != nil {
+			return err
+		}
+		for _, child := range in {
+			if err := visit(child); err != nil {
+				return err
+			}
+		}
+		if len(in) == 0 { // a constant
+			return nil
+		}
+		c.actions = append(c.actions, action{name: fmt.Sprint(n.Op()), op: n.Op(), in: in, out: n})
+		return nil
+	}
+	for _, n := range keep {
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	for i := len(update) - 1; i >= 0; i-- {
+		if err := visit(update[i].Grad); err != nil {
+			return err
+		}
+	}
+	// Updates go in afterwards: by now it is known who reads the old weights.
+	after := map[int][]action{}
+	for _, p := range update {
+		last := 0
+		for i, a := range c.actions {
+			for _, n := range append(a.in[:len(a.in):len(a.in)], a.out) {
+				if n == p.Node || n == p.Grad {
+					last = i
+				}
+			}
+		}
+		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay}
+		after[last] = append(after[last], action{name: "update{" + p.Name + "}", op: u, in: []*gorgonia.Node{p.Node, p.Node, p.Grad}})
+	}
+	var merged []action
+	for i, a := range c.actions {
+		merged = append(append(merged, a), after[i]...)
+	}
+	c.actions = merged
+	return nil
+}
+
+func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
+	var in []*gorgonia.Node
+	for it := c.g.Expr.From(n.ID()); it.Next(); {
+		child, ok := it.Node().(*gorgonia.Node)
+		if !ok {
+			return nil, fmt.Errorf("%v: child is a %T", n, it.Node())
+		}
+		in = append(in, child)
+	}
+	return in, nil
+}
+
+func (c *compiler) count(keep []*gorgonia.Node) {
+	for _, a := range c.actions {
+		for _, n := range a.in {
+			c.uses[n]++
+		}
+	}
+	for _, n := range keep {
+		c.uses[n]++
+	}
+}
+
+// fuseReLU lets a convolution or dense layer apply the ReLU that alone reads
+// its output: the sum is still in registers then, and x is never stored.
+func (c *compiler) fuseReLU() {
+	by := map[*gorgonia.Node]int{}
+	var kept []action
+	for _, a := range c.actions {
+		if u, ok := a.op.(*graph.Unit); ok && u.F == graph.ReLU && c.uses[a.in[0]] == 1 {
+			if i, ok := by[a.in[0]]; ok {
+				kept[i].relu, kept[i].out = true, a.out
+				kept[i].name += "+relu"
+				continue
+			}
+		}
+		switch a.op.(type) {
+		case *graph.Conv, *graph.Dense:
+			by[a.out] = len(kept)
+		}
+		kept = append(kept, a)
+	}
+	c.actions = kept
+}
+
+// inPlace lets an elementwise op overwrite an input that nobody reads after it.
+func (c *compiler) inPlace() {
+	last := map[*gorgonia.Node]int{}
+	for i, a := range c.actions {
+		for _, n := range a.in {
+			last[n] = i
+		}
+	}
+	for i := range c.actions {
+		a := &c.actions[i]
+		from := -1
+		switch a.op.(type) {
+		case *graph.Unit, *graph.Dropout:
+			from = 0
+		case *graph.UnitGrad:
+			from = 1 // dy
+		}
+		if from < 0 {
+			continue
+		}
+		n := a.in[from]
+		external := n.Op() == nil || n.IsVar()
+		if last[n] == i && c.uses[n] == c.readers(n) && !external {
+			a.alias = n
+		}
+	}
+}
+
+// readers counts the actions that read n; more uses than readers means it is kept.
+func (c *compiler) readers(n *gorgonia.Node) int {
+	count := 0
+	for _, a := range c.actions {
+		for _, in := range a.in {
+			if in == n {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// A plan says where every value lies.
+type plan struct {
+	spans []*span                  // in the order values first appear
+	at    map[*gorgonia.Node]*span // by the node that owns the memory
+	owner map[*gorgonia.Node]*gorgonia.Node
+}
+
+// layout gives every value that is not a parameter a life: from the action that
+// makes it to the last that reads it. Inputs, constants and kept values live throughout.
+func (c *compiler) layout(params map[*gorgonia.Node]Tensor, keep []*gorgonia.Node) *plan {
+	p := &plan{at: map[*gorgonia.Node]*span{}, owner: map[*gorgonia.Node]*gorgonia.Node{}}
+	end := len(c.actions)
+	touch := func(n *gorgonia.Node, i int) {
+		if _, ok := params[n]; ok {
+			return
+		}
+		owner := n
+		if o, ok := p.owner[n]; ok {
+			owner = o
+		}
+		p.owner[n] = owner
+		s, ok := p.at[owner]
+		if !ok {
+			s = &span{n: Tensor{Shape: n.Shape()}.Len(), first: i}
+			p.at[owner] = s
+			p.spans = append(p.spans, s)
+		}
+		s.last = max(s.last, i)
+		if c.given(n) {
+			s.first, s.last = 0, end
+		}
+	}
+	for i, a := range c.actions {
+		for _, n := range a.in {
+			touch(n, i)
+		}
+		if a.out == nil {
+			continue
+		}
+		if a.alias != nil {
+			p.owner[a.out] = p.owner[a.alias]
+		}
+		touch(a.out, i)
+	}
+	for _, n := range keep {
+		touch(n, end)
+	}
+	return p
+}
+
+// given says that a node's value comes from outside the program: an input or a constant.
+func (c *compiler) given(n *gorgonia.Node) bool {
+	return n.Op() == nil || n.IsVar() || c.g.Expr.From(n.ID()).Len() == 0
+}
+
+// bind plans memory and asks the device for a kernel for every action.
+func (c *compiler) bind(dev Device, params *Params, keep []*gorgonia.Node) (*Program, error) {
+	weights := map[*gorgonia.Node]Tensor{}
+	for _, p := range c.g.Params {
+		weights[p.Node] = params.weights[p.Name]
+	}
+	layout := c.layout(weights, keep)
+	prog := &Program{at: map[*gorgonia.Node]Tensor{}, arena: pack(layout.spans)}
+	mem, err := dev.Alloc(prog.arena)
+	if err != nil {
+		return nil, fmt.Errorf("allocate %d MiB for activations: %w", prog.arena>>18, err)
+	}
+	tensor := func(n *gorgonia.Node) Tensor {
+		if t, ok := weights[n]; ok {
+			return t
+		}
+		return Tensor{Mem: mem, Off: layout.at[layout.owner[n]].off, Shape: n.Shape()}
+	}
+	for _, a := range c.actions {
+		in := Instr{Op: a.op, ReLU: a.relu}
+		for _, n := range a.in {
+			in.In = append(in.In, tensor(n))
+			if err := writeConstant(n, tensor(n)); err != nil {
+				return nil, err
+			}
+		}
+		if u, ok := a.op.(Update); ok {
+			in.In[1] = params.velocity[u.Param]
+		} else {
+			in.Out = tensor(a.out)
+		}
+		k, err := dev.Kernel(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", a.name, dev.Name(), err)
+		}
+		prog.steps = append(prog.steps, step{name: a.name, kernel: k})
+	}
+	for _, n := range append(keep[:len(keep):len(keep)], c.g.Input, c.g.Labels) {
+		if _, ok := layout.owner[n]; ok {
+			prog.at[n] = tensor(n)
+		}
+	}
+	return prog, nil
+}
+
+// writeConstant stores the value of a constant, such as the loss's own gradient, 1.
+func writeConstant(n *gorgonia.Node, t Tensor) error {
+	if n.Op() == nil || n.IsVar() || n.Value() == nil {
+		return nil
+	}
+	if v, ok := n.Value().Data().(float32); ok && t.Len() == 1 {
+		return t.Mem.Write(t.Off, []float32{v})
+	}
+	return fmt.Errorf("constant %v of type %T: only float32 scalars are known", n, n.Value().Data())
+}

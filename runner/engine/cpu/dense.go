@@ -1,0 +1,210 @@
+package cpu
+
+import (
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// kBlock is how many sum indices of a weight panel are packed at a time: 64
+// columns of 512 are 128 KiB, which stays in the core's second-level cache
+// while all images pass over it. So the weights are read from memory once.
+const kBlock = 512
+
+// matmul is y[n][o] = max(floor, bias[o] + Σ_k x[n][k]·w[k·kStride+o·colStride]):
+// the forward pass of a dense layer and, over its transposed weights, the data gradient.
+type matmul struct {
+	d          *Device
+	x, w, y    []float32
+	bias       []float32 // nil: zero
+	batch      int
+	k, columns int
+	kStride    int
+	colStride  int
+	floor      float32
+	panels     []panel
+	rows, outs []int // offsets of the images in x and y, in groups of six
+	work       []tile
+}
+
+func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
+	m := &matmul{d: d, x: slice(in.In[0]), w: slice(in.In[1]), bias: slice(in.In[2]), y: slice(in.Out), batch: op.Batch,
+		columns: op.Outputs, kStride: op.Outputs, colStride: 1, floor: noFloor}
+	if in.ReLU {
+		m.floor = 0
+	}
+	return m.bound()
+}
+
+func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engine.Kernel {
+	m := &matmul{d: d, w: slice(in.In[0]), x: slice(in.In[1]), y: slice(in.Out), batch: op.Batch,
+		columns: op.In.Height * op.In.Width * op.In.Channels, kStride: 1, colStride: op.Outputs, floor: noFloor}
+	return m.bound()
+}
+
+func (m *matmul) bound() *matmul {
+	m.k = len(m.x) / m.batch
+	m.panels = panelsOf(m.columns)
+	for n := range m.batch {
+		m.rows = append(m.rows, n*m.k)
+		m.outs = append(m.outs, n*m.columns)
+	}
+	m.rows, m.outs = rowGroups(m.rows), rowGroups(m.outs)
+	m.d.needScratch((min(m.k, kBlock)+1)*panelCols + tileRows*panelCols + len(m.rows)*panelCols)
+	m.work = make([]tile, m.d.workers.n)
+	return m
+}
+
+// Run computes all panels.
+func (m *matmul) Run(*engine.Context) error { return m.d.workers.run(m, len(m.panels)) }
+
+// tile computes one panel of columns for all images.
+func (m *matmul) tile(worker, i int) {
+	p := m.panels[i]
+	scratch := m.d.scratch[worker]
+	bias, scratch := scratch[:p.cols], scratch[p.cols:]
+	clear(bias)
+	if m.bias != nil {
+		copy(bias[:p.n], m.bias[p.first:])
+	}
+	packed, result := scratch[:min(m.k, kBlock)*p.cols], scratch[min(m.k, kBlock)*p.cols:]
+	t := &m.work[worker]
+	*t = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
+	run := m.d.path.tile[p.cols/lane]
+	whole := p.n == p.cols
+	out := m.y[p.first:]
+	for k := 0; k < m.k; k += kBlock {
+		t.run = min(kBlock, m.k-k)
+		m.pack(packed, p, k, t.run)
+		t.x = &m.x[k]
+		t.floor = noFloor
+		if k+t.run == m.k {
+			t.floor = m.floor
+		}
+		for r := 0; r < len(m.rows); r += tileRows {
+			t.row = &m.rows[r]
+			offs := strided(p.cols)
+			if whole {
+				t.out, t.outRow = &out[0], &m.outs[r]
+			} else {
+				t.out, t.outRow = &result[r*p.cols], &offs[0]
+			}
+			t.init, t.initRow = t.out, t.outRow
+			if k == 0 {
+				t.init, t.initRow = &bias[0], &zeroRows[0]
+			}
+			run(t)
+		}
+	}
+	if !whole {
+		copyPanel(out, m.outs, result, p)
+	}
+}
+
+// pack lays out the weights of n sum indices from k on, p.cols to a row.
+func (m *matmul) pack(to []float32, p panel, k, n int) {
+	from := m.w[k*m.kStride+p.first*m.colStride:]
+	if m.colStride == 1 {
+		for i := range n {
+			row := to[i*p.cols : (i+1)*p.cols]
+			copy(row[:p.n], from[i*m.kStride:])
+			clear(row[p.n:])
+		}
+		return
+	}
+	for c := range p.cols {
+		if c >= p.n {
+			for i := range n {
+				to[i*p.cols+c] = 0
+			}
+			continue
+		}
+		for i, v := range from[c*m.colStride:][:n] {
+			to[i*p.cols+c] = v
+		}
+	}
+}
+
+// outer is the weight gradient of a dense layer, dw[k][o] = Σ_n x[n][k]·dy[n][o].
+// dy is packed into panels once; then each tile takes a block of k.
+type outer struct {
+	d          *Device
+	x, dy, dw  []float32
+	batch      int
+	k, columns int
+	panels     []panel
+	outs       []int // of the rows of a block, in groups of six
+	inner      [][]int
+	work       []tile
+	packing    packRows
+}
+
+const outerRows = 16 * tileRows // rows of dw a tile computes: 96 columns of x, packed to avoid cache conflicts
+
+func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) engine.Kernel {
+	m := &outer{d: d, x: slice(in.In[0]), dy: slice(in.In[1]), dw: slice(in.Out), batch: op.Batch, columns: op.Outputs}
+	m.k = len(m.x) / m.batch
+	m.panels = panelsOf(m.columns)
+	d.needShared(m.batch * padded(m.columns))
+	d.needScratch(m.batch*outerRows + tileRows*panelCols)
+	m.work = make([]tile, d.workers.n)
+	m.packing = packRows{m}
+	return m
+}
+
+// Run packs dy, then computes.
+func (m *outer) Run(*engine.Context) error {
+	if err := m.d.workers.run(&m.packing, len(m.panels)); err != nil {
+		return err
+	}
+	return m.d.workers.run(m, (m.k+outerRows-1)/outerRows)
+}
+
+// packRows copies a panel of dy's columns together, one image a row.
+type packRows struct{ *outer }
+
+func (m *packRows) tile(_, i int) {
+	p := m.panels[i]
+	to := m.d.shared[m.batch*p.first:]
+	for n := range m.batch {
+		row := to[n*p.cols : (n+1)*p.cols]
+		copy(row[:p.n], m.dy[n*m.columns+p.first:])
+		clear(row[p.n:])
+	}
+}
+
+// tile computes outerRows rows of dw.
+func (m *outer) tile(worker, i int) {
+	first := i * outerRows
+	n := min(outerRows, m.k-first)
+	scratch := m.d.scratch[worker]
+	x, result := scratch[:m.batch*n], scratch[m.batch*outerRows:]
+	for img := range m.batch {
+		copy(x[img*n:(img+1)*n], m.x[img*m.k+first:])
+	}
+	t := &m.work[worker]
+	*t = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+	for _, p := range m.panels {
+		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
+		run := m.d.path.tile[p.cols/lane]
+		for r := 0; r < n; r += tileRows {
+			var rows, outs [tileRows]int
+			for j := range rows {
+				rows[j] = min(r+j, n-1)
+				outs[j] = (first+rows[j])*m.columns + p.first
+			}
+			t.row = &rows[0]
+			if p.n == p.cols {
+				t.out, t.outRow = &m.dw[0], &outs[0]
+				run(t)
+				continue
+			}
+			offs := strided(p.cols)
+			t.out, t.outRow = &result[0], &offs[0]
+			run(t)
+			copyPanel(m.dw, outs[:], result, p)
+		}
+	}
+}
+
+// zeros start the sums of a tile that has no bias.
+var zeros [panelCols]float32

@@ -1,0 +1,175 @@
+// Package cpu is the engine's device for the machine's own cores: kernels in Go
+// and assembly over NHWC float32 memory.
+//
+// All matrix work (convolutions, dense layers, their gradients) is cut into
+// tiles of 6 rows by up to 64 columns, see tile. No im2col matrix is built: a
+// tile reads pixels straight from a padded copy of one image, which stays in
+// the core's cache.
+//
+// Results do not depend on the number of threads: tiles are cut by shape alone,
+// and sums over images run in fixed chunks that are added in fixed order.
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"unsafe"
+
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// Device is a share of the machine's cores.
+type Device struct {
+	name    string
+	path    *path
+	workers *workers
+
+	shared  []float32   // packed weights and the like: one kernel runs at a time
+	scratch [][]float32 // one a worker: padded images, packed panels
+}
+
+// New starts a device with the given number of threads, all cores if 0. Which
+// instructions it uses is chosen from the CPU's features; ABLATE_CPU forces one
+// of avx512, avx2 and go.
+func New(name string, threads int) (*Device, error) {
+	p, err := selectPath()
+	if err != nil {
+		return nil, err
+	}
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	return &Device{name: name, path: p, workers: newWorkers(threads), scratch: make([][]float32, threads)}, nil
+}
+
+// Name is cpu, cpu:0 …
+func (d *Device) Name() string { return d.name }
+
+// Hardware names the CPU, the threads and the kernels.
+func (d *Device) Hardware() string {
+	return fmt.Sprintf("%s, %d threads, %s kernels", Model(), d.workers.n, d.path.name)
+}
+
+// Threads is the number of worker threads.
+func (d *Device) Threads() int { return d.workers.n }
+
+// Close stops the worker threads.
+func (d *Device) Close() error {
+	d.workers.close()
+	return nil
+}
+
+// memory is a block of float32 values that starts on a cache line.
+type memory []float32
+
+// Alloc returns zeroed memory.
+func (d *Device) Alloc(n int) (engine.Memory, error) {
+	if n < 0 || n > math.MaxInt/8 {
+		return nil, fmt.Errorf("%s: cannot allocate %d values", d.name, n)
+	}
+	return memory(alignedFloats(n)), nil
+}
+
+// alignedFloats gives n zeroed values whose first lies at a multiple of 64 bytes.
+func alignedFloats(n int) []float32 {
+	const line = 64 / 4
+	raw := make([]float32, n+line)
+	skip := 0
+	if at := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % 64; at != 0 {
+		skip = int(64-at) / 4
+	}
+	return raw[skip : skip+n : skip+n]
+}
+
+func (m memory) Len() int { return len(m) }
+
+func (m memory) Write(off int, from []float32) error {
+	if off < 0 || off+len(from) > len(m) {
+		return fmt.Errorf("write of %d values at %d outside a block of %d", len(from), off, len(m))
+	}
+	copy(m[off:], from)
+	return nil
+}
+
+func (m memory) Read(off int, to []float32) error {
+	if off < 0 || off+len(to) > len(m) {
+		return fmt.Errorf("read of %d values at %d outside a block of %d", len(to), off, len(m))
+	}
+	copy(to, m[off:])
+	return nil
+}
+
+// slice is the tensor's values.
+func slice(t engine.Tensor) []float32 {
+	n := t.Len()
+	return t.Mem.(memory)[t.Off : t.Off+n : t.Off+n]
+}
+
+// needShared makes sure that kernels have n values of shared memory to pack into.
+func (d *Device) needShared(n int) {
+	if len(d.shared) < n {
+		d.shared = alignedFloats(n)
+	}
+}
+
+// needScratch makes sure that every worker has n values of its own.
+func (d *Device) needScratch(n int) {
+	for i := range d.scratch {
+		if len(d.scratch[i]) < n {
+			d.scratch[i] = alignedFloats(n)
+		}
+	}
+}
+
+// Kernel binds an instruction.
+func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
+	for _, t := range in.In {
+		if _, ok := t.Mem.(memory); !ok {
+			return nil, fmt.Errorf("an input lies in %T, not in the memory of %s", t.Mem, d.name)
+		}
+	}
+	switch op := in.Op.(type) {
+	case *graph.Conv:
+		return newConvForward(d, op, in), nil
+	case *graph.ConvDataGrad:
+		return newConvDataGrad(d, op, in), nil
+	case *graph.ConvWeightGrad:
+		return newConvWeightGrad(d, op, in), nil
+	case *graph.Dense:
+		return newDenseForward(d, op, in), nil
+	case *graph.DenseDataGrad:
+		return newDenseDataGrad(d, op, in), nil
+	case *graph.DenseWeightGrad:
+		return newDenseWeightGrad(d, op, in), nil
+	case *graph.BiasGrad:
+		return newBiasGrad(d, op, in), nil
+	case *graph.Unit:
+		return newUnit(d, op, in), nil
+	case *graph.UnitGrad:
+		return newUnitGrad(d, op, in), nil
+	case *graph.LRN:
+		return newLRN(d, op, in), nil
+	case *graph.LRNGrad:
+		return newLRNGrad(d, op, in), nil
+	case *graph.MaxPool:
+		return newMaxPool(d, op, in), nil
+	case *graph.MaxPoolGrad:
+		return newMaxPoolGrad(d, op, in), nil
+	case *graph.AvgPool:
+		return newAvgPool(d, op, in), nil
+	case *graph.AvgPoolGrad:
+		return newAvgPoolGrad(d, op, in), nil
+	case *graph.Dropout:
+		return newDropout(d, op, in), nil
+	case *graph.SoftmaxLoss:
+		return newSoftmaxLoss(d, op, in), nil
+	case *graph.SoftmaxLossGrad:
+		return newSoftmaxLossGrad(d, op, in), nil
+	case engine.Update:
+		return newUpdate(d, op, in), nil
+	default:
+		return nil, fmt.Errorf("%v: %w", in.Op, engine.ErrNoKernel)
+	}
+}

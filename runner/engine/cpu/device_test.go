@@ -1,0 +1,56 @@
+package cpu
+
+import (
+	"testing"
+
+	"ablate/runner/engine"
+	"ablate/runner/engine/enginetest"
+)
+
+func open(t *testing.T, threads int) *Device {
+	t.Helper()
+	dev, err := New("cpu", threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev
+}
+
+func TestConformance(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) engine.Device { return open(t, 3) })
+}
+
+// The number of threads must not change a bit of the weights.
+func TestThreadsDoNotMatter(t *testing.T) {
+	var want [32]byte
+	for _, threads := range []int{1, 2, 3, 7} {
+		dev := open(t, threads)
+		got := enginetest.Digest(t, dev, 5)
+		dev.Close()
+		if threads == 1 {
+			want = got
+		}
+		if got != want {
+			t.Errorf("%d threads give other weights than 1", threads)
+		}
+	}
+}
+
+type panics struct{}
+
+func (panics) tile(_, i int) {
+	if i == 3 {
+		panic("tile 3")
+	}
+}
+
+// A panic in a worker must become an error, and the pool must go on working.
+func TestPanicBecomesAnError(t *testing.T) {
+	w := newWorkers(2)
+	defer w.close()
+	for range 3 {
+		if err := w.run(panics{}, 8); err == nil {
+			t.Fatal("no error")
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package cpu
+
+import (
+	"math"
+
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// chunkLen is how many values an elementwise kernel handles as one tile: 64 KiB of each operand.
+const chunkLen = 16 << 10
+
+func chunks(n int) int { return (n + chunkLen - 1) / chunkLen }
+
+func chunk(i, n int) (from, to int) { return i * chunkLen, min((i+1)*chunkLen, n) }
+
+// units applies a non-linearity: y = f(x).
+type units struct {
+	d    *Device
+	f    graph.Function
+	a, b float64
+	x, y []float32
+}
+
+func newUnit(d *Device, op *graph.Unit, in engine.Instr) engine.Kernel {
+	return &units{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.Out)}
+}
+
+// Run computes all activations.
+func (u *units) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.x))) }
+
+func (u *units) tile(_, i int) {
+	from, to := chunk(i, len(u.x))
+	x, y := u.x[from:to], u.y[from:to]
+	switch u.f {
+	case graph.ReLU:
+		for i, v := range x {
+			y[i] = max(v, 0)
+		}
+	case graph.Tanh:
+		for i, v := range x {
+			y[i] = float32(u.a * math.Tanh(u.b*float64(v)))
+		}
+	case graph.Sigmoid:
+		for i, v := range x {
+			y[i] = float32(1 / (1 + math.Exp(-float64(v))))
+		}
+	}
+}
+
+// unitGrads is dx = dy·f'(x), from y.
+type unitGrads struct {
+	d         *Device
+	f         graph.Function
+	a, b      float64
+	y, dy, dx []float32
+}
+
+func newUnitGrad(d *Device, op *graph.UnitGrad, in engine.Instr) engine.Kernel {
+	return &unitGrads{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.In[1]), slice(in.Out)}
+}
+
+// Run computes all gradients.
+func (u *unitGrads) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.y))) }
+
+func (u *unitGrads) tile(_, i int) {
+	from, to := chunk(i, len(u.y))
+	y, dy, dx := u.y[from:to], u.dy[from:to], u.dx[from:to]
+	switch u.f {
+	case graph.ReLU:
+		u.d.path.reluGrad(dx, y, dy)
+	case graph.Tanh: // (b/a)(a² − y²)
+		ratio, square := float32(u.b/u.a), float32(u.a*u.a)
+		for i, v := range y {
+			dx[i] = dy[i] * ratio * (square - v*v)
+		}
+	case graph.Sigmoid:
+		for i, v := range y {
+			dx[i] = dy[i] * v * (1 - v)
+		}
+	}
+}
+
+// biasGrads is db[c] = Σ dy over images and pixels: rows in fixed chunks, the chunks added in order.
+type biasGrads struct {
+	d      *Device
+	dy, db []float32
+	rows   int
+	per    int // rows a chunk
+	chunks int
+}
+
+func newBiasGrad(d *Device, _ *graph.BiasGrad, in engine.Instr) engine.Kernel {
+	b := &biasGrads{d: d, dy: slice(in.In[0]), db: slice(in.Out)}
+	b.rows = len(b.dy) / len(b.db)
+	b.chunks = min(b.rows, 64)
+	d.needShared(b.chunks * len(b.db))
+	return b
+}
+
+// Run sums the chunks, then adds them.
+func (b *biasGrads) Run(*engine.Context) error {
+	if err := b.d.workers.run(b, b.chunks); err != nil {
+		return err
+	}
+	n := len(b.db)
+	copy(b.db, b.d.shared[:n])
+	for i := 1; i < b.chunks; i++ {
+		for c, v := range b.d.shared[i*n : (i+1)*n] {
+			b.db[c] += v
+		}
+	}
+	return nil
+}
+
+func (b *biasGrads) tile(_, i int) {
+	n := len(b.db)
+	sum := b.d.shared[i*n : (i+1)*n]
+	clear(sum)
+	from, to := i*b.rows/b.chunks, (i+1)*b.rows/b.chunks
+	b.d.path.columnSums(sum, b.dy[from*n:to*n])
+}
+
+// update is the paper's rule on one parameter, see engine.Update.
+type update struct {
+	d                     *Device
+	w, v, g               []float32
+	lr, decayFactor       float64
+	rate, decay, momentum float32
+}
+
+func newUpdate(d *Device, op engine.Update, in engine.Instr) engine.Kernel {
+	return &update{d: d, w: slice(in.In[0]), v: slice(in.In[1]), g: slice(in.In[2]), lr: op.LR, decayFactor: op.Decay}
+}
+
+// Run updates all values in one pass.
+func (u *update) Run(c *engine.Context) error {
+	rate := c.Rate * u.lr
+	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
+	return u.d.workers.run(u, chunks(len(u.w)))
+}
+
+func (u *update) tile(_, i int) {
+	from, to := chunk(i, len(u.w))
+	u.d.path.sgd(u.w[from:to], u.v[from:to], u.g[from:to], u.rate, u.decay, u.momentum)
+}
+
+// dropouts zeroes activations by the mask of (seed, layer, step), or scales them in evaluation.
+type dropouts struct {
+	d         *Device
+	op        *graph.Dropout
+	x, y      []float32
+	threshold uint64
+	context   *engine.Context
+}
+
+func newDropout(d *Device, op *graph.Dropout, in engine.Instr) engine.Kernel {
+	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), threshold: graph.DropoutThreshold(op.Rate)}
+}
+
+// Run draws the mask anew: the forward and the backward pass of a step draw the same one.
+func (o *dropouts) Run(c *engine.Context) error {
+	o.context = c
+	return o.d.workers.run(o, chunks(len(o.x)))
+}
+
+func (o *dropouts) tile(_, i int) {
+	from, to := chunk(i, len(o.x))
+	x, y := o.x[from:to], o.y[from:to]
+	if !o.op.Train {
+		keep := float32(1 - o.op.Rate)
+		for i, v := range x {
+			y[i] = v * keep
+		}
+		return
+	}
+	stream := graph.DropoutStream(o.context.Seed, o.op.Layer)
+	for i := 0; i < len(x); i += 4 { // chunks start at multiples of 4: a block of random words each
+		words := stream.Block(o.context.Step, uint64(from+i)/4)
+		for j, v := range x[i:min(i+4, len(x))] {
+			if uint64(words[j]) < o.threshold {
+				v = 0
+			}
+			y[i+j] = v
+		}
+	}
+}
+
+// softmaxLosses is the batch's mean cross-entropy.
+type softmaxLosses struct {
+	d                    *Device
+	logits, labels, loss []float32
+	batch, classes       int
+}
+
+func newSoftmaxLoss(d *Device, op *graph.SoftmaxLoss, in engine.Instr) engine.Kernel {
+	return &softmaxLosses{d, slice(in.In[0]), slice(in.In[1]), slice(in.Out), op.Batch, op.Classes}
+}
+
+// Run sums in float64, image by image.
+func (s *softmaxLosses) Run(*engine.Context) error {
+	var sum float64
+	for n := range s.batch {
+		row := s.logits[n*s.classes : (n+1)*s.classes]
+		sum += graph.LogSumExp(row) - float64(row[int(s.labels[n])])
+	}
+	s.loss[0] = float32(sum / float64(s.batch))
+	return nil
+}
+
+// softmaxLossGrads is (softmax − one-hot)·dloss/N, an image a tile.
+type softmaxLossGrads struct {
+	d                          *Device
+	logits, labels, dloss, out []float32
+	batch, classes             int
+}
+
+func newSoftmaxLossGrad(d *Device, op *graph.SoftmaxLossGrad, in engine.Instr) engine.Kernel {
+	return &softmaxLossGrads{d, slice(in.In[0]), slice(in.In[1]), slice(in.In[2]), slice(in.Out), op.Batch, op.Classes}
+}
+
+// Run computes all images.
+func (s *softmaxLossGrads) Run(*engine.Context) error { return s.d.workers.run(s, s.batch) }
+
+func (s *softmaxLossGrads) tile(_, n int) {
+	row := s.logits[n*s.classes : (n+1)*s.classes]
+	z, label := graph.LogSumExp(row), int(s.labels[n])
+	for c, v := range row {
+		p := math.Exp(float64(v) - z)
+		if c == label {
+			p--
+		}
+		s.out[n*s.classes+c] = float32(p) * s.dloss[0] / float32(s.batch)
+	}
+}

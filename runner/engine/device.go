@@ -1,0 +1,87 @@
+// Package engine turns a graph into an immutable list of kernels bound to a
+// device's memory, and runs it.
+//
+// Compile walks the graph once: only what is asked for is reached (so the first
+// layer's data gradient is never built), ops are fused where a device gains by
+// it, memory is planned by liveness in one arena, and every op becomes a kernel
+// of the device. After that a step allocates nothing and never looks at the
+// graph again. A Program is a gorgonia.VM.
+package engine
+
+import "errors"
+
+// ErrNoKernel is what a device answers for an op it cannot run. Compile
+// reports it with the op's name.
+var ErrNoKernel = errors.New("no kernel")
+
+// A Device owns memory and kernels. Implementations pass enginetest.Run.
+type Device interface {
+	// Name is what the user calls the device: cpu, cpu:0, cuda:1.
+	Name() string
+	// Hardware names what speeds are compared under: model, threads, instruction set.
+	Hardware() string
+	// Alloc returns zeroed memory for n float32 values, aligned to 64 bytes.
+	Alloc(n int) (Memory, error)
+	// Kernel binds an instruction to the tensors it names, or gives an error wrapping ErrNoKernel.
+	Kernel(Instr) (Kernel, error)
+	// Close stops the device and frees what it owns.
+	Close() error
+}
+
+// Memory is a block of a device's float32 values.
+type Memory interface {
+	Len() int
+	// Write copies from the host to offset off.
+	Write(off int, from []float32) error
+	// Read copies from offset off to the host, after all kernels before it are done.
+	Read(off int, to []float32) error
+}
+
+// A Kernel is one bound step.
+type Kernel interface {
+	Run(*Context) error
+}
+
+// A Tensor is a piece of a device's memory with a shape. A scalar has none and one value.
+type Tensor struct {
+	Mem   Memory
+	Off   int
+	Shape []int
+}
+
+// Len is the number of values.
+func (t Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// An Instr is one op with the tensors it works on, as handed to Device.Kernel.
+type Instr struct {
+	Op   any // one of graph's ops, or Update
+	In   []Tensor
+	Out  Tensor // may be In[i] where Compile saw that the op works in place
+	ReLU bool   // a Conv or Dense also applies max(0, ·) to its output
+}
+
+// Update is the paper's rule (section 5) on one parameter, g being the mean gradient of the batch:
+//
+//	v ← momentum·v − decay·rate·w − rate·g
+//	w ← w + v
+//
+// with rate = Context.Rate·LR and decay = Context.Decay·Decay. In is {weights, velocity, gradient}.
+type Update struct {
+	Param     string
+	LR, Decay float64
+}
+
+// Context is what changes from step to step. Kernels read it, nothing else.
+type Context struct {
+	Seed     uint64 // of the run: dropout masks are a function of seed, layer, step and index
+	Step     uint64
+	Rate     float64 // learning rate
+	Momentum float64
+	Decay    float64 // weight decay
+}

@@ -1,0 +1,542 @@
+// Package enginetest is the conformance suite of the engine: every device must
+// pass Run. What a kernel computes is held against the op's plain definition in
+// float64; what a program computes, against Gorgonia's own machine.
+package enginetest
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+	"ablate/runner/random"
+)
+
+// An op is what the suite needs of one of graph's ops.
+type op interface {
+	gorgonia.Op
+	InputShapes() []tensor.Shape
+	OutputShape() tensor.Shape
+}
+
+// Run tests a device. open gives a fresh one; the suite closes it.
+func Run(t *testing.T, open func(t *testing.T) engine.Device) {
+	with := func(f func(t *testing.T, dev engine.Device)) func(*testing.T) {
+		return func(t *testing.T) {
+			dev := open(t)
+			defer dev.Close()
+			f(t, dev)
+		}
+	}
+	t.Run("kernels", with(kernels))
+	t.Run("update", with(update))
+	t.Run("nets", with(nets))
+	t.Run("pruning", with(pruning))
+	t.Run("repeatable", with(repeatable))
+	t.Run("unknown op", with(unknownOp))
+}
+
+func shape(h, w, c int) arch.Shape { return arch.Shape{Height: h, Width: w, Channels: c} }
+
+func pad(n int) arch.Pad { return arch.Pad{Top: n, Bottom: n, Left: n, Right: n} }
+
+// window makes the geometry of a convolution or, with groups 1 and out channels 0, of a pooling layer.
+func window(in arch.Shape, kernel, stride int, p arch.Pad, groups, channels int, ceil bool) graph.Window {
+	size := func(n, before, after int) int {
+		span := n + before + after - kernel
+		if !ceil {
+			return span/stride + 1
+		}
+		out := (span+stride-1)/stride + 1
+		if (out-1)*stride >= n+before {
+			out--
+		}
+		return out
+	}
+	if channels == 0 {
+		channels = in.Channels
+	}
+	out := shape(size(in.Height, p.Top, p.Bottom), size(in.Width, p.Left, p.Right), channels)
+	return graph.Window{In: in, Out: out, Kernel: kernel, Stride: stride, Pad: p, Groups: groups}
+}
+
+// convolutions cover groups, strides, asymmetric padding, odd sizes and channel
+// counts that fill no vector, one panel, and more than one.
+var convolutions = []struct {
+	name  string
+	batch int
+	w     graph.Window
+}{
+	{"1×1", 1, window(shape(1, 1, 1), 1, 1, pad(0), 1, 1, false)},
+	{"cifar conv1", 2, window(shape(32, 32, 3), 5, 1, pad(2), 1, 32, false)},
+	{"alexnet conv1", 1, window(shape(40, 43, 3), 11, 4, arch.Pad{Right: 3, Bottom: 3}, 1, 96, false)},
+	{"two columns", 3, window(shape(9, 9, 24), 5, 1, pad(2), 2, 48, false)},
+	{"panel and a half", 2, window(shape(7, 7, 16), 3, 1, pad(1), 1, 100, false)},
+	{"odd", 5, window(shape(6, 17, 5), 3, 2, arch.Pad{Top: 1, Left: 2}, 1, 33, false)},
+	{"odd groups", 2, window(shape(5, 7, 9), 3, 1, pad(1), 3, 15, false)},
+	{"stride over kernel", 2, window(shape(9, 9, 4), 2, 3, pad(0), 1, 6, false)},
+	{"pixels left over", 1, window(shape(8, 8, 3), 3, 3, pad(0), 1, 7, false)},
+	{"wide pad", 1, window(shape(4, 4, 2), 3, 1, pad(3), 1, 5, false)},
+	{"127 images", 127, window(shape(3, 3, 3), 3, 1, pad(1), 1, 31, false)},
+}
+
+var poolings = []struct {
+	name  string
+	batch int
+	w     graph.Window
+}{
+	{"overlapping", 2, window(shape(13, 13, 17), 3, 2, pad(0), 1, 0, false)},
+	{"ceil", 3, window(shape(16, 16, 32), 3, 2, pad(0), 1, 0, true)},
+	{"padded", 1, window(shape(7, 9, 5), 3, 2, pad(1), 1, 0, false)},
+	{"2/2 ceil", 2, window(shape(55, 5, 1), 2, 2, pad(0), 1, 0, true)},
+	{"whole image", 4, window(shape(3, 3, 33), 3, 1, pad(0), 1, 0, false)},
+}
+
+var norms = []struct {
+	name  string
+	batch int
+	s     arch.Shape
+	n     graph.Norm
+}{
+	{"paper", 2, shape(5, 5, 48), graph.Norm{Size: 5, Alpha: 1e-4, Beta: 0.75, K: 2, Groups: 1}},
+	{"strong", 2, shape(3, 4, 31), graph.Norm{Size: 5, Alpha: 0.7, Beta: 0.75, K: 1, Groups: 1}},
+	{"columns", 1, shape(3, 3, 12), graph.Norm{Size: 5, Alpha: 0.5, Beta: 0.75, K: 2, Groups: 2}},
+	{"window over maps", 1, shape(2, 2, 3), graph.Norm{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"another power", 1, shape(2, 2, 8), graph.Norm{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
+	{"within", 2, shape(7, 5, 6), graph.Norm{Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
+	{"within, window over image", 1, shape(2, 3, 5), graph.Norm{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
+}
+
+// cases lists every op at every geometry.
+func cases() map[string]op {
+	all := map[string]op{}
+	for _, c := range convolutions {
+		all["conv "+c.name] = graph.NewConv("l", c.batch, c.w)
+		all["conv data grad "+c.name] = graph.NewConvDataGrad("l", c.batch, c.w)
+		all["conv weight grad "+c.name] = graph.NewConvWeightGrad("l", c.batch, c.w)
+		all["bias grad "+c.name] = graph.NewBiasGrad("l", c.batch, c.w.Out)
+	}
+	for _, c := range poolings {
+		all["max pool "+c.name] = graph.NewMaxPool("l", c.batch, c.w)
+		all["max pool grad "+c.name] = graph.NewMaxPoolGrad("l", c.batch, c.w)
+		all["avg pool "+c.name] = graph.NewAvgPool("l", c.batch, c.w)
+		all["avg pool grad "+c.name] = graph.NewAvgPoolGrad("l", c.batch, c.w)
+	}
+	for _, c := range norms {
+		all["lrn "+c.name] = graph.NewLRN("l", c.batch, c.s, c.n)
+		all["lrn grad "+c.name] = graph.NewLRNGrad("l", c.batch, c.s, c.n)
+	}
+	for _, f := range []graph.Function{graph.ReLU, graph.Tanh, graph.Sigmoid} {
+		all[string(f)] = graph.NewUnit("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
+		all[string(f)+" grad"] = graph.NewUnitGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
+	}
+	for _, d := range []struct {
+		batch, outputs int
+		in             arch.Shape
+	}{{1, 1, shape(1, 1, 1)}, {7, 10, shape(2, 2, 16)}, {128, 65, shape(1, 1, 97)}, {5, 64, shape(3, 3, 77)}, {13, 1000, shape(1, 1, 600)}} {
+		name := fmt.Sprintf("dense %d×%v→%d", d.batch, d.in, d.outputs)
+		all[name] = graph.NewDense("l", d.batch, d.in, d.outputs)
+		all[name+" data grad"] = graph.NewDenseDataGrad("l", d.batch, d.in, d.outputs)
+		all[name+" weight grad"] = graph.NewDenseWeightGrad("l", d.batch, d.in, d.outputs)
+	}
+	clock := &graph.Clock{Seed: 3, Step: 11}
+	all["dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, true, clock)
+	all["dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, false, clock)
+	for _, classes := range []int{2, 10, 1000} {
+		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss(5, classes)
+		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad(5, classes)
+	}
+	return all
+}
+
+// kernels holds every kernel against its op's plain definition in float64.
+func kernels(t *testing.T, dev engine.Device) {
+	for name, o := range cases() {
+		t.Run(name, func(t *testing.T) {
+			in := inputs(o, name)
+			checkKernel(t, dev, o, in, false)
+			switch o.(type) {
+			case *graph.Conv, *graph.Dense:
+				checkKernel(t, dev, o, in, true)
+			}
+		})
+	}
+}
+
+// inputs draws values for an op. A pool's y is the pool of its x; labels are class numbers.
+func inputs(o op, name string) [][]float32 {
+	var in [][]float32
+	for i, s := range o.InputShapes() {
+		v := make([]float32, engine.Tensor{Shape: s}.Len())
+		random.New(uint64(i), "inputs/"+name).Normal(v, 0, 0, 1)
+		in = append(in, v)
+	}
+	switch o := o.(type) {
+	case *graph.MaxPoolGrad:
+		y, err := plain(graph.NewMaxPool("l", o.Batch, o.Window), in[:1])
+		if err != nil {
+			panic(err)
+		}
+		for i, v := range y {
+			in[1][i] = float32(v)
+		}
+	case *graph.SoftmaxLoss:
+		labels(in[1], o.Classes)
+	case *graph.SoftmaxLossGrad:
+		labels(in[1], o.Classes)
+	}
+	return in
+}
+
+func labels(v []float32, classes int) {
+	for i := range v {
+		v[i] = float32((i*7 + 1) % classes)
+	}
+}
+
+// plain runs the op's own definition in float64.
+func plain(o op, in [][]float32) ([]float64, error) {
+	var values []gorgonia.Value
+	for i, s := range o.InputShapes() {
+		wide := make([]float64, len(in[i]))
+		for j, v := range in[i] {
+			wide[j] = float64(v)
+		}
+		if s.Dims() == 0 {
+			values = append(values, gorgonia.NewF64(wide[0]))
+			continue
+		}
+		values = append(values, tensor.New(tensor.WithShape(s...), tensor.WithBacking(wide)))
+	}
+	v, err := o.Do(values...)
+	if err != nil {
+		return nil, err
+	}
+	if scalar, ok := v.Data().(float64); ok {
+		return []float64{scalar}, nil
+	}
+	return v.Data().([]float64), nil
+}
+
+func checkKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool) {
+	t.Helper()
+	want, err := plain(o, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if relu {
+		for i, v := range want {
+			want[i] = max(v, 0)
+		}
+	}
+	got := runKernel(t, dev, o, in, relu)
+	// A sum of n products of order 1 is off by about √n rounding errors of its own size.
+	if i, diff := worst(got, want); diff > 2e-5 {
+		t.Errorf("relu %v: value %d is %v, the definition gives %v (off by %.2g of the largest)", relu, i, got[i], want[i], diff)
+	}
+}
+
+// worst is the largest difference in units of the largest value, and where it is.
+func worst(got []float32, want []float64) (at int, diff float64) {
+	scale := 1e-30
+	for _, v := range want {
+		scale = max(scale, math.Abs(v))
+	}
+	for i, v := range want {
+		if d := math.Abs(float64(got[i])-v) / scale; !(d <= diff) {
+			at, diff = i, d
+		}
+	}
+	return at, diff
+}
+
+// guard surrounds every operand: a kernel that writes outside its tensors changes one.
+const guard = float32(-123456.5)
+
+// runKernel binds one instruction to tensors between guard values, runs it twice
+// (what is left from the first run must not matter) and checks the guards and the inputs.
+func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool) []float32 {
+	t.Helper()
+	shapes := append(slices.Clone(o.InputShapes()), o.OutputShape())
+	const gap = 16
+	total := gap
+	var tensors []engine.Tensor
+	for _, s := range shapes {
+		tensors = append(tensors, engine.Tensor{Off: total, Shape: s})
+		total += (tensors[len(tensors)-1].Len()+gap-1)/gap*gap + gap
+	}
+	mem, err := dev.Alloc(total)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := make([]float32, total)
+	for i := range host {
+		host[i] = guard
+	}
+	for i := range tensors {
+		tensors[i].Mem = mem
+		if i < len(in) {
+			copy(host[tensors[i].Off:], in[i])
+		}
+	}
+	if err := mem.Write(0, host); err != nil {
+		t.Fatal(err)
+	}
+	out := tensors[len(in)]
+	k, err := dev.Kernel(engine.Instr{Op: o, In: tensors[:len(in)], Out: out, ReLU: relu})
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := engine.Context{Seed: 3, Step: 11} // as the dropout case's clock
+	for range 2 {
+		if err := k.Run(&context); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := make([]float32, total)
+	if err := mem.Read(0, after); err != nil {
+		t.Fatal(err)
+	}
+	result := slices.Clone(after[out.Off : out.Off+out.Len()])
+	copy(host[out.Off:], result)
+	if !slices.Equal(after, host) {
+		t.Errorf("the kernel wrote outside its output")
+	}
+	return result
+}
+
+// update holds the rule against the paper's formula computed by hand in float64:
+// three steps on weights under decay and on biases without.
+func update(t *testing.T, dev engine.Device) {
+	const rate, momentum, decay = 0.01, 0.9, 0.0005
+	start := []float64{1, -2.5, 0.25}
+	grads := [][]float32{{0.5, -1, 2}, {0.25, 0, -1}, {-0.125, 3, 0.5}}
+	for _, u := range []engine.Update{{Param: "w", LR: 1, Decay: 1}, {Param: "b", LR: 2, Decay: 0}} {
+		mem, err := dev.Alloc(3 * 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(i int) engine.Tensor { return engine.Tensor{Mem: mem, Off: 16 * i, Shape: []int{3}} }
+		w, v := slices.Clone(start), make([]float64, 3)
+		write := func(i int, values []float64) {
+			for j, x := range values {
+				if err := mem.Write(16*i+j, []float32{float32(x)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		write(0, w)
+		k, err := dev.Kernel(engine.Instr{Op: u, In: []engine.Tensor{at(0), at(1), at(2)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range grads {
+			if err := mem.Write(32, g); err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Run(&engine.Context{Rate: rate, Momentum: momentum, Decay: decay}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range w {
+				v[i] = momentum*v[i] - decay*u.Decay*rate*u.LR*w[i] - rate*u.LR*float64(g[i])
+				w[i] += v[i]
+			}
+		}
+		got := make([]float32, 3)
+		if err := mem.Read(0, got); err != nil {
+			t.Fatal(err)
+		}
+		if i, diff := worst(got, w); diff > 1e-6 {
+			t.Errorf("%s: value %d is %v, the rule gives %v", u.Param, i, got[i], w[i])
+		}
+	}
+}
+
+// tiny is a net with every kind of layer, small enough for Gorgonia's machine.
+func tiny() *arch.Net {
+	no := false
+	one := arch.Factor{Weight: 1, Bias: 1}
+	he := arch.Init{Kind: "he"}
+	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	return &arch.Net{Name: "tiny", Input: shape(13, 11, 3), Columns: 2, Layers: []arch.Layer{
+		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1, Right: 2}, Groups: 1, Init: he, LR: one}),
+		layer("relu1", &arch.ReLU{}),
+		layer("norm1", &arch.LRN{Size: 5, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
+		layer("pool1", &arch.MaxPool{Kernel: 3, Stride: 2}),
+		layer("conv2", &arch.Conv{Filters: 18, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 1, WithinColumn: true, Init: he, LR: one}),
+		layer("tanh2", &arch.Tanh{A: 1.5, B: 0.7}),
+		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 1, Region: arch.WithinMap}),
+		layer("pool2", &arch.AvgPool{Kernel: 3, Stride: 2, Ceil: true}),
+		layer("fc3", &arch.Dense{Outputs: 21, Init: he, LR: one}),
+		layer("relu3", &arch.ReLU{}),
+		layer("drop3", &arch.Dropout{Rate: 0.3}),
+		layer("fc4", &arch.Dense{Outputs: 8, Init: he, LR: one}),
+		layer("sigmoid4", &arch.Sigmoid{}),
+		layer("fc5", &arch.Dense{Outputs: 4, Init: he, LR: one}),
+		layer("loss", &arch.SoftmaxLoss{}),
+	}}
+}
+
+const tinyBatch = 5
+
+// feed gives the same weights and batch to a program and, if vm is set, to Gorgonia's nodes.
+func feed(t *testing.T, g *graph.Graph, params *engine.Params, prog *engine.Program, vm bool) {
+	t.Helper()
+	let := func(n *gorgonia.Node, v []float32) {
+		if !vm {
+			return
+		}
+		if err := gorgonia.Let(n, tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(slices.Clone(v)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range g.Params {
+		v := make([]float32, engine.Tensor{Shape: p.Shape}.Len())
+		random.New(5, p.Name).Normal(v, 0, 0.1, math.Sqrt(1/float64(p.FanIn)))
+		if err := params.SetWeights(p.Name, v); err != nil {
+			t.Fatal(err)
+		}
+		let(p.Node, v)
+	}
+	x := make([]float32, engine.Tensor{Shape: g.Input.Shape()}.Len())
+	random.New(5, "x").Normal(x, 0, 0, 1)
+	if err := prog.Write(g.Input, x); err != nil {
+		t.Fatal(err)
+	}
+	let(g.Input, x)
+	if g.Labels != nil {
+		y := make([]float32, g.Batch)
+		labels(y, g.Logits.Shape()[3])
+		if err := prog.Write(g.Labels, y); err != nil {
+			t.Fatal(err)
+		}
+		let(g.Labels, y)
+	}
+	*g.Clock = graph.Clock{Seed: 9, Step: 4}
+	prog.Context = engine.Context{Seed: 9, Step: 4}
+}
+
+func compiled(t *testing.T, dev engine.Device, keep func(*graph.Graph) []*gorgonia.Node) (*graph.Graph, *engine.Params, *engine.Program) {
+	t.Helper()
+	g, err := graph.Build(tiny(), tinyBatch, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := engine.NewParams(dev, g.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := engine.Train(g, dev, params, keep(g)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, params, prog
+}
+
+func gradients(g *graph.Graph) (nodes []*gorgonia.Node) {
+	for _, p := range g.Params {
+		nodes = append(nodes, p.Grad)
+	}
+	return nodes
+}
+
+// nets holds a whole training step, loss and all gradients, against Gorgonia's
+// own machine, and the evaluation pass against the training graph's.
+func nets(t *testing.T, dev engine.Device) {
+	g, params, prog := compiled(t, dev, gradients)
+	feed(t, g, params, prog, true)
+	if err := prog.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	machine := gorgonia.NewTapeMachine(g.Expr)
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range append(gradients(g), g.Loss, g.Logits) {
+		var want []float64
+		switch d := n.Value().Data().(type) {
+		case float32:
+			want = []float64{float64(d)}
+		case []float32:
+			for _, v := range d {
+				want = append(want, float64(v))
+			}
+		}
+		got := make([]float32, len(want))
+		if err := prog.Read(n, got); err != nil {
+			t.Fatal(err)
+		}
+		if i, diff := worst(got, want); diff > 1e-4 {
+			t.Errorf("%v: value %d is %v, Gorgonia's machine gives %v", n, i, got[i], want[i])
+		}
+	}
+}
+
+// pruning checks that what nobody asked for is not computed: the first layer's data gradient.
+func pruning(t *testing.T, dev engine.Device) {
+	_, _, prog := compiled(t, dev, gradients)
+	counts := map[string]int{}
+	for _, s := range prog.Steps() {
+		for _, prefix := range []string{"conv-data-grad{conv1", "conv-data-grad{conv2", "conv{conv1", "relu{relu1", "update{conv1.weight"} {
+			if len(s) >= len(prefix) && s[:len(prefix)] == prefix {
+				counts[prefix]++
+			}
+		}
+	}
+	for prefix, want := range map[string]int{"conv-data-grad{conv1": 0, "conv-data-grad{conv2": 1, "conv{conv1": 1, "relu{relu1": 0, "update{conv1.weight": 1} {
+		if counts[prefix] != want {
+			t.Errorf("%s… runs %d times, want %d\nsteps: %q", prefix, counts[prefix], want, prog.Steps())
+		}
+	}
+}
+
+// repeatable trains three steps twice and wants the same weights, bit for bit.
+func repeatable(t *testing.T, dev engine.Device) {
+	if a, b := Digest(t, dev, 3), Digest(t, dev, 3); a != b {
+		t.Errorf("two runs of the same steps gave different weights: %x, %x", a, b)
+	}
+}
+
+// Digest trains a small net for some steps and gives the SHA-256 of its
+// weights. Devices that promise equal bits are compared by it.
+func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
+	t.Helper()
+	g, params, prog := compiled(t, dev, func(*graph.Graph) []*gorgonia.Node { return nil })
+	feed(t, g, params, prog, false)
+	for s := range steps {
+		prog.Context = engine.Context{Seed: 9, Step: uint64(s), Rate: 0.05, Momentum: 0.9, Decay: 5e-4}
+		if err := prog.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := sha256.New()
+	for _, name := range params.Names() {
+		w, err := params.Weights(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := binary.Write(h, binary.LittleEndian, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+type noOp struct{}
+
+// unknownOp wants an error at bind time, not at run time.
+func unknownOp(t *testing.T, dev engine.Device) {
+	if _, err := dev.Kernel(engine.Instr{Op: noOp{}}); !errors.Is(err, engine.ErrNoKernel) {
+		t.Errorf("an unknown op gives %v, want ErrNoKernel", err)
+	}
+}

@@ -1,0 +1,131 @@
+package graph
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"io"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// meta is what every op of ours has in common: it fixes the shapes of its
+// inputs and output when it is made (batch size included), prints every
+// parameter as its identity, and carries a plain Go implementation.
+//
+// Gorgonia merges nodes whose 32-bit hashes are equal and looks no further
+// than the number of children, so text must hold the layer's name and every
+// parameter: it is what is hashed.
+type meta struct {
+	text string
+	in   []tensor.Shape
+	out  tensor.Shape // empty for a scalar
+	f32  func(in [][]float32, out []float32)
+	f64  func(in [][]float64, out []float64)
+}
+
+func (m *meta) Arity() int            { return len(m.in) }
+func (m *meta) ReturnsPtr() bool      { return false }
+func (m *meta) CallsExtern() bool     { return false }
+func (m *meta) OverwritesInput() int  { return -1 }
+func (m *meta) String() string        { return m.text }
+func (m *meta) WriteHash(h hash.Hash) { io.WriteString(h, m.text) }
+
+// InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
+func (m *meta) InputShapes() []tensor.Shape { return m.in }
+func (m *meta) OutputShape() tensor.Shape   { return m.out }
+
+func (m *meta) Hashcode() uint32 {
+	h := fnv.New32a()
+	m.WriteHash(h)
+	return h.Sum32()
+}
+
+// Type is the op's signature in Gorgonia's type system: tensors of the shapes' ranks over one float type.
+func (m *meta) Type() hm.Type {
+	a := hm.TypeVariable('a')
+	of := func(s tensor.Shape) hm.Type {
+		if s.Dims() == 0 {
+			return a
+		}
+		return gorgonia.TensorType{Dims: s.Dims(), Of: a}
+	}
+	types := make([]hm.Type, 0, len(m.in)+1)
+	for _, s := range m.in {
+		types = append(types, of(s))
+	}
+	return hm.NewFnType(append(types, of(m.out))...)
+}
+
+// InferShape checks the inputs against the shapes the op was made for.
+func (m *meta) InferShape(inputs ...gorgonia.DimSizer) (tensor.Shape, error) {
+	if len(inputs) != len(m.in) {
+		return nil, fmt.Errorf("%s: %d inputs, wants %d", m.text, len(inputs), len(m.in))
+	}
+	for i, in := range inputs {
+		got, ok := in.(tensor.Shape)
+		if !ok || !got.Eq(m.in[i]) {
+			return nil, fmt.Errorf("%s: input %d has shape %v, wants %v", m.text, i, in, m.in[i])
+		}
+	}
+	return m.out, nil
+}
+
+// Do runs the plain implementation, so that Gorgonia's own machine can run our
+// graphs: slowly, and as the oracle of the engine's tests.
+func (m *meta) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
+	if len(values) != len(m.in) {
+		return nil, fmt.Errorf("%s: %d values, wants %d", m.text, len(values), len(m.in))
+	}
+	switch dt := values[0].Dtype(); dt {
+	case tensor.Float32:
+		return apply(m, values, m.f32, func(x float32) gorgonia.Value { return gorgonia.NewF32(x) })
+	case tensor.Float64:
+		return apply(m, values, m.f64, func(x float64) gorgonia.Value { return gorgonia.NewF64(x) })
+	default:
+		return nil, fmt.Errorf("%s: no implementation for %v", m.text, dt)
+	}
+}
+
+func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T), scalar func(T) gorgonia.Value) (gorgonia.Value, error) {
+	in := make([][]T, len(values))
+	for i, v := range values {
+		switch d := v.Data().(type) {
+		case []T:
+			in[i] = d
+		case T:
+			in[i] = []T{d}
+		default:
+			return nil, fmt.Errorf("%s: input %d is %T, wants %T", m.text, i, d, in[i])
+		}
+	}
+	out := make([]T, m.out.TotalSize())
+	if len(m.out) == 0 {
+		out = make([]T, 1)
+	}
+	f(in, out)
+	if len(m.out) == 0 {
+		return scalar(out[0]), nil
+	}
+	return tensor.New(tensor.WithShape(m.out...), tensor.WithBacking(out)), nil
+}
+
+// applied makes a node of op over inputs. Gorgonia reports shape and type mismatches here.
+func applied(op gorgonia.Op, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
+	n, err := gorgonia.ApplyOp(op, inputs...)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", op, err)
+	}
+	return n, nil
+}
+
+// all is DiffWRT for an op that can be differentiated by its first n inputs of total.
+func all(n, total int) []bool {
+	wrt := make([]bool, total)
+	for i := range n {
+		wrt[i] = true
+	}
+	return wrt
+}

@@ -1,0 +1,253 @@
+// Package runner turns a study into trained runs: it plans them, trains them one
+// after the other on a device, and records what comes of it.
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/runner/data"
+	"ablate/runner/engine"
+)
+
+// A Run is a variant under one seed.
+type Run struct {
+	Variant configs.Variant
+	Seed    uint64
+	Cost    arch.Cost
+}
+
+// Work is the multiply-accumulates of training the run: forward, and twice as many for the two gradients.
+func (r Run) Work(trainImages int) float64 {
+	return 3 * float64(r.Cost.MACs) * float64(trainImages) * float64(r.Variant.Recipe.Train.Epochs)
+}
+
+// Plan lists a study's runs: all variants under the first seed, then under the
+// next, so that an unfinished study is already a comparison.
+func Plan(s *configs.Study) ([]Run, error) {
+	var runs []Run
+	for _, seed := range s.Seeds {
+		for _, v := range s.Variants {
+			cost, err := v.Recipe.Net.Cost()
+			if err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			runs = append(runs, Run{v, seed, cost})
+		}
+	}
+	return runs, nil
+}
+
+// Options say where and how a study runs. None of it changes a result.
+type Options struct {
+	Study      *configs.Study
+	Store      *experiments.Store
+	Device     engine.Device
+	Threads    int
+	Fresh      bool // move runs of changed recipes aside instead of refusing
+	Provenance experiments.CaptureOptions
+	Progress   Progress
+}
+
+// Progress is told how a study goes. Calls come from one goroutine.
+type Progress interface {
+	Start(runs []Run)
+	Skip(r Run) // was done before
+	Begin(r Run, dir string)
+	Step(r Run, epoch int, done float64) // share of the run that is trained
+	Epoch(r Run, e Epoch)
+	End(r Run, status experiments.Status, err error)
+}
+
+// An Epoch is what one epoch came to.
+type Epoch struct {
+	Number    int // from 1
+	Rate      float64
+	TrainLoss float64
+	TrainTop1 float64 // error
+	TestLoss  float64
+	TestTop1  float64 // error
+	TestTop5  float64
+}
+
+// Outcome counts how a study's runs ended.
+type Outcome struct {
+	Done, Skipped, Diverged, Failed int
+	Interrupted                     bool
+}
+
+// Execute trains every run that is not done yet. A run that fails or diverges
+// does not stop the others; only an interrupt or a record that cannot be written does.
+func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
+	var out Outcome
+	sets := datasets{}
+	o.Progress.Start(runs)
+	for _, r := range runs {
+		if ctx.Err() != nil {
+			out.Interrupted = true
+			return out, nil
+		}
+		status, err := execute(ctx, r, sets, o)
+		if errors.Is(err, experiments.ErrDone) {
+			o.Progress.Skip(r)
+			out.Skipped++
+			continue
+		}
+		o.Progress.End(r, status, err)
+		switch status {
+		case experiments.Done:
+			out.Done++
+		case experiments.Diverged:
+			out.Diverged++
+		case experiments.Failed:
+			out.Failed++
+		case experiments.Interrupted:
+			out.Interrupted = true
+			return out, nil
+		default: // it could not even begin: the record is refused or cannot be written
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// datasets are opened once and shared by the runs that see the same images.
+type datasets map[string]*data.Dataset
+
+func (d datasets) open(cfg ablations.Data) (*data.Dataset, error) {
+	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test)
+	if ds, ok := d[key]; ok {
+		return ds, nil
+	}
+	ds, err := data.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d[key] = ds
+	return ds, nil
+}
+
+// execute trains and records one run. An empty status means that nothing was begun.
+func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.Status, error) {
+	ds, err := sets.open(r.Variant.Recipe.Data)
+	if err != nil {
+		return "", err
+	}
+	rec, err := record(r, ds, o)
+	if err != nil {
+		return "", err
+	}
+	run, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh})
+	if err != nil {
+		return "", err
+	}
+	defer run.Close()
+	o.Progress.Begin(r, run.Dir())
+	result, err := train(ctx, r, ds, run, o)
+	status := experiments.Done
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrDiverged):
+		status = experiments.Diverged
+	case ctx.Err() != nil:
+		status, err = experiments.Interrupted, ctx.Err()
+	default:
+		status = experiments.Failed
+	}
+	if ferr := run.Finish(status, result, err); ferr != nil {
+		return "", fmt.Errorf("record the end of %s seed %d: %w", r.Variant.Name, r.Seed, ferr)
+	}
+	return status, err
+}
+
+// record is what is known of a run before it begins.
+func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
+	recipe, err := json.Marshal(r.Variant.Recipe)
+	if err != nil {
+		return experiments.Record{}, fmt.Errorf("store the recipe of %s: %w", r.Variant.Name, err)
+	}
+	opts := o.Provenance
+	opts.Threads, opts.Data = o.Threads, ds.Digests
+	return experiments.Record{
+		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
+		Identity: r.Variant.Recipe.Identity(), Recipe: recipe, Changes: r.Variant.Changes,
+		Params: r.Cost.Params, MACs: r.Cost.MACs,
+		Attempts:   []experiments.Attempt{{Device: o.Device.Name(), Hardware: o.Device.Hardware(), Threads: o.Threads}},
+		Provenance: experiments.Capture(opts),
+	}, nil
+}
+
+// train trains a run to its end and records every epoch, the weights and the predictions.
+func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o Options) (*experiments.Result, error) {
+	t, err := newTrainer(r.Variant.Recipe, ds, o.Device, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	epochs := r.Variant.Recipe.Train.Epochs
+	perEpoch := t.pipeline.Batches() * r.Variant.Recipe.Train.Batch
+	trained, started := 0, time.Now()
+	var predictions []experiments.Prediction
+	var last Epoch
+	for e := range epochs {
+		rate := t.schedule.rate(e)
+		s, err := t.epoch(ctx, e, func(images int) {
+			trained += images
+			o.Progress.Step(r, e+1, float64(trained)/float64(perEpoch*epochs))
+		})
+		if err != nil {
+			return nil, err
+		}
+		keep := func(p experiments.Prediction) { predictions = append(predictions, p) }
+		if e < epochs-1 {
+			keep = nil
+		}
+		test, err := t.test(ctx, keep)
+		if err != nil {
+			return nil, err
+		}
+		t.schedule.observe(test.top1Error())
+		last = Epoch{e + 1, rate, s.meanLoss(), s.top1Error(), test.meanLoss(), test.top1Error(), test.top5Error()}
+		if err := logEpoch(run, last, int64(t.step), time.Since(started)); err != nil {
+			return nil, err
+		}
+		o.Progress.Epoch(r, last)
+	}
+	weights, err := t.weights()
+	if err != nil {
+		return nil, err
+	}
+	digest, err := run.SaveWeights(weights)
+	if err != nil {
+		return nil, err
+	}
+	if err := run.SavePredictions(predictions); err != nil {
+		return nil, err
+	}
+	return &experiments.Result{
+		Epochs: epochs, TrainLoss: last.TrainLoss, TestLoss: last.TestLoss, Top1Error: last.TestTop1, Top5Error: last.TestTop5,
+		TestExamples: len(predictions), ImagesPerSecond: t.imagesPerSecond(), WeightsSHA256: digest,
+	}, nil
+}
+
+func logEpoch(run *experiments.Run, e Epoch, step int64, since time.Duration) error {
+	for _, m := range []struct {
+		name  string
+		value float64
+	}{
+		{"lr", e.Rate}, {"train_loss", e.TrainLoss}, {"train_top1_error", e.TrainTop1},
+		{"test_loss", e.TestLoss}, {"test_top1_error", e.TestTop1}, {"test_top5_error", e.TestTop5},
+	} {
+		err := run.Log(experiments.Metric{Epoch: e.Number, Step: step, Name: m.name, Value: experiments.Number(m.value), Seconds: since.Seconds()})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"ablate/ablations"
+	"ablate/experiments"
+	"ablate/runner/data"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// ErrDiverged is the end of a run whose loss became NaN or infinite.
+var ErrDiverged = errors.New("the loss is not a finite number")
+
+// warmUp is how many steps of an attempt are left out of its speed.
+const warmUp = 5
+
+// A trainer is one net on one device under one seed, ready to train.
+type trainer struct {
+	recipe   ablations.Recipe
+	seed     uint64
+	pipeline *data.Pipeline
+	params   *engine.Params
+	graph    *graph.Graph // for training
+	train    *engine.Program
+	eval     *engine.Program
+	evalNet  *graph.Graph
+	schedule *schedule
+
+	step     uint64
+	logits   []float32
+	loss     []float32
+	measured time.Duration // of steps after the warm-up
+	images   int
+}
+
+// newTrainer builds a net's graphs, compiles them for the device and sets the weights for the seed.
+func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed uint64) (*trainer, error) {
+	t := &trainer{recipe: r, seed: seed, schedule: newSchedule(r.Train)}
+	var err error
+	if t.pipeline, err = data.NewPipeline(ds, r.Data, r.Train.Batch, seed); err != nil {
+		return nil, err
+	}
+	if got := t.pipeline.Shape(); got != r.Net.Input {
+		return nil, fmt.Errorf("net %s takes %v images, data %s gives %v: set net.input or data.crop", r.Net.Name, r.Net.Input, r.Data.Name, got)
+	}
+	if t.graph, err = graph.Build(r.Net, r.Train.Batch, true); err != nil {
+		return nil, err
+	}
+	if t.evalNet, err = graph.Build(r.Net, r.Train.Batch, false); err != nil {
+		return nil, err
+	}
+	if classes := t.classes(); classes < len(ds.Classes) {
+		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s", r.Net.Name, classes, len(ds.Classes), ds.Name)
+	}
+	if t.params, err = engine.NewParams(dev, t.graph.Params); err != nil {
+		return nil, err
+	}
+	if err = initialise(t.params, t.graph.Params, seed); err != nil {
+		return nil, err
+	}
+	if t.train, err = engine.Train(t.graph, dev, t.params); err != nil {
+		return nil, err
+	}
+	if t.eval, err = engine.Evaluate(t.evalNet, dev, t.params); err != nil {
+		return nil, err
+	}
+	t.logits = make([]float32, r.Train.Batch*t.classes())
+	t.loss = make([]float32, 1)
+	return t, nil
+}
+
+func (t *trainer) classes() int { return t.graph.Logits.Shape()[3] }
+
+// epoch trains one epoch and gives its mean loss and training error. after is called with every step's number of images.
+func (t *trainer) epoch(ctx context.Context, epoch int, after func(images int)) (score, error) {
+	reader := t.pipeline.Train(ctx, epoch, 0)
+	defer reader.Close()
+	rate := t.schedule.rate(epoch)
+	var s score
+	for started := time.Now(); ; started = time.Now() {
+		batch, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return s, nil
+		}
+		if err != nil {
+			return s, err
+		}
+		if err := t.learn(batch, rate); err != nil {
+			return s, err
+		}
+		loss := float64(t.loss[0])
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return s, fmt.Errorf("epoch %d, step %d: loss %v: %w", epoch+1, t.step, loss, ErrDiverged)
+		}
+		t.count(&s, batch)
+		if t.step++; t.step > warmUp {
+			t.measured += time.Since(started)
+			t.images += batch.N
+		}
+		after(batch.N)
+	}
+}
+
+// learn runs one step: loss, gradients, update.
+func (t *trainer) learn(b *data.Batch, rate float64) error {
+	if err := t.train.Write(t.graph.Input, b.X); err != nil {
+		return err
+	}
+	if err := t.train.Write(t.graph.Labels, b.Y); err != nil {
+		return err
+	}
+	r := t.recipe.Train
+	t.train.Context = engine.Context{Seed: t.seed, Step: t.step, Rate: rate, Momentum: r.Momentum, Decay: r.WeightDecay}
+	if err := t.train.RunAll(); err != nil {
+		return err
+	}
+	if err := t.train.Read(t.graph.Loss, t.loss); err != nil {
+		return err
+	}
+	return t.train.Read(t.graph.Logits, t.logits)
+}
+
+func (t *trainer) count(s *score, b *data.Batch) {
+	n := t.classes()
+	for i := range b.N {
+		s.add(predict(b.First+i, int(b.Y[i]), t.logits[i*n:(i+1)*n]))
+	}
+}
+
+// test evaluates the test split in order and hands every prediction to each.
+func (t *trainer) test(ctx context.Context, each func(experiments.Prediction)) (score, error) {
+	reader := t.pipeline.Test(ctx)
+	defer reader.Close()
+	var s score
+	n := t.classes()
+	for {
+		batch, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return s, nil
+		}
+		if err != nil {
+			return s, err
+		}
+		if err := t.eval.Write(t.evalNet.Input, batch.X); err != nil {
+			return s, err
+		}
+		if err := t.eval.RunAll(); err != nil {
+			return s, err
+		}
+		if err := t.eval.Read(t.evalNet.Logits, t.logits); err != nil {
+			return s, err
+		}
+		for i := range batch.N {
+			p := predict(batch.First+i, int(batch.Y[i]), t.logits[i*n:(i+1)*n])
+			s.add(p)
+			if each != nil {
+				each(p)
+			}
+		}
+	}
+}
+
+// imagesPerSecond is the training speed without the warm-up, NaN before there is one.
+func (t *trainer) imagesPerSecond() float64 {
+	if t.images == 0 {
+		return math.NaN()
+	}
+	return float64(t.images) / t.measured.Seconds()
+}
+
+// weights are the trained parameters, as a checkpoint holds them.
+func (t *trainer) weights() ([]experiments.Tensor, error) {
+	var tensors []experiments.Tensor
+	for _, name := range t.params.Names() {
+		values, err := t.params.Weights(name)
+		if err != nil {
+			return nil, err
+		}
+		tensors = append(tensors, experiments.Tensor{Name: name, Shape: t.params.Shape(name), Data: values})
+	}
+	return tensors, nil
+}
