@@ -1,0 +1,199 @@
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Totals and layers of reference nets: parameters and multiply-accumulates at
+// the 55/27/13 grid, each derived by hand from the layer's shape (kernel² ·
+// in/groups · out + out; without the biases times the output's pixels).
+func TestCosts(t *testing.T) {
+	for _, c := range []struct {
+		net          string
+		params, macs int64
+	}{
+		{"alexnet", 60_965_224, 724_406_816},
+		{"alexnet-one-gpu", 59_798_312, 391_514_384},
+		{"alexnet-torchvision", 61_100_840, 714_188_480},
+		{"cuda-convnet-18pct", 89_578, 12_298_240},
+		{"cuda-convnet-80sec", 145_578, 12_354_176},
+	} {
+		n, err := Nets.Load(c.net)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := n.Cost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Params != c.params || got.MACs != c.macs {
+			t.Errorf("%s: %d params, %d MACs; want %d, %d", c.net, got.Params, got.MACs, c.params, c.macs)
+		}
+	}
+}
+
+func TestAlexNetLayers(t *testing.T) {
+	n, err := Nets.Load("alexnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := n.Infer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		Out          string
+		Params, MACs int64
+	}
+	want := map[string]row{
+		"conv1": {"55×55×96", 34_944, 105_415_200}, "pool1": {"27×27×96", 0, 0},
+		"conv2": {"27×27×256", 307_456, 223_948_800}, "pool2": {"13×13×256", 0, 0},
+		"conv3": {"13×13×384", 885_120, 149_520_384}, "conv4": {"13×13×384", 663_936, 112_140_288},
+		"conv5": {"13×13×256", 442_624, 74_760_192}, "pool5": {"6×6×256", 0, 0},
+		"fc6": {"1×1×4096", 37_752_832, 37_748_736}, "fc7": {"1×1×4096", 16_781_312, 16_777_216},
+		"fc8": {"1×1×1000", 4_097_000, 4_096_000},
+	}
+	got := map[string]row{}
+	for _, p := range placed {
+		if _, ok := want[p.Layer.Name]; ok {
+			got[p.Layer.Name] = row{p.Out.String(), p.Params, p.MACs}
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("layers (-want +got):\n%s", d)
+	}
+}
+
+// Every shipped net places, and survives a round trip through its stored form.
+func TestShippedNets(t *testing.T) {
+	for _, name := range Nets.Names() {
+		n, err := Nets.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Name != name {
+			t.Errorf("nets/%s.yaml holds net %s", name, n.Name)
+		}
+		if n.Title == "" || n.Source == "" {
+			t.Errorf("%s: title and source must say what it is and where it is from", name)
+		}
+		if _, err := n.Infer(); err != nil {
+			t.Error(err)
+		}
+		text, err := json.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := new(Net)
+		if err := json.Unmarshal(text, back); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		back.Title, back.Source = n.Title, n.Source
+		if d := cmp.Diff(n, back); d != "" {
+			t.Errorf("%s changed in a round trip (-before +after):\n%s", name, d)
+		}
+	}
+}
+
+const head = "net: x\ninput: {height: 8, width: 8, channels: 3}\nlayers:\n"
+
+func TestBadNets(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{head + "  - convv: {filters: 4}\n", "x.yaml:4: unknown layer kind convv; did you mean conv?"},
+		{head + "  - conv: {filter: 4}\n", "x.yaml:4: unknown key filter; did you mean filters?"},
+		{head + "  - conv: {filters: 4, kernel: three}\n", `x.yaml:4: kernel wants a whole number, found "three"`},
+		{head + "  - conv: {filters: 4, kernel: 3, Stride: 1}\n", `x.yaml:4: key "Stride": keys are lower-case; write stride`},
+		{head + "  - conv: {filters: 4, kernel: 3}\n", "x.yaml:4: conv: init needs a std above 0, or kind: he or uniform"},
+		{head + "  - lrn: {size: 5, alpha: 1, beta: 0.75, k: 2}\n", "x.yaml:4: lrn: say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, TensorFlow): implementations differ"},
+		{head + "  - lrn: {size: 4, alpha: 1, beta: 0.75, k: 2, alpha_over_size: true}\n", "x.yaml:4: lrn: size is 4; a window around each activation is odd"},
+		{head + "  - dropout: {rate: 1}\n", "x.yaml:4: dropout: rate is 1; it is the share set to zero, from 0 to below 1"},
+		{head + "  - relu: {}\n  - relu: {name: relu1}\n  - relu: {name: relu1}\n", "x.yaml:1: net x: two layers are called relu1"},
+		{head + "  - relu: {}\n", "x.yaml:1: net x: the last layer is relu1; a net ends with softmax_loss"},
+		{head + "  - softmax_loss: {}\n  - relu: {}\n", "x.yaml:1: net x: layer loss1: softmax_loss ends a net, relu comes after it"},
+		{"net: x\nnet: y\n", "x.yaml:2: key net is given twice, first on line 1"},
+		{"input: {height: 1}\n", "x.yaml:1: the net has no name: write net: NAME"},
+		{head + "  - maxpool: {kernel: 2, pad: 2}\n", "x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},
+		{head + "  - conv: {filters: 4, kernel: 3, pad: -1}\n", "x.yaml:4: pad must not be negative"},
+	} {
+		_, err := Parse("x.yaml", []byte(c.yaml))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s\ngives %v\nwant  %s", c.yaml, err, c.want)
+		}
+	}
+}
+
+func TestShapesThatDoNotFit(t *testing.T) {
+	for _, c := range []struct{ columns, layers, want string }{
+		{"1", "  - maxpool: {kernel: 9}\n", "net x, layer pool1 after the input: a 9×9 window does not fit 8×8×3: the output would be 0×0×3"},
+		{"2", "  - conv: {filters: 4, kernel: 3, within_column: true, init: {kind: he}}\n", "net x, layer conv1 after the input: 8×8×3 cannot be split into 2 groups with 4 filters"},
+		{"1", "  - relu: {}\n", "net x, layer loss1 after relu1: 8×8×3 is not 1×1×classes; put a dense layer before the loss"},
+		{"2", "  - lrn: {size: 3, alpha: 1, beta: 0.75, k: 1, alpha_over_size: true}\n", "net x, layer norm1 after the input: 8×8×3 cannot be split into 2 columns"},
+	} {
+		n, err := Parse("x.yaml", []byte("columns: "+c.columns+"\n"+head+c.layers+"  - softmax_loss: {}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = n.Infer()
+		if !errors.Is(err, ErrShape) || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s gives %v, want %s", c.layers, err, c.want)
+		}
+	}
+}
+
+// Windows of pooling layers, rounded down and up: the sizes of the nets in question.
+func TestOutputs(t *testing.T) {
+	for _, c := range []struct {
+		size, kernel, stride, before, after int
+		ceil                                bool
+		want                                int
+	}{
+		{224, 11, 4, 0, 3, false, 55}, {55, 3, 2, 0, 0, false, 27}, {55, 2, 2, 0, 0, true, 28}, {11, 2, 2, 0, 0, true, 6},
+		{32, 3, 2, 0, 0, true, 16}, {32, 3, 2, 0, 0, false, 15}, {8, 3, 2, 0, 0, true, 4}, {4, 2, 2, 1, 1, true, 3},
+		{2, 3, 1, 0, 0, false, 0}, {1, 2, 2, 0, 0, true, 1},
+	} {
+		if got := outputs(c.size, c.kernel, c.stride, c.before, c.after, c.ceil); got != c.want {
+			t.Errorf("%+v gives %d", c, got)
+		}
+	}
+}
+
+func TestUnknownNet(t *testing.T) {
+	if _, err := Nets.Load("alexnett"); err == nil || err.Error() != "no net is called alexnett; did you mean alexnet?" {
+		t.Error(err)
+	}
+}
+
+func TestCloneIsDeep(t *testing.T) {
+	n, _ := Nets.Load("alexnet")
+	c := n.Clone()
+	*c.Layers[2].Params.(*LRN).AlphaOverSize = true
+	c.Layers[0].Params.(*Conv).Filters = 1
+	if *n.Layers[2].Params.(*LRN).AlphaOverSize || n.Layers[0].Params.(*Conv).Filters == 1 {
+		t.Error("changing the clone changed the net")
+	}
+}
+
+// A net file is untrusted: no panic, and no shape that Infer lets through is absurd.
+func FuzzParse(f *testing.F) {
+	for _, text := range Nets.files {
+		f.Add(text)
+	}
+	f.Add(head + "  - conv: {filters: 1000000000, kernel: 1000000000, init: {kind: he}, pad: 1000000000}\n  - softmax_loss: {}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := Parse("fuzz", []byte(text))
+		if err != nil {
+			return
+		}
+		placed, err := n.Infer()
+		for _, p := range placed {
+			if err == nil && (p.Out.Len() < 1 || p.Params < 0) {
+				t.Errorf("%s: %v, %d params", p.Layer.Name, p.Out, p.Params)
+			}
+		}
+	})
+}

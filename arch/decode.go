@@ -1,0 +1,332 @@
+package arch
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"ablate/strictyaml"
+)
+
+// LRN regions.
+const (
+	AcrossMaps = "across_maps"
+	WithinMap  = "within_map"
+)
+
+// Init kinds.
+const (
+	Gaussian = "gaussian"
+	He       = "he"
+	Uniform  = "uniform"
+)
+
+// A kind is one word of the YAML form: how a layer of it starts and what an unnamed one is called.
+type kind struct {
+	word string
+	name string // relu1, norm2, pool5 …
+	make func() Params
+}
+
+var one = Factor{1, 1}
+
+var kinds = []kind{
+	{"conv", "conv", func() Params {
+		return &Conv{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}}
+	}},
+	{"dense", "fc", func() Params { return &Dense{Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}} }},
+	{"relu", "relu", func() Params { return &ReLU{} }},
+	{"tanh", "tanh", func() Params { return &Tanh{A: 1, B: 1} }},
+	{"sigmoid", "sigmoid", func() Params { return &Sigmoid{} }},
+	{"lrn", "norm", func() Params { return &LRN{Region: AcrossMaps} }},
+	{"maxpool", "pool", func() Params { return &MaxPool{Stride: 1} }},
+	{"avgpool", "pool", func() Params { return &AvgPool{Stride: 1} }},
+	{"dropout", "drop", func() Params { return &Dropout{} }},
+	{"softmax_loss", "loss", func() Params { return &SoftmaxLoss{} }},
+}
+
+// Kinds are the words for layers, as the YAML form uses them.
+func Kinds() []string {
+	var words []string
+	for _, k := range kinds {
+		words = append(words, k.word)
+	}
+	return words
+}
+
+func kindOf(word string) (kind, bool) {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.word == word })
+	if i < 0 {
+		return kind{}, false
+	}
+	return kinds[i], true
+}
+
+// Parse reads a net file.
+func Parse(file string, text []byte) (*Net, error) {
+	node, err := strictyaml.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	n := new(Net)
+	return n, node.Decode(n)
+}
+
+// UnmarshalStrict reads the mapping form of a net: name, input, columns and layers.
+func (n *Net) UnmarshalStrict(node *strictyaml.Node) error {
+	type plain Net
+	p := plain{Columns: 1}
+	if err := node.Decode(&p); err != nil {
+		return err
+	}
+	*n = Net(p)
+	if n.Name == "" {
+		return node.Errorf("the net has no name: write net: NAME")
+	}
+	if err := n.Complete(); err != nil {
+		return node.Errorf("net %s: %v", n.Name, err)
+	}
+	return nil
+}
+
+// Complete names the layers that have no name and checks what can be checked
+// without shapes: names are unique, a net ends with its loss.
+func (n *Net) Complete() error {
+	taken := map[string]bool{}
+	for _, l := range n.Layers {
+		if l.Name != "" && taken[l.Name] {
+			return fmt.Errorf("two layers are called %s", l.Name)
+		}
+		taken[l.Name] = true
+	}
+	count := map[string]int{}
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		k, _ := kindOf(l.Params.Kind())
+		for count[k.name]++; l.Name == ""; count[k.name]++ {
+			if name := fmt.Sprint(k.name, count[k.name]); !taken[name] {
+				l.Name, taken[name] = name, true
+				break
+			}
+		}
+		if _, last := l.Params.(*SoftmaxLoss); last != (i == len(n.Layers)-1) {
+			if last {
+				return fmt.Errorf("layer %s: softmax_loss ends a net, %s comes after it", l.Name, n.Layers[i+1].Params.Kind())
+			}
+			return fmt.Errorf("the last layer is %s; a net ends with softmax_loss", l.Name)
+		}
+	}
+	if len(n.Layers) == 0 {
+		return fmt.Errorf("no layers")
+	}
+	if n.Input.Height < 1 || n.Input.Width < 1 || n.Input.Channels < 1 {
+		return fmt.Errorf("input is %v: height, width and channels must be positive", n.Input)
+	}
+	if n.Columns < 1 {
+		return fmt.Errorf("columns is %d, at least 1 is needed", n.Columns)
+	}
+	return nil
+}
+
+// UnmarshalStrict reads the form `conv: {name: conv1, …}`.
+func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
+	word, body, err := node.One("a layer")
+	if err != nil {
+		return err
+	}
+	k, ok := kindOf(word)
+	if !ok {
+		return strictyaml.Unknown(node, "layer kind", word, Kinds())
+	}
+	l.Params = k.make()
+	if name := body.Get("name"); name != nil {
+		if err := name.Decode(&l.Name); err != nil {
+			return err
+		}
+		body = body.Without("name")
+	}
+	if err := body.Decode(l.Params); err != nil {
+		return err
+	}
+	return l.check(body)
+}
+
+// Set changes one parameter of the layer, as an edit does.
+func (l *Layer) Set(key string, v *strictyaml.Node) error {
+	if err := strictyaml.SetField(l.Params, key, v); err != nil {
+		return fmt.Errorf("%w (layer %s is a %s)", err, l.Name, l.Params.Kind())
+	}
+	return l.check(v)
+}
+
+// check refuses values that no net can have; shapes are Infer's business.
+func (l *Layer) check(at *strictyaml.Node) error {
+	bad := func(format string, args ...any) error {
+		name := l.Params.Kind()
+		if l.Name != "" {
+			name += " " + l.Name
+		}
+		return at.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
+	}
+	switch p := l.Params.(type) {
+	case *Conv:
+		switch {
+		case p.Filters < 1 || p.Kernel < 1 || p.Stride < 1 || p.Groups < 1:
+			return bad("filters, kernel, stride and groups must be positive")
+		case p.WithinColumn && p.Groups > 1:
+			return bad("within_column already says groups: leave one out")
+		}
+		return p.Init.check(bad)
+	case *Dense:
+		if p.Outputs < 1 {
+			return bad("outputs must be positive")
+		}
+		return p.Init.check(bad)
+	case *LRN:
+		switch {
+		case p.Size < 1 || p.Size%2 == 0:
+			return bad("size is %d; a window around each activation is odd", p.Size)
+		case p.AlphaOverSize == nil:
+			return bad("say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, TensorFlow): implementations differ")
+		case p.K <= 0 || p.Alpha < 0:
+			return bad("k must be positive and alpha not negative")
+		case p.Region != AcrossMaps && p.Region != WithinMap:
+			return bad("region is %q; known: %s, %s", p.Region, AcrossMaps, WithinMap)
+		}
+	case *MaxPool:
+		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *AvgPool:
+		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *Dropout:
+		if p.Rate < 0 || p.Rate >= 1 {
+			return bad("rate is %v; it is the share set to zero, from 0 to below 1", p.Rate)
+		}
+	case *Tanh:
+		if p.A == 0 || p.B == 0 {
+			return bad("a and b must not be 0")
+		}
+	}
+	return nil
+}
+
+func (i Init) check(bad func(string, ...any) error) error {
+	switch {
+	case !slices.Contains([]string{Gaussian, He, Uniform}, i.Kind):
+		return bad("init kind is %q; known: %s, %s, %s", i.Kind, Gaussian, He, Uniform)
+	case i.Kind == Gaussian && i.Std <= 0:
+		return bad("init needs a std above 0, or kind: he or uniform")
+	}
+	return nil
+}
+
+func checkPool(kernel, stride int, pad Pad, bad func(string, ...any) error) error {
+	if kernel < 1 || stride < 1 {
+		return bad("kernel and stride must be positive")
+	}
+	if m := max(pad.Top, pad.Bottom, pad.Left, pad.Right); m >= kernel {
+		return bad("pad %d leaves windows of a %d×%d kernel without a pixel", m, kernel, kernel)
+	}
+	return nil
+}
+
+// UnmarshalStrict reads `pad: 2` or `pad: {right: 3, bottom: 3}`.
+func (p *Pad) UnmarshalStrict(node *strictyaml.Node) error {
+	if node.Kind == strictyaml.Scalar {
+		var all int
+		if err := node.Decode(&all); err != nil {
+			return err
+		}
+		*p = Pad{all, all, all, all}
+	} else {
+		type plain Pad
+		if err := node.Decode((*plain)(p)); err != nil {
+			return err
+		}
+	}
+	if min(p.Top, p.Bottom, p.Left, p.Right) < 0 {
+		return node.Errorf("pad must not be negative")
+	}
+	return nil
+}
+
+// Clone is a deep copy.
+func (n *Net) Clone() *Net {
+	c := *n
+	c.Layers = make([]Layer, len(n.Layers))
+	for i, l := range n.Layers {
+		c.Layers[i] = l.Clone()
+	}
+	return &c
+}
+
+// Clone is a deep copy.
+func (l Layer) Clone() Layer {
+	p := reflect.New(reflect.TypeOf(l.Params).Elem())
+	p.Elem().Set(reflect.ValueOf(l.Params).Elem())
+	if lrn, ok := p.Interface().(*LRN); ok && lrn.AlphaOverSize != nil {
+		over := *lrn.AlphaOverSize
+		lrn.AlphaOverSize = &over
+	}
+	return Layer{l.Name, p.Interface().(Params)}
+}
+
+// MarshalJSON writes the net in the keys of its YAML form, every default
+// written out and what does not change a result (title, source) left out.
+// JSON is YAML, so Parse reads it back.
+func (n *Net) MarshalJSON() ([]byte, error) {
+	layers := make([]any, len(n.Layers))
+	for i, l := range n.Layers {
+		body := plain(reflect.ValueOf(l.Params)).(map[string]any)
+		body["name"] = l.Name
+		layers[i] = map[string]any{l.Params.Kind(): body}
+	}
+	return json.Marshal(map[string]any{"net": n.Name, "input": n.Input, "columns": n.Columns, "layers": layers})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (n *Net) UnmarshalJSON(text []byte) error {
+	p, err := Parse("JSON", text)
+	if err == nil {
+		*n = *p
+	}
+	return err
+}
+
+// Values gives a layer's parameters by their YAML keys, dotted below the first level: pad.top, init.std.
+func (l Layer) Values() map[string]any {
+	flat := map[string]any{}
+	flatten(flat, "", plain(reflect.ValueOf(l.Params)).(map[string]any))
+	return flat
+}
+
+func flatten(to map[string]any, prefix string, from map[string]any) {
+	for k, v := range from {
+		if m, ok := v.(map[string]any); ok {
+			flatten(to, prefix+k+".", m)
+			continue
+		}
+		to[prefix+k] = v
+	}
+}
+
+// plain turns structs into maps by their yaml tags.
+func plain(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return plain(v.Elem())
+	case reflect.Struct:
+		m := map[string]any{}
+		for i := range v.NumField() {
+			if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" {
+				m[tag] = plain(v.Field(i))
+			}
+		}
+		return m
+	default:
+		return v.Interface()
+	}
+}

@@ -1,0 +1,341 @@
+package graph
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+)
+
+// testNet has every kind of layer. Its pools overlap, its norms are strong enough to matter.
+func testNet() *arch.Net {
+	no, yes := false, true
+	init := arch.Init{Kind: "he"}
+	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	return &arch.Net{Name: "test", Input: arch.Shape{Height: 7, Width: 8, Channels: 2}, Columns: 2, Layers: []arch.Layer{
+		layer("conv1", &arch.Conv{Filters: 4, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Right: 1}, Groups: 1, Init: init}),
+		layer("relu1", &arch.ReLU{}),
+		layer("norm1", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
+		layer("pool1", &arch.MaxPool{Kernel: 3, Stride: 2, Ceil: true}),
+		layer("conv2", &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
+		layer("tanh2", &arch.Tanh{A: 1.2, B: 0.8}),
+		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &yes, Beta: 0.75, K: 1, Region: arch.WithinMap}),
+		layer("pool2", &arch.AvgPool{Kernel: 2, Stride: 1}),
+		layer("fc3", &arch.Dense{Outputs: 5, Init: init}),
+		layer("sigmoid3", &arch.Sigmoid{}),
+		layer("drop3", &arch.Dropout{Rate: 0.3}),
+		layer("fc4", &arch.Dense{Outputs: 3, Init: init}),
+		layer("loss", &arch.SoftmaxLoss{}),
+	}}
+}
+
+// wave fills a tensor with sin(a·j+b).
+func wave(n int, a, b float64) []float64 {
+	v := make([]float64, n)
+	for j := range v {
+		v[j] = math.Sin(a*float64(j) + b)
+	}
+	return v
+}
+
+func let(t *testing.T, n *gorgonia.Node, v []float64) {
+	t.Helper()
+	if err := gorgonia.Let(n, tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(v))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The symbolic gradients of every kind of layer, dropout included, agree with
+// central differences of the loss in float64, run by Gorgonia's own machine.
+func TestGradientsAgainstCentralDifferences(t *testing.T) {
+	const batch = 2
+	g, err := build(testNet(), batch, true, tensor.Float64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*g.Clock = Clock{Seed: 3, Step: 7}
+	let(t, g.Input, wave(g.Input.Shape().TotalSize(), 0.9, 0.1))
+	let(t, g.Labels, []float64{2, 0})
+	values := map[string][]float64{}
+	for i, p := range g.Params {
+		values[p.Name] = wave(p.Node.Shape().TotalSize(), 1.3+0.1*float64(i), 0.2)
+		let(t, p.Node, values[p.Name])
+	}
+	loss := func() float64 {
+		run(t, g.Expr)
+		return g.Loss.Value().Data().(float64)
+	}
+	loss()
+	grads := map[string][]float64{}
+	for _, p := range g.Params {
+		grads[p.Name] = append([]float64(nil), p.Grad.Value().Data().([]float64)...)
+	}
+	const h = 1e-6
+	for _, p := range g.Params {
+		v := values[p.Name]
+		for i := range v {
+			old := v[i]
+			v[i] = old + h
+			let(t, p.Node, v)
+			up := loss()
+			v[i] = old - h
+			let(t, p.Node, v)
+			down := loss()
+			v[i] = old
+			let(t, p.Node, v)
+			want, got := (up-down)/(2*h), grads[p.Name][i]
+			if math.Abs(want-got) > 1e-7*math.Max(1, math.Abs(want)) {
+				t.Errorf("%s[%d]: gradient %.10g, central difference %.10g", p.Name, i, got, want)
+			}
+		}
+	}
+}
+
+// A fixture is a case computed by an independent framework.
+type fixture struct {
+	Name string
+	Args struct {
+		Stride, Groups, Kernel, Size int
+		Pad                          [4]int // top, bottom, left, right
+		Alpha, Beta, K               float64
+		Labels                       []float64
+	}
+	Inputs [][]int
+	Output []float64
+	Grads  [][]float64
+}
+
+// forward makes the op of a fixture.
+func (f fixture) forward(t *testing.T) gorgonia.Op {
+	t.Helper()
+	in := f.Inputs[0]
+	batch, shape := in[0], arch.Shape{Height: in[1], Width: in[2], Channels: in[3]}
+	window := func(kernel, channels int) Window {
+		a := f.Args
+		size := func(n, before, after int) int {
+			if len(f.Inputs) == 1 { // pools round up
+				return (n-kernel+a.Stride-1)/a.Stride + 1
+			}
+			return (n+before+after-kernel)/a.Stride + 1
+		}
+		return Window{In: shape, Kernel: kernel, Stride: a.Stride, Groups: max(a.Groups, 1),
+			Pad: arch.Pad{Top: a.Pad[0], Bottom: a.Pad[1], Left: a.Pad[2], Right: a.Pad[3]},
+			Out: arch.Shape{Height: size(in[1], a.Pad[0], a.Pad[1]), Width: size(in[2], a.Pad[2], a.Pad[3]), Channels: channels}}
+	}
+	switch f.Name[:4] {
+	case "conv":
+		return NewConv("l", batch, window(f.Inputs[1][0], f.Inputs[1][3]))
+	case "lrn":
+		return NewLRN("l", batch, shape, Norm{})
+	case "maxp":
+		return NewMaxPool("l", batch, window(f.Args.Kernel, in[3]))
+	case "avgp":
+		return NewAvgPool("l", batch, window(f.Args.Kernel, in[3]))
+	case "dens":
+		return NewDense("l", batch, shape, f.Inputs[1][1])
+	case "soft":
+		return NewSoftmaxLoss(batch, in[3])
+	}
+	t.Fatalf("no op for %s", f.Name)
+	return nil
+}
+
+// Outputs and gradients of the ops agree with PyTorch's on the committed fixtures.
+func TestOpsAgainstPyTorch(t *testing.T) {
+	text, err := os.ReadFile("testdata/pytorch.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Cases []fixture }
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Cases) != 7 {
+		t.Fatalf("%d cases, want 7", len(file.Cases))
+	}
+	for _, f := range file.Cases {
+		t.Run(f.Name, func(t *testing.T) { f.check(t) })
+	}
+}
+
+func (f fixture) check(t *testing.T) {
+	b := builder{g: &Graph{Expr: gorgonia.NewGraph()}, dt: tensor.Float64}
+	var nodes gorgonia.Nodes
+	for i, s := range f.Inputs {
+		n := b.input("input"+string(rune('0'+i)), s)
+		let(t, n, wave(tensor.Shape(s).TotalSize(), 0.7+0.1*float64(i), 0.3*float64(i)))
+		nodes = append(nodes, n)
+	}
+	inputs := nodes
+	var op gorgonia.Op
+	if f.Name == "lrn" {
+		// PyTorch divides alpha by the window.
+		in := f.Inputs[0]
+		op = NewLRN("l", in[0], arch.Shape{Height: in[1], Width: in[2], Channels: in[3]},
+			Norm{Size: f.Args.Size, Alpha: f.Args.Alpha / float64(f.Args.Size), Beta: f.Args.Beta, K: f.Args.K, Groups: 1})
+	} else {
+		op = f.forward(t)
+	}
+	if f.Args.Labels != nil {
+		labels := b.input("labels", tensor.Shape{len(f.Args.Labels)})
+		let(t, labels, f.Args.Labels)
+		inputs = append(inputs[:1:1], labels)
+	}
+	y, err := applied(op, inputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The scalar to differentiate is Σ y·dy; for the loss, the loss itself.
+	dy := gorgonia.NewConstant(1.0)
+	if y.Dims() > 0 {
+		dy = b.input("dy", y.Shape())
+		let(t, dy, wave(y.Shape().TotalSize(), 0.37, 0.9))
+	}
+	grads, err := op.(gorgonia.SDOp).SymDiff(inputs, y, dy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := gorgonia.NewTapeMachine(b.g.Expr)
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "output", y.Value(), f.Output)
+	for i := range nodes {
+		near(t, "gradient "+string(rune('0'+i)), grads[i].Value(), f.Grads[i])
+	}
+}
+
+func near(t *testing.T, what string, v gorgonia.Value, want []float64) {
+	t.Helper()
+	got, ok := v.Data().([]float64)
+	if !ok {
+		got = []float64{v.Data().(float64)}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s has %d values, want %d", what, len(got), len(want))
+	}
+	for i, w := range want {
+		if math.Abs(got[i]-w) > 1e-10 {
+			t.Errorf("%s[%d] = %.12g, want %.12g", what, i, got[i], w)
+		}
+	}
+}
+
+// Convolution, max pooling and their gradients agree with Gorgonia's own ops,
+// which work on NCHW and know no groups.
+func TestConvolutionAndPoolAgainstGorgonia(t *testing.T) {
+	const n, h, w, c, f, k = 2, 8, 7, 3, 4, 3
+	in, out := arch.Shape{Height: h, Width: w, Channels: c}, arch.Shape{Height: h, Width: w, Channels: f}
+	pooled := arch.Shape{Height: 3, Width: 3, Channels: f}
+	b := builder{g: &Graph{Expr: gorgonia.NewGraph()}, dt: tensor.Float64}
+	x, weights := wave(n*h*w*c, 0.9, 0), wave(k*k*c*f, 1.1, 0.4)
+
+	ox, ow, ob := b.input("x", nhwc(n, in)), b.input("w", tensor.Shape{k, k, c, f}), b.input("b", tensor.Shape{f})
+	let(t, ox, x)
+	let(t, ow, weights)
+	let(t, ob, make([]float64, f))
+	y := apply1(t, NewConv("c", n, Window{In: in, Out: out, Kernel: k, Stride: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 1}), ox, ow, ob)
+	p := apply1(t, NewMaxPool("p", n, Window{In: out, Out: pooled, Kernel: 3, Stride: 2, Groups: 1}), y)
+	dp := b.input("dp", p.Shape())
+	let(t, dp, wave(p.Shape().TotalSize(), 0.3, 0.2))
+	poolGrad, err := p.Op().(gorgonia.SDOp).SymDiff(gorgonia.Nodes{y}, p, dp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	convGrad, err := y.Op().(gorgonia.SDOp).SymDiff(gorgonia.Nodes{ox, ow, ob}, y, poolGrad[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, b.g.Expr)
+
+	g := gorgonia.NewGraph()
+	gx := gorgonia.NewTensor(g, tensor.Float64, 4, gorgonia.WithShape(n, c, h, w), gorgonia.WithName("x"))
+	gw := gorgonia.NewTensor(g, tensor.Float64, 4, gorgonia.WithShape(f, c, k, k), gorgonia.WithName("w"))
+	gd := gorgonia.NewTensor(g, tensor.Float64, 4, gorgonia.WithShape(n, f, 3, 3), gorgonia.WithName("dp"))
+	let(t, gx, permute(x, []int{n, h, w, c}, []int{0, 3, 1, 2}))
+	let(t, gw, permute(weights, []int{k, k, c, f}, []int{3, 2, 0, 1}))
+	let(t, gd, permute(dp.Value().Data().([]float64), []int{n, 3, 3, f}, []int{0, 3, 1, 2}))
+	gy := gorgonia.Must(gorgonia.Conv2d(gx, gw, tensor.Shape{k, k}, []int{1, 1}, []int{1, 1}, []int{1, 1}))
+	gp := gorgonia.Must(gorgonia.MaxPool2D(gy, tensor.Shape{3, 3}, []int{0, 0}, []int{2, 2}))
+	cost := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.HadamardProd(gp, gd))))
+	grads, err := gorgonia.Grad(cost, gx, gw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, g)
+
+	near(t, "pooled", p.Value(), permute(gp.Value().Data().([]float64), []int{n, f, 3, 3}, []int{0, 2, 3, 1}))
+	near(t, "data gradient", convGrad[0].Value(), permute(grads[0].Value().Data().([]float64), []int{n, c, h, w}, []int{0, 2, 3, 1}))
+	near(t, "weight gradient", convGrad[1].Value(), permute(grads[1].Value().Data().([]float64), []int{f, c, k, k}, []int{2, 3, 1, 0}))
+}
+
+func apply1(t *testing.T, op gorgonia.Op, in ...*gorgonia.Node) *gorgonia.Node {
+	t.Helper()
+	n, err := applied(op, in...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func run(t *testing.T, g *gorgonia.ExprGraph) {
+	t.Helper()
+	m := gorgonia.NewTapeMachine(g)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// permute reorders the axes of a row-major array.
+func permute(v []float64, shape, axes []int) []float64 {
+	strides := make([]int, len(shape))
+	for i, s := len(shape)-1, 1; i >= 0; i-- {
+		strides[i] = s
+		s *= shape[i]
+	}
+	out := make([]float64, 0, len(v))
+	var walk func(axis, off int)
+	walk = func(axis, off int) {
+		if axis == len(axes) {
+			out = append(out, v[off])
+			return
+		}
+		for i := range shape[axes[axis]] {
+			walk(axis+1, off+i*strides[axes[axis]])
+		}
+	}
+	walk(0, 0)
+	return out
+}
+
+// Two layers of equal geometry must stay two nodes: Gorgonia merges nodes of equal hash.
+func TestEqualLayersStayApart(t *testing.T) {
+	s := arch.Shape{Height: 1, Width: 1, Channels: 4}
+	a, b := NewDropout("a", 1, s, 0.2, true, nil), NewDropout("b", 1, s, 0.2, true, nil)
+	c, d := NewDropout("a", 1, s, 0.9, true, nil), NewDropout("a", 1, s, 0.2, false, nil)
+	seen := map[uint32]bool{}
+	for _, op := range []gorgonia.Op{a, b, c, d} {
+		if seen[op.Hashcode()] {
+			t.Errorf("%v has the hash of another op", op)
+		}
+		seen[op.Hashcode()] = true
+	}
+}
+
+// Evaluation needs no labels, has no loss, and dropout scales instead of masking.
+func TestEvaluationGraph(t *testing.T) {
+	g, err := Build(testNet(), 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Loss != nil || g.Labels != nil || g.Logits == nil {
+		t.Errorf("loss %v, labels %v, logits %v", g.Loss, g.Labels, g.Logits)
+	}
+}
