@@ -85,7 +85,7 @@ func (n *Net) UnmarshalStrict(node *strictyaml.Node) error {
 		return node.Errorf("the net has no name: write net: NAME")
 	}
 	if err := n.Complete(); err != nil {
-		return node.Errorf("net %s: %v", n.Name, err)
+		return node.Errorf("net %s: %w", n.Name, err)
 	}
 	return nil
 }

@@ -30,9 +30,13 @@ const (
 )
 
 // An Error says what is wrong and where.
-type Error struct{ Pos, Msg string }
+type Error struct {
+	Pos, Msg string
+	Err      error // what it wraps, if anything
+}
 
 func (e *Error) Error() string { return e.Pos + ": " + e.Msg }
+func (e *Error) Unwrap() error { return e.Err }
 
 // A Kind is the kind of a Node.
 type Kind int
@@ -63,7 +67,7 @@ type Node struct {
 // Parse reads one document. An empty one is Null.
 func Parse(file string, text []byte) (*Node, error) {
 	if len(text) > MaxBytes {
-		return nil, &Error{file, fmt.Sprintf("%d bytes of YAML, at most %d are read", len(text), MaxBytes)}
+		return nil, &Error{Pos: file, Msg: fmt.Sprintf("%d bytes of YAML, at most %d are read", len(text), MaxBytes)}
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -74,7 +78,7 @@ func Parse(file string, text []byte) (*Node, error) {
 	}
 	var second yaml.Node
 	if err := d.Decode(&second); err == nil {
-		return nil, &Error{pos(file, second.Line), "a second document; one file holds one"}
+		return nil, &Error{Pos: pos(file, second.Line), Msg: "a second document; one file holds one"}
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(file, err)
 	}
@@ -87,10 +91,10 @@ func syntaxError(file string, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(msg, "line "); ok {
 		if line, text, ok := strings.Cut(rest, ": "); ok {
-			return &Error{file + ":" + line, text}
+			return &Error{Pos: file + ":" + line, Msg: text}
 		}
 	}
-	return &Error{file, msg}
+	return &Error{Pos: file, Msg: msg}
 }
 
 func pos(file string, line int) string { return file + ":" + strconv.Itoa(line) }
@@ -158,7 +162,7 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 func Value(origin, text string) (*Node, error) {
 	n, err := Parse(origin, []byte(text))
 	if err != nil {
-		return nil, &Error{origin, "not a YAML value: " + text}
+		return nil, &Error{Pos: origin, Msg: "not a YAML value: " + text}
 	}
 	n.each(func(n *Node) { n.Line = 0 })
 	return n, nil
@@ -184,7 +188,8 @@ func (n *Node) Pos() string {
 
 // Errorf is an Error at the node's place.
 func (n *Node) Errorf(format string, args ...any) error {
-	return &Error{n.Pos(), fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &Error{n.Pos(), err.Error(), errors.Unwrap(err)}
 }
 
 // Keys are a mapping's keys in the order written.
@@ -381,7 +386,7 @@ func (n *Node) decodeStruct(v reflect.Value) error {
 func named(err error, key string) error {
 	var e *Error
 	if errors.As(err, &e) && strings.HasPrefix(e.Msg, "wants ") {
-		return &Error{e.Pos, key + " " + e.Msg}
+		return &Error{Pos: e.Pos, Msg: key + " " + e.Msg}
 	}
 	return err
 }

@@ -1,0 +1,161 @@
+package ablations
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+
+	"ablate/arch"
+)
+
+// Changes says in few words what differs between two recipes: only changed
+// layers and keys, layers with the same change together. It compares the
+// recipes and knows nothing of the edits that made them.
+//
+//	− norm1, norm2 · pool1, pool2: kernel 3→2 · train.weight_decay 0.0005→0
+func Changes(from, to Recipe) []string {
+	var out []string
+	var removed, added []string
+	changed := grouped{}
+	before, after := layersByName(from.Net), layersByName(to.Net)
+	for _, l := range from.Net.Layers {
+		if _, ok := after[l.Name]; !ok {
+			removed = append(removed, l.Name)
+		}
+	}
+	for _, l := range to.Net.Layers {
+		old, ok := before[l.Name]
+		switch {
+		case !ok:
+			added = append(added, l.Name)
+		case old.Params.Kind() != l.Params.Kind():
+			changed.add(old.Params.Kind()+" → "+l.Params.Kind(), l.Name)
+		default:
+			for _, what := range layerChanges(old, l) {
+				changed.add(what, l.Name)
+			}
+		}
+	}
+	if len(removed) > 0 {
+		out = append(out, "− "+strings.Join(removed, ", "))
+	}
+	if len(added) > 0 {
+		out = append(out, "+ "+strings.Join(added, ", "))
+	}
+	out = append(out, changed.text()...)
+	if from.Net.Columns != to.Net.Columns {
+		out = append(out, fmt.Sprintf("columns %d→%d", from.Net.Columns, to.Net.Columns))
+	}
+	if from.Net.Input != to.Net.Input {
+		out = append(out, fmt.Sprintf("input %v→%v", from.Net.Input, to.Net.Input))
+	}
+	return append(out, keyChanges("", asMap(struct {
+		Data  Data  `json:"data"`
+		Train Train `json:"train"`
+	}{from.Data, from.Train}), asMap(struct {
+		Data  Data  `json:"data"`
+		Train Train `json:"train"`
+	}{to.Data, to.Train}))...)
+}
+
+func layersByName(n *arch.Net) map[string]arch.Layer {
+	m := map[string]arch.Layer{}
+	for _, l := range n.Layers {
+		m[l.Name] = l
+	}
+	return m
+}
+
+// layerChanges lists a layer's changed keys, "kernel 3→2".
+func layerChanges(from, to arch.Layer) []string {
+	a, b := from.Values(), to.Values()
+	if reflect.DeepEqual(a, b) {
+		return nil
+	}
+	return keyChanges("", a, b)
+}
+
+// keyChanges lists changed keys of nested maps in order.
+func keyChanges(prefix string, a, b map[string]any) []string {
+	keys := map[string]bool{}
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	sorted := make([]string, 0, len(keys))
+	for k := range keys {
+		sorted = append(sorted, k)
+	}
+	sort.Strings(sorted)
+	var out []string
+	for _, k := range sorted {
+		x, xm := a[k].(map[string]any)
+		y, ym := b[k].(map[string]any)
+		if xm && ym {
+			out = append(out, keyChanges(prefix+k+".", x, y)...)
+			continue
+		}
+		if !reflect.DeepEqual(a[k], b[k]) {
+			out = append(out, fmt.Sprintf("%s%s %s→%s", prefix, k, value(a[k]), value(b[k])))
+		}
+	}
+	return out
+}
+
+func value(v any) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprint(v)
+}
+
+func asMap(v any) map[string]any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain structs of numbers and words
+	}
+	m := map[string]any{}
+	if err := json.Unmarshal(text, &m); err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// grouped collects the layers that share a change, and the changes of the same layers.
+type grouped struct{ what, layers []string }
+
+func (g *grouped) add(what, layer string) {
+	if i := slices.Index(g.what, what); i >= 0 {
+		g.layers[i] += ", " + layer
+		return
+	}
+	g.what, g.layers = append(g.what, what), append(g.layers, layer)
+}
+
+func (g *grouped) text() []string {
+	var out, seen []string
+	for i, layers := range g.layers {
+		if slices.Contains(seen, layers) {
+			continue
+		}
+		seen = append(seen, layers)
+		var all []string
+		for j := i; j < len(g.what); j++ {
+			if g.layers[j] == layers {
+				all = append(all, g.what[j])
+			}
+		}
+		if n := strings.Count(layers, ",") + 1; n > 3 {
+			first, _, _ := strings.Cut(layers, ",")
+			last := layers[strings.LastIndex(layers, " ")+1:]
+			layers = fmt.Sprintf("%s … %s (%d)", first, last, n)
+		}
+		out = append(out, layers+": "+strings.Join(all, ", "))
+	}
+	return out
+}

@@ -1,0 +1,62 @@
+package ablations
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Design turns a study's components into variants.
+type Design string
+
+// The designs.
+const (
+	Each        Design = "each"          // the variants as written
+	LeaveOneOut Design = "leave-one-out" // one variant a component, without it
+	Cumulative  Design = "cumulative"    // each variant is without one component more
+	Factorial   Design = "factorial"     // every combination of components
+)
+
+// Designs are the words a study may use.
+var Designs = []string{string(Each), string(LeaveOneOut), string(Cumulative), string(Factorial)}
+
+// maxFactors bounds a factorial design: 2^6 variants are 64.
+const maxFactors = 6
+
+// Combinations gives the lists of components that the design's variants
+// ablate, in order. The baseline, which ablates none, is not among them.
+func (d Design) Combinations(components []string) ([][]string, error) {
+	if len(components) == 0 {
+		return nil, fmt.Errorf("design %s needs components: a list of ablations", d)
+	}
+	var out [][]string
+	switch d {
+	case LeaveOneOut:
+		for _, c := range components {
+			out = append(out, []string{c})
+		}
+	case Cumulative:
+		for i := range components {
+			out = append(out, components[:i+1])
+		}
+	case Factorial:
+		if len(components) > maxFactors {
+			return nil, fmt.Errorf("design factorial over %d components is %d variants; at most %d components are taken",
+				len(components), 1<<len(components), maxFactors)
+		}
+		for mask := 1; mask < 1<<len(components); mask++ {
+			var c []string
+			for i, name := range components {
+				if mask>>i&1 == 1 {
+					c = append(c, name)
+				}
+			}
+			out = append(out, c)
+		}
+	default:
+		return nil, fmt.Errorf("design %s takes no components", d)
+	}
+	return out, nil
+}
+
+// CombinationName is a variant's name: its components joined by +.
+func CombinationName(components []string) string { return strings.Join(components, "+") }

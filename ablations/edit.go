@@ -1,0 +1,319 @@
+package ablations
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+
+	"ablate/arch"
+	"ablate/strictyaml"
+)
+
+// ErrNoChange is an edit that leaves the recipe as it was: an ablation of nothing.
+var ErrNoChange = errors.New("changes nothing")
+
+// An Edit is one change of a recipe:
+//
+//	remove:  {select: SELECTOR}
+//	set:     {select: SELECTOR, KEY: VALUE, …}      KEY: {times: 0.5} scales what is there
+//	set:     {key: train.weight_decay, value: 0}    a key of the recipe
+//	replace: {select: SELECTOR, with: {tanh: {}}}
+//	insert:  {after: SELECTOR, layers: […]}         or before:
+type Edit struct {
+	at     *strictyaml.Node
+	action string
+	sel    selector
+	values *strictyaml.Node // set: what remains are the keys
+	key    string           // set on the recipe
+	value  *strictyaml.Node
+	with   arch.Layer
+	before bool
+	layers []arch.Layer
+}
+
+var actions = []string{"remove", "set", "replace", "insert"}
+
+// UnmarshalStrict reads the one-key form.
+func (e *Edit) UnmarshalStrict(n *strictyaml.Node) error {
+	action, body, err := n.One("an edit")
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(actions, action) {
+		return strictyaml.Unknown(n, "edit", action, actions)
+	}
+	if body.Kind != strictyaml.Mapping {
+		return body.Errorf("%s wants a mapping", action)
+	}
+	e.at, e.action = n, action
+	switch action {
+	case "remove":
+		return e.decode(body, "select", nil)
+	case "replace":
+		return e.decode(body, "select", map[string]any{"with": &e.with})
+	case "insert":
+		where := "after"
+		if e.before = body.Get("before") != nil; e.before {
+			where = "before"
+		}
+		return e.decode(body, where, map[string]any{"layers": &e.layers})
+	default:
+		if body.Get("key") != nil {
+			if e.value = body.Get("value"); e.value == nil {
+				return body.Errorf("set needs a value beside its key")
+			}
+			return e.decode(body.Without("value"), "", map[string]any{"key": &e.key})
+		}
+		e.values = body.Without("select")
+		if len(e.values.Keys()) == 0 {
+			return body.Errorf("set needs a key to change beside select")
+		}
+		return e.decode(body.Without(e.values.Keys()...), "select", nil)
+	}
+}
+
+// decode reads the selector under one key and the others into their targets; all are needed.
+func (e *Edit) decode(body *strictyaml.Node, selector string, targets map[string]any) error {
+	var known []string
+	if selector != "" {
+		known = append(known, selector)
+	}
+	for k := range targets {
+		known = append(known, k)
+	}
+	slices.Sort(known)
+	for _, k := range body.Keys() {
+		if !slices.Contains(known, k) {
+			return strictyaml.Unknown(body.Get(k), "key", k, known)
+		}
+	}
+	for _, k := range known {
+		v := body.Get(k)
+		if v == nil {
+			return body.Errorf("%s needs %s", e.action, k)
+		}
+		target := targets[k]
+		if k == selector {
+			target = &e.sel
+		}
+		if err := v.Decode(target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A selector picks layers: by name, by kind, by both, and by which of them.
+type selector struct {
+	at    *strictyaml.Node
+	Names []string
+	Kinds []string
+	Nth   string // first, last, or a number from 1
+}
+
+// UnmarshalStrict reads {name: conv1}, {name: [conv1, conv2]}, {kind: relu, nth: last} …
+func (s *selector) UnmarshalStrict(n *strictyaml.Node) error {
+	s.at = n
+	if n.Kind != strictyaml.Mapping || len(n.Keys()) == 0 {
+		return n.Errorf("a selector is a mapping of name, kind or both, as in {kind: relu}")
+	}
+	for _, k := range n.Keys() {
+		v := n.Get(k)
+		var err error
+		switch k {
+		case "name":
+			err = words(v, &s.Names)
+		case "kind":
+			if err = words(v, &s.Kinds); err == nil {
+				for _, kind := range s.Kinds {
+					if !slices.Contains(arch.Kinds(), kind) {
+						return strictyaml.Unknown(v, "layer kind", kind, arch.Kinds())
+					}
+				}
+			}
+		case "nth":
+			err = v.Decode(&s.Nth)
+		default:
+			return strictyaml.Unknown(v, "key", k, []string{"name", "kind", "nth"})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// words reads a word or a list of words.
+func words(n *strictyaml.Node, into *[]string) error {
+	if n.Kind == strictyaml.List {
+		return n.Decode(into)
+	}
+	*into = make([]string, 1)
+	return n.Decode(&(*into)[0])
+}
+
+func (s selector) String() string {
+	var parts []string
+	if len(s.Names) > 0 {
+		parts = append(parts, "name "+strings.Join(s.Names, ", "))
+	}
+	if len(s.Kinds) > 0 {
+		parts = append(parts, "kind "+strings.Join(s.Kinds, ", "))
+	}
+	if s.Nth != "" {
+		parts = append(parts, "nth "+s.Nth)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// pick gives the indices of the layers selected. Selecting none is an error, and so is a name no layer has.
+func (s selector) pick(n *arch.Net) ([]int, error) {
+	var names []string
+	var picked []int
+	for i, l := range n.Layers {
+		names = append(names, l.Name)
+		if (s.Names == nil || slices.Contains(s.Names, l.Name)) && (s.Kinds == nil || slices.Contains(s.Kinds, l.Params.Kind())) {
+			picked = append(picked, i)
+		}
+	}
+	for _, name := range s.Names {
+		if !slices.Contains(names, name) {
+			return nil, s.at.Errorf("net %s has no layer %s; it has %s", n.Name, name, strings.Join(names, ", "))
+		}
+	}
+	if len(picked) == 0 {
+		return nil, s.at.Errorf("%s selects no layer of net %s: %w", s, n.Name, ErrNoChange)
+	}
+	switch s.Nth {
+	case "":
+		return picked, nil
+	case "first":
+		return picked[:1], nil
+	case "last":
+		return picked[len(picked)-1:], nil
+	}
+	var nth int
+	if _, err := fmt.Sscan(s.Nth, &nth); err != nil || nth < 1 || nth > len(picked) {
+		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d", s.Nth, len(picked), len(picked))
+	}
+	return picked[nth-1 : nth], nil
+}
+
+// Apply makes the edits on a copy of a recipe. An edit that changes nothing is
+// an error wrapping ErrNoChange; a net that no longer fits, one wrapping arch.ErrShape.
+func Apply(r Recipe, edits ...Edit) (Recipe, error) {
+	r = r.Clone()
+	for _, e := range edits {
+		before := r.Clone()
+		if err := e.apply(&r); err != nil {
+			return r, err
+		}
+		if reflect.DeepEqual(before, r) {
+			return r, e.at.Errorf("this %s on net %s: %w", e.action, r.Net.Name, ErrNoChange)
+		}
+	}
+	if len(edits) == 0 {
+		return r, nil
+	}
+	last := edits[len(edits)-1].at
+	if err := r.Net.Complete(); err != nil {
+		return r, last.Errorf("after this edit, net %s: %v", r.Net.Name, err)
+	}
+	if _, err := r.Net.Infer(); err != nil {
+		return r, last.Errorf("after this edit, %w", err)
+	}
+	return r, nil
+}
+
+func (e Edit) apply(r *Recipe) error {
+	if e.key != "" {
+		return e.setRecipe(r)
+	}
+	picked, err := e.sel.pick(r.Net)
+	if err != nil {
+		return err
+	}
+	n := r.Net
+	switch e.action {
+	case "remove":
+		for _, i := range slices.Backward(picked) {
+			n.Layers = slices.Delete(n.Layers, i, i+1)
+		}
+	case "replace":
+		for _, i := range picked {
+			name := n.Layers[i].Name
+			n.Layers[i] = e.with.Clone()
+			if n.Layers[i].Name == "" {
+				n.Layers[i].Name = name
+			}
+		}
+	case "insert":
+		for _, i := range slices.Backward(picked) {
+			if !e.before {
+				i++
+			}
+			var fresh []arch.Layer
+			for _, l := range e.layers {
+				fresh = append(fresh, l.Clone())
+			}
+			n.Layers = slices.Insert(n.Layers, i, fresh...)
+		}
+	case "set":
+		for _, i := range picked {
+			for _, k := range e.values.Keys() {
+				if err := setLayer(&n.Layers[i], k, e.values.Get(k)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// setLayer sets one key of a layer, or scales it.
+func setLayer(l *arch.Layer, key string, v *strictyaml.Node) error {
+	v, err := scaled(l.Params, key, v)
+	if err != nil {
+		return err
+	}
+	return l.Set(key, v)
+}
+
+func (e Edit) setRecipe(r *Recipe) error {
+	v, err := scaled(r, e.key, e.value)
+	if err != nil {
+		return err
+	}
+	return strictyaml.SetField(r, e.key, v)
+}
+
+// scaled turns {times: 0.5} into the number it makes of what is there.
+func scaled(of any, key string, v *strictyaml.Node) (*strictyaml.Node, error) {
+	times := v.Get("times")
+	if v.Kind != strictyaml.Mapping || times == nil {
+		return v, nil
+	}
+	var factor float64
+	if err := times.Decode(&factor); err != nil {
+		return nil, err
+	}
+	f, err := strictyaml.Field(of, key, v)
+	if err != nil {
+		return nil, err
+	}
+	switch f.Kind() {
+	case reflect.Int:
+		x := float64(f.Int()) * factor
+		if x != math.Trunc(x) {
+			return nil, v.Errorf("%s is %d; times %v it is not a whole number", key, f.Int(), factor)
+		}
+		return strictyaml.Value(v.Pos(), fmt.Sprint(int64(x)))
+	case reflect.Float64:
+		return strictyaml.Value(v.Pos(), fmt.Sprint(f.Float()*factor))
+	default:
+		return nil, v.Errorf("%s is not a number and cannot be scaled", key)
+	}
+}

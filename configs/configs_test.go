@@ -1,0 +1,228 @@
+package configs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"ablate/ablations"
+	"ablate/arch"
+)
+
+func TestShippedStudies(t *testing.T) {
+	t.Setenv("ABLATE_DATA", "/data")
+	for _, name := range Names() {
+		s, err := Load(name, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if s.Name != name {
+			t.Errorf("configs/%s.yaml holds study %s", name, s.Name)
+		}
+	}
+}
+
+func TestQuickstart(t *testing.T) {
+	s, err := Load("quickstart", []string{"train.epochs=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	var order []string
+	for _, v := range s.Variants {
+		order = append(order, v.Name)
+		got[v.Name] = strings.Join(v.Changes, " · ")
+		if v.Recipe.Train.Epochs != 1 {
+			t.Errorf("%s: --set did not reach the variant", v.Name)
+		}
+	}
+	if d := cmp.Diff([]string{"baseline", "no-lrn", "no-overlapping-pooling", "no-dropout", "one-gpu"}, order); d != "" {
+		t.Error(d)
+	}
+	want := map[string]string{
+		"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6, drop7",
+		"no-overlapping-pooling": "pool1, pool2, pool5: kernel 3→2",
+		"one-gpu":                "conv1: filters 16→8 · conv2, conv3, conv4: filters 32→16 · columns 2→1",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("changes (-want +got):\n%s", d)
+	}
+}
+
+// write puts files into a folder and gives the first one's path.
+func write(t *testing.T, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := 0; i < len(files); i += 2 {
+		if err := os.WriteFile(filepath.Join(dir, files[i]), []byte(files[i+1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, files[0])
+}
+
+const good = `study: s
+net: alexnet-32
+data: {name: shapes}
+train: {batch: 10, epochs: 1, lr: 0.01}
+seeds: 1
+`
+
+// Every kind of bad input gives one line that says what and where.
+func TestBadStudies(t *testing.T) {
+	for name, c := range map[string]struct{ yaml, want string }{
+		"unknown key":        {good + "variants: {a: {ablate: [no-lrn]}}\nepoch: 3\n", "s.yaml:7: unknown key epoch; known: study"},
+		"unknown inner key":  {strings.Replace(good, "epochs", "epoch", 1), "s.yaml:4: unknown key epoch; did you mean epochs?"},
+		"misspelt net":       {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
+		"repeated key":       {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
+		"upper case":         {strings.Replace(good, "seeds", "Seeds", 1), `s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
+		"wrong type":         {strings.Replace(good, "batch: 10", "batch: ten", 1), `s.yaml:4: batch wants a whole number, found "ten"`},
+		"zero seeds":         {strings.Replace(good, "seeds: 1", "seeds: 0", 1), "s.yaml:5: seeds is 0; 1 to 10000 are possible"},
+		"no variants":        {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
+		"zero variants":      {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
+		"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n", "s.yaml:8: key a is given twice, first on line 7"},
+		"same recipe twice":  {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n", "s.yaml:6: variants a and b are the same recipe"},
+		"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate or edits"},
+		"odd name":           {good + "variants: {../a: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
+		"unknown ablation":   {good + "variants: {a: {ablate: [no-lnr]}}\n", "s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
+		"unknown net":        {strings.Replace(good, "alexnet-32", "alexnet-23", 1), "s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
+		"bad value":          {strings.Replace(good, "lr: 0.01", "lr: -1", 1), "s.yaml:4: train.lr is -1; it must be above 0"},
+		"edit that does nothing": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool1}, kernel: 3}\n",
+			"s.yaml:7: variant a: " + "s.yaml:9: this set on net alexnet-32: changes nothing"},
+		"edit that selects nothing": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {kind: tanh}}\n",
+			"s.yaml:7: variant a: s.yaml:9: kind tanh selects no layer of net alexnet-32: changes nothing"},
+		"edit of an unknown layer": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {name: conv9}}\n", "s.yaml:9: net alexnet-32 has no layer conv9; it has conv1, relu1"},
+		"edit of an unknown key": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: conv1}, filter: 3}\n",
+			"s.yaml:9: unknown key filter; did you mean filters? (layer conv1 is a conv)"},
+		"net that no longer fits": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool2}, kernel: 99, ceil: false}\n",
+			"s.yaml:9: after this edit, net alexnet-32, layer pool2 after norm2: a 99×99 window does not fit 16×16×32: the output would be 0×0×32: shapes do not fit"},
+		"unset variable":            {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1), "s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
+		"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
+		"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
+		"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(write(t, "s.yaml", c.yaml), nil)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			got := strings.ReplaceAll(err.Error(), filepath.Dir(strings.SplitN(err.Error(), "s.yaml", 2)[0])+"/", "")
+			if !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+				t.Errorf("gives  %s\nwants … %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestCyclicExtends(t *testing.T) {
+	_, err := Load(write(t, "a.yaml", "extends: b.yaml\n", "b.yaml", "extends: ./a.yaml\n"), nil)
+	if err == nil || !strings.Contains(err.Error(), "extends goes round in a circle: ") {
+		t.Error(err)
+	}
+}
+
+func TestSentinelsSurvive(t *testing.T) {
+	_, err := Load(write(t, "s.yaml", good+"variants: {a: {edits: [{remove: {select: {kind: tanh}}}]}}\n"), nil)
+	if !errors.Is(err, ablations.ErrNoChange) {
+		t.Errorf("%v does not wrap ErrNoChange", err)
+	}
+	_, err = Load(write(t, "s.yaml", good+"variants: {a: {edits: [{set: {select: {name: pool1}, kernel: 99, ceil: false}}]}}\n"), nil)
+	if !errors.Is(err, arch.ErrShape) {
+		t.Errorf("%v does not wrap ErrShape", err)
+	}
+}
+
+// Mappings merge, lists and scalars are replaced, and the child's file is named in errors.
+func TestExtends(t *testing.T) {
+	s, err := Load(write(t, "s.yaml", "study: child\nextends: base.yaml\ntrain: {epochs: 7, schedule: {kind: step, at: [5]}}\nseeds: [4, 2]\n",
+		"base.yaml", good+"variants: {a: {ablate: [no-lrn]}}\n"), []string{"train.schedule.factor=0.5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Variants[0].Recipe.Train
+	if s.Name != "child" || r.Epochs != 7 || r.Batch != 10 || r.Schedule.Factor != 0.5 || s.Seeds[0] != 4 || len(s.Variants) != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestDesigns(t *testing.T) {
+	for design, want := range map[string][]string{
+		"leave-one-out": {"baseline", "no-lrn", "no-dropout"},
+		"cumulative":    {"baseline", "no-lrn", "no-lrn+no-dropout"},
+		"factorial":     {"baseline", "no-lrn", "no-dropout", "no-lrn+no-dropout"},
+	} {
+		s, err := Load(write(t, "s.yaml", good+"design: "+design+"\ncomponents: [no-lrn, no-dropout]\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range s.Variants {
+			got = append(got, v.Name)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", design, d)
+		}
+	}
+}
+
+func TestInlineNet(t *testing.T) {
+	s, err := Load(write(t, "s.yaml", strings.Replace(good, "net: alexnet-32", `net:
+  net: mine
+  input: {height: 32, width: 32, channels: 3}
+  layers:
+    - conv: {filters: 4, kernel: 3, init: {kind: he}}
+    - relu: {}
+    - dense: {outputs: 10, init: {kind: he}}
+    - softmax_loss: {}`, 1)+"variants: {tanh: {ablate: [tanh]}}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Variants[1].Changes; len(got) != 1 || got[0] != "relu1: relu → tanh" {
+		t.Errorf("changes %q", got)
+	}
+}
+
+// A flag wins over the environment, the environment over ablate.yaml, that over the default.
+func TestSettings(t *testing.T) {
+	t.Chdir(filepath.Dir(write(t, "ablate.yaml", "runs: from-file\nthreads: 3\n")))
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("ABLATE_RUNS", "from-env")
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.String("device", "auto", "")
+	if err := flags.Parse([]string{"--device", "cpu"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadSettings(flags)
+	if want := (Settings{Runs: "from-env", Device: "cpu", Threads: 3}); err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if err := os.WriteFile("ablate.yaml", []byte("thread: 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSettings(flags); err == nil || !strings.Contains(err.Error(), "thread") {
+		t.Errorf("an unknown key gives %v", err)
+	}
+}
+
+// A study is untrusted text: no panic, whatever it says.
+func FuzzLoad(f *testing.F) {
+	f.Add(good + "variants: {a: {ablate: [no-lrn]}}\n")
+	f.Add(good + "design: factorial\ncomponents: [no-lrn, one-gpu]\n")
+	f.Add(good + "variants: {a: {edits: [{insert: {after: {name: conv1}, layers: [{relu: {}}]}}]}}\n")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(dir, "s.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Load(file, nil); err == nil && len(s.Variants) == 0 {
+			t.Error("a study without variants")
+		}
+	})
+}

@@ -1,0 +1,68 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Settings are what is not part of a study: where records go and what computes. None of it changes a result.
+type Settings struct {
+	Runs    string `mapstructure:"runs"`
+	Device  string `mapstructure:"device"`
+	Threads int    `mapstructure:"threads"`
+}
+
+// LoadSettings joins, the first that speaks winning: flags that were given; the
+// environment (ABLATE_RUNS, ABLATE_DEVICE, ABLATE_THREADS); ablate.yaml in the
+// current folder, else in the user's configuration folder; the defaults.
+func LoadSettings(flags *pflag.FlagSet) (Settings, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter("::"))
+	v.SetDefault("runs", "runs")
+	v.SetDefault("device", "auto")
+	v.SetDefault("threads", 0)
+	v.SetEnvPrefix("ablate")
+	v.AutomaticEnv()
+	for _, name := range []string{"runs", "device", "threads"} {
+		if f := flags.Lookup(name); f != nil {
+			if err := v.BindPFlag(name, f); err != nil {
+				return Settings{}, err
+			}
+		}
+	}
+	if err := readSettings(v); err != nil {
+		return Settings{}, err
+	}
+	var s Settings
+	// Text from the environment becomes numbers here; studies are read more strictly.
+	if err := v.UnmarshalExact(&s, func(c *mapstructure.DecoderConfig) { c.WeaklyTypedInput = true }); err != nil {
+		return s, fmt.Errorf("settings: %w", err)
+	}
+	if s.Threads < 0 {
+		return s, fmt.Errorf("settings: threads is %d; 0 means all cores", s.Threads)
+	}
+	return s, nil
+}
+
+func readSettings(v *viper.Viper) error {
+	files := []string{"ablate.yaml"}
+	if dir, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(dir, "ablate", "ablate.yaml"))
+	}
+	for _, f := range files {
+		if _, err := os.Stat(f); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		v.SetConfigFile(f)
+		if err := v.ReadInConfig(); err != nil {
+			return fmt.Errorf("settings: read %s: %w", f, err)
+		}
+		return nil
+	}
+	return nil
+}
