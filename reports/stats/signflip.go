@@ -20,7 +20,8 @@ const sampledPatterns = 100_000
 // It needs no normal distribution, and with few pairs it cannot be small: never
 // below 2/2^k. Up to ExactPairs pairs the patterns are counted, beyond that
 // drawn from a fixed stream, p = (1+hits)/(1+draws) (Davison and Hinkley,
-// Bootstrap Methods and their Application, 1997, equation 4.11). With no pairs p is 1.
+// Bootstrap Methods and their Application, 1997, equation 4.11). With no pairs p
+// is 1, with a difference that is no number NaN.
 func SignFlip(d []float64) float64 {
 	if len(d) == 0 {
 		return 1
@@ -29,6 +30,9 @@ func SignFlip(d []float64) float64 {
 	for _, v := range d {
 		sum += v
 		size += math.Abs(v)
+	}
+	if math.IsNaN(size) || math.IsInf(size, 0) {
+		return math.NaN()
 	}
 	// Patterns that are equal on paper may differ in their last bits. Error rates
 	// are multiples of one test image, so real differences are far larger than this.

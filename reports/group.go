@@ -1,0 +1,120 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-gota/gota/dataframe"
+	"github.com/go-gota/gota/series"
+
+	"ablate/experiments"
+	"ablate/reports/stats"
+)
+
+// Columns of the frame that groups and sorts records. All are whole numbers:
+// gota groups by printed values, which would merge names such as "NaN" with
+// missing ones and round large seeds.
+const (
+	byVariant = "variant" // place among the names
+	bySeed    = "seed"    // place among the seeds in order
+	byRecord  = "record"  // place among the records
+)
+
+// group gives the records of each name, sorted by seed.
+func group(records []experiments.Record, names []string) ([][]experiments.Record, error) {
+	seeds := seedsOf(records)
+	var variant, seed, record []int
+	for i, r := range records {
+		place, _ := slices.BinarySearch(seeds, r.Seed)
+		variant = append(variant, slices.Index(names, r.Variant))
+		seed = append(seed, place)
+		record = append(record, i)
+	}
+	frame := dataframe.New(
+		series.New(variant, series.Int, byVariant),
+		series.New(seed, series.Int, bySeed),
+		series.New(record, series.Int, byRecord),
+	)
+	if frame.Err != nil {
+		return nil, fmt.Errorf("group records: %w", frame.Err)
+	}
+	grouped := frame.GroupBy(byVariant)
+	if grouped.Err != nil {
+		return nil, fmt.Errorf("group records by variant: %w", grouped.Err)
+	}
+	groups := make([][]experiments.Record, len(names))
+	for key, g := range grouped.GetGroups() { // in random order: the key says where it belongs
+		place, err := strconv.Atoi(key)
+		if err != nil {
+			return nil, fmt.Errorf("group records by variant: %w", err)
+		}
+		sorted := g.Arrange(dataframe.Sort(bySeed))
+		if sorted.Err != nil {
+			return nil, fmt.Errorf("sort records by seed: %w", sorted.Err)
+		}
+		indices, err := sorted.Col(byRecord).Int()
+		if err != nil {
+			return nil, fmt.Errorf("sort records by seed: %w", err)
+		}
+		for _, i := range indices {
+			groups[place] = append(groups[place], records[i])
+		}
+	}
+	return groups, nil
+}
+
+// newRow summarises the records of one variant, which are sorted by seed.
+func newRow(name string, records []experiments.Record, seeds []uint64) Row {
+	row := Row{Variant: name, Status: map[experiments.Status]int{}}
+	var errors []float64
+	for _, r := range records {
+		row.Status[r.Status]++
+		if len(row.Changes) == 0 {
+			row.Changes = r.Changes
+		}
+		if row.Params == 0 {
+			row.Params, row.MACs = r.Params, r.MACs
+		}
+		if counts(r) {
+			row.Runs = append(row.Runs, Run{r.Seed, float64(r.Result.Top1Error)})
+			errors = append(errors, float64(r.Result.Top1Error))
+		}
+	}
+	row.Error = stats.Summarise(errors)
+	row.Speeds = speeds(records)
+	row.Notes = runNotes(records, seeds)
+	return row
+}
+
+// counts reports whether a run's error goes into the mean: it is done and has an error rate.
+func counts(r experiments.Record) bool {
+	return r.Status == experiments.Done && r.Result != nil &&
+		float64(r.Result.Top1Error) >= 0 && float64(r.Result.Top1Error) <= 1 // false for NaN
+}
+
+// speeds gives the median speed per hardware key. A run that several kinds of
+// hardware worked on has none.
+func speeds(records []experiments.Record) []Speed {
+	measured := map[string][]float64{}
+	for _, r := range records {
+		if !counts(r) || len(r.Attempts) == 0 {
+			continue
+		}
+		hardware := r.Attempts[0].Hardware
+		mixed := slices.ContainsFunc(r.Attempts, func(a experiments.Attempt) bool { return a.Hardware != hardware })
+		v := float64(r.Result.ImagesPerSecond)
+		if mixed || !(v > 0) || math.IsInf(v, 0) {
+			continue
+		}
+		measured[hardware] = append(measured[hardware], v)
+	}
+	var all []Speed
+	for hardware, v := range measured {
+		all = append(all, Speed{hardware, len(v), stats.Median(v)})
+	}
+	slices.SortFunc(all, func(a, b Speed) int { return strings.Compare(a.Hardware, b.Hardware) })
+	return all
+}

@@ -1,0 +1,153 @@
+// Package data holds the data sets and feeds them to training: order, crops and
+// flips are pure functions of (seed, epoch, index), and batches are prepared in
+// the background.
+package data
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/strictyaml"
+)
+
+// ErrMissing is data that is not where the study says; ErrCorrupt is data that is not what it should be.
+var (
+	ErrMissing = errors.New("data is missing")
+	ErrCorrupt = errors.New("data is damaged")
+)
+
+// A Split is a set of labelled images.
+type Split struct {
+	Images []byte // NHWC, 0..255
+	Labels []int32
+}
+
+// Len is the number of images.
+func (s Split) Len() int { return len(s.Labels) }
+
+// first keeps the first n images, all if n is 0.
+func (s Split) first(n int, what string, size int) (Split, error) {
+	if n > s.Len() {
+		return s, fmt.Errorf("data.%s asks for %d images, there are %d", what, n, s.Len())
+	}
+	if n == 0 {
+		return s, nil
+	}
+	return Split{s.Images[:n*size], s.Labels[:n]}, nil
+}
+
+// digest is the SHA-256 of labels (int32, little-endian) and images.
+func (s Split) digest() string {
+	h := sha256.New()
+	for _, l := range s.Labels {
+		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(l)))
+	}
+	h.Write(s.Images)
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// A Dataset is a training and a test split of images of one shape.
+type Dataset struct {
+	Name        string
+	Classes     []string
+	Shape       arch.Shape
+	Train, Test Split
+	Digests     map[string]string // SHA-256 of each split as used
+}
+
+// A Source is a kind of data that can be opened by name.
+type Source struct {
+	Name    string
+	What    string
+	Where   string // where to get it and under which terms
+	Layout  string // what data.root must hold
+	Classes []string
+	open    func(cfg ablations.Data) (*Dataset, error)
+}
+
+var sources = []Source{shapesSource, cifar10Source, mnistSource, fashionSource, kmnistSource}
+
+// List gives the data sets that can be opened, sorted by name.
+func List() []Source {
+	list := append([]Source(nil), sources...)
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	return list
+}
+
+func find(name string) (Source, error) {
+	var names []string
+	for _, s := range List() {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	if near, ok := strictyaml.Nearest(name, names); ok {
+		return Source{}, fmt.Errorf("no data set is called %s; did you mean %s?", name, near)
+	}
+	return Source{}, fmt.Errorf("no data set is called %s; known: %s", name, strings.Join(names, ", "))
+}
+
+// Open reads a data set and keeps the images that the recipe asks for: the first data.train and data.test of them.
+func Open(cfg ablations.Data) (*Dataset, error) {
+	s, err := find(cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	ds, err := s.open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+	}
+	if ds.Train, err = ds.Train.first(cfg.Train, "train", ds.Shape.Len()); err != nil {
+		return nil, err
+	}
+	if ds.Test, err = ds.Test.first(cfg.Test, "test", ds.Shape.Len()); err != nil {
+		return nil, err
+	}
+	ds.Name, ds.Classes = s.Name, s.Classes
+	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
+	return ds, nil
+}
+
+// A Report is what Check found.
+type Report struct {
+	Dataset *Dataset
+	// Balance counts the images of each class, training and test.
+	Balance [][2]int
+	// Shared counts the images that are in both splits.
+	Shared int
+	// Repeated counts the training images that stand there more than once.
+	Repeated int
+}
+
+// Check opens a data set, verifying sizes, digests and labels, and counts classes and duplicates.
+func Check(name, root string) (Report, error) {
+	ds, err := Open(ablations.Data{Name: name, Root: root})
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{Dataset: ds, Balance: make([][2]int, len(ds.Classes))}
+	seen := map[[32]byte]bool{}
+	size := ds.Shape.Len()
+	for i, l := range ds.Train.Labels {
+		r.Balance[l][0]++
+		sum := sha256.Sum256(ds.Train.Images[i*size : (i+1)*size])
+		if seen[sum] {
+			r.Repeated++
+		}
+		seen[sum] = true
+	}
+	for i, l := range ds.Test.Labels {
+		r.Balance[l][1]++
+		if seen[sha256.Sum256(ds.Test.Images[i*size:(i+1)*size])] {
+			r.Shared++
+		}
+	}
+	return r, nil
+}

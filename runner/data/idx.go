@@ -1,0 +1,138 @@
+package data
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ablate/ablations"
+	"ablate/arch"
+)
+
+const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
+
+var mnistSource = Source{
+	Name: "mnist", What: "70,000 handwritten digits, 28×28×1, 10 classes (60,000 for training)",
+	Where: "MNIST, LeCun, Cortes and Burges; CC BY-SA 3.0", Layout: idxLayout,
+	Classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, open: openIDX,
+}
+
+var fashionSource = Source{
+	Name: "fashion-mnist", What: "70,000 pictures of clothes, 28×28×1, 10 classes (60,000 for training)",
+	Where: "Fashion-MNIST, Zalando Research (Xiao, Rasul and Vollgraf 2017); MIT", Layout: idxLayout,
+	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"}, open: openIDX,
+}
+
+var kmnistSource = Source{
+	Name: "kmnist", What: "70,000 cursive Japanese characters, 28×28×1, 10 classes (60,000 for training)",
+	Where: "Kuzushiji-MNIST, ROIS-DS Center for Open Data in the Humanities (Clanuwat et al. 2018); CC BY-SA 4.0", Layout: idxLayout,
+	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, open: openIDX,
+}
+
+func openIDX(cfg ablations.Data) (*Dataset, error) {
+	ds := new(Dataset)
+	for _, s := range []struct {
+		prefix string
+		split  *Split
+	}{{"train", &ds.Train}, {"t10k", &ds.Test}} {
+		images, dims, err := readIDX(cfg.Root, s.prefix+"-images-idx3-ubyte", 3)
+		if err != nil {
+			return nil, err
+		}
+		labels, count, err := readIDX(cfg.Root, s.prefix+"-labels-idx1-ubyte", 1)
+		if err != nil {
+			return nil, err
+		}
+		if count[0] != dims[0] {
+			return nil, fmt.Errorf("%s: %d images but %d labels: %w", s.prefix, dims[0], count[0], ErrCorrupt)
+		}
+		shape := arch.Shape{Height: dims[1], Width: dims[2], Channels: 1}
+		if ds.Shape != (arch.Shape{}) && ds.Shape != shape {
+			return nil, fmt.Errorf("training images are %v, test images %v: %w", ds.Shape, shape, ErrCorrupt)
+		}
+		ds.Shape = shape
+		s.split.Images = images
+		for i, l := range labels {
+			if l > 9 {
+				return nil, fmt.Errorf("%s: label %d of image %d: %w", s.prefix, l, i, ErrCorrupt)
+			}
+			s.split.Labels = append(s.split.Labels, int32(l))
+		}
+	}
+	return ds, nil
+}
+
+// readIDX reads name or name.gz from a folder.
+func readIDX(root, name string, rank int) ([]byte, []int, error) {
+	if root == "" {
+		return nil, nil, fmt.Errorf("data.root is not set; it must be %s: %w", idxLayout, ErrMissing)
+	}
+	f, err := os.Open(filepath.Join(root, name))
+	zipped := errors.Is(err, fs.ErrNotExist)
+	if zipped {
+		f, err = os.Open(filepath.Join(root, name+".gz"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("neither %s nor %s.gz is in %s; data.root must be %s: %w", name, name, root, idxLayout, ErrMissing)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	var r io.Reader = bufio.NewReader(f)
+	if zipped {
+		if r, err = gzip.NewReader(r); err != nil {
+			return nil, nil, fmt.Errorf("%s.gz: %w: %w", name, err, ErrCorrupt)
+		}
+	}
+	values, dims, err := parseIDX(r, rank)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return values, dims, nil
+}
+
+// maxIDX bounds what a header may claim: 64 times MNIST.
+const maxIDX = 3 << 30
+
+// parseIDX reads the format's bytes: two zeros, the type (8: unsigned byte), the
+// rank, big-endian sizes, values. Memory grows with what is there, not with what the header claims.
+func parseIDX(r io.Reader, rank int) ([]byte, []int, error) {
+	head := make([]byte, 4+4*rank)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, nil, fmt.Errorf("the header is cut short: %w", ErrCorrupt)
+	}
+	if head[0] != 0 || head[1] != 0 || head[2] != 8 || int(head[3]) != rank {
+		return nil, nil, fmt.Errorf("header % x is not that of unsigned bytes in %d dimensions: %w", head[:4], rank, ErrCorrupt)
+	}
+	dims, total := make([]int, rank), int64(1)
+	for i := range dims {
+		d := int64(binary.BigEndian.Uint32(head[4+4*i:]))
+		if d == 0 || total > maxIDX/d {
+			return nil, nil, fmt.Errorf("the header claims sizes that are empty or too large: %w", ErrCorrupt)
+		}
+		dims[i] = int(d)
+		total *= d
+	}
+	values, err := io.ReadAll(io.LimitReader(r, total+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", err, ErrCorrupt)
+	}
+	if int64(len(values)) != total {
+		return nil, nil, fmt.Errorf("the header claims %d values, there are %s: %w", total, count(len(values), total), ErrCorrupt)
+	}
+	return values, dims, nil
+}
+
+func count(n int, want int64) string {
+	if int64(n) > want {
+		return "more"
+	}
+	return fmt.Sprint(n)
+}
