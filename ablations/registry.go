@@ -32,7 +32,10 @@ func (a Ablation) For(net string) []Edit {
 var embedded embed.FS
 
 // A Registry is a set of named ablations.
-type Registry struct{ byName map[string]Ablation }
+type Registry struct {
+	byName map[string]Ablation
+	text   map[string]string
+}
 
 // Catalogue holds the ablations that ship with ablate.
 var Catalogue = mustLoad(embedded, "catalog")
@@ -46,7 +49,7 @@ func mustLoad(files fs.FS, dir string) *Registry {
 }
 
 func load(files fs.FS, dir string) (*Registry, error) {
-	r := &Registry{byName: map[string]Ablation{}}
+	r := &Registry{byName: map[string]Ablation{}, text: map[string]string{}}
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
 		return nil, err
@@ -68,7 +71,7 @@ func load(files fs.FS, dir string) (*Registry, error) {
 		if a.Name != strings.TrimSuffix(e.Name(), ".yaml") || a.Does == "" || len(a.References) == 0 || len(a.Edits) == 0 {
 			return nil, node.Errorf("an ablation needs the file's name, does, references and edits")
 		}
-		r.byName[a.Name] = a
+		r.byName[a.Name], r.text[a.Name] = a, string(text)
 	}
 	return r, nil
 }
@@ -94,3 +97,6 @@ func (r *Registry) Get(name string) (Ablation, error) {
 	}
 	return a, fmt.Errorf("no ablation is called %s; known: %s", name, strings.Join(r.Names(), ", "))
 }
+
+// Text is an ablation's file, which says its edits better than words could.
+func (r *Registry) Text(name string) string { return r.text[name] }

@@ -173,11 +173,15 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 	if err != nil {
 		return experiments.Record{}, fmt.Errorf("store the recipe of %s: %w", r.Variant.Name, err)
 	}
+	identity, err := r.Variant.Recipe.Identity()
+	if err != nil {
+		return experiments.Record{}, err
+	}
 	opts := o.Provenance
 	opts.Threads, opts.Data = o.Threads, ds.Digests
 	return experiments.Record{
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
-		Identity: r.Variant.Recipe.Identity(), Recipe: recipe, Changes: r.Variant.Changes,
+		Identity: identity, Recipe: recipe, Changes: r.Variant.Changes,
 		Params: r.Cost.Params, MACs: r.Cost.MACs,
 		Attempts:   []experiments.Attempt{{Device: o.Device.Name(), Hardware: o.Device.Hardware(), Threads: o.Threads}},
 		Provenance: experiments.Capture(opts),

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/cpu"
 )
 
 // Model is the CPU's name, as far as the system tells it.
@@ -22,3 +24,27 @@ var Model = sync.OnceValue(func() string {
 	}
 	return runtime.GOARCH
 })
+
+// Features are the instruction sets of this CPU that kernels can use.
+func Features() string {
+	var has []string
+	for _, f := range []struct {
+		name string
+		ok   bool
+	}{{"fma", cpu.X86.HasFMA}, {"avx2", cpu.X86.HasAVX2}, {"avx512f", cpu.X86.HasAVX512F}, {"avx512bw", cpu.X86.HasAVX512BW},
+		{"avx512vl", cpu.X86.HasAVX512VL}, {"avx512_bf16", cpu.X86.HasAVX512BF16}, {"asimd", cpu.ARM64.HasASIMD}} {
+		if f.ok {
+			has = append(has, f.name)
+		}
+	}
+	return strings.Join(has, " ")
+}
+
+// Kernels names the instruction set whose kernels a new device would use.
+func Kernels() string {
+	p, err := selectPath()
+	if err != nil {
+		return err.Error()
+	}
+	return p.name
+}

@@ -1,0 +1,50 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"ablate/configs"
+	"ablate/runner"
+)
+
+// printPlan is the dry run: what would be trained and what differs from the baseline.
+func printPlan(w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Device) error {
+	first := s.Variants[0].Recipe
+	fmt.Fprintf(w, "%s · %s on %s · %d epochs · batch %d · %d variants × %d seeds = %d runs\n\n", s.Name, first.Net.Name, first.Data.Name,
+		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(runs))
+	predicted, err := runner.Predict(s, dev)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"variant", "changed", "params", "MACs", "predicted"}}
+	for i, v := range s.Variants {
+		cost, err := v.Recipe.Net.Cost()
+		if err != nil {
+			return err
+		}
+		changed := strings.Join(v.Changes, " · ")
+		if changed == "" {
+			changed = "–"
+		}
+		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), runner.Round(predicted[i]).String()})
+	}
+	if err := printTable(w, rows, "llrrr"); err != nil {
+		return err
+	}
+	var total = predicted[0] * 0
+	for _, p := range predicted {
+		total += p
+	}
+	fmt.Fprintf(w, "\nseeds %s · predicted %v on %s\nnothing was trained\n", joinSeeds(s.Seeds), runner.Round(total), dev.Hardware())
+	return nil
+}
+
+func joinSeeds(seeds []uint64) string {
+	var words []string
+	for _, s := range seeds {
+		words = append(words, fmt.Sprint(s))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,143 @@
+package reports
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ablate/experiments"
+)
+
+// A recipe is the part of a record's recipe that a title tells.
+type recipe struct {
+	Net   json.RawMessage
+	Data  struct{ Name string }
+	Train struct{ Epochs int }
+	net   string
+}
+
+// readRecipe reads leniently: a report should not fail for a title.
+func readRecipe(text json.RawMessage) recipe {
+	var r recipe
+	if json.Unmarshal(text, &r) != nil {
+		return recipe{}
+	}
+	var net struct{ Net string }
+	if json.Unmarshal(r.Net, &r.net) != nil && json.Unmarshal(r.Net, &net) == nil {
+		r.net = net.Net
+	}
+	return r
+}
+
+// shownOrigins is how many different commits, commands … are written out.
+const shownOrigins = 3
+
+// origin says where the figures come from, as far as the records tell. Only
+// what cannot change a result between two equal studies is here, so hardware
+// is named only beside speeds.
+func (c *Comparison) origin(records []experiments.Record) []string {
+	lines := []string{seedList(c.Seeds)}
+	var commits, data, commands []string
+	for _, r := range records {
+		p := r.Provenance
+		if p == nil {
+			continue
+		}
+		commits = append(commits, commit(p))
+		data = append(data, digests(p.Data))
+		commands = append(commands, command(p.Command))
+	}
+	lines = appendOrigin(lines, "commit", commits)
+	lines = appendOrigin(lines, "data", data)
+	lines = appendOrigin(lines, "command", commands)
+	if c.speed {
+		lines = append(lines, c.speedOrigin()...)
+	}
+	return lines
+}
+
+// speedOrigin says what images/s is, and on what it was measured.
+func (c *Comparison) speedOrigin() []string {
+	keys := c.hardware()
+	switch len(keys) {
+	case 0:
+		return nil
+	case 1:
+		return []string{"images/s: training, warm-up left out, median over runs, on " + keys[0]}
+	}
+	return []string{fmt.Sprintf("images/s: not shown, since the runs were on %d kinds of hardware, which one column would mix (%s); "+
+		"the speed table lists each", len(keys), strings.Join(keys, "; "))}
+}
+
+// hardware gives every hardware key that has a speed.
+func (c *Comparison) hardware() []string {
+	var keys []string
+	for _, r := range c.Rows {
+		for _, s := range r.Speeds {
+			keys = append(keys, s.Hardware)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// appendOrigin adds a line for what the records say under one word, each saying once.
+func appendOrigin(lines []string, word string, said []string) []string {
+	slices.Sort(said)
+	said = slices.DeleteFunc(slices.Compact(said), func(s string) bool { return s == "" })
+	if len(said) == 0 {
+		return lines
+	}
+	if more := len(said) - shownOrigins; more > 0 {
+		said = append(said[:shownOrigins:shownOrigins], fmt.Sprintf("and %d more", more))
+	}
+	return append(lines, word+" "+strings.Join(said, "; "))
+}
+
+// commit writes "1a2b3c4d5e6f, with uncommitted changes".
+func commit(p *experiments.Provenance) string {
+	if p.Commit == "" {
+		return ""
+	}
+	text := short(p.Commit)
+	if p.Dirty {
+		text += ", with uncommitted changes"
+	}
+	return text
+}
+
+// digests writes "test 1a2b3c4d5e6f, train 0f9e8d7c6b5a".
+func digests(data map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		parts = append(parts, name+" "+short(data[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// short cuts a hexadecimal digest to what people compare by eye.
+func short(digest string) string {
+	const digits = 12
+	if len(digest) > digits {
+		return digest[:digits]
+	}
+	return digest
+}
+
+// command writes a command line as one would type it; where the program lay does not matter.
+func command(args []string) string {
+	var parts []string
+	for i, a := range args {
+		if i == 0 {
+			a = strings.TrimSuffix(filepath.Base(a), ".exe")
+		}
+		if a == "" || strings.ContainsAny(a, " \t\n\"'`$&|;<>()*?[]{}\\#~!") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		parts = append(parts, a)
+	}
+	return strings.Join(parts, " ")
+}

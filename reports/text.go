@@ -1,0 +1,185 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+)
+
+const (
+	gap         = 2  // cells between columns
+	cellWidth   = 36 // words in a cell wrap beyond this
+	noteWidth   = 80 // notes are at least this wide where nothing limits them
+	noteHanging = "  "
+)
+
+// writeText prints for a terminal: columns set apart by space alone, no rules.
+func writeText(b *bytes.Buffer, d document) error {
+	rows := [][]string{nil}
+	for _, c := range d.columns {
+		rows[0] = append(rows[0], c.head)
+	}
+	for _, r := range d.rows {
+		var line []string
+		for _, c := range r {
+			text := wrap(c.text, cellWidth, "")
+			if len(c.marks) > 0 {
+				text += " " + marks(c.marks)
+			}
+			line = append(line, text)
+		}
+		rows = append(rows, line)
+	}
+	widths := columnWidths(rows)
+	wide := -gap
+	for _, w := range widths {
+		wide += gap + w
+	}
+	limit := d.width
+	if limit <= 0 {
+		limit = max(wide, noteWidth)
+	}
+	fmt.Fprintln(b, wrap(d.title, limit, noteHanging))
+	if len(d.rows) > 0 {
+		for i, block := range blocks(widths, limit) {
+			if i > 0 {
+				fmt.Fprintln(b)
+			}
+			if err := drawText(b, d.columns, rows, block); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintln(b)
+	for i, n := range d.footnotes {
+		fmt.Fprintln(b, wrap(superscript(i+1)+" "+clean(n), limit, noteHanging))
+	}
+	for _, n := range d.notes {
+		fmt.Fprintln(b, wrap(clean(n), limit, noteHanging))
+	}
+	return nil
+}
+
+// marks writes footnote marks: "¹ ²".
+func marks(numbers []int) string {
+	var all []string
+	for _, n := range slices.Sorted(slices.Values(numbers)) {
+		all = append(all, superscript(n))
+	}
+	return strings.Join(all, " ")
+}
+
+// blocks shares columns out to blocks that fit the limit. Each begins with the first column, which says whose the rest is.
+func blocks(widths []int, limit int) [][]int {
+	var all [][]int
+	block, wide := []int{0}, widths[0]
+	for i := 1; i < len(widths); i++ {
+		if wide+gap+widths[i] > limit && len(block) > 1 {
+			all = append(all, block)
+			block, wide = []int{0}, widths[0]
+		}
+		block = append(block, i)
+		wide += gap + widths[i]
+	}
+	return append(all, block)
+}
+
+// drawText draws some columns of the rows; the first row is the header.
+func drawText(b *bytes.Buffer, columns []column, rows [][]string, block []int) error {
+	var drawn bytes.Buffer
+	plain := renderer.NewBlueprint(tw.Rendition{
+		Borders:  tw.BorderNone,
+		Symbols:  tw.NewSymbols(tw.StyleNone),
+		Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
+	})
+	padding := tw.Padding{Right: strings.Repeat(" ", gap), Overwrite: true}
+	if err := draw(&drawn, columns, rows, block, tablewriter.WithRenderer(plain), tablewriter.WithPadding(padding)); err != nil {
+		return err
+	}
+	for line := range strings.Lines(drawn.String()) {
+		fmt.Fprintln(b, strings.TrimRight(line, " \n"))
+	}
+	return nil
+}
+
+// draw has tablewriter set some columns of rows, the first of which is the
+// header, as they are: no words made upper case, wrapped or trimmed. East Asian
+// ambiguous widths are off, or the language of the environment would decide
+// how wide "±" is.
+func draw(b *bytes.Buffer, columns []column, rows [][]string, block []int, options ...tablewriter.Option) error {
+	var sides tw.Alignment
+	for _, i := range block {
+		side := tw.AlignLeft
+		if columns[i].right {
+			side = tw.AlignRight
+		}
+		sides = append(sides, side)
+	}
+	table := tablewriter.NewTable(b, append([]tablewriter.Option{
+		tablewriter.WithEastAsian(tw.Off),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithTrimLine(tw.Off),
+		tablewriter.WithAlignment(sides),
+	}, options...)...)
+	for n, row := range rows {
+		var line []string
+		for _, i := range block {
+			line = append(line, row[i])
+		}
+		if n == 0 {
+			table.Header(line)
+		} else if err := table.Append(line); err != nil {
+			return fmt.Errorf("table row %d: %w", n, err)
+		}
+	}
+	if err := table.Render(); err != nil {
+		return fmt.Errorf("draw table: %w", err)
+	}
+	return nil
+}
+
+// columnWidths gives the widest line of each column.
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, text := range row {
+			for line := range strings.Lines(text) {
+				widths[i] = max(widths[i], width(strings.TrimSuffix(line, "\n")))
+			}
+		}
+	}
+	return widths
+}
+
+// width is the number of terminal cells a text takes.
+func width(s string) int { return twwidth.WidthWithOptions(s, twwidth.Options{}) }
+
+// wrap breaks a text between words so that lines fit the limit where words allow it; lines after the first are indented.
+func wrap(s string, limit int, indent string) string {
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.Fields(s) {
+		w := width(word)
+		switch {
+		case i == 0:
+		case used+1+w > limit:
+			b.WriteString("\n" + indent)
+			used = width(indent)
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += w
+	}
+	return b.String()
+}

@@ -1,0 +1,70 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"ablate/configs"
+	"ablate/runner/data"
+	"ablate/runner/engine"
+)
+
+// Predict measures a few training steps of each variant and gives the time all
+// its seeds will take. Nothing is recorded.
+func Predict(s *configs.Study, dev engine.Device) ([]time.Duration, error) {
+	const steps = 3
+	sets := datasets{}
+	var out []time.Duration
+	for _, v := range s.Variants {
+		ds, err := sets.open(v.Recipe.Data)
+		if err != nil {
+			return nil, err
+		}
+		t, err := newTrainer(v.Recipe, ds, dev, s.Seeds[0])
+		if err != nil {
+			return nil, err
+		}
+		batch, err := firstBatch(t.pipeline)
+		if err != nil {
+			return nil, err
+		}
+		best := time.Duration(0)
+		for range steps {
+			started := time.Now()
+			if err := t.learn(batch, 0); err != nil {
+				return nil, err
+			}
+			if took := time.Since(started); best == 0 || took < best {
+				best = took
+			}
+		}
+		started := time.Now()
+		if err := t.eval.RunAll(); err != nil {
+			return nil, err
+		}
+		evaluation := time.Since(started)
+		r := v.Recipe.Train
+		tests := (ds.Test.Len() + r.Batch - 1) / r.Batch
+		epoch := time.Duration(t.pipeline.Batches())*best + time.Duration(tests)*evaluation
+		out = append(out, time.Duration(r.Epochs*len(s.Seeds))*epoch)
+	}
+	return out, nil
+}
+
+func firstBatch(p *data.Pipeline) (*data.Batch, error) {
+	r := p.Train(context.Background(), 0, 0)
+	defer r.Close()
+	return r.Next()
+}
+
+// Round drops digits of a duration that nobody reads.
+func Round(d time.Duration) time.Duration {
+	switch {
+	case d > time.Hour:
+		return d.Round(time.Minute)
+	case d > 10*time.Second:
+		return d.Round(time.Second)
+	default:
+		return d.Round(10 * time.Millisecond)
+	}
+}
