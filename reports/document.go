@@ -19,10 +19,11 @@ type document struct {
 	width     int // terminal cells a line should fit, 0 for no limit
 }
 
-// A column is the head of a column and which side its cells keep to.
+// A column is the head of a column and how its cells stand.
 type column struct {
 	head  string
 	right bool
+	wrap  int // terminal cells beyond which words go on below; 0 for never
 }
 
 // A cell is words and the marks of the footnotes that belong to them.
@@ -35,12 +36,13 @@ type cell struct {
 func (c *Comparison) table() document {
 	d := document{title: c.title(), notes: slices.Concat(c.Notes, c.Origin), width: c.width}
 	d.columns = []column{
-		{"variant", false}, {"changed", false}, {"k", true}, {"top-1 error %", true}, {"Δ [95 %]", false},
-		{"p (Holm)", true}, {"verdict", false}, {"params", true}, {"MACs", true},
+		{head: "variant", wrap: cellWidth}, {head: "changed", wrap: cellWidth}, {head: "k", right: true},
+		{head: "top-1 error %", right: true}, {head: "Δ [95 %]"}, {head: "p (Holm)", right: true},
+		{head: "verdict", wrap: cellWidth}, {head: "params", right: true}, {head: "MACs", right: true},
 	}
 	speed := c.speed && len(c.hardware()) > 0
 	if speed {
-		d.columns = append(d.columns, column{"images/s", true})
+		d.columns = append(d.columns, column{head: "images/s", right: true})
 	}
 	for _, r := range c.Rows {
 		name := cell{text: clean(r.Variant)}
@@ -89,7 +91,7 @@ func (c *Comparison) title() string {
 		parts = append(parts, text)
 	}
 	seeds := count(len(c.Seeds), "seed")
-	if c.Baseline != "" && len(c.Seeds) > 1 {
+	if c.Baseline != "" && c.paired && len(c.Seeds) > 1 {
 		seeds = count(len(c.Seeds), "paired seed")
 	}
 	return strings.Join(append(parts, seeds, "top-1 test error at the last epoch"), " · ")
@@ -157,7 +159,7 @@ func verdictCell(r Row) string {
 
 func verdict(v stats.Verdict) string {
 	switch {
-	case v.Word == stats.NoEvidence && v.Effect > 0:
+	case v.Word == stats.NoEvidence && v.Effect > sameDifference:
 		return fmt.Sprintf("%s (≥ %s)", v.Word, percent(v.Effect))
 	case v.Word == stats.TooFew:
 		return fmt.Sprintf("%s (needs %d)", v.Word, v.Needs)
@@ -177,7 +179,9 @@ func (c *Comparison) speedCell(r Row) string {
 func (c *Comparison) speedTable() document {
 	d := document{
 		title:   clean(c.Study) + " · training speed",
-		columns: []column{{"variant", false}, {"runs", true}, {"images/s", true}, {"hardware", false}},
+		columns: []column{
+			{head: "variant", wrap: cellWidth}, {head: "runs", right: true}, {head: "images/s", right: true}, {head: "hardware"},
+		},
 		notes:   []string{"images/s: training, warm-up left out, median over runs; comparable only on the same hardware"},
 		width:   c.width,
 	}

@@ -45,7 +45,8 @@ func writeMarkdown(b *bytes.Buffer, d document) error {
 }
 
 // escape makes words mean themselves in Markdown (CommonMark 2.4: a backslash
-// before ASCII punctuation). An underscore within a word needs none.
+// before ASCII punctuation). An underscore within a word needs none,
+// and brackets are a link only with an address after them.
 func escape(s string) string {
 	var b strings.Builder
 	runes := []rune(s)
@@ -61,7 +62,11 @@ func escape(s string) string {
 			if !within(runes, i) {
 				b.WriteByte('\\')
 			}
-		case '\\', '`', '*', '[', ']', '|', '~', '$', '#', '!':
+		case ']': // a link needs what follows
+			if i+1 < len(runes) && strings.ContainsRune("([:", runes[i+1]) {
+				b.WriteByte('\\')
+			}
+		case '\\', '`', '*', '|', '~', '$', '#':
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)

@@ -18,19 +18,26 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 	}
 	var notes []string
 	by := map[experiments.Status][]uint64{}
+	ends := map[experiments.Status][]string{}
 	var recorded, unusable []uint64
 	done := 0
 	for _, r := range records {
 		recorded = append(recorded, r.Seed)
 		switch {
 		case r.Status == experiments.Diverged || r.Status == experiments.Failed:
-			notes = append(notes, ended(r))
+			ends[r.Status] = append(ends[r.Status], end(r))
 		case r.Status != experiments.Done:
 			by[r.Status] = append(by[r.Status], r.Seed)
 		case !counts(r):
 			unusable = append(unusable, r.Seed)
 		default:
 			done++
+		}
+	}
+	for _, status := range []experiments.Status{experiments.Diverged, experiments.Failed} {
+		if e := ends[status]; len(e) > 0 {
+			notes = append(notes, fmt.Sprintf("%d of %s %s, not in the mean: %s",
+				len(e), count(len(records), "run"), status, strings.Join(e, "; ")))
 		}
 	}
 	if s := by[experiments.Running]; len(s) > 0 {
@@ -61,14 +68,17 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 	return notes
 }
 
-// ended says how one run came to a bad end.
-func ended(r experiments.Record) string {
-	text := fmt.Sprintf("seed %d %s", r.Seed, r.Status)
+// end says how one run came to a bad end.
+func end(r experiments.Record) string {
+	text := fmt.Sprintf("seed %d", r.Seed)
 	if r.Error != "" {
 		text += " (" + r.Error + ")"
 	}
-	return text + "; left out of the mean"
+	return text
 }
+
+// sameDifference is a spread that no two error rates can have unless they are the same: far below one test image.
+const sameDifference = 1e-9
 
 // pairNotes says what stands in the way of reading a row's Δ simply.
 func pairNotes(row, base Row, records, baseRecords []experiments.Record) []string {
@@ -86,12 +96,12 @@ func pairNotes(row, base Row, records, baseRecords []experiments.Record) []strin
 	if d.K < len(row.Runs) || d.K < len(base.Runs) {
 		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and the baseline both finished", count(d.K, "seed")))
 	}
-	if d.SD == 0 && d.K > 1 {
-		text := "every seed gave the same difference"
-		if d.Mean == 0 {
-			text = "every seed gave the baseline's error exactly"
-		}
-		notes = append(notes, text+": do the two really train different nets?")
+	switch {
+	case d.K < 2 || d.SD > sameDifference:
+	case math.Abs(d.Mean) < sameDifference:
+		notes = append(notes, "every seed gave the baseline's error exactly: do the two really train different nets?")
+	default:
+		notes = append(notes, "every seed gave the same difference: the interval has no width")
 	}
 	if a, b := testExamples(records), testExamples(baseRecords); !slices.Equal(a, b) {
 		notes = append(notes, fmt.Sprintf("tested on %s images, the baseline on %s", numberList(a), numberList(b)))
@@ -146,7 +156,7 @@ func (c *Comparison) readingNotes(records []experiments.Record) []string {
 		spread = spread || r.Error.K > 1
 		if r.Delta != nil {
 			compared = true
-			if r.Delta.Verdict.Effect > 0 {
+			if r.Delta.Verdict.Effect > sameDifference {
 				judged["effect"] = true
 			}
 			if r.Delta.Verdict.Needs > 0 {
@@ -175,7 +185,7 @@ func (c *Comparison) readingNotes(records []experiments.Record) []string {
 	}
 	if n := testExamples(records); len(n) == 1 && n[0] > 0 && len(c.Rows[0].Runs) > 0 {
 		e := c.Rows[0].Error.Mean
-		notes = append(notes, fmt.Sprintf("%s test images: one net's error rate carries a sampling error of ± %s points by itself",
+		notes = append(notes, fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
 			thousands(float64(n[0])), percent(math.Sqrt(e*(1-e)/float64(n[0])))))
 	}
 	return notes

@@ -62,8 +62,9 @@ type Comparison struct {
 	Notes    []string // how to read the table
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
-	speed bool
-	width int
+	paired bool // every variant that has runs has them for all seeds
+	speed  bool
+	width  int
 }
 
 // A Row is one variant.
@@ -105,7 +106,7 @@ type Speed struct {
 // numbers) is shown in the table.
 func Table(study string, records []experiments.Record, opts Options) (*Comparison, error) {
 	if len(records) == 0 {
-		return nil, fmt.Errorf("report %s: %w; `ablate run %s` begins", study, ErrNoRuns, study)
+		return nil, fmt.Errorf("report %s: %w; `ablate run %s` makes some", study, ErrNoRuns, study)
 	}
 	if err := check(study, records); err != nil {
 		return nil, err
@@ -123,6 +124,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	for i, name := range names {
 		c.Rows = append(c.Rows, newRow(name, groups[i], c.Seeds))
 	}
+	c.paired = !slices.ContainsFunc(groups, func(g []experiments.Record) bool { return len(g) > 0 && len(g) < len(c.Seeds) })
 	if names[0] == baseline {
 		c.Baseline = baseline
 	}

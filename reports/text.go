@@ -14,7 +14,7 @@ import (
 
 const (
 	gap         = 2  // cells between columns
-	cellWidth   = 36 // words in a cell wrap beyond this
+	cellWidth   = 36 // words wrap beyond this in the columns that hold many
 	noteWidth   = 80 // notes are at least this wide where nothing limits them
 	noteHanging = "  "
 )
@@ -27,8 +27,11 @@ func writeText(b *bytes.Buffer, d document) error {
 	}
 	for _, r := range d.rows {
 		var line []string
-		for _, c := range r {
-			text := wrap(c.text, cellWidth, "")
+		for i, c := range r {
+			text := c.text
+			if limit := d.columns[i].wrap; limit > 0 {
+				text = wrap(text, limit, "")
+			}
 			if len(c.marks) > 0 {
 				text += " " + marks(c.marks)
 			}

@@ -1,6 +1,12 @@
 package cpu
 
-import "ablate/runner/graph"
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"ablate/runner/graph"
+)
 
 // A path is one instruction set's kernels. All kernels of the device go through it.
 type path struct {
@@ -105,4 +111,19 @@ func lrnGradGo(dx, x, dy, scratch []float32, n *graph.Norm) {
 	}
 }
 
-func selectPath() (*path, error) { return &goPath, nil }
+// selectPath takes the fastest kernels this CPU can run, or those that ABLATE_CPU names.
+func selectPath() (*path, error) {
+	all := paths()
+	want := os.Getenv("ABLATE_CPU")
+	if want == "" {
+		return all[0], nil
+	}
+	var names []string
+	for _, p := range all {
+		if p.name == want {
+			return p, nil
+		}
+		names = append(names, p.name)
+	}
+	return nil, fmt.Errorf("ABLATE_CPU is %q; this machine runs %s", want, strings.Join(names, ", "))
+}

@@ -1,0 +1,435 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ablate/experiments"
+	"ablate/reports/stats"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const testCPU = "cpu, AMD EPYC 9R14, 2 threads, avx512"
+
+// done is a finished run. Errors are in test images of 10,000.
+func done(variant string, seed uint64, wrong float64, changes ...string) experiments.Record {
+	return experiments.Record{
+		Version: 1, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " + variant,
+		Recipe:  json.RawMessage(`{"Net":{"net":"cuda-convnet-11pct"},"Data":{"name":"cifar10"},"Train":{"epochs":40}}`),
+		Changes: changes, Params: 2_112_890, MACs: 19_491_840, Status: experiments.Done,
+		Attempts: []experiments.Attempt{{Hardware: testCPU, Threads: 2}},
+		Result: &experiments.Result{
+			Epochs: 40, Top1Error: wrong / 10000, TestExamples: 10000, ImagesPerSecond: 2140 + 7*float64(seed) + float64(len(variant)),
+		},
+		Provenance: &experiments.Provenance{
+			Commit: "9eb1517d7986db89067a8c6d7cfc87230065ede9", Dirty: true,
+			Data:    map[string]string{"train": "2f1c6f5c1a9e4d7f", "test": "77aa0d3b2c41e95d"},
+			Command: []string{"/tmp/go-build1/exe/ablate", "run", "cifar10-norm", "--set", "train.lr=0.001 "},
+		},
+	}
+}
+
+func broken(variant string, seed uint64, status experiments.Status, why string) experiments.Record {
+	r := done(variant, seed, 0)
+	r.Status, r.Error, r.Result = status, why, nil
+	return r
+}
+
+// runs gives one run a seed, counted from 1.
+func runs(variant, changes string, wrong ...float64) []experiments.Record {
+	var all []experiments.Record
+	for i, w := range wrong {
+		all = append(all, done(variant, uint64(i+1), w, strings.Fields(changes)...))
+	}
+	if changes != "" {
+		for i := range all {
+			all[i].Changes = []string{changes}
+		}
+	}
+	return all
+}
+
+var (
+	baseline8 = runs("baseline", "", 1231, 1250, 1204, 1242, 1219, 1238, 1225, 1237)
+	noLRN8    = runs("no-lrn", "− norm1, norm2", 1302, 1302, 1294, 1308, 1302, 1285, 1300, 1317)
+	noPool8   = runs("no-overlap", "pool1, pool2: 3/2 → 2/2", 1228, 1262, 1209, 1231, 1230, 1246, 1218, 1242)
+)
+
+func eight() []experiments.Record { return slices.Concat(noPool8, baseline8, noLRN8) }
+
+func three() []experiments.Record {
+	return slices.Concat(baseline8[:3], noLRN8[:3], noPool8[:3],
+		runs("no-dropout", "− drop6, drop7", 1411, 1430, 1399), runs("one-gpu", "columns: 2 → 1", 1225, 1239, 1221))
+}
+
+func troubled() []experiments.Record {
+	half := done("no-lrn", 8, 1290, "− norm1, norm2")
+	half.Result.Top1Error = math.NaN()
+	changed := done("mixed", 2, 1240)
+	changed.Identity = "another recipe"
+	small := done("no-overlap", 2, 1262)
+	small.Result.TestExamples = 2000
+	return slices.Concat(baseline8,
+		noLRN8[:6], []experiments.Record{half, broken("no-lrn", 7, experiments.Diverged, "loss is NaN at epoch 2, step 391")},
+		[]experiments.Record{
+			broken("tanh", 1, experiments.Diverged, "loss is +Inf at epoch 1, step 12"),
+			broken("tanh", 2, experiments.Diverged, "loss is NaN at epoch 1, step 9"),
+			broken("tanh", 3, experiments.Failed, "write checkpoint: no space left on device"),
+			done("no-overlap", 1, 1228), small,
+			broken("no-overlap", 3, experiments.Failed, "write checkpoint: no space left on device"),
+			broken("no-overlap", 4, experiments.Running, ""),
+			broken("no-overlap", 5, experiments.Interrupted, ""),
+			broken("waiting", 1, experiments.Running, ""),
+			broken("strange", 1, "paused", ""),
+			done("mixed", 1, 1230), changed,
+		},
+		[]experiments.Record{done("other-seeds", 21, 1230), done("other-seeds", 22, 1233)},
+		runs("same", "train.batch: 128 → 64", 1231, 1250, 1204, 1242, 1219, 1238, 1225, 1237),
+	)
+}
+
+// survivor beats the baseline under every seed it survives.
+func survivor() []experiments.Record {
+	return slices.Concat(baseline8, runs("lr×4", "train.lr: 0.001 → 0.004", 1131, 1150, 1104, 1142, 1119, 1138),
+		[]experiments.Record{broken("lr×4", 7, experiments.Diverged, "loss is NaN"), broken("lr×4", 8, experiments.Diverged, "loss is NaN")})
+}
+
+func oddNames() []experiments.Record {
+	var all []experiments.Record
+	for i, name := range []string{
+		"baseline", "通常の畳み込み", "שלום", "ohne|Pipe", "*bold* _em_ `code` [link](x) <b> & $1$ #7 ~~x~~ a_b \\",
+		"tabs\tand\nlines", "\x1b[31mred\x1b[0m", "turn\u202eed", "NaN", "bad\xff utf8",
+	} {
+		all = append(all, runs(name, "set "+name, 1231+float64(i), 1250+float64(i))...)
+	}
+	for i := range all {
+		all[i].Study = "odd|study_*"
+	}
+	return all
+}
+
+func twoMachines() []experiments.Record {
+	all := slices.Concat(baseline8[:3], noLRN8[:3])
+	for i := range all {
+		all[i].Attempts = []experiments.Attempt{{Hardware: testCPU}}
+	}
+	all[5].Attempts = []experiments.Attempt{{Hardware: "cuda:0, NVIDIA H200"}}
+	all[5].Result = &experiments.Result{Epochs: 40, Top1Error: 0.13, TestExamples: 10000, ImagesPerSecond: 51234.4}
+	all[4].Attempts = []experiments.Attempt{{Hardware: testCPU}, {Hardware: "cuda:0, NVIDIA H200"}}
+	return all
+}
+
+func TestGolden(t *testing.T) {
+	declared := []string{"baseline", "no-lrn", "no-overlap", "no-dropout", "one-gpu"}
+	for _, c := range []struct {
+		name    string
+		study   string
+		records []experiments.Record
+		opts    Options
+	}{
+		{"eight-seeds", "cifar10-norm", eight(), Options{Variants: declared[:3]}},
+		{"eight-seeds-speed", "cifar10-norm", eight(), Options{Variants: declared[:3], Speed: true}},
+		{"eight-seeds-narrow", "cifar10-norm", eight(), Options{Variants: declared[:3], Speed: true, Width: 80}},
+		{"three-seeds", "cifar10-norm", three(), Options{Variants: declared}},
+		{"one-seed", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{}},
+		{"troubled", "cifar10-norm", troubled(), Options{Variants: []string{"baseline", "no-lrn", "tanh", "declared-only"}}},
+		{"survivor", "cifar10-norm", survivor(), Options{}},
+		{"no-baseline", "cifar10-norm", slices.Concat(noPool8, noLRN8), Options{}},
+		{"baseline-unfinished", "cifar10-norm", slices.Concat(noLRN8, []experiments.Record{broken("baseline", 1, experiments.Failed, "out of memory")}), Options{}},
+		{"odd-names", "odd|study_*", oddNames(), Options{}},
+		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table, err := Table(c.study, c.records, c.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, format := range Formats() {
+				golden(t, c.name+"."+format, func(b *bytes.Buffer) error { return Render(b, table, format) })
+			}
+			if c.opts.Speed {
+				golden(t, c.name+".speed.text", func(b *bytes.Buffer) error { return RenderSpeed(b, table, "text") })
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, name string, render func(*bytes.Buffer) error) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := render(&b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; -update writes it", err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("%s (-want +got; -update accepts):\n%s", file, diff)
+	}
+}
+
+// The order records are read in must not show, nor must anything that varies from run to run.
+func TestDeterministic(t *testing.T) {
+	print := func(records []experiments.Record) string {
+		table, err := Table("cifar10-norm", records, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		for _, f := range Formats() {
+			if err := Render(&b, table, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.String()
+	}
+	want := print(troubled())
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		records := troubled()
+		random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+		for i := range records {
+			if records[i].Result != nil {
+				result := *records[i].Result
+				result.ImagesPerSecond = 1000 * random.Float64()
+				records[i].Result = &result
+			}
+			records[i].Attempts = []experiments.Attempt{{Hardware: fmt.Sprint(random.Uint64()), PID: random.Int()}}
+		}
+		if diff := cmp.Diff(want, print(records)); diff != "" {
+			t.Fatalf("shuffled records with other speeds print otherwise:\n%s", diff)
+		}
+	}
+}
+
+func TestModel(t *testing.T) {
+	table, err := Table("cifar10-norm", eight(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range table.Rows {
+		names = append(names, r.Variant)
+	}
+	if want := []string{"baseline", "no-lrn", "no-overlap"}; !slices.Equal(names, want) {
+		t.Errorf("rows %v, want %v", names, want)
+	}
+	if table.Rows[0].Delta != nil {
+		t.Error("the baseline is compared with itself")
+	}
+	d := table.Rows[1].Delta
+	// 71 52 90 66 83 47 75 80: all of one sign, so p = 2/2^8, doubled by Holm.
+	if d.K != 8 || d.P != 1.0/128 || d.Holm != 2.0/128 || d.Verdict.Word != stats.Worse || math.Abs(d.Mean-0.00705) > 1e-12 {
+		t.Errorf("no-lrn: %+v", *d)
+	}
+	if s := table.Rows[0].Speeds; len(s) != 1 || s[0].Runs != 8 || s[0].ImagesPerSecond != 2148+7*4.5 {
+		t.Errorf("speeds of the baseline: %+v", s)
+	}
+}
+
+// With the declared family in mind, a claim that holds alone may not hold among many.
+func TestFamilyIsWhatTheStudyDeclares(t *testing.T) {
+	records := slices.Concat(baseline8, noLRN8)
+	declared := []string{"baseline", "no-lrn", "b", "c", "d", "e", "f", "g"}
+	table, err := Table("cifar10-norm", records, Options{Variants: declared})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := table.Rows[1].Delta.Verdict
+	if table.Family != 7 || got.Word != stats.TooFew || got.Needs != 9 {
+		t.Errorf("family %d, verdict %+v; want 7 and too few seeds, needs 9", table.Family, got)
+	}
+}
+
+func TestThreeSeedsNeverClaim(t *testing.T) {
+	table, err := Table("cifar10-norm", slices.Concat(baseline8[:3], runs("broken", "", 9000, 9000, 9000)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := table.Rows[1].Delta; d.P != 0.25 || d.Verdict.Word != stats.TooFew || d.Verdict.Needs != 6 {
+		t.Errorf("three seeds, 78 points apart: %+v", *d)
+	}
+}
+
+func TestBadRecords(t *testing.T) {
+	other := done("no-lrn", 1, 1300)
+	other.Study = "another"
+	for _, c := range []struct {
+		name    string
+		records []experiments.Record
+		is      error
+		say     string
+	}{
+		{"none", nil, ErrNoRuns, "report cifar10-norm: no runs recorded; `ablate run cifar10-norm` makes some"},
+		{"another study's", []experiments.Record{baseline8[0], other}, ErrRecords, `one is of study "another"`},
+		{"twice the same run", []experiments.Record{baseline8[0], baseline8[0]}, ErrRecords, `two are of variant "baseline", seed 1`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Table("cifar10-norm", c.records, Options{})
+			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.say) {
+				t.Errorf("got %v, want %v that says %q", err, c.is, c.say)
+			}
+		})
+	}
+}
+
+// Records as bare as they come make a table, not a crash.
+func TestBareRecords(t *testing.T) {
+	for _, r := range []experiments.Record{
+		{Variant: "baseline"},
+		{Variant: "baseline", Status: experiments.Done},
+		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{}},
+		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: math.Inf(1)}},
+		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: 2}, Provenance: &experiments.Provenance{}},
+		{Variant: "", Seed: math.MaxUint64, Recipe: json.RawMessage(`{"Net":"alexnet","Data":"x"}`)},
+		{Variant: "x", Recipe: json.RawMessage(`[`)},
+	} {
+		table, err := Table("", []experiments.Record{r}, Options{Speed: true, Width: 1})
+		if err != nil {
+			t.Fatalf("%+v: %v", r, err)
+		}
+		for _, f := range Formats() {
+			if err := Render(&bytes.Buffer{}, table, f); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+			if err := RenderSpeed(&bytes.Buffer{}, table, f); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+		}
+	}
+}
+
+func TestUnknownFormat(t *testing.T) {
+	table, err := Table("cifar10-norm", eight(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	err = Render(&b, table, "latex")
+	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md` || b.Len() > 0 {
+		t.Errorf("got %v and %d bytes", err, b.Len())
+	}
+}
+
+// A narrow terminal gets every cell, in lines that fit.
+func TestWidth(t *testing.T) {
+	for _, width := range []int{60, 80, 100, 120} {
+		table, err := Table("cifar10-norm", eight(), Options{Speed: true, Width: width})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := Render(&b, table, "text"); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if w := widthOf(line); w > width {
+				t.Errorf("width %d: %d cells: %s", width, w, line)
+			}
+		}
+		for _, want := range []string{"+0.71 [+0.58, +0.83]", "0.016", "19.5 M", "2,178"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("width %d: %q is missing", width, want)
+			}
+		}
+	}
+}
+
+func widthOf(line string) int { return width(strings.TrimSuffix(line, "\n")) }
+
+func TestMarkdownRowsKeepTheirColumns(t *testing.T) {
+	table, err := Table("odd|study_*", oddNames(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := Render(&b, table, "md"); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(b.String()) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		n++
+		if got := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); got != 10 {
+			t.Errorf("%d pipes set columns apart, want 10: %s", got, line)
+		}
+	}
+	if n != 2+10 {
+		t.Errorf("%d lines of table, want header, rule and 10 rows", n)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{metric(0), "–"}, {metric(-1), "–"}, {metric(7), "7"}, {metric(898), "898"}, {metric(999), "999"}, {metric(1000), "1.00 k"},
+		{metric(2_112_890), "2.11 M"}, {metric(19_491_840), "19.5 M"}, {metric(60_965_224), "61.0 M"}, {metric(724_406_816), "724 M"},
+		{metric(999_499), "999 k"}, {metric(999_500), "1.00 M"}, {metric(9_995), "10.0 k"}, {metric(math.MaxInt64), "9.22 E"},
+		{thousands(2140.4), "2,140"}, {thousands(999.6), "1,000"}, {thousands(3.14), "3.1"}, {thousands(1234567), "1,234,567"}, {thousands(42), "42"},
+		{signed(0.0071), "+0.71"}, {signed(-0.0017), "−0.17"}, {signed(0.00001), "0.00"}, {signed(-0.00001), "0.00"},
+		{pValue(1), "1"}, {pValue(0.64453125), "0.64"}, {pValue(0.03125), "0.031"}, {pValue(0.0078125), "0.0078"}, {pValue(0.00002), "< 0.0001"},
+		{seedList([]uint64{1}), "seed 1"}, {seedList([]uint64{1, 2}), "seeds 1, 2"}, {seedList([]uint64{1, 2, 3, 7, 9, 10, 11}), "seeds 1–3, 7, 9–11"},
+		{seedList([]uint64{math.MaxUint64 - 1, math.MaxUint64}), "seeds 18446744073709551614, 18446744073709551615"},
+		{superscript(120), "¹²⁰"},
+		{command([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
+		{clean("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
+		{escape("a|b *c* _d_ e_f <g> &h"), `a\|b \*c\* \_d\_ e_f &lt;g> &amp;h`},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+// Whatever the names, a table is printed whole: no control characters, no broken rows.
+func FuzzNames(f *testing.F) {
+	f.Add("no-lrn", "− norm1")
+	f.Add("通|常", "\x1b]0;x\a")
+	f.Add("\u2066\u202e", "a\\|b")
+	f.Fuzz(func(t *testing.T, name, change string) {
+		records := slices.Concat(runs("baseline", "", 1231, 1250), runs("x"+name, change, 1240, 1260))
+		table, err := Table("cifar10-norm", records, Options{Width: 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range Formats() {
+			var b bytes.Buffer
+			if err := Render(&b, table, format); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range b.String() {
+				if r != '\n' && (r < ' ' || r == 0x7f || r == '\u202e' || r == '\uFFFD' && !strings.ContainsRune(strings.ToValidUTF8(name+change, "\uFFFD"), r)) {
+					t.Errorf("%s: %q in the output", format, r)
+				}
+			}
+			for line := range strings.Lines(b.String()) {
+				line = strings.ReplaceAll(line, `\\`, "")
+				if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 10 {
+					t.Errorf("columns of %q", line)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,159 @@
+// Command _asm generates the assembly of package cpu with avo:
+//
+//	go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg cpu
+//
+// The committed files must equal its output; CI compares them.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of type tile (cpu/tile.go); a test there holds them.
+const (
+	tileX = 8 * iota
+	tileW
+	tileInit
+	tileOut
+	tileRow
+	tileInitRow
+	tileOutRow
+	tileSeg
+	tileSegs
+	tileRun
+	tileStep
+	tileWStride
+	tileFloor
+)
+
+const rows = 6
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	for vectors := 1; vectors <= 4; vectors++ {
+		tile(fmt.Sprintf("tileAVX512x%d", vectors), vectors, 64, false)
+	}
+	// 16 ymm registers hold 6 rows of 16 columns, so a panel is done 16 columns at a time.
+	tile("tileAVX2", 2, 32, true)
+	elementwise()
+	Generate()
+}
+
+// tile emits the loop of type tile for rows × vectors registers. With byColumn
+// a second argument moves all columns, in bytes.
+//
+// Prediction, Zen 4: a 512-bit FMA a cycle; per sum index 6·vectors of them, 6
+// broadcasts and as many loads as vectors, two loads a cycle: bound by FMAs from
+// two vectors on.
+// The argument is a *tile; avo knows no types but Go's own.
+func tile(name string, vectors int, width int, byColumn bool) {
+	signature := "func(t *byte)"
+	if byColumn {
+		signature = "func(t *byte, column int)"
+	}
+	TEXT(name, NOSPLIT, signature)
+	Doc(fmt.Sprintf("%s computes %d columns of a tile.", name, vectors*width/4))
+	Pragma("noescape")
+	t := Load(Param("t"), GP64())
+	var column Register
+	if byColumn {
+		column = Load(Param("column"), GP64())
+	}
+	field := func(off int) Register {
+		r := GP64()
+		MOVQ(Mem{Base: t, Disp: off}, r)
+		return r
+	}
+	vector := func() VecVirtual {
+		if width == 64 {
+			return ZMM()
+		}
+		return YMM()
+	}
+	// start gives the address of row r of a table of offsets.
+	start := func(base, table Register, r int) Register {
+		off := GP64()
+		MOVQ(Mem{Base: table, Disp: 8 * r}, off)
+		a := GP64()
+		LEAQ(Mem{Base: base, Index: off, Scale: 4}, a)
+		return a
+	}
+
+	acc := make([][]VecVirtual, rows)
+	init, initRow := field(tileInit), field(tileInitRow)
+	w := field(tileW)
+	if byColumn {
+		ADDQ(column, init)
+		ADDQ(column, w)
+	}
+	for r := range acc {
+		from := start(init, initRow, r)
+		for v := range vectors {
+			acc[r] = append(acc[r], vector())
+			VMOVUPS(Mem{Base: from, Disp: v * width}, acc[r][v])
+		}
+	}
+	x, row := field(tileX), field(tileRow)
+	var px [rows]Register
+	for r := range px {
+		px[r] = start(x, row, r)
+	}
+	step, wStride := field(tileStep), field(tileWStride)
+	SHLQ(U8(2), step)
+	SHLQ(U8(2), wStride)
+	seg, segs := field(tileSeg), field(tileSegs)
+	idx, left := GP64(), GP64()
+	weights := make([]VecVirtual, vectors)
+	for v := range weights {
+		weights[v] = vector()
+	}
+	b := vector()
+
+	Label(name + "_seg")
+	TESTQ(segs, segs)
+	JE(LabelRef(name + "_store"))
+	MOVQ(Mem{Base: seg}, idx)
+	SHLQ(U8(2), idx)
+	MOVQ(Mem{Base: t, Disp: tileRun}, left)
+	Label(name + "_k")
+	TESTQ(left, left)
+	JE(LabelRef(name + "_next"))
+	for v, wv := range weights {
+		VMOVUPS(Mem{Base: w, Disp: v * width}, wv)
+	}
+	for r := range rows {
+		VBROADCASTSS(Mem{Base: px[r], Index: idx, Scale: 1}, b)
+		for v, wv := range weights {
+			VFMADD231PS(wv, b, acc[r][v])
+		}
+	}
+	ADDQ(step, idx)
+	ADDQ(wStride, w)
+	DECQ(left)
+	JMP(LabelRef(name + "_k"))
+	Label(name + "_next")
+	ADDQ(U8(8), seg)
+	DECQ(segs)
+	JMP(LabelRef(name + "_seg"))
+
+	Label(name + "_store")
+	floor := vector()
+	VBROADCASTSS(Mem{Base: t, Disp: tileFloor}, floor)
+	out, outRow := field(tileOut), field(tileOutRow)
+	if byColumn {
+		ADDQ(column, out)
+	}
+	for r := range acc {
+		to := start(out, outRow, r)
+		for v := range vectors {
+			VMAXPS(acc[r][v], floor, acc[r][v]) // of a NaN and a number the first operand here is taken: a NaN stays
+			VMOVUPS(acc[r][v], Mem{Base: to, Disp: v * width})
+		}
+	}
+	VZEROUPPER()
+	RET()
+}

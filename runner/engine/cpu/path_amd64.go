@@ -1,0 +1,50 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+var avx512Path = path{
+	name: "avx512",
+	tile: [5]func(*tile){
+		1: func(t *tile) { tileAVX512x1((*byte)(unsafe.Pointer(t))) },
+		2: func(t *tile) { tileAVX512x2((*byte)(unsafe.Pointer(t))) },
+		3: func(t *tile) { tileAVX512x3((*byte)(unsafe.Pointer(t))) },
+		4: func(t *tile) { tileAVX512x4((*byte)(unsafe.Pointer(t))) },
+	},
+	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
+	lrn: lrnGo, lrnGrad: lrnGradGo,
+}
+
+var avx2Path = path{
+	name: "avx2",
+	tile: [5]func(*tile){
+		1: func(t *tile) { tileAVX2s(t, 16) }, 2: func(t *tile) { tileAVX2s(t, 32) },
+		3: func(t *tile) { tileAVX2s(t, 48) }, 4: func(t *tile) { tileAVX2s(t, 64) },
+	},
+	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
+	lrn: lrnGo, lrnGrad: lrnGradGo,
+}
+
+// tileAVX2s does a panel 16 columns at a time.
+func tileAVX2s(t *tile, cols int) {
+	for c := 0; c < cols; c += 16 {
+		tileAVX2((*byte)(unsafe.Pointer(t)), 4*c)
+	}
+}
+
+// paths are the kernels this CPU can run, the fastest first.
+func paths() []*path {
+	var ps []*path
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ {
+		ps = append(ps, &avx512Path)
+	}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		ps = append(ps, &avx2Path)
+	}
+	return append(ps, &goPath)
+}
