@@ -50,7 +50,8 @@ func (c *Comparison) table() document {
 			name.marks = append(name.marks, d.footnote(n))
 		}
 		words := []string{
-			changed(r), fmt.Sprint(len(r.Runs)), errorCell(r), deltaCell(r), holmCell(r), verdictCell(r), metric(r.Params), metric(r.MACs),
+			changed(r), fmt.Sprint(len(r.Runs)), errorCell(r), deltaCell(r), holmCell(r), verdictCell(r),
+			metric(r.Params), metric(r.MACs),
 		}
 		if speed {
 			words = append(words, c.speedCell(r))
@@ -138,7 +139,9 @@ func holmCell(r Row) string {
 }
 
 // troubles are the ways a run is not done, the gravest first.
-var troubles = []experiments.Status{experiments.Diverged, experiments.Failed, experiments.Interrupted, experiments.Running}
+var troubles = []experiments.Status{
+	experiments.Diverged, experiments.Failed, experiments.Interrupted, experiments.Running,
+}
 
 // verdictCell writes the verdict and, beside it, how many runs it leaves out.
 func verdictCell(r Row) string {
@@ -178,17 +181,19 @@ func (c *Comparison) speedCell(r Row) string {
 // speedTable is every speed that was measured as a document.
 func (c *Comparison) speedTable() document {
 	d := document{
-		title:   clean(c.Study) + " · training speed",
+		title: clean(c.Study) + " · training speed",
 		columns: []column{
-			{head: "variant", wrap: cellWidth}, {head: "runs", right: true}, {head: "images/s", right: true}, {head: "hardware"},
+			{head: "variant", wrap: cellWidth}, {head: "runs", right: true},
+			{head: "images/s", right: true}, {head: "hardware"},
 		},
-		notes:   []string{"images/s: training, warm-up left out, median over runs; comparable only on the same hardware"},
-		width:   c.width,
+		notes: []string{"images/s: training, warm-up left out, median over runs; comparable only on the same hardware"},
+		width: c.width,
 	}
 	for _, r := range c.Rows {
 		for _, s := range r.Speeds {
 			d.rows = append(d.rows, []cell{
-				{text: clean(r.Variant)}, {text: fmt.Sprint(s.Runs)}, {text: thousands(s.ImagesPerSecond)}, {text: clean(s.Hardware)},
+				{text: clean(r.Variant)}, {text: fmt.Sprint(s.Runs)},
+				{text: thousands(s.ImagesPerSecond)}, {text: clean(s.Hardware)},
 			})
 		}
 	}

@@ -83,7 +83,8 @@ func thousands(v float64) string {
 
 // rightToLeft are scripts that a line must isolate, or they pull the figures beside them over.
 var rightToLeft = []*unicode.RangeTable{
-	unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko, unicode.Samaritan, unicode.Mandaic, unicode.Adlam,
+	unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana,
+	unicode.Nko, unicode.Samaritan, unicode.Mandaic, unicode.Adlam,
 }
 
 // clean makes text from records safe to print: what would move the cursor,

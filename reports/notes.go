@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ablate/experiments"
+	"ablate/reports/stats"
 )
 
 // runNotes says which of a variant's runs are not in its mean, and why.
@@ -52,7 +53,8 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 		notes = append(notes, fmt.Sprintf("%s of status %q, which this program does not know", seedList(by[status]), status))
 	}
 	if len(unusable) > 0 {
-		notes = append(notes, fmt.Sprintf("%s done, but the record holds no error rate between 0 and 1; left out", seedList(unusable)))
+		notes = append(notes, fmt.Sprintf("%s done, but the record holds no error rate between 0 and 1; left out",
+			seedList(unusable)))
 	}
 	missing := slices.DeleteFunc(slices.Clone(seeds), func(s uint64) bool { return slices.Contains(recorded, s) })
 	if len(missing) > 0 {
@@ -94,7 +96,8 @@ func pairNotes(row, base Row, records, baseRecords []experiments.Record) []strin
 	}
 	var notes []string
 	if d.K < len(row.Runs) || d.K < len(base.Runs) {
-		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and the baseline both finished", count(d.K, "seed")))
+		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and the baseline both finished",
+			count(d.K, "seed")))
 	}
 	switch {
 	case d.K < 2 || d.SD > sameDifference:
@@ -151,16 +154,20 @@ func epochs(r experiments.Record, p recipe) int {
 // readingNotes explain the columns, as far as the table has them.
 func (c *Comparison) readingNotes(records []experiments.Record) []string {
 	var notes []string
-	spread, compared, judged := false, false, map[string]bool{}
+	var spread, compared, effect, needs bool
+	how := "exact"
 	for _, r := range c.Rows {
 		spread = spread || r.Error.K > 1
 		if r.Delta != nil {
 			compared = true
+			if r.Delta.K > stats.ExactPairs {
+				how = "sampled"
+			}
 			if r.Delta.Verdict.Effect > sameDifference {
-				judged["effect"] = true
+				effect = true
 			}
 			if r.Delta.Verdict.Needs > 0 {
-				judged["needs"] = true
+				needs = true
 			}
 		}
 	}
@@ -168,13 +175,14 @@ func (c *Comparison) readingNotes(records []experiments.Record) []string {
 		notes = append(notes, "error: mean ± standard deviation (k − 1) over k seeds")
 	}
 	if compared {
-		notes = append(notes, fmt.Sprintf("Δ: error minus the baseline's in percentage points, over paired seeds, with its 95 %% t interval; "+
-			"p: exact sign-flip test, Holm-adjusted over %s", count(c.Family, "comparison")))
+		notes = append(notes, fmt.Sprintf("Δ: error minus the baseline's in percentage points, over paired seeds, "+
+			"with its 95 %% t interval; p: %s sign-flip test, Holm-adjusted over %s", how, count(c.Family, "comparison")))
 	}
-	if judged["effect"] {
-		notes = append(notes, "no evidence (≥ x): no claim either way; a difference of x points or more would have shown in about 4 of 5 such studies")
+	if effect {
+		notes = append(notes, "no evidence (≥ x): no claim either way; "+
+			"a difference of x points or more would have shown in about 4 of 5 such studies")
 	}
-	if judged["needs"] {
+	if needs {
 		notes = append(notes, fmt.Sprintf("too few seeds: with %s no result of fewer paired seeds can reach p ≤ 0.05",
 			count(c.Family, "comparison")))
 	}

@@ -68,8 +68,8 @@ func (c *Comparison) speedOrigin() []string {
 	case 1:
 		return []string{"images/s: training, warm-up left out, median over runs, on " + keys[0]}
 	}
-	return []string{fmt.Sprintf("images/s: not shown, since the runs were on %d kinds of hardware, which one column would mix (%s); "+
-		"the speed table lists each", len(keys), strings.Join(keys, "; "))}
+	return []string{fmt.Sprintf("images/s: not shown, since the runs were on %d kinds of hardware, "+
+		"which one column would mix (%s); the speed table lists each", len(keys), strings.Join(keys, "; "))}
 }
 
 // hardware gives every hardware key that has a speed.

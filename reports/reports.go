@@ -124,7 +124,9 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	for i, name := range names {
 		c.Rows = append(c.Rows, newRow(name, groups[i], c.Seeds))
 	}
-	c.paired = !slices.ContainsFunc(groups, func(g []experiments.Record) bool { return len(g) > 0 && len(g) < len(c.Seeds) })
+	c.paired = !slices.ContainsFunc(groups, func(g []experiments.Record) bool {
+		return len(g) > 0 && len(g) < len(c.Seeds)
+	})
 	if names[0] == baseline {
 		c.Baseline = baseline
 	}

@@ -78,7 +78,8 @@ func marks(numbers []int) string {
 	return strings.Join(all, " ")
 }
 
-// blocks shares columns out to blocks that fit the limit. Each begins with the first column, which says whose the rest is.
+// blocks shares columns out to blocks that fit the limit. Each begins with the
+// first column, which says whose the rest is.
 func blocks(widths []int, limit int) [][]int {
 	var all [][]int
 	block, wide := []int{0}, widths[0]
@@ -102,7 +103,8 @@ func drawText(b *bytes.Buffer, columns []column, rows [][]string, block []int) e
 		Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
 	})
 	padding := tw.Padding{Right: strings.Repeat(" ", gap), Overwrite: true}
-	if err := draw(&drawn, columns, rows, block, tablewriter.WithRenderer(plain), tablewriter.WithPadding(padding)); err != nil {
+	err := draw(&drawn, columns, rows, block, tablewriter.WithRenderer(plain), tablewriter.WithPadding(padding))
+	if err != nil {
 		return err
 	}
 	for line := range strings.Lines(drawn.String()) {

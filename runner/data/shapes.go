@@ -24,13 +24,14 @@ var shapesSource = Source{
 // How hard the data set is.
 const (
 	shapesSide     = 32
-	shapesSeed     = 2012 // the images are the same in every study, whatever its seeds
-	noiseStd       = 26.0 // grey levels
-	leastContrast  = 45.0 // between figure and background, in grey levels over the three colours
-	smallestRadius = 5.0  // pixels
-	largestRadius  = 11.0
+	shapesSeed     = 2012  // the images are the same in every study, whatever its seeds
+	noiseStd       = 10.0  // grey levels
+	leastContrast  = 110.0 // between figure and background, in grey levels over the three colours
+	smallestRadius = 7.0   // pixels
+	largestRadius  = 12.0
 	stretch        = 0.2 // sides may differ by this share
-	distractors    = 4   // spots of other colours, at most
+	mostTurn       = 0.6 // radians either way
+	distractors    = 3   // spots of other colours, at most
 	maxShapes      = 1_000_000
 )
 
@@ -97,10 +98,10 @@ func (p *painter) paint(class int, out []byte) {
 	for figure.distance(back) < leastContrast || figure.distance(back2) < leastContrast {
 		figure = p.colour()
 	}
-	slope, wave, phase, strength := p.between(0, 2*math.Pi), p.between(0.3, 1.6), p.between(0, 2*math.Pi), p.between(0, 35)
+	slope, wave, phase, strength := p.between(0, 2*math.Pi), p.between(0.3, 1.6), p.between(0, 2*math.Pi), p.between(0, 25)
 	radius := p.between(smallestRadius, largestRadius)
 	cx, cy := p.between(radius*0.8, shapesSide-radius*0.8), p.between(radius*0.8, shapesSide-radius*0.8)
-	turn := p.between(0, 2*math.Pi)
+	turn := p.between(-mostTurn, mostTurn)
 	sx, sy := radius*(1+p.between(-stretch, stretch)), radius*(1+p.between(-stretch, stretch))
 	type spot struct {
 		x, y, r float64
