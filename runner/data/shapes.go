@@ -30,7 +30,8 @@ const (
 	smallestRadius = 7.0   // pixels
 	largestRadius  = 12.0
 	stretch        = 0.2 // sides may differ by this share
-	mostTurn       = 0.6 // radians either way
+	offCentre      = 5.0 // pixels either way
+	mostTurn       = 0.4 // radians either way
 	distractors    = 3   // spots of other colours, at most
 	maxShapes      = 1_000_000
 )
@@ -100,7 +101,7 @@ func (p *painter) paint(class int, out []byte) {
 	}
 	slope, wave, phase, strength := p.between(0, 2*math.Pi), p.between(0.3, 1.6), p.between(0, 2*math.Pi), p.between(0, 25)
 	radius := p.between(smallestRadius, largestRadius)
-	cx, cy := p.between(radius*0.8, shapesSide-radius*0.8), p.between(radius*0.8, shapesSide-radius*0.8)
+	cx, cy := shapesSide/2+p.between(-offCentre, offCentre), shapesSide/2+p.between(-offCentre, offCentre)
 	turn := p.between(-mostTurn, mostTurn)
 	sx, sy := radius*(1+p.between(-stretch, stretch)), radius*(1+p.between(-stretch, stretch))
 	type spot struct {

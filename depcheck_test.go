@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Imports follow the flow configs → arch + ablations → runner → experiments →
+// reports, and some libraries stay in their rooms.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	packages := 0
+	for d.More() {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		packages++
+		for _, i := range p.Imports {
+			checkImport(t, p.ImportPath, i)
+		}
+	}
+	if packages < 10 {
+		t.Errorf("only %d packages were looked at", packages)
+	}
+}
+
+// may says which rooms of ours a room imports; strictyaml is a leaf that all may read YAML with.
+var may = map[string][]string{
+	"strictyaml":  {},
+	"arch":        {"strictyaml"},
+	"ablations":   {"arch", "strictyaml"},
+	"configs":     {"arch", "ablations", "strictyaml"},
+	"experiments": {},
+	"runner":      {"arch", "ablations", "configs", "experiments", "strictyaml"},
+	"reports":     {"experiments", "arch"},
+}
+
+// only says which rooms a library stays in.
+var only = map[string][]string{
+	"gorgonia.org/":                     {"ablate/runner/graph", "ablate/runner/engine"},
+	"github.com/go-gota/":               {"ablate/reports"},
+	"github.com/olekukonko/tablewriter": {"ablate/reports", "ablate/cmd"},
+	"github.com/spf13/viper":            {"ablate/configs"},
+	"C":                                 {},
+}
+
+func checkImport(t *testing.T, from, to string) {
+	t.Helper()
+	for library, rooms := range only {
+		if !strings.HasPrefix(to, library) || library == "C" && to != "C" {
+			continue
+		}
+		if !slices.ContainsFunc(rooms, func(r string) bool { return from == r || strings.HasPrefix(from, r+"/") }) {
+			t.Errorf("%s imports %s, which stays in %v", from, to, rooms)
+		}
+	}
+	room, theirs := roomOf(from), roomOf(to)
+	allowed, ruled := may[room]
+	if ruled && theirs != "" && theirs != room && !slices.Contains(allowed, theirs) {
+		t.Errorf("%s imports %s; %s may import %v", from, to, room, allowed)
+	}
+}
+
+// roomOf is the first folder of one of our packages, "" for others.
+func roomOf(path string) string {
+	rest, ok := strings.CutPrefix(path, "ablate/")
+	if !ok {
+		return ""
+	}
+	room, _, _ := strings.Cut(rest, "/")
+	return room
+}

@@ -1,0 +1,27 @@
+# The commands of the README and those for work on ablate itself.
+
+# Train the small study and print its table.
+run study="configs/quickstart.yaml":
+    go run . run {{study}}
+
+# All tests.
+test:
+    go test ./...
+
+# Kernel benchmarks, in benchstat's format.
+bench:
+    go test -run '^$' -bench . -count 5 ./runner/engine/cpu
+
+# Formatting, vet, staticcheck.
+lint:
+    test -z "$(gofmt -l .)"
+    go vet ./...
+    go run honnef.co/go/tools/cmd/staticcheck@v0.6.1 ./...
+
+# Generate the assembly anew.
+asm:
+    cd runner/engine/cpu/_asm && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg cpu
+
+# What must pass before a change lands.
+ci:
+    .ci/run
