@@ -4,10 +4,14 @@
 package data
 
 import (
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"sort"
 	"strings"
 
@@ -45,9 +49,11 @@ func (s Split) first(n int, what string, size int) (Split, error) {
 // digest is the SHA-256 of labels (int32, little-endian) and images.
 func (s Split) digest() string {
 	h := sha256.New()
+	labels := make([]byte, 0, 4*len(s.Labels))
 	for _, l := range s.Labels {
-		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(l)))
+		labels = binary.LittleEndian.AppendUint32(labels, uint32(l))
 	}
+	h.Write(labels)
 	h.Write(s.Images)
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
@@ -67,8 +73,46 @@ type Source struct {
 	What    string
 	Where   string // where to get it and under which terms
 	Layout  string // what data.root must hold
+	Files   []File // of the official distribution
 	Classes []string
-	open    func(cfg ablations.Data) (*Dataset, error)
+	open    func(s Source, cfg ablations.Data) (*Dataset, error)
+}
+
+// A File is one file of an official distribution.
+type File struct {
+	Name  string
+	Bytes int64  // unpacked
+	MD5   string // empty where none is checked
+}
+
+// read reads a file that says it has size bytes, and verifies size and digest.
+// Memory is taken only once the size is known to be right.
+func (f File) read(r io.Reader, size int64) ([]byte, error) {
+	if size != f.Bytes {
+		return nil, fmt.Errorf("it has %d bytes instead of %d; unpack it again: %w", size, f.Bytes, ErrCorrupt)
+	}
+	text := make([]byte, size)
+	if n, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("it breaks off after %d of %d bytes (%v); fetch it again: %w", n, size, err, ErrCorrupt)
+	}
+	if sum := fmt.Sprintf("%x", md5.Sum(text)); sum != f.MD5 {
+		return nil, fmt.Errorf("its MD5 is %s and the official file's %s; unpack it again: %w", sum, f.MD5, ErrCorrupt)
+	}
+	return text, nil
+}
+
+const seeList = " (ablate data list says where to get it)"
+
+// stat looks at data.root. Where it is not set or not there, the error tells what it must be.
+func stat(root, layout string) (fs.FileInfo, error) {
+	if root == "" {
+		return nil, fmt.Errorf("data.root is not set; it must be %s%s: %w", layout, seeList, ErrMissing)
+	}
+	info, err := os.Stat(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data.root %s does not exist; it must be %s%s: %w", root, layout, seeList, ErrMissing)
+	}
+	return info, err
 }
 
 var sources = []Source{shapesSource, cifar10Source, mnistSource, fashionSource, kmnistSource}
@@ -100,15 +144,15 @@ func Open(cfg ablations.Data) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	ds, err := s.open(cfg)
+	ds, err := s.open(s, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
 	if ds.Train, err = ds.Train.first(cfg.Train, "train", ds.Shape.Len()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
 	if ds.Test, err = ds.Test.first(cfg.Test, "test", ds.Shape.Len()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
 	ds.Name, ds.Classes = s.Name, s.Classes
 	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
@@ -126,7 +170,7 @@ type Report struct {
 	Repeated int
 }
 
-// Check opens a data set, verifying sizes, digests and labels, and counts classes and duplicates.
+// Check opens the whole of a data set, which verifies sizes, digests and labels, and counts classes and duplicates.
 func Check(name, root string) (Report, error) {
 	ds, err := Open(ablations.Data{Name: name, Root: root})
 	if err != nil {

@@ -17,52 +17,61 @@ import (
 
 const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
 
+// idxFiles are the four files that MNIST and its drop-in replacements share, unpacked.
+var idxFiles = []File{
+	{Name: "train-images-idx3-ubyte", Bytes: 16 + 60_000*28*28}, {Name: "train-labels-idx1-ubyte", Bytes: 8 + 60_000},
+	{Name: "t10k-images-idx3-ubyte", Bytes: 16 + 10_000*28*28}, {Name: "t10k-labels-idx1-ubyte", Bytes: 8 + 10_000},
+}
+
 var mnistSource = Source{
 	Name: "mnist", What: "70,000 handwritten digits, 28×28×1, 10 classes (60,000 for training)",
 	Where: "MNIST, LeCun, Cortes and Burges; CC BY-SA 3.0", Layout: idxLayout,
-	Classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, open: openIDX,
+	Classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, Files: idxFiles, open: openIDX,
 }
 
 var fashionSource = Source{
 	Name: "fashion-mnist", What: "70,000 pictures of clothes, 28×28×1, 10 classes (60,000 for training)",
 	Where: "Fashion-MNIST, Zalando Research (Xiao, Rasul and Vollgraf 2017); MIT", Layout: idxLayout,
-	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"}, open: openIDX,
+	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"}, Files: idxFiles, open: openIDX,
 }
 
 var kmnistSource = Source{
 	Name: "kmnist", What: "70,000 cursive Japanese characters, 28×28×1, 10 classes (60,000 for training)",
 	Where: "Kuzushiji-MNIST, ROIS-DS Center for Open Data in the Humanities (Clanuwat et al. 2018); CC BY-SA 4.0", Layout: idxLayout,
-	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, open: openIDX,
+	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, Files: idxFiles, open: openIDX,
 }
 
-func openIDX(cfg ablations.Data) (*Dataset, error) {
+func openIDX(s Source, cfg ablations.Data) (*Dataset, error) {
+	if _, err := stat(cfg.Root, s.Layout); err != nil {
+		return nil, err
+	}
 	ds := new(Dataset)
-	for _, s := range []struct {
+	for _, part := range []struct {
 		prefix string
 		split  *Split
 	}{{"train", &ds.Train}, {"t10k", &ds.Test}} {
-		images, dims, err := readIDX(cfg.Root, s.prefix+"-images-idx3-ubyte", 3)
+		images, dims, err := readIDX(cfg.Root, part.prefix+"-images-idx3-ubyte", 3)
 		if err != nil {
 			return nil, err
 		}
-		labels, count, err := readIDX(cfg.Root, s.prefix+"-labels-idx1-ubyte", 1)
+		labels, count, err := readIDX(cfg.Root, part.prefix+"-labels-idx1-ubyte", 1)
 		if err != nil {
 			return nil, err
 		}
 		if count[0] != dims[0] {
-			return nil, fmt.Errorf("%s: %d images but %d labels: %w", s.prefix, dims[0], count[0], ErrCorrupt)
+			return nil, fmt.Errorf("%s: %d images but %d labels: %w", part.prefix, dims[0], count[0], ErrCorrupt)
 		}
 		shape := arch.Shape{Height: dims[1], Width: dims[2], Channels: 1}
 		if ds.Shape != (arch.Shape{}) && ds.Shape != shape {
 			return nil, fmt.Errorf("training images are %v, test images %v: %w", ds.Shape, shape, ErrCorrupt)
 		}
 		ds.Shape = shape
-		s.split.Images = images
+		part.split.Images = images
 		for i, l := range labels {
-			if l > 9 {
-				return nil, fmt.Errorf("%s: label %d of image %d: %w", s.prefix, l, i, ErrCorrupt)
+			if int(l) >= len(s.Classes) {
+				return nil, fmt.Errorf("%s: image %d has label %d, the classes are 0 to %d: %w", part.prefix, i, l, len(s.Classes)-1, ErrCorrupt)
 			}
-			s.split.Labels = append(s.split.Labels, int32(l))
+			part.split.Labels = append(part.split.Labels, int32(l))
 		}
 	}
 	return ds, nil
@@ -70,16 +79,14 @@ func openIDX(cfg ablations.Data) (*Dataset, error) {
 
 // readIDX reads name or name.gz from a folder.
 func readIDX(root, name string, rank int) ([]byte, []int, error) {
-	if root == "" {
-		return nil, nil, fmt.Errorf("data.root is not set; it must be %s: %w", idxLayout, ErrMissing)
-	}
 	f, err := os.Open(filepath.Join(root, name))
 	zipped := errors.Is(err, fs.ErrNotExist)
 	if zipped {
 		f, err = os.Open(filepath.Join(root, name+".gz"))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("neither %s nor %s.gz is in %s; data.root must be %s: %w", name, name, root, idxLayout, ErrMissing)
+		return nil, nil, fmt.Errorf("neither %s nor %s.gz is in %s; data.root must be %s%s: %w",
+			name, name, root, idxLayout, seeList, ErrMissing)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -88,7 +95,7 @@ func readIDX(root, name string, rank int) ([]byte, []int, error) {
 	var r io.Reader = bufio.NewReader(f)
 	if zipped {
 		if r, err = gzip.NewReader(r); err != nil {
-			return nil, nil, fmt.Errorf("%s.gz: %w: %w", name, err, ErrCorrupt)
+			return nil, nil, fmt.Errorf("%s.gz is not a gzip file (%v); fetch it again: %w", name, err, ErrCorrupt)
 		}
 	}
 	values, dims, err := parseIDX(r, rank)
@@ -122,10 +129,10 @@ func parseIDX(r io.Reader, rank int) ([]byte, []int, error) {
 	}
 	values, err := io.ReadAll(io.LimitReader(r, total+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", err, ErrCorrupt)
+		return nil, nil, fmt.Errorf("it breaks off or is damaged (%v); fetch it again: %w", err, ErrCorrupt)
 	}
 	if int64(len(values)) != total {
-		return nil, nil, fmt.Errorf("the header claims %d values, there are %s: %w", total, count(len(values), total), ErrCorrupt)
+		return nil, nil, fmt.Errorf("the header claims %d values, there are %s; fetch it again: %w", total, count(len(values), total), ErrCorrupt)
 	}
 	return values, dims, nil
 }

@@ -26,7 +26,7 @@ type Pipeline struct {
 func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipeline, error) {
 	p := &Pipeline{ds: ds, cfg: cfg, batch: batch, shape: ds.Shape,
 		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"), flip: random.New(seed, "data/flip")}
-	if n := ds.Train.Len(); batch > n {
+	if n := ds.Train.Len(); batch < 1 || batch > n {
 		return nil, fmt.Errorf("train.batch is %d, data %s has %d training images", batch, ds.Name, n)
 	}
 	if cfg.Crop > 0 {
@@ -34,6 +34,9 @@ func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipe
 	}
 	if h, w := ds.Shape.Height+2*cfg.Pad, ds.Shape.Width+2*cfg.Pad; p.shape.Height > h || p.shape.Width > w {
 		return nil, fmt.Errorf("data.crop is %d, images are %d×%d with their border", cfg.Crop, h, w)
+	}
+	if cfg.Pad > 0 && cfg.Crop == 0 {
+		return nil, fmt.Errorf("data.pad is %d without data.crop; %d crops images of their own size", cfg.Pad, min(ds.Shape.Height, ds.Shape.Width))
 	}
 	p.mean = meanImage(ds.Train, ds.Shape, cfg.Mean)
 	return p, nil
@@ -77,15 +80,17 @@ func (p *Pipeline) Batches() int { return p.ds.Train.Len() / p.batch }
 type Batch struct {
 	X       []float32 // [batch, height, width, channels]
 	Y       []float32 // class numbers
-	N       int       // images; the rest of the batch is zero
+	N       int       // images; whatever comes after them is zero
 	First   int       // place of the first image in its split, or in the epoch's order
 	Indices []int32   // of the images in their split
 }
 
-// A Reader hands out batches that a goroutine prepares ahead.
+// A Reader hands out batches that a goroutine prepares ahead. The goroutine ends
+// with the last batch, with the context, or with Close.
 type Reader struct {
 	ready, free chan *Batch
 	last        *Batch
+	end         error // what Next gives after the last batch
 	cancel      context.CancelFunc
 	ctx         context.Context
 	done        sync.WaitGroup
@@ -95,7 +100,7 @@ type Reader struct {
 const ahead = 3
 
 func (p *Pipeline) read(ctx context.Context, batches int, fill func(b *Batch, i int)) *Reader {
-	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead)}
+	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead), end: io.EOF}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	for range ahead {
 		r.free <- &Batch{X: make([]float32, p.batch*p.shape.Len()), Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
@@ -131,7 +136,7 @@ func (r *Reader) Next() (*Batch, error) {
 			if err := r.ctx.Err(); err != nil {
 				return nil, err
 			}
-			return nil, io.EOF
+			return nil, r.end
 		}
 		r.last = b
 		return b, nil
@@ -146,8 +151,14 @@ func (r *Reader) Close() {
 	r.done.Wait()
 }
 
-// Train reads an epoch's batches from number from on. Order, crops and flips depend on seed, epoch and image alone.
+// Train reads an epoch's batches from number from on (0 is the first). The order
+// depends on seed and epoch, an image's crop and flip on seed, epoch and the image.
 func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
+	if from < 0 || from > p.Batches() {
+		r := p.read(ctx, 0, nil)
+		r.end = fmt.Errorf("batch %d of an epoch of %d", from, p.Batches())
+		return r
+	}
 	order := p.order.Perm(uint64(epoch), p.ds.Train.Len())
 	return p.read(ctx, p.Batches()-from, func(b *Batch, i int) {
 		b.First, b.N = (from+i)*p.batch, p.batch
@@ -174,6 +185,7 @@ func (p *Pipeline) Test(ctx context.Context) *Reader {
 		}
 		clear(b.X[b.N*p.shape.Len():])
 		clear(b.Y[b.N:])
+		clear(b.Indices[b.N:])
 	})
 }
 

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"runtime"
@@ -14,7 +15,7 @@ import (
 // shapesSource is drawn in code, so that a study can run with nothing to download.
 var shapesSource = Source{
 	Name:    "shapes",
-	What:    "drawn figures of varied position, size, turn, colour, background and noise, 32×32×3, 10 classes; data.train and data.test say how many",
+	What:    "drawn figures of varied position, size, turn, colour, background and noise, 32×32×3, 10 classes; data.train and data.test say how many (10,000 and 2,000)",
 	Where:   "drawn by ablate itself",
 	Layout:  "nothing: data.root is not used",
 	Classes: []string{"disc", "square", "triangle", "ring", "cross", "star", "bar", "crescent", "hexagon", "ellipse"},
@@ -36,10 +37,8 @@ const (
 	maxShapes      = 1_000_000
 )
 
-func openShapes(cfg ablations.Data) (*Dataset, error) {
-	if cfg.Train < 1 || cfg.Test < 1 {
-		return nil, fmt.Errorf("say how many images to draw: data.train and data.test")
-	}
+func openShapes(_ Source, cfg ablations.Data) (*Dataset, error) {
+	cfg.Train, cfg.Test = cmp.Or(cfg.Train, 10_000), cmp.Or(cfg.Test, 2_000)
 	if max(cfg.Train, cfg.Test) > maxShapes {
 		return nil, fmt.Errorf("data.train and data.test: at most %d images are drawn", maxShapes)
 	}
@@ -113,16 +112,21 @@ func (p *painter) paint(class int, out []byte) {
 		spots[i] = spot{p.between(0, shapesSide), p.between(0, shapesSide), p.between(1, 4), p.colour()}
 	}
 	sin, cos := math.Sincos(turn)
+	slopeSin, slopeCos := math.Sincos(slope)
+	reach := 1.5 * max(sx, sy) // no figure goes further from its centre
 	inside := func(x, y float64) bool {
 		x, y = x-cx, y-cy
+		if math.Abs(x) > reach || math.Abs(y) > reach {
+			return false
+		}
 		return figures[class]((x*cos+y*sin)/sx, (y*cos-x*sin)/sy)
 	}
 	noise := make([]float32, len(out))
 	p.r.Normal(noise, p.step+1<<40, 0, noiseStd)
 	for y := range shapesSide {
 		for x := range shapesSide {
-			along := (float64(x)*math.Cos(slope)+float64(y)*math.Sin(slope))/(2*shapesSide) + 0.5
-			ripple := strength * math.Sin(wave*(float64(x)*math.Sin(slope)-float64(y)*math.Cos(slope))+phase)
+			along := (float64(x)*slopeCos+float64(y)*slopeSin)/(2*shapesSide) + 0.5
+			ripple := strength * math.Sin(wave*(float64(x)*slopeSin-float64(y)*slopeCos)+phase)
 			cover := 0.0 // anti-aliased: 2×2 samples a pixel
 			for _, d := range [4][2]float64{{0.25, 0.25}, {0.75, 0.25}, {0.25, 0.75}, {0.75, 0.75}} {
 				if inside(float64(x)+d[0], float64(y)+d[1]) {

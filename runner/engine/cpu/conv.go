@@ -43,7 +43,6 @@ type correlate struct {
 	groupLen int // packed weights of a group
 	floor    float32
 	work     []tile // one a worker, so that no tile escapes to the heap
-	zeros    []float32
 	packing  packWeights
 }
 

@@ -132,8 +132,6 @@ type outer struct {
 	batch      int
 	k, columns int
 	panels     []panel
-	outs       []int // of the rows of a block, in groups of six
-	inner      [][]int
 	work       []tile
 	packing    packRows
 }

@@ -16,7 +16,6 @@ type pools struct {
 	image func(p *pools, n int)
 	// x and y are the layer's input and output, dx and dy their gradients; those a kernel does not need are nil.
 	x, y, dx, dy []float32
-	taken        [][]float32 // one a worker: which windows' gradients are given away
 }
 
 func newMaxPool(d *Device, op *graph.MaxPool, in engine.Instr) engine.Kernel {

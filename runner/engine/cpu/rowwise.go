@@ -86,7 +86,6 @@ type biasGrads struct {
 	d      *Device
 	dy, db []float32
 	rows   int
-	per    int // rows a chunk
 	chunks int
 }
 
