@@ -1,0 +1,232 @@
+package ablations
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ablate/arch"
+	"ablate/strictyaml"
+)
+
+func recipe(t *testing.T, net string) Recipe {
+	t.Helper()
+	r := Defaults()
+	n, err := arch.Nets.Load(net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Net, r.Data.Name, r.Data.Flip = n, "shapes", true
+	r.Train.Batch, r.Train.Epochs, r.Train.LR, r.Train.WeightDecay = 10, 1, 0.01, 0.0005
+	return r
+}
+
+func edits(t *testing.T, text string) []Edit {
+	t.Helper()
+	n, err := strictyaml.Parse("e.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []Edit
+	if err := n.Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// What each ablation of the catalogue does to the paper's net, in the table's words.
+func TestCatalogueOnAlexNet(t *testing.T) {
+	want := map[string]string{
+		"no-lrn":                 "− norm1, norm2",
+		"no-dropout":             "− drop6, drop7",
+		"no-overlapping-pooling": "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left 2→1, pad.right 2→1, pad.top 2→1 · conv5: pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0",
+		"one-gpu":                "conv1: filters 96→48 · conv2: filters 256→128 · conv3, conv4: filters 384→192 · columns 2→1",
+		"tanh":                   "relu1 … relu7 (7): relu → tanh",
+		"sigmoid":                "relu1 … relu7 (7): relu → sigmoid",
+		"bias-zero":              "conv2 … fc7 (5): init.bias 1→0",
+		"no-weight-decay":        "train.weight_decay 0.0005→0",
+		"no-flip":                "data.flip true→false",
+		"drop-conv3":             "− conv3, relu3",
+		"drop-conv4":             "− conv4, relu4",
+		"drop-conv5":             "− conv5, relu5",
+		"drop-fc6":               "− fc6, relu6, drop6",
+		"drop-fc7":               "− fc7, relu7, drop7",
+	}
+	got := map[string]string{}
+	for _, name := range Catalogue.Names() {
+		a, err := Catalogue.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := recipe(t, "alexnet")
+		r, err := Apply(base, a.For("alexnet")...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got[name] = strings.Join(Changes(base, r), " · ")
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// The one-GPU ablation is the one-GPU net, and non-overlapping pooling keeps the maps' sizes.
+func TestAblationsMeetTheirNets(t *testing.T) {
+	one, _ := Catalogue.Get("one-gpu")
+	r, err := Apply(recipe(t, "alexnet"), one.For("alexnet")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := r.Net.Cost(); c.Params != 59_798_312 || c.MACs != 391_514_384 {
+		t.Errorf("%+v", c)
+	}
+	pools, _ := Catalogue.Get("no-overlapping-pooling")
+	for net, want := range map[string][]string{
+		"alexnet":            {"28×28×96", "13×13×256", "6×6×256"},
+		"alexnet-32":         {"16×16×16", "8×8×32", "4×4×32"},
+		"cuda-convnet-18pct": {"16×16×32", "8×8×32", "4×4×64"},
+	} {
+		r, err := Apply(recipe(t, net), pools.For(net)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed, err := r.Net.Infer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range placed {
+			if strings.HasPrefix(p.Layer.Name, "pool") {
+				got = append(got, p.Out.String())
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", net, d)
+		}
+	}
+}
+
+func TestEdits(t *testing.T) {
+	for text, want := range map[string]string{
+		"- remove: {select: {kind: maxpool, nth: last}}":                                "− pool5",
+		"- remove: {select: {kind: [lrn, dropout], nth: 2}}":                            "− norm2",
+		"- set: {select: {name: conv1}, filters: {times: 2}}":                           "conv1: filters 16→32",
+		"- set: {select: {kind: lrn}, k: 1, size: 3}":                                   "norm1, norm2: k 2→1, size 5→3",
+		"- set: {key: train.lr, value: {times: 0.5}}":                                   "train.lr 0.01→0.005",
+		"- set: {key: train.schedule.kind, value: plateau}":                             "train.schedule.kind constant→plateau",
+		"- replace: {select: {name: relu1}, with: {tanh: {a: 1.7}}}":                    "relu1: relu → tanh",
+		"- insert: {after: {name: relu3}, layers: [{dropout: {name: d, rate: 0.1}}]}":   "+ d",
+		"- insert: {before: {kind: softmax_loss}, layers: [{relu: {name: r}}]}":         "+ r",
+		"- remove: {select: {name: norm1}}\n- remove: {select: {name: [norm2, drop6]}}": "− norm1, norm2, drop6",
+	} {
+		base := recipe(t, "alexnet-32")
+		r, err := Apply(base, edits(t, text)...)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := strings.Join(Changes(base, r), " · "); got != want {
+			t.Errorf("%s\ngives %s\nwant  %s", text, got, want)
+		}
+		if c := Changes(base, recipe(t, "alexnet-32")); len(c) > 0 {
+			t.Errorf("%s changed the recipe it was put on: %v", text, c)
+		}
+	}
+}
+
+func TestEditsThatFail(t *testing.T) {
+	for text, want := range map[string]string{
+		"- remove: {select: {kind: lrn, nth: 3}}":                                                       "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
+		"- set: {select: {name: conv1}, filters: {times: 0.03}}":                                        "e.yaml:1: filters is 16; times 0.03 it is not a whole number",
+		"- set: {select: {name: conv1}, filters: 17}":                                                   "e.yaml:1: after this edit, net alexnet-32, layer conv1 after the input: 17 filters cannot be split into 2 columns: shapes do not fit",
+		"- set: {select: {name: norm1}, size: 4}":                                                       "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
+		"- set: {key: train.lrr, value: 1}":                                                             "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
+		"- set: {key: train.lr, value: 0.01}":                                                           "e.yaml:1: this set on net alexnet-32: changes nothing",
+		"- remove: {select: {kind: softmax_loss}}":                                                      "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; a net ends with softmax_loss",
+		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}":                             "e.yaml:1: after this edit, net alexnet-32: two layers are called relu1",
+		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the output would be 0×0×16: shapes do not fit",
+	} {
+		_, err := Apply(recipe(t, "alexnet-32"), edits(t, text)...)
+		if err == nil || err.Error() != want {
+			t.Errorf("%s\ngives %v\nwant  %s", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"- delete: {select: {kind: lrn}}":       "e.yaml:1: unknown edit delete; known: remove, set, replace, insert",
+		"- remove: {}":                          "e.yaml:1: remove needs select",
+		"- remove: {select: {kin: lrn}}":        "e.yaml:1: unknown key kin; did you mean kind?",
+		"- remove: {select: {kind: lnr}}":       "e.yaml:1: unknown layer kind lnr; did you mean lrn?",
+		"- set: {select: {kind: lrn}}":          "e.yaml:1: set needs a key to change beside select",
+		"- set: {key: train.lr}":                "e.yaml:1: set needs a value beside its key",
+		"- insert: {after: {kind: lrn}}":        "e.yaml:1: insert needs layers",
+		"- replace: {select: {kind: lrn}}":      "e.yaml:1: replace needs with",
+		"- remove: {select: {}}":                "e.yaml:1: a selector is a mapping of name, kind or both, as in {kind: relu}",
+		"- remove: {select: {kind: lrn}, x: 1}": "e.yaml:1: unknown key x; known: select",
+	} {
+		n, err := strictyaml.Parse("e.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []Edit
+		if err := n.Decode(&out); err == nil || err.Error() != want {
+			t.Errorf("%s\ngives %v\nwant  %s", text, err, want)
+		}
+	}
+}
+
+func TestSentinels(t *testing.T) {
+	if _, err := Apply(recipe(t, "alexnet-32"), edits(t, "- set: {key: train.lr, value: 0.01}")...); !errors.Is(err, ErrNoChange) {
+		t.Error(err)
+	}
+	if _, err := Apply(recipe(t, "alexnet-32"), edits(t, "- set: {select: {name: pool1}, kernel: 99, ceil: false}")...); !errors.Is(err, arch.ErrShape) {
+		t.Error(err)
+	}
+}
+
+// Where the data lies is no part of a recipe's identity; everything that changes the result is.
+func TestIdentity(t *testing.T) {
+	id := func(change func(*Recipe)) string {
+		r := recipe(t, "alexnet-32")
+		change(&r)
+		s, err := r.Identity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	base := id(func(*Recipe) {})
+	for name, change := range map[string]func(*Recipe){
+		"root": func(r *Recipe) { r.Data.Root = "/elsewhere" }, "title": func(r *Recipe) { r.Net.Title = "x" },
+	} {
+		if id(change) != base {
+			t.Errorf("%s changes the identity", name)
+		}
+	}
+	for name, change := range map[string]func(*Recipe){
+		"lr": func(r *Recipe) { r.Train.LR = 1 }, "net": func(r *Recipe) { r.Net.Columns = 1 }, "data": func(r *Recipe) { r.Data.Flip = false },
+	} {
+		if id(change) == base {
+			t.Errorf("%s does not change the identity", name)
+		}
+	}
+}
+
+func TestDesigns(t *testing.T) {
+	abc := []string{"a", "b", "c"}
+	for d, want := range map[Design][][]string{
+		LeaveOneOut: {{"a"}, {"b"}, {"c"}},
+		Cumulative:  {{"a"}, {"a", "b"}, {"a", "b", "c"}},
+		Factorial:   {{"a"}, {"b"}, {"a", "b"}, {"c"}, {"a", "c"}, {"b", "c"}, {"a", "b", "c"}},
+	} {
+		got, err := d.Combinations(abc)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", d, err, diff)
+		}
+	}
+	if _, err := Factorial.Combinations(strings.Fields("a b c d e f g")); err == nil {
+		t.Error("128 variants were let through")
+	}
+}

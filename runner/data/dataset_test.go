@@ -1,0 +1,98 @@
+package data
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ablate/ablations"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	empty := t.TempDir()
+	for _, k := range []struct {
+		cfg  ablations.Data
+		is   error
+		says []string
+	}{
+		{ablations.Data{Name: "cifar11"}, nil, []string{"cifar11", "did you mean cifar10?"}},
+		{ablations.Data{Name: "imagenet-22k"}, nil, []string{"imagenet-22k", "known: cifar10, fashion-mnist"}},
+		{ablations.Data{Name: "cifar10"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
+		{ablations.Data{Name: "mnist"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
+		{ablations.Data{Name: "cifar10", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
+		{ablations.Data{Name: "kmnist", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
+		{ablations.Data{Name: "cifar10", Root: empty}, ErrMissing, []string{"data_batch_1.bin is not in " + empty}},
+		{ablations.Data{Name: "fashion-mnist", Root: empty}, ErrMissing,
+			[]string{"neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is in " + empty, "t10k-labels-idx1-ubyte"}},
+		{ablations.Data{Name: "shapes", Train: maxShapes + 1}, nil, []string{"at most 1000000 images"}},
+	} {
+		_, err := Open(k.cfg)
+		if err == nil {
+			t.Errorf("%+v: no error", k.cfg)
+			continue
+		}
+		if k.is != nil && !errors.Is(err, k.is) {
+			t.Errorf("%+v: %v is not %v", k.cfg, err, k.is)
+		}
+		for _, word := range k.says {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%+v: %q does not say %q", k.cfg, err, word)
+			}
+		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%+v: %q is more than a line", k.cfg, err)
+		}
+	}
+}
+
+func TestFirstImages(t *testing.T) {
+	s := Split{Images: []byte{1, 2, 3, 4, 5, 6}, Labels: []int32{7, 8, 9}}
+	for _, k := range []struct {
+		n      int
+		labels []int32
+		images []byte
+	}{{0, s.Labels, s.Images}, {2, s.Labels[:2], s.Images[:4]}, {3, s.Labels, s.Images}} {
+		got, err := s.first(k.n, "train", 2)
+		if err != nil || !slices.Equal(got.Labels, k.labels) || !slices.Equal(got.Images, k.images) {
+			t.Errorf("first(%d) = %v, %v", k.n, got, err)
+		}
+	}
+	if _, err := s.first(4, "test", 2); err == nil || err.Error() != "data.test asks for 4 images, there are 3" {
+		t.Errorf("first(4): %v", err)
+	}
+}
+
+func TestListIsComplete(t *testing.T) {
+	list := List()
+	if !slices.IsSortedFunc(list, func(a, b Source) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("not sorted by name")
+	}
+	for _, s := range list {
+		if s.Name == "" || s.What == "" || s.Where == "" || s.Layout == "" || len(s.Classes) == 0 || s.open == nil {
+			t.Errorf("%s: something is not stated: %+v", s.Name, s)
+		}
+	}
+}
+
+func TestCheckCountsDuplicates(t *testing.T) {
+	dir := t.TempDir()
+	train := []byte{1, 1, 2, 2, 1, 1, 3, 3} // four images of 1×2; the third repeats the first
+	test := []byte{2, 2, 9, 9}              // the first is the training set's second
+	writeIDX(t, dir, "train-images-idx3-ubyte", train, 4, 1, 2)
+	writeIDX(t, dir, "train-labels-idx1-ubyte", []byte{0, 1, 0, 9}, 4)
+	writeIDX(t, dir, "t10k-images-idx3-ubyte", test, 2, 1, 2)
+	writeIDX(t, dir, "t10k-labels-idx1-ubyte", []byte{1, 9}, 2)
+	r, err := Check("mnist", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Shared != 1 || r.Repeated != 1 {
+		t.Errorf("%d shared and %d repeated, want 1 and 1", r.Shared, r.Repeated)
+	}
+	if r.Balance[0] != [2]int{2, 0} || r.Balance[1] != [2]int{1, 1} || r.Balance[9] != [2]int{1, 1} || r.Balance[5] != [2]int{} {
+		t.Errorf("balance %v", r.Balance)
+	}
+}
