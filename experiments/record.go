@@ -54,12 +54,12 @@ type Attempt struct {
 // A Result is what a finished run came to.
 type Result struct {
 	Epochs          int     `json:"epochs"`
-	TrainLoss       float64 `json:"train_loss"`
-	TestLoss        float64 `json:"test_loss"`
+	TrainLoss       Number  `json:"train_loss"`
+	TestLoss        Number  `json:"test_loss"`
 	Top1Error       float64 `json:"top1_error"` // share of the test images, 0..1, at the last epoch
 	Top5Error       float64 `json:"top5_error"`
 	TestExamples    int     `json:"test_examples"`
-	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out; the only figure here that time changes
+	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out, 0 if no step is left; the only figure here that time changes
 	WeightsSHA256   string  `json:"weights_sha256"`
 }
 

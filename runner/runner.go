@@ -88,6 +88,9 @@ type Outcome struct {
 func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 	var out Outcome
 	sets := datasets{}
+	if err := sets.fit(runs); err != nil {
+		return out, err
+	}
 	o.Progress.Start(runs)
 	for _, r := range runs {
 		if ctx.Err() != nil {
@@ -132,6 +135,26 @@ func (d datasets) open(cfg ablations.Data) (*data.Dataset, error) {
 	}
 	d[key] = ds
 	return ds, nil
+}
+
+// fit opens the data of every run and checks that net and batch fit it, before
+// anything is written. Seeds make no difference here.
+func (d datasets) fit(runs []Run) error {
+	seen := map[string]bool{}
+	for _, r := range runs {
+		if seen[r.Variant.Name] {
+			continue
+		}
+		seen[r.Variant.Name] = true
+		ds, err := d.open(r.Variant.Recipe.Data)
+		if err != nil {
+			return err
+		}
+		if _, err := feed(r.Variant.Recipe, ds, r.Seed); err != nil {
+			return fmt.Errorf("variant %s: %w", r.Variant.Name, err)
+		}
+	}
+	return nil
 }
 
 // execute trains and records one run. An empty status means that nothing was begun.
@@ -235,7 +258,7 @@ func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o
 		return nil, err
 	}
 	return &experiments.Result{
-		Epochs: epochs, TrainLoss: last.TrainLoss, TestLoss: last.TestLoss, Top1Error: last.TestTop1, Top5Error: last.TestTop5,
+		Epochs: epochs, TrainLoss: experiments.Number(last.TrainLoss), TestLoss: experiments.Number(last.TestLoss), Top1Error: last.TestTop1, Top5Error: last.TestTop5,
 		TestExamples: len(predictions), ImagesPerSecond: t.imagesPerSecond(), WeightsSHA256: digest,
 	}, nil
 }

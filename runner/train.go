@@ -44,20 +44,14 @@ type trainer struct {
 func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed uint64) (*trainer, error) {
 	t := &trainer{recipe: r, seed: seed, schedule: newSchedule(r.Train)}
 	var err error
-	if t.pipeline, err = data.NewPipeline(ds, r.Data, r.Train.Batch, seed); err != nil {
+	if t.pipeline, err = feed(r, ds, seed); err != nil {
 		return nil, err
-	}
-	if got := t.pipeline.Shape(); got != r.Net.Input {
-		return nil, fmt.Errorf("net %s takes %v images, data %s gives %v: set net.input or data.crop", r.Net.Name, r.Net.Input, r.Data.Name, got)
 	}
 	if t.graph, err = graph.Build(r.Net, r.Train.Batch, true); err != nil {
 		return nil, err
 	}
 	if t.evalNet, err = graph.Build(r.Net, r.Train.Batch, false); err != nil {
 		return nil, err
-	}
-	if classes := t.classes(); classes < len(ds.Classes) {
-		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s", r.Net.Name, classes, len(ds.Classes), ds.Name)
 	}
 	if t.params, err = engine.NewParams(dev, t.graph.Params); err != nil {
 		return nil, err
@@ -74,6 +68,25 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed ui
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.loss = make([]float32, 1)
 	return t, nil
+}
+
+// feed makes the pipeline from a data set into a recipe's net and refuses what does not fit.
+func feed(r ablations.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
+	p, err := data.NewPipeline(ds, r.Data, r.Train.Batch, seed)
+	if err != nil {
+		return nil, err
+	}
+	if got := p.Shape(); got != r.Net.Input {
+		return nil, fmt.Errorf("net %s takes %v images, data %s gives %v: set net.input or data.crop", r.Net.Name, r.Net.Input, r.Data.Name, got)
+	}
+	placed, err := r.Net.Infer()
+	if err != nil {
+		return nil, err
+	}
+	if outputs := placed[len(placed)-1].In.Channels; outputs < len(ds.Classes) {
+		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s", r.Net.Name, outputs, len(ds.Classes), ds.Name)
+	}
+	return p, nil
 }
 
 func (t *trainer) classes() int { return t.graph.Logits.Shape()[3] }
@@ -167,10 +180,10 @@ func (t *trainer) test(ctx context.Context, each func(experiments.Prediction)) (
 	}
 }
 
-// imagesPerSecond is the training speed without the warm-up, NaN before there is one.
+// imagesPerSecond is the training speed without the warm-up, 0 if nothing is left then.
 func (t *trainer) imagesPerSecond() float64 {
 	if t.images == 0 {
-		return math.NaN()
+		return 0
 	}
 	return float64(t.images) / t.measured.Seconds()
 }

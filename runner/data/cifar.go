@@ -25,7 +25,8 @@ const (
 	cifarClasses = 10
 )
 
-const cifarLayout = "the folder cifar-10-batches-bin with data_batch_1.bin … data_batch_5.bin and test_batch.bin, or cifar-10-binary.tar.gz"
+const cifarLayout = "the folder cifar-10-batches-bin with data_batch_1.bin … data_batch_5.bin and test_batch.bin, " +
+	"or cifar-10-binary.tar.gz"
 
 const cifarBytes = cifarImages * cifarRecord
 

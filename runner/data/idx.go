@@ -15,7 +15,8 @@ import (
 	"ablate/arch"
 )
 
-const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
+const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, " +
+	"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
 
 // idxFiles are the four files that MNIST and its drop-in replacements share, unpacked.
 var idxFiles = []File{
@@ -32,12 +33,14 @@ var mnistSource = Source{
 var fashionSource = Source{
 	Name: "fashion-mnist", What: "70,000 pictures of clothes, 28×28×1, 10 classes (60,000 for training)",
 	Where: "Fashion-MNIST, Zalando Research (Xiao, Rasul and Vollgraf 2017); MIT", Layout: idxLayout,
-	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"}, Files: idxFiles, open: openIDX,
+	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"},
+	Files:   idxFiles, open: openIDX,
 }
 
 var kmnistSource = Source{
 	Name: "kmnist", What: "70,000 cursive Japanese characters, 28×28×1, 10 classes (60,000 for training)",
-	Where: "Kuzushiji-MNIST, ROIS-DS Center for Open Data in the Humanities (Clanuwat et al. 2018); CC BY-SA 4.0", Layout: idxLayout,
+	Where:   "Kuzushiji-MNIST, ROIS-DS Center for Open Data in the Humanities (Clanuwat et al. 2018); CC BY-SA 4.0",
+	Layout:  idxLayout,
 	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, Files: idxFiles, open: openIDX,
 }
 
@@ -69,7 +72,8 @@ func openIDX(s Source, cfg ablations.Data) (*Dataset, error) {
 		part.split.Images = images
 		for i, l := range labels {
 			if int(l) >= len(s.Classes) {
-				return nil, fmt.Errorf("%s: image %d has label %d, the classes are 0 to %d: %w", part.prefix, i, l, len(s.Classes)-1, ErrCorrupt)
+				return nil, fmt.Errorf("%s: image %d has label %d, the classes are 0 to %d: %w",
+					part.prefix, i, l, len(s.Classes)-1, ErrCorrupt)
 			}
 			part.split.Labels = append(part.split.Labels, int32(l))
 		}
@@ -132,7 +136,8 @@ func parseIDX(r io.Reader, rank int) ([]byte, []int, error) {
 		return nil, nil, fmt.Errorf("it breaks off or is damaged (%v); fetch it again: %w", err, ErrCorrupt)
 	}
 	if int64(len(values)) != total {
-		return nil, nil, fmt.Errorf("the header claims %d values, there are %s; fetch it again: %w", total, count(len(values), total), ErrCorrupt)
+		return nil, nil, fmt.Errorf("the header claims %d values, there are %s; fetch it again: %w",
+			total, count(len(values), total), ErrCorrupt)
 	}
 	return values, dims, nil
 }

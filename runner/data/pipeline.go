@@ -36,7 +36,8 @@ func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipe
 		return nil, fmt.Errorf("data.crop is %d, images are %d×%d with their border", cfg.Crop, h, w)
 	}
 	if cfg.Pad > 0 && cfg.Crop == 0 {
-		return nil, fmt.Errorf("data.pad is %d without data.crop; %d crops images of their own size", cfg.Pad, min(ds.Shape.Height, ds.Shape.Width))
+		return nil, fmt.Errorf("data.pad is %d without data.crop; %d crops images of their own size",
+			cfg.Pad, min(ds.Shape.Height, ds.Shape.Width))
 	}
 	p.mean = meanImage(ds.Train, ds.Shape, cfg.Mean)
 	return p, nil

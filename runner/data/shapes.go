@@ -14,8 +14,9 @@ import (
 
 // shapesSource is drawn in code, so that a study can run with nothing to download.
 var shapesSource = Source{
-	Name:    "shapes",
-	What:    "drawn figures of varied position, size, turn, colour, background and noise, 32×32×3, 10 classes; data.train and data.test say how many (10,000 and 2,000)",
+	Name: "shapes",
+	What: "drawn figures of varied position, size, turn, colour, background and noise, 32×32×3, 10 classes; " +
+		"data.train and data.test say how many (10,000 and 2,000)",
 	Where:   "drawn by ablate itself",
 	Layout:  "nothing: data.root is not used",
 	Classes: []string{"disc", "square", "triangle", "ring", "cross", "star", "bar", "crescent", "hexagon", "ellipse"},

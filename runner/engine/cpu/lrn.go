@@ -41,7 +41,7 @@ func (k *norms) bound() *norms {
 	if k.op.Within {
 		k.d.needScratch(2 * k.len())
 	} else {
-		k.d.needScratch(2 * k.c)
+		k.d.needScratch(lrnScratch(k.c, &k.op))
 	}
 	return k
 }
@@ -63,12 +63,13 @@ func power(d float32, beta float64) float32 {
 }
 
 // across normalises each pixel over neighbouring maps of the same column.
-func (k *norms) across(_, n int) {
+func (k *norms) across(worker, n int) {
 	per := k.c / k.op.Groups
 	size := k.len()
 	x, y := k.x[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
+	scratch := k.d.scratch[worker]
 	for i := 0; i < size; i += per {
-		k.d.path.lrn(y[i:i+per], x[i:i+per], &k.op)
+		k.d.path.lrn(y[i:i+per], x[i:i+per], scratch, &k.op)
 	}
 }
 
@@ -76,7 +77,7 @@ func (k *norms) acrossGrad(worker, n int) {
 	per := k.c / k.op.Groups
 	size := k.len()
 	x, dy, dx := k.x[n*size:(n+1)*size], k.dy[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
-	scratch := k.d.scratch[worker][:2*per]
+	scratch := k.d.scratch[worker]
 	for i := 0; i < size; i += per {
 		k.d.path.lrnGrad(dx[i:i+per], x[i:i+per], dy[i:i+per], scratch, &k.op)
 	}

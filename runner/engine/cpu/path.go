@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -18,8 +19,8 @@ type path struct {
 	sgd        func(w, v, g []float32, rate, decay, momentum float32) // v = momentum·v − decay·w − rate·g; w += v
 	maxInto    func(dst, src []float32)                               // dst = max(dst, src); a NaN stays
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
-	lrn        func(y, x []float32, n *graph.Norm)                    // one pixel's maps of one column
-	lrnGrad    func(dx, x, dy, scratch []float32, n *graph.Norm)      // scratch holds 2·len(x)
+	lrn        func(y, x, scratch []float32, n *graph.Norm)           // one pixel's maps of one column; scratch as lrnScratch says
+	lrnGrad    func(dx, x, dy, scratch []float32, n *graph.Norm)
 }
 
 var goPath = path{
@@ -74,40 +75,85 @@ func axpyGo(dst, src []float32, a float32) {
 	}
 }
 
-// lrnSums fills d with K + α·Σx² over the window of each map, in ascending order.
-func lrnSums(d, x []float32, n *graph.Norm) {
-	half, alpha, k := n.Size/2, float32(n.Alpha), float32(n.K)
-	for i := range d {
-		var sum float32
-		for _, v := range x[max(0, i-half):min(len(x), i+half+1)] {
-			sum += float32(v * v)
+// lrnScratch is the scratch that lrn and lrnGrad need for a number of maps.
+func lrnScratch(maps int, n *graph.Norm) int { return 3*maps + n.Size }
+
+// windows fills to with the sums of size neighbours, in ascending order. q
+// holds size/2 zeros before and after the values, so that no window is cut.
+func windows(to, q []float32, size int) {
+	q = q[:len(to)+size-1]
+	switch size {
+	case 3:
+		for i := range to {
+			w := q[i : i+3 : i+3]
+			to[i] = w[0] + w[1] + w[2]
 		}
-		d[i] = k + float32(alpha*sum)
+	case 5:
+		for i := range to {
+			w := q[i : i+5 : i+5]
+			to[i] = w[0] + w[1] + w[2] + w[3] + w[4]
+		}
+	default:
+		for i := range to {
+			var sum float32
+			for _, v := range q[i : i+size] {
+				sum += v
+			}
+			to[i] = sum
+		}
 	}
 }
 
-func lrnGo(y, x []float32, n *graph.Norm) {
-	lrnSums(y, x, n)
+// lrnDenominators fills d with K + α·Σx² over the window of each map.
+func lrnDenominators(d, x, q []float32, n *graph.Norm) {
+	half, alpha, k := n.Size/2, float32(n.Alpha), float32(n.K)
+	clear(q[:half])
+	clear(q[half+len(x) : 2*half+len(x)])
 	for i, v := range x {
-		y[i] = v * power(y[i], n.Beta)
+		q[half+i] = v * v
+	}
+	windows(d, q, n.Size)
+	for i, s := range d {
+		d[i] = k + float32(alpha*s)
+	}
+}
+
+// powers turns d into d^−β.
+func powers(p, d []float32, beta float64) {
+	p = p[:len(d)]
+	if beta != 0.75 {
+		for i, v := range d {
+			p[i] = power(v, beta)
+		}
+		return
+	}
+	for i, v := range d {
+		root := float32(math.Sqrt(float64(v)))
+		p[i] = 1 / (root * float32(math.Sqrt(float64(root))))
+	}
+}
+
+func lrnGo(y, x, scratch []float32, n *graph.Norm) {
+	lrnDenominators(y, x, scratch, n)
+	powers(y, y, n.Beta)
+	for i, v := range x {
+		y[i] *= v
 	}
 }
 
 // lrnGradGo: dx = dy·d^−β − 2αβ·x·Σ dy·x·d^−(β+1) over the windows that hold the map.
 func lrnGradGo(dx, x, dy, scratch []float32, n *graph.Norm) {
-	p, q := scratch[:len(x)], scratch[len(x):2*len(x)]
-	lrnSums(p, x, n)
-	for i, d := range p {
-		p[i] = power(d, n.Beta)
-		q[i] = dy[i] * x[i] * p[i] / d
-	}
+	d, p, q := scratch[:len(x)], scratch[len(x):2*len(x)], scratch[2*len(x):]
+	lrnDenominators(d, x, q, n)
+	powers(p, d, n.Beta)
 	half, factor := n.Size/2, 2*float32(n.Alpha)*float32(n.Beta)
-	for i := range dx {
-		var sum float32
-		for _, v := range q[max(0, i-half):min(len(q), i+half+1)] {
-			sum += v
-		}
-		dx[i] = float32(dy[i]*p[i]) - float32(float32(factor*x[i])*sum)
+	inner := q[half : half+len(x)] // the zeros around it are still there
+	for i, v := range x {
+		inner[i] = dy[i] * v * p[i] / d[i]
+	}
+	windows(d, q, n.Size)
+	for i, s := range d {
+		dx[i] = float32(dy[i]*p[i]) - float32(float32(factor*x[i])*s)
 	}
 }
 

@@ -1,0 +1,39 @@
+package cmd
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ablate": func() { os.Exit(Execute(os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+// The scripts under testdata are what a user types and what must come of it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CONFIG_HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits CODE COMMAND… runs ablate and wants an exit code. Its output is for stdout and stderr to match.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("ablate", args[1:]...)
+	code := "0"
+	if e, ok := err.(interface{ ExitCode() int }); ok {
+		code = string(rune('0' + e.ExitCode()))
+	}
+	if code != args[0] {
+		ts.Fatalf("ablate %v: exit code %s (%v), want %s", args[1:], code, err, args[0])
+	}
+}

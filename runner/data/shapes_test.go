@@ -1,0 +1,90 @@
+package data
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+
+	"ablate/ablations"
+)
+
+// The pictures are the same bytes everywhere and always. Whoever changes how
+// they are drawn changes what every study on them measured, and renews this digest.
+func TestShapesStayTheSame(t *testing.T) {
+	ds, err := Open(ablations.Data{Name: "shapes", Train: 40, Test: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "5a06aa34284f49db5b5abc4dc02e60a39ee544aa646209b2eb0e27d8b7b1f3c9"
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(ds.Digests["train"]+ds.Digests["test"]))); got != want {
+		t.Errorf("the drawn images have digest %s, they had %s", got, want)
+	}
+}
+
+func TestShapesDoNotDependOnWorkersOrCount(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one := drawShapes("shapes/train", 33)
+	runtime.GOMAXPROCS(4)
+	four := drawShapes("shapes/train", 50)
+	if !bytes.Equal(one.Images, four.Images[:len(one.Images)]) || !slices.Equal(one.Labels, four.Labels[:33]) {
+		t.Error("the first 33 images differ between one worker and four, or between 33 and 50 drawn")
+	}
+}
+
+func TestShapesAreBalancedAndNeverRepeat(t *testing.T) {
+	ds, err := Open(ablations.Data{Name: "shapes", Train: 200, Test: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, s := range []Split{ds.Train, ds.Test} {
+		counts := make([]int, len(ds.Classes))
+		for i, l := range s.Labels {
+			counts[l]++
+			image := string(s.Images[i*ds.Shape.Len() : (i+1)*ds.Shape.Len()])
+			if seen[image] {
+				t.Errorf("image %d is drawn twice", i)
+			}
+			seen[image] = true
+		}
+		if slices.Min(counts) != slices.Max(counts) {
+			t.Errorf("classes have %v images", counts)
+		}
+	}
+}
+
+// A figure covers a fair part of the disc it is drawn in, stays within the reach
+// that the painter gives it, and is not any other class's figure.
+func TestFigures(t *testing.T) {
+	const n = 200 // samples a side over [-2, 2]
+	var masks [len(figures)][n * n]bool
+	for class, inside := range figures {
+		covered := 0
+		for i := range n * n {
+			x, y := 4*(float64(i%n)+0.5)/n-2, 4*(float64(i/n)+0.5)/n-2
+			if masks[class][i] = inside(x, y); masks[class][i] {
+				covered++
+				if x*x+y*y > 1.5*1.5 {
+					t.Errorf("figure %d reaches (%v, %v)", class, x, y)
+				}
+			}
+		}
+		if share := float64(covered) * 16 / (n * n); share < 0.4 || share > 3.2 { // the unit disc has 3.14
+			t.Errorf("figure %d covers %v", class, share)
+		}
+		for other := range class {
+			differ := 0
+			for i := range masks[class] {
+				if masks[class][i] != masks[other][i] {
+					differ++
+				}
+			}
+			if differ < covered/20 {
+				t.Errorf("figures %d and %d differ in %d of %d samples", class, other, differ, covered)
+			}
+		}
+	}
+}
