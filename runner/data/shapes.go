@@ -29,11 +29,11 @@ const (
 	shapesSeed     = 2012  // the images are the same in every study, whatever its seeds
 	noiseStd       = 10.0  // grey levels
 	leastContrast  = 110.0 // between figure and background, in grey levels over the three colours
-	smallestRadius = 7.0   // pixels
+	smallestRadius = 8.0   // pixels
 	largestRadius  = 12.0
 	stretch        = 0.2 // sides may differ by this share
-	offCentre      = 5.0 // pixels either way
-	mostTurn       = 0.4 // radians either way
+	offCentre      = 3.5 // pixels either way
+	mostTurn       = 0.35 // radians either way
 	distractors    = 3   // spots of other colours, at most
 	maxShapes      = 1_000_000
 )
