@@ -42,7 +42,7 @@ type correlate struct {
 	panels   []panel
 	groupLen int // packed weights of a group
 	floor    float32
-	work     []tile // one a worker, so that no tile escapes to the heap
+	work     []bench // one a worker
 	packing  packWeights
 }
 
@@ -151,7 +151,7 @@ func (k *correlate) bound() *correlate {
 	}
 	k.d.needShared(k.groupLen * k.groups)
 	k.d.needScratch(k.paddedLen() + tileRows*panelCols)
-	k.work = make([]tile, k.d.workers.n)
+	k.work = make([]bench, k.d.workers.n)
 	k.packing = packWeights{k}
 	return k
 }
@@ -214,7 +214,7 @@ func (k *correlate) tile(worker, i int) {
 	}
 	dst := k.dst[image*k.dstLen+group*k.dg+panel.first : (image+1)*k.dstLen]
 	t := &k.work[worker]
-	*t = tile{x: &src[0], step: 1, wStride: panel.cols, initRow: &zeroRows[0], floor: k.floor}
+	t.tile = tile{x: &src[0], step: 1, wStride: panel.cols, initRow: &zeroRows[0], floor: k.floor}
 	for gi := range k.gathers {
 		g := &k.gathers[gi]
 		packed := k.d.shared[group*k.groupLen+g.packed[p]:]
@@ -228,21 +228,20 @@ func (k *correlate) tile(worker, i int) {
 }
 
 // pixels computes all pixels of a gather, six at a time.
-func (k *correlate) pixels(t *tile, g *gather, panel panel, dst, scratch []float32) {
+func (k *correlate) pixels(t *bench, g *gather, panel panel, dst, scratch []float32) {
 	run := k.d.path.tile[panel.cols/lane]
 	if panel.n == panel.cols {
 		t.out = &dst[0]
 		for r := 0; r < len(g.rows); r += tileRows {
 			t.row, t.outRow = &g.rows[r], &g.outs[r]
-			run(t)
+			run(&t.tile)
 		}
 		return
 	}
-	rows := strided(panel.cols)
-	t.out, t.outRow = &scratch[0], &rows[0]
+	t.out, t.outRow = &scratch[0], strided(&t.scratch, panel.cols)
 	for r := 0; r < len(g.rows); r += tileRows {
 		t.row = &g.rows[r]
-		run(t)
+		run(&t.tile)
 		copyPanel(dst, g.outs[r:r+tileRows], scratch, panel)
 	}
 }
@@ -273,7 +272,7 @@ type weightGrad struct {
 	panels     []panel
 	partialOff []int // per panel
 	partialLen int   // of one group of one chunk
-	work       []tile
+	work       []bench
 	outs       [][]int
 	adding     addPartials
 }
@@ -314,7 +313,7 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.partialLen)
 	d.needScratch(g.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
-	g.work = make([]tile, d.workers.n)
+	g.work = make([]bench, d.workers.n)
 	g.adding = addPartials{g}
 	return g
 }
@@ -369,7 +368,7 @@ func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partia
 		dy = scratch[:pixels*stride]
 	}
 	t := &g.work[worker]
-	*t = tile{x: &x[0], step: g.step, run: g.pixelsPerRow, wStride: stride,
+	t.tile = tile{x: &x[0], step: g.step, run: g.pixelsPerRow, wStride: stride,
 		init: &partial[0], out: &partial[0], floor: noFloor}
 	run := g.d.path.tile[panel.cols/lane]
 	for first := 0; first < g.pixelRows; first += g.band {
@@ -377,7 +376,7 @@ func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partia
 		t.w = &dy[first*g.pixelsPerRow*stride]
 		for r := 0; r < len(g.kernelRows); r += tileRows {
 			t.row, t.outRow, t.initRow = &g.kernelRows[r], &outs[r], &outs[r]
-			run(t)
+			run(&t.tile)
 		}
 	}
 }

@@ -23,7 +23,7 @@ type matmul struct {
 	floor      float32
 	panels     []panel
 	rows, outs []int // offsets of the images in x and y, in groups of six
-	work       []tile
+	work       []bench
 }
 
 func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
@@ -50,7 +50,7 @@ func (m *matmul) bound() *matmul {
 	}
 	m.rows, m.outs = rowGroups(m.rows), rowGroups(m.outs)
 	m.d.needScratch((min(m.k, kBlock)+1)*panelCols + tileRows*panelCols + len(m.rows)*panelCols)
-	m.work = make([]tile, m.d.workers.n)
+	m.work = make([]bench, m.d.workers.n)
 	return m
 }
 
@@ -68,7 +68,7 @@ func (m *matmul) tile(worker, i int) {
 	}
 	packed, result := scratch[:min(m.k, kBlock)*p.cols], scratch[min(m.k, kBlock)*p.cols:]
 	t := &m.work[worker]
-	*t = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
+	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
 	run := m.d.path.tile[p.cols/lane]
 	whole := p.n == p.cols
 	out := m.y[p.first:]
@@ -82,17 +82,16 @@ func (m *matmul) tile(worker, i int) {
 		}
 		for r := 0; r < len(m.rows); r += tileRows {
 			t.row = &m.rows[r]
-			offs := strided(p.cols)
 			if whole {
 				t.out, t.outRow = &out[0], &m.outs[r]
 			} else {
-				t.out, t.outRow = &result[r*p.cols], &offs[0]
+				t.out, t.outRow = &result[r*p.cols], strided(&t.scratch, p.cols)
 			}
 			t.init, t.initRow = t.out, t.outRow
 			if k == 0 {
 				t.init, t.initRow = &bias[0], &zeroRows[0]
 			}
-			run(t)
+			run(&t.tile)
 		}
 	}
 	if !whole {
@@ -132,7 +131,7 @@ type outer struct {
 	batch      int
 	k, columns int
 	panels     []panel
-	work       []tile
+	work       []bench
 	packing    packRows
 }
 
@@ -144,7 +143,7 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 	m.panels = panelsOf(m.columns)
 	d.needShared(m.batch * padded(m.columns))
 	d.needScratch(m.batch*outerRows + tileRows*panelCols)
-	m.work = make([]tile, d.workers.n)
+	m.work = make([]bench, d.workers.n)
 	m.packing = packRows{m}
 	return m
 }
@@ -180,26 +179,24 @@ func (m *outer) tile(worker, i int) {
 		copy(x[img*n:(img+1)*n], m.x[img*m.k+first:])
 	}
 	t := &m.work[worker]
-	*t = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
 	for _, p := range m.panels {
 		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
 		run := m.d.path.tile[p.cols/lane]
 		for r := 0; r < n; r += tileRows {
-			var rows, outs [tileRows]int
-			for j := range rows {
-				rows[j] = min(r+j, n-1)
-				outs[j] = (first+rows[j])*m.columns + p.first
+			for j := range tileRows {
+				t.rows[j] = min(r+j, n-1)
+				t.outs[j] = (first+t.rows[j])*m.columns + p.first
 			}
-			t.row = &rows[0]
+			t.row = &t.rows[0]
 			if p.n == p.cols {
-				t.out, t.outRow = &m.dw[0], &outs[0]
-				run(t)
+				t.out, t.outRow = &m.dw[0], &t.outs[0]
+				run(&t.tile)
 				continue
 			}
-			offs := strided(p.cols)
-			t.out, t.outRow = &result[0], &offs[0]
-			run(t)
-			copyPanel(m.dw, outs[:], result, p)
+			t.out, t.outRow = &result[0], strided(&t.scratch, p.cols)
+			run(&t.tile)
+			copyPanel(m.dw, t.outs[:], result, p)
 		}
 	}
 }

@@ -36,6 +36,39 @@ func TestThreadsDoNotMatter(t *testing.T) {
 	}
 }
 
+// AVX2 and AVX-512 give the same weights, bit for bit.
+func TestPathsDoNotMatter(t *testing.T) {
+	var want [32]byte
+	for i, p := range paths() {
+		if p == &goPath {
+			continue // it multiplies and adds with two roundings where the others round once
+		}
+		dev := open(t, 2)
+		dev.path = p
+		got := enginetest.Digest(t, dev, 20)
+		dev.Close()
+		if i == 0 {
+			want = got
+		}
+		if got != want {
+			t.Errorf("%s gives other weights than %s", p.name, paths()[0].name)
+		}
+	}
+}
+
+// Every path passes the suite, not only the fastest.
+func TestConformanceOfPaths(t *testing.T) {
+	for _, p := range paths()[1:] {
+		t.Run(p.name, func(t *testing.T) {
+			enginetest.Run(t, func(t *testing.T) engine.Device {
+				dev := open(t, 2)
+				dev.path = p
+				return dev
+			})
+		})
+	}
+}
+
 type panics struct{}
 
 func (panics) tile(_, i int) {

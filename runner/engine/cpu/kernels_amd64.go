@@ -28,3 +28,13 @@ func tileAVX512x4(t *byte)
 //
 //go:noescape
 func tileAVX2(t *byte, column int)
+
+// powersAVX512 sets p = d^−0.75 for n values, a multiple of the vector's length.
+//
+//go:noescape
+func powersAVX512(p *float32, d *float32, n int)
+
+// powersAVX2 sets p = d^−0.75 for n values, a multiple of the vector's length.
+//
+//go:noescape
+func powersAVX2(p *float32, d *float32, n int)

@@ -732,3 +732,56 @@ tileAVX2_store:
 	VMOVUPS      Y11, 32(AX)
 	VZEROUPPER
 	RET
+
+DATA one<>+0(SB)/4, $(1.0)
+GLOBL one<>(SB), RODATA|NOPTR, $4
+
+// func powersAVX512(p *float32, d *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·powersAVX512(SB), NOSPLIT, $0-24
+	MOVQ         p+0(FP), AX
+	MOVQ         d+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS one<>+0(SB), Z0
+
+powersAVX512_loop:
+	CMPQ    DX, $0x00
+	JLE     powersAVX512_end
+	VSQRTPS (CX), Z1
+	VSQRTPS Z1, Z2
+	VMULPS  Z1, Z2, Z1
+	VDIVPS  Z1, Z0, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JMP     powersAVX512_loop
+
+powersAVX512_end:
+	VZEROUPPER
+	RET
+
+// func powersAVX2(p *float32, d *float32, n int)
+// Requires: AVX
+TEXT ·powersAVX2(SB), NOSPLIT, $0-24
+	MOVQ         p+0(FP), AX
+	MOVQ         d+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS one<>+0(SB), Y0
+
+powersAVX2_loop:
+	CMPQ    DX, $0x00
+	JLE     powersAVX2_end
+	VSQRTPS (CX), Y1
+	VSQRTPS Y1, Y2
+	VMULPS  Y1, Y2, Y1
+	VDIVPS  Y1, Y0, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JMP     powersAVX2_loop
+
+powersAVX2_end:
+	VZEROUPPER
+	RET

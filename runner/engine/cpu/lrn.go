@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"math"
-
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
@@ -52,15 +50,6 @@ func (k *norms) len() int { return k.h * k.w * k.c }
 func (k *norms) Run(*engine.Context) error { return k.d.workers.run(k, k.batch) }
 
 func (k *norms) tile(worker, n int) { k.image(k, worker, n) }
-
-// power is d^−β; 1/(√d·√√d) for the paper's 0.75, which needs no logarithm and is the same bits everywhere.
-func power(d float32, beta float64) float32 {
-	if beta == 0.75 {
-		root := float32(math.Sqrt(float64(d)))
-		return 1 / (root * float32(math.Sqrt(float64(root))))
-	}
-	return float32(math.Pow(float64(d), -beta))
-}
 
 // across normalises each pixel over neighbouring maps of the same column.
 func (k *norms) across(worker, n int) {
@@ -117,8 +106,9 @@ func (k *norms) within(worker, n int) {
 	x, y := k.x[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
 	d := k.d.scratch[worker][:size]
 	k.squares(d, x)
+	k.d.path.power(y, d, k.op.Beta)
 	for i, v := range x {
-		y[i] = v * power(d[i], k.op.Beta)
+		y[i] *= v
 	}
 }
 
@@ -127,10 +117,10 @@ func (k *norms) withinGrad(worker, n int) {
 	x, dy, dx := k.x[n*size:(n+1)*size], k.dy[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
 	d, q := k.d.scratch[worker][:size], k.d.scratch[worker][size:2*size]
 	k.squares(d, x)
+	k.d.path.power(dx, d, k.op.Beta)
 	for i, v := range x {
-		p := power(d[i], k.op.Beta)
-		q[i] = dy[i] * v * p / d[i]
-		d[i] = p
+		q[i] = dy[i] * v * dx[i] / d[i]
+		d[i] = dx[i]
 	}
 	k.overWindow(k.op.Size/2, func(at, from int) {
 		for c, v := range q[from : from+k.c] {

@@ -35,13 +35,19 @@ func rowGroups(offsets []int) []int {
 	return offsets
 }
 
-// strided gives tileRows offsets 0, by, 2·by …
-func strided(by int) [tileRows]int {
-	var offs [tileRows]int
-	for r := range offs {
-		offs[r] = r * by
+// A bench is one worker's tile and the offset tables that are made on the fly; it
+// lives as long as the kernel, so that running one allocates nothing.
+type bench struct {
+	tile
+	rows, outs, scratch [tileRows]int
+}
+
+// strided fills a table with 0, by, 2·by …
+func strided(table *[tileRows]int, by int) *int {
+	for r := range table {
+		table[r] = r * by
 	}
-	return offs
+	return &table[0]
 }
 
 // copyPanel copies the values of a tile's scratch rows (stride cols) to their places.

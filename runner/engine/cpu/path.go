@@ -19,8 +19,7 @@ type path struct {
 	sgd        func(w, v, g []float32, rate, decay, momentum float32) // v = momentum·v − decay·w − rate·g; w += v
 	maxInto    func(dst, src []float32)                               // dst = max(dst, src); a NaN stays
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
-	lrn        func(y, x, scratch []float32, n *graph.Norm)           // one pixel's maps of one column; scratch as lrnScratch says
-	lrnGrad    func(dx, x, dy, scratch []float32, n *graph.Norm)
+	powers     func(p, d []float32)                                   // p = d^−0.75
 }
 
 var goPath = path{
@@ -29,8 +28,7 @@ var goPath = path{
 		1: func(t *tile) { tileGo(t, 16) }, 2: func(t *tile) { tileGo(t, 32) },
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
-	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
-	lrn: lrnGo, lrnGrad: lrnGradGo,
+	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo, powers: powersGo,
 }
 
 func reluGradGo(dx, y, dy []float32) {
@@ -118,34 +116,40 @@ func lrnDenominators(d, x, q []float32, n *graph.Norm) {
 	}
 }
 
-// powers turns d into d^−β.
-func powers(p, d []float32, beta float64) {
-	p = p[:len(d)]
-	if beta != 0.75 {
-		for i, v := range d {
-			p[i] = power(v, beta)
-		}
+// power turns d into d^−β, by the path's square roots for the paper's β.
+func (k *path) power(p, d []float32, beta float64) {
+	if beta == 0.75 {
+		k.powers(p, d)
 		return
 	}
 	for i, v := range d {
-		root := float32(math.Sqrt(float64(v)))
-		p[i] = 1 / (root * float32(math.Sqrt(float64(root))))
+		p[i] = float32(math.Pow(float64(v), -beta))
 	}
 }
 
-func lrnGo(y, x, scratch []float32, n *graph.Norm) {
+// powersGo computes 1/(√d·√√d), which needs no logarithm and is the same bits everywhere.
+func powersGo(p, d []float32) {
+	p = p[:len(d)]
+	for i, v := range d {
+		root := float32(math.Sqrt(float64(v)))
+		p[i] = 1 / float32(root*float32(math.Sqrt(float64(root))))
+	}
+}
+
+// lrn normalises one pixel's maps of one column; scratch is as lrnScratch says.
+func (k *path) lrn(y, x, scratch []float32, n *graph.Norm) {
 	lrnDenominators(y, x, scratch, n)
-	powers(y, y, n.Beta)
+	k.power(y, y, n.Beta)
 	for i, v := range x {
 		y[i] *= v
 	}
 }
 
-// lrnGradGo: dx = dy·d^−β − 2αβ·x·Σ dy·x·d^−(β+1) over the windows that hold the map.
-func lrnGradGo(dx, x, dy, scratch []float32, n *graph.Norm) {
+// lrnGrad is dx = dy·d^−β − 2αβ·x·Σ dy·x·d^−(β+1) over the windows that hold the map.
+func (k *path) lrnGrad(dx, x, dy, scratch []float32, n *graph.Norm) {
 	d, p, q := scratch[:len(x)], scratch[len(x):2*len(x)], scratch[2*len(x):]
 	lrnDenominators(d, x, q, n)
-	powers(p, d, n.Beta)
+	k.power(p, d, n.Beta)
 	half, factor := n.Size/2, 2*float32(n.Alpha)*float32(n.Beta)
 	inner := q[half : half+len(x)] // the zeros around it are still there
 	for i, v := range x {

@@ -17,7 +17,7 @@ var avx512Path = path{
 		4: func(t *tile) { tileAVX512x4((*byte)(unsafe.Pointer(t))) },
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
-	lrn: lrnGo, lrnGrad: lrnGradGo,
+	powers: func(p, d []float32) { powersBy(16, powersAVX512, p, d) },
 }
 
 var avx2Path = path{
@@ -27,7 +27,7 @@ var avx2Path = path{
 		3: func(t *tile) { tileAVX2s(t, 48) }, 4: func(t *tile) { tileAVX2s(t, 64) },
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
-	lrn: lrnGo, lrnGrad: lrnGradGo,
+	powers: func(p, d []float32) { powersBy(8, powersAVX2, p, d) },
 }
 
 // tileAVX2s does a panel 16 columns at a time.
@@ -35,6 +35,15 @@ func tileAVX2s(t *tile, cols int) {
 	for c := 0; c < cols; c += 16 {
 		tileAVX2((*byte)(unsafe.Pointer(t)), 4*c)
 	}
+}
+
+// powersBy does whole vectors in assembly and the rest in Go.
+func powersBy(lanes int, f func(p, d *float32, n int), p, d []float32) {
+	n := len(d) / lanes * lanes
+	if n > 0 {
+		f(&p[0], &d[0], n)
+	}
+	powersGo(p[n:], d[n:])
 }
 
 // paths are the kernels this CPU can run, the fastest first.

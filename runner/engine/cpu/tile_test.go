@@ -145,6 +145,32 @@ func TestTileKeepsNaN(t *testing.T) {
 	}
 }
 
+// All paths give the same powers, bit for bit, at every length.
+func TestPowers(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range 70 {
+		d := make([]float32, n)
+		for i := range d {
+			d[i] = float32(math.Exp(8 * (r.Float64() - 0.5)))
+		}
+		want := make([]float32, n)
+		powersGo(want, d)
+		for i, v := range d {
+			if exact := math.Pow(float64(v), -0.75); math.Abs(float64(want[i])-exact) > 4e-7*exact {
+				t.Errorf("%v^-0.75 is %v, want %v", v, want[i], exact)
+			}
+		}
+		for _, p := range paths() {
+			got := make([]float32, n+1)
+			got[n] = 7
+			p.powers(got[:n], d)
+			if !slices.Equal(got[:n], want) || got[n] != 7 {
+				t.Errorf("%s, %d values: %v, want %v", p.name, n, got, want)
+			}
+		}
+	}
+}
+
 func FuzzTile(f *testing.F) {
 	f.Add(uint64(1), uint8(4), uint8(3), uint8(20), uint8(2), true)
 	f.Fuzz(func(t *testing.T, seed uint64, vectors, segs, run, step uint8, accumulate bool) {

@@ -1,3 +1,47 @@
 package main
 
-func elementwise() {}
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// elementwise emits the kernels that run over one long vector. They use only
+// operations that are rounded correctly, so they give the same bits as their Go twins.
+func elementwise() {
+	one := GLOBL("one", RODATA|NOPTR)
+	DATA(0, F32(1))
+	powers("powersAVX512", 64, one)
+	powers("powersAVX2", 32, one)
+}
+
+// powers emits p = d^−3/4 = 1/(√d·√√d) for n values, n a multiple of the vector.
+func powers(name string, width int, one Mem) {
+	TEXT(name, NOSPLIT, "func(p, d *float32, n int)")
+	Doc(name + " sets p = d^−0.75 for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	p, d, n := Load(Param("p"), GP64()), Load(Param("d"), GP64()), Load(Param("n"), GP64())
+	vector := func() VecVirtual {
+		if width == 64 {
+			return ZMM()
+		}
+		return YMM()
+	}
+	ones, root, fourth := vector(), vector(), vector()
+	VBROADCASTSS(one, ones)
+	Label(name + "_loop")
+	CMPQ(n, U8(0))
+	JLE(LabelRef(name + "_end"))
+	VSQRTPS(Mem{Base: d}, root)
+	VSQRTPS(root, fourth)
+	VMULPS(root, fourth, root)
+	VDIVPS(root, ones, root)
+	VMOVUPS(root, Mem{Base: p})
+	ADDQ(U8(width), p)
+	ADDQ(U8(width), d)
+	SUBQ(U8(width/4), n)
+	JMP(LabelRef(name + "_loop"))
+	Label(name + "_end")
+	VZEROUPPER()
+	RET()
+}
