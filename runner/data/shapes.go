@@ -31,10 +31,10 @@ const (
 	leastContrast  = 110.0 // between figure and background, in grey levels over the three colours
 	smallestRadius = 8.0   // pixels
 	largestRadius  = 12.0
-	stretch        = 0.2 // sides may differ by this share
-	offCentre      = 3.5 // pixels either way
+	stretch        = 0.2  // sides may differ by this share
+	offCentre      = 3.5  // pixels either way
 	mostTurn       = 0.35 // radians either way
-	distractors    = 3   // spots of other colours, at most
+	distractors    = 3    // spots of other colours, at most
 	maxShapes      = 1_000_000
 )
 
