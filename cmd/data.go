@@ -21,7 +21,15 @@ func newData() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, s := range data.List() {
-				fmt.Fprintf(c.OutOrStdout(), "%s\n  %s\n  from    %s\n  layout  %s\n\n", s.Name, s.What, s.Where, s.Layout)
+				fmt.Fprintf(c.OutOrStdout(), "%s\n  %s\n  from    %s\n  layout  %s\n", s.Name, s.What, s.Where, s.Layout)
+				for _, f := range s.Files {
+					fmt.Fprintf(c.OutOrStdout(), "  file    %s, %s bytes", f.Name, thousands(f.Bytes))
+					if f.MD5 != "" {
+						fmt.Fprint(c.OutOrStdout(), ", MD5 ", f.MD5)
+					}
+					fmt.Fprintln(c.OutOrStdout())
+				}
+				fmt.Fprintln(c.OutOrStdout())
 			}
 			return nil
 		},
