@@ -102,7 +102,7 @@ func (p *progress) End(r runner.Run, status experiments.Status, err error) {
 	default:
 		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", p.last.TrainLoss, 100*p.last.TestTop1)
 	}
-	if eta := p.eta(0); eta > 0 && p.ended < len(p.runs) {
+	if eta := p.eta(0); eta > 0 && p.ended < len(p.runs) && status != experiments.Interrupted {
 		line += "  ETA " + eta.Round(time.Second).String()
 	}
 	fmt.Fprintln(p.w, line)

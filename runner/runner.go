@@ -180,7 +180,7 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 	case errors.Is(err, ErrDiverged):
 		status = experiments.Diverged
 	case ctx.Err() != nil:
-		status, err = experiments.Interrupted, ctx.Err()
+		status, err = experiments.Interrupted, errors.New("stopped by the user")
 	default:
 		status = experiments.Failed
 	}

@@ -3,6 +3,7 @@ package cpu
 import (
 	"math"
 
+	"ablate/arch"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
@@ -31,12 +32,10 @@ type correlate struct {
 	weights  []float32
 	bias     []float32 // nil: zero
 
-	batch, groups            int
-	h, w, cs, cg             int // source image; channels in all and in a group
-	top, bottom, left, right int
-	dstLen, dg               int // destination image's length; its channels in a group
-	colStride, groupStride   int // in weights: to the next output channel, to the next group's
-	pads                     bool
+	batch, groups          int
+	from                   image
+	dstLen, dg             int // destination image's length; its channels in a group
+	colStride, groupStride int // in weights: to the next output channel, to the next group's
 
 	gathers  []gather
 	panels   []panel
@@ -52,15 +51,14 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	k := &correlate{
 		d: d, src: slice(in.In[0]), weights: slice(in.In[1]), bias: slice(in.In[2]), dst: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, h: w.In.Height, w: w.In.Width, cs: w.In.Channels, cg: cin,
-		top: w.Pad.Top, bottom: w.Pad.Bottom, left: w.Pad.Left, right: w.Pad.Right,
+		batch: op.Batch, groups: w.Groups, from: image{w.In, cin, w.Pad},
 		dstLen: w.Out.Height * w.Out.Width * w.Out.Channels, dg: cout,
 		colStride: 1, groupStride: cout, floor: noFloor,
 	}
 	if in.ReLU {
 		k.floor = 0
 	}
-	wide := (k.w + k.left + k.right) * cin
+	wide := k.from.rowLen()
 	g := gather{run: w.Kernel * cin}
 	for ky := range w.Kernel {
 		g.segs = append(g.segs, ky*wide)
@@ -88,14 +86,14 @@ func newConvDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.
 	reach := (w.Kernel+s-1)/s - 1
 	k := &correlate{
 		d: d, weights: slice(in.In[0]), src: slice(in.In[1]), dst: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, h: w.Out.Height, w: w.Out.Width, cs: w.Out.Channels, cg: cout,
-		top: reach, left: reach,
-		bottom: max(0, (w.In.Height-1+w.Pad.Top)/s-(w.Out.Height-1)),
-		right:  max(0, (w.In.Width-1+w.Pad.Left)/s-(w.Out.Width-1)),
+		batch: op.Batch, groups: w.Groups,
+		from: image{w.Out, cout, arch.Pad{Top: reach, Left: reach,
+			Bottom: max(0, (w.In.Height-1+w.Pad.Top)/s-(w.Out.Height-1)),
+			Right:  max(0, (w.In.Width-1+w.Pad.Left)/s-(w.Out.Width-1))}},
 		dstLen: w.In.Height * w.In.Width * w.In.Channels, dg: cin,
 		colStride: w.Out.Channels, groupStride: cout, floor: noFloor,
 	}
-	wide := (k.w + k.left + k.right) * cout
+	wide := k.from.rowLen()
 	for py := range s {
 		for px := range s {
 			ny, nx := taps(w.Kernel, s, py), taps(w.Kernel, s, px)
@@ -140,7 +138,6 @@ func mod(a, n int) int { return ((a % n) + n) % n }
 // bound finishes a kernel whose geometry is set: packing, tables, scratch.
 func (k *correlate) bound() *correlate {
 	k.panels = panelsOf(k.dg)
-	k.pads = k.groups > 1 || k.top != 0 || k.bottom != 0 || k.left != 0 || k.right != 0
 	for i := range k.gathers {
 		g := &k.gathers[i]
 		for _, p := range k.panels {
@@ -150,17 +147,10 @@ func (k *correlate) bound() *correlate {
 		g.rows, g.outs = rowGroups(g.rows), rowGroups(g.outs)
 	}
 	k.d.needShared(k.groupLen * k.groups)
-	k.d.needScratch(k.paddedLen() + tileRows*panelCols)
+	k.d.needScratch(k.from.paddedLen() + tileRows*panelCols)
 	k.work = make([]bench, k.d.workers.n)
 	k.packing = packWeights{k}
 	return k
-}
-
-func (k *correlate) paddedLen() int {
-	if !k.pads {
-		return 0
-	}
-	return (k.h + k.top + k.bottom) * (k.w + k.left + k.right) * k.cg
 }
 
 // Run packs the weights, then computes.
@@ -205,13 +195,7 @@ func (k *correlate) tile(worker, i int) {
 	group := i / k.batch % k.groups
 	p := i / k.batch / k.groups
 	panel := k.panels[p]
-	scratch := k.d.scratch[worker]
-	src := k.src[image*k.h*k.w*k.cs : (image+1)*k.h*k.w*k.cs]
-	if k.pads {
-		n := k.paddedLen()
-		padImage(scratch[:n], src, k.h, k.w, k.cs, group*k.cg, k.cg, k.top, k.bottom, k.left, k.right)
-		src, scratch = scratch[:n], scratch[n:]
-	}
+	src, scratch := k.from.view(k.src, image, group, k.d.scratch[worker])
 	dst := k.dst[image*k.dstLen+group*k.dg+panel.first : (image+1)*k.dstLen]
 	t := &k.work[worker]
 	t.tile = tile{x: &src[0], step: 1, wStride: panel.cols, initRow: &zeroRows[0], floor: k.floor}
@@ -256,17 +240,15 @@ type weightGrad struct {
 	d         *Device
 	x, dy, dw []float32
 
-	batch, groups            int
-	h, w, cs, cg             int
-	top, bottom, left, right int
-	pads                     bool
-	pixelRows, pixelsPerRow  int // of dy
-	cd, dg                   int
-	kernelRows               []int // per sum index k: offset in the padded image, in groups of six
-	k                        int
-	segs                     []int // per row of pixels
-	step                     int
-	band                     int // rows of pixels taken at a time, so that their dy stays in the cache
+	batch, groups           int
+	from                    image
+	pixelRows, pixelsPerRow int // of dy
+	cd, dg                  int
+	kernelRows              []int // per sum index k: offset in the padded image, in groups of six
+	k                       int
+	segs                    []int // per row of pixels
+	step                    int
+	band                    int // rows of pixels taken at a time, so that their dy stays in the cache
 
 	chunks     int
 	panels     []panel
@@ -284,13 +266,11 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	g := &weightGrad{
 		d: d, x: slice(in.In[0]), dy: slice(in.In[1]), dw: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, h: w.In.Height, w: w.In.Width, cs: w.In.Channels, cg: cin,
-		top: w.Pad.Top, bottom: w.Pad.Bottom, left: w.Pad.Left, right: w.Pad.Right,
+		batch: op.Batch, groups: w.Groups, from: image{w.In, cin, w.Pad},
 		pixelRows: w.Out.Height, pixelsPerRow: w.Out.Width, cd: w.Out.Channels, dg: cout,
 		k: w.Kernel * w.Kernel * cin, step: w.Stride * cin, panels: panelsOf(cout),
 	}
-	g.pads = g.groups > 1 || g.top != 0 || g.bottom != 0 || g.left != 0 || g.right != 0
-	wide := (g.w + g.left + g.right) * cin
+	wide := g.from.rowLen()
 	for ky := range w.Kernel {
 		for i := range w.Kernel * cin {
 			g.kernelRows = append(g.kernelRows, ky*wide+i)
@@ -312,17 +292,10 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.band = max(1, dyBand/(g.pixelsPerRow*panelCols))
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.partialLen)
-	d.needScratch(g.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
+	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
 	g.work = make([]bench, d.workers.n)
 	g.adding = addPartials{g}
 	return g
-}
-
-func (g *weightGrad) paddedLen() int {
-	if !g.pads {
-		return 0
-	}
-	return (g.h + g.top + g.bottom) * (g.w + g.left + g.right) * g.cg
 }
 
 // Run computes the partial sums, then adds them.
@@ -348,13 +321,7 @@ func (g *weightGrad) tile(worker, i int) {
 
 // image adds one image's products to a partial sum.
 func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partial []float32) {
-	scratch := g.d.scratch[worker]
-	x := g.x[n*g.h*g.w*g.cs : (n+1)*g.h*g.w*g.cs]
-	if g.pads {
-		size := g.paddedLen()
-		padImage(scratch[:size], x, g.h, g.w, g.cs, group*g.cg, g.cg, g.top, g.bottom, g.left, g.right)
-		x, scratch = scratch[:size], scratch[size:]
-	}
+	x, scratch := g.from.view(g.x, n, group, g.d.scratch[worker])
 	pixels := g.pixelRows * g.pixelsPerRow
 	dy := g.dy[n*pixels*g.cd+group*g.dg+panel.first : (n+1)*pixels*g.cd]
 	stride := g.cd

@@ -1,5 +1,7 @@
 package cpu
 
+import "ablate/arch"
+
 // tileRows is the number of rows of a register tile; panelCols the most columns.
 const (
 	tileRows  = 6
@@ -57,24 +59,56 @@ func copyPanel(to []float32, at []int, from []float32, p panel) {
 	}
 }
 
-// padImage copies the channels [first, first+n) of an image of height h and
-// width w into to, an image of n channels with zero borders. A negative border cuts off.
-func padImage(to, from []float32, h, w, channels, first, n int, top, bottom, left, right int) {
-	wide := w + left + right
-	clear(to[:max(top, 0)*wide*n])
-	clear(to[(h+top+min(bottom, 0))*wide*n : (h+top+bottom)*wide*n])
-	for y := max(0, -top); y < h+min(bottom, 0); y++ {
-		row := to[(y+top)*wide*n : (y+top+1)*wide*n]
-		clear(row[:max(left, 0)*n])
-		clear(row[(w+left+min(right, 0))*n:])
-		x0, x1 := max(0, -left), w+min(right, 0)
-		src := from[y*w*channels:]
-		if n == channels {
-			copy(row[(x0+left)*n:(x1+left)*n], src[x0*n:x1*n])
+// An image is what a convolution reads: its shape, the channels of one group, and the border it needs.
+type image struct {
+	arch.Shape
+	group int
+	arch.Pad
+}
+
+// rowLen is the length of a row of the bordered image of one group.
+func (m image) rowLen() int { return (m.Width + m.Left + m.Right) * m.group }
+
+// asIs says that the image can be read where it lies.
+func (m image) asIs() bool { return m.Pad == arch.Pad{} && m.group == m.Channels }
+
+// paddedLen is how much scratch view needs.
+func (m image) paddedLen() int {
+	if m.asIs() {
+		return 0
+	}
+	return (m.Height + m.Top + m.Bottom) * m.rowLen()
+}
+
+// view gives image n of a batch with its border, one group's channels only, and
+// the scratch that is left. It is a copy in scratch unless it can be read where it lies.
+func (m image) view(batch []float32, n, group int, scratch []float32) (img, rest []float32) {
+	img = batch[n*m.Len() : (n+1)*m.Len()]
+	if m.asIs() {
+		return img, scratch
+	}
+	to := scratch[:m.paddedLen()]
+	m.pad(to, img, group*m.group)
+	return to, scratch[len(to):]
+}
+
+// pad copies the group's channels, from channel first on, into the middle of zeros.
+func (m image) pad(to, from []float32, first int) {
+	row := m.rowLen()
+	clear(to[:m.Top*row])
+	clear(to[(m.Top+m.Height)*row:])
+	for y := range m.Height {
+		line := to[(m.Top+y)*row : (m.Top+y+1)*row]
+		inner := line[m.Left*m.group : (m.Left+m.Width)*m.group]
+		clear(line[:m.Left*m.group])
+		clear(line[(m.Left+m.Width)*m.group:])
+		src := from[y*m.Width*m.Channels : (y+1)*m.Width*m.Channels]
+		if m.group == m.Channels {
+			copy(inner, src)
 			continue
 		}
-		for x := x0; x < x1; x++ {
-			copy(row[(x+left)*n:(x+left+1)*n], src[x*channels+first:x*channels+first+n])
+		for x := range m.Width {
+			copy(inner[x*m.group:(x+1)*m.group], src[x*m.Channels+first:])
 		}
 	}
 }
