@@ -1,56 +1,138 @@
 package experiments
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 const lockFile = "lock"
 
 // An owner is what a lock file holds.
 type owner struct {
-	PID  int    `json:"pid"`
-	Host string `json:"host"`
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	Process string    `json:"process,omitempty"` // tells the process from a later one of the same number, where the system can
+	Since   time.Time `json:"since"`
+}
+
+// gone says that the owner certainly no longer runs: only its own host can tell.
+func (o owner) gone(host string) bool {
+	if o.Host != host {
+		return false
+	}
+	if now := birth(o.PID); o.Process != "" && now != "" {
+		return now != o.Process
+	}
+	return !alive(o.PID)
 }
 
 // lock takes a run's folder for this process. The lock of a process that is
 // gone from this host is taken over.
 func lock(dir string) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	host, path := hostname(), filepath.Join(dir, lockFile)
+	err := claim(path, host)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	path := filepath.Join(dir, lockFile)
-	text, err := json.Marshal(owner{os.Getpid(), host})
+	held, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w, or did just now; try again", dir, ErrBusy)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
+	var o owner
+	if err := json.Unmarshal(held, &o); err != nil {
+		return fmt.Errorf("%s: %w, but its lock cannot be read; remove %s if nothing works there", dir, ErrBusy, path)
+	}
+	if o.gone(host) {
+		return takeOver(path, held, host)
+	}
+	if o.Host != host {
+		return fmt.Errorf("%s: %w: process %d on %s; remove %s if it is gone", dir, ErrBusy, o.PID, o.Host, path)
+	}
+	return fmt.Errorf("%s: %w: process %d on %s", dir, ErrBusy, o.PID, o.Host)
+}
+
+// claim makes the lock file, which fails where there is one.
+func claim(path, host string) error {
+	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), time.Now().UTC()})
 	if err != nil {
 		return err
 	}
-	for range 2 {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err == nil {
-			_, err = f.Write(text)
-			return errors.Join(err, f.Close())
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("lock %s: %w", dir, err)
-		}
-		held, err := os.ReadFile(path)
-		if err != nil {
-			continue // let go in between
-		}
-		var o owner
-		if err := json.Unmarshal(held, &o); err == nil && (o.Host != host || alive(o.PID)) {
-			return fmt.Errorf("%s: %w: process %d on %s", dir, ErrBusy, o.PID, o.Host)
-		}
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("take over the lock of a process that is gone: %w", err)
-		}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("lock the run: %w", err)
 	}
-	return fmt.Errorf("%s: %w", dir, ErrBusy)
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(path)
+		return fmt.Errorf("lock the run: %w", err)
+	}
+	return nil
+}
+
+// takeOver replaces the lock of a process that is gone. Dead locks are removed
+// only by who holds a second file, and only after another look: of two
+// processes that find the same dead lock, one would else remove the other's new one.
+func takeOver(path string, dead []byte, host string) error {
+	guard := path + ".takeover"
+	f, err := os.OpenFile(guard, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w: it takes over a lock; remove %s if nothing works there", filepath.Dir(path), ErrBusy, guard)
+	}
+	if err != nil {
+		return fmt.Errorf("take over the lock of a process that is gone: %w", err)
+	}
+	defer os.Remove(guard)
+	f.Close()
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, dead) {
+		return fmt.Errorf("%s: %w: it took over the lock first", filepath.Dir(path), ErrBusy)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("take over the lock of a process that is gone: %w", err)
+	}
+	if err := claim(path, host); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s: %w: it took the lock first", filepath.Dir(path), ErrBusy)
+		}
+		return err
+	}
+	return nil
 }
 
 func unlock(dir string) { os.Remove(filepath.Join(dir, lockFile)) }
+
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
+// birth names the moment a process began, by the machine's boot and its clock
+// ticks since, on systems with a Linux /proc; elsewhere it is empty.
+func birth(pid int) string {
+	const starttime = 22 - 3 // proc(5): field 22, counted from the third, which follows the name in brackets
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= starttime {
+		return ""
+	}
+	return strings.TrimSpace(string(boot)) + "/" + fields[starttime]
+}

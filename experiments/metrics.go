@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 )
 
 // metricsHead is the first line of metrics.jsonl.
@@ -26,22 +27,24 @@ func openMetrics(path string) (*os.File, error) {
 	return f, nil
 }
 
+// errMetrics refuses what was written by something else, or by a later version.
+var errMetrics = errors.New("not a metric log of version 1")
+
 // repair cuts off a torn last line, writes the header into an empty file, and stands at the end.
 func repair(f *os.File) error {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	end := size
-	buf := make([]byte, 1)
-	for end > 0 {
-		if _, err := f.ReadAt(buf, end-1); err != nil {
-			return err
+	end, err := lastLine(f, size)
+	if err != nil {
+		return err
+	}
+	if end > 0 {
+		head := make([]byte, len(metricsHead)+1)
+		if _, err := f.ReadAt(head, 0); err != nil || string(head) != metricsHead+"\n" {
+			return errMetrics
 		}
-		if buf[0] == '\n' {
-			break
-		}
-		end--
 	}
 	if end < size {
 		if err := f.Truncate(end); err != nil {
@@ -53,6 +56,23 @@ func repair(f *os.File) error {
 	}
 	_, err = f.WriteString(metricsHead + "\n")
 	return err
+}
+
+// lastLine is where the line after the last newline begins.
+func lastLine(f io.ReaderAt, size int64) (int64, error) {
+	buf := make([]byte, 4096)
+	for end := size; end > 0; {
+		from := max(0, end-int64(len(buf)))
+		part := buf[:end-from]
+		if _, err := f.ReadAt(part, from); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return from + int64(i) + 1, nil
+		}
+		end = from
+	}
+	return 0, nil
 }
 
 // maxLine bounds one line of the log.
@@ -74,26 +94,112 @@ func ReadMetrics(path string) ([]Metric, error) {
 
 func parseMetrics(r io.Reader) ([]Metric, error) {
 	br := bufio.NewReaderSize(r, maxLine)
+	names := map[string]string{}
 	var out []Metric
 	for n := 1; ; n++ {
 		line, err := br.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return out, nil // whatever is left has no newline: torn
-		}
-		if err != nil {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("%d: longer than %d bytes", n, maxLine)
+		case err != nil:
 			return nil, fmt.Errorf("%d: %w", n, err)
 		}
-		line = bytes.TrimSuffix(line, []byte("\n"))
+		line = line[:len(line)-1]
 		if n == 1 {
 			if string(line) != metricsHead {
-				return nil, fmt.Errorf("1: not a metric log of version 1")
+				return nil, fmt.Errorf("1: %w", errMetrics)
 			}
 			continue
 		}
-		var m Metric
-		if err := json.Unmarshal(line, &m); err != nil {
+		m, err := parseMetric(line, names)
+		if err != nil {
 			return nil, fmt.Errorf("%d: %w", n, err)
 		}
 		out = append(out, m)
 	}
+}
+
+// parseMetric reads a line as Log lays it out, or as any other JSON writer would.
+// names holds the names met so far, so that a log of a million lines keeps each once.
+func parseMetric(line []byte, names map[string]string) (Metric, error) {
+	s := lineScanner{rest: line}
+	m := Metric{
+		Attempt: int(s.integer(`{"attempt":`)),
+		Epoch:   int(s.integer(`,"epoch":`)),
+		Step:    s.integer(`,"step":`),
+		Name:    s.name(`,"name":"`, names),
+		Value:   s.number(`,"value":`),
+		Seconds: float64(s.number(`,"seconds":`)),
+	}
+	if s.bad || string(s.rest) != "}" {
+		m = Metric{}
+		if err := json.Unmarshal(line, &m); err != nil {
+			return m, err
+		}
+	}
+	if m.Name == "" {
+		return m, errors.New("a metric without a name")
+	}
+	return m, nil
+}
+
+// A lineScanner takes a line apart that has its keys in the expected order. It
+// is bad as soon as anything is unusual; encoding/json then has the word.
+type lineScanner struct {
+	rest []byte
+	bad  bool
+}
+
+// value gives the text after a key, up to the next comma or bracket.
+func (s *lineScanner) value(key string) []byte {
+	after, ok := bytes.CutPrefix(s.rest, []byte(key))
+	end := bytes.IndexAny(after, ",}")
+	if !ok || end < 0 || !json.Valid(after[:end]) {
+		s.bad = true
+		return nil
+	}
+	s.rest = after[end:]
+	return after[:end]
+}
+
+func (s *lineScanner) integer(key string) int64 {
+	v, err := strconv.ParseInt(string(s.value(key)), 10, strconv.IntSize)
+	s.bad = s.bad || err != nil
+	return v
+}
+
+func (s *lineScanner) number(key string) Number {
+	var n Number
+	if v := s.value(key); s.bad || n.UnmarshalJSON(v) != nil {
+		s.bad = true
+	}
+	return n
+}
+
+func (s *lineScanner) name(key string, names map[string]string) string {
+	after, ok := bytes.CutPrefix(s.rest, []byte(key))
+	end := bytes.IndexByte(after, '"')
+	if !ok || end < 0 || !plain(after[:end]) {
+		s.bad = true
+		return ""
+	}
+	s.rest = after[end+1:]
+	name, ok := names[string(after[:end])]
+	if !ok {
+		name = string(after[:end])
+		names[name] = name
+	}
+	return name
+}
+
+// plain says that a string stands in JSON as it is.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -24,7 +23,8 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what MarshalJSON writes. What is no number, null too, is
+// an error: a value that was lost must not become 0.
 func (n *Number) UnmarshalJSON(text []byte) error {
 	switch string(text) {
 	case `"NaN"`:
@@ -34,8 +34,8 @@ func (n *Number) UnmarshalJSON(text []byte) error {
 	case `"-Infinity"`:
 		*n = Number(math.Inf(-1))
 	default:
-		var f float64
-		if err := json.Unmarshal(text, &f); err != nil {
+		f, err := strconv.ParseFloat(string(text), 64)
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return fmt.Errorf("%s is not a number", text)
 		}
 		*n = Number(f)
