@@ -13,7 +13,7 @@ type pools struct {
 	d     *Device
 	w     graph.Window
 	batch int
-	image func(p *pools, n int)
+	image func(p *pools, worker, n int)
 	// x and y are the layer's input and output, dx and dy their gradients; those a kernel does not need are nil.
 	x, y, dx, dy []float32
 }
@@ -23,6 +23,7 @@ func newMaxPool(d *Device, op *graph.MaxPool, in engine.Instr) engine.Kernel {
 }
 
 func newMaxPoolGrad(d *Device, op *graph.MaxPoolGrad, in engine.Instr) engine.Kernel {
+	d.needScratch(op.In.Channels)
 	return &pools{d: d, w: op.Window, batch: op.Batch, image: (*pools).maxGrad,
 		x: slice(in.In[0]), y: slice(in.In[1]), dy: slice(in.In[2]), dx: slice(in.Out)}
 }
@@ -38,7 +39,7 @@ func newAvgPoolGrad(d *Device, op *graph.AvgPoolGrad, in engine.Instr) engine.Ke
 // Run handles all images.
 func (p *pools) Run(*engine.Context) error { return p.d.workers.run(p, p.batch) }
 
-func (p *pools) tile(_, n int) { p.image(p, n) }
+func (p *pools) tile(worker, n int) { p.image(p, worker, n) }
 
 // clip gives the window's rows (or columns) that lie inside the image.
 func clip(o, stride, pad, kernel, size int) (from, to int) {
@@ -64,7 +65,7 @@ func (p *pools) covers(oy, ox int) (y0, y1, x0, x1 int) {
 	return
 }
 
-func (p *pools) max(n int) {
+func (p *pools) max(_, n int) {
 	for oy := range p.w.Out.Height {
 		for ox := range p.w.Out.Width {
 			out := p.out(p.y, n, oy, ox)
@@ -81,35 +82,37 @@ func (p *pools) max(n int) {
 	}
 }
 
-// maxGrad gives each window's gradient to the first pixel, in row-major order, that equals its maximum.
-func (p *pools) maxGrad(n int) {
-	size := p.w.In.Height * p.w.In.Width * p.w.In.Channels
+// maxGrad gives each window's gradient to the first pixel, in row-major order,
+// that equals its maximum: once given, what is left to give is zero.
+func (p *pools) maxGrad(worker, n int) {
+	size := p.w.In.Len()
 	clear(p.dx[n*size : (n+1)*size])
+	left := p.d.scratch[worker][:p.w.In.Channels]
 	for oy := range p.w.Out.Height {
 		for ox := range p.w.Out.Width {
-			top, grad := p.out(p.y, n, oy, ox), p.out(p.dy, n, oy, ox)
+			top := p.out(p.y, n, oy, ox)
+			copy(left, p.out(p.dy, n, oy, ox))
 			y0, y1, x0, x1 := p.covers(oy, ox)
-			for c, g := range grad {
-				p.give(n, c, top[c], g, y0, y1, x0, x1)
+			for y := y0; y < y1; y++ {
+				for x := x0; x < x1; x++ {
+					give(p.in(p.dx, n, y, x), p.in(p.x, n, y, x), top, left)
+				}
 			}
 		}
 	}
 }
 
-func (p *pools) give(n, c int, top, g float32, y0, y1, x0, x1 int) {
-	for y := y0; y < y1; y++ {
-		at := ((n*p.w.In.Height+y)*p.w.In.Width+x0)*p.w.In.Channels + c
-		for x := x0; x < x1; x++ {
-			if p.x[at] == top {
-				p.dx[at] += g
-				return
-			}
-			at += p.w.In.Channels
+func give(dx, x, top, left []float32) {
+	x, top, left = x[:len(dx)], top[:len(dx)], left[:len(dx)]
+	for c, v := range x {
+		if v == top[c] {
+			dx[c] += left[c]
+			left[c] = 0
 		}
 	}
 }
 
-func (p *pools) mean(n int) {
+func (p *pools) mean(_, n int) {
 	for oy := range p.w.Out.Height {
 		for ox := range p.w.Out.Width {
 			out := p.out(p.y, n, oy, ox)
@@ -125,8 +128,8 @@ func (p *pools) mean(n int) {
 	}
 }
 
-func (p *pools) meanGrad(n int) {
-	size := p.w.In.Height * p.w.In.Width * p.w.In.Channels
+func (p *pools) meanGrad(_, n int) {
+	size := p.w.In.Len()
 	clear(p.dx[n*size : (n+1)*size])
 	for oy := range p.w.Out.Height {
 		for ox := range p.w.Out.Width {
