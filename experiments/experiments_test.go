@@ -2,17 +2,22 @@ package experiments
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func record(identity string) Record {
@@ -118,6 +123,14 @@ func TestChangedRecipe(t *testing.T) {
 	if _, err := readRecord(filepath.Join(r.Dir()+".old-1", recordFile)); err != nil {
 		t.Errorf("the old run was not kept: %v", err)
 	}
+	for _, name := range []string{metricsFile, weightsFile, predictionsFile, logFile} {
+		if _, err := os.Stat(filepath.Join(r.Dir()+".old-1", name)); err != nil {
+			t.Errorf("%s was not kept: %v", name, err)
+		}
+	}
+	if m, err := ReadMetrics(filepath.Join(r.Dir(), metricsFile)); err != nil || len(m) > 0 {
+		t.Errorf("the new run begins with %v, %v", m, err)
+	}
 	if records, _ := s.Load("s"); len(records) != 1 || records[0].Identity != "b" {
 		t.Errorf("%+v", records)
 	}
@@ -191,13 +204,105 @@ func TestBusy(t *testing.T) {
 
 func TestNamesStayInside(t *testing.T) {
 	s := &Store{t.TempDir()}
-	for _, name := range []string{"..", "a/b", `a\b`, "", "/abs"} {
+	for _, name := range []string{"..", ".", "a/b", `a\b`, "", "/abs", "a\nb", "a\x1b[1m", "a\x00"} {
 		rec := record("a")
 		rec.Variant = name
 		if _, err := s.Start(rec, StartOptions{}); err == nil {
 			t.Errorf("variant %q was let through", name)
 		}
+		if _, problems := s.Load(name); len(problems) == 0 {
+			t.Errorf("study %q was let through", name)
+		}
 	}
+	if entries, err := os.ReadDir(s.Root); err != nil || len(entries) > 0 {
+		t.Errorf("something was written: %v, %v", entries, err)
+	}
+}
+
+// Names that mean something to a shell or a pattern are names like others.
+func TestOddNames(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows knows no such names")
+	}
+	s := &Store{filepath.Join(t.TempDir(), "runs [1]*")}
+	names := []string{"[ab]", "a b", "lr=0.1", "naïve ×2", "-x", "seed-1"}
+	for _, name := range names {
+		rec := record("a")
+		rec.Study, rec.Variant = "s[0-9]", name
+		r, err := s.Start(rec, StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish(t, r)
+	}
+	records, problems := s.Load("s[0-9]")
+	if len(records) != len(names) || len(problems) > 0 {
+		t.Errorf("%d records of %d, %v", len(records), len(names), problems)
+	}
+	if records, problems := s.Load("nothing-of-that-name"); len(records)+len(problems) > 0 {
+		t.Errorf("%v, %v", records, problems)
+	}
+}
+
+// Seeds sort as numbers, and what lies beside the runs is left alone.
+func TestLoadSorts(t *testing.T) {
+	s := &Store{t.TempDir()}
+	for _, seed := range []uint64{10, 9, 2} {
+		rec := record("a")
+		rec.Seed = seed
+		r, err := s.Start(rec, StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish(t, r)
+	}
+	for _, dir := range []string{"seed-2.old-1", "seed-x", "notes"} {
+		if err := os.MkdirAll(filepath.Join(s.Root, "s", "v", dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.Root, "s", "v", dir, recordFile), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.Root, "s", "report.txt"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	records, problems := s.Load("s")
+	var seeds []uint64
+	for _, r := range records {
+		seeds = append(seeds, r.Seed)
+	}
+	if d := cmp.Diff([]uint64{2, 9, 10}, seeds); d != "" || len(problems) > 0 {
+		t.Errorf("%v\n%s", problems, d)
+	}
+}
+
+// Where nothing can be written, the error names the folder.
+func TestUnwritable(t *testing.T) {
+	t.Run("a file in the way", func(t *testing.T) {
+		s := &Store{filepath.Join(t.TempDir(), "runs")}
+		if err := os.WriteFile(s.Root, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Start(record("a"), StartOptions{}); err == nil || !strings.Contains(err.Error(), s.Root) {
+			t.Errorf("%v", err)
+		}
+		if _, err := Open(s.Root); err == nil || !strings.Contains(err.Error(), s.Root) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("a read-only folder", func(t *testing.T) {
+		s := &Store{t.TempDir()}
+		if err := os.Chmod(s.Root, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		if os.Mkdir(filepath.Join(s.Root, "probe"), 0o755) == nil {
+			t.Skip("this user may write everywhere")
+		}
+		if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), s.Root) {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 // A damaged record is named and the others are read.
@@ -244,6 +349,47 @@ func TestTornMetrics(t *testing.T) {
 	}
 }
 
+// What is no log of ours is neither read nor written to.
+func TestForeignMetrics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), metricsFile)
+	later := `{"format":"ablate-metrics","version":2}` + "\n"
+	for _, text := range []string{"notes\n", later, metricsHead + "\n{}\n", metricsHead + "\nnull\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ReadMetrics(path); err == nil {
+			t.Errorf("%q was read: %+v", text, m)
+		}
+	}
+	if err := os.WriteFile(path, []byte("notes\nmore"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openMetrics(path); !errors.Is(err, errMetrics) {
+		t.Errorf("%v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "notes\nmore" {
+		t.Errorf("it was changed to %q", text)
+	}
+}
+
+// However long the torn line is, all before it stays.
+func TestLongTornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), metricsFile)
+	for _, n := range []int{1, 4095, 4096, 4097, 50_000} {
+		if err := os.WriteFile(path, []byte(metricsHead+"\n"+strings.Repeat("x", n)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, err := openMetrics(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if text, _ := os.ReadFile(path); string(text) != metricsHead+"\n" {
+			t.Errorf("%d bytes: %d are left", n, len(text))
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for _, v := range []float64{0, 1e-9, 0.1, -3, 1e300, math.Inf(1), math.Inf(-1), math.NaN()} {
 		text, err := json.Marshal(Number(v))
@@ -251,8 +397,18 @@ func TestNumbers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var back Number
-		if err := json.Unmarshal(text, &back); err != nil || math.Float64bits(float64(back)) != math.Float64bits(v) && !math.IsNaN(v) {
+		err = json.Unmarshal(text, &back)
+		if err != nil || math.Float64bits(float64(back)) != math.Float64bits(v) && !math.IsNaN(v) {
 			t.Errorf("%v became %s and %v (%v)", v, text, back, err)
+		}
+	}
+}
+
+func TestNotNumbers(t *testing.T) {
+	for _, text := range []string{`null`, `"1"`, `"nan"`, `true`, `1e999`, `[]`, `{}`} {
+		n := Number(5)
+		if err := json.Unmarshal([]byte(text), &n); err == nil {
+			t.Errorf("%s became %v", text, n)
 		}
 	}
 }
@@ -269,6 +425,134 @@ func TestProvenanceHoldsNoSecrets(t *testing.T) {
 	if strings.Contains(string(text), "hunter") || !strings.Contains(string(text), `"ABLATE_CPU":"go"`) {
 		t.Errorf("%s", text)
 	}
+}
+
+// A tensor whose shape says something else than its values is not written.
+func TestWeightsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), weightsFile)
+	for _, tensors := range [][]Tensor{
+		{{"w", []int{3}, []float32{1, 2}}},
+		{{"w", []int{-1, -2}, []float32{1, 2}}},
+		{{"w", []int{1 << 31, 1 << 31, 4}, nil}},
+		{{"w", []int{1}, []float32{1}}, {"w", []int{1}, []float32{2}}},
+		{{"__metadata__", []int{1}, []float32{1}}},
+	} {
+		if _, err := writeTensors(path, tensors); err == nil {
+			t.Errorf("%v was written", tensors)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Fatalf("%v left a file", tensors)
+		}
+	}
+}
+
+// What is written is read back: no tensors, scalars, empty ones, bits that are no number.
+func TestWeightsRoundTrip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), weightsFile)
+	nan := math.Float32frombits(0x7fc12345)
+	for _, tensors := range [][]Tensor{
+		nil,
+		{{"scalar", []int{}, []float32{7}}},
+		{{"a", []int{0, 5}, []float32{}}, {"b", []int{2}, []float32{1, nan}}, {"c", []int{1, 1, 1}, []float32{float32(math.Inf(-1))}}},
+	} {
+		digest, err := writeTensors(path, tensors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := fmt.Sprintf("%x", sha256.Sum256(text)); sum != digest {
+			t.Errorf("digest %s of a file of %s", digest, sum)
+		}
+		back, err := ReadWeights(path)
+		bits := cmp.Transformer("bits", math.Float32bits)
+		if d := cmp.Diff(tensors, back, bits); err != nil || d != "" {
+			t.Errorf("%v\n%s", err, d)
+		}
+	}
+}
+
+// The bytes of the weights file, once written out: other programs read it.
+func TestWeightsGolden(t *testing.T) {
+	path := filepath.Join(t.TempDir(), weightsFile)
+	if _, err := writeTensors(path, []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "\x70\x00\x00\x00\x00\x00\x00\x00" +
+		`{"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}` +
+		strings.Repeat(" ", 2) +
+		"\x00\x00\x80\x3f" + "\x00\x00\x00\xc0" + "\x00\x00\x00\x3f"
+	if got, _ := os.ReadFile(path); string(got) != want {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+}
+
+// Headers that lie about the values are refused, and cost no more memory than the file has.
+func TestWeightsDamaged(t *testing.T) {
+	file := func(header string, body int) string {
+		return string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + strings.Repeat("\x00", body)
+	}
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, `,"t%d":{"dtype":"F32","shape":[250000],"data_offsets":[0,1000000]}`, i)
+	}
+	for name, text := range map[string]string{
+		"empty":  "",
+		"cut":    file(`{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 4),
+		"longer": file(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 8),
+		"gap":    file(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"overlap": file(`{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},`+
+			`"v":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"backwards":   file(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}`, 8),
+		"negative":    file(`{"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, 4),
+		"overflow":    file(`{"w":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, 0),
+		"dtype":       file(`{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4),
+		"not json":    file(`{"w":`, 4),
+		"huge header": "\xff\xff\xff\xff\xff\xff\xff\x7f{}",
+		"many":        file(`{`+many.String()[1:]+`}`, 1000000),
+	} {
+		path := filepath.Join(t.TempDir(), weightsFile)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadWeights(path); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPredictionsDamaged(t *testing.T) {
+	head := strings.Join(predictionsHead, ",") + "\n"
+	for text, want := range map[string]string{
+		"":                            "first line",
+		"a,b\n":                       "first line",
+		head + "1,2,3,4\n":            "line 2",
+		head + "1,2,3,4,0\n1,2,x,4,0": "line 3: predicted",
+		head + "1,2,3,4,-1e9999\n":    "line 2: log_prob",
+	} {
+		if _, err := parsePredictions(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), predictionsFile)
+	want := []Prediction{{0, 1, 2, 3, math.Inf(-1)}, {1, 0, 0, 1, 0}}
+	if err := writePredictions(path, want); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := ReadPredictions(path); err != nil || !cmp.Equal(want, back) {
+		t.Errorf("%v, %v", back, err)
+	}
+}
+
+func FuzzReadPredictions(f *testing.F) {
+	f.Add(strings.Join(predictionsHead, ",") + "\n0,1,1,1,-0.5\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if ps, err := parsePredictions(strings.NewReader(text)); err == nil && len(ps) > strings.Count(text, "\n") {
+			t.Errorf("%d predictions out of %q", len(ps), text)
+		}
+	})
 }
 
 func FuzzReadWeights(f *testing.F) {
@@ -305,6 +589,25 @@ func FuzzReadMetrics(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if m, err := parseMetrics(strings.NewReader(text)); err == nil && len(m) > strings.Count(text, "\n") {
 			t.Errorf("%d metrics in %d lines", len(m), strings.Count(text, "\n"))
+		}
+	})
+}
+
+// The quick way through a line gives what encoding/json gives.
+func FuzzMetricLine(f *testing.F) {
+	f.Add(`{"attempt":1,"epoch":2,"step":3,"name":"a","value":-0.5,"seconds":1e-3}`)
+	f.Add(`{"attempt":1,"epoch":2,"step":3,"name":"a","value":"NaN","seconds":"NaN"}`)
+	f.Add(`{"attempt":01,"epoch":-0,"step":1e3,"name":"a\u0062","value":0x1p4,"seconds":+1}`)
+	f.Add(`{"attempt":1,"epoch":2,"step":3,"name":"é","value":null,"seconds":null}x`)
+	f.Fuzz(func(t *testing.T, line string) {
+		got, err := parseMetric([]byte(line), map[string]string{})
+		var want Metric
+		wantErr := json.Unmarshal([]byte(line), &want)
+		if wantErr == nil && want.Name == "" {
+			return
+		}
+		if (err == nil) != (wantErr == nil) || err == nil && !cmp.Equal(want, got, cmpopts.EquateNaNs()) {
+			t.Errorf("%s\n%+v, %v\nencoding/json: %+v, %v", line, got, err, want, wantErr)
 		}
 	})
 }

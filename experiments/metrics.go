@@ -131,7 +131,7 @@ func parseMetric(line []byte, names map[string]string) (Metric, error) {
 		Step:    s.integer(`,"step":`),
 		Name:    s.name(`,"name":"`, names),
 		Value:   s.number(`,"value":`),
-		Seconds: float64(s.number(`,"seconds":`)),
+		Seconds: s.float(`,"seconds":`),
 	}
 	if s.bad || string(s.rest) != "}" {
 		m = Metric{}
@@ -166,6 +166,12 @@ func (s *lineScanner) value(key string) []byte {
 
 func (s *lineScanner) integer(key string) int64 {
 	v, err := strconv.ParseInt(string(s.value(key)), 10, strconv.IntSize)
+	s.bad = s.bad || err != nil
+	return v
+}
+
+func (s *lineScanner) float(key string) float64 {
+	v, err := strconv.ParseFloat(string(s.value(key)), 64)
 	s.bad = s.bad || err != nil
 	return v
 }

@@ -3,10 +3,13 @@ package experiments
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 var predictionsHead = []string{"index", "label", "predicted", "rank", "log_prob"}
@@ -16,8 +19,8 @@ func writePredictions(path string, ps []Prediction) error {
 	w := csv.NewWriter(&b)
 	rows := [][]string{predictionsHead}
 	for _, p := range ps {
-		rows = append(rows, []string{strconv.Itoa(p.Index), strconv.Itoa(p.Label), strconv.Itoa(p.Predicted), strconv.Itoa(p.Rank),
-			strconv.FormatFloat(p.LogProb, 'g', -1, 64)})
+		rows = append(rows, []string{strconv.Itoa(p.Index), strconv.Itoa(p.Label), strconv.Itoa(p.Predicted),
+			strconv.Itoa(p.Rank), strconv.FormatFloat(p.LogProb, 'g', -1, 64)})
 	}
 	if err := w.WriteAll(rows); err != nil {
 		return err
@@ -32,24 +35,46 @@ func ReadPredictions(path string) ([]Prediction, error) {
 		return nil, err
 	}
 	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
+	ps, err := parsePredictions(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(rows) == 0 || !slices.Equal(rows[0], predictionsHead) {
-		return nil, fmt.Errorf("%s: the first line is not %v", path, predictionsHead)
+	return ps, nil
+}
+
+func parsePredictions(r io.Reader) ([]Prediction, error) {
+	c := csv.NewReader(r)
+	c.ReuseRecord = true
+	head, err := c.Read()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	ps := make([]Prediction, len(rows)-1)
-	for i, row := range rows[1:] {
-		p := &ps[i]
-		for j, to := range []*int{&p.Index, &p.Label, &p.Predicted, &p.Rank} {
-			if *to, err = strconv.Atoi(row[j]); err != nil {
-				return nil, fmt.Errorf("%s:%d: %w", path, i+2, err)
+	if !slices.Equal(head, predictionsHead) {
+		return nil, fmt.Errorf("the first line is not %s", strings.Join(predictionsHead, ","))
+	}
+	var ps []Prediction
+	for {
+		row, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			return ps, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var p Prediction
+		for i, to := range []*int{&p.Index, &p.Label, &p.Predicted, &p.Rank} {
+			if *to, err = strconv.Atoi(row[i]); err != nil {
+				return nil, badField(c, i, err)
 			}
 		}
 		if p.LogProb, err = strconv.ParseFloat(row[4], 64); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, i+2, err)
+			return nil, badField(c, 4, err)
 		}
+		ps = append(ps, p)
 	}
-	return ps, nil
+}
+
+func badField(c *csv.Reader, field int, err error) error {
+	line, _ := c.FieldPos(field)
+	return fmt.Errorf("line %d: %s: %w", line, predictionsHead[field], err)
 }

@@ -1,75 +1,106 @@
 package experiments
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"sync"
 )
 
 // Provenance is where a run comes from: code, build, machine, data.
 type Provenance struct {
 	Commit      string            `json:"commit,omitempty"`
+	Branch      string            `json:"branch,omitempty"`
 	Dirty       bool              `json:"dirty"`
+	Patch       string            `json:"patch_sha256,omitempty"` // of patch.diff: tracked files against the commit
+	Untracked   map[string]string `json:"untracked,omitempty"`    // SHA-256 of each file neither tracked nor ignored
 	Go          string            `json:"go"`
 	Modules     []string          `json:"modules,omitempty"` // path@version
 	OS          string            `json:"os"`
 	Arch        string            `json:"arch"`
+	CPU         string            `json:"cpu,omitempty"`      // model
+	Features    string            `json:"features,omitempty"` // instruction sets that kernels can use
 	Threads     int               `json:"threads"`
 	Environment map[string]string `json:"environment,omitempty"` // of an allow-list: never secrets
 	Data        map[string]string `json:"data"`                  // SHA-256 of each split
 	Command     []string          `json:"command"`
+
+	patch []byte
 }
 
 // CaptureOptions are what a process must tell about itself.
 type CaptureOptions struct {
-	Command []string
-	Threads int
-	Data    map[string]string
+	Command  []string
+	Threads  int
+	CPU      string            // the CPU's model
+	Features string            // its instruction sets
+	Data     map[string]string // SHA-256 of each split
 }
 
 // allowed are the environment variables that may bear on a run and hold no secret.
-var allowed = []string{"ABLATE_CPU", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS", "ABLATE_THREADS", "CUDA_VISIBLE_DEVICES", "GOAMD64", "GOMAXPROCS"}
+var allowed = []string{"ABLATE_CPU", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS", "ABLATE_THREADS",
+	"CUDA_VISIBLE_DEVICES", "GOAMD64", "GODEBUG", "GOMAXPROCS"}
 
-// Capture collects the provenance of this process.
+// Capture collects the provenance of a run. What holds for the whole process is
+// looked up once, by the first call: all runs of a process come from the code it
+// was started from, even if files change while it trains.
 func Capture(o CaptureOptions) *Provenance {
-	p := &Provenance{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Threads: o.Threads, Data: o.Data, Command: o.Command}
-	for _, name := range allowed {
-		if v, ok := os.LookupEnv(name); ok {
-			if p.Environment == nil {
-				p.Environment = map[string]string{}
-			}
-			p.Environment[name] = v
-		}
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			p.Modules = append(p.Modules, m.Path+"@"+m.Version)
-		}
-		slices.Sort(p.Modules)
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				p.Commit = s.Value
-			case "vcs.modified":
-				p.Dirty = s.Value == "true"
-			}
-		}
-	}
-	if p.Commit == "" { // go run and go test record none: ask git where we stand
-		p.Commit = git("rev-parse", "HEAD")
-		p.Dirty = git("status", "--porcelain") != ""
-	}
-	return p
+	p := process()
+	p.Modules, p.Untracked, p.Environment = slices.Clone(p.Modules), maps.Clone(p.Untracked), environment()
+	p.CPU, p.Features, p.Threads = o.CPU, o.Features, o.Threads
+	p.Data, p.Command = maps.Clone(o.Data), slices.Clone(o.Command)
+	return &p
 }
 
-// git gives a command's output, nothing where git or a repository is missing.
-func git(args ...string) string {
-	out, err := exec.Command("git", args...).Output()
-	if err != nil {
-		return ""
+var process = sync.OnceValue(func() Provenance {
+	p := Provenance{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return p
 	}
-	return strings.TrimSpace(string(out))
+	for _, m := range info.Deps {
+		p.Modules = append(p.Modules, module(m))
+	}
+	slices.Sort(p.Modules)
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			p.Commit = s.Value
+		case "vcs.modified":
+			p.Dirty = s.Value == "true"
+		}
+	}
+	// go run and go test record no commit, and no build records the changes:
+	// the source tree tells, if we stand in ours and at the commit that was built.
+	t, ok := findTree(".", info.Main.Path)
+	if ok && (p.Commit == "" || p.Commit == t.commit) {
+		p.Commit, p.Branch, p.Dirty = t.commit, t.branch, p.Dirty || t.dirty()
+		p.Untracked, p.patch = t.untracked, t.patch
+		if len(t.patch) > 0 {
+			p.Patch = fmt.Sprintf("%x", sha256.Sum256(t.patch))
+		}
+	}
+	return p
+})
+
+func module(m *debug.Module) string {
+	name := m.Path + "@" + m.Version
+	if m.Replace != nil {
+		name += " => " + m.Replace.Path + "@" + m.Replace.Version
+	}
+	return name
+}
+
+func environment() map[string]string {
+	env := map[string]string{}
+	for _, name := range allowed {
+		if v, ok := os.LookupEnv(name); ok {
+			env[name] = v
+		}
+	}
+	return env
 }

@@ -59,8 +59,8 @@ type Result struct {
 	Top1Error       float64 `json:"top1_error"` // share of the test images, 0..1, at the last epoch
 	Top5Error       float64 `json:"top5_error"`
 	TestExamples    int     `json:"test_examples"`
-	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out, 0 if no step is left; the only figure here that time changes
-	WeightsSHA256   string  `json:"weights_sha256"`
+	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out, 0 if no step is left; alone changes with time
+	WeightsSHA256   string  `json:"weights_sha256"`    // of the bytes of checkpoint.safetensors, as SaveWeights gives it
 }
 
 // A Metric is one line of metrics.jsonl.
@@ -68,7 +68,7 @@ type Metric struct {
 	Attempt int     `json:"attempt"`
 	Epoch   int     `json:"epoch"` // epochs completed
 	Step    int64   `json:"step"`
-	Name    string  `json:"name"` // train_loss, train_error, test_loss, test_top1_error, test_top5_error, lr
+	Name    string  `json:"name"` // lr, train_loss, train_top1_error, test_loss, test_top1_error, test_top5_error
 	Value   Number  `json:"value"`
 	Seconds float64 `json:"seconds"` // of training, since the attempt began
 }

@@ -1,15 +1,19 @@
 package experiments
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // What Store.Start refuses.
@@ -34,10 +38,11 @@ func Open(root string) (*Store, error) {
 func (s *Store) Study(study string) string { return filepath.Join(s.Root, study) }
 
 // path is a run's folder. Names come from configs and are checked there; a name
-// that would leave the root is refused all the same.
+// that would leave the root, or that a terminal or a shell would choke on, is refused all the same.
 func (s *Store) path(study, variant string, seed uint64) (string, error) {
 	for _, name := range []string{study, variant} {
-		if name == "" || !filepath.IsLocal(name) || strings.ContainsAny(name, `/\`) {
+		odd := func(c rune) bool { return c == '/' || c == '\\' || unicode.IsControl(c) }
+		if name == "." || !filepath.IsLocal(name) || strings.ContainsFunc(name, odd) {
 			return "", fmt.Errorf("%q cannot name a folder of runs", name)
 		}
 	}
@@ -49,18 +54,19 @@ type StartOptions struct {
 	Fresh bool // move a run of another recipe aside
 }
 
-// A Run is a run's folder, held by this process.
+// A Run is a run's folder, held by this process. Its methods are for one goroutine.
 type Run struct {
 	dir     string
 	rec     Record
 	log     *os.File
 	metrics *os.File
+	closed  bool
 }
 
 // Start takes hold of a run's folder and opens a new attempt: rec.Attempts must
 // hold what is known of it, without its time and process. A run that is done or
 // diverged gives ErrDone, one of another recipe ErrChanged, one that another
-// process works on ErrBusy.
+// process works on ErrBusy. An unfinished run begins again from its first step.
 func (s *Store) Start(rec Record, o StartOptions) (*Run, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
@@ -81,61 +87,125 @@ func (s *Store) Start(rec Record, o StartOptions) (*Run, error) {
 }
 
 func begin(dir string, rec Record, o StartOptions) (*Run, error) {
+	var earlier []Attempt
 	old, err := readRecord(filepath.Join(dir, recordFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err
 	case old.Identity != rec.Identity && !o.Fresh:
-		return nil, fmt.Errorf("%s: %w: the recipe has changed since; give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
+		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
+			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
 	case old.Identity != rec.Identity:
 		if err := setAside(dir); err != nil {
 			return nil, err
 		}
 	case old.Status == Done || old.Status == Diverged:
-		return nil, ErrDone
+		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
 	default:
-		rec.Attempts = append(old.Attempts, rec.Attempts...)
+		earlier = old.Attempts
 	}
+	if err := sweep(dir); err != nil {
+		return nil, err
+	}
+	var a Attempt
+	if n := len(rec.Attempts); n > 0 {
+		a = rec.Attempts[n-1]
+	}
+	a.Started, a.PID, a.Host = time.Now().UTC(), os.Getpid(), hostname()
+	rec.Attempts = append(slices.Clone(earlier), a)
+	rec.Version, rec.Status, rec.Error, rec.Result = FormatVersion, Running, "", nil
 	r := &Run{dir: dir, rec: rec}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.closeFiles())
 	}
-	a := &r.rec.Attempts[len(r.rec.Attempts)-1]
-	a.Started, a.PID, a.Host = time.Now().UTC(), os.Getpid(), host
-	r.rec.Version, r.rec.Status = FormatVersion, Running
-	if r.log, err = os.OpenFile(filepath.Join(dir, "log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
-		return nil, err
-	}
-	if r.metrics, err = openMetrics(filepath.Join(dir, metricsFile)); err != nil {
-		r.log.Close()
-		return nil, err
-	}
-	if err := r.save(); err != nil {
-		r.log.Close()
-		r.metrics.Close()
-		return nil, err
-	}
-	return r, r.Logf("attempt %d on %s", len(r.rec.Attempts), a.Hardware)
+	return r, nil
 }
 
-// setAside moves what a folder holds to the first free NAME.old-K beside it.
-func setAside(dir string) error {
-	for k := 1; ; k++ {
-		to := fmt.Sprintf("%s.old-%d", dir, k)
-		if _, err := os.Stat(to); err == nil {
-			continue
-		}
-		if err := os.Rename(dir, to); err != nil {
-			return fmt.Errorf("move the old run aside: %w", err)
-		}
-		unlock(to)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+// open makes an attempt's files.
+func (r *Run) open() (err error) {
+	if r.log, err = os.OpenFile(filepath.Join(r.dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+		return err
+	}
+	if r.metrics, err = openMetrics(filepath.Join(r.dir, metricsFile)); err != nil {
+		return err
+	}
+	if p := r.rec.Provenance; p != nil && len(p.patch) > 0 {
+		if err := WriteFile(filepath.Join(r.dir, patchFile), p.patch); err != nil {
 			return err
 		}
-		return lock(dir)
 	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	return r.Logf("attempt %d on %s", len(r.rec.Attempts), r.rec.Attempts[len(r.rec.Attempts)-1].Hardware)
+}
+
+func (r *Run) closeFiles() error {
+	var errs []error
+	for _, f := range []*os.File{r.log, r.metrics} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setAside moves what a folder holds, but for its lock, to the first free
+// NAME.old-K beside it. The record goes last: if this is cut short, the folder
+// still says whose files it holds, and the next --fresh moves the rest.
+func setAside(dir string) error {
+	to, err := firstFree(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("move the old run aside: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if n := e.Name(); n != recordFile && n != lockFile {
+			names = append(names, n)
+		}
+	}
+	for _, n := range append(names, recordFile) {
+		if err := os.Rename(filepath.Join(dir, n), filepath.Join(to, n)); err != nil {
+			return fmt.Errorf("move the old run aside: %w", err)
+		}
+	}
+	return errors.Join(syncFolder(to), syncFolder(dir))
+}
+
+// firstFree makes the first folder DIR.old-K that is not there yet.
+func firstFree(dir string) (string, error) {
+	for k := 1; ; k++ {
+		to := fmt.Sprintf("%s.old-%d", dir, k)
+		err := os.Mkdir(to, 0o755)
+		if err == nil {
+			return to, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("move the old run aside: %w", err)
+		}
+	}
+}
+
+// sweep removes what an attempt that was killed left half-written, and the
+// patch, which is the new attempt's to write.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) || e.Name() == patchFile {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 const (
@@ -143,6 +213,10 @@ const (
 	metricsFile     = "metrics.jsonl"
 	weightsFile     = "checkpoint.safetensors"
 	predictionsFile = "predictions.csv"
+	patchFile       = "patch.diff"
+	logFile         = "log.txt"
+
+	unfinished = ".writing-" // begins the name of a file that is not whole yet
 )
 
 // Dir is the run's folder.
@@ -167,7 +241,7 @@ func (r *Run) Log(m Metric) error {
 	return nil
 }
 
-// SaveWeights writes the trained weights and gives the file's SHA-256.
+// SaveWeights writes the trained weights and gives the SHA-256 of the file.
 func (r *Run) SaveWeights(tensors []Tensor) (string, error) {
 	return writeTensors(filepath.Join(r.dir, weightsFile), tensors)
 }
@@ -180,13 +254,16 @@ func (r *Run) SavePredictions(p []Prediction) error {
 // Finish records how the run ended. result may be nil, err the reason.
 func (r *Run) Finish(status Status, result *Result, err error) error {
 	r.rec.Status, r.rec.Result = status, result
+	said := string(status)
 	if err != nil {
 		r.rec.Error, _, _ = strings.Cut(err.Error(), "\n")
-		if lerr := r.Logf("%s: %v", status, err); lerr != nil {
-			return lerr
-		}
-	} else if lerr := r.Logf("%s", status); lerr != nil {
-		return lerr
+		said += ": " + err.Error()
+	}
+	if err := r.Logf("%s", said); err != nil {
+		return err
+	}
+	if err := r.metrics.Sync(); err != nil { // a run is not done before its figures are safe
+		return fmt.Errorf("finish the run: %w", err)
 	}
 	r.rec.Attempts[len(r.rec.Attempts)-1].Ended = time.Now().UTC()
 	return r.save()
@@ -200,30 +277,44 @@ func (r *Run) save() error {
 	return WriteFile(filepath.Join(r.dir, recordFile), append(text, '\n'))
 }
 
-// Close lets go of the run.
+// Close lets go of the run. Closing again does nothing.
 func (r *Run) Close() error {
-	err := errors.Join(r.log.Close(), r.metrics.Close())
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	err := r.closeFiles()
 	unlock(r.dir)
 	return err
 }
 
 // WriteFile replaces a file as a whole: written beside, synced, renamed, the folder synced.
 func WriteFile(path string, text []byte) error {
+	return writeWith(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// writeWith is WriteFile for what is too large to be held twice.
+func writeWith(path string, write func(io.Writer) error) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
+	f, err := os.CreateTemp(dir, unfinished+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	err = errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
+	}
+	if err == nil {
+		err = syncFolder(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return syncFolder(dir)
+	return nil
 }
 
 // maxRecord bounds run.json.
@@ -257,28 +348,44 @@ func (s *Store) Load(study string) ([]Record, []error) {
 	if _, err := s.path(study, "variant", 0); err != nil {
 		return nil, []error{err}
 	}
-	files, err := filepath.Glob(filepath.Join(s.Study(study), "*", "seed-*", recordFile))
-	if err != nil {
-		return nil, []error{err}
-	}
+	folders, problems := runFolders(s.Study(study))
 	var records []Record
-	var problems []error
-	for _, f := range files {
-		if strings.Contains(filepath.Base(filepath.Dir(f)), ".old-") {
-			continue
-		}
-		r, err := readRecord(f)
-		if err != nil {
+	for _, dir := range folders {
+		switch r, err := readRecord(filepath.Join(dir, recordFile)); {
+		case err == nil:
+			records = append(records, r)
+		case !errors.Is(err, fs.ErrNotExist): // without a record it is not a run yet
 			problems = append(problems, err)
-			continue
 		}
-		records = append(records, r)
 	}
-	sort.Slice(records, func(i, j int) bool {
-		if records[i].Variant != records[j].Variant {
-			return records[i].Variant < records[j].Variant
-		}
-		return records[i].Seed < records[j].Seed
+	slices.SortStableFunc(records, func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.Variant, b.Variant), cmp.Compare(a.Seed, b.Seed))
 	})
 	return records, problems
+}
+
+// runFolders lists a study's folders VARIANT/seed-N, without those that were set aside.
+func runFolders(study string) ([]string, []error) {
+	var folders []string
+	var problems []error
+	variants, err := os.ReadDir(study)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		problems = append(problems, err)
+	}
+	for _, v := range variants {
+		if !v.IsDir() {
+			continue
+		}
+		seeds, err := os.ReadDir(filepath.Join(study, v.Name()))
+		if err != nil {
+			problems = append(problems, err)
+		}
+		for _, seed := range seeds {
+			number, ok := strings.CutPrefix(seed.Name(), "seed-")
+			if _, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+				folders = append(folders, filepath.Join(study, v.Name(), seed.Name()))
+			}
+		}
+	}
+	return folders, problems
 }

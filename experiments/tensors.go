@@ -1,7 +1,8 @@
 package experiments
 
 import (
-	"bytes"
+	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -32,32 +33,56 @@ type entry struct {
 // a multiple of 8, the values. The file depends on nothing but the tensors; its
 // SHA-256 is given back.
 func writeTensors(path string, tensors []Tensor) (string, error) {
-	header := map[string]entry{}
-	var body bytes.Buffer
-	for _, t := range tensors {
-		from := int64(body.Len())
-		if err := binary.Write(&body, binary.LittleEndian, t.Data); err != nil {
-			return "", err
-		}
-		if _, ok := header[t.Name]; ok {
-			return "", fmt.Errorf("two tensors are called %s", t.Name)
-		}
-		header[t.Name] = entry{"F32", t.Shape, [2]int64{from, int64(body.Len())}}
+	head, err := tensorHeader(tensors)
+	if err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	head, err := json.Marshal(header) // maps are written in sorted order
+	digest := sha256.New()
+	err = writeWith(path, func(f io.Writer) error {
+		w := bufio.NewWriterSize(io.MultiWriter(f, digest), 1<<16)
+		w.Write(head) // a bufio.Writer keeps its first error for Flush
+		for _, t := range tensors {
+			for _, v := range t.Data {
+				w.Write(binary.LittleEndian.AppendUint32(w.AvailableBuffer(), math.Float32bits(v)))
+			}
+		}
+		return w.Flush()
+	})
 	if err != nil {
 		return "", err
 	}
-	for len(head)%8 != 0 {
-		head = append(head, ' ')
-	}
-	text := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
-	text = append(append(text, head...), body.Bytes()...)
-	if err := WriteFile(path, text); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
+	return fmt.Sprintf("%x", digest.Sum(nil)), nil
 }
+
+// tensorHeader is all that goes before the values.
+func tensorHeader(tensors []Tensor) ([]byte, error) {
+	header := map[string]entry{}
+	var end int64
+	for _, t := range tensors {
+		if _, ok := header[t.Name]; ok {
+			return nil, fmt.Errorf("two tensors are called %s", t.Name)
+		}
+		if t.Name == metadata {
+			return nil, fmt.Errorf("a tensor cannot be called %s, which the format keeps for itself", t.Name)
+		}
+		e := entry{"F32", append([]int{}, t.Shape...), [2]int64{end, end + 4*int64(len(t.Data))}}
+		if err := e.check(e.Offsets[1]); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		header[t.Name], end = e, e.Offsets[1]
+	}
+	text, err := json.Marshal(header) // maps are written in sorted order
+	if err != nil {
+		return nil, err
+	}
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
+}
+
+// metadata is the header's one key that is no tensor.
+const metadata = "__metadata__"
 
 // ErrWeights is a weights file that cannot be read.
 var ErrWeights = errors.New("not a readable safetensors file")
@@ -100,41 +125,61 @@ func parseTensors(r io.ReaderAt, size int64) ([]Tensor, error) {
 	if err := json.Unmarshal(head, &entries); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	delete(entries, "__metadata__")
-	var tensors []Tensor
-	starts := map[string]int64{}
+	delete(entries, metadata)
 	body := size - 8 - int64(n)
-	for name, raw := range entries {
-		var e entry
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", name, err)
-		}
-		if err := e.check(body); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", name, err)
-		}
+	layout, err := order(entries, body)
+	if err != nil {
+		return nil, err
+	}
+	var tensors []Tensor
+	for _, e := range layout { // which cover the values once, so this is bounded by the file
 		text := make([]byte, e.Offsets[1]-e.Offsets[0])
-		if _, err := r.ReadAt(text, 8+int64(n)+e.Offsets[0]); err != nil && len(text) > 0 {
-			return nil, fmt.Errorf("tensor %s: %w", name, err)
+		if _, err := io.ReadFull(io.NewSectionReader(r, 8+int64(n)+e.Offsets[0], int64(len(text))), text); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", e.name, err)
 		}
 		values := make([]float32, len(text)/4)
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(text[4*i:]))
 		}
-		tensors = append(tensors, Tensor{name, e.Shape, values})
-		starts[name] = e.Offsets[0]
+		tensors = append(tensors, Tensor{e.name, e.Shape, values})
 	}
-	slices.SortFunc(tensors, func(a, b Tensor) int { return int(starts[a.Name] - starts[b.Name]) })
-	end := int64(0)
-	for _, t := range tensors {
-		if starts[t.Name] != end {
-			return nil, fmt.Errorf("tensor %s begins at %d, where the one before ends at %d", t.Name, starts[t.Name], end)
+	return tensors, nil
+}
+
+// A placed entry knows its name.
+type placed struct {
+	name string
+	entry
+}
+
+// order sorts a header's entries by where their values lie, and refuses those
+// that overlap or leave gaps.
+func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
+	layout := make([]placed, 0, len(entries))
+	for name, raw := range entries {
+		p := placed{name: name}
+		if err := json.Unmarshal(raw, &p.entry); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
-		end += 4 * int64(len(t.Data))
+		if err := p.check(body); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
+		}
+		layout = append(layout, p)
+	}
+	slices.SortFunc(layout, func(a, b placed) int { // empty tensors come before what begins where they do
+		return cmp.Or(slices.Compare(a.Offsets[:], b.Offsets[:]), cmp.Compare(a.name, b.name))
+	})
+	end := int64(0)
+	for _, p := range layout {
+		if p.Offsets[0] != end {
+			return nil, fmt.Errorf("tensor %s begins at %d, where the one before ends at %d", p.name, p.Offsets[0], end)
+		}
+		end = p.Offsets[1]
 	}
 	if end != body {
 		return nil, fmt.Errorf("%d bytes of values for tensors of %d", body, end)
 	}
-	return tensors, nil
+	return layout, nil
 }
 
 func (e entry) check(body int64) error {

@@ -1,0 +1,166 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func putLock(t *testing.T, dir string, text []byte) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, lockFile), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestForeignLocks(t *testing.T) {
+	here := hostname()
+	for _, c := range []struct {
+		name string
+		o    owner
+		busy bool
+	}{
+		{"this process", owner{PID: os.Getpid(), Host: here, Process: birth(os.Getpid())}, true},
+		{"an earlier process of this number", owner{PID: os.Getpid(), Host: here, Process: "another-boot/1"}, birth(os.Getpid()) == ""},
+		{"a process that cannot be", owner{PID: 1<<31 - 2, Host: here}, false},
+		{"another host", owner{PID: 1<<31 - 2, Host: here + "-not"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &Store{t.TempDir()}
+			text, err := json.Marshal(c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			putLock(t, filepath.Join(s.Root, "s", "v", "seed-3"), text)
+			r, err := s.Start(record("a"), StartOptions{})
+			if !c.busy {
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Close()
+				return
+			}
+			if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprint(c.o.PID)) || !strings.Contains(err.Error(), c.o.Host) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A lock that cannot be read may be one that is just being written: it holds,
+// and the message says how to get on.
+func TestUnreadableLock(t *testing.T) {
+	s := &Store{t.TempDir()}
+	dir := filepath.Join(s.Root, "s", "v", "seed-3")
+	putLock(t, dir, nil)
+	_, err := s.Start(record("a"), StartOptions{})
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), filepath.Join(dir, lockFile)) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Many find the same dead lock at once; one gets the run.
+func TestOneTakesOver(t *testing.T) {
+	for range 20 {
+		dir := t.TempDir()
+		text, err := json.Marshal(owner{PID: 1<<31 - 2, Host: hostname()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		putLock(t, dir, text)
+		var won [8]bool
+		var wg sync.WaitGroup
+		for i := range won {
+			wg.Go(func() {
+				err := lock(dir)
+				won[i] = err == nil
+				if err != nil && !errors.Is(err, ErrBusy) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		n := 0
+		for _, w := range won {
+			if w {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d took the lock", n)
+		}
+		if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+			t.Errorf("left behind: %v", entries)
+		}
+	}
+}
+
+// Closing twice must not let go of what another process holds by then.
+func TestCloseTwice(t *testing.T) {
+	s := &Store{t.TempDir()}
+	r := start(t, s, "a", StartOptions{})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := start(t, s, "a", StartOptions{})
+	defer other.Close()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A start that is refused leaves the holder's lock alone, --fresh or not.
+func TestRefusalKeepsTheLock(t *testing.T) {
+	s := &Store{t.TempDir()}
+	r := start(t, s, "a", StartOptions{})
+	defer r.Close()
+	for range 2 {
+		if _, err := s.Start(record("b"), StartOptions{Fresh: true}); !errors.Is(err, ErrBusy) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What a killed attempt left half-written goes; what is whole stays.
+func TestSweep(t *testing.T) {
+	s := &Store{t.TempDir()}
+	r := start(t, s, "a", StartOptions{})
+	r.Close()
+	for _, name := range []string{unfinished + weightsFile + "-1", weightsFile, "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(r.Dir(), name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, s, "a", StartOptions{}).Close()
+	for name, want := range map[string]bool{unfinished + weightsFile + "-1": false, weightsFile: true, "notes.txt": true} {
+		if _, err := os.Stat(filepath.Join(r.Dir(), name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A record that says nothing of its attempt gets one.
+func TestNoAttempt(t *testing.T) {
+	s := &Store{t.TempDir()}
+	rec := record("a")
+	rec.Attempts = nil
+	r, err := s.Start(rec, StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if records, _ := s.Load("s"); len(records) != 1 || len(records[0].Attempts) != 1 || records[0].Attempts[0].PID != os.Getpid() {
+		t.Errorf("%+v", records)
+	}
+}

@@ -1,0 +1,110 @@
+package experiments
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// repository makes one of the module example.com/net with one commit.
+func repository(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is missing")
+	}
+	for _, name := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "go.mod"), "module example.com/net\n\ngo 1.26\n")
+	put(t, filepath.Join(dir, "a.go"), "package a\n")
+	put(t, filepath.Join(dir, ".gitignore"), "/runs/\n")
+	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=work"}, {"add", "."},
+		{"-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false", "commit", "--quiet", "--message=first"}} {
+		c := exec.Command("git", args...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	return dir
+}
+
+func TestTree(t *testing.T) {
+	dir := repository(t)
+	clean, ok := findTree(dir, "example.com/net")
+	if !ok || len(clean.commit) < 40 || clean.branch != "work" || clean.dirty() {
+		t.Fatalf("%+v, %v", clean, ok)
+	}
+	put(t, filepath.Join(dir, "a.go"), "package changed\n")
+	put(t, filepath.Join(dir, "sub", "new file.yaml"), "study: x\n")
+	put(t, filepath.Join(dir, "runs", "ignored"), "x")
+	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
+		t.Log(err)
+	}
+	got, ok := findTree(filepath.Join(dir, "sub"), "example.com/net")
+	if !ok || got.commit != clean.commit || !got.dirty() || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v\n%s", got, ok, got.patch)
+	}
+	if want := fmt.Sprintf("%x", sha256.Sum256([]byte("study: x\n"))); got.untracked["sub/new file.yaml"] != want {
+		t.Errorf("%v", got.untracked)
+	}
+	if _, ok := got.untracked["runs/ignored"]; ok {
+		t.Errorf("an ignored file is listed: %v", got.untracked)
+	}
+}
+
+// The commit of somebody else's repository says nothing of this program.
+func TestForeignTree(t *testing.T) {
+	dir := repository(t)
+	if got, ok := findTree(dir, "ablate"); ok {
+		t.Errorf("%+v", got)
+	}
+	if got, ok := findTree(t.TempDir(), "ablate"); ok {
+		t.Errorf("%+v", got)
+	}
+	bare := t.TempDir() // a module, but no repository
+	put(t, filepath.Join(bare, "go.mod"), "module ablate\n")
+	if got, ok := findTree(bare, "ablate"); ok {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The patch lies beside the run, until an attempt without one.
+func TestPatch(t *testing.T) {
+	s := &Store{t.TempDir()}
+	rec := record("a")
+	rec.Provenance = &Provenance{patch: []byte("--- a\n+++ b\n")}
+	r, err := s.Start(rec, StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	path := filepath.Join(r.Dir(), patchFile)
+	if text, err := os.ReadFile(path); err != nil || string(text) != "--- a\n+++ b\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	rec.Provenance = &Provenance{}
+	if r, err = s.Start(rec, StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the first attempt's patch is still there: %v", err)
+	}
+}
