@@ -15,6 +15,7 @@ import (
 	"ablate/experiments"
 	"ablate/runner/data"
 	"ablate/runner/engine"
+	"ablate/runner/engine/cpu"
 )
 
 // A Run is a variant under one seed.
@@ -202,6 +203,7 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 	}
 	opts := o.Provenance
 	opts.Threads, opts.Data = o.Threads, ds.Digests
+	opts.CPU, opts.Features = cpu.Model(), cpu.Features()
 	return experiments.Record{
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
 		Identity: identity, Recipe: recipe, Changes: r.Variant.Changes,
