@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"ablate/configs"
 	"ablate/runner"
@@ -28,16 +29,16 @@ func printPlan(w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Devi
 		if changed == "" {
 			changed = "–"
 		}
-		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), runner.Round(predicted[i]).String()})
+		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), about(predicted[i])})
 	}
 	if err := printTable(w, rows, "llrrr"); err != nil {
 		return err
 	}
-	var total = predicted[0] * 0
+	var total time.Duration
 	for _, p := range predicted {
 		total += p
 	}
-	fmt.Fprintf(w, "\nseeds %s · predicted %v on %s\nnothing was trained\n", joinSeeds(s.Seeds), runner.Round(total), dev.Hardware())
+	fmt.Fprintf(w, "\nseeds %s · predicted %s on %s\nnothing was trained\n", joinSeeds(s.Seeds), about(total), dev.Hardware())
 	return nil
 }
 
@@ -47,4 +48,16 @@ func joinSeeds(seeds []uint64) string {
 		words = append(words, fmt.Sprint(s))
 	}
 	return strings.Join(words, ", ")
+}
+
+// about drops the digits of a duration that nobody reads: 2h59m, 36s, 1.25s.
+func about(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	case d > 10*time.Second:
+		return d.Round(time.Second).String()
+	default:
+		return d.Round(10 * time.Millisecond).String()
+	}
 }

@@ -56,15 +56,3 @@ func firstBatch(p *data.Pipeline) (*data.Batch, error) {
 	defer r.Close()
 	return r.Next()
 }
-
-// Round drops digits of a duration that nobody reads.
-func Round(d time.Duration) time.Duration {
-	switch {
-	case d > time.Hour:
-		return d.Round(time.Minute)
-	case d > 10*time.Second:
-		return d.Round(time.Second)
-	default:
-		return d.Round(10 * time.Millisecond)
-	}
-}
