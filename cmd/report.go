@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"ablate/arch"
 	"ablate/configs"
 	"ablate/experiments"
 	"ablate/reports"
@@ -37,7 +38,10 @@ with its interval, and what the statistics allow one to say. It trains nothing.
 			if err != nil {
 				return err
 			}
-			name, variants := order(args[0])
+			name, variants, err := order(args[0])
+			if err != nil {
+				return err
+			}
 			return printReport(c.OutOrStdout(), store, name, format, variants)
 		},
 	}
@@ -45,14 +49,18 @@ with its interval, and what the statistics allow one to say. It trains nothing.
 	return c
 }
 
-// order gives a study's name and its variants as its file has them. A study
-// whose file is gone can still be reported, in the order of names.
-func order(study string) (string, []string) {
+// order gives a study's name and its variants as its file has them. A name whose
+// file is gone, or asks for data that is not here, can still be reported, in the order of names.
+func order(study string) (string, []string, error) {
 	s, err := configs.Load(study, nil)
-	if err != nil {
-		return study, nil
+	switch {
+	case err == nil:
+		return s.Name, variantNames(s), nil
+	case arch.IsPath(study):
+		return "", nil, err
+	default:
+		return study, nil, nil
 	}
-	return s.Name, variantNames(s)
 }
 
 func variantNames(s *configs.Study) []string {

@@ -111,10 +111,7 @@ func (o runOptions) narrow(s *configs.Study) error {
 	if len(o.variants) == 0 {
 		return nil
 	}
-	var names []string
-	for _, v := range s.Variants {
-		names = append(names, v.Name)
-	}
+	names := variantNames(s)
 	for _, want := range o.variants {
 		if !slices.Contains(names, want) {
 			return fmt.Errorf("--variants %s: the study has %s", want, strings.Join(names, ", "))
@@ -132,10 +129,7 @@ func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; finished runs are kept, go on with: ablate run %s", name)}
 	}
-	var names []string
-	for _, v := range study.Variants {
-		names = append(names, v.Name)
-	}
+	names := variantNames(study)
 	if err := writeReports(store, study.Name, names); err != nil {
 		return err
 	}
