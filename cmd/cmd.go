@@ -77,7 +77,7 @@ command goes on).`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
-	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newDoctor())
+	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newBench(), newDoctor())
 	return root
 }
 

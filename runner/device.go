@@ -11,6 +11,8 @@ import (
 type Device interface {
 	engine.Device
 	Threads() int
+	// Limits measures what the machine can do at most.
+	Limits() (engine.Limits, error)
 }
 
 // OpenDevice starts the device of a name: auto takes the best there is, which is the CPU.

@@ -67,7 +67,7 @@ func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
 		if len(in) == 0 { // a constant
 			return nil
 		}
-		c.actions = append(c.actions, action{name: fmt.Sprint(n.Op()), op: n.Op(), in: in, out: n})
+		c.actions = append(c.actions, action{name: nameOf(n.Op()), op: n.Op(), in: in, out: n})
 		return nil
 	}
 	for _, n := range keep {
@@ -100,6 +100,14 @@ func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
 	}
 	c.actions = merged
 	return nil
+}
+
+// nameOf is what a step is called: graph's ops know their short names.
+func nameOf(op gorgonia.Op) string {
+	if named, ok := op.(interface{ Name() string }); ok {
+		return named.Name()
+	}
+	return fmt.Sprint(op)
 }
 
 func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
@@ -278,7 +286,7 @@ func (c *compiler) bind(dev Device, params *Params, keep []*gorgonia.Node) (*Pro
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", a.name, dev.Name(), err)
 		}
-		prog.steps = append(prog.steps, step{name: a.name, kernel: k})
+		prog.steps = append(prog.steps, step{name: a.name, kernel: k, cost: costOf(in)})
 	}
 	for _, n := range append(keep[:len(keep):len(keep)], c.g.Input, c.g.Labels) {
 		if _, ok := layout.owner[n]; ok {

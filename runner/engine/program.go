@@ -19,6 +19,7 @@ type Program struct {
 type step struct {
 	name   string
 	kernel Kernel
+	cost   Cost
 }
 
 var _ gorgonia.VM = (*Program)(nil)
@@ -82,6 +83,9 @@ func (p *Program) Steps() []string {
 	}
 	return names
 }
+
+// Cost is what step i needs at least.
+func (p *Program) Cost(i int) Cost { return p.steps[i].cost }
 
 // RunStep runs step i alone, so that it can be timed.
 func (p *Program) RunStep(i int) error { return p.steps[i].kernel.Run(&p.Context) }

@@ -5,6 +5,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"io"
+	"strings"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -32,6 +33,15 @@ func (m *meta) CallsExtern() bool     { return false }
 func (m *meta) OverwritesInput() int  { return -1 }
 func (m *meta) String() string        { return m.text }
 func (m *meta) WriteHash(h hash.Hash) { io.WriteString(h, m.text) }
+
+// Name is the op and its layer, without the parameters that are the layer's own: conv{conv1}.
+func (m *meta) Name() string {
+	name, _, cut := strings.Cut(m.text, " ")
+	if cut {
+		name += "}"
+	}
+	return name
+}
 
 // InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
 func (m *meta) InputShapes() []tensor.Shape { return m.in }

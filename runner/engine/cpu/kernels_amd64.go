@@ -38,3 +38,9 @@ func powersAVX512(p *float32, d *float32, n int)
 //
 //go:noescape
 func powersAVX2(p *float32, d *float32, n int)
+
+// fmasAVX512 does 24 fused multiply-adds of vectors a round.
+func fmasAVX512(rounds int)
+
+// fmasAVX2 does 12 fused multiply-adds of vectors a round.
+func fmasAVX2(rounds int)

@@ -20,6 +20,9 @@ type path struct {
 	maxInto    func(dst, src []float32)                               // dst = max(dst, src); a NaN stays
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
 	powers     func(p, d []float32)                                   // p = d^−0.75
+
+	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
+	fmaFLOPs int              // operations in a round
 }
 
 var goPath = path{
@@ -29,7 +32,21 @@ var goPath = path{
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo, powers: powersGo,
+	fmas: fmasGo, fmaFLOPs: 2 * 8,
 }
+
+// fmasGo keeps eight chains of a multiplication and an addition going.
+func fmasGo(rounds int) {
+	var a, b, c, d, e, f, g, h float32
+	x := fmaSeed
+	for range rounds {
+		a, b, c, d = a*x+x, b*x+x, c*x+x, d*x+x
+		e, f, g, h = e*x+x, f*x+x, g*x+x, h*x+x
+	}
+	fmaSink = a + b + c + d + e + f + g + h
+}
+
+var fmaSeed, fmaSink float32 // variables, so that the loop is not optimised away
 
 func reluGradGo(dx, y, dy []float32) {
 	dy, dx = dy[:len(y)], dx[:len(y)]

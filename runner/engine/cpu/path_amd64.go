@@ -18,6 +18,7 @@ var avx512Path = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
 	powers: func(p, d []float32) { powersBy(16, powersAVX512, p, d) },
+	fmas:   fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
 
 var avx2Path = path{
@@ -28,6 +29,7 @@ var avx2Path = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
 	powers: func(p, d []float32) { powersBy(8, powersAVX2, p, d) },
+	fmas:   fmasAVX2, fmaFLOPs: 2 * 12 * 8,
 }
 
 // tileAVX2s does a panel 16 columns at a time.

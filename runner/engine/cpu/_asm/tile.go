@@ -68,12 +68,7 @@ func tile(name string, vectors int, width int, byColumn bool) {
 		MOVQ(Mem{Base: t, Disp: off}, r)
 		return r
 	}
-	vector := func() VecVirtual {
-		if width == 64 {
-			return ZMM()
-		}
-		return YMM()
-	}
+	vector := func() VecVirtual { return vectorOf(width) }
 	// start gives the address of row r of a table of offsets.
 	start := func(base, table Register, r int) Register {
 		off := GP64()

@@ -1,0 +1,111 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/runner"
+)
+
+func newBench() *cobra.Command {
+	var (
+		names        []string
+		batch, steps int
+		device       string
+		threads      int
+		asJSON       bool
+	)
+	c := &cobra.Command{
+		Use:   "bench NET",
+		Short: "Time a net's training step, kernel by kernel, against the machine's limits",
+		Long: `bench measures what the machine can do (fused multiply-adds and memory traffic a
+second, all threads together), then whole training steps of a net: forward, loss,
+backward, update, on random images in memory. Each kernel stands with its share of
+the limit that binds it.
+
+  ablate bench alexnet
+  ablate bench alexnet --ablate no-lrn --batch 64
+  ablate bench cifar-quick --threads 1 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			net, err := ablated(args[0], names)
+			if err != nil {
+				return err
+			}
+			dev, err := runner.OpenDevice(device, threads)
+			if err != nil {
+				return err
+			}
+			defer dev.Close()
+			b, err := runner.Benchmark(c.Context(), net, dev, batch, steps)
+			if err != nil {
+				return &exit{exitFailed, err}
+			}
+			if len(names) > 0 {
+				b.Net += " " + strings.Join(names, " ")
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), b)
+			}
+			return printBench(c.OutOrStdout(), b)
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&names, "ablate", nil, "ablations to apply to the net first")
+	f.IntVar(&batch, "batch", 128, "images in a step")
+	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
+	f.StringVar(&device, "device", "auto", "auto or cpu")
+	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// ablated is a registered net, or one of a file, with ablations applied.
+func ablated(name string, names []string) (*arch.Net, error) {
+	net, err := arch.Nets.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	recipe := ablations.Defaults()
+	recipe.Net = net
+	for _, n := range names {
+		a, err := ablations.Catalogue.Get(n)
+		if err != nil {
+			return nil, err
+		}
+		if recipe, err = ablations.Apply(recipe, a.For(net.Name)...); err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", n, net.Name, err)
+		}
+	}
+	return recipe.Net, nil
+}
+
+func printBench(w io.Writer, b *runner.Bench) error {
+	fmt.Fprintf(w, "%s · batch %d · %s\n", b.Net, b.Batch, b.Hardware)
+	fmt.Fprintf(w, "limits, measured: %.0f GFLOP/s, %.1f GB/s\n", b.PeakGFLOPS, b.PeakGBs)
+	fmt.Fprintf(w, "%.1f images/s · %.0f GFLOP/s, %.0f %% of the limit · %.0f MiB of activations", b.ImagesPerSecond, b.GFLOPS,
+		100*b.GFLOPS/b.PeakGFLOPS, b.ActivationsMiB)
+	if b.PeakRSSMiB > 0 {
+		fmt.Fprintf(w, " · %d MiB resident at most", b.PeakRSSMiB)
+	}
+	fmt.Fprint(w, "\n\n")
+	var total float64
+	for _, k := range b.Kernels {
+		total += k.Seconds
+	}
+	rows := [][]string{{"kernel", "ms", "share", "GFLOP/s", "GB/s", "limit", "of limit"}}
+	for _, k := range b.Kernels {
+		gflops := ""
+		if k.GFLOPS > 0 {
+			gflops = fmt.Sprintf("%.1f", k.GFLOPS)
+		}
+		rows = append(rows, []string{k.Name, fmt.Sprintf("%.3f", 1e3*k.Seconds), fmt.Sprintf("%.1f %%", 100*k.Seconds/total),
+			gflops, fmt.Sprintf("%.1f", k.GBs), k.Limit, fmt.Sprintf("%.0f %%", 100*k.OfLimit)})
+	}
+	return printTable(w, rows, "lrrrrlr")
+}

@@ -1,0 +1,152 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+	"ablate/runner/random"
+)
+
+// A Bench is the speed of one net's training step on one device.
+type Bench struct {
+	Net             string    `json:"net"`
+	Device          string    `json:"device"`
+	Hardware        string    `json:"hardware"`
+	Threads         int       `json:"threads"`
+	Batch           int       `json:"batch"`
+	ImagesPerSecond float64   `json:"images_per_second"` // of the median step
+	StepSeconds     []float64 `json:"step_seconds"`
+	PeakRSSMiB      int64     `json:"peak_rss_mib,omitempty"` // of the process; absent where the system does not tell
+	ActivationsMiB  float64   `json:"activations_mib"`        // the program's arena
+	PeakGFLOPS      float64   `json:"peak_gflops"`            // measured, all threads
+	PeakGBs         float64   `json:"peak_gb_per_second"`
+	GFLOPS          float64   `json:"gflops"` // of the convolutions and dense layers over the whole step
+	Kernels         []Kernel  `json:"kernels"`
+}
+
+// A Kernel is one step of the program, in the order they run.
+type Kernel struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"` // median
+	GFLOPS  float64 `json:"gflops,omitempty"`
+	GBs     float64 `json:"gb_per_second"` // every operand counted once
+	Limit   string  `json:"limit"`         // what binds it: compute or memory
+	OfLimit float64 `json:"of_limit"`      // share of that limit it reaches
+}
+
+// benchWarmUp is how many steps run before the first that counts.
+const benchWarmUp = 2
+
+// Benchmark times whole training steps (forward, loss, backward, update) of a
+// net on random images that are already in memory, as the peer's script does,
+// then the same number of steps kernel by kernel.
+func Benchmark(ctx context.Context, net *arch.Net, dev Device, batch, steps int) (*Bench, error) {
+	if batch < 1 || steps < 1 {
+		return nil, fmt.Errorf("batch %d and steps %d must be at least 1", batch, steps)
+	}
+	limits, err := dev.Limits()
+	if err != nil {
+		return nil, err
+	}
+	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
+	program, err := benchProgram(net, dev, batch)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{Net: net.Name, Device: dev.Name(), Hardware: dev.Hardware(), Threads: dev.Threads(), Batch: batch,
+		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9}
+	for i := range benchWarmUp + steps {
+		start := time.Now()
+		if err := program.RunAll(); err != nil {
+			return nil, err
+		}
+		if i >= benchWarmUp {
+			b.StepSeconds = append(b.StepSeconds, time.Since(start).Seconds())
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	b.PeakRSSMiB = peakRSS() >> 20
+	step := median(b.StepSeconds)
+	b.ImagesPerSecond = float64(batch) / step
+	var work int64
+	for i := range program.Steps() {
+		work += program.Cost(i).FLOPs
+	}
+	b.GFLOPS = float64(work) / step / 1e9
+	b.Kernels, err = benchKernels(ctx, program, limits, steps)
+	return b, err
+}
+
+// benchProgram compiles a net's training step and fills its inputs.
+func benchProgram(net *arch.Net, dev Device, batch int) (*engine.Program, error) {
+	g, err := graph.Build(net, batch, true)
+	if err != nil {
+		return nil, err
+	}
+	params, err := engine.NewParams(dev, g.Params)
+	if err != nil {
+		return nil, err
+	}
+	if err := initialise(params, g.Params, 1); err != nil {
+		return nil, err
+	}
+	program, err := engine.Train(g, dev, params)
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float32, batch*net.Input.Len())
+	random.New(1, "bench/images").Normal(x, 0, 0, 1)
+	labels := make([]float32, batch)
+	for i := range labels {
+		labels[i] = float32(i % g.Logits.Shape()[3])
+	}
+	if err := program.Write(g.Input, x); err != nil {
+		return nil, err
+	}
+	train := ablations.Defaults().Train
+	program.Context = engine.Context{Seed: 1, Rate: 1e-4, Momentum: train.Momentum, Decay: train.WeightDecay}
+	return program, program.Write(g.Labels, labels)
+}
+
+func benchKernels(ctx context.Context, program *engine.Program, limits engine.Limits, steps int) ([]Kernel, error) {
+	names := program.Steps()
+	times := make([][]float64, len(names))
+	for range steps {
+		for i, name := range names {
+			start := time.Now()
+			if err := program.RunStep(i); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			times[i] = append(times[i], time.Since(start).Seconds())
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	kernels := make([]Kernel, len(names))
+	for i, name := range names {
+		cost, t := program.Cost(i), median(times[i])
+		k := Kernel{Name: name, Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9,
+			Limit: "memory", OfLimit: cost.Seconds(limits) / t}
+		if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
+			k.Limit = "compute"
+		}
+		kernels[i] = k
+	}
+	return kernels, nil
+}
+
+func median(of []float64) float64 {
+	sorted := slices.Sorted(slices.Values(of))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

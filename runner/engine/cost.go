@@ -1,0 +1,58 @@
+package engine
+
+import "ablate/runner/graph"
+
+// Limits are what a device can do at most, measured on the machine at hand.
+type Limits struct {
+	FLOPS float64 // multiplications and additions a second, float32
+	Bytes float64 // memory traffic a second, reads and writes together
+}
+
+// A Cost is what one step of a program cannot do without: the operations of its
+// formula, and every operand read or written once.
+type Cost struct {
+	FLOPs int64 // of convolutions and dense layers; 0 where memory is all that counts
+	Bytes int64
+}
+
+// Seconds is the time that a device of these limits needs at least.
+func (c Cost) Seconds(l Limits) float64 {
+	return max(float64(c.FLOPs)/l.FLOPS, float64(c.Bytes)/l.Bytes)
+}
+
+// costOf counts an instruction.
+func costOf(in Instr) Cost {
+	c := Cost{FLOPs: 2 * multiplications(in.Op)}
+	for _, t := range in.In {
+		c.Bytes += 4 * int64(t.Len())
+	}
+	if _, ok := in.Op.(Update); ok { // weights and velocities are written as well
+		c.Bytes += 8 * int64(in.In[0].Len())
+	} else {
+		c.Bytes += 4 * int64(in.Out.Len())
+	}
+	return c
+}
+
+// multiplications are the multiply-accumulates of an op over its batch.
+func multiplications(op any) int64 {
+	window := func(batch int, w graph.Window) int64 {
+		return int64(batch) * int64(w.Kernel*w.Kernel*w.In.Channels/w.Groups) * int64(w.Out.Len())
+	}
+	switch op := op.(type) {
+	case *graph.Conv:
+		return window(op.Batch, op.Window)
+	case *graph.ConvDataGrad:
+		return window(op.Batch, op.Window)
+	case *graph.ConvWeightGrad:
+		return window(op.Batch, op.Window)
+	case *graph.Dense:
+		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
+	case *graph.DenseDataGrad:
+		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
+	case *graph.DenseWeightGrad:
+		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,56 @@
+package cpu
+
+import (
+	"time"
+
+	"ablate/runner/engine"
+)
+
+// Sizes of the measurements: long enough to hide the pool's wake-up, arrays
+// larger than any cache.
+const (
+	fmaRounds   = 1 << 20
+	streamLen   = 8 << 20 // 32 MiB in each of two arrays
+	limitTrials = 5
+)
+
+// Limits measures the fused multiply-adds and the memory traffic that all
+// threads of the device reach together: the best of some trials of a loop that
+// touches registers only, and of y += a·x over arrays that fit no cache.
+func (d *Device) Limits() (engine.Limits, error) {
+	f := &fmaLoop{d: d}
+	s := &stream{d: d, x: alignedFloats(streamLen), y: alignedFloats(streamLen)}
+	var l engine.Limits
+	for range limitTrials {
+		seconds, err := d.timed(f, d.workers.n)
+		if err != nil {
+			return l, err
+		}
+		l.FLOPS = max(l.FLOPS, float64(d.workers.n)*fmaRounds*float64(d.path.fmaFLOPs)/seconds)
+		if seconds, err = d.timed(s, chunks(streamLen)); err != nil {
+			return l, err
+		}
+		l.Bytes = max(l.Bytes, 3*4*streamLen/seconds)
+	}
+	return l, nil
+}
+
+func (d *Device) timed(t task, tiles int) (seconds float64, err error) {
+	start := time.Now()
+	err = d.workers.run(t, tiles)
+	return time.Since(start).Seconds(), err
+}
+
+type fmaLoop struct{ d *Device }
+
+func (f *fmaLoop) tile(int, int) { f.d.path.fmas(fmaRounds) }
+
+type stream struct {
+	d    *Device
+	x, y []float32
+}
+
+func (s *stream) tile(_, i int) {
+	from, to := chunk(i, len(s.x))
+	s.d.path.axpy(s.y[from:to], s.x[from:to], 0.5)
+}
