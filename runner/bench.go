@@ -103,14 +103,16 @@ func benchProgram(net *arch.Net, dev Device, batch int) (*engine.Program, error)
 	if err != nil {
 		return nil, err
 	}
-	x := make([]float32, batch*net.Input.Len())
-	random.New(1, "bench/images").Normal(x, 0, 0, 1)
+	image := make([]float32, net.Input.Len())
+	for n := range batch {
+		random.New(1, "bench/images").Normal(image, uint64(n), 0, 1)
+		if err := program.WriteAt(g.Input, n*len(image), image); err != nil {
+			return nil, err
+		}
+	}
 	labels := make([]float32, batch)
 	for i := range labels {
 		labels[i] = float32(i % g.Logits.Shape()[3])
-	}
-	if err := program.Write(g.Input, x); err != nil {
-		return nil, err
 	}
 	train := ablations.Defaults().Train
 	program.Context = engine.Context{Seed: 1, Rate: 1e-4, Momentum: train.Momentum, Decay: train.WeightDecay}

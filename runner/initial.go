@@ -9,34 +9,44 @@ import (
 	"ablate/runner/random"
 )
 
+// initChunk is how many weights are drawn at a time: AlexNet's fc6 alone would
+// need 151 MB beside the device's copy.
+const initChunk = 1 << 16
+
 // initialise sets a net's weights for a seed. Each parameter draws from a stream
 // of its own name, so that a variant without some layer starts all others alike.
 func initialise(params *engine.Params, of []graph.Param, seed uint64) error {
+	buffer := make([]float32, initChunk)
 	for _, p := range of {
-		values := make([]float32, engine.Tensor{Shape: p.Shape}.Len())
-		if err := draw(values, p, random.New(seed, "init/"+p.Name)); err != nil {
-			return fmt.Errorf("initialise %s: %w", p.Name, err)
-		}
-		if err := params.SetWeights(p.Name, values); err != nil {
-			return err
+		stream := random.New(seed, "init/"+p.Name)
+		n := engine.Tensor{Shape: p.Shape}.Len()
+		for first := 0; first < n; first += initChunk {
+			values := buffer[:min(initChunk, n-first)]
+			if err := draw(values, first, p, stream); err != nil {
+				return fmt.Errorf("initialise %s: %w", p.Name, err)
+			}
+			if err := params.SetWeightsAt(p.Name, first, values); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func draw(values []float32, p graph.Param, stream random.Stream) error {
+// draw makes a parameter's values from index first on.
+func draw(values []float32, first int, p graph.Param, stream random.Stream) error {
 	bound := 1 / math.Sqrt(float64(p.FanIn))
 	switch {
 	case p.Init.Kind == "uniform":
-		stream.Uniform(values, 0, -bound, bound)
+		stream.UniformFrom(values, 0, uint64(first), -bound, bound)
 	case p.Bias:
 		for i := range values {
 			values[i] = float32(p.Init.Bias)
 		}
 	case p.Init.Kind == "he":
-		stream.Normal(values, 0, 0, math.Sqrt2*bound)
+		stream.NormalFrom(values, 0, uint64(first), 0, math.Sqrt2*bound)
 	case p.Init.Kind == "gaussian":
-		stream.Normal(values, 0, 0, p.Init.Std)
+		stream.NormalFrom(values, 0, uint64(first), 0, p.Init.Std)
 	default:
 		return fmt.Errorf("unknown init kind %q", p.Init.Kind)
 	}

@@ -89,7 +89,7 @@ func TestDraw(t *testing.T) {
 	for kind, sd := range map[string]float64{arch.Gaussian: 0.01, arch.He: math.Sqrt(2.0 / 50), arch.Uniform: 1 / math.Sqrt(50*3)} {
 		v := make([]float32, 50_000)
 		p := graph.Param{FanIn: 50, Init: arch.Init{Kind: kind, Std: 0.01}}
-		if err := draw(v, p, random.New(1, "init/conv1.weight")); err != nil {
+		if err := draw(v, 0, p, random.New(1, "init/conv1.weight")); err != nil {
 			t.Fatal(err)
 		}
 		var sum float64

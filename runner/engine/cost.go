@@ -26,9 +26,16 @@ func costOf(in Instr) Cost {
 	for _, t := range in.In {
 		c.Bytes += 4 * int64(t.Len())
 	}
-	if _, ok := in.Op.(Update); ok { // weights and velocities are written as well
+	if in.Mask.Mem != nil {
+		c.Bytes += 4 * int64(in.Mask.Len())
+	}
+	_, update := in.Op.(Update)
+	switch { // weights and velocities are written as well as read
+	case update:
 		c.Bytes += 8 * int64(in.In[0].Len())
-	} else {
+	case in.Update != nil:
+		c.Bytes += 8 * int64(in.In[2].Len())
+	default:
 		c.Bytes += 4 * int64(in.Out.Len())
 	}
 	return c

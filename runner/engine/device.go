@@ -64,6 +64,13 @@ type Instr struct {
 	In   []Tensor
 	Out  Tensor // may be In[i] where Compile saw that the op works in place
 	ReLU bool   // a Conv or Dense also applies max(0, ·) to its output
+	// Mask is the output of the ReLU before a pooling, LRN or Dropout layer whose
+	// data gradient Op is: the result is also zeroed where Mask is not positive. No
+	// memory: no mask.
+	Mask Tensor
+	// Update makes a DenseWeightGrad change the weights In[2] and velocities
+	// In[3] instead of storing the gradient: Out has no memory then.
+	Update *Update
 }
 
 // Update is the paper's rule (section 5) on one parameter, g being the mean gradient of the batch:

@@ -55,6 +55,18 @@ func (p *Params) SetVelocity(name string, values []float32) error {
 	return write(p.velocity, name, values)
 }
 
+// SetWeightsAt sets some of a parameter's values, from index first on.
+func (p *Params) SetWeightsAt(name string, first int, values []float32) error {
+	t, ok := p.weights[name]
+	if !ok {
+		return fmt.Errorf("no parameter %s", name)
+	}
+	if first < 0 || first+len(values) > t.Len() {
+		return fmt.Errorf("parameter %s of shape %v: no room for %d values from %d on", name, t.Shape, len(values), first)
+	}
+	return t.Mem.Write(t.Off+first, values)
+}
+
 // Weights copies a parameter's values to the host.
 func (p *Params) Weights(name string) ([]float32, error) { return read(p.weights, name) }
 

@@ -52,6 +52,18 @@ func (p *Program) Write(n *gorgonia.Node, values []float32) error {
 	return t.Mem.Write(t.Off, values)
 }
 
+// WriteAt gives some of an input's values, from index first on.
+func (p *Program) WriteAt(n *gorgonia.Node, first int, values []float32) error {
+	t, err := p.tensor(n)
+	if err != nil {
+		return err
+	}
+	if first < 0 || first+len(values) > t.Len() {
+		return fmt.Errorf("%s of shape %v: no room for %d values from %d on", n.Name(), t.Shape, len(values), first)
+	}
+	return t.Mem.Write(t.Off+first, values)
+}
+
 // Read copies a kept node's value to the host.
 func (p *Program) Read(n *gorgonia.Node, to []float32) error {
 	t, err := p.tensor(n)

@@ -69,16 +69,26 @@ func (s Stream) Intn(step, index uint64, n int) int {
 
 // Uniform fills dst from [lo, hi).
 func (s Stream) Uniform(dst []float32, step uint64, lo, hi float64) {
+	s.UniformFrom(dst, step, 0, lo, hi)
+}
+
+// UniformFrom is Uniform for the values from index first on.
+func (s Stream) UniformFrom(dst []float32, step, first uint64, lo, hi float64) {
 	for i := range dst {
-		dst[i] = float32(lo + float64((hi-lo)*s.Float64(step, uint64(i))))
+		dst[i] = float32(lo + float64((hi-lo)*s.Float64(step, first+uint64(i))))
 	}
 }
 
 // Normal fills dst from a normal distribution by Box–Muller, two values a block,
 // so that value i depends on i alone and not on how many are drawn. A deviate is at most 8.6 in size.
 func (s Stream) Normal(dst []float32, step uint64, mean, std float64) {
+	s.NormalFrom(dst, step, 0, mean, std)
+}
+
+// NormalFrom is Normal for the values from index first, an even number, on.
+func (s Stream) NormalFrom(dst []float32, step, first uint64, mean, std float64) {
 	for i := 0; i < len(dst); i += 2 {
-		b := s.Block(step, uint64(i/2))
+		b := s.Block(step, (first+uint64(i))/2)
 		radius := math.Sqrt(-2 * logarithm(1-unit(b[0], b[1])))
 		sin, cos := sincos(unit(b[2], b[3]))
 		dst[i] = float32(mean + float64(std*float64(radius*cos)))

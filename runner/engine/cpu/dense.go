@@ -133,12 +133,18 @@ type outer struct {
 	panels     []panel
 	work       []bench
 	packing    packRows
+	update     *update // of the weights, which follows each block of rows at once; nil: the gradient is stored in dw
 }
 
 const outerRows = 16 * tileRows // rows of dw a tile computes: 96 columns of x, packed to avoid cache conflicts
 
 func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) engine.Kernel {
-	m := &outer{d: d, x: slice(in.In[0]), dy: slice(in.In[1]), dw: slice(in.Out), batch: op.Batch, columns: op.Outputs}
+	m := &outer{d: d, x: slice(in.In[0]), dy: slice(in.In[1]), batch: op.Batch, columns: op.Outputs}
+	if in.Update != nil {
+		m.update = newUpdate(d, *in.Update, engine.Instr{In: in.In[2:4]})
+	} else {
+		m.dw = slice(in.Out)
+	}
 	m.k = len(m.x) / m.batch
 	m.panels = panelsOf(m.columns)
 	d.needShared(m.batch * padded(m.columns))
@@ -149,7 +155,10 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 }
 
 // Run packs dy, then computes.
-func (m *outer) Run(*engine.Context) error {
+func (m *outer) Run(c *engine.Context) error {
+	if m.update != nil {
+		m.update.set(c)
+	}
 	if err := m.d.workers.run(&m.packing, len(m.panels)); err != nil {
 		return err
 	}
@@ -189,14 +198,20 @@ func (m *outer) tile(worker, i int) {
 				t.outs[j] = (first+t.rows[j])*m.columns + p.first
 			}
 			t.row = &t.rows[0]
-			if p.n == p.cols {
+			if m.update == nil && p.n == p.cols {
 				t.out, t.outRow = &m.dw[0], &t.outs[0]
 				run(&t.tile)
 				continue
 			}
 			t.out, t.outRow = &result[0], strided(&t.scratch, p.cols)
 			run(&t.tile)
-			copyPanel(m.dw, t.outs[:], result, p)
+			if m.update == nil {
+				copyPanel(m.dw, t.outs[:], result, p)
+				continue
+			}
+			for j := range min(tileRows, n-r) {
+				m.update.apply(t.outs[j], result[j*p.cols:][:p.n])
+			}
 		}
 	}
 }

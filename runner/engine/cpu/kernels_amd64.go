@@ -29,18 +29,138 @@ func tileAVX512x4(t *byte)
 //go:noescape
 func tileAVX2(t *byte, column int)
 
-// powersAVX512 sets p = d^−0.75 for n values, a multiple of the vector's length.
+// reluGradAVX512 sets dx = y > 0 ? dy : 0 for n values, a multiple of the vector's length.
 //
 //go:noescape
-func powersAVX512(p *float32, d *float32, n int)
+func reluGradAVX512(dx *float32, y *float32, dy *float32, n int)
 
-// powersAVX2 sets p = d^−0.75 for n values, a multiple of the vector's length.
+// reluAVX512 sets y = max(x, 0) for n values, a multiple of the vector's length.
 //
 //go:noescape
-func powersAVX2(p *float32, d *float32, n int)
+func reluAVX512(y *float32, x *float32, n int)
+
+// axpyAVX512 adds a·src to dst for n values, a multiple of the vector's length.
+//
+//go:noescape
+func axpyAVX512(dst *float32, src *float32, n int, a float32)
+
+// sgdAVX512 sets v = momentum·v − decay·w − rate·dw and adds it to w, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sgdAVX512(w *float32, v *float32, dw *float32, n int, rate float32, decay float32, momentum float32)
+
+// columnSumsAVX512 adds count rows, stride values apart, to n sums, n a multiple of the vector's length.
+//
+//go:noescape
+func columnSumsAVX512(sum *float32, rows *float32, n int, count int, stride int)
+
+// reluGradAVX2 sets dx = y > 0 ? dy : 0 for n values, a multiple of the vector's length.
+//
+//go:noescape
+func reluGradAVX2(dx *float32, y *float32, dy *float32, n int)
+
+// reluAVX2 sets y = max(x, 0) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func reluAVX2(y *float32, x *float32, n int)
+
+// axpyAVX2 adds a·src to dst for n values, a multiple of the vector's length.
+//
+//go:noescape
+func axpyAVX2(dst *float32, src *float32, n int, a float32)
+
+// sgdAVX2 sets v = momentum·v − decay·w − rate·dw and adds it to w, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sgdAVX2(w *float32, v *float32, dw *float32, n int, rate float32, decay float32, momentum float32)
+
+// columnSumsAVX2 adds count rows, stride values apart, to n sums, n a multiple of the vector's length.
+//
+//go:noescape
+func columnSumsAVX2(sum *float32, rows *float32, n int, count int, stride int)
+
+// lrnSquaresAVX512 sets sums = x².
+//
+//go:noescape
+func lrnSquaresAVX512(t *byte)
+
+// lrnForwardAVX512 sets out = x·(k + α·Σ sums)^−¾.
+//
+//go:noescape
+func lrnForwardAVX512(t *byte)
+
+// lrnSharesAVX512 sets shares = dy·x·d^−¾/d and out = dy·d^−¾, d = k + α·Σ sums.
+//
+//go:noescape
+func lrnSharesAVX512(t *byte)
+
+// lrnGradAVX512 subtracts factor·x·Σ shares from out.
+//
+//go:noescape
+func lrnGradAVX512(t *byte)
+
+// lrnSquaresAVX2 sets sums = x².
+//
+//go:noescape
+func lrnSquaresAVX2(t *byte)
+
+// lrnForwardAVX2 sets out = x·(k + α·Σ sums)^−¾.
+//
+//go:noescape
+func lrnForwardAVX2(t *byte)
+
+// lrnSharesAVX2 sets shares = dy·x·d^−¾/d and out = dy·d^−¾, d = k + α·Σ sums.
+//
+//go:noescape
+func lrnSharesAVX2(t *byte)
+
+// lrnGradAVX2 subtracts factor·x·Σ shares from out.
+//
+//go:noescape
+func lrnGradAVX2(t *byte)
 
 // fmasAVX512 does 24 fused multiply-adds of vectors a round.
 func fmasAVX512(rounds int)
 
 // fmasAVX2 does 12 fused multiply-adds of vectors a round.
 func fmasAVX2(rounds int)
+
+// maxWindowsAVX512 sets out to the greatest of each window's cells; a NaN stays.
+//
+//go:noescape
+func maxWindowsAVX512(t *byte)
+
+// sumWindowsAVX512 sets out to the sum of scale times each window's cells.
+//
+//go:noescape
+func sumWindowsAVX512(t *byte)
+
+// maxGradWindowsAVX512 adds out to grad at each window's first cell that equals top.
+//
+//go:noescape
+func maxGradWindowsAVX512(t *byte)
+
+// addWindowsAVX512 adds scale·out to grad at each window's cells.
+//
+//go:noescape
+func addWindowsAVX512(t *byte)
+
+// maxWindowsAVX2 sets out to the greatest of each window's cells; a NaN stays.
+//
+//go:noescape
+func maxWindowsAVX2(t *byte)
+
+// sumWindowsAVX2 sets out to the sum of scale times each window's cells.
+//
+//go:noescape
+func sumWindowsAVX2(t *byte)
+
+// maxGradWindowsAVX2 adds out to grad at each window's first cell that equals top.
+//
+//go:noescape
+func maxGradWindowsAVX2(t *byte)
+
+// addWindowsAVX2 adds scale·out to grad at each window's cells.
+//
+//go:noescape
+func addWindowsAVX2(t *byte)

@@ -736,53 +736,647 @@ tileAVX2_store:
 DATA one<>+0(SB)/4, $(1.0)
 GLOBL one<>(SB), RODATA|NOPTR, $4
 
-// func powersAVX512(p *float32, d *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·powersAVX512(SB), NOSPLIT, $0-24
-	MOVQ         p+0(FP), AX
-	MOVQ         d+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS one<>+0(SB), Z0
+// func reluGradAVX512(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   dy+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Z0, Z0, Z0
 
-powersAVX512_loop:
+reluGradAVX512_loop:
+	CMPQ      BX, $0x00
+	JLE       reluGradAVX512_end
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VCMPPS    $0x1e, Z0, Z1, K1
+	VMOVAPS.Z Z2, K1, Z2
+	VMOVUPS   Z2, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	JMP       reluGradAVX512_loop
+
+reluGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func reluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reluAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Z0, Z0, Z0
+
+reluAVX512_loop:
 	CMPQ    DX, $0x00
-	JLE     powersAVX512_end
-	VSQRTPS (CX), Z1
-	VSQRTPS Z1, Z2
-	VMULPS  Z1, Z2, Z1
-	VDIVPS  Z1, Z0, Z1
+	JLE     reluAVX512_end
+	VMAXPS  (CX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x10, DX
-	JMP     powersAVX512_loop
+	JMP     reluAVX512_loop
 
-powersAVX512_end:
+reluAVX512_end:
 	VZEROUPPER
 	RET
 
-// func powersAVX2(p *float32, d *float32, n int)
-// Requires: AVX
-TEXT ·powersAVX2(SB), NOSPLIT, $0-24
-	MOVQ         p+0(FP), AX
-	MOVQ         d+8(FP), CX
+// func axpyAVX512(dst *float32, src *float32, n int, a float32)
+// Requires: AVX, AVX512F
+TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS one<>+0(SB), Y0
+	VBROADCASTSS a+24(FP), Z0
 
-powersAVX2_loop:
+axpyAVX512_loop:
 	CMPQ    DX, $0x00
-	JLE     powersAVX2_end
-	VSQRTPS (CX), Y1
-	VSQRTPS Y1, Y2
-	VMULPS  Y1, Y2, Y1
-	VDIVPS  Y1, Y0, Y1
+	JLE     axpyAVX512_end
+	VMULPS  (CX), Z0, Z1
+	VADDPS  (AX), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JMP     axpyAVX512_loop
+
+axpyAVX512_end:
+	VZEROUPPER
+	RET
+
+// func sgdAVX512(w *float32, v *float32, dw *float32, n int, rate float32, decay float32, momentum float32)
+// Requires: AVX, AVX512F
+TEXT ·sgdAVX512(SB), NOSPLIT, $0-44
+	MOVQ         w+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dw+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS rate+32(FP), Z0
+	VBROADCASTSS decay+36(FP), Z1
+	VBROADCASTSS momentum+40(FP), Z2
+
+sgdAVX512_loop:
+	CMPQ    BX, $0x00
+	JLE     sgdAVX512_end
+	VMOVUPS (AX), Z3
+	VMULPS  (CX), Z2, Z4
+	VMULPS  Z3, Z1, Z5
+	VSUBPS  Z5, Z4, Z4
+	VMULPS  (DX), Z0, Z5
+	VSUBPS  Z5, Z4, Z4
+	VMOVUPS Z4, (CX)
+	VADDPS  Z4, Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JMP     sgdAVX512_loop
+
+sgdAVX512_end:
+	VZEROUPPER
+	RET
+
+// func columnSumsAVX512(sum *float32, rows *float32, n int, count int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·columnSumsAVX512(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ stride+32(FP), BX
+	SHLQ $0x02, BX
+
+columnSumsAVX512_loop:
+	CMPQ    DX, $0x00
+	JLE     columnSumsAVX512_end
+	MOVQ    count+24(FP), DI
+	MOVQ    CX, SI
+	VMOVUPS (AX), Z0
+
+columnSumsAVX512_row:
+	VADDPS  (SI), Z0, Z0
+	ADDQ    BX, SI
+	DECQ    DI
+	JNZ     columnSumsAVX512_row
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JMP     columnSumsAVX512_loop
+
+columnSumsAVX512_end:
+	VZEROUPPER
+	RET
+
+// func reluGradAVX2(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX
+TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   dy+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+
+reluGradAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     reluGradAVX2_end
+	VMOVUPS (CX), Y1
+	VMOVUPS (DX), Y2
+	VCMPPS  $0x1e, Y0, Y1, Y1
+	VANDPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     reluGradAVX2_loop
+
+reluGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func reluAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·reluAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+
+reluAVX2_loop:
+	CMPQ    DX, $0x00
+	JLE     reluAVX2_end
+	VMAXPS  (CX), Y0, Y1
 	VMOVUPS Y1, (AX)
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
 	SUBQ    $0x08, DX
-	JMP     powersAVX2_loop
+	JMP     reluAVX2_loop
 
-powersAVX2_end:
+reluAVX2_end:
+	VZEROUPPER
+	RET
+
+// func axpyAVX2(dst *float32, src *float32, n int, a float32)
+// Requires: AVX
+TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Y0
+
+axpyAVX2_loop:
+	CMPQ    DX, $0x00
+	JLE     axpyAVX2_end
+	VMULPS  (CX), Y0, Y1
+	VADDPS  (AX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JMP     axpyAVX2_loop
+
+axpyAVX2_end:
+	VZEROUPPER
+	RET
+
+// func sgdAVX2(w *float32, v *float32, dw *float32, n int, rate float32, decay float32, momentum float32)
+// Requires: AVX
+TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
+	MOVQ         w+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dw+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS rate+32(FP), Y0
+	VBROADCASTSS decay+36(FP), Y1
+	VBROADCASTSS momentum+40(FP), Y2
+
+sgdAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     sgdAVX2_end
+	VMOVUPS (AX), Y3
+	VMULPS  (CX), Y2, Y4
+	VMULPS  Y3, Y1, Y5
+	VSUBPS  Y5, Y4, Y4
+	VMULPS  (DX), Y0, Y5
+	VSUBPS  Y5, Y4, Y4
+	VMOVUPS Y4, (CX)
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     sgdAVX2_loop
+
+sgdAVX2_end:
+	VZEROUPPER
+	RET
+
+// func columnSumsAVX2(sum *float32, rows *float32, n int, count int, stride int)
+// Requires: AVX
+TEXT ·columnSumsAVX2(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ stride+32(FP), BX
+	SHLQ $0x02, BX
+
+columnSumsAVX2_loop:
+	CMPQ    DX, $0x00
+	JLE     columnSumsAVX2_end
+	MOVQ    count+24(FP), DI
+	MOVQ    CX, SI
+	VMOVUPS (AX), Y0
+
+columnSumsAVX2_row:
+	VADDPS  (SI), Y0, Y0
+	ADDQ    BX, SI
+	DECQ    DI
+	JNZ     columnSumsAVX2_row
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JMP     columnSumsAVX2_loop
+
+columnSumsAVX2_end:
+	VZEROUPPER
+	RET
+
+// func lrnSquaresAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·lrnSquaresAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 56(AX), AX
+	SHLQ $0x02, SI
+	SHLQ $0x02, AX
+
+lrnSquaresAVX512_line:
+	XORQ DI, DI
+
+lrnSquaresAVX512_vector:
+	VMOVUPS (CX)(DI*1), Z0
+	VMULPS  Z0, Z0, Z0
+	VMOVUPS Z0, (DX)(DI*1)
+	ADDQ    $0x40, DI
+	CMPQ    DI, SI
+	JLT     lrnSquaresAVX512_vector
+	ADDQ    SI, CX
+	ADDQ    AX, DX
+	DECQ    BX
+	JNZ     lrnSquaresAVX512_line
+	VZEROUPPER
+	RET
+
+// func lrnForwardAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·lrnForwardAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	VBROADCASTSS 72(AX), Z0
+	VBROADCASTSS 76(AX), Z1
+	VBROADCASTSS one<>+0(SB), Z2
+	MOVQ         40(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+
+lrnForwardAVX512_line:
+	XORQ R9, R9
+
+lrnForwardAVX512_vector:
+	LEAQ    (BX)(R9*1), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R10), Z3
+
+lrnForwardAVX512_window:
+	DECQ   R11
+	JZ     lrnForwardAVX512_summed
+	ADDQ   $0x04, R10
+	VADDPS (R10), Z3, Z3
+	JMP    lrnForwardAVX512_window
+
+lrnForwardAVX512_summed:
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z0, Z3
+	VSQRTPS Z3, Z3
+	VSQRTPS Z3, Z4
+	VMULPS  Z3, Z4, Z3
+	VDIVPS  Z3, Z2, Z3
+	VMULPS  (CX)(R9*1), Z3, Z3
+	VMOVUPS Z3, (DX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, DI
+	JLT     lrnForwardAVX512_vector
+	ADDQ    DI, CX
+	ADDQ    DI, DX
+	ADDQ    R8, BX
+	DECQ    SI
+	JNZ     lrnForwardAVX512_line
+	VZEROUPPER
+	RET
+
+// func lrnSharesAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·lrnSharesAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	VBROADCASTSS 72(AX), Z0
+	VBROADCASTSS 76(AX), Z1
+	VBROADCASTSS one<>+0(SB), Z2
+	MOVQ         40(AX), R8
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
+
+lrnSharesAVX512_line:
+	XORQ R11, R11
+
+lrnSharesAVX512_vector:
+	LEAQ    (SI)(R11*1), R12
+	MOVQ    64(AX), R13
+	VMOVUPS (R12), Z6
+
+lrnSharesAVX512_window:
+	DECQ   R13
+	JZ     lrnSharesAVX512_summed
+	ADDQ   $0x04, R12
+	VADDPS (R12), Z6, Z6
+	JMP    lrnSharesAVX512_window
+
+lrnSharesAVX512_summed:
+	VMULPS  Z6, Z1, Z6
+	VADDPS  Z6, Z0, Z6
+	VSQRTPS Z6, Z3
+	VSQRTPS Z3, Z4
+	VMULPS  Z3, Z4, Z3
+	VDIVPS  Z3, Z2, Z3
+	VMOVUPS (DX)(R11*1), Z4
+	VMULPS  (CX)(R11*1), Z4, Z5
+	VMULPS  Z3, Z5, Z5
+	VDIVPS  Z6, Z5, Z5
+	VMOVUPS Z5, (DI)(R11*1)
+	VMULPS  Z3, Z4, Z4
+	VMOVUPS Z4, (BX)(R11*1)
+	ADDQ    $0x40, R11
+	CMPQ    R11, R9
+	JLT     lrnSharesAVX512_vector
+	ADDQ    R9, CX
+	ADDQ    R9, DX
+	ADDQ    R9, BX
+	ADDQ    R10, SI
+	ADDQ    R10, DI
+	DECQ    R8
+	JNZ     lrnSharesAVX512_line
+	VZEROUPPER
+	RET
+
+// func lrnGradAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·lrnGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 80(AX), Z0
+	MOVQ         40(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+
+lrnGradAVX512_line:
+	XORQ R9, R9
+
+lrnGradAVX512_vector:
+	LEAQ    (BX)(R9*1), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R10), Z2
+
+lrnGradAVX512_window:
+	DECQ   R11
+	JZ     lrnGradAVX512_summed
+	ADDQ   $0x04, R10
+	VADDPS (R10), Z2, Z2
+	JMP    lrnGradAVX512_window
+
+lrnGradAVX512_summed:
+	VMULPS  (CX)(R9*1), Z0, Z1
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS (DX)(R9*1), Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, (DX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, DI
+	JLT     lrnGradAVX512_vector
+	ADDQ    DI, CX
+	ADDQ    DI, DX
+	ADDQ    R8, BX
+	DECQ    SI
+	JNZ     lrnGradAVX512_line
+	VZEROUPPER
+	RET
+
+// func lrnSquaresAVX2(t *byte)
+// Requires: AVX
+TEXT ·lrnSquaresAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 56(AX), AX
+	SHLQ $0x02, SI
+	SHLQ $0x02, AX
+
+lrnSquaresAVX2_line:
+	XORQ DI, DI
+
+lrnSquaresAVX2_vector:
+	VMOVUPS (CX)(DI*1), Y0
+	VMULPS  Y0, Y0, Y0
+	VMOVUPS Y0, (DX)(DI*1)
+	ADDQ    $0x20, DI
+	CMPQ    DI, SI
+	JLT     lrnSquaresAVX2_vector
+	ADDQ    SI, CX
+	ADDQ    AX, DX
+	DECQ    BX
+	JNZ     lrnSquaresAVX2_line
+	VZEROUPPER
+	RET
+
+// func lrnForwardAVX2(t *byte)
+// Requires: AVX
+TEXT ·lrnForwardAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	VBROADCASTSS 72(AX), Y0
+	VBROADCASTSS 76(AX), Y1
+	VBROADCASTSS one<>+0(SB), Y2
+	MOVQ         40(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+
+lrnForwardAVX2_line:
+	XORQ R9, R9
+
+lrnForwardAVX2_vector:
+	LEAQ    (BX)(R9*1), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R10), Y3
+
+lrnForwardAVX2_window:
+	DECQ   R11
+	JZ     lrnForwardAVX2_summed
+	ADDQ   $0x04, R10
+	VADDPS (R10), Y3, Y3
+	JMP    lrnForwardAVX2_window
+
+lrnForwardAVX2_summed:
+	VMULPS  Y3, Y1, Y3
+	VADDPS  Y3, Y0, Y3
+	VSQRTPS Y3, Y3
+	VSQRTPS Y3, Y4
+	VMULPS  Y3, Y4, Y3
+	VDIVPS  Y3, Y2, Y3
+	VMULPS  (CX)(R9*1), Y3, Y3
+	VMOVUPS Y3, (DX)(R9*1)
+	ADDQ    $0x20, R9
+	CMPQ    R9, DI
+	JLT     lrnForwardAVX2_vector
+	ADDQ    DI, CX
+	ADDQ    DI, DX
+	ADDQ    R8, BX
+	DECQ    SI
+	JNZ     lrnForwardAVX2_line
+	VZEROUPPER
+	RET
+
+// func lrnSharesAVX2(t *byte)
+// Requires: AVX
+TEXT ·lrnSharesAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	VBROADCASTSS 72(AX), Y0
+	VBROADCASTSS 76(AX), Y1
+	VBROADCASTSS one<>+0(SB), Y2
+	MOVQ         40(AX), R8
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
+
+lrnSharesAVX2_line:
+	XORQ R11, R11
+
+lrnSharesAVX2_vector:
+	LEAQ    (SI)(R11*1), R12
+	MOVQ    64(AX), R13
+	VMOVUPS (R12), Y6
+
+lrnSharesAVX2_window:
+	DECQ   R13
+	JZ     lrnSharesAVX2_summed
+	ADDQ   $0x04, R12
+	VADDPS (R12), Y6, Y6
+	JMP    lrnSharesAVX2_window
+
+lrnSharesAVX2_summed:
+	VMULPS  Y6, Y1, Y6
+	VADDPS  Y6, Y0, Y6
+	VSQRTPS Y6, Y3
+	VSQRTPS Y3, Y4
+	VMULPS  Y3, Y4, Y3
+	VDIVPS  Y3, Y2, Y3
+	VMOVUPS (DX)(R11*1), Y4
+	VMULPS  (CX)(R11*1), Y4, Y5
+	VMULPS  Y3, Y5, Y5
+	VDIVPS  Y6, Y5, Y5
+	VMOVUPS Y5, (DI)(R11*1)
+	VMULPS  Y3, Y4, Y4
+	VMOVUPS Y4, (BX)(R11*1)
+	ADDQ    $0x20, R11
+	CMPQ    R11, R9
+	JLT     lrnSharesAVX2_vector
+	ADDQ    R9, CX
+	ADDQ    R9, DX
+	ADDQ    R9, BX
+	ADDQ    R10, SI
+	ADDQ    R10, DI
+	DECQ    R8
+	JNZ     lrnSharesAVX2_line
+	VZEROUPPER
+	RET
+
+// func lrnGradAVX2(t *byte)
+// Requires: AVX
+TEXT ·lrnGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 80(AX), Y0
+	MOVQ         40(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+
+lrnGradAVX2_line:
+	XORQ R9, R9
+
+lrnGradAVX2_vector:
+	LEAQ    (BX)(R9*1), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R10), Y2
+
+lrnGradAVX2_window:
+	DECQ   R11
+	JZ     lrnGradAVX2_summed
+	ADDQ   $0x04, R10
+	VADDPS (R10), Y2, Y2
+	JMP    lrnGradAVX2_window
+
+lrnGradAVX2_summed:
+	VMULPS  (CX)(R9*1), Y0, Y1
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS (DX)(R9*1), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (DX)(R9*1)
+	ADDQ    $0x20, R9
+	CMPQ    R9, DI
+	JLT     lrnGradAVX2_vector
+	ADDQ    DI, CX
+	ADDQ    DI, DX
+	ADDQ    R8, BX
+	DECQ    SI
+	JNZ     lrnGradAVX2_line
 	VZEROUPPER
 	RET
 
@@ -879,5 +1473,437 @@ fmasAVX2_loop:
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
 	JNZ         fmasAVX2_loop
+	VZEROUPPER
+	RET
+
+DATA negativeInfinity<>+0(SB)/4, $0xff800000
+GLOBL negativeInfinity<>(SB), RODATA|NOPTR, $4
+
+// func maxWindowsAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxWindowsAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Z0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+maxWindowsAVX512_pixel:
+	XORQ R9, R9
+
+maxWindowsAVX512_vector:
+	VBROADCASTSS negativeInfinity<>+0(SB), Z0
+	MOVQ         R9, R10
+	MOVQ         48(AX), R12
+
+maxWindowsAVX512_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+maxWindowsAVX512_cell:
+	VCMPPS  $0x07, Z0, Z0, K1
+	VMAXPS  (CX)(R11*1), Z0, K1, Z0
+	ADDQ    R8, R11
+	DECQ    R13
+	JNZ     maxWindowsAVX512_cell
+	ADDQ    DI, R10
+	DECQ    R12
+	JNZ     maxWindowsAVX512_row
+	VMOVUPS Z0, (DX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, SI
+	JLT     maxWindowsAVX512_vector
+	MOVQ    80(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, CX
+	MOVQ    88(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, DX
+	DECQ    BX
+	JNZ     maxWindowsAVX512_pixel
+	VZEROUPPER
+	RET
+
+// func sumWindowsAVX512(t *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumWindowsAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Z0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+sumWindowsAVX512_pixel:
+	XORQ R9, R9
+
+sumWindowsAVX512_vector:
+	VXORPS Z1, Z1, Z1
+	MOVQ   R9, R10
+	MOVQ   48(AX), R12
+
+sumWindowsAVX512_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+sumWindowsAVX512_cell:
+	VMULPS  (CX)(R11*1), Z0, Z2
+	VADDPS  Z2, Z1, Z1
+	ADDQ    R8, R11
+	DECQ    R13
+	JNZ     sumWindowsAVX512_cell
+	ADDQ    DI, R10
+	DECQ    R12
+	JNZ     sumWindowsAVX512_row
+	VMOVUPS Z1, (DX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, SI
+	JLT     sumWindowsAVX512_vector
+	MOVQ    80(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, CX
+	MOVQ    88(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, DX
+	DECQ    BX
+	JNZ     sumWindowsAVX512_pixel
+	VZEROUPPER
+	RET
+
+// func maxGradWindowsAVX512(t *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·maxGradWindowsAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	VBROADCASTSS 96(AX), Z0
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), R8
+	SHLQ         $0x02, R8
+	MOVQ         64(AX), R9
+	SHLQ         $0x02, R9
+	MOVQ         72(AX), R10
+	SHLQ         $0x02, R10
+
+maxGradWindowsAVX512_pixel:
+	XORQ R11, R11
+
+maxGradWindowsAVX512_vector:
+	VMOVUPS (SI)(R11*1), Z0
+	VMOVUPS (BX)(R11*1), Z1
+	MOVQ    R11, R12
+	MOVQ    48(AX), R14
+
+maxGradWindowsAVX512_row:
+	MOVQ R12, R13
+	MOVQ 56(AX), R15
+
+maxGradWindowsAVX512_cell:
+	VCMPPS  $0x00, (CX)(R13*1), Z0, K1
+	VMOVUPS (DX)(R13*1), Z2
+	VADDPS  Z1, Z2, K1, Z2
+	VMOVUPS Z2, (DX)(R13*1)
+	VXORPS  Z1, Z1, K1, Z1
+	ADDQ    R10, R13
+	DECQ    R15
+	JNZ     maxGradWindowsAVX512_cell
+	ADDQ    R9, R12
+	DECQ    R14
+	JNZ     maxGradWindowsAVX512_row
+	ADDQ    $0x40, R11
+	CMPQ    R11, R8
+	JLT     maxGradWindowsAVX512_vector
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, CX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, DX
+	MOVQ    88(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, BX
+	MOVQ    88(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, SI
+	DECQ    DI
+	JNZ     maxGradWindowsAVX512_pixel
+	VZEROUPPER
+	RET
+
+// func addWindowsAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·addWindowsAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         8(AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Z0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+addWindowsAVX512_pixel:
+	XORQ R9, R9
+
+addWindowsAVX512_vector:
+	VMULPS (DX)(R9*1), Z0, Z1
+	MOVQ   R9, R10
+	MOVQ   48(AX), R12
+
+addWindowsAVX512_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+addWindowsAVX512_cell:
+	VADDPS  (CX)(R11*1), Z1, Z2
+	VMOVUPS Z2, (CX)(R11*1)
+	ADDQ    R8, R11
+	DECQ    R13
+	JNZ     addWindowsAVX512_cell
+	ADDQ    DI, R10
+	DECQ    R12
+	JNZ     addWindowsAVX512_row
+	ADDQ    $0x40, R9
+	CMPQ    R9, SI
+	JLT     addWindowsAVX512_vector
+	MOVQ    80(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, CX
+	MOVQ    88(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, DX
+	DECQ    BX
+	JNZ     addWindowsAVX512_pixel
+	VZEROUPPER
+	RET
+
+// func maxWindowsAVX2(t *byte)
+// Requires: AVX
+TEXT ·maxWindowsAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Y0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+maxWindowsAVX2_pixel:
+	XORQ R9, R9
+
+maxWindowsAVX2_vector:
+	VBROADCASTSS negativeInfinity<>+0(SB), Y0
+	MOVQ         R9, R10
+	MOVQ         48(AX), R12
+
+maxWindowsAVX2_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+maxWindowsAVX2_cell:
+	VCMPPS    $0x07, Y0, Y0, Y2
+	VMAXPS    (CX)(R11*1), Y0, Y1
+	VBLENDVPS Y2, Y1, Y0, Y0
+	ADDQ      R8, R11
+	DECQ      R13
+	JNZ       maxWindowsAVX2_cell
+	ADDQ      DI, R10
+	DECQ      R12
+	JNZ       maxWindowsAVX2_row
+	VMOVUPS   Y0, (DX)(R9*1)
+	ADDQ      $0x20, R9
+	CMPQ      R9, SI
+	JLT       maxWindowsAVX2_vector
+	MOVQ      80(AX), R9
+	SHLQ      $0x02, R9
+	ADDQ      R9, CX
+	MOVQ      88(AX), R9
+	SHLQ      $0x02, R9
+	ADDQ      R9, DX
+	DECQ      BX
+	JNZ       maxWindowsAVX2_pixel
+	VZEROUPPER
+	RET
+
+// func sumWindowsAVX2(t *byte)
+// Requires: AVX
+TEXT ·sumWindowsAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Y0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+sumWindowsAVX2_pixel:
+	XORQ R9, R9
+
+sumWindowsAVX2_vector:
+	VXORPS Y1, Y1, Y1
+	MOVQ   R9, R10
+	MOVQ   48(AX), R12
+
+sumWindowsAVX2_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+sumWindowsAVX2_cell:
+	VMULPS  (CX)(R11*1), Y0, Y2
+	VADDPS  Y2, Y1, Y1
+	ADDQ    R8, R11
+	DECQ    R13
+	JNZ     sumWindowsAVX2_cell
+	ADDQ    DI, R10
+	DECQ    R12
+	JNZ     sumWindowsAVX2_row
+	VMOVUPS Y1, (DX)(R9*1)
+	ADDQ    $0x20, R9
+	CMPQ    R9, SI
+	JLT     sumWindowsAVX2_vector
+	MOVQ    80(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, CX
+	MOVQ    88(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, DX
+	DECQ    BX
+	JNZ     sumWindowsAVX2_pixel
+	VZEROUPPER
+	RET
+
+// func maxGradWindowsAVX2(t *byte)
+// Requires: AVX
+TEXT ·maxGradWindowsAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	VBROADCASTSS 96(AX), Y0
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), R8
+	SHLQ         $0x02, R8
+	MOVQ         64(AX), R9
+	SHLQ         $0x02, R9
+	MOVQ         72(AX), R10
+	SHLQ         $0x02, R10
+
+maxGradWindowsAVX2_pixel:
+	XORQ R11, R11
+
+maxGradWindowsAVX2_vector:
+	VMOVUPS (SI)(R11*1), Y0
+	VMOVUPS (BX)(R11*1), Y1
+	MOVQ    R11, R12
+	MOVQ    48(AX), R14
+
+maxGradWindowsAVX2_row:
+	MOVQ R12, R13
+	MOVQ 56(AX), R15
+
+maxGradWindowsAVX2_cell:
+	VCMPPS  $0x00, (CX)(R13*1), Y0, Y3
+	VANDPS  Y1, Y3, Y2
+	VADDPS  (DX)(R13*1), Y2, Y2
+	VMOVUPS Y2, (DX)(R13*1)
+	VANDNPS Y1, Y3, Y1
+	ADDQ    R10, R13
+	DECQ    R15
+	JNZ     maxGradWindowsAVX2_cell
+	ADDQ    R9, R12
+	DECQ    R14
+	JNZ     maxGradWindowsAVX2_row
+	ADDQ    $0x20, R11
+	CMPQ    R11, R8
+	JLT     maxGradWindowsAVX2_vector
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, CX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, DX
+	MOVQ    88(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, BX
+	MOVQ    88(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    R11, SI
+	DECQ    DI
+	JNZ     maxGradWindowsAVX2_pixel
+	VZEROUPPER
+	RET
+
+// func addWindowsAVX2(t *byte)
+// Requires: AVX
+TEXT ·addWindowsAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         8(AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS 96(AX), Y0
+	MOVQ         40(AX), BX
+	MOVQ         32(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         64(AX), DI
+	SHLQ         $0x02, DI
+	MOVQ         72(AX), R8
+	SHLQ         $0x02, R8
+
+addWindowsAVX2_pixel:
+	XORQ R9, R9
+
+addWindowsAVX2_vector:
+	VMULPS (DX)(R9*1), Y0, Y1
+	MOVQ   R9, R10
+	MOVQ   48(AX), R12
+
+addWindowsAVX2_row:
+	MOVQ R10, R11
+	MOVQ 56(AX), R13
+
+addWindowsAVX2_cell:
+	VADDPS  (CX)(R11*1), Y1, Y2
+	VMOVUPS Y2, (CX)(R11*1)
+	ADDQ    R8, R11
+	DECQ    R13
+	JNZ     addWindowsAVX2_cell
+	ADDQ    DI, R10
+	DECQ    R12
+	JNZ     addWindowsAVX2_row
+	ADDQ    $0x20, R9
+	CMPQ    R9, SI
+	JLT     addWindowsAVX2_vector
+	MOVQ    80(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, CX
+	MOVQ    88(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    R9, DX
+	DECQ    BX
+	JNZ     addWindowsAVX2_pixel
 	VZEROUPPER
 	RET

@@ -1,9 +1,115 @@
 package cpu
 
 import (
+	"math"
+	"unsafe"
+
+	"ablate/arch"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
+
+// lines is a run of lines of values that one pass of local response
+// normalisation works on. Across maps a line is one pixel's maps of one column;
+// sums and shares stand pitch values apart with zeros between them, and a window
+// of size of them is added up. Within a map the sums over the window are made
+// before, so size is 1.
+//
+//	squares  sums = x²
+//	forward  out = x·d^−β                              with d = k + α·Σ sums
+//	shares   shares = dy·x·d^−β/d and out = dy·d^−β
+//	grad     out −= factor·x·Σ shares                  factor is 2αβ
+type lines struct {
+	x, dy, out       *float32
+	sums, shares     *float32 // the first of a line's windows
+	count, len       int
+	pitch, size      int
+	k, alpha, factor float32
+	beta             float64 // the Go twins'; assembly knows 0.75 only
+}
+
+// passes are the four kernels over lines.
+type passes struct{ squares, forward, shares, grad func(*lines) }
+
+var goPasses = passes{squaresGo, forwardGo, sharesGo, gradGo}
+
+// vectorPasses are assembly for lines that are whole vectors, β being 0.75.
+func vectorPasses(squares, forward, shares, grad func(*byte)) passes {
+	of := func(f func(*byte)) func(*lines) {
+		return func(l *lines) { f((*byte)(unsafe.Pointer(l))) }
+	}
+	return passes{of(squares), of(forward), of(shares), of(grad)}
+}
+
+// sum adds up a window. Sums of 3 and 5, the usual ones, need no loop.
+func (l *lines) sum(q []float32) float32 {
+	switch l.size {
+	case 1:
+		return q[0]
+	case 3:
+		return q[0] + q[1] + q[2]
+	case 5:
+		return q[0] + q[1] + q[2] + q[3] + q[4]
+	}
+	s := q[0]
+	for _, v := range q[1:l.size] {
+		s += v
+	}
+	return s
+}
+
+func squaresGo(l *lines) {
+	for i := range l.count {
+		sums := values(l.sums, i*l.pitch, l.len)
+		for c, v := range values(l.x, i*l.len, l.len) {
+			sums[c] = v * v
+		}
+	}
+}
+
+func forwardGo(l *lines) {
+	for i := range l.count {
+		out, q := values(l.out, i*l.len, l.len), values(l.sums, i*l.pitch, l.len+l.size-1)
+		for c, v := range values(l.x, i*l.len, l.len) {
+			out[c] = v * l.power(l.k+float32(l.alpha*l.sum(q[c:])))
+		}
+	}
+}
+
+func sharesGo(l *lines) {
+	for i := range l.count {
+		q := values(l.sums, i*l.pitch, l.len+l.size-1)
+		out, dy, shares := values(l.out, i*l.len, l.len), values(l.dy, i*l.len, l.len), values(l.shares, i*l.pitch, l.len)
+		for c, v := range values(l.x, i*l.len, l.len) {
+			d := l.k + float32(l.alpha*l.sum(q[c:]))
+			p, g := l.power(d), dy[c]
+			shares[c] = g * v * p / d
+			out[c] = g * p
+		}
+	}
+}
+
+func gradGo(l *lines) {
+	for i := range l.count {
+		out, q := values(l.out, i*l.len, l.len), values(l.shares, i*l.pitch, l.len+l.size-1)
+		for c, v := range values(l.x, i*l.len, l.len) {
+			out[c] -= float32(float32(l.factor*v) * l.sum(q[c:]))
+		}
+	}
+}
+
+// power is d^−β. The paper's β is 1/(√d·√√d), which needs no logarithm and is the same bits everywhere.
+func (l *lines) power(d float32) float32 {
+	if l.beta != 0.75 {
+		return float32(math.Pow(float64(d), -l.beta))
+	}
+	root := float32(math.Sqrt(float64(d)))
+	return 1 / float32(root*float32(math.Sqrt(float64(root))))
+}
+
+// lrnBlock is how many values a pass handles before the next one follows: with
+// its scratch it stays in the first-level cache.
+const lrnBlock = 2048
 
 // norms is local response normalisation, forward or backward, one image a tile.
 // The sums of squares are computed again in the backward pass: reading x twice
@@ -11,124 +117,124 @@ import (
 type norms struct {
 	d         *Device
 	op        graph.Norm
-	h, w, c   int
+	size      int // values of an image
 	batch     int
-	image     func(k *norms, worker, n int)
+	proto     lines
+	passes    passes
 	x, dy, to []float32
+	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
+	half      int       // zeros before and after a line of sums
+	room      int       // values of sums, and of shares, in scratch
+	work      []lines
+	sweep     sweep // over the window of a map, if within
 }
 
 func newLRN(d *Device, op *graph.LRN, in engine.Instr) engine.Kernel {
-	k := &norms{d: d, op: op.Norm, h: op.Shape.Height, w: op.Shape.Width, c: op.Shape.Channels, batch: op.Batch,
-		x: slice(in.In[0]), to: slice(in.Out), image: (*norms).across}
-	if op.Within {
-		k.image = (*norms).within
-	}
-	return k.bound()
+	k := &norms{d: d, op: op.Norm, batch: op.Batch, x: slice(in.In[0]), to: slice(in.Out)}
+	return k.bound(op.Shape)
 }
 
 func newLRNGrad(d *Device, op *graph.LRNGrad, in engine.Instr) engine.Kernel {
-	k := &norms{d: d, op: op.Norm, h: op.Shape.Height, w: op.Shape.Width, c: op.Shape.Channels, batch: op.Batch,
-		x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out), image: (*norms).acrossGrad}
-	if op.Within {
-		k.image = (*norms).withinGrad
-	}
-	return k.bound()
+	k := &norms{d: d, op: op.Norm, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out), mask: maskOf(in)}
+	return k.bound(op.Shape)
 }
 
-func (k *norms) bound() *norms {
-	if k.op.Within {
-		k.d.needScratch(2 * k.len())
+func (k *norms) bound(s arch.Shape) *norms {
+	n := &k.op
+	k.size = s.Len()
+	k.proto = lines{k: float32(n.K), alpha: float32(n.Alpha), factor: 2 * float32(n.Alpha) * float32(n.Beta), beta: n.Beta}
+	if n.Within {
+		k.proto.len, k.proto.pitch, k.proto.size = s.Channels, s.Channels, 1
+		k.room = k.size
+		around := arch.Pad{Top: n.Size / 2, Bottom: n.Size / 2, Left: n.Size / 2, Right: n.Size / 2}
+		k.sweep = newSweep(k.d, graph.Window{In: s, Out: s, Kernel: n.Size, Stride: 1, Pad: around}, k.d.path.sumWindows)
 	} else {
-		k.d.needScratch(lrnScratch(k.c, &k.op))
+		k.proto.len, k.proto.size = s.Channels/n.Groups, n.Size
+		k.half = n.Size / 2
+		k.proto.pitch = k.proto.len + k.half // neighbouring lines share their zeros
+		k.room = (k.perBlock()+1)*k.proto.pitch + k.half
 	}
+	k.passes = goPasses
+	if n.Beta == 0.75 && k.proto.len%lane == 0 {
+		k.passes = k.d.path.lrn
+	}
+	k.d.needScratch(2 * k.room)
+	k.work = make([]lines, k.d.workers.n)
 	return k
 }
 
-func (k *norms) len() int { return k.h * k.w * k.c }
+func (k *norms) perBlock() int { return max(1, lrnBlock/k.proto.len) }
 
 // Run handles all images.
 func (k *norms) Run(*engine.Context) error { return k.d.workers.run(k, k.batch) }
 
-func (k *norms) tile(worker, n int) { k.image(k, worker, n) }
+func (k *norms) tile(worker, n int) {
+	if k.op.Within {
+		k.within(worker, n)
+	} else {
+		k.across(worker, n)
+	}
+}
 
-// across normalises each pixel over neighbouring maps of the same column.
+// at sets the lines to count of them from value off of the batch on.
+func (k *norms) at(worker, off, count int) *lines {
+	l := &k.work[worker]
+	*l = k.proto
+	l.count = count
+	l.x, l.out = &k.x[off], &k.to[off]
+	if k.dy != nil {
+		l.dy = &k.dy[off]
+	}
+	return l
+}
+
+// across normalises each pixel over neighbouring maps of the same column, a block of pixels at a time.
 func (k *norms) across(worker, n int) {
-	per := k.c / k.op.Groups
-	size := k.len()
-	x, y := k.x[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
-	scratch := k.d.scratch[worker]
-	for i := 0; i < size; i += per {
-		k.d.path.lrn(y[i:i+per], x[i:i+per], scratch, &k.op)
-	}
-}
-
-func (k *norms) acrossGrad(worker, n int) {
-	per := k.c / k.op.Groups
-	size := k.len()
-	x, dy, dx := k.x[n*size:(n+1)*size], k.dy[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
-	scratch := k.d.scratch[worker]
-	for i := 0; i < size; i += per {
-		k.d.path.lrnGrad(dx[i:i+per], x[i:i+per], dy[i:i+per], scratch, &k.op)
-	}
-}
-
-// squares fills d with K + α·Σx² over each pixel's window of its own map, rows
-// first, columns next, in ascending order.
-func (k *norms) squares(d, x []float32) {
-	half, alpha := k.op.Size/2, float32(k.op.Alpha)
-	k.overWindow(half, func(at, from int) {
-		for c, v := range x[from : from+k.c] {
-			d[at+c] += v * v
+	sums, shares := k.d.scratch[worker][:k.room], k.d.scratch[worker][k.room:2*k.room]
+	clear(sums)
+	clear(shares)
+	count, per := k.size/k.proto.len, k.perBlock()
+	for first := 0; first < count; first += per {
+		l := k.at(worker, n*k.size+first*k.proto.len, min(per, count-first))
+		l.sums = &sums[k.half]
+		k.passes.squares(l)
+		l.sums = &sums[0]
+		if k.dy == nil {
+			k.passes.forward(l)
+			continue
 		}
-	}, d)
-	for i, s := range d {
-		d[i] = float32(k.op.K) + alpha*s
+		l.shares = &shares[k.half]
+		k.passes.shares(l)
+		l.shares = &shares[0]
+		k.passes.grad(l)
+		k.masked(n*k.size+first*k.proto.len, l.count*l.len)
 	}
 }
 
-// overWindow calls f(pixel, neighbour) for every pixel's neighbours, after clearing to.
-func (k *norms) overWindow(half int, f func(at, from int), to []float32) {
-	clear(to)
-	for y := range k.h {
-		for x := range k.w {
-			at := (y*k.w + x) * k.c
-			for yy := max(0, y-half); yy <= min(k.h-1, y+half); yy++ {
-				for xx := max(0, x-half); xx <= min(k.w-1, x+half); xx++ {
-					f(at, (yy*k.w+xx)*k.c)
-				}
-			}
-		}
-	}
-}
-
+// within normalises over neighbouring pixels of the same map, a whole image at a time.
 func (k *norms) within(worker, n int) {
-	size := k.len()
-	x, y := k.x[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
-	d := k.d.scratch[worker][:size]
-	k.squares(d, x)
-	k.d.path.power(y, d, k.op.Beta)
-	for i, v := range x {
-		y[i] *= v
+	a, b := k.d.scratch[worker][:k.size], k.d.scratch[worker][k.size:2*k.size]
+	l := k.at(worker, n*k.size, k.size/k.proto.len)
+	l.sums = &a[0]
+	k.passes.squares(l)
+	k.sweep.run(worker, a, nil, b, nil)
+	l.sums = &b[0]
+	if k.dy == nil {
+		k.passes.forward(l)
+		return
 	}
+	l.shares = &a[0]
+	k.passes.shares(l)
+	k.sweep.run(worker, a, nil, b, nil)
+	l.shares = &b[0]
+	k.passes.grad(l)
+	k.masked(n*k.size, k.size)
 }
 
-func (k *norms) withinGrad(worker, n int) {
-	size := k.len()
-	x, dy, dx := k.x[n*size:(n+1)*size], k.dy[n*size:(n+1)*size], k.to[n*size:(n+1)*size]
-	d, q := k.d.scratch[worker][:size], k.d.scratch[worker][size:2*size]
-	k.squares(d, x)
-	k.d.path.power(dx, d, k.op.Beta)
-	for i, v := range x {
-		q[i] = dy[i] * v * dx[i] / d[i]
-		d[i] = dx[i]
-	}
-	k.overWindow(k.op.Size/2, func(at, from int) {
-		for c, v := range q[from : from+k.c] {
-			dx[at+c] += v
-		}
-	}, dx)
-	factor := 2 * float32(k.op.Alpha) * float32(k.op.Beta)
-	for i, s := range dx {
-		dx[i] = dy[i]*d[i] - factor*x[i]*s
+// masked applies the fused ReLU's gradient to n values from off on.
+func (k *norms) masked(off, n int) {
+	if k.mask != nil {
+		dx := k.to[off : off+n]
+		k.d.path.reluGrad(dx, k.mask[off:off+n], dx)
 	}
 }

@@ -2,11 +2,8 @@ package cpu
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"strings"
-
-	"ablate/runner/graph"
 )
 
 // A path is one instruction set's kernels. All kernels of the device go through it.
@@ -17,9 +14,11 @@ type path struct {
 	reluGrad   func(dx, y, dy []float32)                              // dx = y > 0 ? dy : 0
 	columnSums func(sum, rows []float32)                              // sum[c] += rows[r·len(sum)+c], rows in order
 	sgd        func(w, v, g []float32, rate, decay, momentum float32) // v = momentum·v − decay·w − rate·g; w += v
-	maxInto    func(dst, src []float32)                               // dst = max(dst, src); a NaN stays
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
-	powers     func(p, d []float32)                                   // p = d^−0.75
+	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
+
+	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
+	lrn                                                passes
 
 	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
 	fmaFLOPs int              // operations in a round
@@ -31,7 +30,9 @@ var goPath = path{
 		1: func(t *tile) { tileGo(t, 16) }, 2: func(t *tile) { tileGo(t, 32) },
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
-	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo, powers: powersGo,
+	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
+	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
+	lrn:  goPasses,
 	fmas: fmasGo, fmaFLOPs: 2 * 8,
 }
 
@@ -76,10 +77,10 @@ func sgdGo(w, v, g []float32, rate, decay, momentum float32) {
 	}
 }
 
-func maxIntoGo(dst, src []float32) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] = max(dst[i], v)
+func reluGo(y, x []float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = max(v, 0)
 	}
 }
 
@@ -87,94 +88,6 @@ func axpyGo(dst, src []float32, a float32) {
 	src = src[:len(dst)]
 	for i, v := range src {
 		dst[i] += float32(a * v)
-	}
-}
-
-// lrnScratch is the scratch that lrn and lrnGrad need for a number of maps.
-func lrnScratch(maps int, n *graph.Norm) int { return 3*maps + n.Size }
-
-// windows fills to with the sums of size neighbours, in ascending order. q
-// holds size/2 zeros before and after the values, so that no window is cut.
-func windows(to, q []float32, size int) {
-	q = q[:len(to)+size-1]
-	switch size {
-	case 3:
-		for i := range to {
-			w := q[i : i+3 : i+3]
-			to[i] = w[0] + w[1] + w[2]
-		}
-	case 5:
-		for i := range to {
-			w := q[i : i+5 : i+5]
-			to[i] = w[0] + w[1] + w[2] + w[3] + w[4]
-		}
-	default:
-		for i := range to {
-			var sum float32
-			for _, v := range q[i : i+size] {
-				sum += v
-			}
-			to[i] = sum
-		}
-	}
-}
-
-// lrnDenominators fills d with K + α·Σx² over the window of each map.
-func lrnDenominators(d, x, q []float32, n *graph.Norm) {
-	half, alpha, k := n.Size/2, float32(n.Alpha), float32(n.K)
-	clear(q[:half])
-	clear(q[half+len(x) : 2*half+len(x)])
-	for i, v := range x {
-		q[half+i] = v * v
-	}
-	windows(d, q, n.Size)
-	for i, s := range d {
-		d[i] = k + float32(alpha*s)
-	}
-}
-
-// power turns d into d^−β, by the path's square roots for the paper's β.
-func (k *path) power(p, d []float32, beta float64) {
-	if beta == 0.75 {
-		k.powers(p, d)
-		return
-	}
-	for i, v := range d {
-		p[i] = float32(math.Pow(float64(v), -beta))
-	}
-}
-
-// powersGo computes 1/(√d·√√d), which needs no logarithm and is the same bits everywhere.
-func powersGo(p, d []float32) {
-	p = p[:len(d)]
-	for i, v := range d {
-		root := float32(math.Sqrt(float64(v)))
-		p[i] = 1 / float32(root*float32(math.Sqrt(float64(root))))
-	}
-}
-
-// lrn normalises one pixel's maps of one column; scratch is as lrnScratch says.
-func (k *path) lrn(y, x, scratch []float32, n *graph.Norm) {
-	lrnDenominators(y, x, scratch, n)
-	k.power(y, y, n.Beta)
-	for i, v := range x {
-		y[i] *= v
-	}
-}
-
-// lrnGrad is dx = dy·d^−β − 2αβ·x·Σ dy·x·d^−(β+1) over the windows that hold the map.
-func (k *path) lrnGrad(dx, x, dy, scratch []float32, n *graph.Norm) {
-	d, p, q := scratch[:len(x)], scratch[len(x):2*len(x)], scratch[2*len(x):]
-	lrnDenominators(d, x, q, n)
-	k.power(p, d, n.Beta)
-	half, factor := n.Size/2, 2*float32(n.Alpha)*float32(n.Beta)
-	inner := q[half : half+len(x)] // the zeros around it are still there
-	for i, v := range x {
-		inner[i] = dy[i] * v * p[i] / d[i]
-	}
-	windows(d, q, n.Size)
-	for i, s := range d {
-		dx[i] = float32(dy[i]*p[i]) - float32(float32(factor*x[i])*s)
 	}
 }
 

@@ -16,9 +16,19 @@ var avx512Path = path{
 		3: func(t *tile) { tileAVX512x3((*byte)(unsafe.Pointer(t))) },
 		4: func(t *tile) { tileAVX512x4((*byte)(unsafe.Pointer(t))) },
 	},
-	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
-	powers: func(p, d []float32) { powersBy(16, powersAVX512, p, d) },
-	fmas:   fmasAVX512, fmaFLOPs: 2 * 24 * 16,
+	reluGrad:   func(dx, y, dy []float32) { three(16, reluGradAVX512, reluGradGo, dx, y, dy) },
+	columnSums: func(sum, rows []float32) { columns(16, columnSumsAVX512, sum, rows) },
+	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
+		updated(16, sgdAVX512, w, v, g, rate, decay, momentum)
+	},
+	axpy:           func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
+	relu:           func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
+	maxWindows:     func(w *windows) { vectorised(w, 16, maxWindowsAVX512, maxWindowsGo) },
+	sumWindows:     func(w *windows) { vectorised(w, 16, sumWindowsAVX512, sumWindowsGo) },
+	maxGradWindows: func(w *windows) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
+	addWindows:     func(w *windows) { vectorised(w, 16, addWindowsAVX512, addWindowsGo) },
+	lrn:            vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
+	fmas:           fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
 
 var avx2Path = path{
@@ -27,9 +37,19 @@ var avx2Path = path{
 		1: func(t *tile) { tileAVX2s(t, 16) }, 2: func(t *tile) { tileAVX2s(t, 32) },
 		3: func(t *tile) { tileAVX2s(t, 48) }, 4: func(t *tile) { tileAVX2s(t, 64) },
 	},
-	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, maxInto: maxIntoGo, axpy: axpyGo,
-	powers: func(p, d []float32) { powersBy(8, powersAVX2, p, d) },
-	fmas:   fmasAVX2, fmaFLOPs: 2 * 12 * 8,
+	reluGrad:   func(dx, y, dy []float32) { three(8, reluGradAVX2, reluGradGo, dx, y, dy) },
+	columnSums: func(sum, rows []float32) { columns(8, columnSumsAVX2, sum, rows) },
+	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
+		updated(8, sgdAVX2, w, v, g, rate, decay, momentum)
+	},
+	axpy:           func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
+	relu:           func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
+	maxWindows:     func(w *windows) { vectorised(w, 8, maxWindowsAVX2, maxWindowsGo) },
+	sumWindows:     func(w *windows) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
+	maxGradWindows: func(w *windows) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
+	addWindows:     func(w *windows) { vectorised(w, 8, addWindowsAVX2, addWindowsGo) },
+	lrn:            vectorPasses(lrnSquaresAVX2, lrnForwardAVX2, lrnSharesAVX2, lrnGradAVX2),
+	fmas:           fmasAVX2, fmaFLOPs: 2 * 12 * 8,
 }
 
 // tileAVX2s does a panel 16 columns at a time.
@@ -39,13 +59,55 @@ func tileAVX2s(t *tile, cols int) {
 	}
 }
 
-// powersBy does whole vectors in assembly and the rest in Go.
-func powersBy(lanes int, f func(p, d *float32, n int), p, d []float32) {
-	n := len(d) / lanes * lanes
+// The functions below do whole vectors in assembly and the rest in Go.
+
+func two(lanes int, f func(a, b *float32, n int), twin func(a, b []float32), a, b []float32) {
+	n := len(a) / lanes * lanes
 	if n > 0 {
-		f(&p[0], &d[0], n)
+		b = b[:len(a)]
+		f(&a[0], &b[0], n)
 	}
-	powersGo(p[n:], d[n:])
+	twin(a[n:], b[n:])
+}
+
+func three(lanes int, f func(a, b, c *float32, n int), twin func(a, b, c []float32), a, b, c []float32) {
+	n := len(a) / lanes * lanes
+	if n > 0 {
+		b, c = b[:len(a)], c[:len(a)]
+		f(&a[0], &b[0], &c[0], n)
+	}
+	twin(a[n:], b[n:], c[n:])
+}
+
+func added(lanes int, f func(dst, src *float32, n int, a float32), dst, src []float32, a float32) {
+	n := len(dst) / lanes * lanes
+	if n > 0 {
+		src = src[:len(dst)]
+		f(&dst[0], &src[0], n, a)
+	}
+	axpyGo(dst[n:], src[n:], a)
+}
+
+func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum float32), w, v, g []float32, rate, decay, momentum float32) {
+	n := len(w) / lanes * lanes
+	if n > 0 {
+		v, g = v[:len(w)], g[:len(w)]
+		f(&w[0], &v[0], &g[0], n, rate, decay, momentum)
+	}
+	sgdGo(w[n:], v[n:], g[n:], rate, decay, momentum)
+}
+
+func columns(lanes int, f func(sum, rows *float32, n, count, stride int), sum, rows []float32) {
+	width := len(sum)
+	n, count := width/lanes*lanes, len(rows)/width
+	if n > 0 && count > 0 {
+		f(&sum[0], &rows[0], n, count, width)
+	}
+	for c := n; c < width; c++ {
+		for i := c; i < len(rows); i += width {
+			sum[c] += rows[i]
+		}
+	}
 }
 
 // paths are the kernels this CPU can run, the fastest first.

@@ -1,146 +1,147 @@
 package cpu
 
 import (
-	"math"
-
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
 
-// pools walks the windows of a pooling layer, one image a tile. The inner loop
-// of every window runs over the channels, which are contiguous.
+// A strip is what the windows of neighbouring output rows or columns have in
+// common: from output index first on, n windows of size cells each, the first
+// of them from input index from on. Windows cut by the border are strips of their own.
+type strip struct{ first, n, from, size int }
+
+// strips cuts the windows along one side of an image.
+func strips(outputs, stride, pad, kernel, inputs int) []strip {
+	var all []strip
+	for o := range outputs {
+		first := o*stride - pad
+		from, to := max(first, 0), min(first+kernel, inputs)
+		s := strip{o, 1, from, to - from}
+		if n := len(all) - 1; n >= 0 && all[n].size == s.size && all[n].from+all[n].n*stride == from {
+			all[n].n++
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// sweep applies a kernel of windows to the strips of one image.
+type sweep struct {
+	kernel     func(*windows)
+	rows, cols []strip
+	in, out    imageSize
+	stride     int
+	mean       bool      // scale each window by its number of cells, as PyTorch's count_include_pad=False
+	work       []windows // one a worker
+}
+
+type imageSize struct{ width, channels int }
+
+func newSweep(d *Device, w graph.Window, kernel func(*windows)) sweep {
+	return sweep{
+		kernel: kernel,
+		rows:   strips(w.Out.Height, w.Stride, w.Pad.Top, w.Kernel, w.In.Height),
+		cols:   strips(w.Out.Width, w.Stride, w.Pad.Left, w.Kernel, w.In.Width),
+		in:     imageSize{w.In.Width, w.In.Channels},
+		out:    imageSize{w.Out.Width, w.Out.Channels},
+		stride: w.Stride, work: make([]windows, d.workers.n),
+	}
+}
+
+// start is an image's offset of a pixel.
+func (s imageSize) start(y, x int) int { return (y*s.width + x) * s.channels }
+
+// run walks one image: cell and grad are its values and gradient, out and top
+// the output's; those that the kernel does not use are nil.
+func (s *sweep) run(worker int, cell, grad, out, top []float32) {
+	w := &s.work[worker]
+	*w = windows{channels: s.in.channels, row: s.in.start(1, 0), col: s.in.channels,
+		step: s.stride * s.in.channels, outStep: s.out.channels, scale: 1}
+	from := func(of []float32, off int) *float32 {
+		if of == nil {
+			return nil
+		}
+		return &of[off]
+	}
+	for _, r := range s.rows {
+		for i := range r.n {
+			for _, c := range s.cols {
+				first, pixel := s.in.start(r.from+i*s.stride, c.from), s.out.start(r.first+i, c.first)
+				w.cell, w.grad, w.out, w.top = from(cell, first), from(grad, first), from(out, pixel), from(top, pixel)
+				w.rows, w.cols, w.pixels = r.size, c.size, c.n
+				if s.mean {
+					w.scale = 1 / float32(w.rows*w.cols)
+				}
+				s.kernel(w)
+			}
+		}
+	}
+}
+
+// pools is a pooling layer, forward or backward, one image a tile. x and y are
+// the layer's input and output, dx and dy their gradients; those a kernel does not need are nil.
 type pools struct {
-	d     *Device
-	w     graph.Window
-	batch int
-	image func(p *pools, worker, n int)
-	// x and y are the layer's input and output, dx and dy their gradients; those a kernel does not need are nil.
+	d            *Device
+	sweep        sweep
+	w            graph.Window
+	batch        int
 	x, y, dx, dy []float32
+	mask         []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
 }
 
 func newMaxPool(d *Device, op *graph.MaxPool, in engine.Instr) engine.Kernel {
-	return &pools{d: d, w: op.Window, batch: op.Batch, image: (*pools).max, x: slice(in.In[0]), y: slice(in.Out)}
+	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.maxWindows), batch: op.Batch,
+		x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 func newMaxPoolGrad(d *Device, op *graph.MaxPoolGrad, in engine.Instr) engine.Kernel {
-	d.needScratch(op.In.Channels)
-	return &pools{d: d, w: op.Window, batch: op.Batch, image: (*pools).maxGrad,
-		x: slice(in.In[0]), y: slice(in.In[1]), dy: slice(in.In[2]), dx: slice(in.Out)}
+	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.maxGradWindows), batch: op.Batch,
+		x: slice(in.In[0]), y: slice(in.In[1]), dy: slice(in.In[2]), dx: slice(in.Out), mask: maskOf(in)}
 }
 
 func newAvgPool(d *Device, op *graph.AvgPool, in engine.Instr) engine.Kernel {
-	return &pools{d: d, w: op.Window, batch: op.Batch, image: (*pools).mean, x: slice(in.In[0]), y: slice(in.Out)}
+	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.sumWindows), batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out)}
+	p.sweep.mean = true
+	return p
 }
 
 func newAvgPoolGrad(d *Device, op *graph.AvgPoolGrad, in engine.Instr) engine.Kernel {
-	return &pools{d: d, w: op.Window, batch: op.Batch, image: (*pools).meanGrad, dy: slice(in.In[0]), dx: slice(in.Out)}
+	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.addWindows), batch: op.Batch,
+		dy: slice(in.In[0]), dx: slice(in.Out), mask: maskOf(in)}
+	p.sweep.mean = true
+	return p
 }
 
 // Run handles all images.
 func (p *pools) Run(*engine.Context) error { return p.d.workers.run(p, p.batch) }
 
-func (p *pools) tile(worker, n int) { p.image(p, worker, n) }
-
-// clip gives the window's rows (or columns) that lie inside the image.
-func clip(o, stride, pad, kernel, size int) (from, to int) {
-	first := o*stride - pad
-	return max(first, 0), min(first+kernel, size)
-}
-
-// in and out are one pixel's channels in image n.
-func (p *pools) in(of []float32, n, y, x int) []float32 {
-	c := p.w.In.Channels
-	return of[((n*p.w.In.Height+y)*p.w.In.Width+x)*c:][:c]
-}
-
-func (p *pools) out(of []float32, n, y, x int) []float32 {
-	c := p.w.Out.Channels
-	return of[((n*p.w.Out.Height+y)*p.w.Out.Width+x)*c:][:c]
-}
-
-// rows and columns of the image that output pixel (oy, ox) covers.
-func (p *pools) covers(oy, ox int) (y0, y1, x0, x1 int) {
-	y0, y1 = clip(oy, p.w.Stride, p.w.Pad.Top, p.w.Kernel, p.w.In.Height)
-	x0, x1 = clip(ox, p.w.Stride, p.w.Pad.Left, p.w.Kernel, p.w.In.Width)
-	return
-}
-
-func (p *pools) max(_, n int) {
-	for oy := range p.w.Out.Height {
-		for ox := range p.w.Out.Width {
-			out := p.out(p.y, n, oy, ox)
-			y0, y1, x0, x1 := p.covers(oy, ox)
-			for c := range out {
-				out[c] = float32(math.Inf(-1))
-			}
-			for y := y0; y < y1; y++ {
-				for x := x0; x < x1; x++ {
-					p.d.path.maxInto(out, p.in(p.x, n, y, x))
-				}
-			}
-		}
+func (p *pools) tile(worker, n int) {
+	in := func(of []float32) []float32 { return imageOf(of, n, p.w.In.Len()) }
+	out := func(of []float32) []float32 { return imageOf(of, n, p.w.Out.Len()) }
+	if p.dx == nil {
+		p.sweep.run(worker, in(p.x), nil, out(p.y), nil)
+		return
+	}
+	clear(in(p.dx))
+	p.sweep.run(worker, in(p.x), in(p.dx), out(p.dy), out(p.y))
+	if p.mask != nil {
+		p.d.path.reluGrad(in(p.dx), in(p.mask), in(p.dx))
 	}
 }
 
-// maxGrad gives each window's gradient to the first pixel, in row-major order,
-// that equals its maximum: once given, what is left to give is zero.
-func (p *pools) maxGrad(worker, n int) {
-	size := p.w.In.Len()
-	clear(p.dx[n*size : (n+1)*size])
-	left := p.d.scratch[worker][:p.w.In.Channels]
-	for oy := range p.w.Out.Height {
-		for ox := range p.w.Out.Width {
-			top := p.out(p.y, n, oy, ox)
-			copy(left, p.out(p.dy, n, oy, ox))
-			y0, y1, x0, x1 := p.covers(oy, ox)
-			for y := y0; y < y1; y++ {
-				for x := x0; x < x1; x++ {
-					give(p.in(p.dx, n, y, x), p.in(p.x, n, y, x), top, left)
-				}
-			}
-		}
+// imageOf is image n of a batch; nil of nil.
+func imageOf(batch []float32, n, size int) []float32 {
+	if batch == nil {
+		return nil
 	}
+	return batch[n*size : (n+1)*size]
 }
 
-func give(dx, x, top, left []float32) {
-	x, top, left = x[:len(dx)], top[:len(dx)], left[:len(dx)]
-	for c, v := range x {
-		if v == top[c] {
-			dx[c] += left[c]
-			left[c] = 0
-		}
+// maskOf is the output of the ReLU whose gradient is fused into an instruction, nil if there is none.
+func maskOf(in engine.Instr) []float32 {
+	if in.Mask.Mem == nil {
+		return nil
 	}
-}
-
-func (p *pools) mean(_, n int) {
-	for oy := range p.w.Out.Height {
-		for ox := range p.w.Out.Width {
-			out := p.out(p.y, n, oy, ox)
-			clear(out)
-			y0, y1, x0, x1 := p.covers(oy, ox)
-			scale := 1 / float32((y1-y0)*(x1-x0))
-			for y := y0; y < y1; y++ {
-				for x := x0; x < x1; x++ {
-					p.d.path.axpy(out, p.in(p.x, n, y, x), scale)
-				}
-			}
-		}
-	}
-}
-
-func (p *pools) meanGrad(_, n int) {
-	size := p.w.In.Len()
-	clear(p.dx[n*size : (n+1)*size])
-	for oy := range p.w.Out.Height {
-		for ox := range p.w.Out.Width {
-			grad := p.out(p.dy, n, oy, ox)
-			y0, y1, x0, x1 := p.covers(oy, ox)
-			scale := 1 / float32((y1-y0)*(x1-x0))
-			for y := y0; y < y1; y++ {
-				for x := x0; x < x1; x++ {
-					p.d.path.axpy(p.in(p.dx, n, y, x), grad, scale)
-				}
-			}
-		}
-	}
+	return slice(in.Mask)
 }

@@ -34,9 +34,7 @@ func (u *units) tile(_, i int) {
 	x, y := u.x[from:to], u.y[from:to]
 	switch u.f {
 	case graph.ReLU:
-		for i, v := range x {
-			y[i] = max(v, 0)
-		}
+		u.d.path.relu(y, x)
 	case graph.Tanh:
 		for i, v := range x {
 			y[i] = float32(u.a * math.Tanh(u.b*float64(v)))
@@ -128,20 +126,36 @@ type update struct {
 	rate, decay, momentum float32
 }
 
-func newUpdate(d *Device, op engine.Update, in engine.Instr) engine.Kernel {
-	return &update{d: d, w: slice(in.In[0]), v: slice(in.In[1]), g: slice(in.In[2]), lr: op.LR, decayFactor: op.Decay}
+// newUpdate takes weights, velocities and gradients; without the last, the caller hands them to apply.
+func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
+	u := &update{d: d, w: slice(in.In[0]), v: slice(in.In[1]), lr: op.LR, decayFactor: op.Decay}
+	if len(in.In) > 2 {
+		u.g = slice(in.In[2])
+	}
+	return u
+}
+
+// set takes a step's rates.
+func (u *update) set(c *engine.Context) {
+	rate := c.Rate * u.lr
+	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
+}
+
+// apply updates the parameter's values from off on by their gradients.
+func (u *update) apply(off int, g []float32) {
+	to := off + len(g)
+	u.d.path.sgd(u.w[off:to], u.v[off:to], g, u.rate, u.decay, u.momentum)
 }
 
 // Run updates all values in one pass.
 func (u *update) Run(c *engine.Context) error {
-	rate := c.Rate * u.lr
-	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
+	u.set(c)
 	return u.d.workers.run(u, chunks(len(u.w)))
 }
 
 func (u *update) tile(_, i int) {
 	from, to := chunk(i, len(u.w))
-	u.d.path.sgd(u.w[from:to], u.v[from:to], u.g[from:to], u.rate, u.decay, u.momentum)
+	u.apply(from, u.g[from:to])
 }
 
 // dropouts zeroes activations by the mask of (seed, layer, step), or scales them in evaluation.
@@ -149,12 +163,13 @@ type dropouts struct {
 	d         *Device
 	op        *graph.Dropout
 	x, y      []float32
+	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
 	threshold uint64
 	context   *engine.Context
 }
 
 func newDropout(d *Device, op *graph.Dropout, in engine.Instr) engine.Kernel {
-	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), threshold: graph.DropoutThreshold(op.Rate)}
+	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), mask: maskOf(in), threshold: graph.DropoutThreshold(op.Rate)}
 }
 
 // Run draws the mask anew: the forward and the backward pass of a step draw the same one.
@@ -182,6 +197,9 @@ func (o *dropouts) tile(_, i int) {
 			}
 			y[i+j] = v
 		}
+	}
+	if o.mask != nil {
+		o.d.path.reluGrad(y, o.mask[from:to], y)
 	}
 }
 

@@ -4,20 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"testing"
 )
-
-// The assembly reads the fields of tile at fixed offsets (_asm/tile.go).
-func TestTileLayout(t *testing.T) {
-	for i, name := range []string{"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step", "wStride", "floor"} {
-		f, ok := reflect.TypeFor[tile]().FieldByName(name)
-		if !ok || f.Offset != uintptr(8*i) {
-			t.Errorf("%s lies at %d, the assembly expects %d", name, f.Offset, 8*i)
-		}
-	}
-}
 
 // A job is a tile on memory of its own, with guard values between the rows of the output.
 type job struct {
@@ -142,32 +131,6 @@ func TestTileKeepsNaN(t *testing.T) {
 		j.ws[5] = float32(math.NaN())
 		if out := j.run(p); !math.IsNaN(float64(out[5])) {
 			t.Errorf("%s: a NaN became %v", p.name, out[5])
-		}
-	}
-}
-
-// All paths give the same powers, bit for bit, at every length.
-func TestPowers(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for n := range 70 {
-		d := make([]float32, n)
-		for i := range d {
-			d[i] = float32(math.Exp(8 * (r.Float64() - 0.5)))
-		}
-		want := make([]float32, n)
-		powersGo(want, d)
-		for i, v := range d {
-			if exact := math.Pow(float64(v), -0.75); math.Abs(float64(want[i])-exact) > 4e-7*exact {
-				t.Errorf("%v^-0.75 is %v, want %v", v, want[i], exact)
-			}
-		}
-		for _, p := range paths() {
-			got := make([]float32, n+1)
-			got[n] = 7
-			p.powers(got[:n], d)
-			if !slices.Equal(got[:n], want) || got[n] != 7 {
-				t.Errorf("%s, %d values: %v, want %v", p.name, n, got, want)
-			}
 		}
 	}
 }

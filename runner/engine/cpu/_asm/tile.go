@@ -40,6 +40,7 @@ func main() {
 	// 16 ymm registers hold 6 rows of 16 columns, so a panel is done 16 columns at a time.
 	tile("tileAVX2", 2, 32, true)
 	elementwise()
+	windows()
 	Generate()
 }
 

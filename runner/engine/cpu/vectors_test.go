@@ -1,0 +1,192 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// The assembly reads the fields of these types at fixed offsets (_asm).
+func TestLayouts(t *testing.T) {
+	for of, names := range map[reflect.Type][]string{
+		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step", "wStride", "floor"},
+		reflect.TypeFor[windows](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col", "step",
+			"outStep", "scale"},
+	} {
+		for i, name := range names {
+			if f, ok := of.FieldByName(name); !ok || f.Offset != uintptr(8*i) {
+				t.Errorf("%v: %s lies at %d, the assembly expects %d", of, name, f.Offset, 8*i)
+			}
+		}
+	}
+	for i, name := range []string{"x", "dy", "out", "sums", "shares", "count", "len", "pitch", "size"} {
+		if f, ok := reflect.TypeFor[lines]().FieldByName(name); !ok || f.Offset != uintptr(8*i) {
+			t.Errorf("lines: %s lies at %d, the assembly expects %d", name, f.Offset, 8*i)
+		}
+	}
+	for i, name := range []string{"k", "alpha", "factor"} {
+		if f, ok := reflect.TypeFor[lines]().FieldByName(name); !ok || f.Offset != uintptr(72+4*i) {
+			t.Errorf("lines: %s lies at %d, the assembly expects %d", name, f.Offset, 72+4*i)
+		}
+	}
+}
+
+// A vectors source gives operands behind guard pages, the same values for every path.
+type vectors struct {
+	t     *testing.T
+	r     *rand.Rand
+	first bool
+}
+
+func (v vectors) random(n int) []float32 {
+	of := guarded(v.t, n, v.first)
+	for i := range of {
+		of[i] = v.r.Float32() - 0.5
+	}
+	return of
+}
+
+// samePaths runs f for every path on equal operands and wants equal bits of the results.
+func samePaths(t *testing.T, f func(p *path, v vectors) []float32) {
+	t.Helper()
+	for _, first := range []bool{false, true} {
+		var want []float32
+		for _, p := range slices.Backward(paths()) { // the Go twin first: the others are held against it
+			got := slices.Clone(f(p, vectors{t, rand.New(rand.NewPCG(1, 2)), first}))
+			if want == nil {
+				want = got
+			}
+			for i, w := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(w) {
+					t.Fatalf("%s: value %d of %d is %v, the Go twin gives %v", p.name, i, len(want), got[i], w)
+				}
+			}
+		}
+	}
+}
+
+// Elementwise kernels give their Go twin's bits at every length and touch nothing else.
+func TestElementwise(t *testing.T) {
+	for n := range 70 {
+		samePaths(t, func(p *path, v vectors) []float32 {
+			dx, y, dy := v.random(n), v.random(n), v.random(n)
+			p.reluGrad(dx, y, dy)
+			p.relu(y, dy)
+			p.axpy(dy, dx, 0.3)
+			return slices.Concat(dx, y, dy)
+		})
+		samePaths(t, func(p *path, v vectors) []float32 {
+			w, vel, g := v.random(n), v.random(n), v.random(n)
+			p.sgd(w, vel, g, 0.01, 0.0005, 0.9)
+			return slices.Concat(w, vel)
+		})
+		samePaths(t, func(p *path, v vectors) []float32 {
+			sum, rows := v.random(n+1), v.random(7*(n+1))
+			p.columnSums(sum, rows)
+			return sum
+		})
+	}
+}
+
+// The gradient of ReLU lets nothing through where y is 0, −0, negative or NaN; ReLU keeps a NaN.
+func TestReLUEdges(t *testing.T) {
+	nan, zero := float32(math.NaN()), float32(0)
+	y := slices.Repeat([]float32{1, zero, -zero, -1, nan, float32(math.Inf(1)), 1e-45, -1e-45}, 4)
+	want := slices.Repeat([]float32{3, 0, 0, 0, 0, 3, 3, 0}, 4)
+	for _, p := range paths() {
+		dx, dy, out := make([]float32, len(y)), slices.Repeat([]float32{3}, len(y)), make([]float32, len(y))
+		p.reluGrad(dx, y, dy)
+		if !slices.Equal(dx, want) {
+			t.Errorf("%s: %v, want %v", p.name, dx, want)
+		}
+		p.relu(out, y)
+		if !math.IsNaN(float64(out[4])) || !math.IsNaN(float64(out[28])) || out[3] != 0 || out[0] != 1 {
+			t.Errorf("%s: relu gives %v", p.name, out)
+		}
+	}
+}
+
+// Pooling windows: channel counts around the vectors' lengths, single cells to
+// windows larger than the stride, several pixels.
+func TestWindows(t *testing.T) {
+	for _, channels := range []int{1, 3, 5, 8, 15, 16, 17, 31, 32, 33, 96} {
+		for _, g := range []struct{ rows, cols, pixels, stride int }{{1, 1, 1, 1}, {3, 3, 5, 2}, {2, 2, 4, 2}, {1, 3, 2, 1}, {3, 2, 1, 3}} {
+			t.Run(fmt.Sprint(channels, g), func(t *testing.T) {
+				width := (g.pixels-1)*g.stride + g.cols
+				for _, kernel := range []func(*path) func(*windows){
+					func(p *path) func(*windows) { return p.maxWindows },
+					func(p *path) func(*windows) { return p.sumWindows },
+					func(p *path) func(*windows) { return p.maxGradWindows },
+					func(p *path) func(*windows) { return p.addWindows },
+				} {
+					samePaths(t, func(p *path, v vectors) []float32 {
+						cell, grad := v.random(g.rows*width*channels), v.random(g.rows*width*channels)
+						out, top := v.random(g.pixels*channels), v.random(g.pixels*channels)
+						w := windows{cell: &cell[0], grad: &grad[0], out: &top[0], channels: channels, pixels: g.pixels,
+							rows: g.rows, cols: g.cols, row: width * channels, col: channels, step: g.stride * channels, outStep: channels, scale: 0.25}
+						p.maxWindows(&w) // so that some cell equals top
+						w.out, w.top = &out[0], &top[0]
+						kernel(p)(&w)
+						return slices.Concat(grad, out)
+					})
+				}
+			})
+		}
+	}
+}
+
+// The greatest of a window with a NaN is a NaN wherever it stands: a diverged run has to be seen.
+func TestMaxWindowsKeepsNaN(t *testing.T) {
+	for _, p := range paths() {
+		for at := range 4 {
+			cell, out := make([]float32, 4*16), make([]float32, 16)
+			cell[at*16+5] = float32(math.NaN())
+			w := windows{cell: &cell[0], out: &out[0], channels: 16, pixels: 1, rows: 2, cols: 2, row: 32, col: 16, step: 16, outStep: 16}
+			p.maxWindows(&w)
+			if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
+				t.Errorf("%s: a NaN in cell %d gives %v", p.name, at, out)
+			}
+		}
+	}
+}
+
+// The passes of LRN on lines of whole vectors, and the power against the exact one.
+func TestLRNPasses(t *testing.T) {
+	for _, length := range []int{16, 32, 48, 128} {
+		for _, size := range []int{1, 3, 5, 9} {
+			t.Run(fmt.Sprint(length, size), func(t *testing.T) {
+				samePaths(t, func(p *path, v vectors) []float32 {
+					const count = 3
+					half := size / 2
+					pitch := length + half
+					room := count*pitch + half
+					x, dy, out := v.random(count*length), v.random(count*length), v.random(count*length)
+					sums, shares := guarded(t, room, v.first), guarded(t, room, v.first)
+					l := lines{x: &x[0], dy: &dy[0], out: &out[0], count: count, len: length, pitch: pitch, size: size,
+						k: 2, alpha: 0.3, factor: 0.45, beta: 0.75}
+					l.sums = &sums[half]
+					p.lrn.squares(&l)
+					l.sums = &sums[0]
+					p.lrn.forward(&l)
+					y := slices.Clone(out)
+					l.shares = &shares[half]
+					p.lrn.shares(&l)
+					l.shares = &shares[0]
+					p.lrn.grad(&l)
+					return slices.Concat(y, out, sums, shares)
+				})
+			})
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 1000 {
+		d := float32(math.Exp(8 * (r.Float64() - 0.5)))
+		got := (&lines{beta: 0.75}).power(d)
+		if exact := math.Pow(float64(d), -0.75); math.Abs(float64(got)-exact) > 4e-7*exact {
+			t.Errorf("%v^-0.75 is %v, want %v", d, got, exact)
+		}
+	}
+}

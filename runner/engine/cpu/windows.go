@@ -1,0 +1,123 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+)
+
+// windows is a run of pooling windows of one size in one row of output pixels.
+// The inner loop is over the channels, which are contiguous. Offsets and
+// distances count float32 values.
+//
+//	maxWindows      out[p][c] = max over the window's cells of cell; a NaN stays
+//	sumWindows      out[p][c] = Σ scale·cell
+//	maxGradWindows  grad[first cell that equals top[p][c]] += out[p][c]
+//	addWindows      grad[every cell] += scale·out[p][c]
+//
+// Cells are taken row by row, pixels one after the other.
+type windows struct {
+	cell, grad *float32 // first cell of the first window, in the image and in its gradient
+	out, top   *float32 // first output pixel: values or gradient, and the greatest value
+	channels   int
+	pixels     int
+	rows, cols int // cells of a window
+	row, col   int // from one row of cells to the next, from one cell to the next
+	step       int // from one window to the next
+	outStep    int // from one output pixel to the next
+	scale      float32
+}
+
+// moved is the run for the channels from c on.
+func (w windows) moved(c int) windows {
+	for _, p := range []**float32{&w.cell, &w.grad, &w.out, &w.top} {
+		if *p != nil {
+			*p = at(*p, c)
+		}
+	}
+	w.channels -= c
+	return w
+}
+
+// vectorised does the channels that fill vectors by f and the rest by its Go twin.
+func vectorised(w *windows, lanes int, f func(*byte), twin func(*windows)) {
+	all := w.channels
+	whole := all / lanes * lanes
+	if whole > 0 {
+		w.channels = whole
+		f((*byte)(unsafe.Pointer(w)))
+		w.channels = all
+	}
+	if whole < all {
+		rest := w.moved(whole)
+		twin(&rest)
+	}
+}
+
+// values are n values from offset off of p on.
+func values(p *float32, off, n int) []float32 { return unsafe.Slice(at(p, off), n) }
+
+func maxWindowsGo(w *windows) {
+	for p := range w.pixels {
+		out := values(w.out, p*w.outStep, w.channels)
+		for c := range out {
+			out[c] = float32(math.Inf(-1))
+		}
+		for r := range w.rows {
+			for k := range w.cols {
+				for c, v := range values(w.cell, p*w.step+r*w.row+k*w.col, w.channels) {
+					out[c] = max(out[c], v)
+				}
+			}
+		}
+	}
+}
+
+func sumWindowsGo(w *windows) {
+	for p := range w.pixels {
+		out := values(w.out, p*w.outStep, w.channels)
+		clear(out)
+		for r := range w.rows {
+			for k := range w.cols {
+				for c, v := range values(w.cell, p*w.step+r*w.row+k*w.col, w.channels) {
+					out[c] += float32(w.scale * v)
+				}
+			}
+		}
+	}
+}
+
+func maxGradWindowsGo(w *windows) {
+	for p := range w.pixels {
+		top, dy := values(w.top, p*w.outStep, w.channels), values(w.out, p*w.outStep, w.channels)
+		for c, greatest := range top {
+			w.give(p*w.step+c, greatest, dy[c])
+		}
+	}
+}
+
+// give adds dy to the gradient of the window's first cell, from offset off on, that equals greatest.
+func (w *windows) give(off int, greatest, dy float32) {
+	for r := range w.rows {
+		for k := range w.cols {
+			cell := off + r*w.row + k*w.col
+			if *at(w.cell, cell) == greatest {
+				*at(w.grad, cell) += dy
+				return
+			}
+		}
+	}
+}
+
+func addWindowsGo(w *windows) {
+	for p := range w.pixels {
+		out := values(w.out, p*w.outStep, w.channels)
+		for r := range w.rows {
+			for k := range w.cols {
+				grad := values(w.grad, p*w.step+r*w.row+k*w.col, w.channels)
+				for c, v := range out {
+					grad[c] += float32(w.scale * v)
+				}
+			}
+		}
+	}
+}
