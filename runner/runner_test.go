@@ -101,7 +101,7 @@ func TestDraw(t *testing.T) {
 		}
 	}
 	b := make([]float32, 3)
-	if err := draw(b, graph.Param{FanIn: 50, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Std: 1, Bias: 1}}, random.New(1, "b")); err != nil || b[0] != 1 || b[2] != 1 {
+	if err := draw(b, 0, graph.Param{FanIn: 50, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Std: 1, Bias: 1}}, random.New(1, "b")); err != nil || b[0] != 1 || b[2] != 1 {
 		t.Errorf("biases %v, %v", b, err)
 	}
 }

@@ -10,16 +10,13 @@ import (
 // while all images pass over it. So the weights are read from memory once.
 const kBlock = 512
 
-// matmul is y[n][o] = max(floor, bias[o] + Σ_k x[n][k]·w[k·kStride+o·colStride]):
-// the forward pass of a dense layer and, over its transposed weights, the data gradient.
+// matmul is the forward pass of a dense layer, y[n][o] = max(floor, bias[o] + Σ_k x[n][k]·w[k][o]).
 type matmul struct {
 	d          *Device
 	x, w, y    []float32
-	bias       []float32 // nil: zero
+	bias       []float32
 	batch      int
 	k, columns int
-	kStride    int
-	colStride  int
 	floor      float32
 	panels     []panel
 	rows, outs []int // offsets of the images in x and y, in groups of six
@@ -28,20 +25,10 @@ type matmul struct {
 
 func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
 	m := &matmul{d: d, x: slice(in.In[0]), w: slice(in.In[1]), bias: slice(in.In[2]), y: slice(in.Out), batch: op.Batch,
-		columns: op.Outputs, kStride: op.Outputs, colStride: 1, floor: noFloor}
+		columns: op.Outputs, floor: noFloor}
 	if in.ReLU {
 		m.floor = 0
 	}
-	return m.bound()
-}
-
-func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engine.Kernel {
-	m := &matmul{d: d, w: slice(in.In[0]), x: slice(in.In[1]), y: slice(in.Out), batch: op.Batch,
-		columns: op.In.Height * op.In.Width * op.In.Channels, kStride: 1, colStride: op.Outputs, floor: noFloor}
-	return m.bound()
-}
-
-func (m *matmul) bound() *matmul {
 	m.k = len(m.x) / m.batch
 	m.panels = panelsOf(m.columns)
 	for n := range m.batch {
@@ -49,8 +36,8 @@ func (m *matmul) bound() *matmul {
 		m.outs = append(m.outs, n*m.columns)
 	}
 	m.rows, m.outs = rowGroups(m.rows), rowGroups(m.outs)
-	m.d.needScratch((min(m.k, kBlock)+1)*panelCols + tileRows*panelCols + len(m.rows)*panelCols)
-	m.work = make([]bench, m.d.workers.n)
+	d.needScratch((min(m.k, kBlock)+1)*panelCols + len(m.rows)*panelCols)
+	m.work = make([]bench, d.workers.n)
 	return m
 }
 
@@ -62,10 +49,7 @@ func (m *matmul) tile(worker, i int) {
 	p := m.panels[i]
 	scratch := m.d.scratch[worker]
 	bias, scratch := scratch[:p.cols], scratch[p.cols:]
-	clear(bias)
-	if m.bias != nil {
-		copy(bias[:p.n], m.bias[p.first:])
-	}
+	clear(bias[copy(bias[:p.n], m.bias[p.first:]):])
 	packed, result := scratch[:min(m.k, kBlock)*p.cols], scratch[min(m.k, kBlock)*p.cols:]
 	t := &m.work[worker]
 	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
@@ -101,24 +85,96 @@ func (m *matmul) tile(worker, i int) {
 
 // pack lays out the weights of n sum indices from k on, p.cols to a row.
 func (m *matmul) pack(to []float32, p panel, k, n int) {
-	from := m.w[k*m.kStride+p.first*m.colStride:]
-	if m.colStride == 1 {
-		for i := range n {
-			row := to[i*p.cols : (i+1)*p.cols]
-			copy(row[:p.n], from[i*m.kStride:])
-			clear(row[p.n:])
-		}
-		return
+	for i := range n {
+		row := to[i*p.cols : (i+1)*p.cols]
+		copy(row[:p.n], m.w[(k+i)*m.columns+p.first:])
+		clear(row[p.n:])
 	}
-	for c := range p.cols {
-		if c >= p.n {
-			for i := range n {
-				to[i*p.cols+c] = 0
-			}
-			continue
+}
+
+// transposed is the data gradient of a dense layer, dx[n][i] = Σ_o dy[n][o]·w[i][o].
+// It computes dxᵀ: the weights are the tile's rows and read where they lie, once;
+// dy is packed by images, which are few.
+type transposed struct {
+	d          *Device
+	w, dy, dx  []float32
+	batch      int
+	k, columns int     // outputs and inputs of the layer
+	panels     []panel // of images
+	width      int     // columns of all panels
+	work       []bench
+	packing    packImages
+}
+
+// inputBlock is how many rows of the weights a tile of work takes: with kBlock
+// columns they stay in the second-level cache for all panels of images.
+const inputBlock = 16 * tileRows
+
+func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engine.Kernel {
+	m := &transposed{d: d, w: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out), batch: op.Batch,
+		k: op.Outputs, columns: op.In.Len(), panels: panelsOf(op.Batch), width: padded(op.Batch)}
+	d.needShared(m.k * m.width)
+	d.needScratch(inputBlock * m.width)
+	m.work = make([]bench, d.workers.n)
+	m.packing = packImages{m}
+	return m
+}
+
+// Run packs dy, then computes.
+func (m *transposed) Run(*engine.Context) error {
+	if err := m.d.workers.run(&m.packing, len(m.panels)); err != nil {
+		return err
+	}
+	return m.d.workers.run(m, (m.columns+inputBlock-1)/inputBlock)
+}
+
+// packImages lays out dy of a panel of images, one output a row.
+type packImages struct{ *transposed }
+
+func (m *packImages) tile(_, i int) {
+	p := m.panels[i]
+	to := m.d.shared[m.k*p.first:][:m.k*p.cols]
+	if p.n < p.cols {
+		clear(to)
+	}
+	for n := range p.n {
+		for o, v := range m.dy[(p.first+n)*m.k:][:m.k] {
+			to[o*p.cols+n] = v
 		}
-		for i, v := range from[c*m.colStride:][:n] {
-			to[i*p.cols+c] = v
+	}
+}
+
+// tile computes the gradient of inputBlock inputs for all images.
+func (m *transposed) tile(worker, i int) {
+	first := i * inputBlock
+	n := min(inputBlock, m.columns-first)
+	sums := m.d.scratch[worker][:inputBlock*m.width]
+	t := &m.work[worker]
+	t.tile = tile{x: &m.w[0], segs: 1, seg: &zeroRows[0], step: 1, out: &sums[0], floor: noFloor}
+	for k := 0; k < m.k; k += kBlock {
+		t.run = min(kBlock, m.k-k)
+		for _, p := range m.panels {
+			t.w, t.wStride = &m.d.shared[m.k*p.first+k*p.cols], p.cols
+			run := m.d.path.tile[p.cols/lane]
+			for r := 0; r < n; r += tileRows {
+				for j := range tileRows {
+					row := min(r+j, n-1)
+					t.rows[j] = (first+row)*m.k + k
+					t.outs[j] = row*m.width + p.first
+				}
+				t.row, t.outRow = &t.rows[0], &t.outs[0]
+				t.init, t.initRow = t.out, t.outRow
+				if k == 0 {
+					t.init, t.initRow = &zeros[0], &zeroRows[0]
+				}
+				run(&t.tile)
+			}
+		}
+	}
+	for img := range m.batch {
+		dx := m.dx[img*m.columns+first:][:n]
+		for j := range dx {
+			dx[j] = sums[j*m.width+img]
 		}
 	}
 }
@@ -204,6 +260,10 @@ func (m *outer) tile(worker, i int) {
 				continue
 			}
 			t.out, t.outRow = &result[0], strided(&t.scratch, p.cols)
+			if m.update != nil {
+				m.d.path.prefetch(&m.update.w[t.outs[0]], min(tileRows, n-r), m.columns)
+				m.d.path.prefetch(&m.update.v[t.outs[0]], min(tileRows, n-r), m.columns)
+			}
 			run(&t.tile)
 			if m.update == nil {
 				copyPanel(m.dw, t.outs[:], result, p)

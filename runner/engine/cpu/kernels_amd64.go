@@ -119,6 +119,11 @@ func lrnSharesAVX2(t *byte)
 //go:noescape
 func lrnGradAVX2(t *byte)
 
+// prefetchRows asks for 64 values of each of some rows, stride values apart.
+//
+//go:noescape
+func prefetchRows(p *float32, rows int, stride int)
+
 // fmasAVX512 does 24 fused multiply-adds of vectors a round.
 func fmasAVX512(rounds int)
 

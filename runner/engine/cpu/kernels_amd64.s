@@ -1380,6 +1380,28 @@ lrnGradAVX2_summed:
 	VZEROUPPER
 	RET
 
+// func prefetchRows(p *float32, rows int, stride int)
+// Requires: MMX+
+TEXT ·prefetchRows(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ stride+16(FP), DX
+	SHLQ $0x02, DX
+
+prefetchRows_loop:
+	CMPQ       CX, $0x00
+	JLE        prefetchRows_end
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	ADDQ       DX, AX
+	DECQ       CX
+	JMP        prefetchRows_loop
+
+prefetchRows_end:
+	RET
+
 // func fmasAVX512(rounds int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fmasAVX512(SB), NOSPLIT, $0-8

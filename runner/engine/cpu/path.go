@@ -20,6 +20,8 @@ type path struct {
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
 	lrn                                                passes
 
+	prefetch func(p *float32, rows, stride int) // asks for 64 values of each row; changes nothing
+
 	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
 	fmaFLOPs int              // operations in a round
 }
@@ -32,8 +34,9 @@ var goPath = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
-	lrn:  goPasses,
-	fmas: fmasGo, fmaFLOPs: 2 * 8,
+	lrn:      goPasses,
+	prefetch: func(*float32, int, int) {},
+	fmas:     fmasGo, fmaFLOPs: 2 * 8,
 }
 
 // fmasGo keeps eight chains of a multiplication and an addition going.

@@ -58,6 +58,7 @@ func elementwise() {
 		columnSums(width)
 	}
 	lrn(one)
+	prefetchRows()
 	fmas("fmasAVX512", 64, 24)
 	fmas("fmasAVX2", 32, 12)
 }
@@ -207,5 +208,26 @@ func fmas(name string, width, chains int) {
 	DECQ(rounds)
 	JNZ(LabelRef(name + "_loop"))
 	VZEROUPPER()
+	RET()
+}
+
+// prefetchRows asks for panel-wide pieces of rows (256 bytes) before they are
+// needed: they are too short for the hardware to guess the next.
+func prefetchRows() {
+	TEXT("prefetchRows", NOSPLIT, "func(p *float32, rows, stride int)")
+	Doc("prefetchRows asks for 64 values of each of some rows, stride values apart.")
+	Pragma("noescape")
+	p, rows, stride := pointer("p"), pointer("rows"), pointer("stride")
+	SHLQ(U8(2), stride)
+	Label("prefetchRows_loop")
+	CMPQ(rows, U8(0))
+	JLE(LabelRef("prefetchRows_end"))
+	for line := range 4 {
+		PREFETCHT0(Mem{Base: p, Disp: 64 * line})
+	}
+	ADDQ(stride, p)
+	DECQ(rows)
+	JMP(LabelRef("prefetchRows_loop"))
+	Label("prefetchRows_end")
 	RET()
 }
