@@ -155,8 +155,12 @@ func (k *norms) bound(s arch.Shape) *norms {
 		k.room = (k.perBlock()+1)*k.proto.pitch + k.half
 	}
 	k.passes = goPasses
-	if n.Beta == 0.75 && k.proto.len%lane == 0 {
+	switch {
+	case n.Beta != 0.75:
+	case k.proto.len%lane == 0:
 		k.passes = k.d.path.lrn
+	case k.proto.len%(lane/2) == 0:
+		k.passes = k.d.path.lrnNarrow
 	}
 	k.d.needScratch(2 * k.room)
 	k.work = make([]lines, k.d.workers.n)

@@ -18,7 +18,7 @@ type path struct {
 	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
 
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
-	lrn                                                passes
+	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
 	prefetch func(p *float32, rows, stride int) // asks for 64 values of each row; changes nothing
 
@@ -34,7 +34,7 @@ var goPath = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
-	lrn:      goPasses,
+	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int) {},
 	fmas:     fmasGo, fmaFLOPs: 2 * 8,
 }

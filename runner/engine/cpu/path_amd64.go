@@ -28,6 +28,7 @@ var avx512Path = path{
 	maxGradWindows: func(w *windows) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
 	addWindows:     func(w *windows) { vectorised(w, 16, addWindowsAVX512, addWindowsGo) },
 	lrn:            vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
+	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
 	fmas:           fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
@@ -49,10 +50,13 @@ var avx2Path = path{
 	sumWindows:     func(w *windows) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
 	maxGradWindows: func(w *windows) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
 	addWindows:     func(w *windows) { vectorised(w, 8, addWindowsAVX2, addWindowsGo) },
-	lrn:            vectorPasses(lrnSquaresAVX2, lrnForwardAVX2, lrnSharesAVX2, lrnGradAVX2),
+	lrn:            avx2Passes,
+	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
 	fmas:           fmasAVX2, fmaFLOPs: 2 * 12 * 8,
 }
+
+var avx2Passes = vectorPasses(lrnSquaresAVX2, lrnForwardAVX2, lrnSharesAVX2, lrnGradAVX2)
 
 // tileAVX2s does a panel 16 columns at a time.
 func tileAVX2s(t *tile, cols int) {
