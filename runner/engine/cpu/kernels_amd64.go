@@ -4,11 +4,6 @@
 
 package cpu
 
-// tileAVX512x1 computes 16 columns of a tile.
-//
-//go:noescape
-func tileAVX512x1(t *byte)
-
 // tileAVX512x2 computes 32 columns of a tile.
 //
 //go:noescape
