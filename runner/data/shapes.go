@@ -27,14 +27,14 @@ var shapesSource = Source{
 const (
 	shapesSide     = 32
 	shapesSeed     = 2012  // the images are the same in every study, whatever its seeds
-	noiseStd       = 10.0  // grey levels
+	noiseStd       = 6.0   // grey levels
 	leastContrast  = 110.0 // between figure and background, in grey levels over the three colours
-	smallestRadius = 8.0   // pixels
+	smallestRadius = 10.0  // pixels
 	largestRadius  = 12.0
-	stretch        = 0.2  // sides may differ by this share
-	offCentre      = 3.5  // pixels either way
-	mostTurn       = 0.35 // radians either way
-	distractors    = 3    // spots of other colours, at most
+	stretch        = 0.1 // sides may differ by this share
+	offCentre      = 2.0 // pixels either way
+	mostTurn       = 0.2 // radians either way
+	distractors    = 1   // spots of other colours, at most
 	maxShapes      = 1_000_000
 )
 
