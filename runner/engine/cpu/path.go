@@ -36,18 +36,20 @@ var goPath = path{
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int) {},
-	fmas:     fmasGo, fmaFLOPs: 2 * 8,
+	fmas:     fmasGo, fmaFLOPs: 2 * 12,
 }
 
-// fmasGo keeps eight chains of a multiplication and an addition going.
+// fmasGo keeps twelve chains of a multiplication and an addition going: as many
+// as there are registers, and enough for the six cycles of the two.
 func fmasGo(rounds int) {
-	var a, b, c, d, e, f, g, h float32
+	var a, b, c, d, e, f, g, h, i, j, k, l float32
 	x := fmaSeed
 	for range rounds {
 		a, b, c, d = a*x+x, b*x+x, c*x+x, d*x+x
 		e, f, g, h = e*x+x, f*x+x, g*x+x, h*x+x
+		i, j, k, l = i*x+x, j*x+x, k*x+x, l*x+x
 	}
-	fmaSink = a + b + c + d + e + f + g + h
+	fmaSink = a + b + c + d + e + f + g + h + i + j + k + l
 }
 
 var fmaSeed, fmaSink float32 // variables, so that the loop is not optimised away

@@ -218,15 +218,17 @@ func newSoftmaxLoss(d *Device, op *graph.SoftmaxLoss, in engine.Instr) engine.Ke
 	return &softmaxLosses{d, slice(in.In[0]), slice(in.In[1]), slice(in.Out), op.Batch, op.Classes}
 }
 
-// Run sums in float64, image by image.
-func (s *softmaxLosses) Run(*engine.Context) error {
+// Run sums in one tile: a batch is short, and a label outside the classes becomes an error there.
+func (s *softmaxLosses) Run(*engine.Context) error { return s.d.workers.run(s, 1) }
+
+// tile sums in float64, image by image.
+func (s *softmaxLosses) tile(int, int) {
 	var sum float64
 	for n := range s.batch {
 		row := s.logits[n*s.classes : (n+1)*s.classes]
 		sum += graph.LogSumExp(row) - float64(row[int(s.labels[n])])
 	}
 	s.loss[0] = float32(sum / float64(s.batch))
-	return nil
 }
 
 // softmaxLossGrads is (softmax − one-hot)·dloss/N, an image a tile.
