@@ -202,10 +202,10 @@ func (k *correlate) tile(worker, i int) {
 	for gi := range k.gathers {
 		g := &k.gathers[gi]
 		packed := k.d.shared[group*k.groupLen+g.packed[p]:]
-		t.init, t.w = &packed[0], &packed[panel.cols:][0]
+		t.init = &packed[0]
 		t.segs, t.run = len(g.segs), g.run
-		if t.segs > 0 {
-			t.seg = &g.segs[0]
+		if t.segs > 0 { // a phase that no kernel cell reaches has no weights
+			t.seg, t.w = &g.segs[0], &packed[panel.cols]
 		}
 		k.pixels(t, g, panel, dst, scratch)
 	}

@@ -38,15 +38,15 @@ func tileGo(t *tile, cols int) {
 	}
 	var x [tileRows][goBlock]float32 // packed, so that short segments make long loops
 	seg := unsafe.Slice(t.seg, t.segs)
-	w, n := t.w, 0
+	off, n := 0, 0 // in the weights; in the block
 	flush := func() {
 		for c := 0; c < cols; c += 2 {
 			for r := 0; r < tileRows; r += 3 {
-				products((*[3][goBlock]float32)(x[r:]), at(w, c), n, t.wStride,
+				products((*[3][goBlock]float32)(x[r:]), at(t.w, off+c), n, t.wStride,
 					(*[2]float32)(acc[r][c:]), (*[2]float32)(acc[r+1][c:]), (*[2]float32)(acc[r+2][c:]))
 			}
 		}
-		w, n = at(w, n*t.wStride), 0
+		off, n = off+n*t.wStride, 0
 	}
 	for _, s := range seg {
 		for k := 0; k < t.run; {
@@ -82,12 +82,12 @@ func tileGo(t *tile, cols int) {
 // products adds n terms to the sums of three rows and two columns. The compiler
 // multiplies all before it adds any: with more sums than six it runs out of
 // registers and half the speed is gone. Two terms a turn hide the loop.
-func products(rows *[3][goBlock]float32, pw *float32, n, wStride int, a, b, c *[2]float32) {
-	x, w := unsafe.Pointer(rows), unsafe.Pointer(pw)
+func products(rows *[3][goBlock]float32, weights *float32, n, wStride int, a, b, c *[2]float32) {
+	x, w := unsafe.Pointer(rows), unsafe.Pointer(weights)
 	const y, z = 4 * goBlock, 8 * goBlock // from one row to the others
-	dw := uintptr(4 * wStride)
+	step := 4 * wStride
 	a0, a1, b0, b1, c0, c1 := a[0], a[1], b[0], b[1], c[0], c[1]
-	for range n / 2 {
+	for ; n > 2; n -= 2 { // the last terms come after the loop, so that no pointer leaves its array
 		p, q, r := *(*float32)(x), *(*float32)(unsafe.Add(x, y)), *(*float32)(unsafe.Add(x, z))
 		v := *(*float32)(w)
 		a0 += p * v
@@ -97,7 +97,7 @@ func products(rows *[3][goBlock]float32, pw *float32, n, wStride int, a, b, c *[
 		a1 += p * v
 		b1 += q * v
 		c1 += r * v
-		w = unsafe.Add(w, dw)
+		w = unsafe.Add(w, step)
 		p, q, r = *(*float32)(unsafe.Add(x, 4)), *(*float32)(unsafe.Add(x, y+4)), *(*float32)(unsafe.Add(x, z+4))
 		v = *(*float32)(w)
 		a0 += p * v
@@ -107,11 +107,11 @@ func products(rows *[3][goBlock]float32, pw *float32, n, wStride int, a, b, c *[
 		a1 += p * v
 		b1 += q * v
 		c1 += r * v
-		x, w = unsafe.Add(x, 8), unsafe.Add(w, dw)
+		x, w = unsafe.Add(x, 8), unsafe.Add(w, step)
 	}
-	if n%2 == 1 {
-		p, q, r := rows[0][n-1], rows[1][n-1], rows[2][n-1]
-		v, u := *(*float32)(w), *(*float32)(unsafe.Add(w, 4))
+	for i := range n {
+		p, q, r := *(*float32)(unsafe.Add(x, 4*i)), *(*float32)(unsafe.Add(x, 4*i+y)), *(*float32)(unsafe.Add(x, 4*i+z))
+		v, u := *(*float32)(unsafe.Add(w, i*step)), *(*float32)(unsafe.Add(w, i*step+4))
 		a0, b0, c0 = a0+p*v, b0+q*v, c0+r*v
 		a1, b1, c1 = a1+p*u, b1+q*u, c1+r*u
 	}
