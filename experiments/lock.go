@@ -63,7 +63,7 @@ func lock(dir string) error {
 
 // claim makes the lock file, which fails where there is one.
 func claim(path, host string) error {
-	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), time.Now().UTC()})
+	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,23 @@ func takeOver(path string, dead []byte, host string) error {
 			return fmt.Errorf("%s: %w: it took the lock first", filepath.Dir(path), ErrBusy)
 		}
 		return err
+	}
+	return nil
+}
+
+// held says whether the folder is still this run's, before anything is written
+// into it: a folder that was deleted and made again is another's.
+func (r *Run) held() error {
+	text, err := os.ReadFile(filepath.Join(r.dir, lockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: its lock is gone; run again once the folder is back", r.dir, ErrLost)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", r.dir, ErrLost, err)
+	}
+	var o owner
+	if json.Unmarshal(text, &o) != nil || o.PID != os.Getpid() || o.Host != hostname() {
+		return fmt.Errorf("%s: %w: the lock is another's, process %d on %s", r.dir, ErrLost, o.PID, o.Host)
 	}
 	return nil
 }
