@@ -36,6 +36,7 @@ func (e *exit) Unwrap() error { return e.err }
 func Execute(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // who asks twice does not want to wait for the checkpoint
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

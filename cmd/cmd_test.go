@@ -7,7 +7,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// asAblate in the environment makes the test binary the program itself.
+const asAblate = "ABLATE_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asAblate) != "" {
+		os.Exit(Execute(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"ablate": func() { os.Exit(Execute(os.Args[1:], os.Stdout, os.Stderr)) },
 	})

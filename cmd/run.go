@@ -22,6 +22,7 @@ type runOptions struct {
 	seeds    int
 	dryRun   bool
 	fresh    bool
+	every    string
 }
 
 func newRun() *cobra.Command {
@@ -31,8 +32,9 @@ func newRun() *cobra.Command {
 		Short: "Train what a study asks for and print its comparison table",
 		Long: `run trains every variant of a study under every seed, one run after the other,
 and prints the comparison table. STUDY is a file or the name of a study that
-ships with ablate. What is done already is skipped, so the same command goes on
-where an earlier one stopped.
+ships with ablate. What is done already is skipped, and a run that was stopped,
+by Ctrl-C or by a crash, goes on from its last checkpoint: the same command goes
+on, and the result is the same to the last bit.
 
   ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
@@ -51,6 +53,7 @@ data, 3 interrupted.`,
 	f.IntVar(&o.seeds, "seeds", 0, "run only the first so many seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
 	f.BoolVar(&o.fresh, "fresh", false, "move runs of a changed recipe aside and train anew")
+	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
 	f.String("device", "auto", "where to train: auto, cpu")
 	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
 	return c
@@ -67,6 +70,11 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	if err := o.narrow(study); err != nil {
 		return err
+	}
+	if o.every != "" {
+		if study.Checkpoint, err = configs.ParseInterval(o.every); err != nil {
+			return fmt.Errorf("--checkpoint-every: %w", err)
+		}
 	}
 	runs, err := runner.Plan(study)
 	if err != nil {
@@ -90,14 +98,17 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(c.Context(), runs, runner.Options{
-		Study: study, Store: store, Device: dev, Threads: dev.Threads(), Fresh: o.fresh,
+		Study: study, Store: store, Device: dev, Threads: dev.Threads(), Fresh: o.fresh, Checkpoint: study.Checkpoint,
 		Provenance: experiments.CaptureOptions{Command: os.Args}, Progress: progress,
 	})
 	progress.close()
+	if errors.Is(err, runner.ErrRecord) {
+		return &exit{exitFailed, err}
+	}
 	if err != nil {
 		return err
 	}
-	return finishStudy(c.Context(), c.OutOrStdout(), study, store, outcome, name)
+	return finishStudy(c.Context(), c.OutOrStdout(), study, store, outcome)
 }
 
 // narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
@@ -125,9 +136,9 @@ func (o runOptions) narrow(s *configs.Study) error {
 }
 
 // finishStudy prints and writes the table and turns the outcome into an exit code.
-func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome, name string) error {
+func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
 	if out.Interrupted {
-		return &exit{exitInterrupted, fmt.Errorf("interrupted; finished runs are kept, go on with: ablate run %s", name)}
+		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept, go on with: %s", command(os.Args))}
 	}
 	names := variantNames(study)
 	if err := writeReports(store, study.Name, names); err != nil {
@@ -148,4 +159,16 @@ func ctxError(ctx context.Context) error {
 		return &exit{exitInterrupted, ctx.Err()}
 	}
 	return nil
+}
+
+// command is a command line as a shell takes it, the program by its bare name.
+func command(args []string) string {
+	words := []string{"ablate"}
+	for _, a := range args[1:] {
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`*?[](){}<>|&;~#!") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }

@@ -26,11 +26,13 @@ import (
 
 // A Study is one question: variants of a recipe under the same seeds.
 type Study struct {
-	Name     string
-	Title    string
-	Seeds    []uint64
-	Device   string
-	Variants []Variant // the first is the baseline
+	Name   string
+	Title  string
+	Seeds  []uint64
+	Device string
+	// Checkpoint is how often an unfinished run is saved.
+	Checkpoint Interval
+	Variants   []Variant // the first is the baseline
 }
 
 // A Variant is the base recipe plus edits, under a name.
@@ -71,6 +73,7 @@ type file struct {
 	Design     string           `yaml:"design"`
 	Components []string         `yaml:"components"`
 	Device     string           `yaml:"device"`
+	Checkpoint Interval         `yaml:"checkpoint"`
 }
 
 // variant is one entry under variants.
@@ -170,7 +173,7 @@ func open(name string) (label string, text []byte, err error) {
 // decode turns the merged YAML into a resolved study.
 func decode(node *strictyaml.Node) (*Study, error) {
 	defaults := ablations.Defaults()
-	f := file{Design: string(ablations.Each), Device: "auto", Data: defaults.Data, Train: defaults.Train}
+	f := file{Design: string(ablations.Each), Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
 	if err := node.Without("net", "variants").Decode(&f); err != nil {
 		return nil, known(err)
 	}
@@ -191,7 +194,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if f.Variants, err = variants(node, f); err != nil {
 		return nil, err
 	}
-	s := &Study{Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device}
+	s := &Study{Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint}
 	for _, v := range f.Variants {
 		r, err := v.recipe(base)
 		if err != nil {

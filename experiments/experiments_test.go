@@ -437,7 +437,7 @@ func TestWeightsRefused(t *testing.T) {
 		{{"w", []int{1}, []float32{1}}, {"w", []int{1}, []float32{2}}},
 		{{"__metadata__", []int{1}, []float32{1}}},
 	} {
-		if _, err := writeTensors(path, tensors); err == nil {
+		if _, err := writeWeights(path, tensors); err == nil {
 			t.Errorf("%v was written", tensors)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -455,7 +455,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 		{{"scalar", []int{}, []float32{7}}},
 		{{"a", []int{0, 5}, []float32{}}, {"b", []int{2}, []float32{1, nan}}, {"c", []int{1, 1, 1}, []float32{float32(math.Inf(-1))}}},
 	} {
-		digest, err := writeTensors(path, tensors)
+		digest, err := writeWeights(path, tensors)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -477,7 +477,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 // The bytes of the weights file, once written out: other programs read it.
 func TestWeightsGolden(t *testing.T) {
 	path := filepath.Join(t.TempDir(), weightsFile)
-	if _, err := writeTensors(path, []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}); err != nil {
+	if _, err := writeWeights(path, []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}); err != nil {
 		t.Fatal(err)
 	}
 	want := "\x70\x00\x00\x00\x00\x00\x00\x00" +
@@ -573,7 +573,7 @@ func FuzzReadWeights(f *testing.F) {
 	f.Add([]byte{255, 255, 255, 255, 255, 255, 255, 255, '{'})
 	f.Add([]byte("\x40\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		tensors, err := parseTensors(bytes.NewReader(text), int64(len(text)))
+		tensors, _, err := parseTensors(bytes.NewReader(text), int64(len(text)))
 		total := 0
 		for _, x := range tensors {
 			total += 4 * len(x.Data)

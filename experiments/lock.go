@@ -27,6 +27,9 @@ func (o owner) gone(host string) bool {
 	if o.Host != host {
 		return false
 	}
+	if o.PID <= 0 {
+		return true
+	}
 	if now := birth(o.PID); o.Process != "" && now != "" {
 		return now != o.Process
 	}
@@ -34,76 +37,75 @@ func (o owner) gone(host string) bool {
 }
 
 // lock takes a run's folder for this process. The lock of a process that is
-// gone from this host is taken over.
+// gone from this host is taken over. All of it happens under the system's own
+// lock on the folder, which it lifts when a process dies: of two processes that
+// find the same dead lock, one would else remove the other's new one.
 func lock(dir string) error {
-	host, path := hostname(), filepath.Join(dir, lockFile)
-	err := claim(path, host)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	held, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w, or did just now; try again", dir, ErrBusy)
-	}
+	release, err := guard(dir)
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
+	defer release()
+	host, path := hostname(), filepath.Join(dir, lockFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return claim(path, host)
+	case err != nil:
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
 	var o owner
-	if err := json.Unmarshal(held, &o); err != nil {
+	if len(text) == 0 { // its process died before it could write its name
+		o = owner{Host: host}
+	} else if err := json.Unmarshal(text, &o); err != nil {
 		return fmt.Errorf("%s: %w, but its lock cannot be read; remove %s if nothing works there", dir, ErrBusy, path)
 	}
-	if o.gone(host) {
-		return takeOver(path, held, host)
-	}
-	if o.Host != host {
+	switch {
+	case o.gone(host):
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("take over the lock of a process that is gone: %w", err)
+		}
+		return claim(path, host)
+	case o.Host != host:
 		return fmt.Errorf("%s: %w: process %d on %s; remove %s if it is gone", dir, ErrBusy, o.PID, o.Host, path)
 	}
 	return fmt.Errorf("%s: %w: process %d on %s", dir, ErrBusy, o.PID, o.Host)
 }
 
-// claim makes the lock file, which fails where there is one.
+// claim makes the lock file, which fails where a process of another host was quicker.
 func claim(path, host string) error {
-	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), time.Now().UTC()})
+	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), now().UTC()})
 	if err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
+	}
 	if err != nil {
 		return fmt.Errorf("lock the run: %w", err)
 	}
 	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(path)
 		return fmt.Errorf("lock the run: %w", err)
 	}
 	return nil
 }
 
-// takeOver replaces the lock of a process that is gone. Dead locks are removed
-// only by who holds a second file, and only after another look: of two
-// processes that find the same dead lock, one would else remove the other's new one.
-func takeOver(path string, dead []byte, host string) error {
-	guard := path + ".takeover"
-	f, err := os.OpenFile(guard, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s: %w: it takes over a lock; remove %s if nothing works there", filepath.Dir(path), ErrBusy, guard)
+// held says whether the folder is still this run's, before anything is written
+// into it: a folder that was deleted and made again is another's.
+func (r *Run) held() error {
+	text, err := os.ReadFile(filepath.Join(r.dir, lockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: its lock is gone; run again once the folder is back", r.dir, ErrLost)
 	}
 	if err != nil {
-		return fmt.Errorf("take over the lock of a process that is gone: %w", err)
+		return fmt.Errorf("%s: %w: %w", r.dir, ErrLost, err)
 	}
-	defer os.Remove(guard)
-	f.Close()
-	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, dead) {
-		return fmt.Errorf("%s: %w: it took over the lock first", filepath.Dir(path), ErrBusy)
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("take over the lock of a process that is gone: %w", err)
-	}
-	if err := claim(path, host); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s: %w: it took the lock first", filepath.Dir(path), ErrBusy)
-		}
-		return err
+	var o owner
+	if json.Unmarshal(text, &o) != nil || o.PID != os.Getpid() || o.Host != hostname() {
+		return fmt.Errorf("%s: %w: the lock is another's, process %d on %s", r.dir, ErrLost, o.PID, o.Host)
 	}
 	return nil
 }

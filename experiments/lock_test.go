@@ -55,16 +55,18 @@ func TestForeignLocks(t *testing.T) {
 	}
 }
 
-// A lock that cannot be read may be one that is just being written: it holds,
-// and the message says how to get on.
+// A lock that cannot be read holds, and the message says how to get on. An empty
+// one is of a process that died before it could write its name.
 func TestUnreadableLock(t *testing.T) {
 	s := &Store{t.TempDir()}
 	dir := filepath.Join(s.Root, "s", "v", "seed-3")
-	putLock(t, dir, nil)
+	putLock(t, dir, []byte(`{"pid":`))
 	_, err := s.Start(record("a"), StartOptions{})
 	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), filepath.Join(dir, lockFile)) {
 		t.Errorf("%v", err)
 	}
+	putLock(t, dir, nil)
+	finish(t, start(t, s, "a", StartOptions{}))
 }
 
 // Many find the same dead lock at once; one gets the run.

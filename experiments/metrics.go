@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -208,4 +209,21 @@ func plain(text []byte) bool {
 		}
 	}
 	return true
+}
+
+// Series is a log without what a later attempt trained again: of each name the
+// steps rise, and where they fall back the later line holds. An interrupted
+// run's series equals that of an uninterrupted one but for attempts and seconds.
+func Series(log []Metric) []Metric {
+	first := map[string]int64{} // step of each name's earliest kept line
+	var kept []Metric
+	for _, m := range slices.Backward(log) {
+		if step, ok := first[m.Name]; ok && m.Step >= step {
+			continue
+		}
+		first[m.Name] = m.Step
+		kept = append(kept, m)
+	}
+	slices.Reverse(kept)
+	return kept
 }

@@ -21,6 +21,9 @@ const (
 	Interrupted Status = "interrupted" // Ctrl-C or SIGTERM
 )
 
+// Final says that nothing is left to train.
+func (s Status) Final() bool { return s == Done || s == Diverged }
+
 // A Record is run.json: what was run, how it ended, and on what.
 type Record struct {
 	Version  int             `json:"version"`
@@ -36,6 +39,7 @@ type Record struct {
 	Status     Status      `json:"status"`
 	Error      string      `json:"error,omitempty"` // why it failed or diverged, one line
 	Attempts   []Attempt   `json:"attempts"`
+	FirstSteps []string    `json:"first_steps,omitempty"` // SHA-256 of the weights after step 1, 2 …: what ablate verify trains anew
 	Result     *Result     `json:"result,omitempty"`
 	Provenance *Provenance `json:"provenance"`
 }
@@ -49,18 +53,20 @@ type Attempt struct {
 	Device   string    `json:"device"`   // cpu, cuda:0 …
 	Hardware string    `json:"hardware"` // the key speeds are compared under: device, CPU or GPU model, threads, kernels
 	Threads  int       `json:"threads"`
+	Commit   string    `json:"commit,omitempty"` // of the program: a later attempt may come from another
+	From     int64     `json:"from"`             // step of the checkpoint it went on from, 0 if it began anew
 }
 
 // A Result is what a finished run came to.
 type Result struct {
-	Epochs          int     `json:"epochs"`
-	TrainLoss       Number  `json:"train_loss"`
-	TestLoss        Number  `json:"test_loss"`
-	Top1Error       float64 `json:"top1_error"` // share of the test images, 0..1, at the last epoch
-	Top5Error       float64 `json:"top5_error"`
-	TestExamples    int     `json:"test_examples"`
-	ImagesPerSecond float64 `json:"images_per_second"` // training, warm-up left out, 0 if no step is left; alone changes with time
-	WeightsSHA256   string  `json:"weights_sha256"`    // of the bytes of checkpoint.safetensors, as SaveWeights gives it
+	Epochs          int    `json:"epochs"`
+	TrainLoss       Number `json:"train_loss"`
+	TestLoss        Number `json:"test_loss"`
+	Top1Error       Number `json:"top1_error"` // share of the test images, 0..1, at the last epoch
+	Top5Error       Number `json:"top5_error"`
+	TestExamples    int    `json:"test_examples"`
+	ImagesPerSecond Number `json:"images_per_second"` // training in the last attempt, warm-up left out, 0 if no step is left; alone changes with time
+	WeightsSHA256   string `json:"weights_sha256"`    // of the bytes of checkpoint.safetensors, as SaveWeights gives it
 }
 
 // A Metric is one line of metrics.jsonl.

@@ -23,6 +23,10 @@ var (
 	ErrBusy    = errors.New("another process holds the run")
 )
 
+// ErrLost is a folder that no longer belongs to the run that goes on in it: it
+// was deleted or moved, or its lock was removed by hand.
+var ErrLost = errors.New("the run has lost its folder")
+
 // A Store is a folder of runs: ROOT/STUDY/VARIANT/seed-N/.
 type Store struct{ Root string }
 
@@ -100,10 +104,10 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 		if err := setAside(dir); err != nil {
 			return nil, err
 		}
-	case old.Status == Done || old.Status == Diverged:
+	case old.Status.Final():
 		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
 	default:
-		earlier = old.Attempts
+		earlier, rec.FirstSteps = old.Attempts, old.FirstSteps
 	}
 	if err := sweep(dir); err != nil {
 		return nil, err
@@ -112,7 +116,10 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 	if n := len(rec.Attempts); n > 0 {
 		a = rec.Attempts[n-1]
 	}
-	a.Started, a.PID, a.Host = time.Now().UTC(), os.Getpid(), hostname()
+	a.Started, a.PID, a.Host = now().UTC(), os.Getpid(), hostname()
+	if rec.Provenance != nil {
+		a.Commit = rec.Provenance.Commit
+	}
 	rec.Attempts = append(slices.Clone(earlier), a)
 	rec.Version, rec.Status, rec.Error, rec.Result = FormatVersion, Running, "", nil
 	r := &Run{dir: dir, rec: rec}
@@ -219,12 +226,15 @@ const (
 	unfinished = ".writing-" // begins the name of a file that is not whole yet
 )
 
+// now is the clock, which tests turn back.
+var now = time.Now
+
 // Dir is the run's folder.
 func (r *Run) Dir() string { return r.dir }
 
 // Logf writes a line with the time to log.txt.
 func (r *Run) Logf(format string, args ...any) error {
-	_, err := fmt.Fprintf(r.log, "%s %s\n", time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
+	_, err := fmt.Fprintf(r.log, "%s %s\n", now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 	return err
 }
 
@@ -243,11 +253,17 @@ func (r *Run) Log(m Metric) error {
 
 // SaveWeights writes the trained weights and gives the SHA-256 of the file.
 func (r *Run) SaveWeights(tensors []Tensor) (string, error) {
-	return writeTensors(filepath.Join(r.dir, weightsFile), tensors)
+	if err := r.held(); err != nil {
+		return "", err
+	}
+	return writeWeights(filepath.Join(r.dir, weightsFile), tensors)
 }
 
 // SavePredictions writes one line for each test image.
 func (r *Run) SavePredictions(p []Prediction) error {
+	if err := r.held(); err != nil {
+		return err
+	}
 	return writePredictions(filepath.Join(r.dir, predictionsFile), p)
 }
 
@@ -265,11 +281,20 @@ func (r *Run) Finish(status Status, result *Result, err error) error {
 	if err := r.metrics.Sync(); err != nil { // a run is not done before its figures are safe
 		return fmt.Errorf("finish the run: %w", err)
 	}
-	r.rec.Attempts[len(r.rec.Attempts)-1].Ended = time.Now().UTC()
-	return r.save()
+	r.rec.Attempts[len(r.rec.Attempts)-1].Ended = now().UTC()
+	if err := r.save(); err != nil {
+		return err
+	}
+	if status.Final() {
+		return r.dropStates() // only now: until the record says so, the run may have to go on
+	}
+	return nil
 }
 
 func (r *Run) save() error {
+	if err := r.held(); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(r.rec, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the record: %w", err)
@@ -284,7 +309,9 @@ func (r *Run) Close() error {
 	}
 	r.closed = true
 	err := r.closeFiles()
-	unlock(r.dir)
+	if r.held() == nil { // else the lock is gone already, or another's
+		unlock(r.dir)
+	}
 	return err
 }
 
@@ -298,18 +325,34 @@ func WriteFile(path string, text []byte) error {
 
 // writeWith is WriteFile for what is too large to be held twice.
 func writeWith(path string, write func(io.Writer) error) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, unfinished+filepath.Base(path)+"-*")
+	beside, err := writeBeside(path, write)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	err = errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	return publish(beside, path)
+}
+
+// writeBeside writes and syncs a file in the folder of path, under a name that
+// says that it is not whole yet, and gives that name.
+func writeBeside(path string, write func(io.Writer) error) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished+filepath.Base(path)+"-*")
+	if err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	if err == nil {
-		err = syncFolder(dir)
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	return f.Name(), nil
+}
+
+// publish gives a file that is whole its name, durably.
+func publish(beside, path string) error {
+	err := os.Rename(beside, path)
+	if err != nil {
+		os.Remove(beside)
+	} else {
+		err = syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

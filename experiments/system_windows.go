@@ -1,6 +1,11 @@
 package experiments
 
-import "os"
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/windows"
+)
 
 // alive says that a process exists on this host: on Windows finding it needs it to.
 func alive(pid int) bool {
@@ -14,3 +19,17 @@ func alive(pid int) bool {
 
 // syncFolder does nothing: Windows makes renames durable itself and cannot sync a folder.
 func syncFolder(string) error { return nil }
+
+// guard keeps other processes out of a folder for a moment, by a file that
+// nobody else can open and that the system removes when this process dies.
+func guard(dir string) (release func(), err error) {
+	path, err := windows.UTF16PtrFromString(filepath.Join(dir, lockFile+".guard"))
+	if err != nil {
+		return nil, err
+	}
+	h, err := windows.CreateFile(path, windows.GENERIC_WRITE, 0, nil, windows.OPEN_ALWAYS, windows.FILE_FLAG_DELETE_ON_CLOSE, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func() { windows.CloseHandle(h) }, nil
+}

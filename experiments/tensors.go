@@ -30,40 +30,52 @@ type entry struct {
 
 // writeTensors writes the safetensors format: the header's length (8 bytes,
 // little-endian), the header as JSON with sorted keys and padded with spaces to
-// a multiple of 8, the values. The file depends on nothing but the tensors; its
-// SHA-256 is given back.
-func writeTensors(path string, tensors []Tensor) (string, error) {
-	head, err := tensorHeader(tensors)
+// a multiple of 8, the values. What is written depends on nothing but the
+// tensors and the metadata, which may be nil; its SHA-256 is given back.
+func writeTensors(f io.Writer, tensors []Tensor, about map[string]string) (string, error) {
+	head, err := tensorHeader(tensors, about)
 	if err != nil {
-		return "", fmt.Errorf("write %s: %w", path, err)
+		return "", err
 	}
 	digest := sha256.New()
-	err = writeWith(path, func(f io.Writer) error {
-		w := bufio.NewWriterSize(io.MultiWriter(f, digest), 1<<16)
-		w.Write(head) // a bufio.Writer keeps its first error for Flush
-		for _, t := range tensors {
-			for _, v := range t.Data {
-				w.Write(binary.LittleEndian.AppendUint32(w.AvailableBuffer(), math.Float32bits(v)))
-			}
+	w := bufio.NewWriterSize(io.MultiWriter(f, digest), 1<<16)
+	w.Write(head) // a bufio.Writer keeps its first error for Flush
+	for _, t := range tensors {
+		for _, v := range t.Data {
+			w.Write(binary.LittleEndian.AppendUint32(w.AvailableBuffer(), math.Float32bits(v)))
 		}
-		return w.Flush()
-	})
-	if err != nil {
+	}
+	if err := w.Flush(); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%x", digest.Sum(nil)), nil
 }
 
+// writeWeights replaces a weights file and gives its SHA-256.
+func writeWeights(path string, tensors []Tensor) (digest string, err error) {
+	err = writeWith(path, func(w io.Writer) (err error) {
+		digest, err = writeTensors(w, tensors, nil)
+		return err
+	})
+	return digest, err
+}
+
+// Digest is the SHA-256 of the weights file that the tensors would make.
+func Digest(tensors []Tensor) (string, error) { return writeTensors(io.Discard, tensors, nil) }
+
 // tensorHeader is all that goes before the values.
-func tensorHeader(tensors []Tensor) ([]byte, error) {
-	header := map[string]entry{}
+func tensorHeader(tensors []Tensor, about map[string]string) ([]byte, error) {
+	header := map[string]any{}
+	if about != nil {
+		header[metadata] = about
+	}
 	var end int64
 	for _, t := range tensors {
-		if _, ok := header[t.Name]; ok {
-			return nil, fmt.Errorf("two tensors are called %s", t.Name)
-		}
 		if t.Name == metadata {
 			return nil, fmt.Errorf("a tensor cannot be called %s, which the format keeps for itself", t.Name)
+		}
+		if _, ok := header[t.Name]; ok {
+			return nil, fmt.Errorf("two tensors are called %s", t.Name)
 		}
 		e := entry{"F32", append([]int{}, t.Shape...), [2]int64{end, end + 4*int64(len(t.Data))}}
 		if err := e.check(e.Offsets[1]); err != nil {
@@ -101,41 +113,49 @@ func ReadWeights(path string) ([]Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := parseTensors(f, info.Size())
+	t, _, err := parseTensors(f, info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, err, ErrWeights)
 	}
 	return t, nil
 }
 
-func parseTensors(r io.ReaderAt, size int64) ([]Tensor, error) {
+// parseTensors reads tensors and metadata out of size bytes. It takes no more
+// memory than a small multiple of them, whatever the header claims.
+func parseTensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 	head := make([]byte, 8)
 	if _, err := r.ReadAt(head, 0); err != nil {
-		return nil, errors.New("shorter than its header's length")
+		return nil, nil, errors.New("shorter than its header's length")
 	}
 	n := binary.LittleEndian.Uint64(head)
 	if n > maxHeader || int64(n) > size-8 {
-		return nil, fmt.Errorf("a header of %d bytes in a file of %d", n, size)
+		return nil, nil, fmt.Errorf("a header of %d bytes in a file of %d", n, size)
 	}
 	head = make([]byte, n)
 	if _, err := r.ReadAt(head, 8); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(head, &entries); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return nil, nil, fmt.Errorf("header: %w", err)
 	}
-	delete(entries, metadata)
+	var about map[string]string
+	if text, ok := entries[metadata]; ok {
+		if err := json.Unmarshal(text, &about); err != nil {
+			return nil, nil, fmt.Errorf("metadata: %w", err)
+		}
+		delete(entries, metadata)
+	}
 	body := size - 8 - int64(n)
 	layout, err := order(entries, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var tensors []Tensor
 	for _, e := range layout { // which cover the values once, so this is bounded by the file
 		text := make([]byte, e.Offsets[1]-e.Offsets[0])
 		if _, err := io.ReadFull(io.NewSectionReader(r, 8+int64(n)+e.Offsets[0], int64(len(text))), text); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", e.name, err)
+			return nil, nil, fmt.Errorf("tensor %s: %w", e.name, err)
 		}
 		values := make([]float32, len(text)/4)
 		for i := range values {
@@ -143,7 +163,7 @@ func parseTensors(r io.ReaderAt, size int64) ([]Tensor, error) {
 		}
 		tensors = append(tensors, Tensor{e.name, e.Shape, values})
 	}
-	return tensors, nil
+	return tensors, about, nil
 }
 
 // A placed entry knows its name.

@@ -32,8 +32,8 @@ func done(variant string, seed uint64, wrong float64, changes ...string) experim
 		Changes: changes, Params: 2_112_890, MACs: 19_491_840, Status: experiments.Done,
 		Attempts: []experiments.Attempt{{Hardware: testCPU, Threads: 2}},
 		Result: &experiments.Result{
-			Epochs: 40, Top1Error: wrong / 10000, TestExamples: 10000,
-			ImagesPerSecond: 2140 + 7*float64(seed) + float64(len(variant)),
+			Epochs: 40, Top1Error: experiments.Number(wrong / 10000), TestExamples: 10000,
+			ImagesPerSecond: experiments.Number(2140 + 7*float64(seed) + float64(len(variant))),
 		},
 		Provenance: &experiments.Provenance{
 			Commit: "9eb1517d7986db89067a8c6d7cfc87230065ede9", Dirty: true,
@@ -78,7 +78,7 @@ func three() []experiments.Record {
 
 func troubled() []experiments.Record {
 	half := done("no-lrn", 8, 1290, "− norm1, norm2")
-	half.Result.Top1Error = math.NaN()
+	half.Result.Top1Error = experiments.Number(math.NaN())
 	changed := done("mixed", 2, 1240)
 	changed.Identity = "another recipe"
 	small := done("no-overlap", 2, 1262)
@@ -214,7 +214,7 @@ func TestDeterministic(t *testing.T) {
 		for i := range records {
 			if records[i].Result != nil {
 				result := *records[i].Result
-				result.ImagesPerSecond = 1000 * random.Float64()
+				result.ImagesPerSecond = experiments.Number(1000 * random.Float64())
 				records[i].Result = &result
 			}
 			records[i].Attempts = []experiments.Attempt{{Hardware: fmt.Sprint(random.Uint64()), PID: random.Int()}}
@@ -303,7 +303,7 @@ func TestBareRecords(t *testing.T) {
 		{Variant: "baseline"},
 		{Variant: "baseline", Status: experiments.Done},
 		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{}},
-		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: math.Inf(1)}},
+		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: experiments.Number(math.Inf(1))}},
 		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: 2},
 			Provenance: &experiments.Provenance{}},
 		{Variant: "", Seed: math.MaxUint64, Recipe: json.RawMessage(`{"Net":"alexnet","Data":"x"}`)},

@@ -52,7 +52,8 @@ type Options struct {
 	Store      *experiments.Store
 	Device     engine.Device
 	Threads    int
-	Fresh      bool // move runs of changed recipes aside instead of refusing
+	Fresh      bool             // move runs of changed recipes aside instead of refusing
+	Checkpoint configs.Interval // how often an unfinished run is saved
 	Provenance experiments.CaptureOptions
 	Progress   Progress
 }
@@ -77,6 +78,10 @@ type Epoch struct {
 	TestTop1  float64 // error
 	TestTop5  float64
 }
+
+// ErrRecord is a run whose end cannot be recorded, on a full disk for one. What
+// was saved before stays, and the same command goes on from there.
+var ErrRecord = errors.New("cannot record the end")
 
 // Outcome counts how a study's runs ended.
 type Outcome struct {
@@ -186,7 +191,10 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 		status = experiments.Failed
 	}
 	if ferr := run.Finish(status, result, err); ferr != nil {
-		return "", fmt.Errorf("record the end of %s seed %d: %w", r.Variant.Name, r.Seed, ferr)
+		if err != nil {
+			ferr = fmt.Errorf("%w, after: %w", ferr, err)
+		}
+		return "", fmt.Errorf("%w of %s seed %d (%s): %w", ErrRecord, r.Variant.Name, r.Seed, status, ferr)
 	}
 	return status, err
 }
@@ -213,28 +221,44 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 	}, nil
 }
 
-// train trains a run to its end and records every epoch, the weights and the predictions.
+// train trains a run to its end, from where an earlier attempt left it, and
+// records every epoch, the weights and the predictions.
 func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o Options) (*experiments.Result, error) {
 	t, err := newTrainer(r.Variant.Recipe, ds, o.Device, r.Seed)
 	if err != nil {
 		return nil, err
 	}
-	epochs := r.Variant.Recipe.Train.Epochs
-	perEpoch := t.pipeline.Batches() * r.Variant.Recipe.Train.Batch
-	trained, started := 0, time.Now()
+	if err := t.resume(run); err != nil {
+		return nil, err
+	}
+	saver := newSaver(run, t, o.Checkpoint)
+	result, err := t.finish(ctx, r, run, saver, o.Progress)
+	if ctx.Err() != nil && err != nil {
+		if serr := saver.save(); serr != nil {
+			return nil, fmt.Errorf("%w (and where it stopped cannot be saved: %w)", err, serr)
+		}
+	}
+	return result, err
+}
+
+// finish trains the epochs that are left.
+func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver *saver, p Progress) (*experiments.Result, error) {
+	epochs := t.recipe.Train.Epochs
+	all := float64(t.pipeline.Batches() * epochs)
+	started := time.Now()
 	var predictions []experiments.Prediction
 	var last Epoch
-	for e := range epochs {
-		rate := t.schedule.rate(e)
-		s, err := t.epoch(ctx, e, func(images int) {
-			trained += images
-			o.Progress.Step(r, e+1, float64(trained)/float64(perEpoch*epochs))
+	for t.epochs < epochs {
+		rate := t.schedule.rate(t.epochs)
+		s, err := t.epoch(ctx, func(int) error {
+			p.Step(r, t.epochs+1, float64(t.step)/all)
+			return saver.step()
 		})
 		if err != nil {
 			return nil, err
 		}
 		keep := func(p experiments.Prediction) { predictions = append(predictions, p) }
-		if e < epochs-1 {
+		if t.epochs < epochs-1 {
 			keep = nil
 		}
 		test, err := t.test(ctx, keep)
@@ -242,11 +266,17 @@ func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o
 			return nil, err
 		}
 		t.schedule.observe(test.top1Error())
-		last = Epoch{e + 1, rate, s.meanLoss(), s.top1Error(), test.meanLoss(), test.top1Error(), test.top5Error()}
-		if err := logEpoch(run, last, int64(t.step), time.Since(started)); err != nil {
+		last = Epoch{t.epochs + 1, rate, s.meanLoss(), s.top1Error(), test.meanLoss(), test.top1Error(), test.top5Error()}
+		if err := t.logEpoch(run, last, time.Since(started)); err != nil {
 			return nil, err
 		}
-		o.Progress.Epoch(r, last)
+		p.Epoch(r, last)
+		t.next()
+		if t.epochs < epochs {
+			if err := saver.epoch(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	weights, err := t.weights()
 	if err != nil {
@@ -260,12 +290,13 @@ func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o
 		return nil, err
 	}
 	return &experiments.Result{
-		Epochs: epochs, TrainLoss: experiments.Number(last.TrainLoss), TestLoss: experiments.Number(last.TestLoss), Top1Error: last.TestTop1, Top5Error: last.TestTop5,
-		TestExamples: len(predictions), ImagesPerSecond: t.imagesPerSecond(), WeightsSHA256: digest,
+		Epochs: epochs, TrainLoss: experiments.Number(last.TrainLoss), TestLoss: experiments.Number(last.TestLoss),
+		Top1Error: experiments.Number(last.TestTop1), Top5Error: experiments.Number(last.TestTop5),
+		TestExamples: len(predictions), ImagesPerSecond: experiments.Number(t.imagesPerSecond()), WeightsSHA256: digest,
 	}, nil
 }
 
-func logEpoch(run *experiments.Run, e Epoch, step int64, since time.Duration) error {
+func (t *trainer) logEpoch(run *experiments.Run, e Epoch, since time.Duration) error {
 	for _, m := range []struct {
 		name  string
 		value float64
@@ -273,10 +304,11 @@ func logEpoch(run *experiments.Run, e Epoch, step int64, since time.Duration) er
 		{"lr", e.Rate}, {"train_loss", e.TrainLoss}, {"train_top1_error", e.TrainTop1},
 		{"test_loss", e.TestLoss}, {"test_top1_error", e.TestTop1}, {"test_top5_error", e.TestTop5},
 	} {
-		err := run.Log(experiments.Metric{Epoch: e.Number, Step: step, Name: m.name, Value: experiments.Number(m.value), Seconds: since.Seconds()})
+		err := run.Log(experiments.Metric{Epoch: e.Number, Step: int64(t.step), Name: m.name, Value: experiments.Number(m.value), Seconds: since.Seconds()})
 		if err != nil {
 			return err
 		}
+		t.logged++
 	}
 	return nil
 }

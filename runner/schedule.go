@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"ablate/ablations"
+	"ablate/experiments"
 )
 
 // A schedule gives the learning rate of each epoch.
@@ -57,4 +58,19 @@ func (s *schedule) observe(testError float64) {
 		s.dropped++
 		s.waited = 0
 	}
+}
+
+// progress is what a schedule has learned from the epochs so far.
+type progress struct {
+	Best    experiments.Number `json:"best"`
+	Waited  int                `json:"waited"`
+	Dropped int                `json:"dropped"`
+}
+
+func (s *schedule) progress() progress {
+	return progress{experiments.Number(s.best), s.waited, s.dropped}
+}
+
+func (s *schedule) restore(p progress) {
+	s.best, s.waited, s.dropped = float64(p.Best), p.Waited, p.Dropped
 }

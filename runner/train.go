@@ -33,11 +33,19 @@ type trainer struct {
 	evalNet  *graph.Graph
 	schedule *schedule
 
-	step     uint64
+	// Where training stands. With the weights and velocities this is all that the
+	// rest of a run depends on: see state.
+	epochs int    // completed
+	batch  int    // trained of the next one
+	step   uint64 // trained in all
+	sum    score  // of the next epoch so far
+	logged int    // points of the metric series
+
 	logits   []float32
 	loss     []float32
 	measured time.Duration // of steps after the warm-up
-	images   int
+	images   int           // in those
+	steps    int           // of this attempt
 }
 
 // newTrainer builds a net's graphs, compiles them for the device and sets the weights for the seed.
@@ -91,34 +99,44 @@ func feed(r ablations.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, er
 
 func (t *trainer) classes() int { return t.graph.Logits.Shape()[3] }
 
-// epoch trains one epoch and gives its mean loss and training error. after is called with every step's number of images.
-func (t *trainer) epoch(ctx context.Context, epoch int, after func(images int)) (score, error) {
-	reader := t.pipeline.Train(ctx, epoch, 0)
+// epoch trains what is left of the current epoch and gives its mean loss and
+// training error. after is called after every step with the batch's images.
+func (t *trainer) epoch(ctx context.Context, after func(images int) error) (score, error) {
+	reader := t.pipeline.Train(ctx, t.epochs, t.batch)
 	defer reader.Close()
-	rate := t.schedule.rate(epoch)
-	var s score
+	rate := t.schedule.rate(t.epochs)
 	for started := time.Now(); ; started = time.Now() {
 		batch, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			return s, nil
+			return t.sum, nil
 		}
 		if err != nil {
-			return s, err
+			return t.sum, err
 		}
 		if err := t.learn(batch, rate); err != nil {
-			return s, err
+			return t.sum, err
 		}
 		loss := float64(t.loss[0])
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return s, fmt.Errorf("epoch %d, step %d: loss %v: %w", epoch+1, t.step, loss, ErrDiverged)
+			return t.sum, fmt.Errorf("epoch %d, step %d: loss %v: %w", t.epochs+1, t.step, loss, ErrDiverged)
 		}
-		t.count(&s, batch)
-		if t.step++; t.step > warmUp {
+		t.count(&t.sum, batch)
+		t.step++
+		t.batch++
+		if t.steps++; t.steps > warmUp {
 			t.measured += time.Since(started)
 			t.images += batch.N
 		}
-		after(batch.N)
+		if err := after(batch.N); err != nil {
+			return t.sum, err
+		}
 	}
+}
+
+// next goes on to the next epoch.
+func (t *trainer) next() {
+	t.epochs++
+	t.batch, t.sum = 0, score{}
 }
 
 // learn runs one step: loss, gradients, update.

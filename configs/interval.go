@@ -1,0 +1,54 @@
+package configs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"ablate/strictyaml"
+)
+
+// An Interval is how often an unfinished run is saved, in one of three units.
+// The zero value means only when it is interrupted. It changes no result.
+type Interval struct {
+	Time   time.Duration
+	Epochs int
+	Steps  int
+}
+
+// DefaultInterval loses ten minutes at most, and costs AlexNet about a second of them.
+var DefaultInterval = Interval{Time: 10 * time.Minute}
+
+// ParseInterval reads "10m", "2 epochs", "100 steps" or "never".
+func ParseInterval(text string) (Interval, error) {
+	if text == "never" {
+		return Interval{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return Interval{Time: d}, nil
+	}
+	number, unit, _ := strings.Cut(text, " ")
+	if n, err := strconv.Atoi(number); err == nil && n > 0 {
+		switch unit {
+		case "epoch", "epochs":
+			return Interval{Epochs: n}, nil
+		case "step", "steps":
+			return Interval{Steps: n}, nil
+		}
+	}
+	return Interval{}, fmt.Errorf("%q is no interval; write 10m, 2 epochs, 100 steps or never", text)
+}
+
+// UnmarshalStrict reads the same in a study.
+func (i *Interval) UnmarshalStrict(n *strictyaml.Node) error {
+	var text string
+	if err := n.Decode(&text); err != nil {
+		return err
+	}
+	var err error
+	if *i, err = ParseInterval(text); err != nil {
+		return n.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+// Package index lists runs quickly: a SQLite file beside the runs' folders that
+// holds what their records say. The folders are the truth. The file is brought
+// up to date whenever it is asked, and can be deleted at any time.
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/ncruces/go-sqlite3/driver" // database/sql's "sqlite3"
+
+	"ablate/experiments"
+)
+
+// File is the index's name in the folder of runs.
+const File = "index.sqlite"
+
+// An Entry is what a listing shows of a run. Numbers that are not there are nil.
+type Entry struct {
+	Study     string             `json:"study"`
+	Variant   string             `json:"variant"`
+	Seed      uint64             `json:"seed"`
+	Dir       string             `json:"dir"`
+	Status    experiments.Status `json:"status"`
+	Attempts  int                `json:"attempts"`
+	Started   time.Time          `json:"started"` // of the first attempt
+	Ended     time.Time          `json:"ended,omitzero"`
+	Epochs    *int               `json:"epochs,omitempty"`
+	Top1Error *float64           `json:"top1_error,omitempty"`
+	Hardware  string             `json:"hardware"`
+	Commit    string             `json:"commit,omitempty"`
+	Identity  string             `json:"identity"`
+	Weights   string             `json:"weights_sha256,omitempty"`
+	Error     string             `json:"error,omitempty"`
+}
+
+// schema is version 1 of the index. stamp tells whether run.json has changed.
+const schema = `
+CREATE TABLE IF NOT EXISTS runs (
+	dir TEXT PRIMARY KEY, stamp TEXT NOT NULL,
+	study TEXT NOT NULL, variant TEXT NOT NULL, seed TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+	started TEXT NOT NULL, ended TEXT NOT NULL, epochs INTEGER, top1_error REAL,
+	hardware TEXT NOT NULL, commit_hash TEXT NOT NULL, identity TEXT NOT NULL, weights TEXT NOT NULL, error TEXT NOT NULL
+) STRICT;
+PRAGMA user_version = 1;`
+
+// An Index is an open index.
+type Index struct {
+	db    *sql.DB
+	store *experiments.Store
+}
+
+// Open opens a store's index and makes it if it is not there. One that is
+// damaged or of another version is made anew, and so is any if rebuild is set.
+// Where the folder cannot be written, the index lives in memory.
+func Open(ctx context.Context, store *experiments.Store, rebuild bool) (*Index, error) {
+	if info, err := os.Stat(store.Root); err != nil || !info.IsDir() {
+		return open(ctx, store, ":memory:") // nothing is there to be listed
+	}
+	path := filepath.Join(store.Root, File)
+	if rebuild {
+		if err := remove(path); err != nil {
+			return nil, err
+		}
+	}
+	x, err := open(ctx, store, path)
+	if err == nil {
+		return x, nil
+	}
+	if !writable(store.Root) {
+		return open(ctx, store, ":memory:")
+	}
+	if err := remove(path); err != nil {
+		return nil, err
+	}
+	return open(ctx, store, path)
+}
+
+func remove(path string) error {
+	for _, p := range []string{path, path + "-journal"} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rebuild the index: %w", err)
+		}
+	}
+	return nil
+}
+
+func writable(dir string) bool {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return os.Remove(f.Name()) == nil
+}
+
+// patience is how long one process waits for another that writes the index.
+const patience = 30 * time.Second
+
+func open(ctx context.Context, store *experiments.Store, path string) (*Index, error) {
+	name := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+	db, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=immediate", name, patience.Milliseconds()))
+	if err != nil {
+		return nil, fmt.Errorf("open the index: %w", err)
+	}
+	db.SetMaxOpenConns(1) // in memory every connection would be a database of its own
+	x := &Index{db, store}
+	if err := x.prepare(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open the index %s: %w", path, err)
+	}
+	return x, nil
+}
+
+// prepare makes the table in a new file and refuses another version's.
+func (x *Index) prepare(ctx context.Context) error {
+	var version int
+	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch version {
+	case 0:
+		_, err := x.db.ExecContext(ctx, schema)
+		return err
+	case 1:
+		_, err := x.db.ExecContext(ctx, "SELECT dir, stamp, weights, error FROM runs LIMIT 1")
+		return err
+	}
+	return fmt.Errorf("version %d, this ablate writes 1", version)
+}
+
+// Close closes the index.
+func (x *Index) Close() error { return x.db.Close() }
+
+// Refresh reads the records that are new or have changed and forgets those that
+// are gone. Records that cannot be read are given as problems.
+func (x *Index) Refresh(ctx context.Context) (problems []error, err error) {
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("refresh the index: %w", err)
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	known, err := stamps(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	folders, problems := x.store.Folders()
+	for _, dir := range folders {
+		rel, err := filepath.Rel(x.store.Root, dir)
+		if err != nil {
+			return problems, err
+		}
+		key := filepath.ToSlash(rel)
+		stamp, ok := stampOf(dir)
+		if !ok { // no record yet
+			continue
+		}
+		if known[key] == stamp {
+			delete(known, key)
+			continue
+		}
+		rec, err := experiments.ReadRecord(dir)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if err := put(ctx, tx, key, stamp, rec); err != nil {
+			return problems, err
+		}
+		delete(known, key)
+	}
+	for key := range known {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM runs WHERE dir = ?", key); err != nil {
+			return problems, err
+		}
+	}
+	return problems, tx.Commit()
+}
+
+func stamps(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT dir, stamp FROM runs")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	known := map[string]string{}
+	for rows.Next() {
+		var dir, stamp string
+		if err := rows.Scan(&dir, &stamp); err != nil {
+			return nil, err
+		}
+		known[dir] = stamp
+	}
+	return known, rows.Err()
+}
+
+// stampOf changes whenever a record is replaced. Times alone would not do: a
+// clock can go back, and two writes can fall into one tick.
+func stampOf(dir string) (string, bool) {
+	info, err := os.Stat(experiments.RecordPath(dir))
+	if err != nil {
+		return "", false
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), "/", info.Size(), "/", fileNumber(info)), true
+}
+
+func put(ctx context.Context, tx *sql.Tx, dir, stamp string, r experiments.Record) error {
+	var first, last experiments.Attempt
+	if n := len(r.Attempts); n > 0 {
+		first, last = r.Attempts[0], r.Attempts[n-1]
+	}
+	var epochs, top1, weights any = nil, nil, ""
+	if r.Result != nil {
+		epochs, top1, weights = r.Result.Epochs, float64(r.Result.Top1Error), r.Result.WeightsSHA256
+	}
+	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		dir, stamp, r.Study, r.Variant, fmt.Sprint(r.Seed), string(r.Status), len(r.Attempts),
+		first.Started.Format(time.RFC3339Nano), last.Ended.Format(time.RFC3339Nano), epochs, top1,
+		last.Hardware, last.Commit, r.Identity, weights, r.Error)
+	if err != nil {
+		return fmt.Errorf("index %s: %w", dir, err)
+	}
+	return nil
+}
+
+// A Filter picks runs; what is empty picks all.
+type Filter struct {
+	Study  string
+	Status experiments.Status
+}
+
+// Runs lists runs by study, variant and seed.
+func (x *Index) Runs(ctx context.Context, f Filter) ([]Entry, error) {
+	rows, err := x.db.QueryContext(ctx, `SELECT dir, study, variant, seed, status, attempts, started, ended, epochs, top1_error,
+		hardware, commit_hash, identity, weights, error FROM runs
+		WHERE (?1 = '' OR study = ?1) AND (?2 = '' OR status = ?2)
+		ORDER BY study, variant, length(seed), seed`, f.Study, string(f.Status))
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	defer rows.Close()
+	var list []Entry
+	for rows.Next() {
+		var e Entry
+		var seed, started, ended string
+		err := rows.Scan(&e.Dir, &e.Study, &e.Variant, &seed, &e.Status, &e.Attempts, &started, &ended, &e.Epochs, &e.Top1Error,
+			&e.Hardware, &e.Commit, &e.Identity, &e.Weights, &e.Error)
+		if err != nil {
+			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		if _, err := fmt.Sscan(seed, &e.Seed); err != nil {
+			return nil, fmt.Errorf("list runs: seed %q: %w", seed, err)
+		}
+		if e.Started, err = time.Parse(time.RFC3339Nano, started); err == nil {
+			e.Ended, err = time.Parse(time.RFC3339Nano, ended)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,209 @@
+package index
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ablate/experiments"
+)
+
+func train(t testing.TB, s *experiments.Store, variant string, seed uint64, status experiments.Status) string {
+	t.Helper()
+	dir, err := leave(s, variant, seed, status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// leave leaves a run behind.
+func leave(s *experiments.Store, variant string, seed uint64, status experiments.Status) (string, error) {
+	r, err := s.Start(experiments.Record{Study: "s", Variant: variant, Seed: seed, Identity: "i", Recipe: json.RawMessage(`{}`),
+		Attempts: []experiments.Attempt{{Hardware: "test"}}}, experiments.StartOptions{})
+	if err != nil {
+		return "", err
+	}
+	err = r.Finish(status, &experiments.Result{Epochs: 2, Top1Error: 0.25, WeightsSHA256: "w"}, nil)
+	return r.Dir(), errors.Join(err, r.Close())
+}
+
+// list brings an index up to date and gives "variant/seed status" of every run.
+func list(t testing.TB, s *experiments.Store, rebuild bool, f Filter) []string {
+	t.Helper()
+	x, err := Open(t.Context(), s, rebuild)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	if problems, err := x.Refresh(t.Context()); err != nil || len(problems) > 0 {
+		t.Fatal(problems, err)
+	}
+	runs, err := x.Runs(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, r := range runs {
+		if *r.Epochs != 2 || *r.Top1Error != 0.25 || r.Weights != "w" || r.Started.IsZero() || r.Attempts < 1 {
+			t.Errorf("%+v", r)
+		}
+		out = append(out, fmt.Sprintf("%s/%d %s", r.Variant, r.Seed, r.Status))
+	}
+	return out
+}
+
+func TestIndex(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	want := func(f Filter, runs ...string) {
+		t.Helper()
+		for _, rebuild := range []bool{false, true} {
+			if d := cmp.Diff(runs, list(t, s, rebuild, f)); d != "" {
+				t.Errorf("rebuilt: %v (-want +got):\n%s", rebuild, d)
+			}
+		}
+	}
+	want(Filter{})
+	dir := train(t, s, "b", 10, experiments.Done)
+	train(t, s, "b", 9, experiments.Interrupted)
+	train(t, s, "a", 18446744073709551615, experiments.Done)
+	want(Filter{}, "a/18446744073709551615 done", "b/9 interrupted", "b/10 done")
+	want(Filter{Status: experiments.Done}, "a/18446744073709551615 done", "b/10 done")
+	want(Filter{Study: "t"})
+	train(t, s, "b", 9, experiments.Done) // another attempt
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	want(Filter{}, "a/18446744073709551615 done", "b/9 done")
+}
+
+// Whatever stands where the index should be, runs are listed.
+func TestDamagedIndex(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "text": "this is no database", "cut": "SQLite format 3\x00\x10\x00",
+		"zeros": strings.Repeat("\x00", 8192),
+	} {
+		s := &experiments.Store{Root: t.TempDir()}
+		train(t, s, "a", 1, experiments.Done)
+		if err := os.WriteFile(filepath.Join(s.Root, File), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"a/1 done"}, list(t, s, false, Filter{})); d != "" {
+			t.Errorf("%s:\n%s", name, d)
+		}
+	}
+}
+
+// A record that cannot be read is named, and the others are listed.
+func TestDamagedRecord(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	dir := train(t, s, "a", 1, experiments.Done)
+	train(t, s, "a", 2, experiments.Done)
+	if err := os.WriteFile(experiments.RecordPath(dir), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x, err := Open(t.Context(), s, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	problems, err := x.Refresh(t.Context())
+	if err != nil || len(problems) != 1 || !strings.Contains(problems[0].Error(), dir) {
+		t.Errorf("%v, %v", problems, err)
+	}
+	if runs, err := x.Runs(t.Context(), Filter{}); err != nil || len(runs) != 1 {
+		t.Errorf("%v, %v", runs, err)
+	}
+}
+
+const childRoot = "ABLATE_TEST_INDEX"
+
+// TestMain lets the test binary be a process that trains and lists.
+func TestMain(m *testing.M) {
+	if root := os.Getenv(childRoot); root != "" {
+		if err := trainAndList(root, os.Getenv("ABLATE_TEST_VARIANT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// trainAndList trains ten runs and brings the index up to date after each.
+func trainAndList(root, variant string) error {
+	s := &experiments.Store{Root: root}
+	for seed := range uint64(10) {
+		if _, err := leave(s, variant, seed, experiments.Done); err != nil {
+			return err
+		}
+		x, err := Open(context.Background(), s, false)
+		if err != nil {
+			return err
+		}
+		_, err = x.Refresh(context.Background())
+		if err := errors.Join(err, x.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Processes that write different runs and bring the index up to date at once do not hinder each other.
+func TestManyProcesses(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	var children []*exec.Cmd
+	for i := range 4 {
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), childRoot+"="+s.Root, fmt.Sprint("ABLATE_TEST_VARIANT=v", i))
+		c.Stderr = os.Stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		children = append(children, c)
+	}
+	for _, c := range children {
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(list(t, s, false, Filter{})); n != 40 {
+		t.Errorf("%d runs are listed", n)
+	}
+}
+
+// Whatever the index file holds, opening, refreshing and listing neither panics nor loses a run for good.
+func FuzzIndex(f *testing.F) {
+	s := &experiments.Store{Root: f.TempDir()}
+	train(f, s, "a", 1, experiments.Done)
+	list(f, s, true, Filter{})
+	text, err := os.ReadFile(filepath.Join(s.Root, File))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(text[:len(text)/2])
+	f.Add([]byte("SQLite format 3\x00"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(filepath.Join(s.Root, File), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := Open(t.Context(), s, false); err == nil {
+			if _, err := x.Refresh(t.Context()); err == nil {
+				x.Runs(t.Context(), Filter{}) // may fail: the file lies
+			}
+			x.Close()
+		}
+		if d := cmp.Diff([]string{"a/1 done"}, list(t, s, true, Filter{})); d != "" {
+			t.Errorf("rebuilt:\n%s", d)
+		}
+	})
+}

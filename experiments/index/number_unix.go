@@ -1,0 +1,16 @@
+//go:build unix
+
+package index
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// fileNumber is the file's number in its file system: a renamed file brings another.
+func fileNumber(info fs.FileInfo) uint64 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(s.Ino)
+	}
+	return 0
+}
