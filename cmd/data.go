@@ -39,7 +39,7 @@ func newData() *cobra.Command {
 		Short: "Verify a data set: sizes, digests, labels, class balance, duplicates",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := data.Check(args[0], args[1])
+			r, err := data.Check(c.Context(), args[0], args[1])
 			if err != nil {
 				return err
 			}
