@@ -23,15 +23,19 @@ type Recipe struct {
 
 // Data says which images a run sees and how they are prepared.
 type Data struct {
-	Name  string  `yaml:"name" json:"name"`   // shapes, cifar10, mnist, fashion-mnist …
-	Root  string  `yaml:"root" json:"root"`   // folder or archive; where it lies does not change the result
-	Train int     `yaml:"train" json:"train"` // training images to use, 0 means all (for shapes: how many are drawn)
-	Test  int     `yaml:"test" json:"test"`   // likewise
-	Mean  string  `yaml:"mean" json:"mean"`   // subtracted: image (the per-pixel mean of the training set; default), channel, none
-	Scale float64 `yaml:"scale" json:"scale"` // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
-	Pad   int     `yaml:"pad" json:"pad"`     // zero border added before a random crop
-	Crop  int     `yaml:"crop" json:"crop"`   // random square crop in training, centre crop at test; 0 means none
-	Flip  bool    `yaml:"flip" json:"flip"`   // horizontal reflections in training
+	Name  string `yaml:"name" json:"name"`   // ablate data list names them
+	Root  string `yaml:"root" json:"root"`   // folder or archive; where it lies does not change the result
+	Train int    `yaml:"train" json:"train"` // training images to use, 0 means all (for shapes: how many are drawn)
+	Test  int    `yaml:"test" json:"test"`   // likewise
+	// How image files become squares, where they are trained on without packing them. One of the two; both 0 means short_side: 256.
+	ShortSide int     `yaml:"short_side" json:"short_side,omitempty"` // the shorter side gets this length, the centre is cut out
+	Size      int     `yaml:"size" json:"size,omitempty"`             // the whole image is stretched to this height and width
+	MaxBad    int     `yaml:"max_bad" json:"max_bad,omitempty"`       // files without a usable image that may be left out
+	Mean      string  `yaml:"mean" json:"mean"`                       // subtracted: image (the per-pixel mean of the training set; default), channel, none
+	Scale     float64 `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
+	Pad       int     `yaml:"pad" json:"pad"`                         // zero border added before a random crop
+	Crop      int     `yaml:"crop" json:"crop"`                       // random square crop in training, centre crop at test; 0 means none
+	Flip      bool    `yaml:"flip" json:"flip"`                       // horizontal reflections in training
 }
 
 // Train is how the weights are learned (paper, section 5).
@@ -88,6 +92,8 @@ func (r Recipe) Validate() error {
 		{d.Train < 0 || d.Test < 0, "data.train and data.test must not be negative"},
 		{!slices.Contains([]string{"image", "channel", "none"}, d.Mean), fmt.Sprintf("data.mean is %q; known: image, channel, none", d.Mean)},
 		{d.Scale <= 0, fmt.Sprintf("data.scale is %v; it must be above 0", d.Scale)},
+		{d.ShortSide < 0 || d.Size < 0 || d.ShortSide > 0 && d.Size > 0, "data.short_side and data.size must not be negative, and exclude each other"},
+		{d.MaxBad < 0, "data.max_bad must not be negative"},
 		{d.Pad < 0 || d.Crop < 0, "data.pad and data.crop must not be negative"},
 		{t.Batch < 1, fmt.Sprintf("train.batch is %d; at least 1 is needed", t.Batch)},
 		{t.Epochs < 1, fmt.Sprintf("train.epochs is %d; at least 1 is needed", t.Epochs)},

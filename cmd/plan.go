@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -11,11 +12,11 @@ import (
 )
 
 // printPlan is the dry run: what would be trained and what differs from the baseline.
-func printPlan(w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Device) error {
+func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Device) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n", s.Name, first.Net.Name, first.Data.Name,
 		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(runs))
-	predicted, err := runner.Predict(s, dev)
+	predicted, err := runner.Predict(ctx, s, dev)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	defer dev.Close()
 	if o.dryRun {
-		return printPlan(c.OutOrStdout(), study, runs, dev)
+		return printPlan(c.Context(), c.OutOrStdout(), study, runs, dev)
 	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {

@@ -19,7 +19,7 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer dev.Close()
-			ds, err := datasets{}.open(v.Recipe.Data)
+			ds, err := datasets{}.open(b.Context(), v.Recipe.Data)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -27,7 +27,7 @@ func BenchmarkStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			batch, err := firstBatch(t.pipeline)
+			batch, err := firstBatch(b.Context(), t.pipeline)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,12 +11,13 @@ import (
 
 // Predict measures a few training steps of each variant and gives the time all
 // its seeds will take. Nothing is recorded.
-func Predict(s *configs.Study, dev engine.Device) ([]time.Duration, error) {
+func Predict(ctx context.Context, s *configs.Study, dev engine.Device) ([]time.Duration, error) {
 	const steps = 3
 	sets := datasets{}
+	defer sets.close()
 	var out []time.Duration
 	for _, v := range s.Variants {
-		ds, err := sets.open(v.Recipe.Data)
+		ds, err := sets.open(ctx, v.Recipe.Data)
 		if err != nil {
 			return nil, err
 		}
@@ -24,7 +25,7 @@ func Predict(s *configs.Study, dev engine.Device) ([]time.Duration, error) {
 		if err != nil {
 			return nil, err
 		}
-		batch, err := firstBatch(t.pipeline)
+		batch, err := firstBatch(ctx, t.pipeline)
 		if err != nil {
 			return nil, err
 		}
@@ -51,8 +52,8 @@ func Predict(s *configs.Study, dev engine.Device) ([]time.Duration, error) {
 	return out, nil
 }
 
-func firstBatch(p *data.Pipeline) (*data.Batch, error) {
-	r := p.Train(context.Background(), 0, 0)
+func firstBatch(ctx context.Context, p *data.Pipeline) (*data.Batch, error) {
+	r := p.Train(ctx, 0, 0)
 	defer r.Close()
 	return r.Next()
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"ablate/ablations"
@@ -94,7 +95,8 @@ type Outcome struct {
 func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 	var out Outcome
 	sets := datasets{}
-	if err := sets.fit(runs); err != nil {
+	defer sets.close()
+	if err := sets.fit(ctx, runs); err != nil {
 		return out, err
 	}
 	o.Progress.Start(runs)
@@ -130,12 +132,12 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 // datasets are opened once and shared by the runs that see the same images.
 type datasets map[string]*data.Dataset
 
-func (d datasets) open(cfg ablations.Data) (*data.Dataset, error) {
-	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test)
+func (d datasets) open(ctx context.Context, cfg ablations.Data) (*data.Dataset, error) {
+	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test, "\x00", cfg.ShortSide, "\x00", cfg.Size)
 	if ds, ok := d[key]; ok {
 		return ds, nil
 	}
-	ds, err := data.Open(cfg)
+	ds, err := data.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -143,16 +145,23 @@ func (d datasets) open(cfg ablations.Data) (*data.Dataset, error) {
 	return ds, nil
 }
 
+// close gives back what the data sets hold open. Nothing of them is written, so nothing can be lost.
+func (d datasets) close() {
+	for _, ds := range d {
+		ds.Close()
+	}
+}
+
 // fit opens the data of every run and checks that net and batch fit it, before
 // anything is written. Seeds make no difference here.
-func (d datasets) fit(runs []Run) error {
+func (d datasets) fit(ctx context.Context, runs []Run) error {
 	seen := map[string]bool{}
 	for _, r := range runs {
 		if seen[r.Variant.Name] {
 			continue
 		}
 		seen[r.Variant.Name] = true
-		ds, err := d.open(r.Variant.Recipe.Data)
+		ds, err := d.open(ctx, r.Variant.Recipe.Data)
 		if err != nil {
 			return err
 		}
@@ -165,7 +174,7 @@ func (d datasets) fit(runs []Run) error {
 
 // execute trains and records one run. An empty status means that nothing was begun.
 func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.Status, error) {
-	ds, err := sets.open(r.Variant.Recipe.Data)
+	ds, err := sets.open(ctx, r.Variant.Recipe.Data)
 	if err != nil {
 		return "", err
 	}
@@ -210,7 +219,10 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 		return experiments.Record{}, err
 	}
 	opts := o.Provenance
-	opts.Threads, opts.Data = o.Threads, ds.Digests
+	opts.Threads, opts.Data = o.Threads, maps.Clone(ds.Digests)
+	for _, l := range ds.LeftOut {
+		opts.Data["left out: "+l.Name] = l.Reason
+	}
 	opts.CPU, opts.Features = cpu.Model(), cpu.Features()
 	return experiments.Record{
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,

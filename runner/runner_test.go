@@ -127,7 +127,7 @@ func TestEveryNetLearns(t *testing.T) {
 			r.Data.Scale = 1 // their first layer's std of 1e-4 is meant for raw pixels
 		}
 		r.Train.Batch, r.Train.Epochs, r.Train.LR = 20, 1, 0.005
-		ds, err := datasets{}.open(r.Data)
+		ds, err := datasets{}.open(t.Context(), r.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestEveryNetLearns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch, err := firstBatch(tr.pipeline)
+		batch, err := firstBatch(t.Context(), tr.pipeline)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ var cifar10Source = Source{
 	open:    openCIFAR10,
 }
 
-func openCIFAR10(s Source, cfg ablations.Data) (*Dataset, error) {
+func openCIFAR10(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
 	info, err := stat(cfg.Root, s.Layout)
 	if err != nil {
 		return nil, err
@@ -87,12 +88,17 @@ func (s *Split) addCIFAR(text []byte) error {
 		if label >= cifarClasses {
 			return fmt.Errorf("record %d has label %d, the classes are 0 to 9: %w", s.Len(), label, ErrCorrupt)
 		}
-		s.Labels = append(s.Labels, int32(label))
-		for p := range cifarPlane {
-			s.Images = append(s.Images, planes[p], planes[cifarPlane+p], planes[2*cifarPlane+p])
-		}
+		s.addPlanes(int32(label), planes)
 	}
 	return nil
+}
+
+// addPlanes appends an image whose red, green and blue planes follow each other.
+func (s *Split) addPlanes(label int32, planes []byte) {
+	s.Labels = append(s.Labels, label)
+	for p := range cifarPlane {
+		s.Images = append(s.Images, planes[p], planes[cifarPlane+p], planes[2*cifarPlane+p])
+	}
 }
 
 // readCIFARFolder reads the files from a folder, in their order.

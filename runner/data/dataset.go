@@ -4,6 +4,7 @@
 package data
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/binary"
@@ -11,12 +12,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"sort"
 	"strings"
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/runner/data/pack"
+	"ablate/runner/data/picture"
 	"ablate/strictyaml"
 )
 
@@ -26,10 +30,39 @@ var (
 	ErrCorrupt = errors.New("data is damaged")
 )
 
-// A Split is a set of labelled images.
+// A Split is a set of labelled images of one shape, in memory or stored elsewhere.
 type Split struct {
-	Images []byte // NHWC, 0..255
+	Images []byte // NHWC, 0..255; nil where stored gives them
 	Labels []int32
+	stored stored
+}
+
+// stored are images that do not lie in memory. They are read by several goroutines at once.
+type stored interface {
+	// image gives image i. It may use buf, which holds one image.
+	image(i int, buf []byte) ([]byte, error)
+	// digest is the SHA-256 of the first n images and their labels.
+	digest(n int) string
+}
+
+// Image gives image i, of size bytes, which must not be written to. It may lie in
+// buf, which holds size bytes if the split is Stored.
+func (s Split) Image(i, size int, buf []byte) ([]byte, error) {
+	if s.stored != nil {
+		return s.stored.image(i, buf)
+	}
+	return s.Images[i*size:][:size], nil
+}
+
+// Stored tells whether images lie elsewhere than in memory.
+func (s Split) Stored() bool { return s.stored != nil }
+
+// buffer is what Image needs.
+func (s Split) buffer(size int) []byte {
+	if s.stored == nil {
+		return nil
+	}
+	return make([]byte, size)
 }
 
 // Len is the number of images.
@@ -43,11 +76,17 @@ func (s Split) first(n int, what string, size int) (Split, error) {
 	if n == 0 {
 		return s, nil
 	}
-	return Split{s.Images[:n*size], s.Labels[:n]}, nil
+	if s.stored != nil {
+		return Split{Labels: s.Labels[:n], stored: s.stored}, nil
+	}
+	return Split{Images: s.Images[:n*size], Labels: s.Labels[:n]}, nil
 }
 
 // digest is the SHA-256 of labels (int32, little-endian) and images.
 func (s Split) digest() string {
+	if s.stored != nil {
+		return s.stored.digest(s.Len())
+	}
 	h := sha256.New()
 	labels := make([]byte, 0, 4*len(s.Labels))
 	for _, l := range s.Labels {
@@ -65,6 +104,21 @@ type Dataset struct {
 	Shape       arch.Shape
 	Train, Test Split
 	Digests     map[string]string // SHA-256 of each split as used
+	// Mean is the mean of the training images, nil where the source does not know it.
+	Mean []float32
+	// Colour says how the training images' colours are spread, nil where the source does not know it.
+	Colour *picture.Colour
+	// LeftOut names the files that hold no usable image, and why.
+	LeftOut []pack.LeftOut
+	closer  io.Closer
+}
+
+// Close gives back what the data set holds open; its images must not be used after it.
+func (ds *Dataset) Close() error {
+	if ds.closer == nil {
+		return nil
+	}
+	return ds.closer.Close()
 }
 
 // A Source is a kind of data that can be opened by name.
@@ -75,7 +129,9 @@ type Source struct {
 	Layout  string // what data.root must hold
 	Files   []File // of the official distribution
 	Classes []string
-	open    func(s Source, cfg ablations.Data) (*Dataset, error)
+	open    func(ctx context.Context, s Source, cfg ablations.Data) (*Dataset, error)
+	// check verifies what opening does not, nil if that is nothing.
+	check func(ctx context.Context, s Source, root string) error
 }
 
 // A File is one file of an official distribution.
@@ -115,7 +171,7 @@ func stat(root, layout string) (fs.FileInfo, error) {
 	return info, err
 }
 
-var sources = []Source{shapesSource, cifar10Source, mnistSource, fashionSource, kmnistSource}
+var sources = []Source{shapesSource, cifar10Source, cifar100Source, imageFolderSource, tinyImageNetSource, imageNetSource, packedSource, mnistSource, fashionSource, kmnistSource}
 
 // List gives the data sets that can be opened, sorted by name.
 func List() []Source {
@@ -139,22 +195,32 @@ func find(name string) (Source, error) {
 }
 
 // Open reads a data set and keeps the images that the recipe asks for: the first data.train and data.test of them.
-func Open(cfg ablations.Data) (*Dataset, error) {
+// It reads until the context ends it.
+func Open(ctx context.Context, cfg ablations.Data) (*Dataset, error) {
 	s, err := find(cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	ds, err := s.open(s, cfg)
+	ds, err := s.open(ctx, s, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
-	if ds.Train, err = ds.Train.first(cfg.Train, "train", ds.Shape.Len()); err != nil {
+	whole := ds.Train.Len()
+	ds.Train, err = ds.Train.first(cfg.Train, "train", ds.Shape.Len())
+	if err == nil {
+		ds.Test, err = ds.Test.first(cfg.Test, "test", ds.Shape.Len())
+	}
+	if err != nil {
+		ds.Close()
 		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
-	if ds.Test, err = ds.Test.first(cfg.Test, "test", ds.Shape.Len()); err != nil {
-		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+	if ds.Train.Len() < whole { // they were of all images
+		ds.Mean, ds.Colour = nil, nil
 	}
-	ds.Name, ds.Classes = s.Name, s.Classes
+	ds.Name = s.Name
+	if ds.Classes == nil {
+		ds.Classes = s.Classes
+	}
 	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
 	return ds, nil
 }
@@ -170,28 +236,62 @@ type Report struct {
 	Repeated int
 }
 
-// Check opens the whole of a data set, which verifies sizes, digests and labels, and counts classes and duplicates.
-func Check(name, root string) (Report, error) {
-	ds, err := Open(ablations.Data{Name: name, Root: root})
+// Check opens the whole of a data set, which verifies sizes, digests and labels,
+// and counts classes and duplicates. Files that hold no usable image are in the
+// report's LeftOut.
+func Check(ctx context.Context, name, root string) (Report, error) {
+	s, err := find(name)
+	if err != nil {
+		return Report{}, err
+	}
+	if s.check != nil {
+		if err := s.check(ctx, s, root); err != nil {
+			return Report{}, fmt.Errorf("data %s: %w", name, err)
+		}
+	}
+	cfg := ablations.Defaults().Data
+	cfg.Name, cfg.Root, cfg.MaxBad = name, root, math.MaxInt
+	ds, err := Open(ctx, cfg)
 	if err != nil {
 		return Report{}, err
 	}
 	r := Report{Dataset: ds, Balance: make([][2]int, len(ds.Classes))}
 	seen := map[[32]byte]bool{}
-	size := ds.Shape.Len()
-	for i, l := range ds.Train.Labels {
-		r.Balance[l][0]++
-		sum := sha256.Sum256(ds.Train.Images[i*size : (i+1)*size])
+	err = ds.Train.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
+		r.Balance[ds.Train.Labels[i]][0]++
+		sum := sha256.Sum256(image)
 		if seen[sum] {
 			r.Repeated++
 		}
 		seen[sum] = true
+	})
+	if err == nil {
+		err = ds.Test.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
+			r.Balance[ds.Test.Labels[i]][1]++
+			if seen[sha256.Sum256(image)] {
+				r.Shared++
+			}
+		})
 	}
-	for i, l := range ds.Test.Labels {
-		r.Balance[l][1]++
-		if seen[sha256.Sum256(ds.Test.Images[i*size:(i+1)*size])] {
-			r.Shared++
-		}
+	if err != nil {
+		ds.Close()
+		return Report{}, fmt.Errorf("data %s: %w", name, err)
 	}
 	return r, nil
+}
+
+// each visits the images in order.
+func (s Split) each(ctx context.Context, size int, visit func(i int, image []byte)) error {
+	buf := s.buffer(size)
+	for i := range s.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		image, err := s.Image(i, size, buf)
+		if err != nil {
+			return err
+		}
+		visit(i, image)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package data
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ var kmnistSource = Source{
 	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, Files: idxFiles, open: openIDX,
 }
 
-func openIDX(s Source, cfg ablations.Data) (*Dataset, error) {
+func openIDX(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
 	if _, err := stat(cfg.Root, s.Layout); err != nil {
 		return nil, err
 	}

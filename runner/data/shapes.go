@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -38,7 +39,7 @@ const (
 	maxShapes      = 1_000_000
 )
 
-func openShapes(_ Source, cfg ablations.Data) (*Dataset, error) {
+func openShapes(_ context.Context, _ Source, cfg ablations.Data) (*Dataset, error) {
 	cfg.Train, cfg.Test = cmp.Or(cfg.Train, 10_000), cmp.Or(cfg.Test, 2_000)
 	if max(cfg.Train, cfg.Test) > maxShapes {
 		return nil, fmt.Errorf("data.train and data.test: at most %d images are drawn", maxShapes)
@@ -52,7 +53,7 @@ func openShapes(_ Source, cfg ablations.Data) (*Dataset, error) {
 
 // drawShapes draws image i from step i of a stream, so the work can be shared out in any way.
 func drawShapes(stream string, n int) Split {
-	s := Split{make([]byte, n*shapesSide*shapesSide*3), make([]int32, n)}
+	s := Split{Images: make([]byte, n*shapesSide*shapesSide*3), Labels: make([]int32, n)}
 	r := random.New(shapesSeed, stream)
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)

@@ -1,0 +1,69 @@
+package labelled
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// TinyLayout says what TinyImageNet reads.
+const TinyLayout = "the folder tiny-imagenet-200 with wnids.txt, train/CLASS/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt"
+
+// TinyImageNet lists the tree of Stanford's CS231N: training images in a folder
+// images below each class, validation images in one folder with a table of their classes.
+func TinyImageNet(root string) (*Set, error) {
+	classes, err := lines(filepath.Join(root, "wnids.txt"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(classes)
+	s := &Set{Classes: classes}
+	if s.Train, err = s.tree(root, "train", classes); err != nil {
+		return nil, err
+	}
+	s.Ignored = slices.DeleteFunc(s.Ignored, func(name string) bool { return strings.HasSuffix(name, "_boxes.txt") })
+	table := filepath.Join(root, "val", "val_annotations.txt")
+	rows, err := lines(table)
+	if err != nil {
+		return nil, err
+	}
+	index := classIndex(classes)
+	for i, row := range rows {
+		fields := strings.Fields(row)
+		if len(fields) < 2 {
+			return nil, fmt.Errorf("%s:%d: a file and its class were expected: %w", table, i+1, ErrLayout)
+		}
+		label, ok := index[fields[1]]
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: class %s is not in wnids.txt: %w", table, i+1, fields[1], ErrLayout)
+		}
+		name := fields[0]
+		if name != filepath.Base(name) || name == ".." {
+			return nil, fmt.Errorf("%s:%d: %q is no file's name: %w", table, i+1, name, ErrLayout)
+		}
+		s.Test = append(s.Test, File{Name: "val/images/" + name, Label: label, place: onDisk(filepath.Join(root, "val", "images", name))})
+	}
+	if len(s.Test) == 0 {
+		return nil, fmt.Errorf("%s is empty: %w", table, ErrLayout)
+	}
+	return s, s.checkNames()
+}
+
+// lines are a text file's lines without the empty ones at its end.
+func lines(name string) ([]string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrLayout)
+	}
+	return splitLines(text), nil
+}
+
+func splitLines(text []byte) []string {
+	all := strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n ")
+	if all == "" {
+		return nil
+	}
+	return strings.Split(all, "\n")
+}

@@ -1,0 +1,336 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ablate/runner/data/labelled"
+	"ablate/runner/data/picture"
+)
+
+// Options say how a set is packed. None but Fit changes the bytes.
+type Options struct {
+	Fit     picture.Fit
+	Workers int
+	// MaxBad is how many files may be left out because they hold no usable image.
+	MaxBad int
+	// Progress is told after every file, nil if nobody asks.
+	Progress func(Progress)
+}
+
+// Progress is how far packing has come.
+type Progress struct {
+	Files, Total int   // source files, of all splits
+	Kept         int   // of Files: packed by an earlier attempt
+	Bytes        int64 // read from source files in this attempt
+	LeftOut      int
+}
+
+// ErrBadFiles is a set with more unusable files than allowed. The message names the file that lists them.
+var ErrBadFiles = errors.New("files that hold no usable image")
+
+// hopeless is how many bad files beyond the limit end packing early: the folder is then not what it was taken for.
+const hopeless = 1000
+
+// A plan says what an unfinished pack will be; only the same plan may go on with it.
+type plan struct {
+	Format int         `json:"format"`
+	Method string      `json:"method"`
+	Fit    picture.Fit `json:"fit"`
+	Source string      `json:"source"`
+}
+
+// Write packs a set into dir, which is made. A folder in which an earlier
+// attempt was stopped is continued: whole shards are verified and kept. The
+// pack exists once its manifest does, which is written last. The context's error
+// means that the same call goes on later.
+func Write(ctx context.Context, set *labelled.Set, dir string, o Options) (*Manifest, error) {
+	if err := o.Fit.Validate(); err != nil {
+		return nil, err
+	}
+	w := &writer{dir: dir, set: set, o: o, plan: plan{formatVersion, picture.Method, o.Fit, sourceDigest(set)}}
+	done, err := w.begin()
+	if err != nil || done != nil {
+		return done, err
+	}
+	m := &Manifest{Format: formatVersion, Method: picture.Method, Fit: o.Fit, Classes: set.Classes,
+		Splits: map[string]Split{}, LeftOut: []LeftOut{}, Source: w.plan.Source}
+	for _, name := range splits {
+		var stats picture.Statistics
+		split, err := w.split(ctx, name, &stats)
+		if err != nil {
+			return nil, err
+		}
+		m.Splits[name] = split
+		if name == "train" {
+			m.Colour = stats.Colour()
+			mean := encodeMean(&stats)
+			m.Mean = digest(mean)
+			if err := writeBytes(w.dir, meanName, mean); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(w.leftOut) > o.MaxBad {
+		return nil, w.tooManyBad()
+	}
+	for _, name := range splits {
+		if m.Splits[name].Images == 0 {
+			return nil, fmt.Errorf("no usable image is left in %s", name)
+		}
+	}
+	m.LeftOut = append(m.LeftOut, w.leftOut...)
+	return m, w.finish(m)
+}
+
+// sourceDigest identifies the list of files, their labels and classes. It says
+// nothing of their contents, which are not read twice.
+func sourceDigest(set *labelled.Set) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", set.Classes)
+	for _, files := range [][]labelled.File{set.Train, set.Test} {
+		for _, f := range files {
+			fmt.Fprintf(h, "%d %s\n", f.Label, f.Name)
+		}
+		fmt.Fprintln(h)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// A writer packs one set into one folder.
+type writer struct {
+	dir     string
+	set     *labelled.Set
+	o       Options
+	plan    plan
+	now     Progress
+	leftOut []LeftOut
+}
+
+// begin makes the folder, or finds the same pack in it, whole or begun.
+func (w *writer) begin() (done *Manifest, err error) {
+	w.now.Total = len(w.set.Train) + len(w.set.Test)
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if m, err := readManifest(w.dir); err == nil {
+		if (plan{m.Format, m.Method, m.Fit, m.Source}) == w.plan {
+			return m, nil
+		}
+		return nil, fmt.Errorf("%s holds another pack; choose another folder or remove it", w.dir)
+	} else if !errors.Is(err, ErrMissing) {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(w.dir, planName))
+	if errors.Is(err, fs.ErrNotExist) {
+		entries, err := os.ReadDir(w.dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			return nil, fmt.Errorf("%s is not empty and no pack was begun in it; choose another folder", w.dir)
+		}
+		return nil, writeJSON(w.dir, planName, w.plan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var begun plan
+	if err := json.Unmarshal(text, &begun); err != nil || begun != w.plan {
+		return nil, fmt.Errorf("%s holds a pack that was begun from other files or with other settings; choose another folder or remove it", w.dir)
+	}
+	return nil, nil
+}
+
+// split packs one split and writes the files beside its shards.
+func (w *writer) split(ctx context.Context, name string, stats *picture.Statistics) (Split, error) {
+	files := w.set.Train
+	if name == "test" {
+		files = w.set.Test
+	}
+	files = labelled.Mix(name, files)
+	var s Split
+	var index, names bytes.Buffer
+	for k := 0; k*shardImages < len(files); k++ {
+		part := files[k*shardImages : min(len(files), (k+1)*shardImages)]
+		b, err := w.shard(ctx, name, k, part, stats)
+		if err != nil {
+			return s, err
+		}
+		for i, n := range b.Names {
+			index.Write(appendEntry(nil, b.Entries[i]))
+			names.WriteString(n)
+			names.WriteByte('\n')
+		}
+		w.leftOut = append(w.leftOut, b.LeftOut...)
+		if len(w.leftOut) > w.o.MaxBad+hopeless {
+			return s, w.tooManyBad()
+		}
+		if b.Shard.Images > 0 {
+			s.Shards = append(s.Shards, b.Shard)
+			s.Images += b.Shard.Images
+		}
+	}
+	s.Index, s.Names = digest(index.Bytes()), digest(names.Bytes())
+	return s, errors.Join(writeBytes(w.dir, indexName(name), index.Bytes()), writeBytes(w.dir, namesName(name), names.Bytes()))
+}
+
+// encodeMean is the mean image as float32, little-endian.
+func encodeMean(s *picture.Statistics) []byte {
+	var b []byte
+	for _, v := range s.Mean() {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+// A built shard is what is known of a shard once it is written. It is kept
+// beside the shard until the pack is finished.
+type built struct {
+	Shard   Shard
+	Entries []entry
+	Names   []string
+	LeftOut []LeftOut
+}
+
+// shard keeps what an earlier attempt wrote, or writes the shard.
+func (w *writer) shard(ctx context.Context, split string, k int, files []labelled.File, stats *picture.Statistics) (built, error) {
+	name := shardName(split, k)
+	if b, ok := w.kept(name, files, stats); ok {
+		w.now.Files += len(files)
+		w.now.Kept += len(files)
+		w.now.LeftOut += len(b.LeftOut)
+		w.tell()
+		return b, ctx.Err()
+	}
+	b := built{Shard: Shard{File: name}}
+	sum := sha256.New()
+	err := writeFile(w.dir, name, func(f io.Writer) error {
+		to := io.MultiWriter(f, sum)
+		return labelled.Decode(ctx, files, w.o.Fit, w.o.Workers, func(d labelled.Decoded) error {
+			file := files[d.Index]
+			w.now.Files++
+			w.now.Bytes += d.Bytes
+			defer w.tell()
+			if d.Err != nil {
+				b.LeftOut = append(b.LeftOut, LeftOut{split, file.Name, oneLine(d.Err)})
+				w.now.LeftOut++
+				return nil
+			}
+			stats.Add(d.Pixels)
+			b.Entries = append(b.Entries, entry{file.Label, crc32.Checksum(d.Pixels, castagnoli)})
+			b.Names = append(b.Names, file.Name)
+			b.Shard.Images++
+			_, err := to.Write(d.Pixels)
+			return err
+		})
+	})
+	if err != nil {
+		return b, err
+	}
+	b.Shard.SHA256 = fmt.Sprintf("%x", sum.Sum(nil))
+	return b, writeJSON(w.dir, name+".json", b)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// kept reads a shard that an earlier attempt finished, verifies it, and counts
+// its images in the statistics. Whatever is wrong with it, it is written again,
+// and so it is when a file that was left out has been mended.
+func (w *writer) kept(name string, files []labelled.File, stats *picture.Statistics) (built, bool) {
+	var b built
+	text, err := os.ReadFile(filepath.Join(w.dir, name+".json"))
+	if err != nil || json.Unmarshal(text, &b) != nil {
+		return b, false
+	}
+	n := b.Shard.Images
+	images, err := os.ReadFile(filepath.Join(w.dir, name))
+	if err != nil || len(images) != n*w.o.Fit.Len() || len(b.Names) != n || len(b.Entries) != n || digest(images) != b.Shard.SHA256 {
+		return b, false
+	}
+	left := map[string]bool{}
+	for _, l := range b.LeftOut {
+		left[l.Name] = true
+	}
+	files = slices.DeleteFunc(slices.Clone(files), func(f labelled.File) bool { return !left[f.Name] })
+	mended := false
+	err = labelled.Decode(context.Background(), files, w.o.Fit, 1, func(d labelled.Decoded) error {
+		mended = mended || d.Err == nil
+		return nil
+	})
+	if err != nil || mended {
+		return b, false
+	}
+	for ; len(images) > 0; images = images[w.o.Fit.Len():] {
+		stats.Add(images[:w.o.Fit.Len()])
+	}
+	return b, true
+}
+
+func (w *writer) tell() {
+	if w.o.Progress != nil {
+		w.o.Progress(w.now)
+	}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", " ") }
+
+// tooManyBad writes the list of files that cannot be used, and says so.
+func (w *writer) tooManyBad() error {
+	if err := w.list(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%d %w, %d allowed; they are listed in %s, the first: %s; mend them, or pass --max-bad %d to leave them out",
+		len(w.leftOut), ErrBadFiles, w.o.MaxBad, filepath.Join(w.dir, leftOutName), w.leftOut[0], len(w.leftOut))
+}
+
+func (w *writer) list() error {
+	var b strings.Builder
+	for _, l := range w.leftOut {
+		fmt.Fprintln(&b, l)
+	}
+	return writeBytes(w.dir, leftOutName, []byte(b.String()))
+}
+
+// finish makes the pack whole, and removes what only an unfinished one needs.
+func (w *writer) finish(m *Manifest) error {
+	if err := w.list(); err != nil {
+		return err
+	}
+	if err := writeJSON(w.dir, manifestName, m); err != nil {
+		return err
+	}
+	keep := map[string]bool{manifestName: true, leftOutName: true, meanName: true}
+	for split, s := range m.Splits {
+		keep[indexName(split)], keep[namesName(split)] = true, true
+		for _, shard := range s.Shards {
+			keep[shard.File] = true
+		}
+	}
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if keep[e.Name()] {
+			continue
+		}
+		if err := os.Remove(filepath.Join(w.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

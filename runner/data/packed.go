@@ -1,0 +1,89 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/runner/data/pack"
+)
+
+var packedSource = Source{
+	Name:   "packed",
+	What:   "images that ablate data pack has decoded, resized and stored; they stay on disk and are mapped into memory",
+	Where:  "made by ablate data pack SRC DST from any of the sources of image files; their terms hold",
+	Layout: "the folder DST, with pack.json in it",
+	open:   openPacked,
+	check:  checkPacked,
+}
+
+func openPacked(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+	p, err := openPack(cfg.Root, s.Layout)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ShortSide+cfg.Size > 0 {
+		p.Close()
+		return nil, fmt.Errorf("data.short_side and data.size say how files are resized; this pack is already (%v)", p.Fit)
+	}
+	mean, err := p.Mean()
+	if err != nil {
+		p.Close()
+		return nil, sentinel(err)
+	}
+	return &Dataset{
+		Classes: p.Classes, Shape: arch.Shape{Height: p.Fit.Side(), Width: p.Fit.Side(), Channels: 3},
+		Train:   Split{Labels: p.Train.Labels, stored: packedImages{&p.Train, p.Digest("train")}},
+		Test:    Split{Labels: p.Test.Labels, stored: packedImages{&p.Test, p.Digest("test")}},
+		LeftOut: p.LeftOut, Mean: mean, Colour: &p.Colour, closer: p,
+	}, nil
+}
+
+func openPack(root, layout string) (*pack.Pack, error) {
+	if _, err := stat(root, layout); err != nil {
+		return nil, err
+	}
+	p, err := pack.Open(root)
+	return p, sentinel(err)
+}
+
+// sentinel says what a pack's error is in the words of this package.
+func sentinel(err error) error {
+	switch {
+	case errors.Is(err, pack.ErrMissing):
+		return fmt.Errorf("%w: %w", ErrMissing, err)
+	case errors.Is(err, pack.ErrCorrupt):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+func checkPacked(ctx context.Context, s Source, root string) error {
+	p, err := openPack(root, s.Layout)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return sentinel(p.Verify(ctx))
+}
+
+// packedImages are images of a pack.
+type packedImages struct {
+	images *pack.Images
+	sum    string // of the whole split
+}
+
+func (p packedImages) image(i int, _ []byte) ([]byte, error) {
+	image, err := p.images.At(i)
+	return image, sentinel(err)
+}
+
+func (p packedImages) digest(n int) string {
+	if n == len(p.images.Labels) {
+		return p.sum
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "the first %d of %s", n, p.sum)))
+}

@@ -1,0 +1,12 @@
+package picture
+
+import (
+	"image"
+	"image/color"
+)
+
+// colourOf is one pixel of a kind that has no faster way: 16-bit grey and palettes.
+func colourOf(img image.Image, x, y int) []byte {
+	c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
+	return []byte{c.R, c.G, c.B}
+}

@@ -1,0 +1,238 @@
+// Package picture turns image files into the square RGB images that nets are
+// trained on: it decodes JPEG and PNG whatever their names say, turns them as
+// their EXIF data asks, and resizes and cuts them as the paper did (section 2:
+// "we first rescaled the image such that the shorter side was of length 256,
+// and then cropped out the central 256×256 patch").
+//
+// The result is computed with integers and is the same on every machine.
+package picture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg" // registers the format
+	_ "image/png"  // registers the format
+)
+
+// ErrBad is a file that holds no image that can be used. The message says why.
+var ErrBad = errors.New("not a usable image")
+
+// MaxPixels is the largest image that is decoded; headers that ask for more are
+// refused before memory is taken. ImageNet's largest has 61 million pixels.
+const MaxPixels = 1 << 27
+
+// A Fit is how an image of any size becomes a square. Exactly one field is set.
+type Fit struct {
+	// ShortSide resizes so that the shorter side has this length, and cuts out the centre.
+	ShortSide int `json:"short_side,omitempty"`
+	// Size stretches the whole image to this height and width.
+	Size int `json:"size,omitempty"`
+}
+
+// Method names the arithmetic of Read. It changes whenever the bytes do, so that
+// images made in different ways are not taken for the same.
+const Method = "area down, Catmull-Rom up, per YCbCr plane, 14-bit weights (1)"
+
+// Side is the height and width of the result.
+func (f Fit) Side() int { return max(f.ShortSide, f.Size) }
+
+// Len is the number of bytes of the result: Side × Side × 3.
+func (f Fit) Len() int { return 3 * f.Side() * f.Side() }
+
+// Validate refuses a fit that says nothing, or two things.
+func (f Fit) Validate() error {
+	switch {
+	case f.ShortSide != 0 && f.Size != 0:
+		return errors.New("short side and size exclude each other")
+	case f.Side() < 1 || f.Side() > 4096 || f.ShortSide < 0 || f.Size < 0:
+		return fmt.Errorf("images of %d×%d: 1 to 4096 are possible", f.Side(), f.Side())
+	}
+	return nil
+}
+
+func (f Fit) String() string {
+	if f.Size > 0 {
+		return fmt.Sprintf("stretched to %d×%d", f.Size, f.Size)
+	}
+	return fmt.Sprintf("shorter side %d, central %d×%d", f.ShortSide, f.ShortSide, f.ShortSide)
+}
+
+// A Reader decodes and resizes files, reusing its memory. It serves one goroutine.
+type Reader struct {
+	fit    Fit
+	planes [3][]byte
+	square []byte // before it is turned
+	scaler scaler
+}
+
+// NewReader makes a reader for one fit, which must be valid.
+func NewReader(f Fit) *Reader {
+	r := &Reader{fit: f, square: make([]byte, f.Len())}
+	for i := range r.planes {
+		r.planes[i] = make([]byte, f.Side()*f.Side())
+	}
+	return r
+}
+
+// Read decodes file and writes it to dst, fit.Len() bytes of height, width, RGB.
+// Errors are ErrBad.
+func (r *Reader) Read(file, dst []byte) error {
+	img, turn, err := decode(file)
+	if err != nil {
+		return err
+	}
+	size := img.Bounds().Size()
+	across, down := r.fit.windows(size, turn)
+	out := dst
+	if turn != upright {
+		out = r.square
+	}
+	r.resize(img, across, down, out)
+	if turn != upright {
+		turn.apply(dst, out, r.fit.Side())
+	}
+	return nil
+}
+
+// decode reads the header, refuses what is too large, and then decodes. The
+// decoders' panics, should there be any, are a bad file and no reason to stop.
+func decode(file []byte) (img image.Image, turn orientation, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			img, err = nil, fmt.Errorf("the decoder failed (%v): %w", p, ErrBad)
+		}
+	}()
+	if len(file) == 0 {
+		return nil, upright, fmt.Errorf("the file is empty: %w", ErrBad)
+	}
+	header, format, err := image.DecodeConfig(bytes.NewReader(file))
+	if err != nil {
+		return nil, upright, fmt.Errorf("neither JPEG nor PNG, or damaged (%v): %w", err, ErrBad)
+	}
+	if header.Width < 1 || header.Height < 1 || header.Height > MaxPixels/header.Width {
+		return nil, upright, fmt.Errorf("%d×%d pixels; 1 to %d are read: %w", header.Width, header.Height, MaxPixels, ErrBad)
+	}
+	if img, _, err = image.Decode(bytes.NewReader(file)); err != nil {
+		return nil, upright, fmt.Errorf("the %s is truncated or damaged (%v): %w", format, err, ErrBad)
+	}
+	if format == "jpeg" {
+		turn = exifOrientation(file)
+	}
+	return img, turn, nil
+}
+
+// windows are the two sides of the source that the square shows, in the file's
+// own axes: turning is cheaper on the square.
+func (f Fit) windows(size image.Point, turn orientation) (across, down window) {
+	if f.Size > 0 {
+		return window{f.Size, 0, f.Size}, window{f.Size, 0, f.Size}
+	}
+	s := f.ShortSide
+	short := min(size.X, size.Y)
+	long := func(n int) int { return max(s, (2*n*s+short)/(2*short)) } // rounded
+	centre := func(total int, reversed bool) window {
+		from := (total - s) / 2
+		if reversed { // counted from the other end, where the viewer's left or top is
+			from = total - s - from
+		}
+		return window{total, from, s}
+	}
+	return centre(long(size.X), turn.reversesX()), centre(long(size.Y), turn.reversesY())
+}
+
+// resize writes the square in the file's own orientation.
+func (r *Reader) resize(img image.Image, across, down window, dst []byte) {
+	size := img.Bounds().Size()
+	switch img := img.(type) {
+	case *image.YCbCr:
+		cx, cy := subsampling(img.SubsampleRatio)
+		r.scaler.scale(r.planes[0], plane{img.Y, img.YStride, 1, size, 1, 1}, across, down)
+		r.scaler.scale(r.planes[1], plane{img.Cb, img.CStride, 1, size, cx, cy}, across, down)
+		r.scaler.scale(r.planes[2], plane{img.Cr, img.CStride, 1, size, cx, cy}, across, down)
+		toRGB(dst, r.planes[0], r.planes[1], r.planes[2])
+	case *image.Gray:
+		r.scaler.scale(r.planes[0], plane{img.Pix, img.Stride, 1, size, 1, 1}, across, down)
+		interleave(dst, r.planes[0], r.planes[0], r.planes[0])
+	default:
+		pix := rgb(img)
+		for c := range r.planes {
+			r.scaler.scale(r.planes[c], plane{pix[c:], 3 * size.X, 3, size, 1, 1}, across, down)
+		}
+		interleave(dst, r.planes[0], r.planes[1], r.planes[2])
+	}
+}
+
+// subsampling is how many pixels a chroma sample covers, across and down.
+func subsampling(r image.YCbCrSubsampleRatio) (across, down int) {
+	switch r {
+	case image.YCbCrSubsampleRatio422:
+		return 2, 1
+	case image.YCbCrSubsampleRatio420:
+		return 2, 2
+	case image.YCbCrSubsampleRatio440:
+		return 1, 2
+	case image.YCbCrSubsampleRatio411:
+		return 4, 1
+	case image.YCbCrSubsampleRatio410:
+		return 4, 2
+	}
+	return 1, 1
+}
+
+func interleave(dst, r, g, b []byte) {
+	for i := range r {
+		d := dst[3*i : 3*i+3 : 3*i+3]
+		d[0], d[1], d[2] = r[i], g[i], b[i]
+	}
+}
+
+// toRGB is JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point, rounded.
+func toRGB(dst, y, cb, cr []byte) {
+	for i := range y {
+		l := int32(y[i])<<16 + 1<<15
+		b, r := int32(cb[i])-128, int32(cr[i])-128
+		d := dst[3*i : 3*i+3 : 3*i+3]
+		d[0] = clamp((l + 91881*r) >> 16)
+		d[1] = clamp((l - 22554*b - 46802*r) >> 16)
+		d[2] = clamp((l + 116130*b) >> 16)
+	}
+}
+
+func clamp(v int32) byte { return byte(max(0, min(255, v))) }
+
+// rgb gives the colours of any other kind of image, without its alpha, which is
+// what Pillow's convert("RGB") and OpenCV do: ImageNet was always read so.
+// 16-bit values keep their high byte.
+func rgb(img image.Image) []byte {
+	b := img.Bounds()
+	out := make([]byte, 0, 3*b.Dx()*b.Dy())
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			switch img := img.(type) {
+			case *image.NRGBA:
+				p := img.Pix[img.PixOffset(x, y):]
+				out = append(out, p[0], p[1], p[2])
+			case *image.RGBA: // PNG gives this kind for opaque images only
+				p := img.Pix[img.PixOffset(x, y):]
+				out = append(out, p[0], p[1], p[2])
+			case *image.NRGBA64:
+				p := img.Pix[img.PixOffset(x, y):]
+				out = append(out, p[0], p[2], p[4])
+			case *image.RGBA64:
+				p := img.Pix[img.PixOffset(x, y):]
+				out = append(out, p[0], p[2], p[4])
+			case *image.CMYK:
+				p := img.Pix[img.PixOffset(x, y):]
+				white := 255 - uint32(p[3])
+				for _, ink := range p[:3] {
+					out = append(out, byte(((255-uint32(ink))*white+127)/255))
+				}
+			default:
+				out = append(out, colourOf(img, x, y)...)
+			}
+		}
+	}
+	return out
+}
