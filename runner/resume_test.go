@@ -152,7 +152,7 @@ func TestResumeIsExact(t *testing.T) {
 // A checkpoint that does not fit the net is an error, not half a net.
 func TestRestoreRefuses(t *testing.T) {
 	r := smallRun(t)
-	ds, err := datasets{}.open(r.Variant.Recipe.Data)
+	ds, err := datasets{}.open(t.Context(), r.Variant.Recipe.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
