@@ -12,6 +12,10 @@ test:
 bench:
     go test -run '^$' -bench . -count 5 ./runner/engine/cpu
 
+# A training step beside the peer's, alternating: PEER is a script that times PyTorch.
+peer peer="../shared/bench/torch_peer.py" *args="":
+    scripts/peer.py {{peer}} {{args}}
+
 # Formatting, vet, staticcheck.
 lint:
     test -z "$(gofmt -l .)"

@@ -37,6 +37,9 @@ the limit that binds it.
 			if err != nil {
 				return err
 			}
+			if batch < 1 || steps < 1 {
+				return fmt.Errorf("--batch is %d and --steps is %d: both must be at least 1", batch, steps)
+			}
 			dev, err := runner.OpenDevice(device, threads)
 			if err != nil {
 				return err
