@@ -40,17 +40,17 @@ func (w windows) moved(c int) windows {
 
 // vectorised does the channels that fill vectors by f and the rest by its Go twin.
 func vectorised(w *windows, lanes int, f func(*byte), twin func(*windows)) {
-	all := w.channels
-	whole := all / lanes * lanes
+	all := *w // put back at the end: a copy handed to a kernel would be allocated
+	whole := all.channels / lanes * lanes
 	if whole > 0 {
 		w.channels = whole
 		f((*byte)(unsafe.Pointer(w)))
-		w.channels = all
 	}
-	if whole < all {
-		rest := w.moved(whole)
-		twin(&rest)
+	if whole < all.channels {
+		*w = all.moved(whole)
+		twin(w)
 	}
+	*w = all
 }
 
 // values are n values from offset off of p on.
