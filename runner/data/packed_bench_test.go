@@ -1,0 +1,35 @@
+package data
+
+import (
+	"testing"
+
+	"ablate/ablations"
+	"ablate/runner/data/picture"
+)
+
+// From a pack's 256×256 bytes to batches of 224×224 floats with mean image, crop
+// and flip, on all cores and without the net. Run with:
+// go test ./runner/data -run - -bench PackedBatches
+func BenchmarkPackedBatches(b *testing.B) {
+	const batch = 32
+	cfg := ablations.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, Flip: true}
+	cfg.Root = packTree(b, imageTree(b, 64), picture.Fit{Size: 256}, 0)
+	ds := open(b, cfg)
+	p, err := NewPipeline(ds, cfg, batch, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	images := 0
+	b.SetBytes(batch * (256*256*3 + 4*224*224*3))
+	for epoch, r := 0, p.Train(b.Context(), 0, 0); b.Loop(); images += batch {
+		if _, err := r.Next(); err != nil { // the epoch's end
+			r.Close()
+			epoch++
+			r = p.Train(b.Context(), epoch, 0)
+			if _, err := r.Next(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(images)/b.Elapsed().Seconds(), "images/s")
+}
