@@ -52,6 +52,8 @@ var only = map[string][]string{
 	"github.com/go-gota/":               {"ablate/reports"},
 	"github.com/olekukonko/tablewriter": {"ablate/reports", "ablate/cmd"},
 	"github.com/spf13/viper":            {"ablate/configs"},
+	"github.com/ncruces/go-sqlite3":     {"ablate/experiments/index"},
+	"github.com/guptarohit/asciigraph":  {"ablate/cmd"},
 	"C":                                 {},
 }
 

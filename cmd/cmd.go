@@ -78,7 +78,8 @@ command goes on).`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
-	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newBench(), newDoctor())
+	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newBench(), newDoctor(),
+		newRuns(), newShow(), newDiff(), newVerify())
 	return root
 }
 

@@ -23,21 +23,21 @@ const File = "index.sqlite"
 
 // An Entry is what a listing shows of a run. Numbers that are not there are nil.
 type Entry struct {
-	Study     string             `json:"study"`
-	Variant   string             `json:"variant"`
-	Seed      uint64             `json:"seed"`
-	Dir       string             `json:"dir"`
-	Status    experiments.Status `json:"status"`
-	Attempts  int                `json:"attempts"`
-	Started   time.Time          `json:"started"` // of the first attempt
-	Ended     time.Time          `json:"ended,omitzero"`
-	Epochs    *int               `json:"epochs,omitempty"`
-	Top1Error *float64           `json:"top1_error,omitempty"`
-	Hardware  string             `json:"hardware"`
-	Commit    string             `json:"commit,omitempty"`
-	Identity  string             `json:"identity"`
-	Weights   string             `json:"weights_sha256,omitempty"`
-	Error     string             `json:"error,omitempty"`
+	Study     string              `json:"study"`
+	Variant   string              `json:"variant"`
+	Seed      uint64              `json:"seed"`
+	Dir       string              `json:"dir"`
+	Status    experiments.Status  `json:"status"`
+	Attempts  int                 `json:"attempts"`
+	Started   time.Time           `json:"started"` // of the first attempt
+	Ended     time.Time           `json:"ended,omitzero"`
+	Epochs    *int                `json:"epochs,omitempty"`
+	Top1Error *experiments.Number `json:"top1_error,omitempty"`
+	Hardware  string              `json:"hardware"`
+	Commit    string              `json:"commit,omitempty"`
+	Identity  string              `json:"identity"`
+	Weights   string              `json:"weights_sha256,omitempty"`
+	Error     string              `json:"error,omitempty"`
 }
 
 // schema is version 1 of the index. stamp tells whether run.json has changed.
@@ -49,6 +49,31 @@ CREATE TABLE IF NOT EXISTS runs (
 	hardware TEXT NOT NULL, commit_hash TEXT NOT NULL, identity TEXT NOT NULL, weights TEXT NOT NULL, error TEXT NOT NULL
 ) STRICT;
 PRAGMA user_version = 1;`
+
+// List brings the index up to date and lists runs by study, variant and seed.
+// Records that cannot be read are given as problems. An index that turns out to
+// be damaged is rebuilt.
+func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) (runs []Entry, problems []error, err error) {
+	runs, problems, err = list(ctx, store, f, rebuild)
+	if err != nil && !rebuild && ctx.Err() == nil {
+		return list(ctx, store, f, true)
+	}
+	return runs, problems, err
+}
+
+func list(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) ([]Entry, []error, error) {
+	x, err := Open(ctx, store, rebuild)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer x.Close()
+	problems, err := x.Refresh(ctx)
+	if err != nil {
+		return nil, problems, err
+	}
+	runs, err := x.Runs(ctx, f)
+	return runs, problems, err
+}
 
 // An Index is an open index.
 type Index struct {

@@ -36,8 +36,8 @@ func leave(s *experiments.Store, variant string, seed uint64, status experiments
 	return r.Dir(), errors.Join(err, r.Close())
 }
 
-// list brings an index up to date and gives "variant/seed status" of every run.
-func list(t testing.TB, s *experiments.Store, rebuild bool, f Filter) []string {
+// listed brings an index up to date and gives "variant/seed status" of every run.
+func listed(t testing.TB, s *experiments.Store, rebuild bool, f Filter) []string {
 	t.Helper()
 	x, err := Open(t.Context(), s, rebuild)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestIndex(t *testing.T) {
 	want := func(f Filter, runs ...string) {
 		t.Helper()
 		for _, rebuild := range []bool{false, true} {
-			if d := cmp.Diff(runs, list(t, s, rebuild, f)); d != "" {
+			if d := cmp.Diff(runs, listed(t, s, rebuild, f)); d != "" {
 				t.Errorf("rebuilt: %v (-want +got):\n%s", rebuild, d)
 			}
 		}
@@ -96,7 +96,7 @@ func TestDamagedIndex(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(s.Root, File), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff([]string{"a/1 done"}, list(t, s, false, Filter{})); d != "" {
+		if d := cmp.Diff([]string{"a/1 done"}, listed(t, s, false, Filter{})); d != "" {
 			t.Errorf("%s:\n%s", name, d)
 		}
 	}
@@ -175,7 +175,7 @@ func TestManyProcesses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := len(list(t, s, false, Filter{})); n != 40 {
+	if n := len(listed(t, s, false, Filter{})); n != 40 {
 		t.Errorf("%d runs are listed", n)
 	}
 }
@@ -184,7 +184,7 @@ func TestManyProcesses(t *testing.T) {
 func FuzzIndex(f *testing.F) {
 	s := &experiments.Store{Root: f.TempDir()}
 	train(f, s, "a", 1, experiments.Done)
-	list(f, s, true, Filter{})
+	listed(f, s, true, Filter{})
 	text, err := os.ReadFile(filepath.Join(s.Root, File))
 	if err != nil {
 		f.Fatal(err)
@@ -196,13 +196,8 @@ func FuzzIndex(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(s.Root, File), text, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if x, err := Open(t.Context(), s, false); err == nil {
-			if _, err := x.Refresh(t.Context()); err == nil {
-				x.Runs(t.Context(), Filter{}) // may fail: the file lies
-			}
-			x.Close()
-		}
-		if d := cmp.Diff([]string{"a/1 done"}, list(t, s, true, Filter{})); d != "" {
+		List(t.Context(), s, Filter{}, false) // what it lists is as good as the file
+		if d := cmp.Diff([]string{"a/1 done"}, listed(t, s, true, Filter{})); d != "" {
 			t.Errorf("rebuilt:\n%s", d)
 		}
 	})

@@ -1,0 +1,199 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/experiments/index"
+)
+
+func newRuns() *cobra.Command {
+	var filter index.Filter
+	var status string
+	var rebuild, asJSON bool
+	c := &cobra.Command{
+		Use:   "runs [STUDY]",
+		Short: "List the recorded runs",
+		Long: `runs lists what is recorded, by study, variant and seed. The list comes from an
+index beside the folders, which is brought up to date first and can be deleted
+at any time: the folders are the truth.
+
+  ablate runs
+  ablate runs quickstart --status failed
+  ablate runs rm quickstart/baseline/1
+  ablate runs gc --dry-run`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				filter.Study = args[0]
+			}
+			filter.Status = experiments.Status(status)
+			runs, problems, err := index.List(c.Context(), store, filter, rebuild)
+			if err != nil {
+				return err
+			}
+			for _, p := range problems {
+				fmt.Fprintln(c.ErrOrStderr(), "ablate: left out:", p)
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(append([]index.Entry{}, runs...))
+			}
+			return printRuns(c.OutOrStdout(), runs)
+		},
+	}
+	c.Flags().StringVar(&status, "status", "", "only runs that are running, done, diverged, failed or interrupted")
+	c.Flags().BoolVar(&rebuild, "rebuild", false, "build the index from nothing")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.AddCommand(newRunsRm(), newRunsGC())
+	return c
+}
+
+func openStore(c *cobra.Command) (*experiments.Store, error) {
+	settings, err := settings(c)
+	if err != nil {
+		return nil, err
+	}
+	return experiments.Open(settings.Runs)
+}
+
+func printRuns(w io.Writer, runs []index.Entry) error {
+	if len(runs) == 0 {
+		_, err := fmt.Fprintln(w, "no runs")
+		return err
+	}
+	rows := [][]string{{"run", "status", "error %", "epochs", "attempts", "started", "hardware"}}
+	for _, r := range runs {
+		wrong, epochs := "–", "–"
+		if r.Top1Error != nil {
+			wrong = fmt.Sprintf("%.2f", 100*float64(*r.Top1Error))
+		}
+		if r.Epochs != nil {
+			epochs = fmt.Sprint(*r.Epochs)
+		}
+		rows = append(rows, []string{fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed), string(r.Status), wrong, epochs,
+			fmt.Sprint(r.Attempts), r.Started.Local().Format(time.DateTime), r.Hardware})
+	}
+	return printTable(w, rows, "llrrrll")
+}
+
+func newRunsRm() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "rm RUN…",
+		Short: "Delete runs",
+		Long: `rm deletes the folders of runs. Runs that are done or diverged are what reports
+are made of: they are deleted only with --force. A run that a process works on
+is never deleted.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			var dirs []string
+			for _, name := range args { // all of them are looked at before the first is deleted
+				dir, err := store.Find(name)
+				if err != nil {
+					return err
+				}
+				rec, err := experiments.ReadRecord(dir)
+				if err != nil && !force {
+					return fmt.Errorf("%w; --force deletes it all the same", err)
+				}
+				if rec.Status.Final() && !force {
+					return fmt.Errorf("%s is %s and belongs to the report of %s; --force deletes it all the same", dir, rec.Status, rec.Study)
+				}
+				dirs = append(dirs, dir)
+			}
+			for _, dir := range dirs {
+				if err := experiments.Remove(dir); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.OutOrStdout(), "deleted", dir)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&force, "force", false, "delete runs that a report needs, too")
+	return c
+}
+
+func newRunsGC() *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "gc",
+		Short: "Delete what no report and no later attempt needs",
+		Long: `gc deletes runs that --fresh has set aside, checkpoints of runs that have ended,
+and files that were never finished. Runs themselves, done or not, stay.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			paths, err := store.Garbage()
+			if err != nil {
+				return err
+			}
+			var freed int64
+			for _, path := range paths {
+				size, err := sizeOf(path)
+				if err != nil {
+					return err
+				}
+				freed += size
+				if !dryRun {
+					if err := os.RemoveAll(path); err != nil {
+						return err
+					}
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s  %.1f MB\n", path, float64(size)/1e6)
+			}
+			said := "deleted"
+			if dryRun {
+				said = "would be deleted"
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%d paths, %.1f MB %s\n", len(paths), float64(freed)/1e6, said)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be deleted")
+	return c
+}
+
+// sizeOf is the size of a file, or of all files in a folder.
+func sizeOf(path string) (total int64, err error) {
+	err = filepath.WalkDir(path, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
+}
+
+// joined lists words, or a dash for none.
+func joined(words []string) string {
+	if len(words) == 0 {
+		return "–"
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,141 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/guptarohit/asciigraph"
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+)
+
+func newShow() *cobra.Command {
+	var metric string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "show RUN",
+		Short: "Show a run: what it is, how it went, its learning curve",
+		Long: `show prints what is recorded of a run and draws one of its metrics over the
+epochs. RUN is STUDY/VARIANT/SEED or the run's folder.
+
+  ablate show quickstart/baseline/1
+  ablate show runs/quickstart/no-lrn/seed-2 --metric train_loss`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			dir, err := store.Find(args[0])
+			if err != nil {
+				return err
+			}
+			rec, err := experiments.ReadRecord(dir)
+			if err != nil {
+				return err
+			}
+			log, err := experiments.ReadMetrics(experiments.MetricsPath(dir))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			series := experiments.Series(log)
+			if asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(struct {
+					Record  experiments.Record   `json:"record"`
+					Metrics []experiments.Metric `json:"metrics"`
+				}{rec, series})
+			}
+			if err := printRecord(c.OutOrStdout(), rec, dir); err != nil {
+				return err
+			}
+			return printCurve(c.OutOrStdout(), series, metric)
+		},
+	}
+	c.Flags().StringVar(&metric, "metric", "test_top1_error", "metric to draw")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the record and its metrics as JSON")
+	return c
+}
+
+func printRecord(w io.Writer, r experiments.Record, dir string) error {
+	rows := [][]string{
+		{"run", fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed)},
+		{"folder", dir},
+		{"status", strings.TrimSuffix(string(r.Status)+": "+r.Error, ": ")},
+		{"changes", joined(r.Changes)},
+		{"identity", r.Identity},
+	}
+	for i, a := range r.Attempts {
+		rows = append(rows, []string{fmt.Sprint("attempt ", i+1), describeAttempt(a)})
+	}
+	if res := r.Result; res != nil {
+		rows = append(rows,
+			[]string{"top-1 error", fmt.Sprintf("%.2f %% of %d test images", 100*float64(res.Top1Error), res.TestExamples)},
+			[]string{"top-5 error", fmt.Sprintf("%.2f %%", 100*float64(res.Top5Error))},
+			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after %d epochs", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
+			[]string{"images/s", fmt.Sprintf("%.0f", float64(res.ImagesPerSecond))},
+			[]string{"weights", res.WeightsSHA256})
+	}
+	if p := r.Provenance; p != nil {
+		commit := p.Commit
+		if p.Dirty {
+			commit += " with changes"
+		}
+		rows = append(rows, []string{"commit", commit}, []string{"build", p.Go + " " + p.OS + "/" + p.Arch},
+			[]string{"cpu", fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)}, []string{"command", strings.Join(p.Command, " ")})
+	}
+	return printTable(w, rows, "ll")
+}
+
+func describeAttempt(a experiments.Attempt) string {
+	said := fmt.Sprintf("%s on %s, %s", a.Started.Local().Format(time.DateTime), a.Host, a.Hardware)
+	if a.From > 0 {
+		said += fmt.Sprintf(", from step %d", a.From)
+	}
+	if a.Ended.IsZero() {
+		return said + ", end unknown"
+	}
+	return said + ", " + a.Ended.Sub(a.Started).Round(time.Second).String()
+}
+
+// printCurve draws a metric over the epochs. What is not finite leaves a gap.
+func printCurve(w io.Writer, series []experiments.Metric, metric string) error {
+	var values []float64
+	var names []string
+	known := map[string]bool{}
+	finite := 0
+	for _, m := range series {
+		if !known[m.Name] {
+			known[m.Name] = true
+			names = append(names, m.Name)
+		}
+		if m.Name != metric {
+			continue
+		}
+		v := float64(m.Value)
+		if math.IsInf(v, 0) {
+			v = math.NaN()
+		}
+		if !math.IsNaN(v) {
+			finite++
+		}
+		values = append(values, v)
+	}
+	if len(names) > 0 && !known[metric] {
+		return fmt.Errorf("--metric %s: the run has %s", metric, strings.Join(names, ", "))
+	}
+	if finite == 0 {
+		_, err := fmt.Fprintln(w, "\nno epoch is complete")
+		return err
+	}
+	graph := asciigraph.Plot(values, asciigraph.Height(10), asciigraph.Width(min(60, max(2, 6*len(values)))), asciigraph.Precision(3),
+		asciigraph.Caption(fmt.Sprintf("%s over %d epochs", metric, len(values))))
+	_, err := fmt.Fprintf(w, "\n%s\n", graph)
+	return err
+}

@@ -1,0 +1,123 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/runner"
+)
+
+func newVerify() *cobra.Command {
+	var steps int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "verify RUN|STUDY",
+		Short: "Train a run's first steps again and compare the weights bit for bit",
+		Long: `verify trains the first steps of a recorded run anew and compares the SHA-256 of
+the weights after each with those recorded; of a study, all its runs. It also
+compares a run's weights file and predictions with its record. If something is
+not equal, it says what differs: build, machine, CPU path, data.
+
+  ablate verify quickstart/baseline/1
+  ablate verify quickstart
+
+Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			settings, err := settings(c)
+			if err != nil {
+				return err
+			}
+			if steps < 1 {
+				return fmt.Errorf("--steps %d: at least 1 is needed", steps)
+			}
+			store, err := experiments.Open(settings.Runs)
+			if err != nil {
+				return err
+			}
+			dirs, err := runsNamed(store, args[0])
+			if err != nil {
+				return err
+			}
+			dev, err := runner.OpenDevice(settings.Device, settings.Threads)
+			if err != nil {
+				return err
+			}
+			defer dev.Close()
+			wrong := 0
+			for _, dir := range dirs {
+				rec, err := experiments.ReadRecord(dir)
+				if err != nil {
+					return err
+				}
+				v, err := runner.Verify(c.Context(), rec, dir, dev, steps, experiments.CaptureOptions{Command: os.Args, Threads: dev.Threads()})
+				if err != nil {
+					return errors.Join(err, ctxError(c.Context()))
+				}
+				if !v.OK() {
+					wrong++
+				}
+				if err := printVerification(c.OutOrStdout(), v, asJSON); err != nil {
+					return err
+				}
+			}
+			if wrong > 0 {
+				return &exit{exitFailed, fmt.Errorf("%d of %d runs are not what their records say", wrong, len(dirs))}
+			}
+			return nil
+		},
+	}
+	c.Flags().IntVar(&steps, "steps", 3, "how many of the recorded first steps to train")
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a run")
+	c.Flags().String("device", "auto", "where to train: auto, cpu")
+	c.Flags().Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
+	return c
+}
+
+// runsNamed gives the folder of a run, or those of a study's runs.
+func runsNamed(store *experiments.Store, name string) ([]string, error) {
+	dir, err := store.Find(name)
+	if err == nil {
+		return []string{dir}, nil
+	}
+	records, problems := store.Load(name)
+	if len(problems) > 0 {
+		return nil, problems[0]
+	}
+	if len(records) == 0 {
+		return nil, err
+	}
+	var dirs []string
+	for _, r := range records {
+		dir, err := store.Find(fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed))
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+func printVerification(w io.Writer, v runner.Verification, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(v)
+	}
+	said := fmt.Sprintf("equal after each of %d steps", v.Steps)
+	if v.Differs > 0 {
+		said = fmt.Sprintf("other weights after step %d", v.Differs)
+	}
+	lines := append([]string{v.Run + "  " + said}, v.Files...)
+	if v.Differs > 0 && len(v.Differences) == 0 {
+		lines = append(lines, "build, machine, CPU path and data are the same as then")
+	}
+	lines = append(lines, v.Differences...)
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n    "))
+	return err
+}
