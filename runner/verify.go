@@ -37,7 +37,7 @@ func Verify(ctx context.Context, rec experiments.Record, dir string, dev Device,
 	if len(rec.FirstSteps) == 0 {
 		return v, fmt.Errorf("%s: its record holds no digests of first steps", v.Run)
 	}
-	ds, err := datasets{}.open(r.Data)
+	ds, err := datasets{}.open(ctx, r.Data)
 	if err != nil {
 		return v, fmt.Errorf("%s: %w", v.Run, err)
 	}
