@@ -113,8 +113,8 @@ func (r *Run) pruneStates(newest string) error {
 	return nil
 }
 
-func (r *Run) dropStates() error {
-	list, err := states(r.dir)
+func dropStates(dir string) error {
+	list, err := states(dir)
 	for _, f := range list {
 		err = errors.Join(err, os.Remove(f.path))
 	}

@@ -105,6 +105,9 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 			return nil, err
 		}
 	case old.Status.Final():
+		if err := dropStates(dir); err != nil { // a process killed right after its end left them
+			return nil, err
+		}
 		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
 	default:
 		earlier, rec.FirstSteps = old.Attempts, old.FirstSteps
@@ -286,7 +289,7 @@ func (r *Run) Finish(status Status, result *Result, err error) error {
 		return err
 	}
 	if status.Final() {
-		return r.dropStates() // only now: until the record says so, the run may have to go on
+		return dropStates(r.dir) // only now: until the record says so, the run may have to go on
 	}
 	return nil
 }
