@@ -52,7 +52,7 @@ data, 3 interrupted.`,
 	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants (and the baseline)")
 	f.IntVar(&o.seeds, "seeds", 0, "run only the first so many seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
-	f.BoolVar(&o.fresh, "fresh", false, "move runs of a changed recipe aside and train anew")
+	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train anew")
 	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
 	f.String("device", "auto", "where to train: auto, cpu")
 	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,8 +23,9 @@ type Provenance struct {
 	Modules     []string          `json:"modules,omitempty"` // path@version
 	OS          string            `json:"os"`
 	Arch        string            `json:"arch"`
-	CPU         string            `json:"cpu,omitempty"`      // model
-	Features    string            `json:"features,omitempty"` // instruction sets that kernels can use
+	CPU         string            `json:"cpu,omitempty"`        // model
+	Features    string            `json:"features,omitempty"`   // instruction sets that kernels can use
+	GPUDriver   string            `json:"gpu_driver,omitempty"` // its own line of text, where a driver is loaded
 	Threads     int               `json:"threads"`
 	Environment map[string]string `json:"environment,omitempty"` // of an allow-list: never secrets
 	Data        map[string]string `json:"data"`                  // SHA-256 of each split
@@ -57,7 +59,7 @@ func Capture(o CaptureOptions) *Provenance {
 }
 
 var process = sync.OnceValue(func() Provenance {
-	p := Provenance{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	p := Provenance{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, GPUDriver: gpuDriver()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return p
@@ -86,6 +88,16 @@ var process = sync.OnceValue(func() Provenance {
 	}
 	return p
 })
+
+// gpuDriver is what NVIDIA's kernel module says of itself, nothing where there is none.
+func gpuDriver() string {
+	text, err := os.ReadFile("/proc/driver/nvidia/version")
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line)
+}
 
 func module(m *debug.Module) string {
 	name := m.Path + "@" + m.Version

@@ -55,7 +55,7 @@ func (s *Store) path(study, variant string, seed uint64) (string, error) {
 
 // StartOptions say what Start may do with what it finds.
 type StartOptions struct {
-	Fresh bool // move a run of another recipe aside
+	Fresh bool // move a run that is there aside, whatever its recipe and state
 }
 
 // A Run is a run's folder, held by this process. Its methods are for one goroutine.
@@ -97,13 +97,13 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err
-	case old.Identity != rec.Identity && !o.Fresh:
-		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
-			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
-	case old.Identity != rec.Identity:
+	case o.Fresh:
 		if err := setAside(dir); err != nil {
 			return nil, err
 		}
+	case old.Identity != rec.Identity:
+		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
+			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
 	case old.Status.Final():
 		if err := dropStates(dir); err != nil { // a process killed right after its end left them
 			return nil, err

@@ -53,7 +53,7 @@ type Options struct {
 	Store      *experiments.Store
 	Device     engine.Device
 	Threads    int
-	Fresh      bool             // move runs of changed recipes aside instead of refusing
+	Fresh      bool             // move runs that are there aside and begin anew
 	Checkpoint configs.Interval // how often an unfinished run is saved
 	Provenance experiments.CaptureOptions
 	Progress   Progress
