@@ -136,5 +136,8 @@ func birth(pid int) string {
 	if len(fields) <= starttime {
 		return ""
 	}
+	if fields[0] == "Z" || fields[0] == "X" { // killed, and nobody has asked how it ended: common where process 1 does not
+		return "ended"
+	}
 	return strings.TrimSpace(string(boot)) + "/" + fields[starttime]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -165,4 +166,32 @@ func TestNoAttempt(t *testing.T) {
 	if records, _ := s.Load("s"); len(records) != 1 || len(records[0].Attempts) != 1 || records[0].Attempts[0].PID != os.Getpid() {
 		t.Errorf("%+v", records)
 	}
+}
+
+// A killed process that its parent has not waited for still has a number, but
+// holds no run. In a container whose first process does not collect such
+// orphans, every run killed by the system stayed locked.
+func TestZombieIsGone(t *testing.T) {
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Skip(err)
+	}
+	o := owner{PID: child.Process.Pid, Host: hostname(), Process: birth(child.Process.Pid)}
+	if o.Process == "" {
+		child.Process.Kill()
+		child.Wait()
+		t.Skip("this system does not tell processes apart")
+	}
+	if o.gone(hostname()) {
+		t.Error("a running process is called gone")
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); !o.gone(hostname()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a zombie still counts as alive")
+		}
+	}
+	child.Wait()
 }
