@@ -8,6 +8,7 @@ import (
 
 // A document is a table as words: what every format prints.
 type document struct {
+	name      string // to refer to it by
 	title     string
 	columns   []column
 	rows      [][]cell
@@ -37,7 +38,7 @@ func (c *Comparison) table() (document, error) {
 	if err != nil {
 		return document{}, err
 	}
-	d := document{title: c.title(), notes: slices.Concat(c.Notes, c.Origin), width: c.width}
+	d := document{name: c.Study, title: c.title(), notes: slices.Concat(c.Notes, c.Origin), width: c.width}
 	d.columns = []column{{head: "variant", wrap: cellWidth}}
 	for _, f := range fields {
 		d.columns = append(d.columns, f.column)

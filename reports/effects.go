@@ -109,6 +109,7 @@ func (e Effect) name() string { return strings.Join(e.Factors, " × ") }
 // effectTable is the effects as a document.
 func (c *Comparison) effectTable() document {
 	d := document{
+		name:  c.Study + "-effects",
 		title: "main effects and interactions",
 		columns: []column{
 			{head: "effect", wrap: cellWidth}, {head: "k", right: true}, {head: "Δ [95 %]"},

@@ -17,6 +17,10 @@ type format struct {
 var formats = []format{
 	{"text", words(writeText)},
 	{"md", words(writeMarkdown)},
+	{"tex", words(writeLatex)},
+	{"csv", writeCSV},
+	{"json", writeJSON},
+	{"model-index", writeModelIndex},
 }
 
 // words makes a format of a way to print documents.

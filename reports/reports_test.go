@@ -325,7 +325,7 @@ func TestUnknownFormat(t *testing.T) {
 	}
 	var b bytes.Buffer
 	err = Render(&b, table, "latex")
-	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md` || b.Len() > 0 {
+	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md, tex, csv, json, model-index` || b.Len() > 0 {
 		t.Errorf("got %v and %d bytes", err, b.Len())
 	}
 }
