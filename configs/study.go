@@ -37,9 +37,10 @@ type Study struct {
 
 // A Variant is the base recipe plus edits, under a name.
 type Variant struct {
-	Name    string
-	Recipe  ablations.Recipe
-	Changes []string // what differs from the baseline, in few words
+	Name      string
+	Ablations []string // of the catalogue, that made it; own edits may come on top
+	Recipe    ablations.Recipe
+	Changes   []string // what differs from the baseline, in few words
 }
 
 // Baseline is the name of the variant all others are compared with.
@@ -200,7 +201,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Variants = append(s.Variants, Variant{Name: v.name, Recipe: r})
+		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Recipe: r})
 	}
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = ablations.Changes(s.Variants[0].Recipe, v.Recipe)

@@ -26,15 +26,16 @@ func (s Status) Final() bool { return s == Done || s == Diverged }
 
 // A Record is run.json: what was run, how it ended, and on what.
 type Record struct {
-	Version  int             `json:"version"`
-	Study    string          `json:"study"`
-	Variant  string          `json:"variant"`
-	Seed     uint64          `json:"seed"`
-	Identity string          `json:"identity"` // sha256 of the recipe without what cannot change the result
-	Recipe   json.RawMessage `json:"recipe"`   // resolved and frozen
-	Changes  []string        `json:"changes"`  // what differs from the baseline, in words: "− norm1, norm2"
-	Params   int64           `json:"params"`
-	MACs     int64           `json:"macs"` // forward, per image
+	Version   int             `json:"version"`
+	Study     string          `json:"study"`
+	Variant   string          `json:"variant"`
+	Seed      uint64          `json:"seed"`
+	Identity  string          `json:"identity"`            // sha256 of the recipe without what cannot change the result
+	Recipe    json.RawMessage `json:"recipe"`              // resolved and frozen
+	Ablations []string        `json:"ablations,omitempty"` // of the catalogue, that made the variant
+	Changes   []string        `json:"changes"`             // what differs from the baseline, in words: "− norm1, norm2"
+	Params    int64           `json:"params"`
+	MACs      int64           `json:"macs"` // forward, per image
 
 	Status     Status      `json:"status"`
 	Error      string      `json:"error,omitempty"` // why it failed or diverged, one line

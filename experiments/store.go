@@ -410,6 +410,24 @@ func (s *Store) Load(study string) ([]Record, []error) {
 	return records, problems
 }
 
+// Metrics reads the log of a recorded run.
+func (s *Store) Metrics(r Record) ([]Metric, error) {
+	dir, err := s.path(r.Study, r.Variant, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return ReadMetrics(filepath.Join(dir, metricsFile))
+}
+
+// Predictions reads what a recorded run's net made of the test images.
+func (s *Store) Predictions(r Record) ([]Prediction, error) {
+	dir, err := s.path(r.Study, r.Variant, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return ReadPredictions(filepath.Join(dir, predictionsFile))
+}
+
 // runFolders lists a study's folders VARIANT/seed-N, without those that were set aside.
 func runFolders(study string) ([]string, []error) {
 	var folders []string

@@ -14,18 +14,6 @@ const none = "–"
 // percent writes a share in %, two decimals: 0.1231 is "12.31".
 func percent(share float64) string { return fmt.Sprintf("%.2f", 100*share) }
 
-// signed writes a difference of shares in percentage points with its sign: "+0.71", "−0.17", "0.00".
-func signed(share float64) string {
-	text := percent(math.Abs(share))
-	switch {
-	case text == "0.00":
-		return text
-	case share < 0:
-		return "−" + text
-	}
-	return "+" + text
-}
-
 // pValue writes two figures: "0.031", "0.0078", "< 0.0001".
 func pValue(p float64) string {
 	if p < 0.0001 {

@@ -23,9 +23,8 @@ const (
 	byRecord  = "record"  // place among the records
 )
 
-// group gives the records of each name, sorted by seed.
-func group(records []experiments.Record, names []string) ([][]experiments.Record, error) {
-	seeds := seedsOf(records)
+// group gives the records of each name, sorted by seed; seeds are all there are, in order.
+func group(records []outcome, seeds []uint64, names []string) ([][]outcome, error) {
 	var variant, seed, record []int
 	for i, r := range records {
 		place, _ := slices.BinarySearch(seeds, r.Seed)
@@ -45,7 +44,7 @@ func group(records []experiments.Record, names []string) ([][]experiments.Record
 	if grouped.Err != nil {
 		return nil, fmt.Errorf("group records by variant: %w", grouped.Err)
 	}
-	groups := make([][]experiments.Record, len(names))
+	groups := make([][]outcome, len(names))
 	for key, g := range grouped.GetGroups() { // in random order: the key says where it belongs
 		place, err := strconv.Atoi(key)
 		if err != nil {
@@ -66,8 +65,8 @@ func group(records []experiments.Record, names []string) ([][]experiments.Record
 	return groups, nil
 }
 
-// newRow summarises the records of one variant, which are sorted by seed.
-func newRow(name string, records []experiments.Record, seeds []uint64) Row {
+// newRow summarises the outcomes of one variant, which are sorted by seed.
+func newRow(name string, records []outcome, seeds []uint64) Row {
 	row := Row{Variant: name, Status: map[experiments.Status]int{}}
 	var errors []float64
 	for _, r := range records {
@@ -75,12 +74,15 @@ func newRow(name string, records []experiments.Record, seeds []uint64) Row {
 		if len(row.Changes) == 0 {
 			row.Changes = r.Changes
 		}
+		if len(row.Ablations) == 0 {
+			row.Ablations = r.Ablations
+		}
 		if row.Params == 0 {
 			row.Params, row.MACs = r.Params, r.MACs
 		}
-		if counts(r) {
-			row.Runs = append(row.Runs, Run{r.Seed, float64(r.Result.Top1Error)})
-			errors = append(errors, float64(r.Result.Top1Error))
+		if r.counts {
+			row.Runs = append(row.Runs, Run{r.Seed, r.value, r.epoch})
+			errors = append(errors, r.value)
 		}
 	}
 	row.Error = stats.Summarise(errors)
@@ -89,18 +91,12 @@ func newRow(name string, records []experiments.Record, seeds []uint64) Row {
 	return row
 }
 
-// counts reports whether a run's error goes into the mean: it is done and has an error rate.
-func counts(r experiments.Record) bool {
-	return r.Status == experiments.Done && r.Result != nil &&
-		float64(r.Result.Top1Error) >= 0 && float64(r.Result.Top1Error) <= 1 // false for NaN
-}
-
 // speeds gives the median speed per hardware key. A run that several kinds of
 // hardware worked on has none.
-func speeds(records []experiments.Record) []Speed {
+func speeds(records []outcome) []Speed {
 	measured := map[string][]float64{}
 	for _, r := range records {
-		if !counts(r) || len(r.Attempts) == 0 {
+		if !r.counts || len(r.Attempts) == 0 {
 			continue
 		}
 		hardware := r.Attempts[0].Hardware

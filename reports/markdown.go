@@ -21,6 +21,9 @@ func writeMarkdown(b *bytes.Buffer, d document) error {
 		var line []string
 		for _, c := range r {
 			text := escape(c.text)
+			if c.bold {
+				text = "**" + text + "**"
+			}
 			if len(c.marks) > 0 {
 				text += " " + marks(c.marks)
 			}
@@ -40,6 +43,12 @@ func writeMarkdown(b *bytes.Buffer, d document) error {
 	}
 	for _, n := range d.notes {
 		fmt.Fprintf(b, "- %s\n", escape(clean(n)))
+	}
+	for _, m := range d.more {
+		fmt.Fprintln(b)
+		if err := writeMarkdown(b, m); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -13,14 +13,15 @@ import (
 )
 
 // runNotes says which of a variant's runs are not in its mean, and why.
-func runNotes(records []experiments.Record, seeds []uint64) []string {
+func runNotes(records []outcome, seeds []uint64) []string {
 	if len(records) == 0 {
 		return []string{"no runs yet"}
 	}
 	var notes []string
 	by := map[experiments.Status][]uint64{}
 	ends := map[experiments.Status][]string{}
-	var recorded, unusable []uint64
+	var recorded []uint64
+	unusable := map[string][]uint64{}
 	done := 0
 	for _, r := range records {
 		recorded = append(recorded, r.Seed)
@@ -29,8 +30,8 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 			ends[r.Status] = append(ends[r.Status], end(r))
 		case r.Status != experiments.Done:
 			by[r.Status] = append(by[r.Status], r.Seed)
-		case !counts(r):
-			unusable = append(unusable, r.Seed)
+		case !r.counts:
+			unusable[r.why] = append(unusable[r.why], r.Seed)
 		default:
 			done++
 		}
@@ -52,9 +53,8 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 	for _, status := range slices.Sorted(maps.Keys(by)) {
 		notes = append(notes, fmt.Sprintf("%s of status %q, which this program does not know", seedList(by[status]), status))
 	}
-	if len(unusable) > 0 {
-		notes = append(notes, fmt.Sprintf("%s done, but the record holds no error rate between 0 and 1; left out",
-			seedList(unusable)))
+	for _, why := range slices.Sorted(maps.Keys(unusable)) {
+		notes = append(notes, fmt.Sprintf("%s done, but %s; left out", seedList(unusable[why]), why))
 	}
 	missing := slices.DeleteFunc(slices.Clone(seeds), func(s uint64) bool { return slices.Contains(recorded, s) })
 	if len(missing) > 0 {
@@ -71,7 +71,7 @@ func runNotes(records []experiments.Record, seeds []uint64) []string {
 }
 
 // end says how one run came to a bad end.
-func end(r experiments.Record) string {
+func end(r outcome) string {
 	text := fmt.Sprintf("seed %d", r.Seed)
 	if r.Error != "" {
 		text += " (" + r.Error + ")"
@@ -83,40 +83,56 @@ func end(r experiments.Record) string {
 const sameDifference = 1e-9
 
 // pairNotes says what stands in the way of reading a row's Δ simply.
-func pairNotes(row, base Row, records, baseRecords []experiments.Record) []string {
+func pairNotes(row Row, records []outcome, to rival) []string {
 	d := row.Delta
 	if d == nil {
 		if len(row.Runs) == 0 || recipes(records) > 1 {
 			return nil // said already
 		}
-		if recipes(baseRecords) > 1 {
-			return []string{"the baseline's runs follow different recipes: no Δ"}
+		if recipes(to.records) > 1 {
+			return []string{to.name + "'s runs follow different recipes: no Δ"}
 		}
-		return []string{"no seed that the baseline has finished too: no Δ"}
+		return []string{"no seed that " + to.name + " has finished too: no Δ"}
 	}
 	var notes []string
-	if d.K < len(row.Runs) || d.K < len(base.Runs) {
-		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and the baseline both finished",
-			count(d.K, "seed")))
+	if d.K < len(row.Runs) || d.K < countRuns(to.records) {
+		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and %s both finished",
+			count(d.K, "seed"), to.name))
 	}
 	switch {
 	case d.K < 2 || d.SD > sameDifference:
 	case math.Abs(d.Mean) < sameDifference:
-		notes = append(notes, "every seed gave the baseline's error exactly: do the two really train different nets?")
+		notes = append(notes, "every seed gave "+to.name+"'s figure exactly: do the two really train different nets?")
 	default:
 		notes = append(notes, "every seed gave the same difference: the interval has no width")
 	}
-	if a, b := testExamples(records), testExamples(baseRecords); !slices.Equal(a, b) {
-		notes = append(notes, fmt.Sprintf("tested on %s images, the baseline on %s", numberList(a), numberList(b)))
+	if a, b := testExamples(records), testExamples(to.records); !slices.Equal(a, b) {
+		notes = append(notes, fmt.Sprintf("tested on %s images, %s on %s", numberList(a), to.name, numberList(b)))
+	}
+	if m := d.Nets; m != nil {
+		notes = append(notes, fmt.Sprintf("one net each: only this one is right on %s, only %s's on %s "+
+			"(McNemar's exact test: p = %s); this speaks of these two nets only, not of what another seed would give",
+			count(m.OnlyFirst, "image"), to.name, count(m.OnlySecond, "image"), pValue(m.P)))
 	}
 	return notes
 }
 
+// countRuns counts the runs that are in the mean.
+func countRuns(records []outcome) int {
+	n := 0
+	for _, r := range records {
+		if r.counts {
+			n++
+		}
+	}
+	return n
+}
+
 // testExamples gives the sizes of the test sets that a variant's runs saw.
-func testExamples(records []experiments.Record) []int {
+func testExamples(records []outcome) []int {
 	var sizes []int
 	for _, r := range records {
-		if counts(r) {
+		if r.counts {
 			sizes = append(sizes, r.Result.TestExamples)
 		}
 	}
@@ -125,10 +141,15 @@ func testExamples(records []experiments.Record) []int {
 }
 
 // describe fills in what the whole table says: the title's parts, how to read it, where it comes from.
-func (c *Comparison) describe(groups [][]experiments.Record) {
+func (c *Comparison) describe(groups [][]outcome) {
 	records := slices.Concat(groups...)
+	recipes := map[string]recipe{} // by identity: a thousand runs share a few
 	for i, r := range records {
-		p := readRecipe(r.Recipe)
+		p, ok := recipes[r.Identity]
+		if !ok {
+			p = readRecipe(r.Recipe)
+			recipes[r.Identity] = p
+		}
 		if i == 0 {
 			c.Net, c.Data = p.net, p.Data.Name
 		}
@@ -139,12 +160,12 @@ func (c *Comparison) describe(groups [][]experiments.Record) {
 			c.Epochs[1] = max(c.Epochs[1], e)
 		}
 	}
-	c.Notes = c.readingNotes(records)
+	c.Notes = append(c.readingNotes(records), c.Notes...)
 	c.Origin = c.origin(records)
 }
 
 // epochs is how long a run trained, or was to train.
-func epochs(r experiments.Record, p recipe) int {
+func epochs(r outcome, p recipe) int {
 	if r.Result != nil && r.Result.Epochs > 0 {
 		return r.Result.Epochs
 	}
@@ -152,7 +173,7 @@ func epochs(r experiments.Record, p recipe) int {
 }
 
 // readingNotes explain the columns, as far as the table has them.
-func (c *Comparison) readingNotes(records []experiments.Record) []string {
+func (c *Comparison) readingNotes(records []outcome) []string {
 	var notes []string
 	var spread, compared, effect, needs bool
 	how := "exact"
@@ -172,24 +193,46 @@ func (c *Comparison) readingNotes(records []experiments.Record) []string {
 		}
 	}
 	if spread {
-		notes = append(notes, "error: mean ± standard deviation (k − 1) over k seeds")
+		notes = append(notes, c.Metric.valueWord()+": mean ± standard deviation (k − 1) over k seeds")
+	}
+	if c.At.Best {
+		notes = append(notes, "best epoch: chosen on the very images it is measured on, so the figures are lower than new images would give")
 	}
 	if compared {
-		notes = append(notes, fmt.Sprintf("Δ: error minus the baseline's in percentage points, over paired seeds, "+
-			"with its 95 %% t interval; p: %s sign-flip test, Holm-adjusted over %s", how, count(c.Family, "comparison")))
+		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with its 95 %% t interval; "+
+			"p: %s sign-flip test, Holm-adjusted over %s", c.Metric.valueWord(), c.rivalWords(), c.Metric.unit(),
+			how, count(c.Family, "comparison")))
+	}
+	if slices.Contains(c.columns, "wins") {
+		notes = append(notes, "P(better): the probability that the variant has the lower figure under a new seed, "+
+			"with its Clopper–Pearson interval; a tie is half a win")
+	}
+	if slices.Contains(c.columns, "seeds") {
+		notes = append(notes, "seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
 	}
 	if effect {
 		notes = append(notes, "no evidence (≥ x): no claim either way; "+
-			"a difference of x points or more would have shown in about 4 of 5 such studies")
+			"a difference of x"+c.Metric.points()+" or more would have shown in about 4 of 5 such studies")
 	}
 	if needs {
 		notes = append(notes, fmt.Sprintf("too few seeds: with %s no result of fewer paired seeds can reach p ≤ 0.05",
 			count(c.Family, "comparison")))
 	}
-	if c.Baseline == "" {
-		notes = append(notes, "no variant is the baseline: nothing is compared")
-	} else if len(c.Rows[0].Runs) == 0 {
-		notes = append(notes, "the baseline has no finished run: nothing is compared")
+	if c.Shape == Matrix {
+		notes = append(notes, "✓: the ablation is applied; ·: it is not")
+	}
+	if c.Shape == Cumulative && !c.nested() {
+		notes = append(notes, "the rows are no path: not every row applies all that the row above it does")
+	}
+	if c.Against == "" {
+		if c.Baseline == "" {
+			notes = append(notes, "no variant is the baseline: nothing is compared")
+		} else if len(c.Rows[0].Runs) == 0 && c.Shape != Cumulative {
+			notes = append(notes, "the baseline has no finished run: nothing is compared")
+		}
+	}
+	if !c.Metric.onTest() {
+		return notes
 	}
 	if n := testExamples(records); len(n) == 1 && n[0] > 0 && len(c.Rows[0].Runs) > 0 {
 		e := c.Rows[0].Error.Mean
@@ -197,6 +240,29 @@ func (c *Comparison) readingNotes(records []experiments.Record) []string {
 			thousands(float64(n[0])), percent(math.Sqrt(e*(1-e)/float64(n[0])))))
 	}
 	return notes
+}
+
+// rivalWords says what Δ is taken to.
+func (c *Comparison) rivalWords() string {
+	switch {
+	case c.Against != "":
+		return "that of the same variant in " + clean(c.Against)
+	case c.Shape == Cumulative:
+		return "that of the row above"
+	}
+	return "the baseline's"
+}
+
+// nested reports whether each row applies what the row above it does.
+func (c *Comparison) nested() bool {
+	for i := 1; i < len(c.Rows); i++ {
+		for _, a := range c.Rows[i-1].Ablations {
+			if !slices.Contains(c.Rows[i].Ablations, a) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // seedList writes seeds in few words: "seeds 1–4, 7".

@@ -35,13 +35,14 @@ func readRecipe(text json.RawMessage) recipe {
 // shownOrigins is how many different commits, commands … are written out.
 const shownOrigins = 3
 
-// origin says where the figures come from, as far as the records tell. Only
-// what cannot change a result between two equal studies is here, so hardware
-// is named only beside speeds.
-func (c *Comparison) origin(records []experiments.Record) []string {
+// origin says where the figures come from, as far as the records tell.
+func (c *Comparison) origin(records []outcome) []string {
 	lines := []string{seedList(c.Seeds)}
-	var commits, data, commands []string
+	var commits, data, hardware, commands []string
 	for _, r := range records {
+		for _, a := range r.Attempts {
+			hardware = append(hardware, clean(a.Hardware))
+		}
 		p := r.Provenance
 		if p == nil {
 			continue
@@ -52,6 +53,7 @@ func (c *Comparison) origin(records []experiments.Record) []string {
 	}
 	lines = appendOrigin(lines, "commit", commits)
 	lines = appendOrigin(lines, "data", data)
+	lines = appendOrigin(lines, "hardware", hardware)
 	lines = appendOrigin(lines, "command", commands)
 	if c.speed {
 		lines = append(lines, c.speedOrigin()...)
@@ -66,10 +68,10 @@ func (c *Comparison) speedOrigin() []string {
 	case 0:
 		return nil
 	case 1:
-		return []string{"images/s: training, warm-up left out, median over runs, on " + keys[0]}
+		return []string{"images/s: training, warm-up left out, median over runs"}
 	}
 	return []string{fmt.Sprintf("images/s: not shown, since the runs were on %d kinds of hardware, "+
-		"which one column would mix (%s); the speed table lists each", len(keys), strings.Join(keys, "; "))}
+		"which one column would mix", len(keys))}
 }
 
 // hardware gives every hardware key that has a speed.
@@ -97,16 +99,15 @@ func appendOrigin(lines []string, word string, said []string) []string {
 	return append(lines, word+" "+strings.Join(said, "; "))
 }
 
-// commit writes "1a2b3c4d5e6f, with uncommitted changes".
+// commit writes "1a2b3c4d5e6f, with uncommitted changes", or that there were none.
 func commit(p *experiments.Provenance) string {
 	if p.Commit == "" {
 		return ""
 	}
-	text := short(p.Commit)
 	if p.Dirty {
-		text += ", with uncommitted changes"
+		return short(p.Commit) + ", with uncommitted changes"
 	}
-	return text
+	return short(p.Commit) + ", nothing uncommitted"
 }
 
 // digests writes "test 1a2b3c4d5e6f, train 0f9e8d7c6b5a".

@@ -7,16 +7,31 @@ import (
 	"strings"
 )
 
-// A format is a way to print a document.
+// A format is a way to print a comparison.
 type format struct {
 	name  string
-	write func(*bytes.Buffer, document) error
+	write func(*bytes.Buffer, *Comparison) error
 }
 
 // formats are all there are; a new one is a line here and a file of its own.
 var formats = []format{
-	{"text", writeText},
-	{"md", writeMarkdown},
+	{"text", words(writeText)},
+	{"md", words(writeMarkdown)},
+	{"tex", words(writeLatex)},
+	{"csv", writeCSV},
+	{"json", writeJSON},
+	{"model-index", writeModelIndex},
+}
+
+// words makes a format of a way to print documents.
+func words(write func(*bytes.Buffer, document) error) func(*bytes.Buffer, *Comparison) error {
+	return func(b *bytes.Buffer, c *Comparison) error {
+		d, err := c.table()
+		if err != nil {
+			return err
+		}
+		return write(b, d)
+	}
 }
 
 // Formats gives the names Render knows.
@@ -30,28 +45,18 @@ func Formats() []string {
 
 // Render prints a comparison in a format of Formats. Nothing is written unless all of it can be made.
 func Render(w io.Writer, c *Comparison, format string) error {
-	return render(w, c.table(), format)
-}
-
-// RenderSpeed prints the training speeds alone, one line per variant and kind
-// of hardware: the part of a report that differs from one day to the next.
-func RenderSpeed(w io.Writer, c *Comparison, format string) error {
-	return render(w, c.speedTable(), format)
-}
-
-func render(w io.Writer, d document, name string) error {
 	for _, f := range formats {
-		if f.name != name {
+		if f.name != format {
 			continue
 		}
 		var b bytes.Buffer
-		if err := f.write(&b, d); err != nil {
-			return fmt.Errorf("print %s as %s: %w", d.title, name, err)
+		if err := f.write(&b, c); err != nil {
+			return fmt.Errorf("print %s as %s: %w", c.Study, format, err)
 		}
 		if _, err := w.Write(b.Bytes()); err != nil {
 			return fmt.Errorf("write report: %w", err)
 		}
 		return nil
 	}
-	return fmt.Errorf("%w %q; there are %s", ErrFormat, name, strings.Join(Formats(), ", "))
+	return fmt.Errorf("%w %q; there are %s", ErrFormat, format, strings.Join(Formats(), ", "))
 }

@@ -12,9 +12,11 @@
 package reports
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"ablate/experiments"
 	"ablate/reports/stats"
@@ -26,6 +28,8 @@ var (
 	ErrNoRuns = errors.New("no runs recorded")
 	// ErrRecords says that records do not belong in one table.
 	ErrRecords = errors.New("records do not belong together")
+	// ErrOption says that a table was asked for that there is not.
+	ErrOption = errors.New("cannot be shown")
 	// ErrFormat says that no format has the name asked for.
 	ErrFormat = errors.New("unknown format")
 )
@@ -42,56 +46,100 @@ type Options struct {
 	Variants []string
 	// Baseline is the variant all others are compared with; empty means DefaultBaseline.
 	Baseline string
-	// Speed adds the column images/s and the hardware it was measured on.
+	// Metric is the figure that is compared, one of Metrics; empty means the first of them.
+	Metric string
+	// At says which epoch's figure of each run counts.
+	At At
+	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
+	Shape Shape
+	// Columns names the columns to show, one of Columns each; none means the usual ones.
+	Columns []string
+	// Against is another study whose records AgainstRecords are: each variant is
+	// compared with the one of its name there instead of with the baseline.
+	Against        string
+	AgainstRecords []experiments.Record
+	// History reads a run's log, where its figure is not in its record; nil where logs are not at hand.
+	History func(experiments.Record) ([]experiments.Metric, error)
+	// Predictions reads a run's predictions, for comparing one net with one; nil where they are not at hand.
+	Predictions func(experiments.Record) ([]experiments.Prediction, error)
+	// Speed adds the column images/s.
 	Speed bool
 	// Width is the number of terminal cells a line of text should fit; 0 means no limit.
 	// A wider table continues below itself.
 	Width int
 }
 
+// A Shape is what rows are compared with and how what they change is shown.
+type Shape string
+
+// The shapes.
+const (
+	DeltaShape Shape = "delta"      // each row against the baseline, what it changes in words
+	Matrix     Shape = "matrix"     // each row against the baseline, what it changes as check marks
+	Cumulative Shape = "cumulative" // each row against the one above it
+)
+
+// Shapes are the words for Options.Shape.
+var Shapes = []string{string(DeltaShape), string(Matrix), string(Cumulative)}
+
 // A Comparison is a study's table: what its records show, ready for any format.
 type Comparison struct {
 	Study    string
 	Net      string // the baseline's, empty where the records do not say
 	Data     string
+	Against  string // the study each row is compared with its variant of; empty for the baseline
+	Metric   Metric // what Error and Delta are of
+	At       At     // which epoch's
+	Shape    Shape
 	Epochs   [2]int   // fewest and most over the runs
 	Seeds    []uint64 // every seed any variant has a run for
 	Baseline string   // empty where no row is the baseline
 	Family   int      // comparisons that p values are adjusted for
 	Rows     []Row    // the baseline first
+	Effects  []Effect // of a factorial design, smaller sets of factors first; nil for other studies
 	Notes    []string // how to read the table
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
-	paired bool // every variant that has runs has them for all seeds
-	speed  bool
-	width  int
+	paired  bool // every variant that has runs has them for all seeds
+	speed   bool
+	columns []string
+	width   int
 }
 
 // A Row is one variant.
 type Row struct {
-	Variant string
-	Changes []string // what differs from the baseline, in words
-	Runs    []Run    // that count, by seed
-	Status  map[experiments.Status]int
-	Error   stats.Estimate // top-1 error over Runs, a share
-	Delta   *Delta         // nil for the baseline and where nothing can be compared
-	Params  int64          // 0 where no record says
-	MACs    int64          // forward, per image; likewise
-	Speeds  []Speed        // by hardware key
-	Notes   []string       // what a reader must know to read this row
+	Variant   string
+	Changes   []string // what differs from the baseline, in words
+	Ablations []string // of the catalogue, that made it
+	Runs      []Run    // that count, by seed
+	Status    map[experiments.Status]int
+	Error     stats.Estimate // the metric over Runs: a share, or a loss
+	Delta     *Delta         // nil for the baseline and where nothing can be compared
+	Params    int64          // 0 where no record says
+	MACs      int64          // forward, per image; likewise
+	Speeds    []Speed        // by hardware key
+	Notes     []string       // what a reader must know to read this row
 }
 
 // A Run is one finished run's outcome.
 type Run struct {
 	Seed  uint64
-	Error float64 // top-1 test error at the last epoch, a share
+	Error float64 // the metric: a share, or a loss
+	Epoch int     // that Error is of
 }
 
-// A Delta is a variant's difference to the baseline in top-1 error, over the seeds both have finished.
+// A Delta is a variant's difference to its rival, usually the baseline, over the seeds both have finished.
 type Delta struct {
 	stats.Paired
-	Holm    float64 // P adjusted over the family
+	Wins    stats.Wins     // seeds under which the variant's figure is the lower
+	Nets    *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
+	Holm    float64        // P adjusted over the family
 	Verdict stats.Verdict
+}
+
+// claims reports whether the statistics carry the difference.
+func (d *Delta) claims() bool {
+	return d != nil && (d.Verdict.Word == stats.Better || d.Verdict.Word == stats.Worse)
 }
 
 // A Speed is the median training speed of a variant's runs on one kind of hardware.
@@ -111,27 +159,49 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	if err := check(study, records); err != nil {
 		return nil, err
 	}
-	baseline := opts.Baseline
-	if baseline == "" {
-		baseline = DefaultBaseline
+	if err := check(opts.Against, opts.AgainstRecords); err != nil {
+		return nil, err
 	}
+	c := &Comparison{
+		Study: study, Against: opts.Against, At: opts.At, Shape: cmp.Or(opts.Shape, DeltaShape),
+		Seeds: seedsOf(records), speed: opts.Speed, columns: opts.Columns, width: opts.Width,
+	}
+	var err error
+	if c.Metric, err = findMetric(opts.Metric); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(Shapes, string(c.Shape)) {
+		return nil, fmt.Errorf("%w: shape %q; there are %s", ErrOption, c.Shape, strings.Join(Shapes, ", "))
+	}
+	baseline := cmp.Or(opts.Baseline, DefaultBaseline)
 	names := order(records, opts.Variants, baseline)
-	groups, err := group(records, names)
+	pick := picker{c.Metric, c.At, opts.History}
+	groups, err := group(pick.outcomes(records), c.Seeds, names)
 	if err != nil {
 		return nil, fmt.Errorf("report %s: %w", study, err)
 	}
-	c := &Comparison{Study: study, Seeds: seedsOf(records), speed: opts.Speed, width: opts.Width}
 	for i, name := range names {
 		c.Rows = append(c.Rows, newRow(name, groups[i], c.Seeds))
 	}
-	c.paired = !slices.ContainsFunc(groups, func(g []experiments.Record) bool {
+	c.paired = !slices.ContainsFunc(groups, func(g []outcome) bool {
 		return len(g) > 0 && len(g) < len(c.Seeds)
 	})
 	if names[0] == baseline {
 		c.Baseline = baseline
 	}
-	c.compare(groups)
+	var against map[string][]outcome
+	if opts.Against != "" {
+		against = byVariantName(pick.outcomes(opts.AgainstRecords))
+		c.describeAgainst(groups, against)
+	}
+	c.compare(groups, c.rivals(groups, against), opts.Predictions)
+	if opts.Against == "" {
+		c.Effects = effects(c.Rows, groups)
+	}
 	c.describe(groups)
+	if _, err := c.chosen(); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

@@ -162,9 +162,6 @@ func TestGolden(t *testing.T) {
 			for _, format := range Formats() {
 				golden(t, c.name+"."+format, func(b *bytes.Buffer) error { return Render(b, table, format) })
 			}
-			if c.opts.Speed {
-				golden(t, c.name+".speed.text", func(b *bytes.Buffer) error { return RenderSpeed(b, table, "text") })
-			}
 		})
 	}
 }
@@ -217,7 +214,7 @@ func TestDeterministic(t *testing.T) {
 				result.ImagesPerSecond = experiments.Number(1000 * random.Float64())
 				records[i].Result = &result
 			}
-			records[i].Attempts = []experiments.Attempt{{Hardware: fmt.Sprint(random.Uint64()), PID: random.Int()}}
+			records[i].Attempts = []experiments.Attempt{{Hardware: testCPU, PID: random.Int(), Host: fmt.Sprint(random.Uint64())}}
 		}
 		if diff := cmp.Diff(want, print(records)); diff != "" {
 			t.Fatalf("shuffled records with other speeds print otherwise:\n%s", diff)
@@ -317,9 +314,6 @@ func TestBareRecords(t *testing.T) {
 			if err := Render(&bytes.Buffer{}, table, f); err != nil {
 				t.Errorf("%+v: %v", r, err)
 			}
-			if err := RenderSpeed(&bytes.Buffer{}, table, f); err != nil {
-				t.Errorf("%+v: %v", r, err)
-			}
 		}
 	}
 }
@@ -331,7 +325,7 @@ func TestUnknownFormat(t *testing.T) {
 	}
 	var b bytes.Buffer
 	err = Render(&b, table, "latex")
-	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md` || b.Len() > 0 {
+	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md, tex, csv, json, model-index` || b.Len() > 0 {
 		t.Errorf("got %v and %d bytes", err, b.Len())
 	}
 }
@@ -395,7 +389,9 @@ func TestFigures(t *testing.T) {
 		{metric(999_499), "999 k"}, {metric(999_500), "1.00 M"}, {metric(9_995), "10.0 k"}, {metric(math.MaxInt64), "9.22 E"},
 		{thousands(2140.4), "2,140"}, {thousands(999.6), "1,000"}, {thousands(3.14), "3.1"},
 		{thousands(1234567), "1,234,567"}, {thousands(42), "42"},
-		{signed(0.0071), "+0.71"}, {signed(-0.0017), "−0.17"}, {signed(0.00001), "0.00"}, {signed(-0.00001), "0.00"},
+		{metrics[0].signed(0.0071), "+0.71"}, {metrics[0].signed(-0.0017), "−0.17"},
+		{metrics[0].signed(0.00001), "0.00"}, {metrics[0].signed(-0.00001), "0.00"},
+		{metrics[2].signed(-1.23456), "−1.2346"}, {metrics[2].signed(1e-9), "0.0000"},
 		{pValue(1), "1"}, {pValue(0.64453125), "0.64"}, {pValue(0.03125), "0.031"},
 		{pValue(0.0078125), "0.0078"}, {pValue(0.00002), "< 0.0001"},
 		{seedList([]uint64{1}), "seed 1"}, {seedList([]uint64{1, 2}), "seeds 1, 2"},

@@ -66,6 +66,12 @@ func writeText(b *bytes.Buffer, d document) error {
 	for _, n := range d.notes {
 		fmt.Fprintln(b, wrap(clean(n), limit, noteHanging))
 	}
+	for _, m := range d.more {
+		fmt.Fprintln(b)
+		if err := writeText(b, m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,40 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strings"
+)
+
+// writeCSV prints a line a variant, figures in full precision: shares are 0..1,
+// nothing stands where there is nothing. It has every column there is unless
+// some were asked for.
+func writeCSV(b *bytes.Buffer, c *Comparison) error {
+	fields := c.fields()
+	if len(c.columns) > 0 || c.Shape == Matrix {
+		var err error
+		if fields, err = c.chosen(); err != nil {
+			return err
+		}
+	}
+	head := []string{"variant"}
+	for _, f := range fields {
+		if c.csvHas(f) {
+			head = append(head, f.heads...)
+		}
+	}
+	lines := [][]string{append(head, "notes")}
+	for _, r := range c.Rows {
+		line := []string{clean(r.Variant)}
+		for _, f := range fields {
+			if c.csvHas(f) {
+				line = append(line, f.full(r)...)
+			}
+		}
+		lines = append(lines, append(line, clean(strings.Join(r.Notes, "; "))))
+	}
+	return csv.NewWriter(b).WriteAll(lines)
+}
+
+// csvHas leaves speed out unless it was asked for: it alone differs between equal studies.
+func (c *Comparison) csvHas(f field) bool { return f.name != "speed" || c.speed || len(c.columns) > 0 }

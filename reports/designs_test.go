@@ -1,0 +1,309 @@
+package reports
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"ablate/experiments"
+	"ablate/reports/stats"
+)
+
+// factorial is a 2² study of eight seeds. no-lrn costs about 0.70 points, tanh
+// 2.00, and together 1.00 more than their sum.
+func factorial() []experiments.Record {
+	luck := []float64{0, 19, -27, 11, -12, 7, -6, 6}
+	wobble := []float64{3, -2, 1, 0, -1, 2, -3, 0}
+	cell := func(variant string, cost float64, sign float64, ablations ...string) []experiments.Record {
+		var all []experiments.Record
+		for i := range luck {
+			r := done(variant, uint64(i+1), 1231+luck[i]+cost+sign*wobble[i], ablations...)
+			r.Ablations = ablations
+			r.Result.TestLoss = experiments.Number(r.Result.Top1Error)
+			all = append(all, r)
+		}
+		return all
+	}
+	return slices.Concat(cell("baseline", 0, 1), cell("no-lrn", 70, -1, "no-lrn"), cell("tanh", 200, 2, "tanh"),
+		cell("no-lrn+tanh", 370, 0, "no-lrn", "tanh"))
+}
+
+func TestEffects(t *testing.T) {
+	table, err := Table("cifar10-norm", factorial(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Main effects: ½(0.70 + 1.70) and ½(2.00 + 3.00); interaction: ½(1.70 − 0.70).
+	want := []struct {
+		name string
+		mean float64
+	}{{"no-lrn", 0.0120}, {"tanh", 0.0250}, {"no-lrn × tanh", 0.0050}}
+	if len(table.Effects) != len(want) {
+		t.Fatalf("%d effects: %+v", len(table.Effects), table.Effects)
+	}
+	for i, w := range want {
+		e := table.Effects[i]
+		if e.name() != w.name || math.Abs(e.Mean-w.mean) > 1e-12 || e.K != 8 || e.Verdict.Word != stats.Worse {
+			t.Errorf("effect %+v, want %s of %v, worse", e, w.name, w.mean)
+		}
+		if e.P != 1.0/128 || e.Holm != 3.0/128 {
+			t.Errorf("%s: p = %v, adjusted %v; want 1/128 and 3/128", w.name, e.P, e.Holm)
+		}
+	}
+}
+
+// Only whole designs are analysed, over the seeds that are whole.
+func TestEffectsOfPartOfADesign(t *testing.T) {
+	records := factorial()
+	missing := slices.Clone(records)
+	missing[31].Status = experiments.Failed
+	table, err := Table("cifar10-norm", missing, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Effects) != 3 || table.Effects[0].K != 7 {
+		t.Errorf("one run failed: %d effects", len(table.Effects))
+	}
+	table, err = Table("cifar10-norm", records[:24], Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table.Effects != nil {
+		t.Errorf("three of four cells give effects: %+v", table.Effects)
+	}
+}
+
+func TestCumulative(t *testing.T) {
+	table, err := Table("cifar10-norm", factorial(), Options{Shape: Cumulative, Variants: []string{"baseline", "no-lrn", "no-lrn+tanh", "tanh"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{0, 0.0070, 0.0300, -0.0170} {
+		d := table.Rows[i].Delta
+		switch {
+		case i == 0 && d != nil:
+			t.Errorf("the first row is compared: %+v", *d)
+		case i > 0 && math.Abs(d.Mean-want) > 1e-12:
+			t.Errorf("row %d: %v above the row before it, want %v", i, d.Mean, want)
+		}
+	}
+	if !slices.ContainsFunc(table.Notes, func(n string) bool { return strings.Contains(n, "the rows are no path") }) {
+		t.Errorf("tanh does not apply all of no-lrn+tanh, and nobody says so: %q", table.Notes)
+	}
+}
+
+func TestMatrix(t *testing.T) {
+	table, err := Table("cifar10-norm", slices.Concat(factorial(), runs("wide", "conv1: filters 32→64", 1200, 1210)), Options{Shape: Matrix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := table.table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heads []string
+	for _, c := range d.columns[:4] {
+		heads = append(heads, c.head)
+	}
+	if want := []string{"variant", "no-lrn", "tanh", "wide"}; !slices.Equal(heads, want) {
+		t.Fatalf("columns %q, want %q", heads, want)
+	}
+	for i, want := range []string{"baseline ···", "no-lrn ✓··", "no-lrn+tanh ✓✓·", "tanh ·✓·", "wide ··✓"} {
+		r := d.rows[i]
+		if got := r[0].text + " " + r[1].text + r[2].text + r[3].text; got != want {
+			t.Errorf("row %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestAgainst(t *testing.T) {
+	later := slices.Concat(runs("baseline", "", 1131, 1150, 1104, 1142, 1119, 1138, 1125, 1137), runs("new", "", 1300))
+	for i := range later {
+		later[i].Study = "longer"
+		later[i].Recipe = []byte(`{"Net":{"net":"cuda-convnet-11pct"},"Data":{"name":"cifar10"},"Train":{"epochs":80}}`)
+	}
+	table, err := Table("longer", later, Options{Against: "cifar10-norm", AgainstRecords: eight()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := table.Rows[0].Delta
+	if d == nil || math.Abs(d.Mean+0.01) > 1e-12 || d.Verdict.Word != stats.Better {
+		t.Errorf("100 images better under each seed: %+v", d)
+	}
+	if want := []string{"Train.epochs 40→80"}; !slices.Equal(table.Rows[0].Changes, want) {
+		t.Errorf("changes %q, want %q", table.Rows[0].Changes, want)
+	}
+	if table.Rows[1].Delta != nil || !slices.Contains(table.Rows[1].Notes, "cifar10-norm has no variant of this name") {
+		t.Errorf("a variant that only one study has: %+v", table.Rows[1])
+	}
+	if !slices.Contains(table.Notes, "only cifar10-norm has no-lrn, no-overlap") {
+		t.Errorf("notes %q", table.Notes)
+	}
+	if _, err := Table("longer", later, Options{Against: "other", AgainstRecords: eight()}); !errors.Is(err, ErrRecords) {
+		t.Errorf("records of a third study: %v", err)
+	}
+}
+
+// history is a log in which the error falls to its least at epoch 3 of 4, and epoch 2 was trained twice.
+func history(r experiments.Record) ([]experiments.Metric, error) {
+	if r.Variant == "unreadable" {
+		return nil, errors.New("metrics.jsonl:3: a metric without a name")
+	}
+	var log []experiments.Metric
+	for i, m := range []struct {
+		epoch int
+		wrong float64
+	}{{1, 30}, {2, 99}, {2, 20}, {3, 10}, {4, 15}} {
+		log = append(log,
+			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_loss", Value: 7},
+			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_top1_error", Value: experiments.Number((m.wrong + float64(r.Seed)) / 100)})
+	}
+	return log, nil
+}
+
+func TestAt(t *testing.T) {
+	for _, c := range []struct {
+		at    string
+		want  float64 // error of seed 1
+		epoch int
+	}{{"last", 0.1231, 40}, {"best", 0.11, 3}, {"epoch:2", 0.21, 2}, {"epoch:4", 0.16, 4}} {
+		at, err := ParseAt(c.at)
+		if err != nil || at.String() != c.at {
+			t.Fatalf("ParseAt(%q) = %v, %v", c.at, at, err)
+		}
+		table, err := Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), Options{At: at, History: history})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := table.Rows[0].Runs[0]; math.Abs(got.Error-c.want) > 1e-12 || got.Epoch != c.epoch {
+			t.Errorf("%s: %+v, want %v of epoch %d", c.at, got, c.want, c.epoch)
+		}
+		if c.at != "last" && !slices.ContainsFunc(table.Rows[1].Notes, func(n string) bool {
+			return n == "seed 1 done, but metrics.jsonl:3: a metric without a name; left out"
+		}) {
+			t.Errorf("%s: notes of a log that cannot be read: %q", c.at, table.Rows[1].Notes)
+		}
+	}
+	table, err := Table("cifar10-norm", baseline8, Options{At: At{Epoch: 9}, History: history})
+	if err != nil || len(table.Rows[0].Runs) != 0 || table.Rows[0].Notes[0] != "seeds 1–8 done, but its log has no test_top1_error at epoch 9; left out" {
+		t.Errorf("an epoch that never was: %v, %q", err, table.Rows[0].Notes)
+	}
+	for _, bad := range []string{"first", "epoch:0", "epoch:", "epoch:-1", "epoch:x", "Best"} {
+		if _, err := ParseAt(bad); !errors.Is(err, ErrOption) {
+			t.Errorf("ParseAt(%q): %v", bad, err)
+		}
+	}
+}
+
+func TestMetric(t *testing.T) {
+	records := slices.Concat(baseline8[:2], noLRN8[:2])
+	records = slices.Clone(records)
+	for i := range records {
+		result := *records[i].Result
+		result.TestLoss = experiments.Number(0.5 + 0.25*float64(i))
+		records[i].Result = &result
+	}
+	records[3].Result.TestLoss = experiments.Number(math.Inf(1))
+	table, err := Table("cifar10-norm", records, Options{Metric: "test_loss"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := table.Rows[0].Error.Mean; got != 0.625 {
+		t.Errorf("mean loss %v, want 0.625", got)
+	}
+	if r := table.Rows[1]; len(r.Runs) != 1 || !slices.Contains(r.Notes, "seed 2 done, but its test loss is not a finite number; left out") {
+		t.Errorf("a run of infinite loss: %+v", r)
+	}
+	if _, err := Table("cifar10-norm", records, Options{Metric: "accuracy"}); !errors.Is(err, ErrOption) {
+		t.Errorf("an unknown metric: %v", err)
+	}
+}
+
+func TestColumns(t *testing.T) {
+	table, err := Table("cifar10-norm", eight(), Options{Columns: []string{"wins", "interval", "seeds", "raw_p"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := table.table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range d.rows[1] {
+		got = append(got, c.text)
+	}
+	// 0 of 8: [0, 0.369] by scipy's binomtest; t interval of the eight errors; k for 0.705 ± 0.149 among two comparisons.
+	if want := []string{"no-lrn", "0.00 [0.00, 0.37]", "[12.93, 13.09]", "7", "0.0078"}; !slices.Equal(got, want) {
+		t.Errorf("row %q, want %q", got, want)
+	}
+	if _, err := Table("cifar10-norm", eight(), Options{Columns: []string{"speeed"}}); !errors.Is(err, ErrOption) {
+		t.Errorf("an unknown column: %v", err)
+	}
+	for _, name := range Columns() {
+		table, err := Table("cifar10-norm", eight(), Options{Columns: []string{name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range Formats() {
+			rendered(t, table, f)
+		}
+	}
+}
+
+// twoNets are predictions on 40 images: the baseline's net alone is right on 9, the other alone on 3.
+func twoNets(r experiments.Record) ([]experiments.Prediction, error) {
+	var all []experiments.Prediction
+	for i := range 40 {
+		p := experiments.Prediction{Index: i, Label: i % 10, Rank: 1}
+		switch baseline := r.Variant == "baseline"; {
+		case i < 9 && !baseline, i >= 9 && i < 12 && baseline, i >= 35:
+			p.Rank = 2
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// One net each: the test on their predictions stands in a note that says what it speaks of, and there is no claim.
+func TestOneNetEach(t *testing.T) {
+	records := slices.Concat(baseline8[:1], noLRN8[:1])
+	table, err := Table("cifar10-norm", records, Options{Predictions: twoNets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := table.Rows[1].Delta
+	if d.Nets == nil || d.Nets.OnlyFirst != 3 || d.Nets.OnlySecond != 9 || math.Abs(d.Nets.P-0.14599609375) > 1e-12 {
+		t.Errorf("nets %+v, want 3 against 9, p = 0.146", d.Nets)
+	}
+	if d.Verdict.Word != stats.TooFew {
+		t.Errorf("verdict %+v on one seed", d.Verdict)
+	}
+	if !slices.ContainsFunc(table.Rows[1].Notes, func(n string) bool { return strings.Contains(n, "these two nets only") }) {
+		t.Errorf("notes %q", table.Rows[1].Notes)
+	}
+	broken := func(r experiments.Record) ([]experiments.Prediction, error) {
+		all, err := twoNets(r)
+		if r.Variant != "baseline" {
+			all[4].Label++
+		}
+		return all, err
+	}
+	table, err = Table("cifar10-norm", records, Options{Predictions: broken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := table.Rows[1]; r.Delta.Nets != nil || !slices.ContainsFunc(r.Notes, func(n string) bool {
+		return strings.HasPrefix(n, "the two nets' predictions cannot be compared: line 6 is image 4 of class 5")
+	}) {
+		t.Errorf("predictions of different images are compared: %+v", r)
+	}
+}
+
+func ExampleAt_String() {
+	at, err := ParseAt("epoch:30")
+	fmt.Println(at, err)
+	// Output: epoch:30 <nil>
+}

@@ -1,0 +1,287 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"html"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/extension"
+	"go.yaml.in/yaml/v3"
+
+	"ablate/experiments"
+)
+
+// tables are comparisons of all sorts, by name.
+func tables(t *testing.T) map[string]*Comparison {
+	t.Helper()
+	all := map[string]*Comparison{}
+	for name, c := range map[string]struct {
+		study   string
+		records []experiments.Record
+		opts    Options
+	}{
+		"eight":      {"cifar10-norm", eight(), Options{Speed: true}},
+		"troubled":   {"cifar10-norm", troubled(), Options{}},
+		"odd":        {"odd|study_*", oddNames(), Options{}},
+		"one":        {"cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{Predictions: twoNets}},
+		"machines":   {"cifar10-norm", twoMachines(), Options{Speed: true}},
+		"factorial":  {"cifar10-norm", factorial(), Options{}},
+		"matrix":     {"cifar10-norm", factorial(), Options{Shape: Matrix}},
+		"cumulative": {"cifar10-norm", factorial(), Options{Shape: Cumulative}},
+		"loss":       {"cifar10-norm", eight(), Options{Metric: "test_loss"}},
+	} {
+		table, err := Table(c.study, c.records, c.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = table
+	}
+	return all
+}
+
+func rendered(t *testing.T, c *Comparison, format string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Render(&b, c, format); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestJSONFollowsItsSchema(t *testing.T) {
+	schema := compileSchema(t)
+	for name, table := range tables(t) {
+		text := rendered(t, table, "json")
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The schema must be able to say no.
+	for _, bad := range []string{`{}`, `{"format": "ablate-report", "version": 2}`} {
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(bad))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if schema.Validate(v) == nil {
+			t.Errorf("the schema lets %s pass", bad)
+		}
+	}
+}
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("report.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// JSON keeps names as they are and figures to the last bit.
+func TestJSONKeepsFigures(t *testing.T) {
+	var got struct {
+		Rows []struct {
+			Variant string
+			Value   struct{ Mean float64 }
+			Delta   *struct {
+				P    float64 `json:"p"`
+				Holm float64 `json:"p_holm"`
+				Mean float64
+			}
+		}
+	}
+	all := tables(t)
+	if err := json.Unmarshal(rendered(t, all["eight"], "json"), &got); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range all["eight"].Rows {
+		g := got.Rows[i]
+		if g.Variant != r.Variant || g.Value.Mean != r.Error.Mean {
+			t.Errorf("row %d: %+v, want %v of mean %v", i, g, r.Variant, r.Error.Mean)
+		}
+		if r.Delta != nil && (g.Delta.P != r.Delta.P || g.Delta.Holm != r.Delta.Holm || g.Delta.Mean != r.Delta.Mean) {
+			t.Errorf("row %d: %+v, want %+v", i, *g.Delta, *r.Delta)
+		}
+	}
+	if err := json.Unmarshal(rendered(t, all["odd"], "json"), &got); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range all["odd"].Rows {
+		if want := strings.ToValidUTF8(r.Variant, "\ufffd"); got.Rows[i].Variant != want {
+			t.Errorf("the name %q came out as %q", want, got.Rows[i].Variant)
+		}
+	}
+}
+
+func TestCSVKeepsFigures(t *testing.T) {
+	table := tables(t)["eight"]
+	lines, err := csv.NewReader(bytes.NewReader(rendered(t, table, "csv"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	figure := func(line []string, head string) float64 {
+		v, err := strconv.ParseFloat(line[slices.Index(lines[0], head)], 64)
+		if err != nil {
+			t.Fatalf("%s: %v", head, err)
+		}
+		return v
+	}
+	for i, r := range table.Rows[1:] {
+		line := lines[i+2]
+		for head, want := range map[string]float64{
+			"test_top1_error_mean": r.Error.Mean, "test_top1_error_sd": r.Error.SD, "delta": r.Delta.Mean,
+			"delta_low": r.Delta.Interval.Low, "p_holm": r.Delta.Holm, "images_per_second": r.Speeds[0].ImagesPerSecond,
+		} {
+			if got := figure(line, head); got != want {
+				t.Errorf("%s of %s is %v, want %v", head, r.Variant, got, want)
+			}
+		}
+	}
+}
+
+// Every format's rows are whole, whatever lies in the names.
+func TestCSVOfOddNames(t *testing.T) {
+	for name, table := range tables(t) {
+		lines, err := csv.NewReader(bytes.NewReader(rendered(t, table, "csv"))).ReadAll()
+		if err != nil {
+			t.Errorf("%s: %v", name, err) // a line of another length is an error too
+		} else if len(lines) != 1+len(table.Rows) {
+			t.Errorf("%s: %d lines, want a head and %d", name, len(lines), len(table.Rows))
+		}
+	}
+}
+
+func TestModelIndex(t *testing.T) {
+	for name, table := range tables(t) {
+		var got struct {
+			Collections []map[string]any `yaml:"Collections"`
+			Models      []struct {
+				Name    string `yaml:"Name"`
+				Results []struct {
+					Metrics map[string]float64 `yaml:"Metrics"`
+				} `yaml:"Results"`
+			} `yaml:"Models"`
+		}
+		if err := yaml.Unmarshal(rendered(t, table, "model-index"), &got); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(got.Collections) != 1 || len(got.Models) != len(table.Rows) {
+			t.Errorf("%s: %d collections, %d models", name, len(got.Collections), len(got.Models))
+		}
+		for i, r := range table.Rows {
+			if got.Models[i].Name != clean(r.Variant) {
+				t.Errorf("%s: model %q, want %q", name, got.Models[i].Name, clean(r.Variant))
+			}
+			if (r.Error.K > 0) != (len(got.Models[i].Results) == 1) {
+				t.Errorf("%s: model %q of %d runs has %d results", name, r.Variant, r.Error.K, len(got.Models[i].Results))
+			}
+		}
+		if a := got.Models[0].Results[0].Metrics["Top 1 Accuracy"]; name == "eight" && math.Abs(a-87.6925) > 1e-9 {
+			t.Errorf("Top 1 Accuracy %v, want 87.6925", a)
+		}
+	}
+}
+
+// Rendered by the rules of GitHub-flavoured Markdown, each cell shows the words it was made from.
+func TestMarkdownShowsItsWords(t *testing.T) {
+	gfm := goldmark.New(goldmark.WithExtensions(extension.GFM))
+	cells := regexp.MustCompile(`(?s)<t[dh](?: [^>]*)?>(.*?)</t[dh]>`)
+	tags := regexp.MustCompile(`</?strong>`)
+	for name, table := range tables(t) {
+		var page bytes.Buffer
+		if err := gfm.Convert(rendered(t, table, "md"), &page); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range cells.FindAllStringSubmatch(page.String(), -1) {
+			got = append(got, html.UnescapeString(tags.ReplaceAllString(m[1], "")))
+		}
+		d, err := table.table()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, d := range append([]document{d}, d.more...) {
+			for _, c := range d.columns {
+				want = append(want, c.head)
+			}
+			for _, r := range d.rows {
+				for _, c := range r {
+					text := c.text
+					if len(c.marks) > 0 {
+						text += " " + marks(c.marks)
+					}
+					want = append(want, text)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the page shows\n%q\nwant\n%q", name, got, want)
+		}
+		claims := slices.ContainsFunc(table.Rows, func(r Row) bool { return r.Delta.claims() })
+		if bold := strings.Contains(page.String(), "<strong>"); bold != claims {
+			t.Errorf("%s: bold is %v, claims are %v", name, bold, claims)
+		}
+	}
+}
+
+// What a paper takes in must compile. Without pdflatex only the goldens guard it.
+func TestLatexCompiles(t *testing.T) {
+	pdflatex, err := exec.LookPath("pdflatex")
+	if err != nil {
+		t.Skip("pdflatex is missing: Debian has it in texlive-latex-base, siunitx in texlive-science")
+	}
+	dir := t.TempDir()
+	var b bytes.Buffer
+	b.WriteString("\\documentclass{article}\n\\usepackage[a3paper,landscape]{geometry}\n\\usepackage{booktabs}\n\\usepackage{siunitx}\n\\begin{document}\n")
+	all := tables(t)
+	for _, name := range []string{"eight", "troubled", "odd", "one", "factorial", "matrix", "loss"} {
+		file := name + ".tex"
+		if err := os.WriteFile(filepath.Join(dir, file), rendered(t, all[name], "tex"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("\\input{" + file + "}\n\\clearpage\n")
+	}
+	b.WriteString("\\end{document}\n")
+	if err := os.WriteFile(filepath.Join(dir, "paper.tex"), b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second run reads what captions left in paper.aux
+		c := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out[max(0, len(out)-3000):])
+		}
+	}
+}
+
+// Taken apart by TeX's rules, escaped words hold no sign that TeX would act on.
+func TestLatexEscapes(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{`a\b`, `a\textbackslash{}b`}, {"50 % & #1 of $x_{2}^3~", `50 \% \& \#1 of \$x\_\{2\}\textasciicircum{}3\textasciitilde{}`},
+		{"−0.17 ± 2", `$-$0.17 $\pm$ 2`}, {"it's 'quoted'", `it's \textquotesingle{}quoted\textquotesingle{}`},
+		{"--set", `-{}-set`}, {"Größe", "Größe"}, {"通", `\ablateunicode{901A}{通}`}, {"ð", `\ablateunicode{00F0}{ð}`},
+		{"[a]*", `{[}a]{*}`}, {"\u2068שלום\u2069"[:3] + "x", "x"},
+	} {
+		if got := latex(c.in); got != c.want {
+			t.Errorf("latex(%q) = %s, want %s", c.in, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"unicode"
+	"unicode/utf16"
+
+	"ablate/experiments"
+	"ablate/reports/stats"
+)
+
+// jsonVersion is the version of what writeJSON writes and report.schema.json describes.
+const jsonVersion = 1
+
+// The types below are the report as JSON. report.schema.json says what each key is.
+type (
+	jsonReport struct {
+		Format      string       `json:"format"`
+		Version     int          `json:"version"`
+		Study       string       `json:"study"`
+		Against     string       `json:"against,omitempty"`
+		Net         string       `json:"net"`
+		Data        string       `json:"data"`
+		Metric      jsonMetric   `json:"metric"`
+		At          string       `json:"at"`
+		Shape       Shape        `json:"shape"`
+		Epochs      jsonRange    `json:"epochs"`
+		Seeds       []uint64     `json:"seeds"`
+		Baseline    string       `json:"baseline,omitempty"`
+		Comparisons int          `json:"comparisons"`
+		Rows        []jsonRow    `json:"rows"`
+		Effects     []jsonEffect `json:"effects,omitempty"`
+		Notes       []string     `json:"notes"`
+		Origin      []string     `json:"origin"`
+	}
+	jsonMetric struct {
+		Name  string `json:"name"`
+		Title string `json:"title"`
+		Share bool   `json:"share"`
+	}
+	jsonRange struct {
+		Min int `json:"min"`
+		Max int `json:"max"`
+	}
+	jsonRow struct {
+		Variant   string                     `json:"variant"`
+		Changes   []string                   `json:"changes"`
+		Ablations []string                   `json:"ablations"`
+		Status    map[experiments.Status]int `json:"status"`
+		Runs      []jsonRun                  `json:"runs"`
+		Value     *jsonEstimate              `json:"value"`
+		Delta     *jsonDelta                 `json:"delta"`
+		Params    int64                      `json:"params,omitempty"`
+		MACs      int64                      `json:"macs,omitempty"`
+		Speeds    []jsonSpeed                `json:"speeds,omitempty"`
+		Notes     []string                   `json:"notes"`
+	}
+	jsonRun struct {
+		Seed  uint64   `json:"seed"`
+		Value *float64 `json:"value"`
+		Epoch int      `json:"epoch"`
+	}
+	jsonEstimate struct {
+		K        int        `json:"k"`
+		Mean     *float64   `json:"mean"`
+		SD       *float64   `json:"sd"`
+		Interval []*float64 `json:"interval"`
+	}
+	jsonDelta struct {
+		jsonEstimate
+		P       *float64    `json:"p"`
+		Holm    *float64    `json:"p_holm"`
+		Wins    jsonWins    `json:"wins"`
+		Nets    *jsonNets   `json:"nets,omitempty"`
+		Verdict jsonVerdict `json:"verdict"`
+	}
+	jsonEffect struct {
+		Factors []string `json:"factors"`
+		jsonEstimate
+		P       *float64    `json:"p"`
+		Holm    *float64    `json:"p_holm"`
+		Verdict jsonVerdict `json:"verdict"`
+	}
+	jsonWins struct {
+		Won      int        `json:"won"`
+		Tied     int        `json:"tied"`
+		Lost     int        `json:"lost"`
+		Share    *float64   `json:"share"`
+		Interval []*float64 `json:"interval"`
+	}
+	jsonNets struct {
+		OnlyThis  int      `json:"only_this"`
+		OnlyOther int      `json:"only_other"`
+		P         *float64 `json:"p"`
+	}
+	jsonVerdict struct {
+		Word           stats.Word `json:"word"`
+		SmallestEffect *float64   `json:"smallest_effect,omitempty"`
+		NeedsSeeds     int        `json:"needs_seeds,omitempty"`
+	}
+	jsonSpeed struct {
+		Hardware        string   `json:"hardware"`
+		Runs            int      `json:"runs"`
+		ImagesPerSecond *float64 `json:"images_per_second"`
+	}
+)
+
+// writeJSON prints all that is known of the comparison, figures in full
+// precision, as report.schema.json describes it.
+func writeJSON(b *bytes.Buffer, c *Comparison) error {
+	r := jsonReport{
+		Format: "ablate-report", Version: jsonVersion, Study: c.Study, Against: c.Against, Net: c.Net, Data: c.Data,
+		Metric: jsonMetric{c.Metric.Name, c.Metric.Title, c.Metric.Share}, At: c.At.String(), Shape: c.Shape,
+		Epochs: jsonRange{c.Epochs[0], c.Epochs[1]}, Seeds: c.Seeds, Baseline: c.Baseline, Comparisons: c.Family,
+		Notes: list(c.Notes), Origin: list(c.Origin),
+	}
+	for _, row := range c.Rows {
+		r.Rows = append(r.Rows, c.jsonRow(row))
+	}
+	for _, e := range c.Effects {
+		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Holm), jsonVerdictOf(e.Verdict)})
+	}
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(r); err != nil {
+		return err
+	}
+	escapeUnprintable(b, plain.String())
+	return nil
+}
+
+// escapeUnprintable writes JSON so that a terminal shows it as it is: what would
+// turn the line's direction or is no sign at all becomes its escape.
+func escapeUnprintable(b *bytes.Buffer, text string) {
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(b, `\u%04x`, unit)
+		}
+	}
+}
+
+func (c *Comparison) jsonRow(row Row) jsonRow {
+	r := jsonRow{
+		Variant: row.Variant, Changes: list(row.Changes), Ablations: list(row.Ablations), Status: row.Status,
+		Runs: []jsonRun{}, Params: row.Params, MACs: row.MACs, Notes: list(row.Notes),
+	}
+	for _, run := range row.Runs {
+		r.Runs = append(r.Runs, jsonRun{run.Seed, finite(run.Error), run.Epoch})
+	}
+	if row.Error.K > 0 {
+		e := estimate(row.Error)
+		r.Value = &e
+	}
+	if d := row.Delta; d != nil {
+		r.Delta = &jsonDelta{
+			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Holm: finite(d.Holm), Verdict: jsonVerdictOf(d.Verdict),
+			Wins: jsonWins{d.Wins.Won, d.Wins.Tied, d.Wins.Lost, finite(d.Wins.Share), interval(&d.Wins.Interval)},
+		}
+		if n := d.Nets; n != nil {
+			r.Delta.Nets = &jsonNets{n.OnlyFirst, n.OnlySecond, finite(n.P)}
+		}
+	}
+	if c.speed {
+		for _, s := range row.Speeds {
+			r.Speeds = append(r.Speeds, jsonSpeed{s.Hardware, s.Runs, finite(s.ImagesPerSecond)})
+		}
+	}
+	return r
+}
+
+func estimate(e stats.Estimate) jsonEstimate {
+	j := jsonEstimate{K: e.K, Mean: finite(e.Mean), Interval: interval(e.Interval)}
+	if e.K > 1 {
+		j.SD = finite(e.SD)
+	}
+	return j
+}
+
+func jsonVerdictOf(v stats.Verdict) jsonVerdict {
+	j := jsonVerdict{Word: v.Word, NeedsSeeds: v.Needs}
+	if v.Effect > sameDifference {
+		j.SmallestEffect = finite(v.Effect)
+	}
+	return j
+}
+
+// finite is a figure for JSON, which has no NaN and no infinities: they are null.
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func interval(i *stats.Interval) []*float64 {
+	if i == nil {
+		return nil
+	}
+	return []*float64{finite(i.Low), finite(i.High)}
+}
+
+// list is a list that JSON writes as [] where it is empty.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}

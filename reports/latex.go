@@ -1,0 +1,172 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// latexHead says what a document that takes the table in needs, and sets signs
+// that pdfLaTeX has no glyph for as their code point; XeLaTeX and LuaLaTeX set them as they are.
+const latexHead = `% The document that takes this in needs \usepackage{booktabs} and \usepackage{siunitx}.
+\providecommand{\ablateunicode}[2]{\ifdefined\XeTeXrevision#2\else\ifdefined\directlua#2\else\texttt{U+#1}\fi\fi}
+`
+
+// writeLatex prints a table environment for \input: rules of booktabs, numbers
+// lined up by siunitx, notes below.
+func writeLatex(b *bytes.Buffer, d document) error {
+	b.WriteString(latexHead)
+	writeLatexTable(b, d)
+	return nil
+}
+
+func writeLatexTable(b *bytes.Buffer, d document) {
+	kinds := make([]string, len(d.columns))
+	for i := range d.columns {
+		kinds[i] = columnKind(d, i)
+	}
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\small\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.title), latexLabel(d.name))
+	if len(d.rows) > 0 {
+		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
+		heads := make([]string, len(d.columns))
+		for i, c := range d.columns {
+			heads[i] = "{" + latex(c.head) + "}"
+		}
+		fmt.Fprintf(b, "%s \\\\\n\\midrule\n", strings.Join(heads, " & "))
+		for _, r := range d.rows {
+			cells := make([]string, len(r))
+			for i, c := range r {
+				cells[i] = latexCell(c, strings.HasPrefix(kinds[i], "S"))
+			}
+			fmt.Fprintf(b, "%s \\\\\n", strings.Join(cells, " & "))
+		}
+		fmt.Fprint(b, "\\bottomrule\n\\end{tabular}\n")
+	}
+	fmt.Fprint(b, "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\n\\footnotesize\\raggedright\n")
+	for i, n := range d.footnotes {
+		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(clean(n)))
+	}
+	for _, n := range d.notes {
+		fmt.Fprintf(b, "%s\\par\n", latex(clean(n)))
+	}
+	fmt.Fprint(b, "\\end{minipage}\n\\end{table}\n")
+	for _, m := range d.more {
+		fmt.Fprintln(b)
+		writeLatexTable(b, m)
+	}
+}
+
+// plainNumber is what siunitx lines up: "−0.17", "12.31 ± 0.18".
+var plainNumber = regexp.MustCompile(`^([+−]?)([0-9]+)(?:\.([0-9]+))?(?: ± ([0-9]+)(?:\.([0-9]+))?)?$`)
+
+// columnKind is a column's letter for tabular: S where its cells are numbers.
+func columnKind(d document, i int) string {
+	sign, whole, decimals, spread, numbers := "", 0, 0, 0, 0
+	longest := 0
+	for _, r := range d.rows {
+		text := r[i].text
+		longest = max(longest, width(text))
+		if text == none {
+			continue
+		}
+		m := plainNumber.FindStringSubmatch(text)
+		if m == nil {
+			numbers = -len(d.rows)
+			continue
+		}
+		numbers++
+		if m[1] != "" {
+			sign = "+"
+		}
+		whole, decimals = max(whole, len(m[2])), max(decimals, len(m[3]))
+		if m[4] != "" {
+			spread = max(spread, len(strings.TrimLeft(m[4], "0"))+len(m[5]))
+		}
+	}
+	limit := d.columns[i].wrap
+	switch {
+	case numbers > 0 && spread > 0:
+		return fmt.Sprintf("S[separate-uncertainty, table-format=%s%d.%d(%d)]", sign, whole, decimals, spread)
+	case numbers > 0:
+		return fmt.Sprintf("S[table-format=%s%d.%d]", sign, whole, decimals)
+	case limit > 0 && longest > limit:
+		return `p{0.25\linewidth}`
+	case d.columns[i].right:
+		return "r"
+	}
+	return "l"
+}
+
+// latexCell writes a cell; in a number column, what is no number stands in braces.
+func latexCell(c cell, number bool) string {
+	if number && plainNumber.MatchString(c.text) {
+		return strings.NewReplacer("−", "-", "±", "+-").Replace(c.text)
+	}
+	text := latex(c.text)
+	if c.bold {
+		text = `\textbf{` + text + "}"
+	}
+	for _, m := range c.marks {
+		text += fmt.Sprintf(`\textsuperscript{%d}`, m)
+		if m != c.marks[len(c.marks)-1] {
+			text += `\textsuperscript{,}`
+		}
+	}
+	if number {
+		return "{" + text + "}"
+	}
+	return text
+}
+
+// latexSigns are the characters that LaTeX would take for something else, and
+// signs of ours that pdfLaTeX knows under a name only.
+var latexSigns = map[rune]string{
+	'\\': `\textbackslash{}`, '{': `\{`, '}': `\}`, '$': `\$`, '&': `\&`, '#': `\#`, '%': `\%`, '_': `\_`,
+	'^': `\textasciicircum{}`, '~': `\textasciitilde{}`, '<': `\textless{}`, '>': `\textgreater{}`,
+	'|': `\textbar{}`, '"': `\char34{}`, '\'': `\textquotesingle{}`, '`': `\textasciigrave{}`,
+	'[': `{[}`, '*': `{*}`, // after the \\ of the line before they would belong to it
+	'−': `$-$`, '±': `$\pm$`, 'Δ': `$\Delta$`, '≥': `$\geq$`, '≤': `$\leq$`, '×': `$\times$`, '→': `$\rightarrow$`,
+	'·': `$\cdot$`, '–': `--`, '…': `\dots{}`, '✓': `$\surd$`, 'µ': `$\mu$`,
+	'\u2068': "", '\u2069': "", // isolates of clean: TeX sets one cell at a time anyway
+}
+
+// latex makes words mean themselves in LaTeX.
+func latex(s string) string {
+	var b strings.Builder
+	runes := []rune(s)
+	for i, r := range runes {
+		sign, known := latexSigns[r]
+		switch {
+		case r == '\'' && within(runes, i): // an apostrophe
+			b.WriteRune(r)
+		case known:
+			b.WriteString(sign)
+		case (r == '-' || r == ',') && i+1 < len(runes) && runes[i+1] == r: // no ligature: --set is no dash
+			b.WriteString(string(r) + "{}")
+		case r < unicode.MaxASCII:
+			b.WriteRune(r)
+		case latin1(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\ablateunicode{%04X}{%c}`, r, r)
+		}
+	}
+	return b.String()
+}
+
+// latexLabel keeps of a name what a label may hold.
+func latexLabel(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-.+", r)) {
+			return r
+		}
+		return -1
+	}, name)
+}
+
+// latin1 reports whether every TeX has the accented letter: eth and thorn are missing in the old encoding.
+func latin1(r rune) bool {
+	return r >= 'À' && r <= 'ÿ' && unicode.IsLetter(r) && !strings.ContainsRune("ÐðÞþ", r)
+}

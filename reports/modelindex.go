@@ -1,0 +1,89 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The types below are a model-index metafile as OpenMMLab and Papers with Code
+// read it (github.com/paperswithcode/model-index; mmpretrain's metafile.yml).
+type (
+	modelIndex struct {
+		Collections []collection `yaml:"Collections"`
+		Models      []model      `yaml:"Models"`
+	}
+	collection struct {
+		Name     string   `yaml:"Name"`
+		Metadata metadata `yaml:"Metadata"`
+	}
+	model struct {
+		Name         string        `yaml:"Name"`
+		InCollection string        `yaml:"In Collection"`
+		Metadata     metadata      `yaml:"Metadata"`
+		Results      []modelResult `yaml:"Results,omitempty"`
+	}
+	metadata struct {
+		Architecture string   `yaml:"Architecture,omitempty"`
+		TrainingData string   `yaml:"Training Data,omitempty"`
+		Epochs       int      `yaml:"Epochs,omitempty"`
+		FLOPs        int64    `yaml:"FLOPs,omitempty"`
+		Parameters   int64    `yaml:"Parameters,omitempty"`
+		Seeds        int      `yaml:"Seeds,omitempty"`
+		Changes      []string `yaml:"Changes,omitempty"`
+	}
+	modelResult struct {
+		Dataset string             `yaml:"Dataset"`
+		Task    string             `yaml:"Task"`
+		Metrics map[string]float64 `yaml:"Metrics"`
+	}
+)
+
+// writeModelIndex prints each variant as a model for those who collect results:
+// the mean over its seeds, errors as accuracies.
+func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
+	study := clean(c.Study)
+	index := modelIndex{Collections: []collection{{study, metadata{
+		Architecture: clean(c.Net), TrainingData: clean(c.Data), Epochs: c.Epochs[1],
+	}}}}
+	for _, r := range c.Rows {
+		m := model{Name: clean(r.Variant), InCollection: study, Metadata: metadata{
+			FLOPs: r.MACs, Parameters: r.Params, Seeds: r.Error.K, Changes: cleaned(r.Changes),
+		}}
+		if r.Error.K > 0 {
+			name, value := c.Metric.collected(r.Error.Mean)
+			m.Results = []modelResult{{clean(c.Data), "Image Classification", map[string]float64{name: value}}}
+		}
+		index.Models = append(index.Models, m)
+	}
+	fmt.Fprintf(b, "# Metrics are means over the seeds, %s. FLOPs are multiply-accumulates of one image, as mmpretrain counts them.\n",
+		c.At.words())
+	e := yaml.NewEncoder(b)
+	e.SetIndent(2)
+	if err := e.Encode(index); err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+func cleaned(words []string) []string {
+	var all []string
+	for _, w := range words {
+		all = append(all, clean(w))
+	}
+	return all
+}
+
+// collected is a value under the name and in the unit that metafiles use: accuracies in percent.
+func (m Metric) collected(v float64) (string, float64) {
+	if !m.Share {
+		return m.Title, v
+	}
+	name := strings.Replace(strings.Replace(m.Title, "top-", "Top ", 1), "error", "accuracy", 1)
+	name = strings.NewReplacer(" test ", " ", "accuracy", "Accuracy").Replace(name)
+	const decimals = 1e6 // the subtraction's last bits are no accuracy
+	return name, math.Round(100*(1-v)*decimals) / decimals
+}
