@@ -1,0 +1,219 @@
+package page
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"ablate/arch"
+	"ablate/experiments"
+)
+
+// A figure is one variant's net, drawn as the paper's Figure 2 has it: columns
+// side by side, crossings where a layer reads both.
+type figure struct {
+	Variant string
+	Changes string
+	Picture template.HTML
+}
+
+// A layerRow is a line of the net's table.
+type layerRow struct {
+	Layer, Kind, Output, Params, MACs, Time string
+}
+
+// netOf reads the net of a record's recipe.
+func netOf(r experiments.Record) (*arch.Net, error) {
+	var recipe struct {
+		Net *arch.Net `json:"net"`
+	}
+	if err := json.Unmarshal(r.Recipe, &recipe); err != nil {
+		return nil, err
+	}
+	if recipe.Net == nil {
+		return nil, fmt.Errorf("the record holds no net")
+	}
+	return recipe.Net, nil
+}
+
+// nets draws every variant's net and lists the first one's layers.
+func (b *builder) nets() (figures []figure, layers []layerRow, note string) {
+	var base *drawing
+	for _, row := range b.c.Rows {
+		records := b.of(row.Variant)
+		if len(records) == 0 {
+			continue
+		}
+		net, err := netOf(records[0])
+		if err != nil {
+			b.problem("net of "+row.Variant, err)
+			continue
+		}
+		placed, err := net.Infer()
+		if err != nil {
+			b.problem("net of "+row.Variant, err)
+			continue
+		}
+		d := newDrawing(net, placed)
+		if base == nil {
+			base = d
+			layers, note = b.layers(records, placed)
+		}
+		figures = append(figures, figure{row.Variant, strings.Join(row.Changes, ", "), d.draw(row.Variant, base)})
+	}
+	return figures, layers, note
+}
+
+// layers lists a net, with the time of each layer's kernels where a run recorded it.
+func (b *builder) layers(records []experiments.Record, placed []arch.Placed) ([]layerRow, string) {
+	times, note := b.times(records)
+	var rows []layerRow
+	for _, p := range placed {
+		r := layerRow{Layer: p.Layer.Name, Kind: p.Layer.Params.Kind(), Output: p.Out.String()}
+		if p.Params > 0 {
+			r.Params = thousands(p.Params)
+		}
+		if p.MACs > 0 {
+			r.MACs = thousands(p.MACs)
+		}
+		if t, ok := times[p.Layer.Name]; ok {
+			r.Time = fmt.Sprintf("%.2f", 1e3*t)
+		}
+		rows = append(rows, r)
+	}
+	return rows, note
+}
+
+// times sums the kernels of each layer of the first run that has them.
+func (b *builder) times(records []experiments.Record) (map[string]float64, string) {
+	if b.s.Times == nil {
+		return nil, ""
+	}
+	for _, r := range records {
+		t, err := b.s.Times(r)
+		if err != nil || len(t.Kernels) == 0 {
+			continue // runs of older versions have none
+		}
+		sums := map[string]float64{}
+		for _, k := range t.Kernels {
+			sums[layerOf(k.Name)] += float64(k.Seconds)
+		}
+		return sums, fmt.Sprintf("milliseconds of a training step of %d images, forward, backward and update, on %s; "+
+			"a ReLU that is fused counts with its layer", t.Batch, t.Hardware)
+	}
+	return nil, ""
+}
+
+// layerOf is the layer in a kernel's name: conv1 of conv{conv1}+relu and of update{conv1.bias}.
+func layerOf(kernel string) string {
+	_, rest, _ := strings.Cut(kernel, "{")
+	name, _, _ := strings.Cut(rest, "}")
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// A drawing is a net as boxes.
+type drawing struct {
+	columns int
+	names   []string
+	boxes   map[string]box
+}
+
+type box struct {
+	label   string
+	values  string // all that defines the layer, to compare
+	crosses bool   // reads all columns
+}
+
+func newDrawing(net *arch.Net, placed []arch.Placed) *drawing {
+	d := &drawing{columns: max(1, net.Columns), boxes: map[string]box{}}
+	for i, p := range placed {
+		values, _ := json.Marshal(p.Layer.Params) // plain data: cannot fail
+		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Params.Kind(), values, p.Groups)}
+		switch p.Layer.Params.(type) {
+		case *arch.Conv:
+			x.crosses = i > 0 && p.Groups < d.columns
+		case *arch.Dense:
+			x.crosses = true
+		}
+		d.names = append(d.names, p.Layer.Name)
+		d.boxes[p.Layer.Name] = x
+	}
+	return d
+}
+
+// A place is a layer in the drawing and what became of it.
+type place struct {
+	name string
+	what string // "", changed, inserted, removed
+	box  box
+}
+
+// against lists the layers with those of the baseline that are gone in their places.
+func (d *drawing) against(base *drawing) []place {
+	var places []place
+	next := 0 // of the baseline's layers
+	gone := func(until int) {
+		for ; next < until; next++ {
+			if n := base.names[next]; !slices.Contains(d.names, n) {
+				places = append(places, place{n, "removed", base.boxes[n]})
+			}
+		}
+	}
+	for _, n := range d.names {
+		p := place{name: n, box: d.boxes[n]}
+		at := slices.Index(base.names, n)
+		switch {
+		case at < 0:
+			p.what = "inserted"
+		case base.boxes[n].values != p.box.values:
+			p.what = "changed"
+		}
+		if at >= next {
+			gone(at)
+			next = at + 1
+		}
+		places = append(places, p)
+	}
+	gone(len(base.names))
+	return places
+}
+
+// marks say in a word what colour and dashes say, too.
+var marks = map[string]string{"removed": "− ", "changed": "≠ ", "inserted": "+ "}
+
+func (d *drawing) draw(variant string, base *drawing) template.HTML {
+	const width, row, high, margin, gap = 320, 34, 22, 6, 14
+	places := d.against(base)
+	s := newSVG(width, row*len(places)+2*margin, "The net of "+variant,
+		"Layers from top to bottom, columns side by side, crossed lines where a layer reads both; removed layers are dashed.")
+	w := float64(width-2*margin-gap*(d.columns-1)) / float64(d.columns)
+	left := func(c int) float64 { return margin + float64(c)*(w+gap) }
+	for i, p := range places {
+		y := float64(margin + i*row)
+		if i > 0 {
+			for to := range d.columns {
+				for from := range d.columns {
+					if from == to || p.box.crosses {
+						s.line("wire", left(from)+w/2, y-(row-high), left(to)+w/2, y)
+					}
+				}
+			}
+		}
+		for c := range d.columns {
+			s.rect("layer "+p.what, left(c), y, w, high)
+			s.text("layer-name "+p.what, "middle", left(c)+w/2, y+15, short(marks[p.what]+p.box.label, int(w/7)))
+		}
+	}
+	return s.done()
+}

@@ -1,0 +1,141 @@
+// Package page writes a study as one HTML page: the comparison table, learning
+// curves, the differences with their intervals, speed against error, the net and
+// what each variant changes in it, the first layer's filters before and after
+// training, the time of each kernel, and where it all comes from.
+//
+// The page is one file that refers to nothing outside itself and runs no script:
+// it opens from disk, prints, and follows the reader's light or dark scheme. The
+// same records give the same bytes.
+package page
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+
+	"ablate/experiments"
+	"ablate/reports"
+)
+
+//go:embed page.html style.css
+var files embed.FS
+
+var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"mark": func(i int) int { return i + 1 },
+}).ParseFS(files, "page.html"))
+
+// A Source gives what the pictures are made of. Any of them may be nil; what it would give is left out.
+type Source struct {
+	// Records are the study's, as the comparison was made of.
+	Records []experiments.Record
+	// History reads a run's log.
+	History func(experiments.Record) ([]experiments.Metric, error)
+	// Filters reads the first layer's weights before and after training.
+	Filters func(experiments.Record) (before, after []experiments.Tensor, err error)
+	// Times reads the kernels' times.
+	Times func(experiments.Record) (experiments.Times, error)
+}
+
+// content is what the layout shows.
+type content struct {
+	Style      template.CSS
+	Table      reports.Words
+	Curves     []curveSet
+	Forest     template.HTML
+	Speed      template.HTML
+	Figures    []figure
+	Layers     []layerRow
+	TimesNote  string
+	Filters    []filterSet
+	Provenance []fact
+	Problems   []string
+}
+
+// Write makes the page of a comparison. What cannot be read is named on the page and left out.
+func Write(w io.Writer, c *reports.Comparison, s Source) error {
+	table, err := c.Words()
+	if err != nil {
+		return err
+	}
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		return err
+	}
+	b := &builder{c: c, s: s}
+	p := content{Style: template.CSS(style), Table: table}
+	p.Curves = b.curves()
+	p.Forest = b.forest()
+	p.Speed = b.speed()
+	p.Figures, p.Layers, p.TimesNote = b.nets()
+	p.Filters = b.filters()
+	p.Provenance = b.provenance()
+	p.Problems = b.problems
+	var out bytes.Buffer
+	if err := layout.Execute(&out, p); err != nil {
+		return fmt.Errorf("page of %s: %w", c.Study, err)
+	}
+	if _, err := w.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// A builder makes the page's parts and collects what could not be read.
+type builder struct {
+	c        *reports.Comparison
+	s        Source
+	problems []string
+}
+
+func (b *builder) problem(what string, err error) {
+	b.problems = append(b.problems, fmt.Sprintf("%s: %v", what, err))
+}
+
+// records of a variant, by seed as the store lists them.
+func (b *builder) of(variant string) []experiments.Record {
+	var rs []experiments.Record
+	for _, r := range b.s.Records {
+		if r.Variant == variant {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// A fact is a line of the provenance.
+type fact struct{ Name, Value string }
+
+// provenance is what the first finished run's record says; the table's notes say where runs differ.
+func (b *builder) provenance() []fact {
+	for _, r := range b.s.Records {
+		p := r.Provenance
+		if p == nil || len(r.Attempts) == 0 {
+			continue
+		}
+		a := r.Attempts[len(r.Attempts)-1]
+		var facts []fact
+		add := func(name, value string) {
+			if value != "" {
+				facts = append(facts, fact{name, value})
+			}
+		}
+		commit := p.Commit
+		if p.Dirty {
+			commit += " with changes that were not committed"
+		}
+		add("commit", commit)
+		add("build", p.Go+" "+p.OS+"/"+p.Arch)
+		add("hardware", a.Hardware)
+		add("CPU features", p.Features)
+		add("GPU driver", p.GPUDriver)
+		for _, split := range sorted(p.Data) {
+			add("data "+split, p.Data[split])
+		}
+		add("command", join(p.Command))
+		add("recipe", r.Identity)
+		return facts
+	}
+	return nil
+}

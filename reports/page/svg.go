@@ -1,0 +1,145 @@
+package page
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// series is the number of colours; the style sheet defines them as --series-0 … and
+// checks by shape and words as well as colour: lines are labelled at their ends.
+const series = 8
+
+// An svg collects the elements of a picture. Its words are escaped.
+type svg struct {
+	strings.Builder
+	width, height int
+}
+
+func newSVG(width, height int, title, description string) *svg {
+	s := &svg{width: width, height: height}
+	fmt.Fprintf(s, `<svg viewBox="0 0 %d %d" role="img" xmlns="http://www.w3.org/2000/svg"><title>%s</title><desc>%s</desc>`,
+		width, height, html.EscapeString(title), html.EscapeString(description))
+	return s
+}
+
+func (s *svg) done() template.HTML {
+	s.WriteString("</svg>")
+	return template.HTML(s.String())
+}
+
+// num prints a coordinate with a tenth of a unit: the same digits everywhere.
+func num(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
+
+func (s *svg) line(class string, x1, y1, x2, y2 float64) {
+	fmt.Fprintf(s, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, num(x1), num(y1), num(x2), num(y2))
+}
+
+func (s *svg) text(class, anchor string, x, y float64, words string) {
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(words))
+}
+
+func (s *svg) rect(class string, x, y, w, h float64) {
+	fmt.Fprintf(s, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="3"/>`, class, num(x), num(y), num(w), num(h))
+}
+
+func (s *svg) circle(class string, x, y, r float64) {
+	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, num(x), num(y), num(r))
+}
+
+func (s *svg) path(class string, points [][2]float64, closed bool) {
+	var d strings.Builder
+	for i, p := range points {
+		d.WriteByte("ML"[min(i, 1)])
+		d.WriteString(num(p[0]) + " " + num(p[1]))
+	}
+	if closed {
+		d.WriteByte('Z')
+	}
+	fmt.Fprintf(s, `<path class="%s" d="%s"/>`, class, d.String())
+}
+
+// A scale maps values to places.
+type scale struct{ from, to, low, high float64 }
+
+func (s scale) at(v float64) float64 {
+	if s.to == s.from {
+		return (s.low + s.high) / 2
+	}
+	return s.low + (v-s.from)/(s.to-s.from)*(s.high-s.low)
+}
+
+// ticks are round values within the scale, about n of them: steps of 1, 2 or 5 times a power of ten.
+func (s scale) ticks(n int) []float64 {
+	span := s.to - s.from
+	if span <= 0 {
+		return []float64{s.from}
+	}
+	step := math.Pow(10, math.Floor(math.Log10(span/float64(n))))
+	for _, m := range []float64{1, 2, 5, 10} {
+		if span/(step*m) <= float64(n) {
+			step *= m
+			break
+		}
+	}
+	var ticks []float64
+	for i := math.Ceil(s.from/step - 1e-9); i*step <= s.to+1e-9*step; i++ {
+		ticks = append(ticks, i*step)
+	}
+	return ticks
+}
+
+// tick prints a value as an axis shows it.
+func tick(v float64) string {
+	return strings.ReplaceAll(strconv.FormatFloat(math.Round(v*1e6)/1e6, 'f', -1, 64), "-", "−")
+}
+
+// around widens a range by a share, so that nothing touches the frame.
+func around(values []float64) (low, high float64) {
+	low, high = slices.Min(values), slices.Max(values)
+	pad := (high - low) * 0.06
+	if pad == 0 {
+		pad = math.Max(math.Abs(high)*0.05, 1e-3)
+	}
+	return low - pad, high + pad
+}
+
+// apart moves places so that neighbours are at least gap from each other, keeping their order.
+func apart(places []float64, gap float64) []float64 {
+	order := make([]int, len(places))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case places[a] < places[b]:
+			return -1
+		case places[a] > places[b]:
+			return 1
+		}
+		return 0
+	})
+	out := slices.Clone(places)
+	for i := 1; i < len(order); i++ {
+		out[order[i]] = math.Max(out[order[i]], out[order[i-1]]+gap)
+	}
+	if n := len(order); n > 0 { // half of what the last was pushed goes back over all
+		shift := (out[order[n-1]] - places[order[n-1]]) / 2
+		for i := range out {
+			out[i] -= shift
+		}
+	}
+	return out
+}
+
+// finite says that a value can be drawn.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func join(words []string) string { return strings.Join(words, " ") }
