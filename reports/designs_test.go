@@ -68,6 +68,15 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 	if len(table.Effects) != 3 || table.Effects[0].K != 7 {
 		t.Errorf("one run failed: %d effects", len(table.Effects))
 	}
+	missing[31].Status = experiments.Diverged
+	if table, err = Table("cifar10-norm", missing, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range table.Effects {
+		if e.Verdict.Word != stats.NoEvidence && e.Verdict.Word != stats.TooFew {
+			t.Errorf("a run diverged, and %s is claimed to be %s", e.name(), e.Verdict.Word)
+		}
+	}
 	table, err = Table("cifar10-norm", records[:24], Options{})
 	if err != nil {
 		t.Fatal(err)
