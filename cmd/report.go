@@ -2,11 +2,15 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -17,45 +21,97 @@ import (
 	"ablate/reports"
 )
 
+// reportFlags are what report is asked for.
+type reportFlags struct {
+	format, shape, metric, at, against, output string
+	columns                                    []string
+	watch, selfCheck                           bool
+}
+
 func newReport() *cobra.Command {
-	var format string
+	var o reportFlags
 	c := &cobra.Command{
 		Use:   "report STUDY",
 		Short: "Print a study's comparison table from its records",
 		Long: `report reads the records under runs/STUDY/ and prints the comparison table:
-top-1 error over the seeds, the difference to the baseline under the same seeds
+the error over the seeds, the difference to the baseline under the same seeds
 with its interval, and what the statistics allow one to say. It trains nothing.
 
   ablate report quickstart
-  ablate report quickstart --format md > table.md`,
+  ablate report quickstart --format md > table.md
+  ablate report quickstart --columns changed,error,delta,wins,verdict
+  ablate report quickstart --metric test_loss --at best
+  ablate report quickstart --against quickstart-long
+  ablate report quickstart --watch --format json -o table.json
+  ablate report quickstart --self-check
+
+Shapes: delta sets each variant against the baseline; matrix does too, with a
+column an ablation; cumulative sets each row against the one above it.
+--against sets each variant against the one of its name in another study.
+--self-check splits the baseline's seeds in two and looks for a difference,
+of which there is none: it exits with 1 if the test finds one too often.
+--watch writes the report again whenever a record changes, until every run of
+the study has ended or Ctrl-C.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			settings, err := settings(c)
-			if err != nil {
-				return err
-			}
-			store, err := experiments.Open(settings.Runs)
-			if err != nil {
-				return err
-			}
-			name, variants, err := order(args[0])
-			if err != nil {
-				return err
-			}
-			return printReport(c.OutOrStdout(), store, name, format, variants)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
 	}
-	c.Flags().StringVar(&format, "format", "text", "text or md")
+	f := c.Flags()
+	f.StringVar(&o.format, "format", "text", strings.Join(reports.Formats(), ", "))
+	f.StringVar(&o.shape, "shape", reports.Shapes[0], strings.Join(reports.Shapes, ", "))
+	f.StringSliceVar(&o.columns, "columns", nil, "columns to show: "+strings.Join(reports.Columns(), ", "))
+	f.StringVar(&o.metric, "metric", reports.Metrics()[0], strings.Join(reports.Metrics(), ", "))
+	f.StringVar(&o.at, "at", "last", "which epoch's figure counts: last, best, epoch:N")
+	f.StringVar(&o.against, "against", "", "compare with the same variants of this study")
+	f.StringVarP(&o.output, "output", "o", "", "write to this file, replaced as a whole")
+	f.BoolVar(&o.watch, "watch", false, "write the report again while the study runs")
+	f.BoolVar(&o.selfCheck, "self-check", false, "compare the baseline with itself")
+	c.MarkFlagsMutuallyExclusive("watch", "self-check")
+	c.MarkFlagsMutuallyExclusive("against", "self-check")
+	c.MarkFlagsMutuallyExclusive("shape", "self-check")
+	c.MarkFlagsMutuallyExclusive("columns", "self-check")
 	return c
 }
 
-// order gives a study's name and its variants as its file has them. A name whose
-// file is gone, or asks for data that is not here, can still be reported, in the order of names.
-func order(study string) (string, []string, error) {
+func report(c *cobra.Command, study string, o reportFlags) error {
+	settings, err := settings(c)
+	if err != nil {
+		return err
+	}
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	r := reporter{store: store, reportFlags: o, out: c.OutOrStdout()}
+	if r.study, r.plan, err = order(study); err != nil {
+		return err
+	}
+	if !slices.Contains(reports.Formats(), o.format) {
+		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(reports.Formats(), ", "))
+	}
+	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
+		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
+	}
+	switch {
+	case o.selfCheck:
+		return r.selfCheck()
+	case o.watch:
+		return r.watch(c.Context())
+	}
+	text, _, err := r.render()
+	if err != nil {
+		return err
+	}
+	return r.put(text)
+}
+
+// order gives a study's name, and the study where its file is at hand. A name
+// whose file is gone, or asks for data that is not here, can still be reported,
+// in the order of names.
+func order(study string) (string, *configs.Study, error) {
 	s, err := configs.Load(study, nil)
 	switch {
 	case err == nil:
-		return s.Name, variantNames(s), nil
+		return s.Name, s, nil
 	case arch.IsPath(study):
 		return "", nil, err
 	default:
@@ -64,6 +120,9 @@ func order(study string) (string, []string, error) {
 }
 
 func variantNames(s *configs.Study) []string {
+	if s == nil {
+		return nil
+	}
 	var names []string
 	for _, v := range s.Variants {
 		names = append(names, v.Name)
@@ -71,8 +130,150 @@ func variantNames(s *configs.Study) []string {
 	return names
 }
 
-// compare builds a study's table from its records. Records that cannot be read are named on stderr.
-func compare(store *experiments.Store, study string, variants []string, o reports.Options) (*reports.Comparison, error) {
+// A reporter prints one study's report.
+type reporter struct {
+	reportFlags
+	store *experiments.Store
+	study string
+	plan  *configs.Study // nil where only records are at hand
+	out   io.Writer
+}
+
+// options are what the flags ask of a table.
+func (r *reporter) options() (reports.Options, error) {
+	at, err := reports.ParseAt(r.at)
+	if err != nil {
+		return reports.Options{}, fmt.Errorf("--at: %w", err)
+	}
+	o := reports.Options{
+		Variants: variantNames(r.plan), Metric: r.metric, At: at, Shape: reports.Shape(r.shape), Columns: r.columns,
+		Speed: true, History: r.store.Metrics, Predictions: r.store.Predictions,
+	}
+	if f, ok := r.out.(*os.File); ok && r.output == "" && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			o.Width = width
+		}
+	}
+	if r.against != "" {
+		if o.Against, _, err = order(r.against); err != nil {
+			return o, err
+		}
+		o.AgainstRecords, err = load(r.store, o.Against)
+	}
+	return o, err
+}
+
+// render gives the report and the records it was made from.
+func (r *reporter) render() ([]byte, []experiments.Record, error) {
+	o, err := r.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	records, err := load(r.store, r.study)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := reports.Table(r.study, records, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	var b bytes.Buffer
+	err = reports.Render(&b, table, r.format)
+	return b.Bytes(), records, err
+}
+
+// put writes the report to where it was asked for.
+func (r *reporter) put(text []byte) error {
+	if r.output != "" {
+		return experiments.WriteFile(r.output, text)
+	}
+	_, err := r.out.Write(text)
+	return err
+}
+
+func (r *reporter) selfCheck() error {
+	o, err := r.options()
+	if err != nil {
+		return err
+	}
+	records, err := load(r.store, r.study)
+	if err != nil {
+		return err
+	}
+	check, err := reports.CheckSelf(r.study, records, o)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := check.Render(&b, r.format); err != nil {
+		return err
+	}
+	if err := r.put(b.Bytes()); err != nil {
+		return err
+	}
+	if !check.Holds() {
+		return &exit{exitFailed, fmt.Errorf("self-check %s: the test finds differences within the baseline in %.3f of the splits, at level %v",
+			r.study, float64(check.Found)/float64(check.Splits), check.Level)}
+	}
+	return nil
+}
+
+// watchEvery is how often a watched study's records are read again.
+const watchEvery = 2 * time.Second
+
+// clearScreen moves a terminal's cursor home and clears what lies below (ECMA-48, CUP and ED).
+const clearScreen = "\x1b[H\x1b[J"
+
+// watch writes the report whenever it changes, until the study has ended or the context is done.
+func (r *reporter) watch(ctx context.Context) error {
+	f, isFile := r.out.(*os.File)
+	if r.output == "" && !(isFile && term.IsTerminal(int(f.Fd()))) {
+		return errors.New("--watch: the output is no terminal; name a file with --output")
+	}
+	var last []byte
+	for {
+		text, records, err := r.render()
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(text, last) {
+			last = text
+			if r.output == "" {
+				text = append([]byte(clearScreen), text...)
+			}
+			if err := r.put(text); err != nil {
+				return err
+			}
+		}
+		if r.ended(records) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // how a watch that outlasts its reader ends; the report is written
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+// ended reports whether nothing more will come: every run that is planned, or
+// where no plan is at hand every one that was begun, is done or diverged or failed.
+func (r *reporter) ended(records []experiments.Record) bool {
+	over := 0
+	for _, rec := range records {
+		switch rec.Status {
+		case experiments.Done, experiments.Diverged, experiments.Failed:
+			over++
+		}
+	}
+	if r.plan == nil {
+		return over == len(records)
+	}
+	return over >= len(r.plan.Variants)*len(r.plan.Seeds)
+}
+
+// load reads a study's records. Those that cannot be read are named on stderr; none at all is an error.
+func load(store *experiments.Store, study string) ([]experiments.Record, error) {
 	records, problems := store.Load(study)
 	for _, p := range problems {
 		fmt.Fprintln(os.Stderr, "ablate: left out:", p)
@@ -80,29 +281,31 @@ func compare(store *experiments.Store, study string, variants []string, o report
 	if len(records) == 0 {
 		return nil, fmt.Errorf("no runs of %s under %s: train them with ablate run %s", study, store.Root, study)
 	}
-	o.Variants = variants
-	return reports.Table(study, records, o)
+	return records, nil
 }
 
 // printReport prints a study's table, speeds included.
-func printReport(w io.Writer, store *experiments.Store, study, format string, variants []string) error {
-	o := reports.Options{Speed: true}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-			o.Width = width
-		}
+func printReport(w io.Writer, store *experiments.Store, study *configs.Study) error {
+	r := reporter{
+		reportFlags: reportFlags{format: "text", at: "last"}, store: store, study: study.Name, plan: study, out: w,
 	}
-	table, err := compare(store, study, variants, o)
+	text, _, err := r.render()
 	if err != nil {
 		return err
 	}
-	return reports.Render(w, table, format)
+	return r.put(text)
 }
 
 // writeReports leaves the table beside the records. Speeds are left out, so that
 // equal runs give equal files.
-func writeReports(store *experiments.Store, study string, variants []string) error {
-	table, err := compare(store, study, variants, reports.Options{})
+func writeReports(store *experiments.Store, study *configs.Study) error {
+	records, err := load(store, study.Name)
+	if err != nil {
+		return err
+	}
+	table, err := reports.Table(study.Name, records, reports.Options{
+		Variants: variantNames(study), History: store.Metrics, Predictions: store.Predictions,
+	})
 	if err != nil {
 		return err
 	}
@@ -111,9 +314,9 @@ func writeReports(store *experiments.Store, study string, variants []string) err
 		if err := reports.Render(&b, table, format); err != nil {
 			return err
 		}
-		path := filepath.Join(store.Study(study), file)
+		path := filepath.Join(store.Study(study.Name), file)
 		if err := experiments.WriteFile(path, b.Bytes()); err != nil {
-			return errors.Join(fmt.Errorf("write the report"), err)
+			return fmt.Errorf("write the report: %w", err)
 		}
 	}
 	return nil

@@ -140,11 +140,10 @@ func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept, go on with: %s", command(os.Args))}
 	}
-	names := variantNames(study)
-	if err := writeReports(store, study.Name, names); err != nil {
+	if err := writeReports(store, study); err != nil {
 		return err
 	}
-	if err := printReport(w, store, study.Name, "text", names); err != nil {
+	if err := printReport(w, store, study); err != nil {
 		return err
 	}
 	if n := out.Failed + out.Diverged; n > 0 {

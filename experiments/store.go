@@ -410,13 +410,14 @@ func (s *Store) Load(study string) ([]Record, []error) {
 	return records, problems
 }
 
-// Metrics reads the log of a recorded run.
+// Metrics reads the Series of a recorded run.
 func (s *Store) Metrics(r Record) ([]Metric, error) {
 	dir, err := s.path(r.Study, r.Variant, r.Seed)
 	if err != nil {
 		return nil, err
 	}
-	return ReadMetrics(filepath.Join(dir, metricsFile))
+	log, err := ReadMetrics(filepath.Join(dir, metricsFile))
+	return Series(log), err
 }
 
 // Predictions reads what a recorded run's net made of the test images.

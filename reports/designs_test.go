@@ -3,6 +3,7 @@ package reports
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -66,6 +67,15 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 	}
 	if len(table.Effects) != 3 || table.Effects[0].K != 7 {
 		t.Errorf("one run failed: %d effects", len(table.Effects))
+	}
+	missing[31].Status = experiments.Diverged
+	if table, err = Table("cifar10-norm", missing, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range table.Effects {
+		if e.Verdict.Word != stats.NoEvidence && e.Verdict.Word != stats.TooFew {
+			t.Errorf("a run diverged, and %s is claimed to be %s", e.name(), e.Verdict.Word)
+		}
 	}
 	table, err = Table("cifar10-norm", records[:24], Options{})
 	if err != nil {
@@ -147,7 +157,7 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
-// history is a log in which the error falls to its least at epoch 3 of 4, and epoch 2 was trained twice.
+// history is a log in which the error falls to its least at epoch 3 of 4.
 func history(r experiments.Record) ([]experiments.Metric, error) {
 	if r.Variant == "unreadable" {
 		return nil, errors.New("metrics.jsonl:3: a metric without a name")
@@ -156,7 +166,7 @@ func history(r experiments.Record) ([]experiments.Metric, error) {
 	for i, m := range []struct {
 		epoch int
 		wrong float64
-	}{{1, 30}, {2, 99}, {2, 20}, {3, 10}, {4, 15}} {
+	}{{1, 30}, {2, 20}, {3, 10}, {4, 15}} {
 		log = append(log,
 			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_loss", Value: 7},
 			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_top1_error", Value: experiments.Number((m.wrong + float64(r.Seed)) / 100)})
@@ -306,4 +316,25 @@ func ExampleAt_String() {
 	at, err := ParseAt("epoch:30")
 	fmt.Println(at, err)
 	// Output: epoch:30 <nil>
+}
+
+func TestCheckSelf(t *testing.T) {
+	check, err := CheckSelf("cifar10-norm", eight(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if check.Pairs != 4 || check.Level != 0.125 || !check.Holds() {
+		t.Errorf("%+v", check.SelfCheck)
+	}
+	if !slices.ContainsFunc(check.Notes, func(n string) bool { return strings.Contains(n, "12 seeds allow a check at 0.05") }) {
+		t.Errorf("notes %q", check.Notes)
+	}
+	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": ErrFormat, "json": ErrFormat, "pdf": ErrFormat} {
+		if err := check.Render(io.Discard, format); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", format, err, want)
+		}
+	}
+	if _, err := CheckSelf("cifar10-norm", baseline8[:1], Options{}); !errors.Is(err, ErrOption) {
+		t.Errorf("one seed: %v", err)
+	}
 }

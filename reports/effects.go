@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ablate/experiments"
 	"ablate/reports/stats"
 )
 
@@ -25,6 +26,7 @@ const maxFactors = 6
 // effects analyses a study whose variants are all combinations of at least two
 // ablations, as design factorial makes them, over the seeds that every variant
 // has finished. For other studies, and where no seed is whole, there are none.
+// Where runs diverged nothing is claimed: the seeds left out are not just any.
 func effects(rows []Row, groups [][]outcome) []Effect {
 	factors, cells := cellsOf(rows, groups)
 	if cells == nil {
@@ -72,6 +74,9 @@ func effects(rows []Row, groups [][]outcome) []Effect {
 	for i, holm := range stats.Holm(p) {
 		all[i].Holm = holm
 		all[i].Verdict = stats.Judge(all[i].Paired, holm, len(all))
+		if slices.ContainsFunc(cells, diverged) && all[i].claims() {
+			all[i].Verdict = stats.Verdict{Word: stats.NoEvidence}
+		}
 	}
 	return all
 }
@@ -103,6 +108,9 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 	return factors, cells
 }
 
+// claims reports whether the statistics carry the effect.
+func (e Effect) claims() bool { return e.Verdict.Word == stats.Better || e.Verdict.Word == stats.Worse }
+
 // name writes "no-lrn × tanh".
 func (e Effect) name() string { return strings.Join(e.Factors, " × ") }
 
@@ -120,9 +128,12 @@ func (c *Comparison) effectTable() document {
 			"contrasts within each seed, adjusted over " + count(len(c.Effects), "effect")},
 		width: c.width,
 	}
+	if slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Status[experiments.Diverged] > 0 }) {
+		d.notes = append(d.notes, "nothing is claimed, since runs diverged and the effects leave out just their seeds")
+	}
 	for _, e := range c.Effects {
 		delta := &Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}
-		bold := delta.claims()
+		bold := e.claims()
 		d.rows = append(d.rows, []cell{
 			{text: clean(e.name())}, {text: itoa(e.K)}, {text: c.deltaWords(delta), bold: bold},
 			{text: holmWords(delta)}, {text: c.verdict(e.Verdict), bold: bold},

@@ -211,7 +211,6 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 	if p.at == (At{}) {
 		want = r.Result.Epochs
 	}
-	// A resumed run may have logged an epoch twice: what was logged last is what the weights went on from.
 	values := map[int]float64{}
 	for _, m := range log {
 		if m.Name == p.metric.Name && (p.at.Best || m.Epoch == want) {

@@ -7,31 +7,33 @@ import (
 	"strings"
 )
 
-// A format is a way to print a comparison.
+// A format is a way to print a comparison: as words, which any document can be
+// printed as, or from the whole of it.
 type format struct {
 	name  string
-	write func(*bytes.Buffer, *Comparison) error
+	words func(*bytes.Buffer, document) error
+	whole func(*bytes.Buffer, *Comparison) error
 }
 
 // formats are all there are; a new one is a line here and a file of its own.
 var formats = []format{
-	{"text", words(writeText)},
-	{"md", words(writeMarkdown)},
-	{"tex", words(writeLatex)},
-	{"csv", writeCSV},
-	{"json", writeJSON},
-	{"model-index", writeModelIndex},
+	{name: "text", words: writeText},
+	{name: "md", words: writeMarkdown},
+	{name: "tex", words: writeLatex},
+	{name: "csv", whole: writeCSV},
+	{name: "json", whole: writeJSON},
+	{name: "model-index", whole: writeModelIndex},
 }
 
-// words makes a format of a way to print documents.
-func words(write func(*bytes.Buffer, document) error) func(*bytes.Buffer, *Comparison) error {
-	return func(b *bytes.Buffer, c *Comparison) error {
-		d, err := c.table()
-		if err != nil {
-			return err
-		}
-		return write(b, d)
+func (f format) write(b *bytes.Buffer, c *Comparison) error {
+	if f.whole != nil {
+		return f.whole(b, c)
 	}
+	d, err := c.table()
+	if err != nil {
+		return err
+	}
+	return f.words(b, d)
 }
 
 // Formats gives the names Render knows.

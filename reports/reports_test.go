@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"ablate/experiments"
 	"ablate/reports/stats"
@@ -152,6 +154,11 @@ func TestGolden(t *testing.T) {
 		{"no-baseline", "cifar10-norm", slices.Concat(noPool8, noLRN8), Options{}},
 		{"baseline-unfinished", "cifar10-norm", append(slices.Clone(noLRN8), noBaseline), Options{}},
 		{"odd-names", "odd|study_*", oddNames(), Options{}},
+		{"one-net-each", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{Predictions: twoNets}},
+		{"factorial", "cifar10-norm", factorial(), Options{Columns: []string{"changed", "error", "wins", "delta", "verdict"}}},
+		{"matrix", "cifar10-norm", factorial(), Options{Shape: Matrix}},
+		{"cumulative", "cifar10-norm", factorial()[:24], Options{Shape: Cumulative}},
+		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, History: history}},
 		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -413,6 +420,8 @@ func FuzzNames(f *testing.F) {
 	f.Add("no-lrn", "− norm1")
 	f.Add("通|常", "\x1b]0;x\a")
 	f.Add("\u2066\u202e", "a\\|b")
+	f.Add("{$x_1^2$}%#~", "\\\\[2em] & \\end{tabular}")
+	f.Add("- a: [b", "#: \"")
 	f.Fuzz(func(t *testing.T, name, change string) {
 		records := slices.Concat(runs("baseline", "", 1231, 1250), runs("x"+name, change, 1240, 1260))
 		table, err := Table("cifar10-norm", records, Options{Width: 80})
@@ -429,12 +438,52 @@ func FuzzNames(f *testing.F) {
 					t.Errorf("%s: %q in the output", format, r)
 				}
 			}
-			for line := range strings.Lines(b.String()) {
-				line = strings.ReplaceAll(line, `\\`, "")
-				if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 10 {
-					t.Errorf("columns of %q", line)
-				}
-			}
+			checkWhole(t, format, b.String(), len(table.Rows))
 		}
 	})
+}
+
+// checkWhole finds the table's rows in a format's output.
+func checkWhole(t *testing.T, format, text string, rows int) {
+	t.Helper()
+	switch format {
+	case "md":
+		for line := range strings.Lines(text) {
+			line = strings.ReplaceAll(line, `\\`, "")
+			if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 10 {
+				t.Errorf("columns of %q", line)
+			}
+		}
+	case "csv":
+		if lines, err := csv.NewReader(strings.NewReader(text)).ReadAll(); err != nil || len(lines) != 1+rows {
+			t.Errorf("CSV of %d lines, %v", len(lines), err)
+		}
+	case "json":
+		var report struct{ Rows []any }
+		if err := json.Unmarshal([]byte(text), &report); err != nil || len(report.Rows) != rows {
+			t.Errorf("JSON of %d rows, %v", len(report.Rows), err)
+		}
+	case "model-index":
+		var index struct {
+			Models []any `yaml:"Models"`
+		}
+		if err := yaml.Unmarshal([]byte(text), &index); err != nil || len(index.Models) != rows {
+			t.Errorf("YAML of %d models, %v", len(index.Models), err)
+		}
+	case "tex":
+		_, body, _ := strings.Cut(text, "\\midrule\n")
+		body, _, _ = strings.Cut(body, "\\bottomrule")
+		depth, columns := 0, 0
+		for line := range strings.Lines(body) {
+			line = strings.NewReplacer(`\textbackslash`, "", `\{`, "", `\}`, "", `\&`, "", `\%`, "", `\#`, "", `\$`, "", `\_`, "").Replace(line)
+			depth += strings.Count(line, "{") - strings.Count(line, "}")
+			columns += strings.Count(line, "&")
+			if strings.ContainsAny(line, "%#_^~") {
+				t.Errorf("TeX would act on a sign in %q", line)
+			}
+		}
+		if depth != 0 || columns != 8*rows {
+			t.Errorf("%d braces open, %d columns in %d rows of TeX", depth, columns, rows)
+		}
+	}
 }
