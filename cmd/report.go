@@ -19,6 +19,7 @@ import (
 	"ablate/configs"
 	"ablate/experiments"
 	"ablate/reports"
+	"ablate/reports/page"
 )
 
 // reportFlags are what report is asked for.
@@ -39,6 +40,7 @@ with its interval, and what the statistics allow one to say. It trains nothing.
 
   ablate report quickstart
   ablate report quickstart --format md > table.md
+  ablate report quickstart --format html -o quickstart.html
   ablate report quickstart --columns changed,error,delta,wins,verdict
   ablate report quickstart --metric test_loss --at best
   ablate report quickstart --against quickstart-long
@@ -56,7 +58,7 @@ the study has ended or Ctrl-C.`,
 		RunE: func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.format, "format", "text", strings.Join(reports.Formats(), ", "))
+	f.StringVar(&o.format, "format", "text", strings.Join(formats(), ", "))
 	f.StringVar(&o.shape, "shape", reports.Shapes[0], strings.Join(reports.Shapes, ", "))
 	f.StringSliceVar(&o.columns, "columns", nil, "columns to show: "+strings.Join(reports.Columns(), ", "))
 	f.StringVar(&o.metric, "metric", reports.Metrics()[0], strings.Join(reports.Metrics(), ", "))
@@ -85,8 +87,11 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	if r.study, r.plan, err = order(study); err != nil {
 		return err
 	}
-	if !slices.Contains(reports.Formats(), o.format) {
-		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(reports.Formats(), ", "))
+	if !slices.Contains(formats(), o.format) {
+		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
+	}
+	if o.selfCheck && o.format == html {
+		return fmt.Errorf("--self-check: there is no page of it; --format text, md or tex prints it")
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
 		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
@@ -103,6 +108,11 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	}
 	return r.put(text)
 }
+
+// html is the format that is a page of its own, with pictures from the runs' folders.
+const html = "html"
+
+func formats() []string { return append(reports.Formats(), html) }
 
 // order gives a study's name, and the study where its file is at hand. A name
 // whose file is gone, or asks for data that is not here, can still be reported,
@@ -178,7 +188,11 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 		return nil, nil, err
 	}
 	var b bytes.Buffer
-	err = reports.Render(&b, table, r.format)
+	if r.format == html {
+		err = page.Write(&b, table, page.Source{Records: records, History: r.store.Metrics, Filters: r.store.Filters, Times: r.store.Times})
+	} else {
+		err = reports.Render(&b, table, r.format)
+	}
 	return b.Bytes(), records, err
 }
 

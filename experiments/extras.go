@@ -9,7 +9,7 @@ import (
 
 // What a report shows beside results; a run is whole without it.
 const (
-	initialFile = "initial.safetensors" // the first layer's weights before the first step
+	filtersFile = "filters.safetensors" // the first layer's weights before and after training
 	timesFile   = "times.json"          // how long each kernel of a step takes
 )
 
@@ -27,12 +27,13 @@ type Times struct {
 	Kernels  []KernelTime `json:"kernels"`
 }
 
-// SaveInitial stores the first layer's weights as they are before training.
-func (r *Run) SaveInitial(tensors []Tensor) error {
+// SaveFilters stores the first layer's weights as they were drawn and as they
+// are trained, both of one shape, [kernel, kernel, in, out].
+func (r *Run) SaveFilters(initial, trained Tensor) error {
 	if err := r.held(); err != nil {
 		return err
 	}
-	_, err := writeWeights(filepath.Join(r.dir, initialFile), tensors)
+	_, err := writeWeights(filepath.Join(r.dir, filtersFile), []Tensor{initial, trained})
 	return err
 }
 
@@ -48,12 +49,30 @@ func (r *Run) SaveTimes(t Times) error {
 	return WriteFile(filepath.Join(r.dir, timesFile), append(text, '\n'))
 }
 
-// InitialPath is where the first layer's weights before training lie.
-func InitialPath(dir string) string { return filepath.Join(dir, initialFile) }
+// Filters reads what SaveFilters stored for a record's run.
+func (s *Store) Filters(r Record) (initial, trained Tensor, err error) {
+	dir, err := s.path(r.Study, r.Variant, r.Seed)
+	if err != nil {
+		return initial, trained, err
+	}
+	path := filepath.Join(dir, filtersFile)
+	tensors, err := ReadWeights(path)
+	if err != nil {
+		return initial, trained, err
+	}
+	if len(tensors) != 2 {
+		return initial, trained, fmt.Errorf("%s: %d tensors, there should be 2", path, len(tensors))
+	}
+	return tensors[0], tensors[1], nil
+}
 
-// ReadTimes reads the kernels' times of a run's folder.
-func ReadTimes(dir string) (Times, error) {
+// Times reads what SaveTimes stored for a record's run.
+func (s *Store) Times(r Record) (Times, error) {
 	var t Times
+	dir, err := s.path(r.Study, r.Variant, r.Seed)
+	if err != nil {
+		return t, err
+	}
 	path := filepath.Join(dir, timesFile)
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -7,19 +7,25 @@ import (
 	"ablate/experiments"
 )
 
-// saveFirstLayer stores the first layer's filters before training, for the
-// picture of them beside the trained ones (paper, figure 3). Nets that do not
-// begin with a convolution have none.
-func (t *trainer) saveFirstLayer(run *experiments.Run) error {
+// saveFilters stores the first layer's filters before and after training, for
+// their pictures (paper, figure 3). The first ones are drawn again: they depend
+// on the seed alone. Nets that do not begin with a convolution have none.
+func (t *trainer) saveFilters(run *experiments.Run) error {
 	if len(t.graph.Params) == 0 || len(t.graph.Params[0].Shape) != 4 {
 		return nil
 	}
 	p := t.graph.Params[0]
-	values, err := t.params.Weights(p.Name)
+	trained, err := t.params.Weights(p.Name)
 	if err != nil {
 		return err
 	}
-	return run.SaveInitial([]experiments.Tensor{{Name: p.Name, Shape: p.Shape, Data: values}})
+	initial := make([]float32, len(trained))
+	if err := draw(initial, 0, p, initStream(t.seed, p.Name)); err != nil {
+		return err
+	}
+	return run.SaveFilters(
+		experiments.Tensor{Name: p.Name + ".initial", Shape: p.Shape, Data: initial},
+		experiments.Tensor{Name: p.Name + ".trained", Shape: p.Shape, Data: trained})
 }
 
 // timedSteps is how often each kernel is timed when a run has ended.

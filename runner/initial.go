@@ -18,7 +18,7 @@ const initChunk = 1 << 16
 func initialise(params *engine.Params, of []graph.Param, seed uint64) error {
 	buffer := make([]float32, initChunk)
 	for _, p := range of {
-		stream := random.New(seed, "init/"+p.Name)
+		stream := initStream(seed, p.Name)
 		n := engine.Tensor{Shape: p.Shape}.Len()
 		for first := 0; first < n; first += initChunk {
 			values := buffer[:min(initChunk, n-first)]
@@ -32,6 +32,8 @@ func initialise(params *engine.Params, of []graph.Param, seed uint64) error {
 	}
 	return nil
 }
+
+func initStream(seed uint64, param string) random.Stream { return random.New(seed, "init/"+param) }
 
 // draw makes a parameter's values from index first on.
 func draw(values []float32, first int, p graph.Param, stream random.Stream) error {

@@ -240,16 +240,16 @@ func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o
 	if err != nil {
 		return nil, err
 	}
-	if err := t.saveFirstLayer(run); err != nil {
-		return nil, err
-	}
 	if err := t.resume(run); err != nil {
 		return nil, err
 	}
 	saver := newSaver(run, t, o.Checkpoint)
 	result, err := t.finish(ctx, r, run, saver, o.Progress)
 	if err == nil {
-		err = t.saveTimes(run, o.Device.Hardware()) // after the weights are saved: it trains on
+		err = t.saveFilters(run)
+	}
+	if err == nil {
+		err = t.saveTimes(run, o.Device.Hardware()) // last: it trains on
 	}
 	if ctx.Err() != nil && err != nil {
 		if serr := saver.save(); serr != nil {

@@ -3,12 +3,16 @@ package page
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"image"
 	"image/color"
 	"image/png"
+	"io/fs"
 	"math"
+	"slices"
+	"strings"
 
 	"ablate/experiments"
 )
@@ -57,36 +61,32 @@ func (b *builder) filterSet(r experiments.Record) (*filterSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := b.s.Filters(r)
-	if err != nil || len(before) == 0 {
+	first, trained, err := b.s.Filters(r)
+	if errors.Is(err, fs.ErrNotExist) { // a net that begins otherwise, or a run of an older version
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
-	}
-	first := before[0]
-	var trained *experiments.Tensor
-	for i := range after {
-		if after[i].Name == first.Name {
-			trained = &after[i]
-		}
-	}
-	if trained == nil {
-		return nil, fmt.Errorf("the trained weights hold no %s", first.Name)
 	}
 	if len(first.Shape) != 4 || first.Shape[2] != 1 && first.Shape[2] != 3 {
 		return nil, nil
+	}
+	if !slices.Equal(first.Shape, trained.Shape) {
+		return nil, fmt.Errorf("shapes %v before and %v after", first.Shape, trained.Shape)
 	}
 	set := &filterSet{Variant: r.Variant, Seed: r.Seed}
 	columns := max(1, net.Columns)
 	for c := range columns {
 		for _, g := range []struct {
-			of   *experiments.Tensor
+			of   experiments.Tensor
 			when string
 			to   *[]filterGrid
-		}{{&first, "before", &set.Before}, {trained, "after", &set.After}} {
-			grid, err := drawFilters(*g.of, c, columns)
+		}{{first, "before", &set.Before}, {trained, "after", &set.After}} {
+			grid, err := drawFilters(g.of, c, columns)
 			if err != nil {
 				return nil, err
 			}
-			grid.Words = fmt.Sprintf("%s of %s, column %d of %d, %s training", first.Name, r.Variant, c+1, columns, g.when)
+			grid.Words = fmt.Sprintf("%s of %s, column %d of %d, %s training", strings.TrimSuffix(first.Name, ".initial"), r.Variant, c+1, columns, g.when)
 			*g.to = append(*g.to, grid)
 		}
 	}

@@ -33,7 +33,7 @@ type Source struct {
 	// History reads a run's log.
 	History func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
-	Filters func(experiments.Record) (before, after []experiments.Tensor, err error)
+	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
 	// Times reads the kernels' times.
 	Times func(experiments.Record) (experiments.Times, error)
 }
