@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
 
 	"ablate/experiments"
@@ -106,7 +107,7 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 	x := scale{min(1, float64(epochs)-0.001), float64(epochs), chartLeft, chartWidth - chartRight}
 	y := scale{max(0, low), high, chartHeight - chartBottom, chartTop}
 	s := newSVG(chartWidth, chartHeight, title, "A line is the mean over seeds, the band around it their range.")
-	s.axes(x, y, "epoch", "error %")
+	s.axes(x, y, "epoch", "error %", whole)
 	var names []string
 	var ends []float64
 	for _, row := range b.c.Rows {
@@ -137,18 +138,24 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 }
 
 // axes draws a frame with ticks.
-func (s *svg) axes(x, y scale, xName, yName string) {
+func (s *svg) axes(x, y scale, xName, yName string, show func(float64) bool) {
 	for _, t := range y.ticks(6) {
 		s.line("grid", x.low, y.at(t), x.high, y.at(t))
 		s.text("tick", "end", x.low-6, y.at(t)+4, tick(t))
 	}
 	for _, t := range x.ticks(8) {
+		if !show(t) {
+			continue
+		}
 		s.line("grid", x.at(t), y.low, x.at(t), y.low+4)
 		s.text("tick", "middle", x.at(t), y.low+17, tick(t))
 	}
 	s.text("axis", "middle", (x.low+x.high)/2, y.low+36, xName)
 	s.text("axis", "start", 4, y.high-2, yName)
 }
+
+// whole says that a value is a number of epochs.
+func whole(v float64) bool { return math.Abs(v-math.Round(v)) < 1e-9 }
 
 // short cuts a name that would not fit.
 func short(name string, n int) string {
@@ -246,7 +253,7 @@ func (b *builder) speed() template.HTML {
 	x := scale{xl, xh, chartLeft, chartWidth - chartRight}
 	y := scale{yl, yh, chartHeight - chartBottom, chartTop}
 	s := newSVG(chartWidth, chartHeight, "Speed against error", "Training images a second on "+most+".")
-	s.axes(x, y, "training images/s on "+short(most, 60), b.c.Metric.Head)
+	s.axes(x, y, "training images/s on "+short(most, 60), b.c.Metric.Head, finite)
 	places := make([]float64, len(dots))
 	for i, d := range dots {
 		places[i] = y.at(d.error)

@@ -10,10 +10,13 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
+	"unicode/utf8"
 
 	"ablate/experiments"
 	"ablate/reports"
@@ -23,7 +26,7 @@ import (
 var files embed.FS
 
 var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"mark": func(i int) int { return i + 1 },
+	"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
 }).ParseFS(files, "page.html"))
 
 // A Source gives what the pictures are made of. Any of them may be nil; what it would give is left out.
@@ -63,6 +66,9 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	if err != nil {
 		return err
 	}
+	s.Records = slices.SortedFunc(slices.Values(s.Records), func(a, b experiments.Record) int {
+		return cmp.Or(cmp.Compare(a.Variant, b.Variant), cmp.Compare(a.Seed, b.Seed))
+	})
 	b := &builder{c: c, s: s}
 	p := content{Style: template.CSS(style), Table: table}
 	p.Curves = b.curves()
@@ -93,7 +99,7 @@ func (b *builder) problem(what string, err error) {
 	b.problems = append(b.problems, fmt.Sprintf("%s: %v", what, err))
 }
 
-// records of a variant, by seed as the store lists them.
+// of gives a variant's records, by seed.
 func (b *builder) of(variant string) []experiments.Record {
 	var rs []experiments.Record
 	for _, r := range b.s.Records {
@@ -107,9 +113,13 @@ func (b *builder) of(variant string) []experiments.Record {
 // A fact is a line of the provenance.
 type fact struct{ Name, Value string }
 
-// provenance is what the first finished run's record says; the table's notes say where runs differ.
+// provenance is what the record of the first row's first run says; the table's notes say where runs differ.
 func (b *builder) provenance() []fact {
-	for _, r := range b.s.Records {
+	var records []experiments.Record
+	for _, row := range b.c.Rows {
+		records = append(records, b.of(row.Variant)...)
+	}
+	for _, r := range records {
 		p := r.Provenance
 		if p == nil || len(r.Attempts) == 0 {
 			continue

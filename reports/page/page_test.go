@@ -1,0 +1,283 @@
+package page
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ablate/experiments"
+	"ablate/reports"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const recipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2, "layers": [
+{"conv": {"name": "conv1", "filters": 4, "kernel": 3, "init": {"kind": "he"}}}, {"relu": {"name": "relu1"}}, %s
+{"conv": {"name": "conv2", "filters": 4, "kernel": 3, "within_column": true, "init": {"kind": "he"}}},
+{"dense": {"name": "fc", "outputs": 2, "init": {"kind": "he"}}}, {"softmax_loss": {"name": "loss"}}]}}`
+
+const lrn = `{"lrn": {"name": "norm1", "size": 3, "alpha": 0.1, "alpha_over_size": false, "beta": 0.75, "k": 1}},`
+
+// study makes the records of a variant with errors by seed.
+func study(name, layer string, errors ...float64) []experiments.Record {
+	var rs []experiments.Record
+	for i, e := range errors {
+		r := experiments.Record{Study: "s", Variant: name, Seed: uint64(i + 1), Identity: "id", Recipe: []byte(fmt.Sprintf(recipe, layer)),
+			Params: 10, MACs: 1000, Status: experiments.Done,
+			Attempts:   []experiments.Attempt{{Hardware: "a CPU, 2 threads"}},
+			Result:     &experiments.Result{Epochs: 2, Top1Error: experiments.Number(e), TestExamples: 1000, ImagesPerSecond: experiments.Number(100 + 10*float64(i))},
+			Provenance: &experiments.Provenance{Commit: "abc", Dirty: true, Go: "go1.26", OS: "linux", Arch: "amd64", Data: map[string]string{"test": "t1", "train": "t2"}, Command: []string{"ablate", "run", "s"}},
+		}
+		if layer == "" {
+			r.Changes = []string{"− norm1"}
+		}
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+func source(records []experiments.Record) Source {
+	ramp := func(sign float32) experiments.Tensor {
+		t := experiments.Tensor{Name: "conv1.weight.initial", Shape: []int{3, 3, 3, 4}, Data: make([]float32, 108)}
+		for i := range t.Data {
+			t.Data[i] = sign * float32(i-54)
+		}
+		return t
+	}
+	return Source{
+		Records: records,
+		History: func(r experiments.Record) ([]experiments.Metric, error) {
+			var log []experiments.Metric
+			for epoch := 1; epoch <= 2; epoch++ {
+				for _, name := range []string{"test_top1_error", "train_top1_error"} {
+					v := float64(r.Result.Top1Error) + 0.1*float64(2-epoch)
+					log = append(log, experiments.Metric{Epoch: epoch, Step: int64(10 * epoch), Name: name, Value: experiments.Number(v)})
+				}
+			}
+			return log, nil
+		},
+		Filters: func(experiments.Record) (a, b experiments.Tensor, err error) { return ramp(1), ramp(-1), nil },
+		Times: func(experiments.Record) (experiments.Times, error) {
+			return experiments.Times{Hardware: "a CPU, 2 threads", Batch: 20, Kernels: []experiments.KernelTime{
+				{Name: "conv{conv1}+relu", Seconds: 0.002}, {Name: "update{conv1.bias}", Seconds: 0.001}, {Name: "dense{fc}", Seconds: 0.0005}}}, nil
+		},
+	}
+}
+
+func written(t *testing.T, records []experiments.Record, s Source) string {
+	t.Helper()
+	table, err := reports.Table("s", records, reports.Options{Speed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := Write(&b, table, s); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func sample() []experiments.Record {
+	return slices.Concat(study("baseline", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21, 0.2, 0.19), study("no-lrn", "", 0.25, 0.27, 0.24, 0.26, 0.26, 0.25, 0.26, 0.25))
+}
+
+// The page of known records, byte for byte.
+func TestGolden(t *testing.T) {
+	records := sample()
+	got := written(t, records, source(records))
+	path := filepath.Join("testdata", "sample.html")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("the page has changed (run with -update if it should):\n%s", d)
+	}
+	slices.Reverse(records) // the order of records leaves no trace
+	if again := written(t, records, source(records)); again != got {
+		t.Error("records in another order give another page")
+	}
+}
+
+// What the page must say of known records.
+func TestContent(t *testing.T) {
+	records := sample()
+	page := written(t, records, source(records))
+	for _, want := range []string{
+		"<strong>worse</strong>", // the verdict stands in bold
+		"− norm1",                // the removed layer is marked in the net
+		"conv1.weight of baseline, column 2 of 2, after training",
+		`<td class="right">3.00</td>`, // conv1: 2 ms and its bias's update
+		"abc with changes that were not committed",
+		"a ReLU that is fused counts",
+		"Top-1 training error by epoch",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	// Two columns: two straight wires into each of relu1, norm1, conv2 and loss, and
+	// four into fc, which reads both; without norm1, its dashed box keeps them.
+	if n := strings.Count(page, `class="wire"`); n != 2*(4*2+4) {
+		t.Errorf("%d wires, want 24", n)
+	}
+}
+
+// Names are words, whatever they hold, and nothing outside the page is referred to.
+func TestHostileNames(t *testing.T) {
+	name := `<script>alert(1)</script>"'& ‮ &lt; 变体`
+	records := slices.Concat(study("baseline", lrn, 0.2, 0.3), study(name, "", 0.25, 0.35))
+	for i := range records {
+		records[i].Provenance.Command = []string{"<img src=x onerror=alert(1)>"}
+		records[i].Attempts[0].Hardware = "</svg><script>"
+	}
+	page := written(t, records, source(records))
+	if strings.Contains(page, "<script") || strings.Contains(page, "<img src=x") {
+		t.Error("a name has become markup")
+	}
+	if m := regexp.MustCompile(`(src|href)="(?:[^#d]|d[^a])`).FindString(page); m != "" {
+		t.Errorf("the page refers to something outside: %s", m)
+	}
+}
+
+// Odd records give a page that says what it could not show.
+func TestOddRecords(t *testing.T) {
+	bad := study("baseline", lrn, 0.2)
+	bad[0].Recipe = []byte(`{"net": 3}`)
+	failing := Source{Records: bad,
+		History: func(experiments.Record) ([]experiments.Metric, error) { return nil, errors.New("log torn") },
+		Filters: func(experiments.Record) (a, b experiments.Tensor, err error) { return a, b, errors.New("no weights") },
+		Times: func(experiments.Record) (experiments.Times, error) {
+			return experiments.Times{}, errors.New("no times")
+		},
+	}
+	page := written(t, bad, failing)
+	if !strings.Contains(page, "log torn") || !strings.Contains(page, "net of baseline") {
+		t.Error("problems are not named")
+	}
+	one := study("only", lrn, math.NaN())
+	one[0].Result.ImagesPerSecond = experiments.Number(math.Inf(1))
+	written(t, one, source(one))
+	running := study("baseline", lrn, 0.5)
+	running[0].Status, running[0].Result = experiments.Running, nil
+	written(t, running, Source{Records: running})
+}
+
+// Text and its background keep WCAG's contrast of 4.5 in both schemes.
+func TestContrast(t *testing.T) {
+	css, err := files.ReadFile("style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := regexp.MustCompile(`(?s):root\{[^}]*\}`).FindAllString(string(css), -1)
+	if len(schemes) != 2 {
+		t.Fatalf("%d colour schemes", len(schemes))
+	}
+	for _, s := range schemes {
+		colours := map[string]float64{}
+		for _, m := range regexp.MustCompile(`--([a-z0-9-]+):#([0-9a-f]+)`).FindAllStringSubmatch(s, -1) {
+			colours[m[1]] = luminance(t, m[2])
+		}
+		for name, l := range colours {
+			if name == "paper" || name == "tint" || name == "line" {
+				continue
+			}
+			for _, ground := range []string{"paper", "tint"} {
+				if c := contrast(l, colours[ground]); c < 4.5 {
+					t.Errorf("%s on %s has a contrast of %.2f", name, ground, c)
+				}
+			}
+		}
+	}
+}
+
+// luminance is WCAG 2.2's relative luminance.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	var rgb [3]float64
+	for i := range rgb {
+		v, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := float64(v) / 255
+		if c <= 0.04045 {
+			rgb[i] = c / 12.92
+		} else {
+			rgb[i] = math.Pow((c+0.055)/1.055, 2.4)
+		}
+	}
+	return 0.2126*rgb[0] + 0.7152*rgb[1] + 0.0722*rgb[2]
+}
+
+func contrast(a, b float64) float64 { return (max(a, b) + 0.05) / (min(a, b) + 0.05) }
+
+// In a browser: no word on the console, nothing wider than the window.
+func TestBrowser(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed: the page is not looked at in a browser")
+	}
+	records := sample()
+	page := written(t, records, source(records))
+	// The page allows no script; a copy without that rule measures itself.
+	copied := regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>`).ReplaceAllString(page, "")
+	copied = strings.Replace(copied, "</body>", `<script>document.title = "widths " + document.body.scrollWidth + " " + innerWidth</script></body>`, 1)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"page.html": page, "copy.html": copied} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(file string, width int) (dom, log string) {
+		cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+			"--user-data-dir="+filepath.Join(dir, "profile"), fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v\n%s", err, errs.String())
+		}
+		return out.String(), errs.String()
+	}
+	if _, log := run("page.html", 1400); strings.Contains(log, "CONSOLE") {
+		t.Errorf("the console says:\n%s", log)
+	}
+	narrow := strings.Replace(copied, "</head>", "<style>html{width:360px}</style></head>", 1)
+	narrow = strings.Replace(narrow, "innerWidth", "360", 1) // headless Chromium has no window narrower than 500
+	if err := os.WriteFile(filepath.Join(dir, "narrow.html"), []byte(narrow), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for width, file := range map[int]string{360: "narrow.html", 800: "copy.html", 1400: "copy.html"} {
+		dom, _ := run(file, max(width, 360))
+		m := regexp.MustCompile(`widths (\d+) (\d+)`).FindStringSubmatch(dom)
+		if m == nil {
+			t.Fatal("the copy did not measure itself")
+		}
+		content, _ := strconv.Atoi(m[1])
+		window, _ := strconv.Atoi(m[2])
+		if content > window {
+			t.Errorf("at %d the page is %d wide", window, content)
+		}
+	}
+}
