@@ -90,8 +90,8 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	if !slices.Contains(formats(), o.format) {
 		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
-	if o.selfCheck && o.format == html {
-		return fmt.Errorf("--self-check: there is no page of it; --format text, md or tex prints it")
+	if o.selfCheck && (o.format == html || o.format == svg) {
+		return fmt.Errorf("--self-check: there is no picture of it; --format text, md or tex prints it")
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
 		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
@@ -109,10 +109,13 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	return r.put(text)
 }
 
-// html is the format that is a page of its own, with pictures from the runs' folders.
-const html = "html"
+// Formats with pictures: a page of its own, made from the runs' folders too, and the differences alone.
+const (
+	html = "html"
+	svg  = "svg"
+)
 
-func formats() []string { return append(reports.Formats(), html) }
+func formats() []string { return append(reports.Formats(), html, svg) }
 
 // order gives a study's name, and the study where its file is at hand. A name
 // whose file is gone, or asks for data that is not here, can still be reported,
@@ -188,9 +191,12 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 		return nil, nil, err
 	}
 	var b bytes.Buffer
-	if r.format == html {
+	switch r.format {
+	case html:
 		err = page.Write(&b, table, page.Source{Records: records, History: r.store.Metrics, Filters: r.store.Filters, Times: r.store.Times})
-	} else {
+	case svg:
+		err = page.WriteForest(&b, table)
+	default:
 		err = reports.Render(&b, table, r.format)
 	}
 	return b.Bytes(), records, err

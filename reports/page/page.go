@@ -16,6 +16,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"ablate/experiments"
@@ -86,6 +87,22 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
+}
+
+// WriteForest makes a picture of its own of the differences with their
+// intervals: an SVG file, for a README or a paper's draft.
+func WriteForest(w io.Writer, c *reports.Comparison) error {
+	picture := string((&builder{c: c}).forest())
+	if picture == "" {
+		return fmt.Errorf("%s has nothing to compare: %w", c.Study, reports.ErrOption)
+	}
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		return err
+	}
+	picture = strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+string(style)+"svg{font-family:system-ui,sans-serif}]]></style>", 1)
+	_, err = io.WriteString(w, picture+"\n")
+	return err
 }
 
 // A builder makes the page's parts and collects what could not be read.

@@ -2,9 +2,11 @@ package page
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -113,6 +115,35 @@ func TestGolden(t *testing.T) {
 	slices.Reverse(records) // the order of records leaves no trace
 	if again := written(t, records, source(records)); again != got {
 		t.Error("records in another order give another page")
+	}
+}
+
+// The picture of the differences is a file of its own: well-formed XML with its style inside.
+func TestForest(t *testing.T) {
+	table, err := reports.Table("s", sample(), reports.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteForest(&b, table); err != nil {
+		t.Fatal(err)
+	}
+	for d := xml.NewDecoder(bytes.NewReader(b.Bytes())); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(b.String(), ".mean.worse") || strings.Count(b.String(), `class="mean worse"`) != 1 {
+		t.Error("the one variant that is worse is not drawn so")
+	}
+	alone, err := reports.Table("s", study("baseline", lrn, 0.2), reports.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteForest(&b, alone); !errors.Is(err, reports.ErrOption) {
+		t.Errorf("a study with nothing to compare gives %v", err)
 	}
 }
 
