@@ -20,6 +20,32 @@ func TestCosts(t *testing.T) {
 		{"alexnet", 60_965_224, 724_406_816},
 		{"alexnet-one-gpu", 59_798_312, 391_514_384},
 		{"alexnet-torchvision", 61_100_840, 714_188_480},
+		// The 2012 source's nets. Without overlap conv2 makes 26×26 maps and conv5 11×11
+		// ones: 27² − 26² and 13² − 11² pixels fewer for their 307,200 and 442,368 weights.
+		{"alexnet-2012-source", 60_965_224, 724_406_816},
+		{"alexnet-2012-source-145-half", 59_798_312, 391_514_384},
+		{"alexnet-2012-source-147", 60_965_224, 724_406_816 - 307_200*53 - 442_368*48},
+		{"alexnet-2012-source-148", 60_965_224, 724_406_816},
+		// conv2 5·5·48·320, conv3 3·3·160·384, fc6 6·6·128·8192, fc7 4096·4096.
+		{"alexnet-2012-source-150", 34_944 + 384_320 + 553_344 + 663_936 + 442_624 + 37_756_928 + 16_781_312 + 4_097_000, 724_323_872},
+		{"alexnet-2012-source-167", 60_965_224, 724_406_816},
+		{"caffe-alexnet", 60_965_224, 724_406_816},
+		{"caffenet", 60_965_224, 724_406_816},
+		// The convolutions of the paper's net; fc6 3·3·256·2048, fc7 2048², fc8 2048·1000.
+		{"caffenet-128", 2_334_080 + 4_720_640 + 4_196_352 + 2_049_000, 208_986_240},
+		{"one-weird-trick", 61_100_840, 714_188_480}, // torchvision publishes 61,100,840
+		// Unsplit: conv1 7·7·3·96, conv2 5·5·96·256, conv4 3·3·384·384, conv5 3·3·384·256.
+		{"zf", 14_208 + 614_656 + 885_120 + 1_327_488 + 884_992 + 37_752_832 + 16_781_312 + 4_097_000, 1_168_032_896},
+		// conv1 4,864, conv2 102,464, 6·6 pixels of local3 3·3·64·32 and local4 3·3·32·32
+		// (11pct: 3·3·64·64 and 3·3·64·32), each with a bias of its own, fc10 11,530. The
+		// convolutions take 4,800 · 24² + 102,400 · 12² products.
+		{"cuda-convnet-13pct", 4_864 + 102_464 + 36*(18_432+32) + 36*(9_216+32) + 11_530, 17_510_400 + 663_552 + 331_776 + 11_520},
+		{"cuda-convnet-11pct", 4_864 + 102_464 + 36*(36_864+64) + 36*(18_432+32) + 11_530, 17_510_400 + 1_327_104 + 663_552 + 11_520},
+		// The convolutions unsplit, 62,378,344 in all, and scale and shift of 9568 channels.
+		{"alexnet-bn", 62_378_344 + 2*9_568, 1_135_256_096},
+		{"caffe-cifar10-quick", 145_578, 12_354_176},
+		{"caffe-cifar10-full", 89_578, 12_298_240},
+		{"cuda-convnet-19pct", 89_578, 12_298_240},
 		{"cuda-convnet-18pct", 89_578, 12_298_240},
 		{"cuda-convnet-80sec", 145_578, 12_354_176},
 	} {

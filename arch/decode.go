@@ -35,13 +35,26 @@ var kinds = []kind{
 	{"conv", "conv", func() Params {
 		return &Conv{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}}
 	}},
+	{"local", "local", func() Params {
+		return &Local{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}}
+	}},
 	{"dense", "fc", func() Params { return &Dense{Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}} }},
 	{"relu", "relu", func() Params { return &ReLU{} }},
 	{"tanh", "tanh", func() Params { return &Tanh{A: 1, B: 1} }},
 	{"sigmoid", "sigmoid", func() Params { return &Sigmoid{} }},
+	{"leaky_relu", "relu", func() Params { return &LeakyReLU{Slope: 0.01} }},
+	{"prelu", "relu", func() Params { return &PReLU{Slope: 0.25} }},
+	{"elu", "elu", func() Params { return &ELU{Alpha: 1} }},
+	{"selu", "selu", func() Params { return &SELU{} }},
+	{"softplus", "softplus", func() Params { return &Softplus{} }},
+	{"arcsinh", "arcsinh", func() Params { return &Arcsinh{} }},
+	{"maxout", "maxout", func() Params { return &Maxout{Pieces: 2} }},
+	{"batch_norm", "bn", func() Params { return &BatchNorm{Epsilon: 1e-5, Average: 0.1, Affine: true} }},
 	{"lrn", "norm", func() Params { return &LRN{Region: AcrossMaps} }},
 	{"maxpool", "pool", func() Params { return &MaxPool{Stride: 1} }},
 	{"avgpool", "pool", func() Params { return &AvgPool{Stride: 1} }},
+	{"maxavgpool", "pool", func() Params { return &MaxAvgPool{Stride: 1} }},
+	{"stochasticpool", "pool", func() Params { return &StochasticPool{Stride: 1} }},
 	{"dropout", "drop", func() Params { return &Dropout{} }},
 	{"softmax_loss", "loss", func() Params { return &SoftmaxLoss{} }},
 }
@@ -171,13 +184,9 @@ func (l *Layer) check(at *strictyaml.Node) error {
 	}
 	switch p := l.Params.(type) {
 	case *Conv:
-		switch {
-		case p.Filters < 1 || p.Kernel < 1 || p.Stride < 1 || p.Groups < 1:
-			return bad("filters, kernel, stride and groups must be positive")
-		case p.WithinColumn && p.Groups > 1:
-			return bad("within_column already says groups: leave one out")
-		}
-		return p.Init.check(bad)
+		return p.check(bad)
+	case *Local:
+		return (*Conv)(p).check(bad)
 	case *Dense:
 		if p.Outputs < 1 {
 			return bad("outputs must be positive")
@@ -198,6 +207,26 @@ func (l *Layer) check(at *strictyaml.Node) error {
 		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
 	case *AvgPool:
 		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *MaxAvgPool:
+		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *StochasticPool:
+		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *LeakyReLU:
+		if p.Slope <= 0 {
+			return bad("slope is %v; it must be above 0 (at 0 it is a relu)", p.Slope)
+		}
+	case *ELU:
+		if p.Alpha <= 0 {
+			return bad("alpha is %v; it must be above 0", p.Alpha)
+		}
+	case *Maxout:
+		if p.Pieces < 2 {
+			return bad("pieces is %d; at least 2 channels compete", p.Pieces)
+		}
+	case *BatchNorm:
+		if p.Epsilon <= 0 || p.Average <= 0 || p.Average > 1 {
+			return bad("epsilon must be above 0 and average between 0 and 1")
+		}
 	case *Dropout:
 		if p.Rate < 0 || p.Rate >= 1 {
 			return bad("rate is %v; it is the share set to zero, from 0 to below 1", p.Rate)
@@ -208,6 +237,16 @@ func (l *Layer) check(at *strictyaml.Node) error {
 		}
 	}
 	return nil
+}
+
+func (c *Conv) check(bad func(string, ...any) error) error {
+	switch {
+	case c.Filters < 1 || c.Kernel < 1 || c.Stride < 1 || c.Groups < 1:
+		return bad("filters, kernel, stride and groups must be positive")
+	case c.WithinColumn && c.Groups > 1:
+		return bad("within_column already says groups: leave one out")
+	}
+	return c.Init.check(bad)
 }
 
 func (i Init) check(bad func(string, ...any) error) error {

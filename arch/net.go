@@ -87,6 +87,63 @@ type Tanh struct {
 // Sigmoid is 1/(1+e^-x).
 type Sigmoid struct{}
 
+// LeakyReLU is x above 0 and Slope·x below (Maas et al. 2013; "very leaky" with 1/3).
+type LeakyReLU struct {
+	Slope float64 `yaml:"slope"` // default 0.01
+}
+
+// PReLU is a leaky ReLU whose slope is learned, one a channel (He et al. 2015,
+// arXiv 1502.01852). The slopes learn at the layers' rate and do not decay.
+type PReLU struct {
+	Slope float64 `yaml:"slope"` // where they start; default 0.25
+}
+
+// ELU is x above 0 and Alpha·(e^x − 1) below (Clevert et al. 2015, arXiv 1511.07289).
+type ELU struct {
+	Alpha float64 `yaml:"alpha"` // default 1
+}
+
+// SELU is the ELU scaled so that mean 0 and variance 1 are a fixed point (Klambauer et al. 2017, arXiv 1706.02515).
+type SELU struct{}
+
+// Softplus is log(1 + e^x) − Shift; with a shift of log 2 it goes through 0.
+type Softplus struct {
+	Shift float64 `yaml:"shift"` // default 0
+}
+
+// Arcsinh is log(x + √(x² + 1)): linear about 0, logarithmic far from it.
+type Arcsinh struct{}
+
+// Maxout takes the largest of every Pieces adjacent channels (Goodfellow et al. 2013, arXiv 1302.4389).
+type Maxout struct {
+	Pieces int `yaml:"pieces"` // default 2
+}
+
+// BatchNorm brings every channel to mean 0 and variance 1 over the batch and its
+// pixels, then scales and shifts it (Ioffe and Szegedy 2015, arXiv 1502.03167).
+// In evaluation running averages of mean and variance take the batch's place.
+type BatchNorm struct {
+	Epsilon float64 `yaml:"epsilon"` // added to the variance; default 1e-5
+	Average float64 `yaml:"average"` // the latest batch's share in the running averages; default 0.1
+	Affine  bool    `yaml:"affine"`  // learn scale and shift; default true
+}
+
+// Local is a convolution whose weights and biases are not shared: every output
+// pixel has its own (cuda-convnet's locally-connected layer with unshared
+// biases). Weights are [height, width, kernel, kernel, in/groups, filters] over
+// the output's pixels, biases [height·width·filters].
+type Local struct {
+	Filters      int    `yaml:"filters"`
+	Kernel       int    `yaml:"kernel"`
+	Stride       int    `yaml:"stride"` // default 1
+	Pad          Pad    `yaml:"pad"`
+	Groups       int    `yaml:"groups"` // default 1
+	WithinColumn bool   `yaml:"within_column"`
+	Init         Init   `yaml:"init"`
+	LR           Factor `yaml:"lr_factor"`    // default 1, 1
+	Decay        Factor `yaml:"decay_factor"` // default 1, 0
+}
+
 // LRN is local response normalisation (paper, section 3.3):
 //
 //	y = x / (k + α·Σx²)^β      α divided by the window's area if AlphaOverSize
@@ -118,6 +175,25 @@ type AvgPool struct {
 	Ceil   bool `yaml:"ceil"`
 }
 
+// MaxAvgPool is the sum of each window's maximum and mean (Lee et al. 2015, arXiv 1509.08985).
+type MaxAvgPool struct {
+	Kernel int  `yaml:"kernel"`
+	Stride int  `yaml:"stride"`
+	Pad    Pad  `yaml:"pad"`
+	Ceil   bool `yaml:"ceil"`
+}
+
+// StochasticPool takes one of each window's activations, drawn in proportion to
+// their size, and in evaluation their mean under the same proportions (Zeiler and
+// Fergus 2013, arXiv 1301.3557). Activations below 0 are never taken; a window
+// without any above 0 gives 0.
+type StochasticPool struct {
+	Kernel int  `yaml:"kernel"`
+	Stride int  `yaml:"stride"`
+	Pad    Pad  `yaml:"pad"`
+	Ceil   bool `yaml:"ceil"`
+}
+
 // Dropout sets each activation to 0 with probability Rate in training and
 // multiplies by 1−Rate at test (paper, section 4.2: not inverted).
 type Dropout struct {
@@ -127,13 +203,24 @@ type Dropout struct {
 // SoftmaxLoss ends a net: softmax over the classes and the mean cross-entropy to the label.
 type SoftmaxLoss struct{}
 
-func (*Conv) Kind() string        { return "conv" }
-func (*Dense) Kind() string       { return "dense" }
-func (*ReLU) Kind() string        { return "relu" }
-func (*Tanh) Kind() string        { return "tanh" }
-func (*Sigmoid) Kind() string     { return "sigmoid" }
-func (*LRN) Kind() string         { return "lrn" }
-func (*MaxPool) Kind() string     { return "maxpool" }
-func (*AvgPool) Kind() string     { return "avgpool" }
-func (*Dropout) Kind() string     { return "dropout" }
-func (*SoftmaxLoss) Kind() string { return "softmax_loss" }
+func (*Conv) Kind() string           { return "conv" }
+func (*Dense) Kind() string          { return "dense" }
+func (*ReLU) Kind() string           { return "relu" }
+func (*Tanh) Kind() string           { return "tanh" }
+func (*Sigmoid) Kind() string        { return "sigmoid" }
+func (*LRN) Kind() string            { return "lrn" }
+func (*MaxPool) Kind() string        { return "maxpool" }
+func (*AvgPool) Kind() string        { return "avgpool" }
+func (*Dropout) Kind() string        { return "dropout" }
+func (*SoftmaxLoss) Kind() string    { return "softmax_loss" }
+func (*LeakyReLU) Kind() string      { return "leaky_relu" }
+func (*PReLU) Kind() string          { return "prelu" }
+func (*ELU) Kind() string            { return "elu" }
+func (*SELU) Kind() string           { return "selu" }
+func (*Softplus) Kind() string       { return "softplus" }
+func (*Arcsinh) Kind() string        { return "arcsinh" }
+func (*Maxout) Kind() string         { return "maxout" }
+func (*BatchNorm) Kind() string      { return "batch_norm" }
+func (*Local) Kind() string          { return "local" }
+func (*MaxAvgPool) Kind() string     { return "maxavgpool" }
+func (*StochasticPool) Kind() string { return "stochasticpool" }

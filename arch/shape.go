@@ -48,22 +48,29 @@ func (n *Net) Infer() ([]Placed, error) {
 func (p *Placed) place(columns int) error {
 	switch l := p.Layer.Params.(type) {
 	case *Conv:
-		p.Groups = l.Groups
-		if l.WithinColumn {
-			p.Groups = columns
-		}
-		if p.In.Channels%p.Groups != 0 || l.Filters%p.Groups != 0 {
-			return fmt.Errorf("%v cannot be split into %d groups with %d filters: %w", p.In, p.Groups, l.Filters, ErrShape)
-		}
-		if l.Filters%columns != 0 {
-			return fmt.Errorf("%d filters cannot be split into %d columns: %w", l.Filters, columns, ErrShape)
-		}
-		if err := p.window(l.Kernel, l.Stride, l.Pad, false, l.Filters); err != nil {
-			return err
-		}
-		weights := int64(l.Kernel) * int64(l.Kernel) * int64(p.In.Channels/p.Groups) * int64(l.Filters)
+		weights, err := p.convolve(l, columns)
 		p.Params = weights + int64(l.Filters)
 		p.MACs = weights * int64(p.Out.Height) * int64(p.Out.Width)
+		return err
+	case *Local:
+		weights, err := p.convolve((*Conv)(l), columns)
+		if pixels := int64(p.Out.Height) * int64(p.Out.Width); pixels > 0 && weights > maxLen/pixels {
+			return fmt.Errorf("%d weights for each of %d pixels are too many: %w", weights, pixels, ErrShape)
+		}
+		p.MACs = weights * int64(p.Out.Height) * int64(p.Out.Width)
+		p.Params = p.MACs + int64(p.Out.Len())
+		return err
+	case *PReLU:
+		p.Params = int64(p.In.Channels)
+	case *BatchNorm:
+		if l.Affine {
+			p.Params = 2 * int64(p.In.Channels)
+		}
+	case *Maxout:
+		if p.In.Channels%(l.Pieces*columns) != 0 {
+			return fmt.Errorf("%v cannot be split into units of %d channels in %d columns: %w", p.In, l.Pieces, columns, ErrShape)
+		}
+		p.Out.Channels = p.In.Channels / l.Pieces
 	case *Dense:
 		p.Out = Shape{1, 1, l.Outputs}
 		p.MACs = int64(p.In.Len()) * int64(l.Outputs)
@@ -79,12 +86,34 @@ func (p *Placed) place(columns int) error {
 		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 	case *AvgPool:
 		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
+	case *MaxAvgPool:
+		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
+	case *StochasticPool:
+		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 	case *SoftmaxLoss:
 		if p.In.Height != 1 || p.In.Width != 1 || p.In.Channels < 2 {
 			return fmt.Errorf("%v is not 1×1×classes; put a dense layer before the loss: %w", p.In, ErrShape)
 		}
 	}
 	return nil
+}
+
+// convolve sets the output and groups of a convolution, and gives the number of one output pixel's weights.
+func (p *Placed) convolve(l *Conv, columns int) (weights int64, err error) {
+	p.Groups = l.Groups
+	if l.WithinColumn {
+		p.Groups = columns
+	}
+	if p.In.Channels%p.Groups != 0 || l.Filters%p.Groups != 0 {
+		return 0, fmt.Errorf("%v cannot be split into %d groups with %d filters: %w", p.In, p.Groups, l.Filters, ErrShape)
+	}
+	if l.Filters%columns != 0 {
+		return 0, fmt.Errorf("%d filters cannot be split into %d columns: %w", l.Filters, columns, ErrShape)
+	}
+	if err := p.window(l.Kernel, l.Stride, l.Pad, false, l.Filters); err != nil {
+		return 0, err
+	}
+	return int64(l.Kernel) * int64(l.Kernel) * int64(p.In.Channels/p.Groups) * int64(l.Filters), nil
 }
 
 // window sets the output of a layer that slides a window over the image.

@@ -121,18 +121,9 @@ func describe(p arch.Placed) string {
 	}
 	switch l := p.Layer.Params.(type) {
 	case *arch.Conv:
-		s := fmt.Sprintf("conv %d×%d/%d", l.Kernel, l.Kernel, l.Stride)
-		if l.Pad != (arch.Pad{}) {
-			if l.Pad == (arch.Pad{Top: l.Pad.Top, Bottom: l.Pad.Top, Left: l.Pad.Top, Right: l.Pad.Top}) {
-				s += fmt.Sprintf(" pad %d", l.Pad.Top)
-			} else {
-				s += fmt.Sprintf(" pad %d,%d,%d,%d", l.Pad.Top, l.Pad.Bottom, l.Pad.Left, l.Pad.Right)
-			}
-		}
-		if p.Groups > 1 {
-			s += fmt.Sprintf(", %d groups", p.Groups)
-		}
-		return s
+		return convolution("conv", l, p.Groups)
+	case *arch.Local:
+		return convolution("local", (*arch.Conv)(l), p.Groups)
 	case *arch.LRN:
 		where := "across"
 		if l.Region == arch.WithinMap {
@@ -143,11 +134,32 @@ func describe(p arch.Placed) string {
 		return pool("maxpool", l.Kernel, l.Stride, l.Ceil)
 	case *arch.AvgPool:
 		return pool("avgpool", l.Kernel, l.Stride, l.Ceil)
+	case *arch.MaxAvgPool:
+		return pool("maxavgpool", l.Kernel, l.Stride, l.Ceil)
+	case *arch.StochasticPool:
+		return pool("stochasticpool", l.Kernel, l.Stride, l.Ceil)
+	case *arch.Maxout:
+		return fmt.Sprintf("maxout of %d", l.Pieces)
 	case *arch.Dropout:
 		return fmt.Sprintf("dropout %v", l.Rate)
 	default:
 		return p.Layer.Params.Kind()
 	}
+}
+
+func convolution(kind string, l *arch.Conv, groups int) string {
+	s := fmt.Sprintf("%s %d×%d/%d", kind, l.Kernel, l.Kernel, l.Stride)
+	if top := l.Pad.Top; l.Pad == (arch.Pad{Top: top, Bottom: top, Left: top, Right: top}) {
+		if top > 0 {
+			s += fmt.Sprintf(" pad %d", top)
+		}
+	} else {
+		s += fmt.Sprintf(" pad %d,%d,%d,%d", l.Pad.Top, l.Pad.Bottom, l.Pad.Left, l.Pad.Right)
+	}
+	if groups > 1 {
+		s += fmt.Sprintf(", %d groups", groups)
+	}
+	return s
 }
 
 func blank(n int64) string {

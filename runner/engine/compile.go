@@ -96,7 +96,7 @@ func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
 				}
 			}
 		}
-		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay}
+		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Average: p.Average}
 		after[last] = append(after[last], action{name: "update{" + p.Name + "}", op: u, in: []*gorgonia.Node{p.Node, p.Node, p.Grad}})
 	}
 	var merged []action

@@ -53,6 +53,12 @@ func multiplications(op any) int64 {
 		return window(op.Batch, op.Window)
 	case *graph.ConvWeightGrad:
 		return window(op.Batch, op.Window)
+	case *graph.Local:
+		return window(op.Batch, op.Window)
+	case *graph.LocalDataGrad:
+		return window(op.Batch, op.Window)
+	case *graph.LocalWeightGrad:
+		return window(op.Batch, op.Window)
 	case *graph.Dense:
 		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
 	case *graph.DenseDataGrad:

@@ -79,9 +79,12 @@ type Instr struct {
 //	w ← w + v
 //
 // with rate = Context.Rate·LR and decay = Context.Decay·Decay. In is {weights, velocity, gradient}.
+//
+// A running average follows instead: w ← w + Average·(g − w), where Average is not 0.
 type Update struct {
 	Param     string
 	LR, Decay float64
+	Average   float64
 }
 
 // Context is what changes from step to step. Kernels read it, nothing else.

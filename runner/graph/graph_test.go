@@ -53,8 +53,44 @@ func let(t *testing.T, n *gorgonia.Node, v []float64) {
 // The symbolic gradients of every kind of layer, dropout included, agree with
 // central differences of the loss in float64, run by Gorgonia's own machine.
 func TestGradientsAgainstCentralDifferences(t *testing.T) {
+	for _, net := range append(laterNets(), testNet()) {
+		t.Run(net.Name, func(t *testing.T) { checkGradients(t, net) })
+	}
+}
+
+// laterNets have the layers that came after the paper, each between learned
+// layers, so that its gradients to its input and its own parameters count.
+func laterNets() []*arch.Net {
+	between := func(name string, layers ...arch.Params) *arch.Net {
+		n := &arch.Net{Name: name, Input: arch.Shape{Height: 4, Width: 5, Channels: 2}, Columns: 1, Layers: []arch.Layer{
+			{Name: "conv1", Params: &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, Init: arch.Init{Kind: "he"}}}}}
+		for i, l := range layers {
+			n.Layers = append(n.Layers, arch.Layer{Name: "x" + string(rune('0'+i)), Params: l})
+		}
+		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Params: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}}, arch.Layer{Name: "loss", Params: &arch.SoftmaxLoss{}})
+		return n
+	}
+	pad := arch.Pad{Top: 1, Left: 1}
+	return []*arch.Net{
+		between("leaky relu", &arch.LeakyReLU{Slope: 0.3}),
+		between("prelu", &arch.PReLU{Slope: 0.25}),
+		between("elu", &arch.ELU{Alpha: 0.7}),
+		between("selu", &arch.SELU{}),
+		between("softplus", &arch.Softplus{Shift: math.Ln2}),
+		between("arcsinh", &arch.Arcsinh{}),
+		between("maxout", &arch.Maxout{Pieces: 2}),
+		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.1, Affine: true}),
+		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Average: 0.1, Affine: true}),
+		between("local", &arch.Local{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2, Init: arch.Init{Kind: "he"}}),
+		between("local with strides", &arch.Local{Filters: 3, Kernel: 2, Stride: 2, Groups: 1, Init: arch.Init{Kind: "he"}}, &arch.Tanh{A: 1, B: 1}),
+		between("maxavgpool", &arch.MaxAvgPool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}),
+		between("stochasticpool", &arch.StochasticPool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}),
+	}
+}
+
+func checkGradients(t *testing.T, net *arch.Net) {
 	const batch = 2
-	g, err := build(testNet(), batch, true, tensor.Float64)
+	g, err := build(net, batch, true, tensor.Float64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +113,9 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 	}
 	const h = 1e-6
 	for _, p := range g.Params {
+		if p.Average > 0 { // follows the batch, not the loss
+			continue
+		}
 		v := values[p.Name]
 		for i := range v {
 			old := v[i]

@@ -220,12 +220,21 @@ func NewDenseWeightGrad(layer string, batch int, in arch.Shape, outputs int) *De
 // Function names a non-linearity.
 type Function string
 
-// The non-linearities. Tanh is A·tanh(B·x).
+// The non-linearities. Tanh is A·tanh(B·x), LeakyReLU has the slope A below 0,
+// ELU is B·x above 0 and A·B·(e^x − 1) below (SELU is one of them), Softplus is
+// log(1 + e^x) − A. The derivative of each is a function of its output.
 const (
-	ReLU    Function = "relu"
-	Tanh    Function = "tanh"
-	Sigmoid Function = "sigmoid"
+	ReLU      Function = "relu"
+	LeakyReLU Function = "leaky-relu"
+	ELU       Function = "elu"
+	Softplus  Function = "softplus"
+	Arcsinh   Function = "arcsinh"
+	Tanh      Function = "tanh"
+	Sigmoid   Function = "sigmoid"
 )
+
+// Functions are all non-linearities.
+var Functions = []Function{ReLU, LeakyReLU, ELU, Softplus, Arcsinh, Tanh, Sigmoid}
 
 // Unit applies a non-linearity to every activation: x → y.
 type Unit struct {
@@ -234,7 +243,7 @@ type Unit struct {
 	Batch int
 	Shape arch.Shape
 	F     Function
-	A, B  float64 // of Tanh
+	A, B  float64 // the function's constants
 }
 
 // NewUnit makes a layer of units.

@@ -107,30 +107,71 @@ func denseWeightGrad[T float](batch, k, outputs int, x, dy, dw []T) {
 
 func unit[T float](f Function, a, b float64, x, y []T) {
 	for i, v := range x {
-		switch f {
-		case ReLU:
-			y[i] = max(v, 0)
-		case Tanh:
-			y[i] = T(a * math.Tanh(b*float64(v)))
-		case Sigmoid:
-			y[i] = T(1 / (1 + math.Exp(-float64(v))))
-		}
+		y[i] = T(f.At(a, b, float64(v)))
 	}
 }
 
 func unitGrad[T float](f Function, a, b float64, y, dy, dx []T) {
 	for i, v := range y {
-		switch f {
-		case ReLU:
-			if v > 0 {
-				dx[i] = dy[i]
-			}
-		case Tanh: // d/dx a·tanh(bx) = ab(1 − tanh²) = (b/a)(a² − y²)
-			dx[i] = dy[i] * T(b/a) * (T(a*a) - v*v)
-		case Sigmoid:
-			dx[i] = dy[i] * v * (1 - v)
-		}
+		dx[i] = T(float64(dy[i]) * f.Slope(a, b, float64(v)))
 	}
+}
+
+// At is the function's value at x.
+func (f Function) At(a, b, x float64) float64 {
+	switch f {
+	case ReLU:
+		return max(x, 0)
+	case LeakyReLU:
+		if x < 0 {
+			return a * x
+		}
+		return x
+	case ELU:
+		if x < 0 {
+			return a * b * math.Expm1(x)
+		}
+		return b * x
+	case Softplus: // log(1 + e^x), without overflow
+		return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) - a
+	case Arcsinh:
+		return math.Asinh(x)
+	case Tanh:
+		return a * math.Tanh(b*x)
+	case Sigmoid:
+		return 1 / (1 + math.Exp(-x))
+	}
+	panic("no function " + string(f))
+}
+
+// Slope is the function's derivative where its value is y.
+func (f Function) Slope(a, b, y float64) float64 {
+	switch f {
+	case ReLU:
+		if y > 0 {
+			return 1
+		}
+		return 0
+	case LeakyReLU:
+		if y < 0 {
+			return a
+		}
+		return 1
+	case ELU: // d/dx ab(e^x − 1) = ab·e^x = y + ab
+		if y < 0 {
+			return y + a*b
+		}
+		return b
+	case Softplus: // σ(x) = 1 − e^−(y+a)
+		return -math.Expm1(-(y + a))
+	case Arcsinh: // 1/√(1+x²) = 1/cosh(y)
+		return 1 / math.Cosh(y)
+	case Tanh: // ab(1 − tanh²) = (b/a)(a² − y²)
+		return b / a * (a*a - y*y)
+	case Sigmoid:
+		return y * (1 - y)
+	}
+	panic("no function " + string(f))
 }
 
 // window calls f with the indices of the activations in the window around each activation.

@@ -163,11 +163,48 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 		return newAvgPoolGrad(d, op, in), nil
 	case *graph.Dropout:
 		return newDropout(d, op, in), nil
+	case *graph.PReLU:
+		return newPReLU(d, op, in), nil
+	case *graph.PReLUGrad:
+		return newPReLUGrad(d, op, in), nil
+	case *graph.PReLUSlopeGrad:
+		return newPReLUSlopeGrad(d, op, in), nil
+	case *graph.Maxout:
+		return newMaxout(d, op, in), nil
+	case *graph.MaxoutGrad:
+		return newMaxoutGrad(d, op, in), nil
+	case *graph.BatchMean:
+		return newBatchMean(d, op, in), nil
+	case *graph.BatchVariance:
+		return newBatchVariance(d, op, in), nil
+	case *graph.BatchNorm:
+		return newBatchNorm(d, op, in), nil
+	case *graph.BatchNormScaleGrad:
+		return newBatchNormScaleGrad(d, op, in), nil
+	case *graph.BatchNormGrad:
+		return newBatchNormGrad(d, op, in), nil
+	case *graph.Local:
+		return newLocal(d, op, in), nil
+	case *graph.LocalDataGrad:
+		return newLocalDataGrad(d, op, in), nil
+	case *graph.LocalWeightGrad:
+		return newLocalWeightGrad(d, op, in), nil
+	case *graph.MaxAvgPool:
+		return newMaxAvgPool(d, op, in), nil
+	case *graph.MaxAvgPoolGrad:
+		return newMaxAvgPoolGrad(d, op, in), nil
+	case *graph.StochasticPool:
+		return newStochasticPool(d, op, in), nil
+	case *graph.StochasticPoolGrad:
+		return newStochasticPoolGrad(d, op, in), nil
 	case *graph.SoftmaxLoss:
 		return newSoftmaxLoss(d, op, in), nil
 	case *graph.SoftmaxLossGrad:
 		return newSoftmaxLossGrad(d, op, in), nil
 	case engine.Update:
+		if op.Average > 0 {
+			return newAverage(op, in), nil
+		}
 		return newUpdate(d, op, in), nil
 	default:
 		return nil, fmt.Errorf("%v: %w", in.Op, engine.ErrNoKernel)

@@ -35,13 +35,9 @@ func (u *units) tile(_, i int) {
 	switch u.f {
 	case graph.ReLU:
 		u.d.path.relu(y, x)
-	case graph.Tanh:
+	default:
 		for i, v := range x {
-			y[i] = float32(u.a * math.Tanh(u.b*float64(v)))
-		}
-	case graph.Sigmoid:
-		for i, v := range x {
-			y[i] = float32(1 / (1 + math.Exp(-float64(v))))
+			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
 		}
 	}
 }
@@ -75,6 +71,10 @@ func (u *unitGrads) tile(_, i int) {
 	case graph.Sigmoid:
 		for i, v := range y {
 			dx[i] = dy[i] * v * (1 - v)
+		}
+	default:
+		for i, v := range y {
+			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))
 		}
 	}
 }

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 	}
 	t.Run("kernels", with(kernels))
 	t.Run("update", with(update))
+	t.Run("averages", with(averages))
 	t.Run("nets", with(nets))
 	t.Run("pruning", with(pruning))
 	t.Run("repeatable", with(repeatable))
@@ -119,25 +120,47 @@ var norms = []struct {
 // cases lists every op at every geometry.
 func cases() map[string]op {
 	all := map[string]op{}
+	clock := &graph.Clock{Seed: 3, Step: 11}
 	for _, c := range convolutions {
 		all["conv "+c.name] = graph.NewConv("l", c.batch, c.w)
 		all["conv data grad "+c.name] = graph.NewConvDataGrad("l", c.batch, c.w)
 		all["conv weight grad "+c.name] = graph.NewConvWeightGrad("l", c.batch, c.w)
 		all["bias grad "+c.name] = graph.NewBiasGrad("l", c.batch, c.w.Out)
+		all["local "+c.name] = graph.NewLocal("l", c.batch, c.w)
+		all["local data grad "+c.name] = graph.NewLocalDataGrad("l", c.batch, c.w)
+		all["local weight grad "+c.name] = graph.NewLocalWeightGrad("l", c.batch, c.w)
+		all["local bias grad "+c.name] = graph.NewLocalBiasGrad("l", c.batch, c.w.Out)
+		all["prelu "+c.name] = graph.NewPReLU("l", c.batch, c.w.In)
+		all["prelu grad "+c.name] = graph.NewPReLUGrad("l", c.batch, c.w.In)
+		all["prelu slope grad "+c.name] = graph.NewPReLUSlopeGrad("l", c.batch, c.w.In)
+		all["batch mean "+c.name] = graph.NewBatchMean("l", c.batch, c.w.In)
+		all["batch variance "+c.name] = graph.NewBatchVariance("l", c.batch, c.w.In)
+		all["batch norm "+c.name] = graph.NewBatchNorm("l", c.batch, c.w.In, 1e-3)
+		all["batch norm scale grad "+c.name] = graph.NewBatchNormScaleGrad("l", c.batch, c.w.In, 1e-3)
+		all["batch norm grad "+c.name] = graph.NewBatchNormGrad("l", c.batch, c.w.In, 1e-3)
 	}
 	for _, c := range poolings {
 		all["max pool "+c.name] = graph.NewMaxPool("l", c.batch, c.w)
 		all["max pool grad "+c.name] = graph.NewMaxPoolGrad("l", c.batch, c.w)
 		all["avg pool "+c.name] = graph.NewAvgPool("l", c.batch, c.w)
 		all["avg pool grad "+c.name] = graph.NewAvgPoolGrad("l", c.batch, c.w)
+		all["max-avg pool "+c.name] = graph.NewMaxAvgPool("l", c.batch, c.w)
+		all["max-avg pool grad "+c.name] = graph.NewMaxAvgPoolGrad("l", c.batch, c.w)
+		all["stochastic pool "+c.name] = graph.NewStochasticPool("l", c.batch, c.w, true, clock)
+		all["stochastic pool in evaluation "+c.name] = graph.NewStochasticPool("l", c.batch, c.w, false, clock)
+		all["stochastic pool grad "+c.name] = graph.NewStochasticPoolGrad("l", c.batch, c.w, clock)
 	}
 	for _, c := range norms {
 		all["lrn "+c.name] = graph.NewLRN("l", c.batch, c.s, c.n)
 		all["lrn grad "+c.name] = graph.NewLRNGrad("l", c.batch, c.s, c.n)
 	}
-	for _, f := range []graph.Function{graph.ReLU, graph.Tanh, graph.Sigmoid} {
+	for _, f := range graph.Functions {
 		all[string(f)] = graph.NewUnit("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
 		all[string(f)+" grad"] = graph.NewUnitGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
+	}
+	for _, pieces := range []int{2, 3} {
+		all[fmt.Sprint("maxout ", pieces)] = graph.NewMaxout("l", 3, shape(5, 7, 12), pieces)
+		all[fmt.Sprint("maxout grad ", pieces)] = graph.NewMaxoutGrad("l", 3, shape(5, 7, 12), pieces)
 	}
 	for _, d := range []struct {
 		batch, outputs int
@@ -148,7 +171,6 @@ func cases() map[string]op {
 		all[name+" data grad"] = graph.NewDenseDataGrad("l", d.batch, d.in, d.outputs)
 		all[name+" weight grad"] = graph.NewDenseWeightGrad("l", d.batch, d.in, d.outputs)
 	}
-	clock := &graph.Clock{Seed: 3, Step: 11}
 	all["dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, true, clock)
 	all["dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, false, clock)
 	for _, classes := range []int{2, 10, 1000} {
@@ -189,12 +211,29 @@ func inputs(o op, name string) [][]float32 {
 		for i, v := range y {
 			in[1][i] = float32(v)
 		}
+	case *graph.UnitGrad: // y is a value of the function
+		for i, v := range in[0] {
+			in[0][i] = float32(o.F.At(o.A, o.B, float64(v)))
+		}
+	case *graph.BatchNorm:
+		positive(in[2])
+	case *graph.BatchNormScaleGrad:
+		positive(in[2])
+	case *graph.BatchNormGrad:
+		positive(in[2])
 	case *graph.SoftmaxLoss:
 		labels(in[1], o.Classes)
 	case *graph.SoftmaxLossGrad:
 		labels(in[1], o.Classes)
 	}
 	return in
+}
+
+// positive turns values into variances.
+func positive(v []float32) {
+	for i := range v {
+		v[i] = v[i]*v[i] + 0.1
+	}
 }
 
 func labels(v []float32, classes int) {
@@ -386,6 +425,30 @@ func tiny() *arch.Net {
 	}}
 }
 
+// later is a net with the kinds of layers that came after the paper. Its batch
+// norms follow the units: before them they would make the biases' gradients 0,
+// and two machines' rounding errors are not to be compared.
+func later() *arch.Net {
+	one := arch.Factor{Weight: 1, Bias: 1}
+	he := arch.Init{Kind: "he"}
+	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	return &arch.Net{Name: "later", Input: shape(9, 9, 3), Columns: 1, Layers: []arch.Layer{
+		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Groups: 1, Init: he, LR: one}),
+		layer("relu1", &arch.PReLU{Slope: 0.25}),
+		layer("bn1", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.25, Affine: true}),
+		layer("pool1", &arch.MaxAvgPool{Kernel: 3, Stride: 2}),
+		layer("local2", &arch.Local{Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 2, Init: he, LR: one}),
+		layer("elu2", &arch.ELU{Alpha: 1}),
+		layer("pool2", &arch.StochasticPool{Kernel: 2, Stride: 1}),
+		layer("maxout2", &arch.Maxout{Pieces: 2}),
+		layer("fc3", &arch.Dense{Outputs: 6, Init: he, LR: one}),
+		layer("softplus3", &arch.Softplus{}),
+		layer("bn3", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.25}),
+		layer("fc4", &arch.Dense{Outputs: 4, Init: he, LR: one}),
+		layer("loss", &arch.SoftmaxLoss{}),
+	}}
+}
+
 const tinyBatch = 5
 
 // feed gives the same weights and batch to a program and, if vm is set, to Gorgonia's nodes.
@@ -425,9 +488,9 @@ func feed(t *testing.T, g *graph.Graph, params *engine.Params, prog *engine.Prog
 	prog.Context = engine.Context{Seed: 9, Step: 4}
 }
 
-func compiled(t *testing.T, dev engine.Device, keep func(*graph.Graph) []*gorgonia.Node) (*graph.Graph, *engine.Params, *engine.Program) {
+func compiled(t *testing.T, dev engine.Device, net *arch.Net, keep func(*graph.Graph) []*gorgonia.Node) (*graph.Graph, *engine.Params, *engine.Program) {
 	t.Helper()
-	g, err := graph.Build(tiny(), tinyBatch, true)
+	g, err := graph.Build(net, tinyBatch, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +515,13 @@ func gradients(g *graph.Graph) (nodes []*gorgonia.Node) {
 // nets holds a whole training step, loss and all gradients, against Gorgonia's
 // own machine, and the evaluation pass against the training graph's.
 func nets(t *testing.T, dev engine.Device) {
-	g, params, prog := compiled(t, dev, gradients)
+	for _, net := range []*arch.Net{tiny(), later()} {
+		t.Run(net.Name, func(t *testing.T) { checkNet(t, dev, net) })
+	}
+}
+
+func checkNet(t *testing.T, dev engine.Device, net *arch.Net) {
+	g, params, prog := compiled(t, dev, net, gradients)
 	feed(t, g, params, prog, true)
 	if err := prog.RunAll(); err != nil {
 		t.Fatal(err)
@@ -484,7 +553,7 @@ func nets(t *testing.T, dev engine.Device) {
 
 // pruning checks that what nobody asked for is not computed: the first layer's data gradient.
 func pruning(t *testing.T, dev engine.Device) {
-	_, _, prog := compiled(t, dev, gradients)
+	_, _, prog := compiled(t, dev, tiny(), gradients)
 	counts := map[string]int{}
 	for _, s := range prog.Steps() {
 		for _, prefix := range []string{"conv-data-grad{conv1", "conv-data-grad{conv2", "conv{conv1", "relu{relu1", "update{conv1.weight"} {
@@ -507,29 +576,72 @@ func repeatable(t *testing.T, dev engine.Device) {
 	}
 }
 
-// Digest trains a small net for some steps and gives the SHA-256 of its
-// weights. Devices that promise equal bits are compared by it.
+// Digest trains small nets with every kind of layer for some steps and gives
+// the SHA-256 of their weights. Devices that promise equal bits are compared by it.
 func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
 	t.Helper()
-	g, params, prog := compiled(t, dev, func(*graph.Graph) []*gorgonia.Node { return nil })
-	feed(t, g, params, prog, false)
-	for s := range steps {
-		prog.Context = engine.Context{Seed: 9, Step: uint64(s), Rate: 0.05, Momentum: 0.9, Decay: 5e-4}
-		if err := prog.RunAll(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	h := sha256.New()
-	for _, name := range params.Names() {
-		w, err := params.Weights(name)
-		if err != nil {
-			t.Fatal(err)
+	for _, net := range []*arch.Net{tiny(), later()} {
+		g, params, prog := compiled(t, dev, net, func(*graph.Graph) []*gorgonia.Node { return nil })
+		feed(t, g, params, prog, false)
+		for s := range steps {
+			prog.Context = engine.Context{Seed: 9, Step: uint64(s), Rate: 0.05, Momentum: 0.9, Decay: 5e-4}
+			if err := prog.RunAll(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := binary.Write(h, binary.LittleEndian, w); err != nil {
-			t.Fatal(err)
+		for _, name := range params.Names() {
+			w, err := params.Weights(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := binary.Write(h, binary.LittleEndian, w); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return [32]byte(h.Sum(nil))
+}
+
+// averages checks that running averages follow the batch's values, and that
+// scale and shift stay where the layer does not learn them.
+func averages(t *testing.T, dev engine.Device) {
+	g, params, prog := compiled(t, dev, later(), gradients)
+	feed(t, g, params, prog, false)
+	before := map[string][]float32{}
+	for _, name := range params.Names() {
+		before[name], _ = params.Weights(name)
+	}
+	prog.Context = engine.Context{Seed: 9, Step: 4, Rate: 0.1, Momentum: 0.9, Decay: 0.1}
+	if err := prog.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range g.Params {
+		after, err := params.Weights(p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float64, len(after))
+		switch {
+		case p.Average > 0:
+			batch := make([]float32, len(after))
+			if err := prog.Read(p.Grad, batch); err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range before[p.Name] {
+				want[i] = 0.75*float64(w) + 0.25*float64(batch[i])
+			}
+		case p.Name == "bn3.weight" || p.Name == "bn3.bias": // not affine
+			for i, w := range before[p.Name] {
+				want[i] = float64(w)
+			}
+		default:
+			continue
+		}
+		if i, diff := worst(after, want); diff > 1e-6 {
+			t.Errorf("%s: value %d is %v, want %v", p.Name, i, after[i], want[i])
+		}
+	}
 }
 
 type noOp struct{}

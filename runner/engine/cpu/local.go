@@ -1,0 +1,125 @@
+package cpu
+
+import (
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// locals is a locally-connected layer. Every output pixel has weights of its
+// own, so there is no matrix product over pixels: a row of weights is one vector
+// over the filters of a group, added to the outputs times the one input it belongs to.
+type locals struct {
+	d     *Device
+	w     graph.Window
+	batch int
+	x, y  []float32 // or their gradients
+	// weights or their gradient, and biases; without biases a tile makes gradients.
+	weights, bias []float32
+}
+
+func newLocal(d *Device, op *graph.Local, in engine.Instr) engine.Kernel {
+	return &locals{d, op.Window, op.Batch, slice(in.In[0]), slice(in.Out), slice(in.In[1]), slice(in.In[2])}
+}
+
+// Run computes the pixels of the output, a pixel of all images a tile: its weights are read once.
+func (l *locals) Run(*engine.Context) error {
+	return l.d.workers.run(l, l.w.Out.Height*l.w.Out.Width)
+}
+
+func (l *locals) tile(_, pixel int) {
+	filters := l.w.Out.Channels
+	for n := range l.batch {
+		y := l.y[n*l.w.Out.Len()+pixel*filters:][:filters]
+		copy(y, l.bias[pixel*filters:][:filters])
+		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
+			l.d.path.axpy(y[y0:y1], l.weights[weight:][:y1-y0], l.x[n*l.w.In.Len()+x])
+		})
+	}
+}
+
+// localRows calls f for every input value that a pixel sees: its index in the
+// image, the first of its row of weights, and the filters that the row is for.
+func localRows(w graph.Window, pixel int, f func(x, weight, y0, y1 int)) {
+	oy, ox := pixel/w.Out.Width, pixel%w.Out.Width
+	in, out := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
+	first := pixel * w.Kernel * w.Kernel * in * w.Out.Channels
+	for ky := range w.Kernel {
+		y := oy*w.Stride + ky - w.Pad.Top
+		if y < 0 || y >= w.In.Height {
+			continue
+		}
+		for kx := range w.Kernel {
+			x := ox*w.Stride + kx - w.Pad.Left
+			if x < 0 || x >= w.In.Width {
+				continue
+			}
+			cell, k := (y*w.In.Width+x)*w.In.Channels, first+(ky*w.Kernel+kx)*in*w.Out.Channels
+			for g := range w.Groups {
+				for i := range in {
+					f(cell+g*in+i, k+i*w.Out.Channels+g*out, g*out, (g+1)*out)
+				}
+			}
+		}
+	}
+}
+
+// localDataGrads is the gradient to the image, an image a tile.
+type localDataGrads struct{ locals }
+
+func newLocalDataGrad(d *Device, op *graph.LocalDataGrad, in engine.Instr) engine.Kernel {
+	return &localDataGrads{locals{d: d, w: op.Window, batch: op.Batch, weights: slice(in.In[0]), y: slice(in.In[1]), x: slice(in.Out)}}
+}
+
+// Run computes all images.
+func (l *localDataGrads) Run(*engine.Context) error { return l.d.workers.run(l, l.batch) }
+
+func (l *localDataGrads) tile(_, n int) {
+	dx, dy := l.x[n*l.w.In.Len():][:l.w.In.Len()], l.y[n*l.w.Out.Len():][:l.w.Out.Len()]
+	clear(dx)
+	for pixel := range l.w.Out.Height * l.w.Out.Width {
+		own := dy[pixel*l.w.Out.Channels:][:l.w.Out.Channels]
+		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
+			dx[x] += dot(own[y0:y1], l.weights[weight:][:y1-y0])
+		})
+	}
+}
+
+// dot is Σ a·b, in four sums that do not wait for each other.
+func dot(a, b []float32) float32 {
+	b = b[:len(a)]
+	var s, t, u, v float32
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s += a[i] * b[i]
+		t += a[i+1] * b[i+1]
+		u += a[i+2] * b[i+2]
+		v += a[i+3] * b[i+3]
+	}
+	for ; i < len(a); i++ {
+		s += a[i] * b[i]
+	}
+	return (s + t) + (u + v)
+}
+
+// localWeightGrads is the gradient to the weights, an output pixel a tile, images in order.
+type localWeightGrads struct{ locals }
+
+func newLocalWeightGrad(d *Device, op *graph.LocalWeightGrad, in engine.Instr) engine.Kernel {
+	return &localWeightGrads{locals{d: d, w: op.Window, batch: op.Batch, x: slice(in.In[0]), y: slice(in.In[1]), weights: slice(in.Out)}}
+}
+
+// Run computes all pixels' weights.
+func (l *localWeightGrads) Run(*engine.Context) error {
+	return l.d.workers.run(l, l.w.Out.Height*l.w.Out.Width)
+}
+
+func (l *localWeightGrads) tile(_, pixel int) {
+	size := len(l.weights) / (l.w.Out.Height * l.w.Out.Width)
+	clear(l.weights[pixel*size:][:size])
+	for n := range l.batch {
+		dy := l.y[n*l.w.Out.Len()+pixel*l.w.Out.Channels:][:l.w.Out.Channels]
+		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
+			l.d.path.axpy(l.weights[weight:][:y1-y0], dy[y0:y1], l.x[n*l.w.In.Len()+x])
+		})
+	}
+}

@@ -1,0 +1,127 @@
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+)
+
+// LocalWeights is the shape of a locally-connected layer's weights: those of a
+// convolution for every output pixel, [H', W', kernel, kernel, in/groups, out].
+func (w Window) LocalWeights() []int {
+	return append([]int{w.Out.Height, w.Out.Width}, w.Weights()...)
+}
+
+// Local is Conv with weights and biases of each output pixel's own:
+// x [N,H,W,C], w [H',W',k,k,C/groups,F], b [H'·W'·F], y [N,H',W',F].
+type Local struct {
+	meta
+	Layer string
+	Batch int
+	Window
+}
+
+// NewLocal makes a locally-connected layer.
+func NewLocal(layer string, batch int, w Window) *Local {
+	o := &Local{Layer: layer, Batch: batch, Window: w}
+	o.meta = meta{
+		text: fmt.Sprintf("local{%s %d %+v}", layer, batch, w),
+		in:   []tensor.Shape{nhwc(batch, w.In), w.LocalWeights(), {w.Out.Len()}},
+		out:  nhwc(batch, w.Out),
+		f32:  func(in [][]float32, out []float32) { local(batch, w, in[0], in[1], in[2], out) },
+		f64:  func(in [][]float64, out []float64) { local(batch, w, in[0], in[1], in[2], out) },
+	}
+	return o
+}
+
+// DiffWRT says that all three inputs have gradients.
+func (o *Local) DiffWRT(n int) []bool { return all(3, n) }
+
+// SymDiff gives the gradients to the image, the weights and the biases.
+func (o *Local) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	dx, err := applied(NewLocalDataGrad(o.Layer, o.Batch, o.Window), in[1], dy)
+	if err != nil {
+		return nil, err
+	}
+	dw, err := applied(NewLocalWeightGrad(o.Layer, o.Batch, o.Window), in[0], dy)
+	if err != nil {
+		return nil, err
+	}
+	db, err := applied(NewLocalBiasGrad(o.Layer, o.Batch, o.Out), dy)
+	return gorgonia.Nodes{dx, dw, db}, err
+}
+
+// LocalDataGrad is the gradient of Local to its image: (w, dy) → dx.
+type LocalDataGrad struct {
+	meta
+	Batch int
+	Window
+}
+
+// NewLocalDataGrad makes the data gradient of a locally-connected layer.
+func NewLocalDataGrad(layer string, batch int, w Window) *LocalDataGrad {
+	o := &LocalDataGrad{Batch: batch, Window: w}
+	o.meta = meta{
+		text: fmt.Sprintf("local-data-grad{%s %d %+v}", layer, batch, w),
+		in:   []tensor.Shape{w.LocalWeights(), nhwc(batch, w.Out)},
+		out:  nhwc(batch, w.In),
+		f32:  func(in [][]float32, out []float32) { localDataGrad(batch, w, in[0], in[1], out) },
+		f64:  func(in [][]float64, out []float64) { localDataGrad(batch, w, in[0], in[1], out) },
+	}
+	return o
+}
+
+// LocalWeightGrad is the gradient of Local to its weights: (x, dy) → dw.
+type LocalWeightGrad struct {
+	meta
+	Batch int
+	Window
+}
+
+// NewLocalWeightGrad makes the weight gradient of a locally-connected layer.
+func NewLocalWeightGrad(layer string, batch int, w Window) *LocalWeightGrad {
+	o := &LocalWeightGrad{Batch: batch, Window: w}
+	o.meta = meta{
+		text: fmt.Sprintf("local-weight-grad{%s %d %+v}", layer, batch, w),
+		in:   []tensor.Shape{nhwc(batch, w.In), nhwc(batch, w.Out)},
+		out:  w.LocalWeights(),
+		f32:  func(in [][]float32, out []float32) { localWeightGrad(batch, w, in[0], in[1], out) },
+		f64:  func(in [][]float64, out []float64) { localWeightGrad(batch, w, in[0], in[1], out) },
+	}
+	return o
+}
+
+// NewLocalBiasGrad makes the gradient to biases of each activation's own: the sum of dy over images.
+func NewLocalBiasGrad(layer string, batch int, s arch.Shape) *BiasGrad {
+	o := NewBiasGrad(layer, batch, s)
+	o.text = "local-" + o.text
+	o.out = tensor.Shape{s.Len()}
+	return o
+}
+
+// localProducts calls f with the indices of every product x·w → y of a locally-connected layer.
+func (w Window) localProducts(batch int, f func(x, weight, y int)) {
+	pixels := w.Out.Height * w.Out.Width
+	size := w.Kernel * w.Kernel * w.In.Channels / w.Groups * w.Out.Channels
+	w.products(batch, func(x, weight, y int) {
+		f(x, y/w.Out.Channels%pixels*size+weight, y)
+	})
+}
+
+func local[T float](batch int, w Window, x, weights, bias, y []T) {
+	for i := range y {
+		y[i] = bias[i%len(bias)]
+	}
+	w.localProducts(batch, func(xi, wi, yi int) { y[yi] += x[xi] * weights[wi] })
+}
+
+func localDataGrad[T float](batch int, w Window, weights, dy, dx []T) {
+	w.localProducts(batch, func(xi, wi, yi int) { dx[xi] += dy[yi] * weights[wi] })
+}
+
+func localWeightGrad[T float](batch int, w Window, x, dy, dw []T) {
+	w.localProducts(batch, func(xi, wi, yi int) { dw[wi] += x[xi] * dy[yi] })
+}

@@ -1,0 +1,102 @@
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+)
+
+// PReLU is max(x, 0) + slope·min(x, 0), one slope a channel: (x, slope [C]) → y.
+type PReLU struct {
+	meta
+	Layer string
+	Batch int
+	Shape arch.Shape
+}
+
+// NewPReLU makes a layer of units whose slopes are learned.
+func NewPReLU(layer string, batch int, s arch.Shape) *PReLU {
+	o := &PReLU{Layer: layer, Batch: batch, Shape: s}
+	o.meta = meta{
+		text: fmt.Sprintf("prelu{%s %d %+v}", layer, batch, s),
+		in:   []tensor.Shape{nhwc(batch, s), {s.Channels}},
+		out:  nhwc(batch, s),
+		f32:  func(in [][]float32, out []float32) { prelu(in[0], in[1], in[0], out) },
+		f64:  func(in [][]float64, out []float64) { prelu(in[0], in[1], in[0], out) },
+	}
+	return o
+}
+
+// DiffWRT says that both inputs have gradients.
+func (o *PReLU) DiffWRT(n int) []bool { return all(2, n) }
+
+// SymDiff gives the gradients to the input and the slopes.
+func (o *PReLU) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	dx, err := applied(NewPReLUGrad(o.Layer, o.Batch, o.Shape), in[0], in[1], dy)
+	if err != nil {
+		return nil, err
+	}
+	dslope, err := applied(NewPReLUSlopeGrad(o.Layer, o.Batch, o.Shape), in[0], dy)
+	return gorgonia.Nodes{dx, dslope}, err
+}
+
+// PReLUGrad is the gradient of PReLU to its input: (x, slope, dy) → dx.
+type PReLUGrad struct {
+	meta
+	Batch int
+	Shape arch.Shape
+}
+
+// NewPReLUGrad makes the gradient to the input.
+func NewPReLUGrad(layer string, batch int, s arch.Shape) *PReLUGrad {
+	o := &PReLUGrad{Batch: batch, Shape: s}
+	o.meta = meta{
+		text: fmt.Sprintf("prelu-grad{%s %d %+v}", layer, batch, s),
+		in:   []tensor.Shape{nhwc(batch, s), {s.Channels}, nhwc(batch, s)},
+		out:  nhwc(batch, s),
+		f32:  func(in [][]float32, out []float32) { prelu(in[0], in[1], in[2], out) },
+		f64:  func(in [][]float64, out []float64) { prelu(in[0], in[1], in[2], out) },
+	}
+	return o
+}
+
+// PReLUSlopeGrad is the gradient of PReLU to its slopes: (x, dy) → Σ dy·min(x, 0).
+type PReLUSlopeGrad struct {
+	meta
+	Batch int
+	Shape arch.Shape
+}
+
+// NewPReLUSlopeGrad makes the gradient to the slopes.
+func NewPReLUSlopeGrad(layer string, batch int, s arch.Shape) *PReLUSlopeGrad {
+	o := &PReLUSlopeGrad{Batch: batch, Shape: s}
+	o.meta = meta{
+		text: fmt.Sprintf("prelu-slope-grad{%s %d %+v}", layer, batch, s),
+		in:   []tensor.Shape{nhwc(batch, s), nhwc(batch, s)},
+		out:  tensor.Shape{s.Channels},
+		f32:  func(in [][]float32, out []float32) { preluSlopeGrad(in[0], in[1], out) },
+		f64:  func(in [][]float64, out []float64) { preluSlopeGrad(in[0], in[1], out) },
+	}
+	return o
+}
+
+// prelu multiplies v, which is x itself or dy, by 1 or the slope, as x's sign says.
+func prelu[T float](x, slope, v, out []T) {
+	for i := range x {
+		out[i] = v[i]
+		if x[i] < 0 {
+			out[i] *= slope[i%len(slope)]
+		}
+	}
+}
+
+func preluSlopeGrad[T float](x, dy, dslope []T) {
+	for i, v := range x {
+		if v < 0 {
+			dslope[i%len(dslope)] += dy[i] * v
+		}
+	}
+}
