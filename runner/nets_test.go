@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 
 	"ablate/arch"
+	"ablate/configs"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 	"ablate/runner/random"
@@ -34,12 +36,30 @@ func TestWeightsDoNotDependOnThreadsOrVectors(t *testing.T) {
 	}
 }
 
-// small is a net at the least input that fits it, so that its dense layers stay affordable.
+// small is a shipped net, shrunk.
 func small(t *testing.T, name string) *arch.Net {
 	t.Helper()
 	net, err := arch.Nets.Load(name)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return shrunk(t, net)
+}
+
+// shrunk is a net with narrow dense layers and at the least input that fits it,
+// so that a step stays affordable. All its layers are there.
+func shrunk(t *testing.T, net *arch.Net) *arch.Net {
+	t.Helper()
+	net = net.Clone()
+	for i, l := range net.Layers[:len(net.Layers)-2] {
+		switch p := l.Params.(type) {
+		case *arch.Dense:
+			p.Outputs = min(p.Outputs, 128)
+		case *arch.Conv: // dense layers within columns
+			if i > 0 && p.Filters >= 4096 {
+				p.Filters = 128
+			}
+		}
 	}
 	own := net.Input
 	for side := min(32, own.Height); side <= own.Height; side++ {
@@ -48,24 +68,20 @@ func small(t *testing.T, name string) *arch.Net {
 			return net
 		}
 	}
-	t.Fatalf("%s does not fit its own input", name)
+	t.Fatalf("%s does not fit its own input", net.Name)
 	return nil
 }
 
-// trainedDigest trains 20 steps and hashes the weights. Kernels that this machine
-// lacks are left out: there is nothing to compare.
-func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int) [32]byte {
+// A bench trains one net on batches that the test makes up.
+type bench struct {
+	graph  *graph.Graph
+	params *engine.Params
+	prog   *engine.Program
+	x      []float32
+}
+
+func newBench(t *testing.T, dev engine.Device, net *arch.Net, batch int) *bench {
 	t.Helper()
-	t.Setenv("ABLATE_CPU", kernels)
-	dev, err := OpenDevice("cpu", threads)
-	if err != nil {
-		if kernels != "" {
-			t.Skip(err)
-		}
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	const batch = 3
 	g, err := graph.Build(net, batch, true)
 	if err != nil {
 		t.Fatal(err)
@@ -81,20 +97,134 @@ func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int) [32
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := make([]float32, batch*net.Input.Len())
-	for step := range uint64(20) {
-		random.New(1, "x").Normal(x, step, 0, 1)
-		if err := prog.Write(g.Input, x); err != nil {
+	return &bench{g, params, prog, make([]float32, batch*net.Input.Len())}
+}
+
+// step trains on noise number n, whose labels are given, and gives the loss.
+func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32) float32 {
+	t.Helper()
+	random.New(1, "x").Normal(b.x, n, 0, 1)
+	if err := b.prog.Write(b.graph.Input, b.x); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.prog.Write(b.graph.Labels, labels); err != nil {
+		t.Fatal(err)
+	}
+	b.prog.Context = c
+	if err := b.prog.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	loss := []float32{0}
+	if err := b.prog.Read(b.graph.Loss, loss); err != nil {
+		t.Fatal(err)
+	}
+	return loss[0]
+}
+
+// Every shipped net learns a batch by heart: the loss falls below a tenth of its
+// start. Weights start from He et al. 2015, since a std of 0.01 is meant for
+// layers of thousands of inputs, and nothing is dropped.
+func TestEveryNetLearnsABatchByHeart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains every net")
+	}
+	dev, err := OpenDevice("cpu", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	labels := []float32{0, 1, 2, 3, 4, 5, 6, 7}
+	for _, name := range arch.Nets.Names() {
+		t.Run(name, func(t *testing.T) {
+			net := small(t, name)
+			for _, l := range net.Layers {
+				switch p := l.Params.(type) {
+				case *arch.Conv:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Local:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Dense:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Dropout:
+					p.Rate = 0
+				}
+			}
+			b := newBench(t, dev, net, len(labels))
+			first, last := float32(0), float32(0)
+			const most = 400
+			for step := range uint64(most) {
+				last = b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.003, Momentum: 0.9}, 0, labels)
+				if step == 0 {
+					first = last
+				}
+				if last < first/10 {
+					return
+				}
+			}
+			t.Errorf("after %d steps the loss went from %v to %v", most, first, last)
+		})
+	}
+}
+
+// Every variant of every shipped study builds, and a step of it gives a finite
+// loss and changes the first weights that learn.
+func TestEveryVariantTakesAStep(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds every variant")
+	}
+	t.Setenv("ABLATE_DATA", t.TempDir())
+	dev, err := OpenDevice("cpu", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, study := range configs.Names() {
+		s, err := configs.Load(study, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := prog.Write(g.Labels, []float32{0, float32(step % 2), 1}); err != nil {
-			t.Fatal(err)
-		}
-		prog.Context = engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}
-		if err := prog.RunAll(); err != nil {
-			t.Fatal(err)
+		for _, v := range s.Variants {
+			t.Run(study+"/"+v.Name, func(t *testing.T) {
+				b := newBench(t, dev, shrunk(t, v.Recipe.Net), 3)
+				learned := b.graph.Params[slices.IndexFunc(b.graph.Params, func(p graph.Param) bool { return p.LR > 0 })].Name
+				before, err := b.params.Weights(learned)
+				if err != nil {
+					t.Fatal(err)
+				}
+				loss := b.step(t, engine.Context{Seed: 1, Rate: 0.01, Momentum: 0.9, Decay: 0.1}, 0, []float32{0, 1, 2})
+				if !(loss > 0 && loss < 100) {
+					t.Errorf("the loss is %v", loss)
+				}
+				after, err := b.params.Weights(learned)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.Equal(before, after) {
+					t.Errorf("%s did not move", learned)
+				}
+			})
 		}
 	}
+}
+
+// trainedDigest trains 20 steps and hashes the weights. Kernels that this machine
+// lacks are left out: there is nothing to compare.
+func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int) [32]byte {
+	t.Helper()
+	t.Setenv("ABLATE_CPU", kernels)
+	dev, err := OpenDevice("cpu", threads)
+	if err != nil {
+		if kernels != "" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	b := newBench(t, dev, net, 3)
+	for step := range uint64(20) {
+		b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, []float32{0, float32(step % 2), 1})
+	}
+	params := b.params
 	h := sha256.New()
 	for _, name := range params.Names() {
 		w, err := params.Weights(name)

@@ -123,7 +123,10 @@ func TestEveryNetLearns(t *testing.T) {
 			continue
 		}
 		r.Data = ablations.Data{Name: "shapes", Train: 20, Test: 20, Mean: "image", Scale: 0.02}
-		if strings.HasPrefix(name, "cuda-convnet") {
+		if r.Net.Input.Height < 32 {
+			r.Data.Crop = r.Net.Input.Height
+		}
+		if strings.HasPrefix(name, "cuda-convnet") || strings.HasPrefix(name, "caffe-cifar10") {
 			r.Data.Scale = 1 // their first layer's std of 1e-4 is meant for raw pixels
 		}
 		r.Train.Batch, r.Train.Epochs, r.Train.LR = 20, 1, 0.005
