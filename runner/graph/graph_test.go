@@ -378,3 +378,45 @@ func TestEvaluationGraph(t *testing.T) {
 		t.Errorf("loss %v, labels %v, logits %v", g.Loss, g.Labels, g.Logits)
 	}
 }
+
+// LRN as the frameworks define it, on activations of 1, where each value is a
+// power that one can work out by hand. The frameworks' sums are divided by the
+// window's size (PyTorch, Caffe, the 2012 source) or not (TensorFlow, the paper).
+func TestNormConventions(t *testing.T) {
+	yes, no := true, false
+	five := arch.Shape{Height: 1, Width: 1, Channels: 5}
+	square := arch.Shape{Height: 3, Width: 3, Channels: 1}
+	for _, c := range []struct {
+		name string
+		l    arch.LRN
+		s    arch.Shape
+		want []float64
+	}{
+		// torch.nn.LocalResponseNorm(5, alpha=1, beta=0.75, k=1): (1 + 3/5, 4/5, 5/5)^−0.75.
+		{"PyTorch", arch.LRN{Size: 5, Alpha: 1, AlphaOverSize: &yes, Beta: 0.75, K: 1, Region: arch.AcrossMaps}, five,
+			[]float64{math.Pow(1.6, -0.75), math.Pow(1.8, -0.75), math.Pow(2, -0.75), math.Pow(1.8, -0.75), math.Pow(1.6, -0.75)}},
+		// tf.nn.lrn(depth_radius=2, bias=1, alpha=1, beta=0.5), its defaults but for the radius: 1/√4, 1/√5, 1/√6.
+		{"TensorFlow", arch.LRN{Size: 5, Alpha: 1, AlphaOverSize: &no, Beta: 0.5, K: 1, Region: arch.AcrossMaps}, five,
+			[]float64{0.5, 1 / math.Sqrt(5), 1 / math.Sqrt(6), 1 / math.Sqrt(5), 0.5}},
+		// Caffe's WITHIN_CHANNEL, local_size 3, alpha 1, beta 0.5: the border counts as zeros, the divisor stays 9.
+		{"Caffe within a channel", arch.LRN{Size: 3, Alpha: 1, AlphaOverSize: &yes, Beta: 0.5, K: 1, Region: arch.WithinMap}, square,
+			[]float64{3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 1 / math.Sqrt(2), 3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13)}},
+	} {
+		x := make([]float64, c.s.Len())
+		for i := range x {
+			x[i] = 1
+		}
+		got := make([]float64, len(x))
+		lrn(1, c.s, norm(&c.l, 1), x, got)
+		for i, w := range c.want {
+			if math.Abs(got[i]-w) > 1e-14 {
+				t.Errorf("%s: activation %d is %v, want %v", c.name, i, got[i], w)
+			}
+		}
+	}
+	// The 2012 source's constants, in its own convention and in TensorFlow's.
+	source := norm(&arch.LRN{Size: 5, Alpha: 1e-4, AlphaOverSize: &yes, Region: arch.AcrossMaps}, 1)
+	if math.Abs(source.Alpha-2e-5) > 1e-19 {
+		t.Errorf("alpha is %v, want 2e-5", source.Alpha)
+	}
+}
