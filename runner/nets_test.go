@@ -121,6 +121,15 @@ func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32)
 	return loss[0]
 }
 
+// allocatesNothing checks that a step of any layer leaves nothing to collect.
+func (b *bench) allocatesNothing(t *testing.T) {
+	t.Helper()
+	var err error
+	if n := testing.AllocsPerRun(2, func() { err = b.prog.RunAll() }); n != 0 || err != nil {
+		t.Errorf("%v allocations a step, error %v", n, err)
+	}
+}
+
 // Every shipped net learns a batch by heart: the loss falls below a tenth of its
 // start. Weights start from He et al. 2015, since a std of 0.01 is meant for
 // layers of thousands of inputs, and nothing is dropped.
@@ -158,6 +167,7 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 					first = last
 				}
 				if last < first/10 {
+					b.allocatesNothing(t)
 					return
 				}
 			}
@@ -195,6 +205,7 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 				if !(loss > 0 && loss < 100) {
 					t.Errorf("the loss is %v", loss)
 				}
+				b.allocatesNothing(t)
 				after, err := b.params.Weights(learned)
 				if err != nil {
 					t.Fatal(err)
