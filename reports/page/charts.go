@@ -108,14 +108,18 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 	y := scale{max(0, low), high, chartHeight - chartBottom, chartTop}
 	s := newSVG(chartWidth, chartHeight, title, "A line is the mean over seeds, the band around it their range.")
 	s.axes(x, y, "epoch", "error %", whole)
-	var names []string
+	type end struct {
+		name   string
+		colour int
+	}
+	var named []end
 	var ends []float64
-	for _, row := range b.c.Rows {
+	for i, row := range b.c.Rows {
 		ps, ok := curves[row.Variant]
 		if !ok {
 			continue
 		}
-		colour := len(names) % series
+		colour := i % series // a variant's colour is that of its row in every picture
 		var line, band [][2]float64
 		for _, p := range ps {
 			line = append(line, [2]float64{x.at(float64(p.epoch)), y.at(p.mean)})
@@ -129,10 +133,10 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 		if len(line) == 1 {
 			s.circle(fmt.Sprintf("dot s%d", colour), line[0][0], line[0][1], 3.5)
 		}
-		names, ends = append(names, row.Variant), append(ends, line[len(line)-1][1])
+		named, ends = append(named, end{row.Variant, colour}), append(ends, line[len(line)-1][1])
 	}
 	for i, place := range apart(ends, 15) {
-		s.text(fmt.Sprintf("label s%d", i%series), "start", chartWidth-chartRight+8, place+4, short(names[i], 24))
+		s.text(fmt.Sprintf("label s%d", named[i].colour), "start", chartWidth-chartRight+8, place+4, short(named[i].name, 24))
 	}
 	return s.done()
 }
@@ -233,14 +237,15 @@ func (b *builder) speed() template.HTML {
 	most := slices.MaxFunc(hardware, func(a, b string) int { return cmp.Compare(runs[a], runs[b]) })
 	type dot struct {
 		name         string
+		colour       int
 		speed, error float64
 	}
 	var dots []dot
 	var xs, ys []float64
-	for _, r := range b.c.Rows {
+	for i, r := range b.c.Rows {
 		for _, s := range r.Speeds {
 			if s.Hardware == most && s.ImagesPerSecond > 0 && r.Error.K > 0 && finite(r.Error.Mean) {
-				dots = append(dots, dot{r.Variant, s.ImagesPerSecond, b.unit() * r.Error.Mean})
+				dots = append(dots, dot{r.Variant, i % series, s.ImagesPerSecond, b.unit() * r.Error.Mean})
 				xs, ys = append(xs, s.ImagesPerSecond), append(ys, b.unit()*r.Error.Mean)
 			}
 		}
@@ -258,10 +263,12 @@ func (b *builder) speed() template.HTML {
 	for i, d := range dots {
 		places[i] = y.at(d.error)
 	}
-	for i, place := range apart(places, 15) {
+	for _, d := range dots {
+		s.circle(fmt.Sprintf("dot s%d", d.colour), x.at(d.speed), y.at(d.error), 5)
+	}
+	for i, place := range apart(places, 15) { // after the dots, which would hide them
 		d := dots[i]
-		s.circle(fmt.Sprintf("dot s%d", i%series), x.at(d.speed), y.at(d.error), 5)
-		s.text(fmt.Sprintf("label s%d", i%series), "start", x.at(d.speed)+9, place+4, short(d.name, 24))
+		s.text(fmt.Sprintf("label s%d", d.colour), "start", x.at(d.speed)+9, place+4, short(d.name, 24))
 	}
 	return s.done()
 }

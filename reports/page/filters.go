@@ -102,6 +102,9 @@ func drawFilters(t experiments.Tensor, column, columns int) (filterGrid, error) 
 	if len(t.Data) != kh*kw*in*all {
 		return filterGrid{}, fmt.Errorf("%s: %d values for shape %v", t.Name, len(t.Data), t.Shape)
 	}
+	if kh < 1 || kw < 1 || all < columns {
+		return filterGrid{}, fmt.Errorf("%s: shape %v holds no filters for %d columns", t.Name, t.Shape, columns)
+	}
 	n := all / columns
 	across := min(n, filtersInRow)
 	down := (n + across - 1) / across

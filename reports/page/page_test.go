@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"math"
 	"os"
@@ -211,6 +212,51 @@ func TestOddRecords(t *testing.T) {
 	written(t, running, Source{Records: running})
 }
 
+// Filters of shapes that hold none for the net's columns are an error, not a crash.
+func TestFiltersOfNoUse(t *testing.T) {
+	for _, shape := range [][]int{{3, 3, 3, 1}, {3, 3, 3, 0}, {0, 3, 3, 4}} {
+		n := shape[0] * shape[1] * shape[2] * shape[3]
+		if _, err := drawFilters(experiments.Tensor{Name: "conv1.weight", Shape: shape, Data: make([]float32, n)}, 0, 2); err == nil {
+			t.Errorf("shape %v is drawn for two columns", shape)
+		}
+	}
+}
+
+// Ticks are round, rise, lie within the scale and end, also where floats are sparse or huge.
+func TestTicks(t *testing.T) {
+	if d := cmp.Diff([]float64{-2, 0, 2, 4}, scale{from: -3, to: 5}.ticks(4)); d != "" {
+		t.Error(d)
+	}
+	for _, s := range []scale{{from: 1e15, to: 1e15 + 0.125}, {from: -1e308, to: 1e308}, {from: 0, to: 5e-324}, {from: 12.3, to: 12.4}, {from: 0.999, to: 1}} {
+		ticks := s.ticks(6)
+		if len(ticks) > 7 || !slices.IsSorted(ticks) {
+			t.Errorf("%v to %v: %v", s.from, s.to, ticks)
+		}
+	}
+}
+
+// A variant has one colour on the whole page, also where another has no curve.
+func TestColours(t *testing.T) {
+	records := sample()
+	s := source(records)
+	history := s.History
+	s.History = func(r experiments.Record) ([]experiments.Metric, error) {
+		if r.Variant == "baseline" {
+			return nil, nil
+		}
+		return history(r)
+	}
+	labels := regexp.MustCompile(`class="label (s\d)"[^>]*>no-lrn<`).FindAllStringSubmatch(written(t, records, s), -1)
+	if len(labels) != 3 { // of two sets of curves and of the speeds
+		t.Errorf("no-lrn is labelled %d times, not 3", len(labels))
+	}
+	for _, label := range labels {
+		if label[1] != "s1" {
+			t.Errorf("no-lrn, the second row, is drawn in %s", label[1])
+		}
+	}
+}
+
 // Text and its background keep WCAG's contrast of 4.5 in both schemes.
 func TestContrast(t *testing.T) {
 	css, err := files.ReadFile("style.css")
@@ -273,12 +319,10 @@ func TestBrowser(t *testing.T) {
 	page := written(t, records, source(records))
 	// The page allows no script; a copy without that rule measures itself.
 	copied := regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>`).ReplaceAllString(page, "")
-	copied = strings.Replace(copied, "</body>", `<script>document.title = "widths " + document.body.scrollWidth + " " + innerWidth</script></body>`, 1)
+	copied = strings.Replace(copied, "</body>", `<script>document.title = "widths " + document.documentElement.scrollWidth + " " + innerWidth</script></body>`, 1)
 	dir := t.TempDir()
-	for name, text := range map[string]string{"page.html": page, "copy.html": copied} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	run := func(file string, width int) (dom, log string) {
 		cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -294,19 +338,24 @@ func TestBrowser(t *testing.T) {
 	if _, log := run("page.html", 1400); strings.Contains(log, "CONSOLE") {
 		t.Errorf("the console says:\n%s", log)
 	}
-	narrow := strings.Replace(copied, "</head>", "<style>html{width:360px}</style></head>", 1)
-	narrow = strings.Replace(narrow, "innerWidth", "360", 1) // headless Chromium has no window narrower than 500
-	if err := os.WriteFile(filepath.Join(dir, "narrow.html"), []byte(narrow), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for width, file := range map[int]string{360: "narrow.html", 800: "copy.html", 1400: "copy.html"} {
-		dom, _ := run(file, max(width, 360))
+	for _, width := range []int{360, 800, 1400} {
+		// Headless Chromium has no window narrower than 500; a frame is a viewport of
+		// its own, in which the style sheet's rules for narrow screens apply.
+		frame := fmt.Sprintf(`<!DOCTYPE html><iframe width="%d" height="900" style="border:0" srcdoc="%s"></iframe>
+<script>onload = () => document.title = document.querySelector("iframe").contentDocument.title</script>`, width, html.EscapeString(copied))
+		if err := os.WriteFile(filepath.Join(dir, "frame.html"), []byte(frame), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dom, _ := run("frame.html", 1500)
 		m := regexp.MustCompile(`widths (\d+) (\d+)`).FindStringSubmatch(dom)
 		if m == nil {
 			t.Fatal("the copy did not measure itself")
 		}
 		content, _ := strconv.Atoi(m[1])
 		window, _ := strconv.Atoi(m[2])
+		if window != width {
+			t.Fatalf("measured at %d, not %d", window, width)
+		}
 		if content > window {
 			t.Errorf("at %d the page is %d wide", window, content)
 		}

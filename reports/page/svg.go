@@ -88,8 +88,13 @@ func (s scale) ticks(n int) []float64 {
 		}
 	}
 	var ticks []float64
-	for i := math.Ceil(s.from/step - 1e-9); i*step <= s.to+1e-9*step; i++ {
-		ticks = append(ticks, i*step)
+	first := math.Ceil(s.from/step - 1e-9)
+	for i := range n + 1 { // counted: where floats are sparse, adding a step may change nothing
+		if t := (first + float64(i)) * step; t <= s.to+1e-9*step && (i == 0 || t > ticks[i-1]) {
+			ticks = append(ticks, t)
+			continue
+		}
+		break
 	}
 	return ticks
 }
