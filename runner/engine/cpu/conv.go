@@ -323,16 +323,15 @@ func (g *weightGrad) tile(worker, i int) {
 func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partial []float32) {
 	x, scratch := g.from.view(g.x, n, group, g.d.scratch[worker])
 	pixels := g.pixelRows * g.pixelsPerRow
-	dy := g.dy[n*pixels*g.cd+group*g.dg+panel.first : (n+1)*pixels*g.cd]
-	stride := g.cd
-	if panel.n != panel.cols {
-		stride = panel.cols
-		for p := range pixels {
-			row := scratch[p*stride : (p+1)*stride]
-			copy(row, dy[p*g.cd:][:panel.n])
-			clear(row[panel.n:])
-		}
-		dy = scratch[:pixels*stride]
+	// dy's columns are packed: apart they would share few sets of the cache, and
+	// every group of six kernel rows reads them again.
+	from := g.dy[n*pixels*g.cd+group*g.dg+panel.first : (n+1)*pixels*g.cd]
+	stride := panel.cols
+	dy := scratch[:pixels*stride]
+	for p := range pixels {
+		row := dy[p*stride : (p+1)*stride]
+		copy(row[:panel.n], from[p*g.cd:])
+		clear(row[panel.n:])
 	}
 	t := &g.work[worker]
 	t.tile = tile{x: &x[0], step: g.step, run: g.pixelsPerRow, wStride: stride,
