@@ -3,6 +3,7 @@ package ablations
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sort"
@@ -96,7 +97,7 @@ func keyChanges(prefix string, a, b map[string]any) []string {
 	for _, k := range sorted {
 		x, xm := a[k].(map[string]any)
 		y, ym := b[k].(map[string]any)
-		if xm && ym {
+		if xm && (ym || b[k] == nil) || ym && a[k] == nil { // a mapping that is not there is one without keys
 			out = append(out, keyChanges(prefix+k+".", x, y)...)
 			continue
 		}
@@ -108,10 +109,28 @@ func keyChanges(prefix string, a, b map[string]any) []string {
 }
 
 func value(v any) string {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return "–"
+	case map[string]any:
+		return "{" + strings.Join(pairs(v), ", ") + "}"
+	case []any:
+		words := make([]string, len(v))
+		for i := range v {
+			words[i] = value(v[i])
+		}
+		return "[" + strings.Join(words, " ") + "]"
 	}
 	return fmt.Sprint(v)
+}
+
+// pairs are a mapping's keys and values in order.
+func pairs(m map[string]any) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+" "+value(m[k]))
+	}
+	return out
 }
 
 func asMap(v any) map[string]any {

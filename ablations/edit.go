@@ -240,6 +240,8 @@ func (e Edit) apply(r *Recipe) error {
 	switch e.action {
 	case "remove":
 		for _, i := range slices.Backward(picked) {
+			gone := n.Layers[i].Name
+			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(l LayerRate) bool { return l.Layer == gone })
 			n.Layers = slices.Delete(n.Layers, i, i+1)
 		}
 	case "replace":

@@ -6,12 +6,11 @@ package ablations
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"ablate/arch"
+	"ablate/strictyaml"
 )
 
 // A Recipe is all that determines a training run but the seed.
@@ -28,14 +27,52 @@ type Data struct {
 	Train int    `yaml:"train" json:"train"` // training images to use, 0 means all (for shapes: how many are drawn)
 	Test  int    `yaml:"test" json:"test"`   // likewise
 	// How image files become squares, where they are trained on without packing them. One of the two; both 0 means short_side: 256.
-	ShortSide int     `yaml:"short_side" json:"short_side,omitempty"` // the shorter side gets this length, the centre is cut out
-	Size      int     `yaml:"size" json:"size,omitempty"`             // the whole image is stretched to this height and width
-	MaxBad    int     `yaml:"max_bad" json:"max_bad,omitempty"`       // files without a usable image that may be left out
-	Mean      string  `yaml:"mean" json:"mean"`                       // subtracted: image (the per-pixel mean of the training set; default), channel, none
-	Scale     float64 `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
-	Pad       int     `yaml:"pad" json:"pad"`                         // zero border added before a random crop
-	Crop      int     `yaml:"crop" json:"crop"`                       // random square crop in training, centre crop at test; 0 means none
-	Flip      bool    `yaml:"flip" json:"flip"`                       // horizontal reflections in training
+	ShortSide int `yaml:"short_side" json:"short_side,omitempty"` // the shorter side gets this length, the centre is cut out
+	Size      int `yaml:"size" json:"size,omitempty"`             // the whole image is stretched to this height and width
+	MaxBad    int `yaml:"max_bad" json:"max_bad,omitempty"`       // files without a usable image that may be left out
+	// Validation holds out so many of the training images, the last ones. The schedule then looks at the
+	// error on them, which is logged as validation_top1_error, instead of the test error.
+	Validation  int         `yaml:"validation" json:"validation,omitempty"`
+	LabelNoise  float64     `yaml:"label_noise" json:"label_noise,omitempty"`   // share of the training images that carry a wrong label, drawn from the seed
+	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty"` // rgb (default), grey, hsv, ycbcr
+	// Mean is what is subtracted: image (the per-pixel mean of the training set; default), image_centre
+	// (the middle of that, wherever the crop lies, as in the 2012 source), channel, none.
+	Mean      string    `yaml:"mean" json:"mean"`
+	Scale     float64   `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
+	Pad       int       `yaml:"pad" json:"pad"`                         // zero border added before a crop
+	Crop      int       `yaml:"crop" json:"crop"`                       // square crop, 0 means none; in training where CropAt says, at test where Views says
+	CropAt    CropAt    `yaml:"crop_at" json:"crop_at,omitempty"`       // random (default), centre
+	CropChunk int       `yaml:"crop_chunk" json:"crop_chunk,omitempty"` // so many images in a row share one crop and flip (32 in the 2012 source); 0 means each has its own
+	Flip      bool      `yaml:"flip" json:"flip"`                       // horizontal reflections in training
+	PCAColour PCAColour `yaml:"pca_colour" json:"pca_colour,omitzero"`
+	NoiseOff  NoiseOff  `yaml:"noise_off" json:"noise_off,omitzero"`
+	// Views is what of a test image is shown: centre (default), or ten: the four corners, the centre and their
+	// reflections, whose softmax outputs are averaged (paper, section 4.1). Ten are shown after the last epoch;
+	// the epochs before are tested on the centre.
+	Views Views `yaml:"views" json:"views,omitempty"`
+}
+
+// PCAColour shifts the colours of each training image along the principal
+// components p_i of the training set's RGB values, anew at every use (paper, section 4.1):
+//
+//	x + [p1 p2 p3]·[α1·s1 α2·s2 α3·s3]ᵀ   α_i ~ N(0, Std)
+//
+// The 2012 source takes s_i = √λ_i, the standard deviations, in grey levels. The
+// text says s_i = λ_i, the eigenvalues; that makes sense for pixels from 0 to 1
+// alone, so it is λ_i/255 grey levels here, 2 to 13 times less on ImageNet.
+type PCAColour struct {
+	Std    float64     `yaml:"std" json:"std"`                 // of α; 0.1 in the paper, 0 means no shift
+	Scale  ColourScale `yaml:"scale" json:"scale,omitempty"`   // sqrt_eigenvalue (default), eigenvalue
+	Shrink bool        `yaml:"shrink" json:"shrink,omitempty"` // divide the training image by 1 + Std afterwards, as the 2012 source does
+}
+
+// NoiseOff says from which epoch on, counted from 0, each kind of noise is left
+// out; 0 means never. The runs of 2012 trained their last 25 epochs without
+// colour noise (layer-params-145.cfg).
+type NoiseOff struct {
+	Crop      int `yaml:"crop" json:"crop,omitempty"` // the centre from then on
+	Flip      int `yaml:"flip" json:"flip,omitempty"`
+	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty"`
 }
 
 // Train is how the weights are learned (paper, section 5).
@@ -46,14 +83,50 @@ type Train struct {
 	Momentum    float64  `yaml:"momentum" json:"momentum"`
 	WeightDecay float64  `yaml:"weight_decay" json:"weight_decay"`
 	Schedule    Schedule `yaml:"schedule" json:"schedule"`
+	Bias        Bias     `yaml:"bias" json:"bias,omitzero"`
+	// LayerRates changes the learning rate of single layers from an epoch on.
+	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty"`
+	DropoutOff int         `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+}
+
+// Bias is the biases' own learning rate, where they have one (epsB of the 2012
+// source). A layer's lr_factor multiplies it.
+type Bias struct {
+	LR       float64  `yaml:"lr" json:"lr"`                      // 0 means the weights'
+	Schedule Schedule `yaml:"schedule" json:"schedule,omitzero"` // none means that it falls as the weights' does; not plateau
+}
+
+// UnmarshalStrict reads a bias rate on top of the defaults of a schedule.
+func (b *Bias) UnmarshalStrict(n *strictyaml.Node) error {
+	if n.Get("schedule") != nil {
+		b.Schedule = Defaults().Train.Schedule
+	}
+	type plain Bias
+	return n.Decode((*plain)(b))
+}
+
+// A LayerRate multiplies a layer's learning rate by Factor from epoch From on,
+// counted from 0, until the layer's next entry. A factor of 0 freezes the layer:
+// weights, biases and momentum stay as they are.
+type LayerRate struct {
+	Layer  string  `yaml:"layer" json:"layer"`
+	From   int     `yaml:"from" json:"from"`
+	Factor float64 `yaml:"factor" json:"factor"`
 }
 
 // Schedule is how the learning rate changes. Kinds:
 //
 //	constant
 //	step         multiply by Factor at the start of each epoch in At (counted from 0)
-//	plateau      multiply by Factor when the test error has not fallen for Patience epochs, at most Drops times
+//	plateau      multiply by Factor when the error has not fallen for Patience epochs, at most Drops times
+//	             (the error on the validation images if there are any, on the test images otherwise)
 //	discrete_exp cuda-convnet's dexp: divide by Target^(1/(Steps-1)) at each 1/Steps of training, so that it ends at lr/Target
+//
+// and, changing at every step, p being the share of training that is done:
+//
+//	linear       lr·(1 − p)
+//	poly         lr·(1 − p)^Power
+//	exp          lr·Target^−p
 type Schedule struct {
 	Kind     string  `yaml:"kind" json:"kind"`
 	At       []int   `yaml:"at" json:"at,omitempty"`
@@ -61,6 +134,7 @@ type Schedule struct {
 	Patience int     `yaml:"patience" json:"patience,omitempty"` // default 5
 	Drops    int     `yaml:"drops" json:"drops,omitempty"`       // default 3 (paper, section 5: "reduced three times")
 	Target   float64 `yaml:"target" json:"target,omitempty"`
+	Power    float64 `yaml:"power" json:"power,omitempty"`
 	Steps    int     `yaml:"steps" json:"steps,omitempty"` // default 4
 }
 
@@ -78,45 +152,10 @@ func (r Recipe) Clone() Recipe {
 		r.Net = r.Net.Clone()
 	}
 	r.Train.Schedule.At = slices.Clone(r.Train.Schedule.At)
+	r.Train.Bias.Schedule.At = slices.Clone(r.Train.Bias.Schedule.At)
+	r.Train.LayerRates = slices.Clone(r.Train.LayerRates)
 	return r
 }
-
-// Validate refuses what cannot be trained. Messages name the key.
-func (r Recipe) Validate() error {
-	t, s, d := r.Train, r.Train.Schedule, r.Data
-	for _, c := range []struct {
-		bad bool
-		msg string
-	}{
-		{d.Name == "", "data.name is missing: say which data set; ablate data list names them"},
-		{d.Train < 0 || d.Test < 0, "data.train and data.test must not be negative"},
-		{!slices.Contains([]string{"image", "channel", "none"}, d.Mean), fmt.Sprintf("data.mean is %q; known: image, channel, none", d.Mean)},
-		{d.Scale <= 0, fmt.Sprintf("data.scale is %v; it must be above 0", d.Scale)},
-		{d.ShortSide < 0 || d.Size < 0 || d.ShortSide > 0 && d.Size > 0, "data.short_side and data.size must not be negative, and exclude each other"},
-		{d.MaxBad < 0, "data.max_bad must not be negative"},
-		{d.Pad < 0 || d.Crop < 0, "data.pad and data.crop must not be negative"},
-		{t.Batch < 1, fmt.Sprintf("train.batch is %d; at least 1 is needed", t.Batch)},
-		{t.Epochs < 1, fmt.Sprintf("train.epochs is %d; at least 1 is needed", t.Epochs)},
-		{t.LR <= 0, fmt.Sprintf("train.lr is %v; it must be above 0", t.LR)},
-		{t.Momentum < 0 || t.Momentum >= 1, fmt.Sprintf("train.momentum is %v; it lies from 0 to below 1", t.Momentum)},
-		{t.WeightDecay < 0, fmt.Sprintf("train.weight_decay is %v; it must not be negative", t.WeightDecay)},
-		{!slices.Contains(schedules, s.Kind), fmt.Sprintf("train.schedule.kind is %q; known: %s", s.Kind, strings.Join(schedules, ", "))},
-		{s.Kind == "step" && (len(s.At) == 0 || !slices.IsSorted(s.At) || s.At[0] < 0), "train.schedule.at must list epochs in rising order"},
-		{s.Kind != "step" && len(s.At) > 0, fmt.Sprintf("train.schedule.at is for kind step, not %s", s.Kind)},
-		{s.Factor <= 0 || s.Factor >= 1, fmt.Sprintf("train.schedule.factor is %v; it lies between 0 and 1", s.Factor)},
-		{s.Kind == "discrete_exp" && s.Target <= 1, "train.schedule.target says by how much the rate falls in all; it must be above 1"},
-		{s.Steps < 2, fmt.Sprintf("train.schedule.steps is %d; at least 2 are needed", s.Steps)},
-		{s.Patience < 1 || s.Drops < 0, "train.schedule.patience must be positive and drops not negative"},
-	} {
-		if c.bad {
-			return errors.New(c.msg)
-		}
-	}
-	_, err := r.Net.Infer()
-	return err
-}
-
-var schedules = []string{"constant", "step", "plateau", "discrete_exp"}
 
 // Identity is the SHA-256 of the recipe's JSON without what cannot change the result: where the data lies, the net's title.
 func (r Recipe) Identity() (string, error) {

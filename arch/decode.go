@@ -349,7 +349,9 @@ func flatten(to map[string]any, prefix string, from map[string]any) {
 	}
 }
 
-// plain turns structs into maps by their yaml tags.
+// plain turns structs into maps by their yaml tags. Fields that say omitempty
+// for JSON are left out where they are zero, so that a key which is new changes
+// no net that does not use it, nor the identity of its runs.
 func plain(v reflect.Value) any {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -360,7 +362,8 @@ func plain(v reflect.Value) any {
 	case reflect.Struct:
 		m := map[string]any{}
 		for i := range v.NumField() {
-			if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" {
+			tags := v.Type().Field(i).Tag
+			if tag := tags.Get("yaml"); tag != "" && !(tags.Get("json") == ",omitempty" && v.Field(i).IsZero()) {
 				m[tag] = plain(v.Field(i))
 			}
 		}

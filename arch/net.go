@@ -195,9 +195,12 @@ type StochasticPool struct {
 }
 
 // Dropout sets each activation to 0 with probability Rate in training and
-// multiplies by 1−Rate at test (paper, section 4.2: not inverted).
+// multiplies by 1−Rate at test (paper, section 4.2). Inverted, as most later
+// programs do it, it multiplies by 1/(1−Rate) in training instead and does
+// nothing at test.
 type Dropout struct {
-	Rate float64 `yaml:"rate"`
+	Rate     float64 `yaml:"rate"`
+	Inverted bool    `yaml:"inverted" json:",omitempty"`
 }
 
 // SoftmaxLoss ends a net: softmax over the classes and the mean cross-entropy to the label.

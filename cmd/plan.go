@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,16 +10,18 @@ import (
 
 	"ablate/configs"
 	"ablate/runner"
+	"ablate/runner/data"
 )
 
-// printPlan is the dry run: what would be trained and what differs from the baseline.
+// printPlan is the dry run: what would be trained and what differs from the
+// baseline. Without the data it is still a plan, only without times.
 func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Device) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n", s.Name, first.Net.Name, first.Data.Name,
 		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(runs))
-	predicted, err := runner.Predict(ctx, s, dev)
-	if err != nil {
-		return err
+	predicted, missing := runner.Predict(ctx, s, dev)
+	if missing != nil && !errors.Is(missing, data.ErrMissing) {
+		return missing
 	}
 	rows := [][]string{{"variant", "changed", "params", "MACs", "predicted"}}
 	for i, v := range s.Variants {
@@ -30,10 +33,17 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner
 		if changed == "" {
 			changed = "–"
 		}
-		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), about(predicted[i])})
+		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), "–"})
+		if missing == nil {
+			rows[i+1][4] = about(predicted[i])
+		}
 	}
 	if err := printTable(w, rows, "llrrr"); err != nil {
 		return err
+	}
+	if missing != nil {
+		fmt.Fprintf(w, "\nseeds %s · no times, they are measured on the data: %v\nnothing was trained\n", joinSeeds(s.Seeds), missing)
+		return nil
 	}
 	var total time.Duration
 	for _, p := range predicted {

@@ -33,7 +33,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := t.learn(batch, 0.001); err != nil {
+				if err := t.learn(batch, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

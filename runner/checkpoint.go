@@ -36,7 +36,7 @@ func (t *trainer) state() (experiments.State, error) {
 	s := experiments.State{Step: int64(t.step), Logged: t.logged}
 	var err error
 	s.Counters, err = json.Marshal(counters{t.epochs, t.batch,
-		partial{t.sum.n, t.sum.wrong1, t.sum.wrong5, experiments.Number(t.sum.loss)}, t.schedule.progress()})
+		partial{t.sum.n, t.sum.wrong1, t.sum.wrong5, experiments.Number(t.sum.loss)}, t.rates.weights.progress()})
 	if err != nil {
 		return s, err
 	}
@@ -85,7 +85,7 @@ func (t *trainer) restore(s *experiments.State) error {
 	}
 	t.epochs, t.batch, t.step, t.logged = c.Epochs, c.Batch, uint64(s.Step), s.Logged
 	t.sum = score{n: c.Sum.N, wrong1: c.Sum.Wrong1, wrong5: c.Sum.Wrong5, loss: float64(c.Sum.Loss)}
-	t.schedule.restore(c.Schedule)
+	t.rates.weights.restore(c.Schedule)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"ablate/ablations"
 	"ablate/configs"
 	"ablate/runner/data"
 	"ablate/runner/engine"
@@ -45,9 +46,13 @@ func Predict(ctx context.Context, s *configs.Study, dev engine.Device) ([]time.D
 		}
 		evaluation := time.Since(started)
 		r := v.Recipe.Train
-		tests := (ds.Test.Len() + r.Batch - 1) / r.Batch
-		epoch := time.Duration(t.pipeline.Batches())*best + time.Duration(tests)*evaluation
-		out = append(out, time.Duration(r.Epochs*len(s.Seeds))*epoch)
+		batches := func(images int) time.Duration { return time.Duration((images + r.Batch - 1) / r.Batch) }
+		epoch := time.Duration(t.pipeline.Batches())*best + batches(ds.Test.Len()+ds.Validation.Len())*evaluation
+		run := time.Duration(r.Epochs) * epoch
+		if v.Recipe.Data.Views == ablations.TenViews {
+			run += 9 * batches(ds.Test.Len()) * evaluation // after the last epoch
+		}
+		out = append(out, time.Duration(len(s.Seeds))*run)
 	}
 	return out, nil
 }

@@ -133,7 +133,8 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 type datasets map[string]*data.Dataset
 
 func (d datasets) open(ctx context.Context, cfg ablations.Data) (*data.Dataset, error) {
-	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test, "\x00", cfg.ShortSide, "\x00", cfg.Size)
+	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test, "\x00", cfg.ShortSide, "\x00", cfg.Size,
+		"\x00", cfg.Validation, "\x00", cfg.ColourSpace)
 	if ds, ok := d[key]; ok {
 		return ds, nil
 	}
@@ -267,7 +268,7 @@ func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver
 	var predictions []experiments.Prediction
 	var last Epoch
 	for t.epochs < epochs {
-		rate := t.schedule.rate(t.epochs)
+		rate := t.rates.weights.rate(float64(t.epochs))
 		s, err := t.epoch(ctx, func(int) error {
 			p.Step(r, t.epochs+1, float64(t.step)/all)
 			return saver.step()
@@ -275,15 +276,17 @@ func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver
 		if err != nil {
 			return nil, err
 		}
-		keep := func(p experiments.Prediction) { predictions = append(predictions, p) }
+		keep, views := func(p experiments.Prediction) { predictions = append(predictions, p) }, t.recipe.Data.Views
 		if t.epochs < epochs-1 {
-			keep = nil
+			keep, views = nil, ablations.CentreView
 		}
-		test, err := t.test(ctx, keep)
+		test, err := t.test(ctx, views, keep)
 		if err != nil {
 			return nil, err
 		}
-		t.schedule.observe(test.top1Error())
+		if err := t.observe(ctx, run, test, time.Since(started)); err != nil {
+			return nil, err
+		}
 		last = Epoch{t.epochs + 1, rate, s.meanLoss(), s.top1Error(), test.meanLoss(), test.top1Error(), test.top5Error()}
 		if err := t.logEpoch(run, last, time.Since(started)); err != nil {
 			return nil, err
@@ -322,11 +325,33 @@ func (t *trainer) logEpoch(run *experiments.Run, e Epoch, since time.Duration) e
 		{"lr", e.Rate}, {"train_loss", e.TrainLoss}, {"train_top1_error", e.TrainTop1},
 		{"test_loss", e.TestLoss}, {"test_top1_error", e.TestTop1}, {"test_top5_error", e.TestTop5},
 	} {
-		err := run.Log(experiments.Metric{Epoch: e.Number, Step: int64(t.step), Name: m.name, Value: experiments.Number(m.value), Seconds: since.Seconds()})
-		if err != nil {
+		if err := t.log(run, m.name, m.value, since); err != nil {
 			return err
 		}
-		t.logged++
 	}
 	return nil
+}
+
+// log records a metric of the epoch that is just trained.
+func (t *trainer) log(run *experiments.Run, name string, value float64, since time.Duration) error {
+	err := run.Log(experiments.Metric{Epoch: t.epochs + 1, Step: int64(t.step), Name: name, Value: experiments.Number(value), Seconds: since.Seconds()})
+	if err == nil {
+		t.logged++
+	}
+	return err
+}
+
+// observe tells the schedule an epoch's error: on the held-out images where the
+// recipe has some, on the test images otherwise.
+func (t *trainer) observe(ctx context.Context, run *experiments.Run, test score, since time.Duration) error {
+	if t.recipe.Data.Validation == 0 {
+		t.rates.weights.observe(test.top1Error())
+		return nil
+	}
+	held, err := t.validate(ctx)
+	if err != nil {
+		return err
+	}
+	t.rates.weights.observe(held.top1Error())
+	return errors.Join(t.log(run, "validation_loss", held.meanLoss(), since), t.log(run, "validation_top1_error", held.top1Error(), since))
 }

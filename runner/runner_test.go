@@ -14,12 +14,12 @@ import (
 	"ablate/runner/random"
 )
 
-// rates are a schedule's learning rates over epochs of given test errors.
-func rates(s ablations.Schedule, epochs int, errors ...float64) []float64 {
-	sched := newSchedule(ablations.Train{LR: 1, Epochs: epochs, Schedule: s})
+// series are a schedule's learning rates over epochs of given test errors.
+func series(s ablations.Schedule, epochs int, errors ...float64) []float64 {
+	sched := newSchedule(s, 1, epochs)
 	var out []float64
 	for e := range epochs {
-		out = append(out, math.Round(1e6*sched.rate(e))/1e6)
+		out = append(out, math.Round(1e6*sched.rate(float64(e)))/1e6)
 		if e < len(errors) {
 			sched.observe(errors[e])
 		}
@@ -42,7 +42,7 @@ func TestSchedules(t *testing.T) {
 		"discrete_exp": {ablations.Schedule{Kind: "discrete_exp", Target: 1000, Steps: 4}, 8, nil,
 			[]float64{1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001}},
 	} {
-		if d := cmp.Diff(c.want, rates(c.s, c.epochs, c.errors...)); d != "" {
+		if d := cmp.Diff(c.want, series(c.s, c.epochs, c.errors...)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
@@ -145,7 +145,7 @@ func TestEveryNetLearns(t *testing.T) {
 		var first float32
 		for step := range 300 {
 			tr.step = uint64(step)
-			if err := tr.learn(batch, r.Train.LR); err != nil {
+			if err := tr.learn(batch, 0); err != nil {
 				t.Fatal(err)
 			}
 			if step == 0 {

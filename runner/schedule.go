@@ -7,23 +7,24 @@ import (
 	"ablate/experiments"
 )
 
-// A schedule gives the learning rate of each epoch.
+// A schedule gives the learning rate at each point of training.
 type schedule struct {
 	ablations.Schedule
 	base   float64
 	epochs int
 
-	best    float64 // plateau: lowest test error so far
+	best    float64 // plateau: lowest error so far
 	waited  int     // epochs since
 	dropped int
 }
 
-func newSchedule(t ablations.Train) *schedule {
-	return &schedule{Schedule: t.Schedule, base: t.LR, epochs: t.Epochs, best: math.Inf(1)}
+func newSchedule(of ablations.Schedule, base float64, epochs int) *schedule {
+	return &schedule{Schedule: of, base: base, epochs: epochs, best: math.Inf(1)}
 }
 
-// rate is the learning rate of an epoch, counted from 0.
-func (s *schedule) rate(epoch int) float64 {
+// rate is the learning rate when done epochs and a part of the next are trained.
+func (s *schedule) rate(done float64) float64 {
+	epoch := int(done)
 	switch s.Kind {
 	case "step":
 		rate := s.base
@@ -42,16 +43,22 @@ func (s *schedule) rate(epoch int) float64 {
 		}
 		stage := min(epoch*s.Steps/s.epochs, s.Steps-1)
 		return s.base * math.Pow(s.Target, -float64(stage)/float64(s.Steps-1))
+	case "linear":
+		return s.base * (1 - done/float64(s.epochs))
+	case "poly":
+		return s.base * math.Pow(1-done/float64(s.epochs), s.Power)
+	case "exp":
+		return s.base * math.Pow(s.Target, -done/float64(s.epochs))
 	default:
 		return s.base
 	}
 }
 
-// observe tells the schedule an epoch's test error. Plateau drops the rate when
+// observe tells the schedule an epoch's error on images that are not trained on. Plateau drops the rate when
 // it has not fallen for Patience epochs (paper, section 5: by hand there).
-func (s *schedule) observe(testError float64) {
-	if testError < s.best {
-		s.best, s.waited = testError, 0
+func (s *schedule) observe(found float64) {
+	if found < s.best {
+		s.best, s.waited = found, 0
 		return
 	}
 	if s.waited++; s.waited >= s.Patience && s.dropped < s.Drops {

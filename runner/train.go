@@ -31,7 +31,7 @@ type trainer struct {
 	train    *engine.Program
 	eval     *engine.Program
 	evalNet  *graph.Graph
-	schedule *schedule
+	rates    *rates
 
 	// Where training stands. With the weights and velocities this is all that the
 	// rest of a run depends on: see state.
@@ -42,6 +42,7 @@ type trainer struct {
 	logged int    // points of the metric series
 
 	logits   []float32
+	mean     []float64 // softmax outputs over the views of a batch
 	loss     []float32
 	measured time.Duration // of steps after the warm-up
 	images   int           // in those
@@ -50,12 +51,15 @@ type trainer struct {
 
 // newTrainer builds a net's graphs, compiles them for the device and sets the weights for the seed.
 func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed uint64) (*trainer, error) {
-	t := &trainer{recipe: r, seed: seed, schedule: newSchedule(r.Train)}
+	t := &trainer{recipe: r, seed: seed}
 	var err error
 	if t.pipeline, err = feed(r, ds, seed); err != nil {
 		return nil, err
 	}
 	if t.graph, err = graph.Build(r.Net, r.Train.Batch, true); err != nil {
+		return nil, err
+	}
+	if t.rates, err = newRates(r.Train, t.graph.Params); err != nil {
 		return nil, err
 	}
 	if t.evalNet, err = graph.Build(r.Net, r.Train.Batch, false); err != nil {
@@ -74,6 +78,7 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed ui
 		return nil, err
 	}
 	t.logits = make([]float32, r.Train.Batch*t.classes())
+	t.mean = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
 	return t, nil
 }
@@ -104,7 +109,6 @@ func (t *trainer) classes() int { return t.graph.Logits.Shape()[3] }
 func (t *trainer) epoch(ctx context.Context, after func(images int) error) (score, error) {
 	reader := t.pipeline.Train(ctx, t.epochs, t.batch)
 	defer reader.Close()
-	rate := t.schedule.rate(t.epochs)
 	for started := time.Now(); ; started = time.Now() {
 		batch, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -113,7 +117,7 @@ func (t *trainer) epoch(ctx context.Context, after func(images int) error) (scor
 		if err != nil {
 			return t.sum, err
 		}
-		if err := t.learn(batch, rate); err != nil {
+		if err := t.learn(batch, t.done()); err != nil {
 			return t.sum, err
 		}
 		loss := float64(t.loss[0])
@@ -139,8 +143,13 @@ func (t *trainer) next() {
 	t.batch, t.sum = 0, score{}
 }
 
-// learn runs one step: loss, gradients, update.
-func (t *trainer) learn(b *data.Batch, rate float64) error {
+// done is how many epochs are trained, the current one's part included.
+func (t *trainer) done() float64 {
+	return float64(t.epochs) + float64(t.batch)/float64(t.pipeline.Batches())
+}
+
+// learn runs one step, with the rates that hold when done epochs are trained: loss, gradients, update.
+func (t *trainer) learn(b *data.Batch, done float64) error {
 	if err := t.train.Write(t.graph.Input, b.X); err != nil {
 		return err
 	}
@@ -148,7 +157,9 @@ func (t *trainer) learn(b *data.Batch, rate float64) error {
 		return err
 	}
 	r := t.recipe.Train
-	t.train.Context = engine.Context{Seed: t.seed, Step: t.step, Rate: rate, Momentum: r.Momentum, Decay: r.WeightDecay}
+	rate, factors := t.rates.at(done)
+	t.train.Context = engine.Context{Seed: t.seed, Step: t.step, Rate: rate, Momentum: r.Momentum, Decay: r.WeightDecay,
+		Factors: factors, DropoutOff: r.DropoutOff > 0 && int(done) >= r.DropoutOff}
 	if err := t.train.RunAll(); err != nil {
 		return err
 	}
@@ -162,39 +173,6 @@ func (t *trainer) count(s *score, b *data.Batch) {
 	n := t.classes()
 	for i := range b.N {
 		s.add(predict(b.First+i, int(b.Y[i]), t.logits[i*n:(i+1)*n]))
-	}
-}
-
-// test evaluates the test split in order and hands every prediction to each.
-func (t *trainer) test(ctx context.Context, each func(experiments.Prediction)) (score, error) {
-	reader := t.pipeline.Test(ctx)
-	defer reader.Close()
-	var s score
-	n := t.classes()
-	for {
-		batch, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return s, nil
-		}
-		if err != nil {
-			return s, err
-		}
-		if err := t.eval.Write(t.evalNet.Input, batch.X); err != nil {
-			return s, err
-		}
-		if err := t.eval.RunAll(); err != nil {
-			return s, err
-		}
-		if err := t.eval.Read(t.evalNet.Logits, t.logits); err != nil {
-			return s, err
-		}
-		for i := range batch.N {
-			p := predict(batch.First+i, int(batch.Y[i]), t.logits[i*n:(i+1)*n])
-			s.add(p)
-			if each != nil {
-				each(p)
-			}
-		}
 	}
 }
 

@@ -41,7 +41,7 @@ type Split struct {
 type stored interface {
 	// image gives image i. It may use buf, which holds one image.
 	image(i int, buf []byte) ([]byte, error)
-	// digest is the SHA-256 of the first n images and their labels.
+	// digest is the SHA-256 of the first n images and their labels, as they are stored.
 	digest(n int) string
 }
 
@@ -103,6 +103,7 @@ type Dataset struct {
 	Classes     []string
 	Shape       arch.Shape
 	Train, Test Split
+	Validation  Split             // training images held out, none unless the recipe asks for them
 	Digests     map[string]string // SHA-256 of each split as used
 	// Mean is the mean of the training images, nil where the source does not know it.
 	Mean []float32
@@ -222,8 +223,39 @@ func Open(ctx context.Context, cfg ablations.Data) (*Dataset, error) {
 		ds.Classes = s.Classes
 	}
 	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
+	if err := errors.Join(ds.holdOut(cfg.Validation), ds.convert(cfg.ColourSpace)); err != nil {
+		ds.Close()
+		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+	}
 	return ds, nil
 }
+
+// holdOut takes the last n training images for validation.
+func (ds *Dataset) holdOut(n int) error {
+	if n == 0 {
+		return nil
+	}
+	left, size := ds.Train.Len()-n, ds.Shape.Len()
+	if left < 1 {
+		return fmt.Errorf("data.validation asks for %d of the %d training images; some must be left to train on", n, ds.Train.Len())
+	}
+	ds.Validation.Labels, ds.Train.Labels = ds.Train.Labels[left:], ds.Train.Labels[:left]
+	if ds.Train.stored != nil {
+		ds.Validation.stored = later{ds.Train.stored, left}
+	} else {
+		ds.Validation.Images, ds.Train.Images = ds.Train.Images[left*size:], ds.Train.Images[:left*size]
+	}
+	ds.Mean, ds.Colour = nil, nil // they were of all images
+	return nil
+}
+
+// later are stored images from some number on.
+type later struct {
+	stored
+	from int
+}
+
+func (l later) image(i int, buf []byte) ([]byte, error) { return l.stored.image(l.from+i, buf) }
 
 // A Report is what Check found.
 type Report struct {

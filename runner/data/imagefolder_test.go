@@ -80,7 +80,7 @@ func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 		p := newPipeline(t, ds, cfg, 6, 7)
 		var got []Batch
 		for epoch := range 2 {
-			for _, r := range []*Reader{p.Train(t.Context(), epoch, 0), p.Test(t.Context())} {
+			for _, r := range []*Reader{p.Train(t.Context(), epoch, 0), p.Test(t.Context(), ablations.CentreView)} {
 				for range p.Batches() {
 					b, err := r.Next()
 					if err != nil {

@@ -12,21 +12,24 @@ import (
 	"ablate/runner/random"
 )
 
-// A Pipeline prepares a data set's images for a net: mean, scale, crops, flips.
+// A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours, wrong labels.
 type Pipeline struct {
 	ds    *Dataset
+	train Split // with the wrong labels that the recipe asks for
 	cfg   ablations.Data
 	batch int
 	shape arch.Shape // of an image as the net sees it
 	mean  []float32  // one value an input value
+	axes  colourAxes
 
-	order, crop, flip random.Stream
+	order, crop, flip, colour random.Stream
 }
 
-// NewPipeline computes the mean of the training images and checks that the recipe fits the data.
+// NewPipeline computes the mean and colours of the training images and checks that the recipe fits the data.
 func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipeline, error) {
-	p := &Pipeline{ds: ds, cfg: cfg, batch: batch, shape: ds.Shape,
-		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"), flip: random.New(seed, "data/flip")}
+	p := &Pipeline{ds: ds, train: ds.Train, cfg: cfg, batch: batch, shape: ds.Shape,
+		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"),
+		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour")}
 	if n := ds.Train.Len(); batch < 1 || batch > n {
 		return nil, fmt.Errorf("train.batch is %d, data %s has %d training images", batch, ds.Name, n)
 	}
@@ -40,14 +43,28 @@ func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipe
 		return nil, fmt.Errorf("data.pad is %d without data.crop; %d crops images of their own size",
 			cfg.Pad, min(ds.Shape.Height, ds.Shape.Width))
 	}
+	if cfg.Mean == "image_centre" && (p.shape.Height > ds.Shape.Height || p.shape.Width > ds.Shape.Width) {
+		return nil, fmt.Errorf("data.mean is image_centre, but crops of %d are larger than the images", cfg.Crop)
+	}
+	if cfg.LabelNoise > 0 {
+		if len(ds.Classes) < 2 {
+			return nil, fmt.Errorf("data.label_noise needs another class to give, %s has %d", ds.Name, len(ds.Classes))
+		}
+		p.train.Labels = wrongLabels(ds.Train.Labels, len(ds.Classes), cfg.LabelNoise, random.New(seed, "data/label-noise"))
+	}
 	var err error
-	p.mean, err = ds.mean(cfg.Mean)
+	if p.mean, err = ds.mean(cfg.Mean); err != nil {
+		return nil, err
+	}
+	if cfg.PCAColour.Std > 0 {
+		p.axes, err = ds.colourAxes(cfg.PCAColour)
+	}
 	return p, err
 }
 
 // mean is what is subtracted from every image: the training images' mean per value, per channel, or nothing.
 func (ds *Dataset) mean(kind string) ([]float32, error) {
-	if kind != "image" && kind != "channel" {
+	if kind == "none" {
 		return make([]float32, ds.Shape.Len()), nil
 	}
 	if ds.Mean == nil { // once for all runs on this data set
@@ -56,7 +73,7 @@ func (ds *Dataset) mean(kind string) ([]float32, error) {
 			return nil, err
 		}
 	}
-	if kind == "image" {
+	if kind != "channel" {
 		return ds.Mean, nil
 	}
 	channels := make([]float64, ds.Shape.Channels)
@@ -92,7 +109,7 @@ func (p *Pipeline) Shape() arch.Shape { return p.shape }
 
 // Batches is the number of whole batches in a training epoch. What is left over
 // is not seen in that epoch; every epoch has another order.
-func (p *Pipeline) Batches() int { return p.ds.Train.Len() / p.batch }
+func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
 // A Batch is images ready for the net.
 type Batch struct {
@@ -101,6 +118,8 @@ type Batch struct {
 	N       int       // images; whatever comes after them is zero
 	First   int       // place of the first image in its split, or in the epoch's order
 	Indices []int32   // of the images in their split
+	View    int       // which of the Views of these images it is, in evaluation
+	Views   int
 }
 
 // A Reader hands out batches that goroutines prepare ahead. They end with the
@@ -204,23 +223,20 @@ func (r *Reader) Close() {
 }
 
 // Train reads an epoch's batches from number from on (0 is the first). The order
-// depends on seed and epoch, an image's crop and flip on seed, epoch and the image.
+// depends on seed and epoch, an image's crop, flip and colours on seed, epoch and
+// the image, or, where a chunk shares crop and flip, its place in the order.
 func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	if from < 0 || from > p.Batches() {
-		r := p.read(ctx, p.ds.Train, 0, nil, nil)
+		r := p.read(ctx, p.train, 0, nil, nil)
 		r.end = fmt.Errorf("batch %d of an epoch of %d", from, p.Batches())
 		return r
 	}
-	order := p.order.Perm(uint64(epoch), p.ds.Train.Len())
+	order := p.order.Perm(uint64(epoch), p.train.Len())
 	begin := func(b *Batch, i int) { b.First, b.N = (from+i)*p.batch, p.batch }
-	return p.read(ctx, p.ds.Train, p.Batches()-from, begin, func(b *Batch, from, to int, buf []byte) error {
+	return p.read(ctx, p.train, p.Batches()-from, begin, func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
 			index := order[b.First+j]
-			step, at := uint64(epoch), uint64(index)
-			y := p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
-			x := p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
-			flip := p.cfg.Flip && p.flip.Uint32(step, at)&1 == 1
-			if err := p.prepare(b, j, p.ds.Train, index, y, x, flip, buf); err != nil {
+			if err := p.prepare(b, j, p.train, index, p.noisy(epoch, b.First+j, index), buf); err != nil {
 				return err
 			}
 		}
@@ -228,20 +244,32 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	})
 }
 
-// Test reads the test images in order, each cut to its centre. The last batch may hold fewer.
-func (p *Pipeline) Test(ctx context.Context) *Reader {
-	n := p.ds.Test.Len()
-	y, x := (p.ds.Shape.Height-p.shape.Height)/2, (p.ds.Shape.Width-p.shape.Width)/2
+// Test reads the test images in order. Each batch comes once for every view, one
+// after the other. The last one may hold fewer images.
+func (p *Pipeline) Test(ctx context.Context, views ablations.Views) *Reader {
+	if views == ablations.TenViews {
+		return p.inOrder(ctx, p.ds.Test, p.ten())
+	}
+	return p.inOrder(ctx, p.ds.Test, []view{p.centre()})
+}
+
+// Validation reads the held-out training images in order, each cut to its centre.
+func (p *Pipeline) Validation(ctx context.Context) *Reader {
+	return p.inOrder(ctx, p.ds.Validation, []view{p.centre()})
+}
+
+func (p *Pipeline) inOrder(ctx context.Context, s Split, views []view) *Reader {
+	n := s.Len()
 	begin := func(b *Batch, i int) {
-		b.First = i * p.batch
+		b.First, b.View, b.Views = i/len(views)*p.batch, i%len(views), len(views)
 		b.N = min(p.batch, n-b.First)
 		clear(b.X[b.N*p.shape.Len():])
 		clear(b.Y[b.N:])
 		clear(b.Indices[b.N:])
 	}
-	return p.read(ctx, p.ds.Test, (n+p.batch-1)/p.batch, begin, func(b *Batch, from, to int, buf []byte) error {
+	return p.read(ctx, s, len(views)*((n+p.batch-1)/p.batch), begin, func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
-			if err := p.prepare(b, j, p.ds.Test, int32(b.First+j), y, x, false, buf); err != nil {
+			if err := p.prepare(b, j, s, int32(b.First+j), views[b.View], buf); err != nil {
 				return err
 			}
 		}
@@ -249,34 +277,41 @@ func (p *Pipeline) Test(ctx context.Context) *Reader {
 	})
 }
 
-// room is the number of places a crop can have along one side of the image and its border.
-func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop + 1 }
-
-// offset turns a place in the bordered image into one in the image.
-func (p *Pipeline) offset(place int) int { return place - p.cfg.Pad }
-
-// prepare writes image index of a split as the batch's image j, cut at (top,
-// left). What lies outside the image is zero, the mean's colour.
-func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, top, left int, flip bool, buf []byte) error {
+// prepare writes a view of image index of a split as the batch's image j. What
+// lies outside the image is zero, the mean's colour.
+func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v view, buf []byte) error {
 	in, out := p.ds.Shape, p.shape
 	image, err := s.Image(int(index), in.Len(), buf)
 	if err != nil {
 		return fmt.Errorf("data %s: %w", p.ds.Name, err)
 	}
+	meanTop, meanLeft := v.top, v.left
+	if p.cfg.Mean == "image_centre" {
+		meanTop, meanLeft = (in.Height-out.Height)/2, (in.Width-out.Width)/2
+	}
+	scale := float32(p.cfg.Scale)
+	if v.shifted {
+		scale *= p.axes.gain
+	}
 	to := b.X[j*out.Len():][:out.Len()]
 	for y := range out.Height {
 		row := to[y*out.Width*out.Channels:][:out.Width*out.Channels]
-		sy := top + y
+		sy := v.top + y
 		if sy < 0 || sy >= in.Height {
 			clear(row)
 			continue
 		}
-		first, end := max(0, -left), min(out.Width, in.Width-left) // columns that lie in the image
+		first, end := max(0, -v.left), min(out.Width, in.Width-v.left) // columns that lie in the image
 		clear(row[:first*in.Channels])
 		clear(row[end*in.Channels:])
-		at, n := (sy*in.Width+left+first)*in.Channels, (end-first)*in.Channels
-		subtract(row[first*in.Channels:][:n], image[at:][:n], p.mean[at:][:n], float32(p.cfg.Scale))
-		if flip {
+		n := (end - first) * in.Channels
+		pixels, mean := image[(sy*in.Width+v.left+first)*in.Channels:][:n], p.mean[((meanTop+y)*in.Width+meanLeft+first)*in.Channels:][:n]
+		if v.shifted {
+			subtractShifted(row[first*in.Channels:][:n], pixels, mean, v.shift, scale)
+		} else {
+			subtract(row[first*in.Channels:][:n], pixels, mean, scale)
+		}
+		if v.flip {
 			mirror(row, in.Channels)
 		}
 	}
@@ -291,6 +326,17 @@ func subtract(to []float32, x []byte, mean []float32, scale float32) {
 	x = x[:len(to)]
 	for i := range to {
 		to[i] = (float32(x[i]) - mean[i]) * scale
+	}
+}
+
+// subtractShifted writes (x - mean + shift) · scale of RGB pixels.
+func subtractShifted(to []float32, x []byte, mean []float32, shift [3]float32, scale float32) {
+	mean = mean[:len(to)]
+	x = x[:len(to)]
+	for i := 0; i+2 < len(to); i += 3 {
+		to[i] = (float32(x[i]) - mean[i] + shift[0]) * scale
+		to[i+1] = (float32(x[i+1]) - mean[i+1] + shift[1]) * scale
+		to[i+2] = (float32(x[i+2]) - mean[i+2] + shift[2]) * scale
 	}
 }
 

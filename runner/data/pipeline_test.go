@@ -53,7 +53,7 @@ func all(t *testing.T, r *Reader) []Batch {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batches = append(batches, Batch{slices.Clone(b.X), slices.Clone(b.Y), b.N, b.First, slices.Clone(b.Indices)})
+		batches = append(batches, Batch{slices.Clone(b.X), slices.Clone(b.Y), b.N, b.First, slices.Clone(b.Indices), b.View, b.Views})
 	}
 }
 
@@ -214,7 +214,7 @@ func TestTestImages(t *testing.T) {
 	if p.Shape() != (arch.Shape{Height: 2, Width: 2, Channels: 1}) {
 		t.Fatalf("shape %v after a crop of 2", p.Shape())
 	}
-	batches := all(t, p.Test(t.Context()))
+	batches := all(t, p.Test(t.Context(), ablations.CentreView))
 	next := int32(0)
 	for _, b := range batches {
 		if b.First != int(next) {
@@ -294,7 +294,7 @@ func TestReadersEnd(t *testing.T) {
 		},
 		"cancelled on the way": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			r := p.Test(ctx)
+			r := p.Test(ctx, ablations.CentreView)
 			if _, err := r.Next(); err != nil {
 				t.Error(err)
 			}

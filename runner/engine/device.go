@@ -78,7 +78,8 @@ type Instr struct {
 //	v ← momentum·v − decay·rate·w − rate·g
 //	w ← w + v
 //
-// with rate = Context.Rate·LR and decay = Context.Decay·Decay. In is {weights, velocity, gradient}.
+// with rate = Context.Rate·Context.Factor(Param)·LR and decay = Context.Decay·Decay.
+// Nothing changes where that factor is 0. In is {weights, velocity, gradient}.
 //
 // A running average follows instead: w ← w + Average·(g − w), where Average is not 0.
 type Update struct {
@@ -94,4 +95,16 @@ type Context struct {
 	Rate     float64 // learning rate
 	Momentum float64
 	Decay    float64 // weight decay
+	// Factors multiplies the rate of the parameters it names; all others have 1.
+	Factors map[string]float64
+	// DropoutOff makes dropout layers act as in evaluation.
+	DropoutOff bool
+}
+
+// Factor multiplies a parameter's rate; 0 freezes it.
+func (c *Context) Factor(param string) float64 {
+	if f, ok := c.Factors[param]; ok {
+		return f
+	}
+	return 1
 }

@@ -209,7 +209,7 @@ func (b *builder) layer(p arch.Placed, x *gorgonia.Node) (*gorgonia.Node, error)
 	case *arch.StochasticPool:
 		return applied(NewStochasticPool(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}, b.train, b.g.Clock), x)
 	case *arch.Dropout:
-		return applied(NewDropout(name, batch, p.In, l.Rate, b.train, b.g.Clock), x)
+		return applied(NewDropout(name, batch, p.In, *l, b.train, b.g.Clock), x)
 	case *arch.SoftmaxLoss:
 		b.g.Logits = x
 		if !b.train {

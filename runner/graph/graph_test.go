@@ -357,8 +357,8 @@ func permute(v []float64, shape, axes []int) []float64 {
 // Two layers of equal geometry must stay two nodes: Gorgonia merges nodes of equal hash.
 func TestEqualLayersStayApart(t *testing.T) {
 	s := arch.Shape{Height: 1, Width: 1, Channels: 4}
-	a, b := NewDropout("a", 1, s, 0.2, true, nil), NewDropout("b", 1, s, 0.2, true, nil)
-	c, d := NewDropout("a", 1, s, 0.9, true, nil), NewDropout("a", 1, s, 0.2, false, nil)
+	a, b := NewDropout("a", 1, s, arch.Dropout{Rate: 0.2}, true, nil), NewDropout("b", 1, s, arch.Dropout{Rate: 0.2}, true, nil)
+	c, d := NewDropout("a", 1, s, arch.Dropout{Rate: 0.9}, true, nil), NewDropout("a", 1, s, arch.Dropout{Rate: 0.2}, false, nil)
 	seen := map[uint32]bool{}
 	for _, op := range []gorgonia.Op{a, b, c, d} {
 		if seen[op.Hashcode()] {

@@ -460,27 +460,45 @@ func NewAvgPoolGrad(layer string, batch int, w Window) *AvgPoolGrad {
 
 // Dropout sets each activation to 0 with probability Rate: x → y. The same op
 // on dy is its own gradient. In evaluation it multiplies by 1−Rate instead
-// (paper, section 4.2). The mask is a pure function of (seed, layer, step,
-// index), so none is stored and every device draws the same one.
+// (paper, section 4.2). Inverted, it multiplies what is kept by 1/(1−Rate) in
+// training and does nothing in evaluation. The mask is a pure function of (seed,
+// layer, step, index), so none is stored and every device draws the same one.
 type Dropout struct {
 	meta
-	Layer string
-	Batch int
-	Shape arch.Shape
-	Rate  float64
-	Train bool
-	clock *Clock
+	Layer    string
+	Batch    int
+	Shape    arch.Shape
+	Rate     float64
+	Inverted bool
+	Train    bool
+	clock    *Clock
+}
+
+// Up multiplies the activations that are kept in training.
+func (o *Dropout) Up() float64 {
+	if o.Inverted {
+		return 1 / (1 - o.Rate)
+	}
+	return 1
+}
+
+// Kept multiplies every activation in evaluation.
+func (o *Dropout) Kept() float64 {
+	if o.Inverted {
+		return 1
+	}
+	return 1 - o.Rate
 }
 
 // NewDropout makes a dropout layer that reads seed and step from clock when it is run by Do.
-func NewDropout(layer string, batch int, s arch.Shape, rate float64, train bool, clock *Clock) *Dropout {
-	return newDropout("dropout", layer, batch, s, rate, train, clock)
+func NewDropout(layer string, batch int, s arch.Shape, l arch.Dropout, train bool, clock *Clock) *Dropout {
+	return newDropout("dropout", layer, batch, s, l, train, clock)
 }
 
-func newDropout(kind, layer string, batch int, s arch.Shape, rate float64, train bool, clock *Clock) *Dropout {
-	o := &Dropout{Layer: layer, Batch: batch, Shape: s, Rate: rate, Train: train, clock: clock}
+func newDropout(kind, layer string, batch int, s arch.Shape, l arch.Dropout, train bool, clock *Clock) *Dropout {
+	o := &Dropout{Layer: layer, Batch: batch, Shape: s, Rate: l.Rate, Inverted: l.Inverted, Train: train, clock: clock}
 	o.meta = meta{
-		text: fmt.Sprintf("%s{%s %d %+v %v %v}", kind, layer, batch, s, rate, train),
+		text: fmt.Sprintf("%s{%s %d %+v %+v %v}", kind, layer, batch, s, l, train),
 		in:   []tensor.Shape{nhwc(batch, s)},
 		out:  nhwc(batch, s),
 		f32:  func(in [][]float32, out []float32) { dropout(o, in[0], out) },
@@ -494,7 +512,7 @@ func (o *Dropout) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff gives the gradient to the input: the same mask on dy.
 func (o *Dropout) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	dx, err := applied(newDropout("dropout-grad", o.Layer, o.Batch, o.Shape, o.Rate, o.Train, o.clock), dy)
+	dx, err := applied(newDropout("dropout-grad", o.Layer, o.Batch, o.Shape, arch.Dropout{Rate: o.Rate, Inverted: o.Inverted}, o.Train, o.clock), dy)
 	return gorgonia.Nodes{dx}, err
 }
 

@@ -285,8 +285,9 @@ func avgPoolGrad[T float](batch int, w Window, dy, dx []T) {
 
 // A Clock says which step of which run a graph is at; dropout masks depend on it.
 type Clock struct {
-	Seed uint64
-	Step uint64
+	Seed       uint64
+	Step       uint64
+	DropoutOff bool // dropout acts as in evaluation
 }
 
 // DropoutStream is the random stream a dropout layer draws its masks from: word i of step s decides activation i.
@@ -298,16 +299,16 @@ func DropoutStream(seed uint64, layer string) random.Stream {
 func DropoutThreshold(rate float64) uint64 { return uint64(rate * (1 << 32)) }
 
 func dropout[T float](o *Dropout, x, y []T) {
-	if !o.Train {
+	if !o.Train || o.clock.DropoutOff {
 		for i, v := range x {
-			y[i] = v * T(1-o.Rate)
+			y[i] = v * T(o.Kept())
 		}
 		return
 	}
 	stream, threshold := DropoutStream(o.clock.Seed, o.Layer), DropoutThreshold(o.Rate)
 	for i, v := range x {
 		if uint64(stream.Uint32(o.clock.Step, uint64(i))) >= threshold {
-			y[i] = v
+			y[i] = v * T(o.Up())
 		}
 	}
 }

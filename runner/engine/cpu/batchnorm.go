@@ -128,18 +128,22 @@ func (b *batchNorms) tile(_, i int) {
 
 // averages moves a running average towards the batch's value: w += share·(g − w).
 type averages struct {
+	param string
 	w, g  []float32
 	share float32
 }
 
 func newAverage(op engine.Update, in engine.Instr) engine.Kernel {
-	return &averages{slice(in.In[0]), slice(in.In[2]), float32(op.Average)}
+	return &averages{op.Param, slice(in.In[0]), slice(in.In[2]), float32(op.Average)}
 }
 
-// Run moves all values; there is one a channel.
-func (a *averages) Run(*engine.Context) error {
-	for c, g := range a.g {
-		a.w[c] += a.share * (g - a.w[c])
+// Run moves all values; there is one a channel. A frozen layer's stay.
+func (a *averages) Run(c *engine.Context) error {
+	if c.Factor(a.param) == 0 {
+		return nil
+	}
+	for i, g := range a.g {
+		a.w[i] += a.share * (g - a.w[i])
 	}
 	return nil
 }

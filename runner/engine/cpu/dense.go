@@ -212,8 +212,8 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 
 // Run packs dy, then computes.
 func (m *outer) Run(c *engine.Context) error {
-	if m.update != nil {
-		m.update.set(c)
+	if m.update != nil && !m.update.set(c) {
+		return nil // frozen, and nobody else reads the gradient
 	}
 	if err := m.d.workers.run(&m.packing, len(m.panels)); err != nil {
 		return err

@@ -121,6 +121,7 @@ func (b *biasGrads) tile(_, i int) {
 // update is the paper's rule on one parameter, see engine.Update.
 type update struct {
 	d                     *Device
+	param                 string
 	w, v, g               []float32
 	lr, decayFactor       float64
 	rate, decay, momentum float32
@@ -128,17 +129,19 @@ type update struct {
 
 // newUpdate takes weights, velocities and gradients; without the last, the caller hands them to apply.
 func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
-	u := &update{d: d, w: slice(in.In[0]), v: slice(in.In[1]), lr: op.LR, decayFactor: op.Decay}
+	u := &update{d: d, param: op.Param, w: slice(in.In[0]), v: slice(in.In[1]), lr: op.LR, decayFactor: op.Decay}
 	if len(in.In) > 2 {
 		u.g = slice(in.In[2])
 	}
 	return u
 }
 
-// set takes a step's rates.
-func (u *update) set(c *engine.Context) {
-	rate := c.Rate * u.lr
+// set takes a step's rates. It gives false where the parameter is frozen.
+func (u *update) set(c *engine.Context) bool {
+	factor := c.Factor(u.param)
+	rate := c.Rate * u.lr * factor
 	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
+	return factor != 0
 }
 
 // apply updates the parameter's values from off on by their gradients.
@@ -149,7 +152,9 @@ func (u *update) apply(off int, g []float32) {
 
 // Run updates all values in one pass.
 func (u *update) Run(c *engine.Context) error {
-	u.set(c)
+	if !u.set(c) {
+		return nil
+	}
 	return u.d.workers.run(u, chunks(len(u.w)))
 }
 
@@ -185,25 +190,34 @@ const dropoutLen = 1024
 func (o *dropouts) tile(_, i int) {
 	from, to := i*dropoutLen, min((i+1)*dropoutLen, len(o.x))
 	x, y := o.x[from:to], o.y[from:to]
-	if !o.op.Train {
-		keep := float32(1 - o.op.Rate)
-		for i, v := range x {
-			y[i] = v * keep
-		}
-		return
+	if !o.op.Train || o.context.DropoutOff {
+		scale(y, x, float32(o.op.Kept()))
+	} else {
+		o.draw(y, x, from)
 	}
+	if o.mask != nil {
+		o.d.path.reluGrad(y, o.mask[from:to], y)
+	}
+}
+
+func scale(y, x []float32, by float32) {
+	for i, v := range x {
+		y[i] = v * by
+	}
+}
+
+// draw zeroes the activations from number from on by the mask, and scales the others.
+func (o *dropouts) draw(y, x []float32, from int) {
+	up := float32(o.op.Up())
 	stream := graph.DropoutStream(o.context.Seed, o.op.Layer)
-	for i := 0; i < len(x); i += 4 { // chunks start at multiples of 4: a block of random words each
+	for i := 0; i < len(x); i += 4 { // tiles start at multiples of 4: a block of random words each
 		words := stream.Block(o.context.Step, uint64(from+i)/4)
 		for j, v := range x[i:min(i+4, len(x))] {
 			if uint64(words[j]) < o.threshold {
 				v = 0
 			}
-			y[i+j] = v
+			y[i+j] = v * up
 		}
-	}
-	if o.mask != nil {
-		o.d.path.reluGrad(y, o.mask[from:to], y)
 	}
 }
 

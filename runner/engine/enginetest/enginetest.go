@@ -171,8 +171,10 @@ func cases() map[string]op {
 		all[name+" data grad"] = graph.NewDenseDataGrad("l", d.batch, d.in, d.outputs)
 		all[name+" weight grad"] = graph.NewDenseWeightGrad("l", d.batch, d.in, d.outputs)
 	}
-	all["dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, true, clock)
-	all["dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), 0.4, false, clock)
+	all["dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4}, true, clock)
+	all["dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4}, false, clock)
+	all["inverted dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, true, clock)
+	all["inverted dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, false, clock)
 	for _, classes := range []int{2, 10, 1000} {
 		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss(5, classes)
 		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad(5, classes)

@@ -1,0 +1,134 @@
+package data
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"ablate/ablations"
+	"ablate/runner/data/picture"
+	"ablate/runner/random"
+)
+
+// A view is how an image is shown: where it is cut (rows and columns of the
+// image, below 0 in its border), whether it is mirrored, how far its colours are moved.
+type view struct {
+	top, left int
+	flip      bool
+	shifted   bool       // by shift, and then by the axes' gain
+	shift     [3]float32 // added to red, green and blue, in grey levels
+}
+
+// noisy is how a training image is shown: image index, at a place in the epoch's order.
+func (p *Pipeline) noisy(epoch, place int, index int32) view {
+	step, at := uint64(epoch), uint64(index)
+	if p.cfg.CropChunk > 1 { // one draw for a run of images
+		at = uint64(place / p.cfg.CropChunk)
+	}
+	v, off := p.centre(), p.cfg.NoiseOff
+	if p.cfg.CropAt == ablations.CropRandom && on(off.Crop, epoch) {
+		v.top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
+		v.left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
+	}
+	if p.cfg.Flip && on(off.Flip, epoch) {
+		v.flip = p.flip.Uint32(step, at)&1 == 1
+	}
+	if p.cfg.PCAColour.Std > 0 && on(off.PCAColour, epoch) {
+		var alpha [3]float32
+		p.colour.NormalFrom(alpha[:], step, 4*uint64(index), 0, p.cfg.PCAColour.Std)
+		v.shifted, v.shift = true, p.axes.shift(alpha)
+	}
+	return v
+}
+
+// on tells whether noise that ends at an epoch, or never if that is 0, is there in another.
+func on(until, epoch int) bool { return until == 0 || epoch < until }
+
+// room is the number of places a crop can have along one side of the image and its border.
+func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop + 1 }
+
+// offset turns a place in the bordered image into one in the image.
+func (p *Pipeline) offset(place int) int { return place - p.cfg.Pad }
+
+// centre is the middle of the image.
+func (p *Pipeline) centre() view {
+	return view{top: (p.ds.Shape.Height - p.shape.Height) / 2, left: (p.ds.Shape.Width - p.shape.Width) / 2}
+}
+
+// ten are the four corners and the centre of the bordered image, then their
+// reflections (paper, section 4.1).
+func (p *Pipeline) ten() []view {
+	bottom := p.offset(p.room(p.ds.Shape.Height, p.shape.Height) - 1)
+	right := p.offset(p.room(p.ds.Shape.Width, p.shape.Width) - 1)
+	first := p.offset(0)
+	views := []view{{top: first, left: first}, {top: first, left: right}, {top: bottom, left: first}, {top: bottom, left: right}, p.centre()}
+	for _, v := range views[:5] {
+		v.flip = true
+		views = append(views, v)
+	}
+	return views
+}
+
+// colourAxes are the directions that PCAColour moves colours in, each as long as
+// a draw of 1 moves them, in grey levels.
+type colourAxes struct {
+	axis [3][3]float64
+	gain float32 // multiplies the shifted image
+}
+
+// colourAxes computes the principal components of the training images' colours.
+func (ds *Dataset) colourAxes(cfg ablations.PCAColour) (colourAxes, error) {
+	a := colourAxes{gain: 1}
+	if cfg.Shrink {
+		a.gain = float32(1 / (1 + cfg.Std))
+	}
+	if ds.Shape.Channels != 3 {
+		return a, fmt.Errorf("data.pca_colour is for images of 3 channels, those of %s have %d", ds.Name, ds.Shape.Channels)
+	}
+	if ds.Colour == nil { // once for all runs on this data set
+		var s picture.Statistics
+		err := ds.Train.each(context.Background(), ds.Shape.Len(), func(_ int, image []byte) { s.Add(image) })
+		if err != nil {
+			return a, err
+		}
+		colour := s.Colour()
+		ds.Colour = &colour
+	}
+	for i, value := range ds.Colour.Values {
+		length := math.Sqrt(value)
+		if cfg.Scale == ablations.Eigenvalue {
+			length = value / 255 // of pixels from 0 to 1, in grey levels
+		}
+		for c, x := range ds.Colour.Vectors[i] {
+			a.axis[i][c] = length * x
+		}
+	}
+	return a, nil
+}
+
+// shift is Σ alpha_i · axis_i.
+func (a *colourAxes) shift(alpha [3]float32) [3]float32 {
+	var out [3]float32
+	for c := range out {
+		var sum float64
+		for i, axis := range a.axis {
+			sum += float64(float64(alpha[i]) * axis[c])
+		}
+		out[c] = float32(sum)
+	}
+	return out
+}
+
+// wrongLabels copies labels and gives a share of them, rounded to whole images,
+// another class than their own, every other one being as likely.
+func wrongLabels(labels []int32, classes int, share float64, stream random.Stream) []int32 {
+	noisy := append([]int32(nil), labels...)
+	for i, index := range stream.Perm(0, len(labels))[:int(math.Round(share*float64(len(labels))))] {
+		wrong := int32(stream.Intn(1, uint64(i), classes-1))
+		if wrong >= labels[index] {
+			wrong++
+		}
+		noisy[index] = wrong
+	}
+	return noisy
+}

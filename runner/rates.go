@@ -1,0 +1,74 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ablate/ablations"
+	"ablate/runner/graph"
+)
+
+// rates gives the learning rate of the weights and what multiplies it for single
+// parameters: biases with a rate of their own, layers that slow down or freeze.
+type rates struct {
+	weights *schedule
+	biases  *schedule // nil where they follow the weights'
+	ratio   float64   // of the biases' rate to the weights' then
+	layers  []ablations.LayerRate
+	params  []graph.Param
+	factors map[string]float64 // nil where all are 1
+}
+
+func newRates(t ablations.Train, params []graph.Param) (*rates, error) {
+	r := &rates{weights: newSchedule(t.Schedule, t.LR, t.Epochs), ratio: 1, layers: t.LayerRates, params: params}
+	base := t.LR
+	if t.Bias.LR > 0 {
+		base = t.Bias.LR
+		r.ratio = base / t.LR
+	}
+	if t.Bias.Schedule.Kind != "" {
+		r.biases = newSchedule(t.Bias.Schedule, base, t.Epochs)
+	}
+	if r.ratio != 1 || r.biases != nil || len(r.layers) > 0 {
+		r.factors = map[string]float64{}
+	}
+	for _, l := range r.layers {
+		if !slices.ContainsFunc(params, func(p graph.Param) bool { return layerOf(p) == l.Layer }) {
+			return nil, fmt.Errorf("train.layer_rates names %s, a layer without weights", l.Layer)
+		}
+	}
+	return r, nil
+}
+
+// layerOf is the layer that a parameter belongs to.
+func layerOf(p graph.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '.')] }
+
+// at gives the weights' rate when done epochs are trained, and every parameter's
+// factor. The map is the same one each time: a step allocates nothing.
+func (r *rates) at(done float64) (weights float64, factors map[string]float64) {
+	weights = r.weights.rate(done)
+	if r.factors == nil {
+		return weights, nil
+	}
+	bias := r.ratio
+	if r.biases != nil {
+		bias = r.biases.rate(done) / weights
+	}
+	for _, p := range r.params {
+		factor := 1.0
+		if p.Bias {
+			factor = bias
+		}
+		for _, l := range r.layers { // in the order of their epochs
+			if l.Layer == layerOf(p) && int(done) >= l.From {
+				factor = l.Factor
+				if p.Bias {
+					factor *= bias
+				}
+			}
+		}
+		r.factors[p.Name] = factor
+	}
+	return weights, r.factors
+}
