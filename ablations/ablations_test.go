@@ -56,6 +56,8 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		"batch-norm-before":       "+ bn1, bn2, bn3, bn4, bn5, bn6, bn7",
 		"bias-zero":               "conv2 … fc7 (5): init.bias 1→0",
 		"no-weight-decay":         "train.weight_decay 0.0005→0",
+		"inverted-dropout":        "drop6, drop7: inverted –→true",
+		"no-crops-and-flips":      "data.crop_at –→centre · data.flip true→false",
 		"no-flip":                 "data.flip true→false",
 		"drop-conv3":              "− conv3, relu3",
 		"drop-conv4":              "− conv4, relu4",
