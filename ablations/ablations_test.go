@@ -59,6 +59,8 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		"inverted-dropout":        "drop6, drop7: inverted –→true",
 		"no-crops-and-flips":      "data.crop_at –→centre · data.flip true→false",
 		"no-flip":                 "data.flip true→false",
+		"no-pca-colour":           "data.pca_colour.std 0.1→–",
+		"one-view":                "data.views ten→–",
 		"drop-conv3":              "− conv3, relu3",
 		"drop-conv4":              "− conv4, relu4",
 		"drop-conv5":              "− conv5, relu5",
@@ -72,6 +74,7 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 			t.Fatal(err)
 		}
 		base := recipe(t, "alexnet")
+		base.Data.PCAColour.Std, base.Data.Views = 0.1, TenViews // of the paper's recipe; the default has neither
 		r, err := Apply(base, a.For("alexnet")...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 )
 
@@ -49,10 +50,10 @@ func fmasGo(rounds int) {
 		e, f, g, h = e*x+x, f*x+x, g*x+x, h*x+x
 		i, j, k, l = i*x+x, j*x+x, k*x+x, l*x+x
 	}
-	fmaSink = a + b + c + d + e + f + g + h + i + j + k + l
+	runtime.KeepAlive(a + b + c + d + e + f + g + h + i + j + k + l)
 }
 
-var fmaSeed, fmaSink float32 // variables, so that the loop is not optimised away
+var fmaSeed float32 // a variable, so that the loop is not worked out by the compiler
 
 func reluGradGo(dx, y, dy []float32) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
