@@ -12,6 +12,7 @@ import (
 	"ablate/strictyaml"
 )
 
+// recipe has what the catalogue takes away; the defaults have no colour noise and one view.
 func recipe(t *testing.T, net string) Recipe {
 	t.Helper()
 	r := Defaults()
@@ -20,6 +21,7 @@ func recipe(t *testing.T, net string) Recipe {
 		t.Fatal(err)
 	}
 	r.Net, r.Data.Name, r.Data.Flip = n, "shapes", true
+	r.Data.Crop, r.Data.PCAColour.Std, r.Data.Views = r.Net.Input.Height, 0.1, TenViews
 	r.Train.Batch, r.Train.Epochs, r.Train.LR, r.Train.WeightDecay = 10, 1, 0.01, 0.0005
 	return r
 }
@@ -74,7 +76,6 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 			t.Fatal(err)
 		}
 		base := recipe(t, "alexnet")
-		base.Data.PCAColour.Std, base.Data.Views = 0.1, TenViews // of the paper's recipe; the default has neither
 		r, err := Apply(base, a.For("alexnet")...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
