@@ -120,7 +120,7 @@ type LayerRate struct {
 //	step         multiply by Factor at the start of each epoch in At (counted from 0)
 //	plateau      multiply by Factor when the error has not fallen for Patience epochs, at most Drops times
 //	             (the error on the validation images if there are any, on the test images otherwise)
-//	discrete_exp cuda-convnet's dexp: divide by Target^(1/(Steps-1)) at each 1/Steps of training, so that it ends at lr/Target
+//	discrete_exp cuda-convnet's dexp: divide by Target^(1/(Steps-1)) at each 1/Steps of training, rounded up to whole epochs, so that it ends at lr/Target
 //
 // and, changing at every step, p being the share of training that is done:
 //

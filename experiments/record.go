@@ -75,7 +75,7 @@ type Metric struct {
 	Attempt int     `json:"attempt"`
 	Epoch   int     `json:"epoch"` // epochs completed
 	Step    int64   `json:"step"`
-	Name    string  `json:"name"` // lr, train_loss, train_top1_error, test_loss, test_top1_error, test_top5_error
+	Name    string  `json:"name"` // lr, train_loss, train_top1_error, test_loss, test_top1_error, test_top5_error, validation_…: see FORMAT.md
 	Value   Number  `json:"value"`
 	Seconds float64 `json:"seconds"` // of training, since the attempt began
 }

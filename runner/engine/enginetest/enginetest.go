@@ -38,7 +38,9 @@ func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 		}
 	}
 	t.Run("kernels", with(kernels))
+	t.Run("dropout off", with(dropoutOff))
 	t.Run("update", with(update))
+	t.Run("factors", with(factors))
 	t.Run("averages", with(averages))
 	t.Run("nets", with(nets))
 	t.Run("pruning", with(pruning))
@@ -279,10 +281,16 @@ func checkKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu boo
 			want[i] = max(v, 0)
 		}
 	}
-	got := runKernel(t, dev, o, in, relu)
+	got := runKernel(t, dev, o, in, relu, engine.Context{Seed: 3, Step: 11}) // as the cases' clock
+	compare(t, got, want, fmt.Sprintf("relu %v", relu))
+}
+
+// compare holds a kernel's output against the definition's.
+func compare(t *testing.T, got []float32, want []float64, what string) {
+	t.Helper()
 	// A sum of n products of order 1 is off by about √n rounding errors of its own size.
 	if i, diff := worst(got, want); diff > 2e-5 {
-		t.Errorf("relu %v: value %d is %v, the definition gives %v (off by %.2g of the largest)", relu, i, got[i], want[i], diff)
+		t.Errorf("%s: value %d is %v, the definition gives %v (off by %.2g of the largest)", what, i, got[i], want[i], diff)
 	}
 }
 
@@ -305,7 +313,7 @@ const guard = float32(-123456.5)
 
 // runKernel binds one instruction to tensors between guard values, runs it twice
 // (what is left from the first run must not matter) and checks the guards and the inputs.
-func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool) []float32 {
+func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool, context engine.Context) []float32 {
 	t.Helper()
 	shapes := append(slices.Clone(o.InputShapes()), o.OutputShape())
 	const gap = 16
@@ -337,7 +345,6 @@ func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	context := engine.Context{Seed: 3, Step: 11} // as the dropout case's clock
 	for range 2 {
 		if err := k.Run(&context); err != nil {
 			t.Fatal(err)
@@ -353,6 +360,88 @@ func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool)
 		t.Errorf("the kernel wrote outside its output")
 	}
 	return result
+}
+
+// dropoutOff wants a training step's dropout to act as in evaluation where the context says so.
+func dropoutOff(t *testing.T, dev engine.Device) {
+	for _, inverted := range []bool{false, true} {
+		o := graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: inverted}, true,
+			&graph.Clock{Seed: 3, Step: 11, DropoutOff: true})
+		x := make([]float32, 3*5*7*31)
+		random.New(1, "x").Normal(x, 0, 0, 1)
+		want := make([]float64, len(x))
+		for i, v := range x {
+			if want[i] = float64(v); !inverted {
+				want[i] *= 0.6
+			}
+		}
+		defined, err := plain(o, [][]float32{x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i, diff := worst(toFloat32(defined), want); diff > 1e-6 {
+			t.Errorf("inverted %v: the definition gives %v for value %d, want %v", inverted, defined[i], i, want[i])
+		}
+		compare(t, runKernel(t, dev, o, [][]float32{x}, false, engine.Context{Seed: 3, Step: 11, DropoutOff: true}), want, fmt.Sprintf("inverted %v", inverted))
+	}
+}
+
+func toFloat32(values []float64) []float32 {
+	out := make([]float32, len(values))
+	for i, v := range values {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// factors wants a factor to act as a learning rate does, on the parameters it
+// names only, and 0 to leave weights, momentum and running averages as they are.
+func factors(t *testing.T, dev engine.Device) {
+	start := []float32{1, -2.5, 0.25, 0.5, -0.125, 2, 0.5, -1, 2} // weights, velocities, gradients
+	run := func(u engine.Update, c engine.Context) []float32 {
+		mem, err := dev.Alloc(3 * 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in []engine.Tensor
+		for i := range 3 {
+			in = append(in, engine.Tensor{Mem: mem, Off: 16 * i, Shape: []int{3}})
+			if err := mem.Write(16*i, start[3*i:3*i+3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k, err := dev.Kernel(engine.Instr{Op: u, In: in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Run(&c); err != nil {
+			t.Fatal(err)
+		}
+		after := make([]float32, 9)
+		for i := range 3 {
+			if err := mem.Read(16*i, after[3*i:3*i+3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return after
+	}
+	w := engine.Update{Param: "w", LR: 1, Decay: 1}
+	context := engine.Context{Rate: 0.01, Momentum: 0.9, Decay: 0.0005, Factors: map[string]float64{"w": 0.5, "frozen": 0}}
+	half := context
+	half.Rate, half.Factors = 0.005, nil
+	if got, want := run(w, context), run(w, half); !slices.Equal(got, want) {
+		t.Errorf("a factor of a half gives %v, half the rate %v", got, want)
+	}
+	other, none := engine.Update{Param: "other", LR: 1, Decay: 1}, context
+	none.Factors = nil
+	if got, want := run(other, context), run(other, none); !slices.Equal(got, want) {
+		t.Errorf("a parameter that no factor names moves to %v instead of %v", got, want)
+	}
+	for _, u := range []engine.Update{{Param: "frozen", LR: 1, Decay: 1}, {Param: "frozen", Average: 0.1}} {
+		if got := run(u, context); !slices.Equal(got, start) {
+			t.Errorf("frozen, %v became %v", start, got)
+		}
+	}
 }
 
 // update holds the rule against the paper's formula computed by hand in float64:
