@@ -164,3 +164,43 @@ func maxGradWindowsAVX2(t *byte)
 //
 //go:noescape
 func addWindowsAVX2(t *byte)
+
+// tanhAVX512 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func tanhAVX512(y *float32, x *float32, n int, a float32, b float32)
+
+// sigmoidAVX512 sets y = 1/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sigmoidAVX512(y *float32, x *float32, n int)
+
+// tanhGradAVX512 sets dx = dy·ratio·(square − y²) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func tanhGradAVX512(dx *float32, y *float32, dy *float32, n int, square float32, ratio float32)
+
+// sigmoidGradAVX512 sets dx = dy·y·(1 − y) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sigmoidGradAVX512(dx *float32, y *float32, dy *float32, n int)
+
+// tanhAVX2 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func tanhAVX2(y *float32, x *float32, n int, a float32, b float32)
+
+// sigmoidAVX2 sets y = 1/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sigmoidAVX2(y *float32, x *float32, n int)
+
+// tanhGradAVX2 sets dx = dy·ratio·(square − y²) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func tanhGradAVX2(dx *float32, y *float32, dy *float32, n int, square float32, ratio float32)
+
+// sigmoidGradAVX2 sets dx = dy·y·(1 − y) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func sigmoidGradAVX2(dx *float32, y *float32, dy *float32, n int)

@@ -1819,3 +1819,697 @@ addWindowsAVX2_cell:
 	JNZ     addWindowsAVX2_pixel
 	VZEROUPPER
 	RET
+
+DATA unitConstants<>+0(SB)/4, $0x80000000
+DATA unitConstants<>+4(SB)/4, $0x80000000
+DATA unitConstants<>+8(SB)/4, $0x80000000
+DATA unitConstants<>+12(SB)/4, $0x80000000
+DATA unitConstants<>+16(SB)/4, $0x80000000
+DATA unitConstants<>+20(SB)/4, $0x80000000
+DATA unitConstants<>+24(SB)/4, $0x80000000
+DATA unitConstants<>+28(SB)/4, $0x80000000
+DATA unitConstants<>+32(SB)/4, $0x80000000
+DATA unitConstants<>+36(SB)/4, $0x80000000
+DATA unitConstants<>+40(SB)/4, $0x80000000
+DATA unitConstants<>+44(SB)/4, $0x80000000
+DATA unitConstants<>+48(SB)/4, $0x80000000
+DATA unitConstants<>+52(SB)/4, $0x80000000
+DATA unitConstants<>+56(SB)/4, $0x80000000
+DATA unitConstants<>+60(SB)/4, $0x80000000
+DATA unitConstants<>+64(SB)/4, $0x7fffffff
+DATA unitConstants<>+68(SB)/4, $0x7fffffff
+DATA unitConstants<>+72(SB)/4, $0x7fffffff
+DATA unitConstants<>+76(SB)/4, $0x7fffffff
+DATA unitConstants<>+80(SB)/4, $0x7fffffff
+DATA unitConstants<>+84(SB)/4, $0x7fffffff
+DATA unitConstants<>+88(SB)/4, $0x7fffffff
+DATA unitConstants<>+92(SB)/4, $0x7fffffff
+DATA unitConstants<>+96(SB)/4, $0x7fffffff
+DATA unitConstants<>+100(SB)/4, $0x7fffffff
+DATA unitConstants<>+104(SB)/4, $0x7fffffff
+DATA unitConstants<>+108(SB)/4, $0x7fffffff
+DATA unitConstants<>+112(SB)/4, $0x7fffffff
+DATA unitConstants<>+116(SB)/4, $0x7fffffff
+DATA unitConstants<>+120(SB)/4, $0x7fffffff
+DATA unitConstants<>+124(SB)/4, $0x7fffffff
+DATA unitConstants<>+128(SB)/4, $0x41200000
+DATA unitConstants<>+132(SB)/4, $0x41200000
+DATA unitConstants<>+136(SB)/4, $0x41200000
+DATA unitConstants<>+140(SB)/4, $0x41200000
+DATA unitConstants<>+144(SB)/4, $0x41200000
+DATA unitConstants<>+148(SB)/4, $0x41200000
+DATA unitConstants<>+152(SB)/4, $0x41200000
+DATA unitConstants<>+156(SB)/4, $0x41200000
+DATA unitConstants<>+160(SB)/4, $0x41200000
+DATA unitConstants<>+164(SB)/4, $0x41200000
+DATA unitConstants<>+168(SB)/4, $0x41200000
+DATA unitConstants<>+172(SB)/4, $0x41200000
+DATA unitConstants<>+176(SB)/4, $0x41200000
+DATA unitConstants<>+180(SB)/4, $0x41200000
+DATA unitConstants<>+184(SB)/4, $0x41200000
+DATA unitConstants<>+188(SB)/4, $0x41200000
+DATA unitConstants<>+192(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+196(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+200(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+204(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+208(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+212(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+216(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+220(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+224(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+228(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+232(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+236(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+240(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+244(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+248(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+252(SB)/4, $0x3fb8aa3b
+DATA unitConstants<>+256(SB)/4, $0x4b400000
+DATA unitConstants<>+260(SB)/4, $0x4b400000
+DATA unitConstants<>+264(SB)/4, $0x4b400000
+DATA unitConstants<>+268(SB)/4, $0x4b400000
+DATA unitConstants<>+272(SB)/4, $0x4b400000
+DATA unitConstants<>+276(SB)/4, $0x4b400000
+DATA unitConstants<>+280(SB)/4, $0x4b400000
+DATA unitConstants<>+284(SB)/4, $0x4b400000
+DATA unitConstants<>+288(SB)/4, $0x4b400000
+DATA unitConstants<>+292(SB)/4, $0x4b400000
+DATA unitConstants<>+296(SB)/4, $0x4b400000
+DATA unitConstants<>+300(SB)/4, $0x4b400000
+DATA unitConstants<>+304(SB)/4, $0x4b400000
+DATA unitConstants<>+308(SB)/4, $0x4b400000
+DATA unitConstants<>+312(SB)/4, $0x4b400000
+DATA unitConstants<>+316(SB)/4, $0x4b400000
+DATA unitConstants<>+320(SB)/4, $0x3f318000
+DATA unitConstants<>+324(SB)/4, $0x3f318000
+DATA unitConstants<>+328(SB)/4, $0x3f318000
+DATA unitConstants<>+332(SB)/4, $0x3f318000
+DATA unitConstants<>+336(SB)/4, $0x3f318000
+DATA unitConstants<>+340(SB)/4, $0x3f318000
+DATA unitConstants<>+344(SB)/4, $0x3f318000
+DATA unitConstants<>+348(SB)/4, $0x3f318000
+DATA unitConstants<>+352(SB)/4, $0x3f318000
+DATA unitConstants<>+356(SB)/4, $0x3f318000
+DATA unitConstants<>+360(SB)/4, $0x3f318000
+DATA unitConstants<>+364(SB)/4, $0x3f318000
+DATA unitConstants<>+368(SB)/4, $0x3f318000
+DATA unitConstants<>+372(SB)/4, $0x3f318000
+DATA unitConstants<>+376(SB)/4, $0x3f318000
+DATA unitConstants<>+380(SB)/4, $0x3f318000
+DATA unitConstants<>+384(SB)/4, $0xb95e8083
+DATA unitConstants<>+388(SB)/4, $0xb95e8083
+DATA unitConstants<>+392(SB)/4, $0xb95e8083
+DATA unitConstants<>+396(SB)/4, $0xb95e8083
+DATA unitConstants<>+400(SB)/4, $0xb95e8083
+DATA unitConstants<>+404(SB)/4, $0xb95e8083
+DATA unitConstants<>+408(SB)/4, $0xb95e8083
+DATA unitConstants<>+412(SB)/4, $0xb95e8083
+DATA unitConstants<>+416(SB)/4, $0xb95e8083
+DATA unitConstants<>+420(SB)/4, $0xb95e8083
+DATA unitConstants<>+424(SB)/4, $0xb95e8083
+DATA unitConstants<>+428(SB)/4, $0xb95e8083
+DATA unitConstants<>+432(SB)/4, $0xb95e8083
+DATA unitConstants<>+436(SB)/4, $0xb95e8083
+DATA unitConstants<>+440(SB)/4, $0xb95e8083
+DATA unitConstants<>+444(SB)/4, $0xb95e8083
+DATA unitConstants<>+448(SB)/4, $0x3ab68b03
+DATA unitConstants<>+452(SB)/4, $0x3ab68b03
+DATA unitConstants<>+456(SB)/4, $0x3ab68b03
+DATA unitConstants<>+460(SB)/4, $0x3ab68b03
+DATA unitConstants<>+464(SB)/4, $0x3ab68b03
+DATA unitConstants<>+468(SB)/4, $0x3ab68b03
+DATA unitConstants<>+472(SB)/4, $0x3ab68b03
+DATA unitConstants<>+476(SB)/4, $0x3ab68b03
+DATA unitConstants<>+480(SB)/4, $0x3ab68b03
+DATA unitConstants<>+484(SB)/4, $0x3ab68b03
+DATA unitConstants<>+488(SB)/4, $0x3ab68b03
+DATA unitConstants<>+492(SB)/4, $0x3ab68b03
+DATA unitConstants<>+496(SB)/4, $0x3ab68b03
+DATA unitConstants<>+500(SB)/4, $0x3ab68b03
+DATA unitConstants<>+504(SB)/4, $0x3ab68b03
+DATA unitConstants<>+508(SB)/4, $0x3ab68b03
+DATA unitConstants<>+512(SB)/4, $0x3c090836
+DATA unitConstants<>+516(SB)/4, $0x3c090836
+DATA unitConstants<>+520(SB)/4, $0x3c090836
+DATA unitConstants<>+524(SB)/4, $0x3c090836
+DATA unitConstants<>+528(SB)/4, $0x3c090836
+DATA unitConstants<>+532(SB)/4, $0x3c090836
+DATA unitConstants<>+536(SB)/4, $0x3c090836
+DATA unitConstants<>+540(SB)/4, $0x3c090836
+DATA unitConstants<>+544(SB)/4, $0x3c090836
+DATA unitConstants<>+548(SB)/4, $0x3c090836
+DATA unitConstants<>+552(SB)/4, $0x3c090836
+DATA unitConstants<>+556(SB)/4, $0x3c090836
+DATA unitConstants<>+560(SB)/4, $0x3c090836
+DATA unitConstants<>+564(SB)/4, $0x3c090836
+DATA unitConstants<>+568(SB)/4, $0x3c090836
+DATA unitConstants<>+572(SB)/4, $0x3c090836
+DATA unitConstants<>+576(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+580(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+584(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+588(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+592(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+596(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+600(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+604(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+608(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+612(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+616(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+620(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+624(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+628(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+632(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+636(SB)/4, $0x3d2aaa8b
+DATA unitConstants<>+640(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+644(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+648(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+652(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+656(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+660(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+664(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+668(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+672(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+676(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+680(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+684(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+688(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+692(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+696(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+700(SB)/4, $0x3e2aaa6c
+DATA unitConstants<>+704(SB)/4, $0x3f000000
+DATA unitConstants<>+708(SB)/4, $0x3f000000
+DATA unitConstants<>+712(SB)/4, $0x3f000000
+DATA unitConstants<>+716(SB)/4, $0x3f000000
+DATA unitConstants<>+720(SB)/4, $0x3f000000
+DATA unitConstants<>+724(SB)/4, $0x3f000000
+DATA unitConstants<>+728(SB)/4, $0x3f000000
+DATA unitConstants<>+732(SB)/4, $0x3f000000
+DATA unitConstants<>+736(SB)/4, $0x3f000000
+DATA unitConstants<>+740(SB)/4, $0x3f000000
+DATA unitConstants<>+744(SB)/4, $0x3f000000
+DATA unitConstants<>+748(SB)/4, $0x3f000000
+DATA unitConstants<>+752(SB)/4, $0x3f000000
+DATA unitConstants<>+756(SB)/4, $0x3f000000
+DATA unitConstants<>+760(SB)/4, $0x3f000000
+DATA unitConstants<>+764(SB)/4, $0x3f000000
+DATA unitConstants<>+768(SB)/4, $0x3f800000
+DATA unitConstants<>+772(SB)/4, $0x3f800000
+DATA unitConstants<>+776(SB)/4, $0x3f800000
+DATA unitConstants<>+780(SB)/4, $0x3f800000
+DATA unitConstants<>+784(SB)/4, $0x3f800000
+DATA unitConstants<>+788(SB)/4, $0x3f800000
+DATA unitConstants<>+792(SB)/4, $0x3f800000
+DATA unitConstants<>+796(SB)/4, $0x3f800000
+DATA unitConstants<>+800(SB)/4, $0x3f800000
+DATA unitConstants<>+804(SB)/4, $0x3f800000
+DATA unitConstants<>+808(SB)/4, $0x3f800000
+DATA unitConstants<>+812(SB)/4, $0x3f800000
+DATA unitConstants<>+816(SB)/4, $0x3f800000
+DATA unitConstants<>+820(SB)/4, $0x3f800000
+DATA unitConstants<>+824(SB)/4, $0x3f800000
+DATA unitConstants<>+828(SB)/4, $0x3f800000
+DATA unitConstants<>+832(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+836(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+840(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+844(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+848(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+852(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+856(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+860(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+864(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+868(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+872(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+876(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+880(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+884(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+888(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+892(SB)/4, $0xbbc7c6f2
+DATA unitConstants<>+896(SB)/4, $0x3cac0247
+DATA unitConstants<>+900(SB)/4, $0x3cac0247
+DATA unitConstants<>+904(SB)/4, $0x3cac0247
+DATA unitConstants<>+908(SB)/4, $0x3cac0247
+DATA unitConstants<>+912(SB)/4, $0x3cac0247
+DATA unitConstants<>+916(SB)/4, $0x3cac0247
+DATA unitConstants<>+920(SB)/4, $0x3cac0247
+DATA unitConstants<>+924(SB)/4, $0x3cac0247
+DATA unitConstants<>+928(SB)/4, $0x3cac0247
+DATA unitConstants<>+932(SB)/4, $0x3cac0247
+DATA unitConstants<>+936(SB)/4, $0x3cac0247
+DATA unitConstants<>+940(SB)/4, $0x3cac0247
+DATA unitConstants<>+944(SB)/4, $0x3cac0247
+DATA unitConstants<>+948(SB)/4, $0x3cac0247
+DATA unitConstants<>+952(SB)/4, $0x3cac0247
+DATA unitConstants<>+956(SB)/4, $0x3cac0247
+DATA unitConstants<>+960(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+964(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+968(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+972(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+976(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+980(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+984(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+988(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+992(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+996(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1000(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1004(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1008(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1012(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1016(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1020(SB)/4, $0xbd5c92c5
+DATA unitConstants<>+1024(SB)/4, $0x3e08870e
+DATA unitConstants<>+1028(SB)/4, $0x3e08870e
+DATA unitConstants<>+1032(SB)/4, $0x3e08870e
+DATA unitConstants<>+1036(SB)/4, $0x3e08870e
+DATA unitConstants<>+1040(SB)/4, $0x3e08870e
+DATA unitConstants<>+1044(SB)/4, $0x3e08870e
+DATA unitConstants<>+1048(SB)/4, $0x3e08870e
+DATA unitConstants<>+1052(SB)/4, $0x3e08870e
+DATA unitConstants<>+1056(SB)/4, $0x3e08870e
+DATA unitConstants<>+1060(SB)/4, $0x3e08870e
+DATA unitConstants<>+1064(SB)/4, $0x3e08870e
+DATA unitConstants<>+1068(SB)/4, $0x3e08870e
+DATA unitConstants<>+1072(SB)/4, $0x3e08870e
+DATA unitConstants<>+1076(SB)/4, $0x3e08870e
+DATA unitConstants<>+1080(SB)/4, $0x3e08870e
+DATA unitConstants<>+1084(SB)/4, $0x3e08870e
+DATA unitConstants<>+1088(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1092(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1096(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1100(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1104(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1108(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1112(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1116(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1120(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1124(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1128(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1132(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1136(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1140(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1144(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1148(SB)/4, $0xbeaaaaa9
+DATA unitConstants<>+1152(SB)/4, $0x3f200000
+DATA unitConstants<>+1156(SB)/4, $0x3f200000
+DATA unitConstants<>+1160(SB)/4, $0x3f200000
+DATA unitConstants<>+1164(SB)/4, $0x3f200000
+DATA unitConstants<>+1168(SB)/4, $0x3f200000
+DATA unitConstants<>+1172(SB)/4, $0x3f200000
+DATA unitConstants<>+1176(SB)/4, $0x3f200000
+DATA unitConstants<>+1180(SB)/4, $0x3f200000
+DATA unitConstants<>+1184(SB)/4, $0x3f200000
+DATA unitConstants<>+1188(SB)/4, $0x3f200000
+DATA unitConstants<>+1192(SB)/4, $0x3f200000
+DATA unitConstants<>+1196(SB)/4, $0x3f200000
+DATA unitConstants<>+1200(SB)/4, $0x3f200000
+DATA unitConstants<>+1204(SB)/4, $0x3f200000
+DATA unitConstants<>+1208(SB)/4, $0x3f200000
+DATA unitConstants<>+1212(SB)/4, $0x3f200000
+DATA unitConstants<>+1216(SB)/4, $0x42ae0000
+DATA unitConstants<>+1220(SB)/4, $0x42ae0000
+DATA unitConstants<>+1224(SB)/4, $0x42ae0000
+DATA unitConstants<>+1228(SB)/4, $0x42ae0000
+DATA unitConstants<>+1232(SB)/4, $0x42ae0000
+DATA unitConstants<>+1236(SB)/4, $0x42ae0000
+DATA unitConstants<>+1240(SB)/4, $0x42ae0000
+DATA unitConstants<>+1244(SB)/4, $0x42ae0000
+DATA unitConstants<>+1248(SB)/4, $0x42ae0000
+DATA unitConstants<>+1252(SB)/4, $0x42ae0000
+DATA unitConstants<>+1256(SB)/4, $0x42ae0000
+DATA unitConstants<>+1260(SB)/4, $0x42ae0000
+DATA unitConstants<>+1264(SB)/4, $0x42ae0000
+DATA unitConstants<>+1268(SB)/4, $0x42ae0000
+DATA unitConstants<>+1272(SB)/4, $0x42ae0000
+DATA unitConstants<>+1276(SB)/4, $0x42ae0000
+DATA unitConstants<>+1280(SB)/4, $0x00000000
+DATA unitConstants<>+1284(SB)/4, $0x00000000
+DATA unitConstants<>+1288(SB)/4, $0x00000000
+DATA unitConstants<>+1292(SB)/4, $0x00000000
+DATA unitConstants<>+1296(SB)/4, $0x00000000
+DATA unitConstants<>+1300(SB)/4, $0x00000000
+DATA unitConstants<>+1304(SB)/4, $0x00000000
+DATA unitConstants<>+1308(SB)/4, $0x00000000
+DATA unitConstants<>+1312(SB)/4, $0x00000000
+DATA unitConstants<>+1316(SB)/4, $0x00000000
+DATA unitConstants<>+1320(SB)/4, $0x00000000
+DATA unitConstants<>+1324(SB)/4, $0x00000000
+DATA unitConstants<>+1328(SB)/4, $0x00000000
+DATA unitConstants<>+1332(SB)/4, $0x00000000
+DATA unitConstants<>+1336(SB)/4, $0x00000000
+DATA unitConstants<>+1340(SB)/4, $0x00000000
+GLOBL unitConstants<>(SB), RODATA|NOPTR, $1344
+
+// func tanhAVX512(y *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
+
+tanhAVX512_loop:
+	CMPQ      DX, $0x00
+	JLE       tanhAVX512_end
+	VMULPS    (CX), Z1, Z2
+	VPANDD    unitConstants<>+0(SB), Z2, Z3
+	VPANDD    unitConstants<>+64(SB), Z2, Z4
+	VMOVUPS   unitConstants<>+128(SB), Z2
+	VMINPS    Z4, Z2, Z4
+	VADDPS    Z4, Z4, Z2
+	VMULPS    unitConstants<>+192(SB), Z2, Z5
+	VADDPS    unitConstants<>+256(SB), Z5, Z5
+	VSUBPS    unitConstants<>+256(SB), Z5, Z7
+	VMULPS    unitConstants<>+320(SB), Z7, Z6
+	VSUBPS    Z2, Z6, Z6
+	VMULPS    unitConstants<>+384(SB), Z7, Z2
+	VADDPS    Z2, Z6, Z6
+	VMOVUPS   unitConstants<>+448(SB), Z2
+	VMULPS    Z6, Z2, Z2
+	VADDPS    unitConstants<>+512(SB), Z2, Z2
+	VMULPS    Z6, Z2, Z2
+	VADDPS    unitConstants<>+576(SB), Z2, Z2
+	VMULPS    Z6, Z2, Z2
+	VADDPS    unitConstants<>+640(SB), Z2, Z2
+	VMULPS    Z6, Z2, Z2
+	VADDPS    unitConstants<>+704(SB), Z2, Z2
+	VMULPS    Z6, Z2, Z2
+	VMULPS    Z6, Z2, Z2
+	VADDPS    Z6, Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z2
+	VPSLLD    $0x17, Z5, Z5
+	VPSUBD    Z5, Z2, Z2
+	VMOVUPS   unitConstants<>+768(SB), Z5
+	VSUBPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+768(SB), Z2, Z2
+	VDIVPS    Z2, Z5, Z5
+	VMULPS    Z4, Z4, Z2
+	VMOVUPS   unitConstants<>+832(SB), Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    unitConstants<>+896(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    unitConstants<>+960(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    unitConstants<>+1024(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    unitConstants<>+1088(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VMULPS    Z4, Z6, Z6
+	VADDPS    Z4, Z6, Z6
+	VCMPPS    $0x11, unitConstants<>+1152(SB), Z4, K1
+	VBLENDMPS Z6, Z5, K1, Z5
+	VPORD     Z3, Z5, Z5
+	VMULPS    Z0, Z5, Z5
+	VMOVUPS   Z5, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, DX
+	JMP       tanhAVX512_loop
+
+tanhAVX512_end:
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+sigmoidAVX512_loop:
+	CMPQ      DX, $0x00
+	JLE       sigmoidAVX512_end
+	VMOVUPS   (CX), Z0
+	VPANDD    unitConstants<>+64(SB), Z0, Z3
+	VMOVUPS   unitConstants<>+1216(SB), Z1
+	VMINPS    Z3, Z1, Z3
+	VMULPS    unitConstants<>+192(SB), Z3, Z1
+	VADDPS    unitConstants<>+256(SB), Z1, Z1
+	VSUBPS    unitConstants<>+256(SB), Z1, Z4
+	VMULPS    unitConstants<>+320(SB), Z4, Z2
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    unitConstants<>+384(SB), Z4, Z3
+	VADDPS    Z3, Z2, Z2
+	VMOVUPS   unitConstants<>+448(SB), Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    unitConstants<>+512(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    unitConstants<>+576(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    unitConstants<>+640(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    unitConstants<>+704(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    Z2, Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z3
+	VPSLLD    $0x17, Z1, Z1
+	VPSUBD    Z1, Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z2
+	VMOVUPS   unitConstants<>+768(SB), Z1
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z0, K1
+	VBLENDMPS Z3, Z1, K1, Z3
+	VDIVPS    Z2, Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, DX
+	JMP       sigmoidAVX512_loop
+
+sigmoidAVX512_end:
+	VZEROUPPER
+	RET
+
+// func tanhGradAVX512(dx *float32, y *float32, dy *float32, n int, square float32, ratio float32)
+// Requires: AVX, AVX512F
+TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS square+32(FP), Z0
+	VBROADCASTSS ratio+36(FP), Z1
+
+tanhGradAVX512_loop:
+	CMPQ    BX, $0x00
+	JLE     tanhGradAVX512_end
+	VMOVUPS (CX), Z2
+	VMULPS  Z2, Z2, Z2
+	VSUBPS  Z2, Z0, Z2
+	VMULPS  (DX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JMP     tanhGradAVX512_loop
+
+tanhGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX512(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+
+sigmoidGradAVX512_loop:
+	CMPQ    BX, $0x00
+	JLE     sigmoidGradAVX512_end
+	VMOVUPS (CX), Z0
+	VMULPS  (DX), Z0, Z1
+	VMOVUPS unitConstants<>+768(SB), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JMP     sigmoidGradAVX512_loop
+
+sigmoidGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func tanhAVX2(y *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+
+tanhAVX2_loop:
+	CMPQ      DX, $0x00
+	JLE       tanhAVX2_end
+	VMULPS    (CX), Y1, Y2
+	VPAND     unitConstants<>+0(SB), Y2, Y3
+	VPAND     unitConstants<>+64(SB), Y2, Y4
+	VMOVUPS   unitConstants<>+128(SB), Y2
+	VMINPS    Y4, Y2, Y4
+	VADDPS    Y4, Y4, Y2
+	VMULPS    unitConstants<>+192(SB), Y2, Y5
+	VADDPS    unitConstants<>+256(SB), Y5, Y5
+	VSUBPS    unitConstants<>+256(SB), Y5, Y7
+	VMULPS    unitConstants<>+320(SB), Y7, Y6
+	VSUBPS    Y2, Y6, Y6
+	VMULPS    unitConstants<>+384(SB), Y7, Y2
+	VADDPS    Y2, Y6, Y6
+	VMOVUPS   unitConstants<>+448(SB), Y2
+	VMULPS    Y6, Y2, Y2
+	VADDPS    unitConstants<>+512(SB), Y2, Y2
+	VMULPS    Y6, Y2, Y2
+	VADDPS    unitConstants<>+576(SB), Y2, Y2
+	VMULPS    Y6, Y2, Y2
+	VADDPS    unitConstants<>+640(SB), Y2, Y2
+	VMULPS    Y6, Y2, Y2
+	VADDPS    unitConstants<>+704(SB), Y2, Y2
+	VMULPS    Y6, Y2, Y2
+	VMULPS    Y6, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y2
+	VPSLLD    $0x17, Y5, Y5
+	VPSUBD    Y5, Y2, Y2
+	VMOVUPS   unitConstants<>+768(SB), Y5
+	VSUBPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+768(SB), Y2, Y2
+	VDIVPS    Y2, Y5, Y5
+	VMULPS    Y4, Y4, Y2
+	VMOVUPS   unitConstants<>+832(SB), Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    unitConstants<>+896(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    unitConstants<>+960(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    unitConstants<>+1024(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    unitConstants<>+1088(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VMULPS    Y4, Y6, Y6
+	VADDPS    Y4, Y6, Y6
+	VCMPPS    $0x11, unitConstants<>+1152(SB), Y4, Y2
+	VBLENDVPS Y2, Y6, Y5, Y5
+	VPOR      Y3, Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VMOVUPS   Y5, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JMP       tanhAVX2_loop
+
+tanhAVX2_end:
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+sigmoidAVX2_loop:
+	CMPQ      DX, $0x00
+	JLE       sigmoidAVX2_end
+	VMOVUPS   (CX), Y0
+	VPAND     unitConstants<>+64(SB), Y0, Y3
+	VMOVUPS   unitConstants<>+1216(SB), Y1
+	VMINPS    Y3, Y1, Y3
+	VMULPS    unitConstants<>+192(SB), Y3, Y1
+	VADDPS    unitConstants<>+256(SB), Y1, Y1
+	VSUBPS    unitConstants<>+256(SB), Y1, Y4
+	VMULPS    unitConstants<>+320(SB), Y4, Y2
+	VSUBPS    Y3, Y2, Y2
+	VMULPS    unitConstants<>+384(SB), Y4, Y3
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   unitConstants<>+448(SB), Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    unitConstants<>+512(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    unitConstants<>+576(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    unitConstants<>+640(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    unitConstants<>+704(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    Y2, Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y3
+	VPSLLD    $0x17, Y1, Y1
+	VPSUBD    Y1, Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y2
+	VMOVUPS   unitConstants<>+768(SB), Y1
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y0, Y0
+	VBLENDVPS Y0, Y3, Y1, Y3
+	VDIVPS    Y2, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JMP       sigmoidAVX2_loop
+
+sigmoidAVX2_end:
+	VZEROUPPER
+	RET
+
+// func tanhGradAVX2(dx *float32, y *float32, dy *float32, n int, square float32, ratio float32)
+// Requires: AVX
+TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS square+32(FP), Y0
+	VBROADCASTSS ratio+36(FP), Y1
+
+tanhGradAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     tanhGradAVX2_end
+	VMOVUPS (CX), Y2
+	VMULPS  Y2, Y2, Y2
+	VSUBPS  Y2, Y0, Y2
+	VMULPS  (DX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     tanhGradAVX2_loop
+
+tanhGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX2(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX
+TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+
+sigmoidGradAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     sigmoidGradAVX2_end
+	VMOVUPS (CX), Y0
+	VMULPS  (DX), Y0, Y1
+	VMOVUPS unitConstants<>+768(SB), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     sigmoidGradAVX2_loop
+
+sigmoidGradAVX2_end:
+	VZEROUPPER
+	RET

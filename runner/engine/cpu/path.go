@@ -18,6 +18,11 @@ type path struct {
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
 	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
 
+	tanh        func(y, x []float32, a, b float32)               // y = a·tanh(b·x)
+	tanhGrad    func(dx, y, dy []float32, square, ratio float32) // dx = dy·ratio·(square − y²)
+	sigmoid     func(y, x []float32)                             // y = 1/(1 + e^−x)
+	sigmoidGrad func(dx, y, dy []float32)                        // dx = dy·y·(1 − y)
+
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
@@ -34,6 +39,7 @@ var goPath = path{
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
+	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int) {},

@@ -23,8 +23,14 @@ var avx512Path = path{
 	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
 		updated(16, sgdAVX512, w, v, g, rate, decay, momentum)
 	},
-	axpy:           func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
-	relu:           func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
+	axpy: func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
+	relu: func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
+	tanh: func(y, x []float32, a, b float32) { scaled(16, tanhAVX512, y, x, a, b) },
+	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
+		scaledGrad(16, tanhGradAVX512, dx, y, dy, square, ratio)
+	},
+	sigmoid:        func(y, x []float32) { two(16, sigmoidAVX512, sigmoidGo, y, x) },
+	sigmoidGrad:    func(dx, y, dy []float32) { three(16, sigmoidGradAVX512, sigmoidGradGo, dx, y, dy) },
 	maxWindows:     func(w *windows) { vectorised(w, 16, maxWindowsAVX512, maxWindowsGo) },
 	sumWindows:     func(w *windows) { vectorised(w, 16, sumWindowsAVX512, sumWindowsGo) },
 	maxGradWindows: func(w *windows) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
@@ -46,8 +52,14 @@ var avx2Path = path{
 	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
 		updated(8, sgdAVX2, w, v, g, rate, decay, momentum)
 	},
-	axpy:           func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
-	relu:           func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
+	axpy: func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
+	relu: func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
+	tanh: func(y, x []float32, a, b float32) { scaled(8, tanhAVX2, y, x, a, b) },
+	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
+		scaledGrad(8, tanhGradAVX2, dx, y, dy, square, ratio)
+	},
+	sigmoid:        func(y, x []float32) { two(8, sigmoidAVX2, sigmoidGo, y, x) },
+	sigmoidGrad:    func(dx, y, dy []float32) { three(8, sigmoidGradAVX2, sigmoidGradGo, dx, y, dy) },
 	maxWindows:     func(w *windows) { vectorised(w, 8, maxWindowsAVX2, maxWindowsGo) },
 	sumWindows:     func(w *windows) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
 	maxGradWindows: func(w *windows) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
@@ -85,6 +97,24 @@ func three(lanes int, f func(a, b, c *float32, n int), twin func(a, b, c []float
 		f(&a[0], &b[0], &c[0], n)
 	}
 	twin(a[n:], b[n:], c[n:])
+}
+
+func scaled(lanes int, f func(y, x *float32, n int, a, b float32), y, x []float32, a, b float32) {
+	n := len(x) / lanes * lanes
+	if n > 0 {
+		y = y[:len(x)]
+		f(&y[0], &x[0], n, a, b)
+	}
+	tanhGo(y[n:], x[n:], a, b)
+}
+
+func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, square, ratio float32), dx, y, dy []float32, square, ratio float32) {
+	n := len(y) / lanes * lanes
+	if n > 0 {
+		dx, dy = dx[:len(y)], dy[:len(y)]
+		f(&dx[0], &y[0], &dy[0], n, square, ratio)
+	}
+	tanhGradGo(dx[n:], y[n:], dy[n:], square, ratio)
 }
 
 func added(lanes int, f func(dst, src *float32, n int, a float32), dst, src []float32, a float32) {

@@ -79,6 +79,17 @@ func TestElementwise(t *testing.T) {
 			return slices.Concat(dx, y, dy)
 		})
 		samePaths(t, func(p *path, v vectors) []float32 {
+			x, y, s, dx := v.random(n), v.random(n), v.random(n), v.random(n)
+			for i := range x {
+				x[i] *= 40
+			}
+			p.tanh(y, x, 1.7159, 0.6667)
+			p.sigmoid(s, x)
+			p.tanhGrad(dx, y, s, 1.7159*1.7159, 0.6667/1.7159)
+			p.sigmoidGrad(s, s, dx)
+			return slices.Concat(y, s, dx)
+		})
+		samePaths(t, func(p *path, v vectors) []float32 {
 			w, vel, g := v.random(n), v.random(n), v.random(n)
 			p.sgd(w, vel, g, 0.01, 0.0005, 0.9)
 			return slices.Concat(w, vel)
@@ -105,6 +116,37 @@ func TestReLUEdges(t *testing.T) {
 		p.relu(out, y)
 		if !math.IsNaN(float64(out[4])) || !math.IsNaN(float64(out[28])) || out[3] != 0 || out[0] != 1 {
 			t.Errorf("%s: relu gives %v", p.name, out)
+		}
+	}
+}
+
+// tanh and the logistic function are within a few units in the last place of
+// their float64 formulas, keep a NaN, and end where float32 does.
+func TestUnitsAgainstFloat64(t *testing.T) {
+	inf := float32(math.Inf(1))
+	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), inf, -inf, 1e-38, -1e-45, 87, -87, 10, -10, 0.625, math.Nextafter32(0.625, 0)}
+	for v := float32(1e-7); v < 100; v *= 1.003 {
+		x = append(x, v, -v)
+	}
+	for len(x)%16 != 0 {
+		x = append(x, 1)
+	}
+	y, s := make([]float32, len(x)), make([]float32, len(x))
+	for _, p := range paths() {
+		p.tanh(y, x, 1, 1)
+		p.sigmoid(s, x)
+		for i, v := range x {
+			for name, pair := range map[string][2]float64{
+				"tanh": {float64(y[i]), math.Tanh(float64(v))}, "sigmoid": {float64(s[i]), 1 / (1 + math.Exp(-max(float64(v), -87)))},
+			} {
+				got, want := pair[0], pair[1]
+				if math.IsNaN(got) && math.IsNaN(want) {
+					continue
+				}
+				if !(math.Abs(got-want) <= 3e-7*math.Abs(want)) || math.Signbit(got) != math.Signbit(want) {
+					t.Fatalf("%s: %s(%g) = %g, want %g", p.name, name, v, got, want)
+				}
+			}
 		}
 	}
 }
@@ -192,5 +234,27 @@ func TestLRNPasses(t *testing.T) {
 		if exact := math.Pow(float64(d), -0.75); math.Abs(float64(got)-exact) > 4e-7*exact {
 			t.Errorf("%v^-0.75 is %v, want %v", d, got, exact)
 		}
+	}
+}
+
+func BenchmarkUnits(b *testing.B) {
+	x, y := make([]float32, chunkLen), make([]float32, chunkLen)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range x {
+		x[i] = 4 * (r.Float32() - 0.5)
+	}
+	for _, p := range paths() {
+		b.Run("tanh/"+p.name, func(b *testing.B) {
+			b.SetBytes(8 * chunkLen)
+			for b.Loop() {
+				p.tanh(y, x, 1, 1)
+			}
+		})
+		b.Run("sigmoid/"+p.name, func(b *testing.B) {
+			b.SetBytes(8 * chunkLen)
+			for b.Loop() {
+				p.sigmoid(y, x)
+			}
+		})
 	}
 }

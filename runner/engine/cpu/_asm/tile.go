@@ -42,6 +42,7 @@ func main() {
 	tile("tileAVX2", 2, 32, true)
 	elementwise()
 	windows()
+	units()
 	Generate()
 }
 

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// constants are numbers repeated over a 512-bit vector, so that instructions of
+// every width take them from memory.
+type constants struct {
+	table Mem
+	at    map[uint32]int
+}
+
+func newConstants(name string) *constants {
+	return &constants{GLOBL(name, RODATA|NOPTR), map[uint32]int{}}
+}
+
+// bits gives the place of a number by its bits.
+func (c *constants) bits(v uint32) Mem {
+	off, ok := c.at[v]
+	if !ok {
+		off = 64 * len(c.at)
+		c.at[v] = off
+		for lane := range 16 {
+			DATA(off+4*lane, U32(v))
+		}
+	}
+	return c.table.Offset(off)
+}
+
+func (c *constants) of(v float32) Mem { return c.bits(math.Float32bits(v)) }
+
+// The numbers of cpu/units.go, which says where they come from.
+var (
+	expTerms  = []float32{0.0013926927, 0.008363774, 0.04166655, 0.16666573, 0.5}
+	tanhTerms = []float32{-0.006096714, 0.02099718, -0.053850908, 0.1333277, -0.33333328}
+)
+
+const (
+	log2e    = 1.44269504088896341
+	ln2High  = 0.693359375
+	ln2Low   = -2.12194440e-4
+	rounding = 3 << 22
+	signBit  = 1 << 31
+)
+
+// units emits tanh, the logistic function and their gradients.
+func units() {
+	c := newConstants("unitConstants")
+	for _, width := range []int{64, 32} {
+		tanh(width, c)
+		sigmoid(width, c)
+		tanhGrad(width)
+		sigmoidGrad(width, c)
+	}
+}
+
+// polynomial emits Σ terms·x^i, the highest power first.
+func polynomial(width int, c *constants, x VecVirtual, terms []float32) VecVirtual {
+	sum := vectorOf(width)
+	VMOVUPS(c.of(terms[0]), sum)
+	for _, term := range terms[1:] {
+		VMULPS(x, sum, sum)
+		VADDPS(c.of(term), sum, sum)
+	}
+	return sum
+}
+
+// expOfNegative emits e^−t of 0 ≤ t ≤ 87.
+func expOfNegative(width int, c *constants, t VecVirtual) VecVirtual {
+	power, n, r, low := vectorOf(width), vectorOf(width), vectorOf(width), vectorOf(width)
+	VMULPS(c.of(log2e), t, power)
+	VADDPS(c.of(rounding), power, power)
+	VSUBPS(c.of(rounding), power, n)
+	VMULPS(c.of(ln2High), n, r)
+	VSUBPS(t, r, r)
+	VMULPS(c.of(ln2Low), n, low)
+	VADDPS(low, r, r)
+	p := polynomial(width, c, r, expTerms)
+	VMULPS(r, p, p)
+	VMULPS(r, p, p)
+	VADDPS(r, p, p)
+	VADDPS(c.of(1), p, p)
+	VPSLLD(U8(23), power, power)
+	VPSUBD(power, p, p)
+	return p
+}
+
+// magnitude emits |x|, at most limit; a NaN stays.
+func magnitude(width int, c *constants, x VecVirtual, limit float32) VecVirtual {
+	t, bound := vectorOf(width), vectorOf(width)
+	and(width, c.bits(^uint32(signBit)), x, t)
+	VMOVUPS(c.of(limit), bound)
+	VMINPS(t, bound, t)
+	return t
+}
+
+// and emits the bitwise and of a vector with a constant; AVX-512F has it for integers only.
+func and(width int, with Mem, x, out VecVirtual) {
+	if width == 64 {
+		VPANDD(with, x, out)
+		return
+	}
+	VPAND(with, x, out)
+}
+
+// choose sets out to yes where a < b and to no elsewhere.
+func choose(width int, a VecVirtual, b Mem, yes, no, out VecVirtual) {
+	const less = 17 // ordered, quiet
+	if width == 64 {
+		k := K()
+		VCMPPS(U8(less), b, a, k)
+		VBLENDMPS(yes, no, k, out)
+		return
+	}
+	m := YMM()
+	VCMPPS(U8(less), b, a, m)
+	VBLENDVPS(m, yes, no, out)
+}
+
+func tanh(width int, c *constants) {
+	name := "tanh" + suffix(width)
+	TEXT(name, NOSPLIT, "func(y, x *float32, n int, a, b float32)")
+	Doc(name + " sets y = a·tanh(b·x) for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	y, x, n := pointer("y"), pointer("x"), pointer("n")
+	a, b := broadcast("a", width), broadcast("b", width)
+	vectorLoop(name, width, n, []Register{y, x}, func() {
+		v, sign, square, twice := vectorOf(width), vectorOf(width), vectorOf(width), vectorOf(width)
+		VMULPS(Mem{Base: x}, b, v)
+		and(width, c.bits(signBit), v, sign)
+		t := magnitude(width, c, v, 10)
+
+		VADDPS(t, t, twice)
+		e := expOfNegative(width, c, twice)
+		far, below := vectorOf(width), vectorOf(width)
+		VMOVUPS(c.of(1), far)
+		VSUBPS(e, far, far)
+		VADDPS(c.of(1), e, below)
+		VDIVPS(below, far, far)
+
+		VMULPS(t, t, square)
+		near := polynomial(width, c, square, tanhTerms)
+		VMULPS(square, near, near)
+		VMULPS(t, near, near)
+		VADDPS(t, near, near)
+
+		choose(width, t, c.of(0.625), near, far, far)
+		if width == 64 {
+			VPORD(sign, far, far)
+		} else {
+			VPOR(sign, far, far)
+		}
+		VMULPS(a, far, far)
+		VMOVUPS(far, Mem{Base: y})
+	})
+}
+
+func sigmoid(width int, c *constants) {
+	name := "sigmoid" + suffix(width)
+	TEXT(name, NOSPLIT, "func(y, x *float32, n int)")
+	Doc(name + " sets y = 1/(1 + e^−x) for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	y, x, n := pointer("y"), pointer("x"), pointer("n")
+	vectorLoop(name, width, n, []Register{y, x}, func() {
+		v, one, below := vectorOf(width), vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: x}, v)
+		e := expOfNegative(width, c, magnitude(width, c, v, 87))
+		VADDPS(c.of(1), e, below)
+		VMOVUPS(c.of(1), one)
+		choose(width, v, c.of(0), e, one, e)
+		VDIVPS(below, e, e)
+		VMOVUPS(e, Mem{Base: y})
+	})
+}
+
+func tanhGrad(width int) {
+	name := "tanhGrad" + suffix(width)
+	TEXT(name, NOSPLIT, "func(dx, y, dy *float32, n int, square, ratio float32)")
+	Doc(name + " sets dx = dy·ratio·(square − y²) for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	dx, y, dy, n := pointer("dx"), pointer("y"), pointer("dy"), pointer("n")
+	square, ratio := broadcast("square", width), broadcast("ratio", width)
+	vectorLoop(name, width, n, []Register{dx, y, dy}, func() {
+		v, g := vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: y}, v)
+		VMULPS(v, v, v)
+		VSUBPS(v, square, v)
+		VMULPS(Mem{Base: dy}, ratio, g)
+		VMULPS(v, g, g)
+		VMOVUPS(g, Mem{Base: dx})
+	})
+}
+
+func sigmoidGrad(width int, c *constants) {
+	name := "sigmoidGrad" + suffix(width)
+	TEXT(name, NOSPLIT, "func(dx, y, dy *float32, n int)")
+	Doc(name + " sets dx = dy·y·(1 − y) for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	dx, y, dy, n := pointer("dx"), pointer("y"), pointer("dy"), pointer("n")
+	vectorLoop(name, width, n, []Register{dx, y, dy}, func() {
+		v, g, rest := vectorOf(width), vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: y}, v)
+		VMULPS(Mem{Base: dy}, v, g)
+		VMOVUPS(c.of(1), rest)
+		VSUBPS(v, rest, rest)
+		VMULPS(rest, g, g)
+		VMOVUPS(g, Mem{Base: dx})
+	})
+}

@@ -1,0 +1,163 @@
+package cpu
+
+import (
+	"math"
+
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// units applies a non-linearity: y = f(x).
+type units struct {
+	d    *Device
+	f    graph.Function
+	a, b float64
+	x, y []float32
+}
+
+func newUnit(d *Device, op *graph.Unit, in engine.Instr) engine.Kernel {
+	return &units{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.Out)}
+}
+
+// Run computes all activations.
+func (u *units) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.x))) }
+
+func (u *units) tile(_, i int) {
+	from, to := chunk(i, len(u.x))
+	x, y := u.x[from:to], u.y[from:to]
+	switch u.f {
+	case graph.ReLU:
+		u.d.path.relu(y, x)
+	case graph.Tanh:
+		u.d.path.tanh(y, x, float32(u.a), float32(u.b))
+	case graph.Sigmoid:
+		u.d.path.sigmoid(y, x)
+	default:
+		for i, v := range x {
+			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
+		}
+	}
+}
+
+// unitGrads is dx = dy·f'(x), from y.
+type unitGrads struct {
+	d         *Device
+	f         graph.Function
+	a, b      float64
+	y, dy, dx []float32
+}
+
+func newUnitGrad(d *Device, op *graph.UnitGrad, in engine.Instr) engine.Kernel {
+	return &unitGrads{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.In[1]), slice(in.Out)}
+}
+
+// Run computes all gradients.
+func (u *unitGrads) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.y))) }
+
+func (u *unitGrads) tile(_, i int) {
+	from, to := chunk(i, len(u.y))
+	y, dy, dx := u.y[from:to], u.dy[from:to], u.dx[from:to]
+	switch u.f {
+	case graph.ReLU:
+		u.d.path.reluGrad(dx, y, dy)
+	case graph.Tanh: // (b/a)(a² − y²)
+		u.d.path.tanhGrad(dx, y, dy, float32(u.a*u.a), float32(u.b/u.a))
+	case graph.Sigmoid:
+		u.d.path.sigmoidGrad(dx, y, dy)
+	default:
+		for i, v := range y {
+			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))
+		}
+	}
+}
+
+// The numbers below and the order of the operations are those of _asm/units.go,
+// so that every path gives the same bits. The terms are interpolations at
+// Chebyshev's nodes, computed with 40 digits and rounded:
+//
+//	(e^r − 1 − r)/r² for |r| ≤ 1.01·ln 2/2      relative error of e^r  1e-8
+//	(tanh(√u)/√u − 1)/u for 0 ≤ u ≤ 0.625²      relative error of tanh 2e-8
+//
+// ln 2 in two parts, the first of few bits, so that its product with a whole
+// number is exact (Cody and Waite, Software Manual for the Elementary Functions,
+// 1980, chapter 6).
+var (
+	expTerms  = [...]float32{0.0013926927, 0.008363774, 0.04166655, 0.16666573, 0.5}
+	tanhTerms = [...]float32{-0.006096714, 0.02099718, -0.053850908, 0.1333277, -0.33333328}
+)
+
+const (
+	ln2High  = 0.693359375
+	ln2Low   = -2.12194440e-4
+	rounding = 3 << 22 // added and taken away again, rounds to a whole number
+)
+
+// expOfNegative is e^−t for 0 ≤ t ≤ 87: 2^n·e^r, n a whole number. A NaN stays.
+func expOfNegative(t float32) float32 {
+	power := float32(t*math.Log2E) + rounding // its low bits are −n
+	n := power - rounding
+	r := float32(n*ln2High) - t
+	r += float32(n * ln2Low)
+	p := expTerms[0]
+	for _, term := range expTerms[1:] {
+		p = float32(p*r) + term
+	}
+	p = float32(p*r) * r
+	p = float32(p+r) + 1
+	return math.Float32frombits(math.Float32bits(p) - math.Float32bits(power)<<23)
+}
+
+// tanhGo sets y = a·tanh(b·x): (1 − e^−2t)/(1 + e^−2t) with t = |b·x|, and by a
+// polynomial where that would lose digits.
+func tanhGo(y, x []float32, a, b float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		v *= b
+		t := min(magnitude(v), 10) // tanh 10 is 1 in float32
+		e := expOfNegative(t + t)
+		r := (1 - e) / (1 + e)
+		if t < 0.625 {
+			square := float32(t * t)
+			p := tanhTerms[0]
+			for _, term := range tanhTerms[1:] {
+				p = float32(p*square) + term
+			}
+			p = float32(p*square) * t
+			r = float32(p) + t
+		}
+		const sign = 1 << 31
+		r = math.Float32frombits(math.Float32bits(r) | math.Float32bits(v)&sign)
+		y[i] = r * a
+	}
+}
+
+// sigmoidGo sets y = 1/(1 + e^−x), without overflow on either side.
+func sigmoidGo(y, x []float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		e := expOfNegative(min(magnitude(v), 87))
+		up := float32(1)
+		if v < 0 {
+			up = e
+		}
+		y[i] = up / (1 + e)
+	}
+}
+
+// tanhGradGo sets dx = dy·ratio·(square − y²).
+func tanhGradGo(dx, y, dy []float32, square, ratio float32) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		dx[i] = float32(dy[i]*ratio) * (square - float32(v*v))
+	}
+}
+
+// sigmoidGradGo sets dx = dy·y·(1 − y).
+func sigmoidGradGo(dx, y, dy []float32) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		dx[i] = float32(dy[i]*v) * (1 - v)
+	}
+}
+
+func magnitude(v float32) float32 { return math.Float32frombits(math.Float32bits(v) &^ (1 << 31)) }
