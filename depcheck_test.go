@@ -43,7 +43,7 @@ var may = map[string][]string{
 	"configs":     {"arch", "ablations", "strictyaml"},
 	"experiments": {},
 	"runner":      {"arch", "ablations", "configs", "experiments", "strictyaml"},
-	"reports":     {"experiments", "arch"},
+	"reports":     {"experiments", "arch", "strictyaml"},
 }
 
 // only says which rooms a library stays in.

@@ -38,7 +38,8 @@ type Study struct {
 // A Variant is the base recipe plus edits, under a name.
 type Variant struct {
 	Name      string
-	Ablations []string // of the catalogue, that made it; own edits may come on top
+	Ablations []string // of the catalogue, that made it
+	Edited    bool     // the study's own edits came on top
 	Recipe    ablations.Recipe
 	Changes   []string // what differs from the baseline, in few words
 }
@@ -201,7 +202,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Recipe: r})
+		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Edited: len(v.Edits) > 0, Recipe: r})
 	}
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = ablations.Changes(s.Variants[0].Recipe, v.Recipe)

@@ -33,6 +33,7 @@ type Record struct {
 	Identity  string          `json:"identity"`            // sha256 of the recipe without what cannot change the result
 	Recipe    json.RawMessage `json:"recipe"`              // resolved and frozen
 	Ablations []string        `json:"ablations,omitempty"` // of the catalogue, that made the variant
+	Edited    bool            `json:"edited,omitempty"`    // edits of the study's own came on top of Ablations
 	Changes   []string        `json:"changes"`             // what differs from the baseline, in words: "− norm1, norm2"
 	Params    int64           `json:"params"`
 	MACs      int64           `json:"macs"` // forward, per image

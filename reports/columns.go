@@ -21,7 +21,8 @@ type field struct {
 	full  func(Row) []string // what stands in them, in full precision; "" where there is nothing
 }
 
-// usual are the columns shown unless others are asked for; speed follows where it was measured.
+// usual are the columns shown unless others are asked for. What was published follows the
+// verdict where there is such a thing, and speed the rest where it was measured.
 var usual = []string{"changed", "k", "error", "delta", "p", "verdict", "params", "macs"}
 
 // Columns gives the names of the columns a table can have besides the variant's name.
@@ -54,6 +55,12 @@ func (c *Comparison) fields() []field {
 			[]string{"won", "tied", "lost", "p_better", "p_better_low", "p_better_high"}, winsFull},
 		{"verdict", column{head: "verdict", wrap: cellWidth}, c.verdictWords, true,
 			[]string{"verdict", "smallest_effect", "needs_seeds"}, verdictFull},
+		{"published", column{head: "published Δ", right: true}, publishedWords, false,
+			[]string{"published_delta", "published_bound"}, publishedFull},
+		{"source", column{head: "source"}, sourceWords, false,
+			[]string{"published_source", "published_where"}, sourceFull},
+		{"agreement", column{head: "agreement", wrap: cellWidth}, agreementWords, false,
+			[]string{"agreement", "agreement_why"}, agreementFull},
 		{"seeds", column{head: "seeds to show Δ", right: true}, c.seedsWords, false,
 			[]string{"seeds_to_show_delta"}, c.seedsFull},
 		{"params", column{head: "params", right: true}, func(r Row) string { return metric(r.Params) }, false,
@@ -69,9 +76,12 @@ func (c *Comparison) fields() []field {
 func (c *Comparison) chosen() ([]field, error) {
 	names := c.columns
 	if len(names) == 0 {
-		names = usual
+		names = slices.Clone(usual)
+		if c.publishes() {
+			names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
+		}
 		if c.speed && len(c.hardware()) > 0 {
-			names = append(slices.Clone(names), "speed")
+			names = append(names, "speed")
 		}
 	}
 	known := c.fields()

@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 
 	"ablate/experiments"
+	"ablate/reports/ledger"
 	"ablate/reports/stats"
 )
 
@@ -55,6 +56,7 @@ type (
 		Delta     *jsonDelta                 `json:"delta"`
 		Params    int64                      `json:"params,omitempty"`
 		MACs      int64                      `json:"macs,omitempty"`
+		Published *jsonPublished             `json:"published,omitempty"`
 		Speeds    []jsonSpeed                `json:"speeds,omitempty"`
 		Notes     []string                   `json:"notes"`
 	}
@@ -100,6 +102,16 @@ type (
 		Word           stats.Word `json:"word"`
 		SmallestEffect *float64   `json:"smallest_effect,omitempty"`
 		NeedsSeeds     int        `json:"needs_seeds,omitempty"`
+	}
+	jsonPublished struct {
+		Delta      *float64    `json:"delta"`
+		Bound      string      `json:"bound,omitempty"`
+		Key        string      `json:"key"`
+		Source     string      `json:"source"`
+		Where      string      `json:"where"`
+		Agreement  ledger.Word `json:"agreement"`
+		Why        string      `json:"why,omitempty"`
+		Confounded string      `json:"confounded,omitempty"`
 	}
 	jsonSpeed struct {
 		Hardware        string   `json:"hardware"`
@@ -167,6 +179,11 @@ func (c *Comparison) jsonRow(row Row) jsonRow {
 		}
 		if n := d.Nets; n != nil {
 			r.Delta.Nets = &jsonNets{n.OnlyFirst, n.OnlySecond, finite(n.P)}
+		}
+	}
+	if j := row.Published; j != nil {
+		r.Published = &jsonPublished{
+			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Word, j.Why, j.Claim.Confounded,
 		}
 	}
 	if c.speed {

@@ -14,9 +14,17 @@ import (
 // A recipe is the part of a record's recipe that a title tells.
 type recipe struct {
 	Net   json.RawMessage
-	Data  struct{ Name string }
+	Data  recipeData
 	Train struct{ Epochs int }
 	net   string
+}
+
+// recipeData is what a report tells of the images.
+type recipeData struct {
+	Name       string
+	Train      int    // how many of them are trained on; 0 for all
+	Validation int    // how many are held out of the training set and tested on
+	Views      string // of each test image
 }
 
 // readRecipe reads leniently: a report should not fail for a title.

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"ablate/experiments"
+	"ablate/reports/ledger"
 	"ablate/reports/stats"
 )
 
@@ -113,12 +114,13 @@ type Row struct {
 	Ablations []string // of the catalogue, that made it
 	Runs      []Run    // that count, by seed
 	Status    map[experiments.Status]int
-	Error     stats.Estimate // the metric over Runs: a share, or a loss
-	Delta     *Delta         // nil for the baseline and where nothing can be compared
-	Params    int64          // 0 where no record says
-	MACs      int64          // forward, per image; likewise
-	Speeds    []Speed        // by hardware key
-	Notes     []string       // what a reader must know to read this row
+	Error     stats.Estimate    // the metric over Runs: a share, or a loss
+	Delta     *Delta            // nil for the baseline and where nothing can be compared
+	Params    int64             // 0 where no record says
+	MACs      int64             // forward, per image; likewise
+	Speeds    []Speed           // by hardware key
+	Published *ledger.Judgement // what was published of Delta to the baseline; nil where nothing was
+	Notes     []string          // what a reader must know to read this row
 }
 
 // A Run is one finished run's outcome.
@@ -199,6 +201,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 		c.Effects = effects(c.Rows, groups)
 	}
 	c.describe(groups)
+	c.publish(groups)
 	if _, err := c.chosen(); err != nil {
 		return nil, err
 	}

@@ -124,6 +124,29 @@ func oddNames() []experiments.Record {
 	return all
 }
 
+// published are runs of the paper's net by the paper's protocol, with one ablation
+// it speaks of, one that others measured on another net, and one of their own.
+func published() []experiments.Record {
+	all := slices.Concat(eight(), runs("tanh", "relu → tanh", 1500, 1510, 1505, 1490, 1500, 1520, 1500, 1499))
+	for i := range all {
+		r := &all[i]
+		r.Study = "mine"
+		r.Recipe = []byte(`{"net": {"net": "alexnet"}, "data": {"name": "imagenet", "views": "ten"}, "train": {"epochs": 90}}`)
+		result := *r.Result
+		result.Epochs = 90
+		r.Result = &result
+		switch r.Variant {
+		case "no-lrn":
+			r.Ablations = []string{"no-lrn"}
+		case "no-overlap":
+			r.Ablations, r.Edited = []string{"no-overlapping-pooling"}, true
+		case "tanh":
+			r.Ablations = []string{"tanh"}
+		}
+	}
+	return all
+}
+
 func twoMachines() []experiments.Record {
 	all := slices.Concat(baseline8[:3], noLRN8[:3])
 	for i := range all {
@@ -160,6 +183,7 @@ func TestGolden(t *testing.T) {
 		{"cumulative", "cifar10-norm", factorial()[:24], Options{Shape: Cumulative}},
 		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, History: history}},
 		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
+		{"published", "mine", published(), Options{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, err := Table(c.study, c.records, c.opts)

@@ -227,7 +227,7 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 	opts.CPU, opts.Features = cpu.Model(), cpu.Features()
 	return experiments.Record{
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
-		Identity: identity, Recipe: recipe, Ablations: r.Variant.Ablations, Changes: r.Variant.Changes,
+		Identity: identity, Recipe: recipe, Ablations: r.Variant.Ablations, Edited: r.Variant.Edited, Changes: r.Variant.Changes,
 		Params: r.Cost.Params, MACs: r.Cost.MACs,
 		Attempts:   []experiments.Attempt{{Device: o.Device.Name(), Hardware: o.Device.Hardware(), Threads: o.Threads}},
 		Provenance: experiments.Capture(opts),

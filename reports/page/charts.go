@@ -9,6 +9,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/reports"
+	"ablate/reports/ledger"
 )
 
 // A curveSet is one picture of learning curves; the page shows one set at a time.
@@ -173,6 +174,7 @@ func short(name string, n int) string {
 // forest draws each difference with its interval; nothing where nothing can be compared.
 func (b *builder) forest() template.HTML {
 	var rows []reports.Row
+	published := false
 	values := []float64{0}
 	for _, r := range b.c.Rows {
 		if r.Delta == nil || !finite(r.Delta.Mean) {
@@ -183,12 +185,19 @@ func (b *builder) forest() template.HTML {
 		if i := r.Delta.Interval; i != nil && finite(i.Low) && finite(i.High) {
 			values = append(values, b.unit()*i.Low, b.unit()*i.High)
 		}
+		if j := r.Published; j != nil {
+			values = append(values, j.Delta)
+			published = true
+		}
 	}
 	if len(rows) == 0 {
 		return ""
 	}
 	const line, left = 30, 210
 	height := chartTop + line*len(rows) + chartBottom
+	if published {
+		height += legendLine
+	}
 	low, high := around(values)
 	x := scale{low, high, left, chartWidth - 20}
 	bottom := float64(chartTop + line*len(rows))
@@ -209,9 +218,30 @@ func (b *builder) forest() template.HTML {
 			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
 		}
 		s.circle("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5)
+		if j := r.Published; j != nil {
+			s.diamond(publishedClass(j.Word), x.at(j.Delta), y)
+		}
+	}
+	if published {
+		y := float64(height) - legendLine/2
+		s.diamond("published", left, y)
+		s.text("axis", "start", left+12, y+4, "published")
+		s.diamond("published apart", left+110, y)
+		s.text("axis", "start", left+122, y+4, "published, not comparable")
 	}
 	s.text("axis", "middle", (x.low+x.high)/2, bottom+36, "Δ "+b.c.Metric.Head+" (left of 0: better than the baseline)")
 	return s.done()
+}
+
+// legendLine is the height of the line that explains the marks.
+const legendLine = 26
+
+// publishedClass tells a published difference that can be compared from one that cannot.
+func publishedClass(w ledger.Word) string {
+	if w == ledger.NotComparable {
+		return "published apart"
+	}
+	return "published"
 }
 
 // unit turns a share into percentage points.

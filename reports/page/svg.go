@@ -52,6 +52,11 @@ func (s *svg) circle(class string, x, y, r float64) {
 	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, num(x), num(y), num(r))
 }
 
+func (s *svg) diamond(class string, x, y float64) {
+	const r = 6
+	s.path(class, [][2]float64{{x, y - r}, {x + r, y}, {x, y + r}, {x - r, y}}, true)
+}
+
 func (s *svg) path(class string, points [][2]float64, closed bool) {
 	var d strings.Builder
 	for i, p := range points {

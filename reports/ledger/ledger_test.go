@@ -1,0 +1,229 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/configs"
+)
+
+// Every claim says where it comes from and what it is of, and the nets, ablations
+// and variants it names are ours.
+func TestClaims(t *testing.T) {
+	t.Setenv("ABLATE_DATA", "/data")
+	study, err := configs.Load("mishkin2017", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var variants []string
+	for _, v := range study.Variants {
+		variants = append(variants, v.Name)
+	}
+	if len(Claims) < 200 {
+		t.Errorf("only %d claims", len(Claims))
+	}
+	for _, c := range Claims {
+		if c.Source == "" || c.Where == "" || c.About == "" || c.Name == "" || c.Data == "" || c.Split == "" || c.Pos == "" {
+			t.Errorf("%v: lacks source, place, name, data or split", c)
+		}
+		if len(c.Figures) == 0 && c.Is == "" {
+			t.Errorf("%v: says nothing", c)
+		}
+		for _, n := range c.Nets {
+			if _, err := arch.Nets.Load(n); err != nil {
+				t.Errorf("%v: %v", c, err)
+			}
+		}
+		if c.Ablation != "" {
+			if _, err := ablations.Catalogue.Get(c.Ablation); err != nil {
+				t.Errorf("%v: %v", c, err)
+			}
+		}
+		if c.Variant != "" && !slices.Contains(variants, c.Variant) {
+			t.Errorf("%v: study %s has no variant %s", c, c.Study, c.Variant)
+		}
+	}
+	for _, v := range variants {
+		if v != "baseline" && !slices.ContainsFunc(Claims, func(c Claim) bool { return c.Variant == v }) {
+			t.Errorf("mishkin2017's %s has no published figure", v)
+		}
+	}
+}
+
+// Figures as the sources print them.
+func TestSpotValues(t *testing.T) {
+	for _, want := range []struct {
+		key, name, metric string
+		delta             float64
+	}{
+		{"paper", "without normalisation", "top1_error", 1.4},
+		{"paper", "windows of 2 at stride 2", "top5_error", 0.3},
+		{"paper", "the one-GPU net", "top1_error", 1.7},
+		{"diaries-2012", "148", "top1_error", 1.37},
+		{"diaries-2012", "147", "top5_error", 0.30},
+		{"diaries-2012", "150", "top1_error", 1.164},
+		{"diaries-2012", "145-half", "top1_error", 1.695},
+		{"mishkin-2017", "tanh", "top1_error", 7.0},
+		{"mishkin-2017", "elu", "top1_error", -1.7},
+		{"mishkin-2017", "label-noise-50", "top1_error", 12.4},
+		{"zeiler-fergus-2013", "remove layer 7", "top1_error", -0.5},
+		{"zeiler-fergus-2013", "remove layers 3, 4, 6 and 7", "top1_error", 30.8},
+		{"simonyan-zisserman-2014", "A", "top1_error", -0.1},
+	} {
+		i := slices.IndexFunc(Claims, func(c Claim) bool { return c.Key == want.key && c.Name == want.name && len(c.Figures) > 0 })
+		if i < 0 {
+			t.Errorf("%s has no %s", want.key, want.name)
+			continue
+		}
+		f, ok := comparison(Claims[i], want.metric)
+		d, _ := f.ErrorDelta()
+		if !ok || f.ErrorMetric() != want.metric || math.Abs(d-want.delta) > 1e-3 {
+			t.Errorf("%v: %s %+.3f, want %+.3f", Claims[i], f.Metric, d, want.delta)
+		}
+	}
+	for _, c := range Claims {
+		if c.Key == "paper" && c.Data == "cifar10" && c.Ablation == "no-lrn" && c.Confounded == "" {
+			t.Error("13 % → 11 % on CIFAR-10 stands as a clean comparison")
+		}
+		if c.Key == "mishkin-2017" && (c.Variant == "lrn" || c.Ablation == "no-lrn") && c.Confounded == "" {
+			t.Error("an LRN close to the identity stands as evidence")
+		}
+	}
+}
+
+// Every branch of the rule.
+func TestJudge(t *testing.T) {
+	value := func(v float64) *float64 { return &v }
+	claim := func(delta float64, change func(*Claim)) Claim {
+		c := Claim{
+			Key: "test", Name: "test", Ablation: "no-lrn", Nets: []string{"alexnet"}, Data: "imagenet", Split: "validation",
+			Views: 10, Epochs: 90, Figures: []Figure{{Metric: "top1_error", Delta: &delta}},
+		}
+		if change != nil {
+			change(&c)
+		}
+		return c
+	}
+	ours := Result{
+		Study: "mine", Variant: "no-lrn", Ablations: []string{"no-lrn"}, Net: "alexnet", Data: "imagenet", Views: 10, Epochs: 90,
+		Metric: "top1_error", Delta: 1, Pairs: 8, Low: value(0.8), High: value(1.2), Verdict: 1, // prediction interval 0.4 to 1.6
+	}
+	for name, test := range map[string]struct {
+		claim  Claim
+		change func(*Result)
+		want   Word
+		why    string
+	}{
+		"agrees":            {claim(1.4, nil), nil, Agrees, ""},
+		"published nothing": {claim(0, nil), func(r *Result) { r.Delta, r.Low, r.High, r.Verdict = -0.1, value(-0.3), value(0.1), 0 }, Agrees, ""},
+		"opposite verdict": {claim(1.4, nil), func(r *Result) {
+			r.Delta, r.Low, r.High, r.Verdict = -1, value(-2), value(2), -1
+		}, Contradicts, ""},
+		"outside":                     {claim(1.7, nil), nil, Contradicts, ""},
+		"outside with more of theirs": {claim(1.4, func(c *Claim) { c.Seeds = 8 }), nil, Contradicts, ""},
+		"other sign within":           {claim(0.2, nil), func(r *Result) { r.Delta, r.Low, r.High, r.Verdict = -0.1, value(-0.3), value(0.1), 0 }, Undecided, ""},
+		"over, reached":               {claim(1, func(c *Claim) { c.Figures[0].Bound = "over" }), func(r *Result) { r.Delta, r.Low, r.High = 3.5, value(3), value(4) }, Agrees, ""},
+		"over, missed":                {claim(2, func(c *Claim) { c.Figures[0].Bound = "over" }), nil, Contradicts, ""},
+		"data":                        {claim(1, func(c *Claim) { c.Data = "cifar10" }), nil, NotComparable, "on cifar10"},
+		"metric":                      {claim(1, nil), func(r *Result) { r.Metric = "test_loss" }, NotComparable, "published is the top1 error"},
+		"split":                       {claim(1, func(c *Claim) { c.Split = "test" }), nil, NotComparable, "on its test images"},
+		"held out":                    {claim(1, nil), func(r *Result) { r.HeldOut = true }, NotComparable, "on its validation images"},
+		"net":                         {claim(1, nil), func(r *Result) { r.Net = "caffenet" }, NotComparable, "net alexnet"},
+		"part":                        {claim(1, nil), func(r *Result) { r.Part = true }, NotComparable, "here a part of the data"},
+		"epochs":                      {claim(1, nil), func(r *Result) { r.Epochs = 44 }, NotComparable, "90 epochs"},
+		"views":                       {claim(1, nil), func(r *Result) { r.Views = 1 }, NotComparable, "10 views"},
+		"confounded":                  {claim(1, func(c *Claim) { c.Confounded = "two things differ" }), nil, NotComparable, "confounded"},
+		"one seed":                    {claim(1, nil), func(r *Result) { r.Low, r.High = nil, nil }, NotComparable, "no interval here"},
+		"accuracy":                    {claim(-1, func(c *Claim) { c.Figures[0].Metric = "top1_accuracy" }), nil, Agrees, ""},
+	} {
+		r := ours
+		if test.change != nil {
+			test.change(&r)
+		}
+		got, ok := judge([]Claim{test.claim}, r)
+		if !ok || got.Word != test.want || got.Why != test.why {
+			t.Errorf("%s: %q %q (%v), want %q %q", name, got.Word, got.Why, ok, test.want, test.why)
+		}
+	}
+
+	edited := ours
+	edited.Edited = true
+	if j, ok := judge([]Claim{claim(1, nil)}, edited); ok {
+		t.Errorf("a variant with edits of its own is held against %v", j.Claim)
+	}
+	two := ours
+	two.Ablations = []string{"no-lrn", "no-dropout"}
+	if j, ok := judge([]Claim{claim(1, nil)}, two); ok {
+		t.Errorf("two ablations at once are held against %v", j.Claim)
+	}
+	words := claim(1, func(c *Claim) { c.Figures = nil })
+	if j, ok := judge([]Claim{words}, ours); ok {
+		t.Errorf("a claim in words is held against a figure: %v", j.Claim)
+	}
+	far := claim(5, func(c *Claim) { c.Data = "cifar10" })
+	if j, _ := judge([]Claim{far, claim(1.4, nil)}, ours); j.Word != Agrees || j.Delta != 1.4 {
+		t.Errorf("took %+v though one can be compared", j)
+	}
+}
+
+// A variant of a paper's own study is held against the row of its name.
+func TestJudgeStudy(t *testing.T) {
+	j, ok := Judge(Result{Study: "mishkin2017", Variant: "fc-4096", Edited: true, Net: "caffenet-128", Data: "imagenet",
+		Views: 1, Epochs: 64, Metric: "top1_error", Delta: -2})
+	if !ok || math.Abs(j.Delta+2.6) > 1e-9 || j.Why != "no interval here" {
+		t.Errorf("%+v, %v", j, ok)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	const head = "source: S\ntables:\n  - about: a\n    where: w\n    data: d\n    split: s\n"
+	for text, want := range map[string]string{
+		"source: S\n":                        "needs source",
+		"sauce: S\n":                         "did you mean source",
+		"source: S\ntables:\n  - about: a\n": "f.yaml:3: a table needs",
+		head + "    metrics: [top_error]\n    rows: [{name: r}]":                                                   "metric \"top_error\"",
+		head + "    rows: [{}]":                                                                                    "a row needs a name",
+		head + "    rows: [{name: r}]":                                                                             "says in `is`",
+		head + "    rows: [{name: r, figures: [1]}]":                                                               "1 figures for 0 metrics",
+		head + "    rows: [{name: r, variant: v, is: x}]":                                                          "of which study",
+		head + "    metrics: [top1_error]\n    rows: [{name: r, figures: [1], deltas: [1]}]":                       "not both",
+		head + "    metrics: [top1_error]\n    rows: [{name: r, deltas: [1], bound: above}]":                       "write over or about",
+		head + "    metrics: [top1_error]\n    baseline: {name: b, figures: [1, 2]}\n    rows: [{name: r, is: x}]": "2 figures for 1 metrics",
+	} {
+		if _, err := parse("f.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := embedded.ReadDir("sources")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, e := range files {
+		text, err := embedded.ReadFile("sources/" + e.Name())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		claims, err := parse("f.yaml", text)
+		if err != nil {
+			return
+		}
+		for _, c := range claims {
+			for _, fig := range c.Figures {
+				if fig.Value == nil && fig.Delta == nil {
+					t.Errorf("%v: an empty figure", c)
+				}
+			}
+			judge(claims, Result{Ablations: []string{c.Ablation}, Data: c.Data, Metric: "top1_error"})
+		}
+	})
+}
