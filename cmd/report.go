@@ -52,8 +52,9 @@ column an ablation; cumulative sets each row against the one above it.
 --against sets each variant against the one of its name in another study.
 --self-check splits the baseline's seeds in two and looks for a difference,
 of which there is none: it exits with 1 if the test finds one too often.
---watch writes the report again whenever a record changes, until every run of
-the study has ended or Ctrl-C.`,
+--watch waits for the study's first run and writes the report again whenever a
+record changes: until all its runs have ended, or until an ablate run of some
+of them is through, or Ctrl-C.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
 	}
@@ -91,7 +92,7 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
 	if o.selfCheck && (o.format == html || o.format == svg) {
-		return fmt.Errorf("--self-check: there is no picture of it; --format text, md or tex prints it")
+		return fmt.Errorf("--self-check: there is no picture of it; --format text, md, tex, csv or json prints it")
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
 		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
@@ -244,29 +245,39 @@ const watchEvery = 2 * time.Second
 // clearScreen moves a terminal's cursor home and clears what lies below (ECMA-48, CUP and ED).
 const clearScreen = "\x1b[H\x1b[J"
 
-// watch writes the report whenever it changes, until the study has ended or the context is done.
+// watch writes the report whenever it changes, until the study has ended or the
+// context is done. Where there is no record yet it waits for the first.
 func (r *reporter) watch(ctx context.Context) error {
 	f, isFile := r.out.(*os.File)
 	if r.output == "" && !(isFile && term.IsTerminal(int(f.Fd()))) {
 		return errors.New("--watch: the output is no terminal; name a file with --output")
 	}
 	var last []byte
-	for {
-		text, records, err := r.render()
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(text, last) {
-			last = text
-			if r.output == "" {
-				text = append([]byte(clearScreen), text...)
+	seen := false // a run under way
+	for waiting := false; ; {
+		if records, _ := r.store.Load(r.study); len(records) == 0 {
+			if !waiting {
+				fmt.Fprintf(os.Stderr, "ablate: waiting for the first run of %s under %s\n", r.study, r.store.Root)
 			}
-			if err := r.put(text); err != nil {
+			waiting, seen = true, true
+		} else {
+			text, records, err := r.render()
+			if err != nil {
 				return err
 			}
-		}
-		if r.ended(records) {
-			return nil
+			if !bytes.Equal(text, last) {
+				last = text
+				if r.output == "" {
+					text = append([]byte(clearScreen), text...)
+				}
+				if err := r.put(text); err != nil {
+					return err
+				}
+			}
+			seen = seen || slices.ContainsFunc(records, func(rec experiments.Record) bool { return rec.Status == experiments.Running })
+			if r.ended(records, seen) {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -277,19 +288,28 @@ func (r *reporter) watch(ctx context.Context) error {
 }
 
 // ended reports whether nothing more will come: every run that is planned, or
-// where no plan is at hand every one that was begun, is done or diverged or failed.
-func (r *reporter) ended(records []experiments.Record) bool {
-	over := 0
+// where no plan is at hand every one that was begun, is done or diverged or
+// failed; or an `ablate run` of some of them, which this watch saw at work, has
+// left its report after the last of them.
+func (r *reporter) ended(records []experiments.Record, seen bool) bool {
+	over, last := 0, time.Time{}
 	for _, rec := range records {
 		switch rec.Status {
 		case experiments.Done, experiments.Diverged, experiments.Failed:
 			over++
 		}
+		for _, a := range rec.Attempts {
+			if a.Ended.After(last) {
+				last = a.Ended
+			}
+		}
 	}
-	if r.plan == nil {
+	if r.plan == nil || over >= len(r.plan.Variants)*len(r.plan.Seeds) {
 		return over == len(records)
 	}
-	return over >= len(r.plan.Variants)*len(r.plan.Seeds)
+	info, err := os.Stat(filepath.Join(r.store.Study(r.study), textReport))
+	const tick = 100 * time.Millisecond // a file's time is that of the system's last tick, which may be before last
+	return seen && over == len(records) && err == nil && info.ModTime().After(last.Add(-tick))
 }
 
 // load reads a study's records. Those that cannot be read are named on stderr; none at all is an error.
@@ -316,6 +336,9 @@ func printReport(w io.Writer, store *experiments.Store, study *configs.Study) er
 	return r.put(text)
 }
 
+// textReport is the table that ablate run leaves in a study's folder when it is through.
+const textReport = "report.txt"
+
 // writeReports leaves the table beside the records. Speeds are left out, so that
 // equal runs give equal files.
 func writeReports(store *experiments.Store, study *configs.Study) error {
@@ -329,7 +352,7 @@ func writeReports(store *experiments.Store, study *configs.Study) error {
 	if err != nil {
 		return err
 	}
-	for file, format := range map[string]string{"report.txt": "text", "report.md": "md"} {
+	for file, format := range map[string]string{textReport: "text", "report.md": "md"} {
 		var b bytes.Buffer
 		if err := reports.Render(&b, table, format); err != nil {
 			return err

@@ -76,8 +76,8 @@ func lastLine(f io.ReaderAt, size int64) (int64, error) {
 	return 0, nil
 }
 
-// maxLine bounds one line of the log.
-const maxLine = 1 << 20
+// maxLine bounds one line of the log, and is the buffer that each of a study's logs is read through.
+const maxLine = 1 << 16
 
 // ReadMetrics reads a log. A torn last line is left out; any other bad line is an error with its number.
 func ReadMetrics(path string) ([]Metric, error) {

@@ -3,12 +3,13 @@ package reports
 import (
 	"bytes"
 	"encoding/csv"
+	"slices"
 	"strings"
 )
 
 // writeCSV prints a line a variant, figures in full precision: shares are 0..1,
 // nothing stands where there is nothing. It has every column there is unless
-// some were asked for.
+// some were asked for. The effects of a factorial design follow as lines of their own.
 func writeCSV(b *bytes.Buffer, c *Comparison) error {
 	fields := c.fields()
 	if len(c.columns) > 0 || c.Shape == Matrix {
@@ -32,6 +33,19 @@ func writeCSV(b *bytes.Buffer, c *Comparison) error {
 			}
 		}
 		lines = append(lines, append(line, clean(strings.Join(r.Notes, "; "))))
+	}
+	for _, e := range c.Effects {
+		line := []string{clean("effect: " + e.name())}
+		for _, f := range fields {
+			switch {
+			case !c.csvHas(f):
+			case slices.Contains(effectFields, f.name):
+				line = append(line, f.full(Row{Delta: &Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}})...)
+			default:
+				line = append(line, make([]string, len(f.heads))...)
+			}
+		}
+		lines = append(lines, append(line, ""))
 	}
 	return csv.NewWriter(b).WriteAll(lines)
 }

@@ -329,7 +329,7 @@ func TestCheckSelf(t *testing.T) {
 	if !slices.ContainsFunc(check.Notes, func(n string) bool { return strings.Contains(n, "12 seeds allow a check at 0.05") }) {
 		t.Errorf("notes %q", check.Notes)
 	}
-	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": ErrFormat, "json": ErrFormat, "pdf": ErrFormat} {
+	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil, "pdf": ErrFormat, "model-index": ErrFormat} {
 		if err := check.Render(io.Discard, format); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", format, err, want)
 		}

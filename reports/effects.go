@@ -20,6 +20,9 @@ type Effect struct {
 	Verdict stats.Verdict
 }
 
+// effectFields are the columns that say something of an effect too.
+var effectFields = []string{"delta", "raw_p", "p", "verdict"}
+
 // maxFactors is the most ablations whose combinations a study can declare.
 const maxFactors = 6
 

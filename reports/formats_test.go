@@ -161,8 +161,8 @@ func TestCSVOfOddNames(t *testing.T) {
 		lines, err := csv.NewReader(bytes.NewReader(rendered(t, table, "csv"))).ReadAll()
 		if err != nil {
 			t.Errorf("%s: %v", name, err) // a line of another length is an error too
-		} else if len(lines) != 1+len(table.Rows) {
-			t.Errorf("%s: %d lines, want a head and %d", name, len(lines), len(table.Rows))
+		} else if want := len(table.Rows) + len(table.Effects); len(lines) != 1+want {
+			t.Errorf("%s: %d lines, want a head and %d", name, len(lines), want)
 		}
 	}
 }

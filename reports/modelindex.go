@@ -27,13 +27,22 @@ type (
 		Results      []modelResult `yaml:"Results,omitempty"`
 	}
 	metadata struct {
-		Architecture string   `yaml:"Architecture,omitempty"`
-		TrainingData string   `yaml:"Training Data,omitempty"`
-		Epochs       int      `yaml:"Epochs,omitempty"`
-		FLOPs        int64    `yaml:"FLOPs,omitempty"`
-		Parameters   int64    `yaml:"Parameters,omitempty"`
-		Seeds        int      `yaml:"Seeds,omitempty"`
-		Changes      []string `yaml:"Changes,omitempty"`
+		Architecture string        `yaml:"Architecture,omitempty"`
+		TrainingData string        `yaml:"Training Data,omitempty"`
+		Epochs       int           `yaml:"Epochs,omitempty"`
+		FLOPs        int64         `yaml:"FLOPs,omitempty"`
+		Parameters   int64         `yaml:"Parameters,omitempty"`
+		Seeds        int           `yaml:"Seeds,omitempty"`
+		Changes      []string      `yaml:"Changes,omitempty"`
+		Effects      []modelEffect `yaml:"Effects,omitempty"`
+	}
+	// modelEffect is a main effect or an interaction of a factorial design.
+	modelEffect struct {
+		Ablations []string `yaml:"Ablations"`
+		Metric    string   `yaml:"Metric"` // whose change Delta is, in its own unit: a share or a loss
+		Delta     float64  `yaml:"Delta"`
+		PHolm     *float64 `yaml:"P (Holm),omitempty"`
+		Verdict   string   `yaml:"Verdict"`
 	}
 	modelResult struct {
 		Dataset string             `yaml:"Dataset"`
@@ -49,6 +58,13 @@ func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
 	index := modelIndex{Collections: []collection{{study, metadata{
 		Architecture: clean(c.Net), TrainingData: clean(c.Data), Epochs: c.Epochs[1],
 	}}}}
+	for _, e := range c.Effects {
+		m := modelEffect{Ablations: cleaned(e.Factors), Metric: c.Metric.Name, Delta: e.Mean, Verdict: string(e.Verdict.Word)}
+		if e.K > 1 {
+			m.PHolm = finite(e.Holm)
+		}
+		index.Collections[0].Metadata.Effects = append(index.Collections[0].Metadata.Effects, m)
+	}
 	for _, r := range c.Rows {
 		m := model{Name: clean(r.Variant), InCollection: study, Metadata: metadata{
 			FLOPs: r.MACs, Parameters: r.Params, Seeds: r.Error.K, Changes: cleaned(r.Changes),

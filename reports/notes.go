@@ -161,7 +161,7 @@ func (c *Comparison) describe(groups [][]outcome) {
 		}
 	}
 	c.Notes = append(c.readingNotes(records), c.Notes...)
-	c.Origin = c.origin(records)
+	c.Origin = c.origin(records, recipes)
 }
 
 // epochs is how long a run trained, or was to train.

@@ -44,10 +44,13 @@ func readRecipe(text json.RawMessage) recipe {
 const shownOrigins = 3
 
 // origin says where the figures come from, as far as the records tell.
-func (c *Comparison) origin(records []outcome) []string {
+func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []string {
 	lines := []string{seedList(c.Seeds)}
-	var commits, data, hardware, commands []string
+	var commits, data, hardware, commands, views []string
 	for _, r := range records {
+		if c.Metric.onTest() {
+			views = append(views, viewWords(recipes[r.Identity].Data))
+		}
 		for _, a := range r.Attempts {
 			hardware = append(hardware, clean(a.Hardware))
 		}
@@ -59,6 +62,7 @@ func (c *Comparison) origin(records []outcome) []string {
 		data = append(data, digests(p.Data))
 		commands = append(commands, command(p.Command))
 	}
+	lines = appendOrigin(lines, "test images seen by", views)
 	lines = appendOrigin(lines, "commit", commits)
 	lines = appendOrigin(lines, "data", data)
 	lines = appendOrigin(lines, "hardware", hardware)
@@ -67,6 +71,14 @@ func (c *Comparison) origin(records []outcome) []string {
 		lines = append(lines, c.speedOrigin()...)
 	}
 	return lines
+}
+
+// viewWords says how a test image was looked at.
+func viewWords(d recipeData) string {
+	if d.views() == 10 {
+		return "ten views, whose softmax outputs are averaged"
+	}
+	return "one view, the centre"
 }
 
 // speedOrigin says what images/s is, and on what it was measured.

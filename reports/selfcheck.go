@@ -2,9 +2,13 @@ package reports
 
 import (
 	"bytes"
+	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ablate/experiments"
@@ -54,25 +58,58 @@ func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfC
 	return s, nil
 }
 
-// Render prints the check in one of the formats that print words: text, md, tex.
+// Render prints the check in one of the formats that print words (text, md, tex), as CSV or as JSON.
 func (s *SelfCheck) Render(w io.Writer, format string) error {
-	var known []string
+	writers := map[string]func(*bytes.Buffer) error{"csv": s.writeCSV, "json": s.writeJSON}
 	for _, f := range formats {
-		if f.words == nil {
-			continue
+		if f.words != nil {
+			writers[f.name] = func(b *bytes.Buffer) error { return f.words(b, s.document()) }
 		}
-		if f.name != format {
-			known = append(known, f.name)
-			continue
-		}
-		var b bytes.Buffer
-		if err := f.words(&b, s.document()); err != nil {
-			return fmt.Errorf("print the self-check of %s as %s: %w", s.Study, format, err)
-		}
-		_, err := w.Write(b.Bytes())
-		return err
 	}
-	return fmt.Errorf("%w %q for a self-check; there are %s", ErrFormat, format, strings.Join(known, ", "))
+	write, ok := writers[format]
+	if !ok {
+		return fmt.Errorf("%w %q for a self-check; there are %s", ErrFormat, format, strings.Join(slices.Sorted(maps.Keys(writers)), ", "))
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return fmt.Errorf("print the self-check of %s as %s: %w", s.Study, format, err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// writeCSV prints the figures in full precision.
+func (s *SelfCheck) writeCSV(b *bytes.Buffer) error {
+	return csv.NewWriter(b).WriteAll([][]string{
+		{"study", "baseline", "metric", "at", "seeds", "mean", "sd", "pairs", "splits", "level", "found", "holds"},
+		{clean(s.Study), clean(s.Baseline), s.Metric.Name, s.At.String(), itoa(s.Error.K), exact(s.Error.Mean), exact(s.Error.SD),
+			itoa(s.Pairs), itoa(s.Splits), exact(s.Level), itoa(s.Found), strconv.FormatBool(s.Holds())},
+	})
+}
+
+// writeJSON prints the same with the notes.
+func (s *SelfCheck) writeJSON(b *bytes.Buffer) error {
+	encoder := json.NewEncoder(b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		Format   string       `json:"format"`
+		Version  int          `json:"version"`
+		Study    string       `json:"study"`
+		Baseline string       `json:"baseline"`
+		Metric   string       `json:"metric"`
+		At       string       `json:"at"`
+		Value    jsonEstimate `json:"value"`
+		Pairs    int          `json:"pairs"`
+		Splits   int          `json:"splits"`
+		Level    float64      `json:"level"`
+		Found    int          `json:"found"`
+		Holds    bool         `json:"holds"`
+		Notes    []string     `json:"notes"`
+	}{
+		"ablate-self-check", jsonVersion, s.Study, s.Baseline, s.Metric.Name, s.At.String(), estimate(s.Error),
+		s.Pairs, s.Splits, s.Level, s.Found, s.Holds(), list(s.Notes),
+	})
 }
 
 func (s *SelfCheck) document() document {
