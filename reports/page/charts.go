@@ -120,7 +120,7 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 		if !ok {
 			continue
 		}
-		colour := i % series // a variant's colour is that of its row in every picture
+		colour := i % series // a variant's colour is that of its row in every picture; dashes tell the next eight apart
 		var line, band [][2]float64
 		for _, p := range ps {
 			line = append(line, [2]float64{x.at(float64(p.epoch)), y.at(p.mean)})
@@ -130,7 +130,7 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 			band = append(band, [2]float64{x.at(float64(p.epoch)), y.at(p.low)})
 		}
 		s.path(fmt.Sprintf("band s%d", colour), band, true)
-		s.path(fmt.Sprintf("curve s%d", colour), line, false)
+		s.path(fmt.Sprintf("curve s%d d%d", colour, i/series%dashes), line, false)
 		if len(line) == 1 {
 			s.circle(fmt.Sprintf("dot s%d", colour), line[0][0], line[0][1], 3.5)
 		}

@@ -19,7 +19,14 @@ type figure struct {
 	Picture template.HTML
 }
 
-// A layerRow is a line of the net's table.
+// A layerTable lists a variant's layers.
+type layerTable struct {
+	Variant   string
+	Rows      []layerRow
+	TimesNote string // what the times are of; empty where there are none
+}
+
+// A layerRow is a line of it.
 type layerRow struct {
 	Layer, Kind, Output, Params, MACs, Time string
 }
@@ -38,8 +45,8 @@ func netOf(r experiments.Record) (*arch.Net, error) {
 	return recipe.Net, nil
 }
 
-// nets draws every variant's net and lists the first one's layers.
-func (b *builder) nets() (figures []figure, layers []layerRow, note string) {
+// nets draws every variant's net and lists its layers.
+func (b *builder) nets() (figures []figure, layers []layerTable) {
 	var base *drawing
 	for _, row := range b.c.Rows {
 		records := b.of(row.Variant)
@@ -59,11 +66,12 @@ func (b *builder) nets() (figures []figure, layers []layerRow, note string) {
 		d := newDrawing(net, placed)
 		if base == nil {
 			base = d
-			layers, note = b.layers(records, placed)
 		}
+		rows, note := b.layers(records, placed)
+		layers = append(layers, layerTable{row.Variant, rows, note})
 		figures = append(figures, figure{row.Variant, strings.Join(row.Changes, ", "), d.draw(row.Variant, base)})
 	}
-	return figures, layers, note
+	return figures, layers
 }
 
 // layers lists a net, with the time of each layer's kernels where a run recorded it.

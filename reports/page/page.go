@@ -50,8 +50,7 @@ type content struct {
 	Forest     template.HTML
 	Speed      template.HTML
 	Figures    []figure
-	Layers     []layerRow
-	TimesNote  string
+	Layers     []layerTable
 	Filters    []filterSet
 	Provenance []fact
 	Problems   []string
@@ -75,7 +74,7 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	p.Curves = b.curves()
 	p.Forest = b.forest()
 	p.Speed = b.speed()
-	p.Figures, p.Layers, p.TimesNote = b.nets()
+	p.Figures, p.Layers = b.nets()
 	p.Filters = b.filters()
 	p.Provenance = b.provenance()
 	p.Problems = b.problems

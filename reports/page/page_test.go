@@ -327,7 +327,7 @@ func TestBrowser(t *testing.T) {
 	run := func(file string, width int) (dom, log string) {
 		cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-			"--user-data-dir="+filepath.Join(dir, "profile"), fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
+			"--log-net-log="+filepath.Join(dir, "net.json"), "--user-data-dir="+filepath.Join(dir, "profile"), fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		if err := cmd.Run(); err != nil {
@@ -337,6 +337,23 @@ func TestBrowser(t *testing.T) {
 	}
 	if _, log := run("page.html", 1400); strings.Contains(log, "CONSOLE") {
 		t.Errorf("the console says:\n%s", log)
+	}
+	// Without the rule that forbids loads, nothing asks for any.
+	if err := os.WriteFile(filepath.Join(dir, "free.html"), []byte(copied), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run("free.html", 1400)
+	if urls := requested(t, filepath.Join(dir, "net.json")); len(urls) > 0 {
+		t.Errorf("the page asks for %q", urls)
+	}
+	// The log would show a request if there were one.
+	asking := strings.Replace(copied, "</body>", `<img src="http://127.0.0.1:9/asked.png"></body>`, 1)
+	if err := os.WriteFile(filepath.Join(dir, "asking.html"), []byte(asking), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run("asking.html", 1400)
+	if urls := requested(t, filepath.Join(dir, "net.json")); len(urls) == 0 {
+		t.Error("the browser's log of requests does not show one that was made")
 	}
 	for _, width := range []int{360, 800, 1400} {
 		// Headless Chromium has no window narrower than 500; a frame is a viewport of
@@ -360,4 +377,21 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("at %d the page is %d wide", window, content)
 		}
 	}
+}
+
+// requested are the addresses that a log of Chromium's network stack names but
+// those of its own services. Files are not requests there.
+func requested(t *testing.T, log string) []string {
+	t.Helper()
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var urls []string
+	for _, m := range regexp.MustCompile(`"url":"((?:https?|wss?)://[^"]*)"`).FindAllStringSubmatch(string(text), -1) {
+		if !regexp.MustCompile(`^https?://[^/]*\b(google|googleapis|gvt1|gstatic|chromium)\.`).MatchString(m[1]) && !slices.Contains(urls, m[1]) {
+			urls = append(urls, m[1])
+		}
+	}
+	return urls
 }

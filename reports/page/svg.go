@@ -15,6 +15,9 @@ import (
 // checks by shape and words as well as colour: lines are labelled at their ends.
 const series = 8
 
+// dashes is the number of line styles, d0 … in the style sheet.
+const dashes = 4
+
 // An svg collects the elements of a picture. Its words are escaped.
 type svg struct {
 	strings.Builder
