@@ -10,9 +10,16 @@ import (
 // From a pack's 256×256 bytes to batches of 224×224 floats with mean image, crop
 // and flip, on all cores and without the net. Run with:
 // go test ./runner/data -run - -bench PackedBatches
+// BenchmarkPackedBatches is what a training run on a pack does with its images, with the paper's colour noise and without.
 func BenchmarkPackedBatches(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { packedBatches(b, 0) })
+	b.Run("colours", func(b *testing.B) { packedBatches(b, 0.1) })
+}
+
+func packedBatches(b *testing.B, colours float64) {
 	const batch = 32
-	cfg := ablations.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, Flip: true}
+	cfg := ablations.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, CropAt: ablations.CropRandom, Flip: true,
+		PCAColour: ablations.PCAColour{Std: colours}}
 	cfg.Root = packTree(b, imageTree(b, 64), picture.Fit{Size: 256}, 0)
 	ds := open(b, cfg)
 	p, err := NewPipeline(ds, cfg, batch, 1)
@@ -21,7 +28,8 @@ func BenchmarkPackedBatches(b *testing.B) {
 	}
 	images := 0
 	b.SetBytes(batch * (256*256*3 + 4*224*224*3))
-	for epoch, r := 0, p.Train(b.Context(), 0, 0); b.Loop(); images += batch {
+	r := p.Train(b.Context(), 0, 0)
+	for epoch := 0; b.Loop(); images += batch {
 		if _, err := r.Next(); err != nil { // the epoch's end
 			r.Close()
 			epoch++
@@ -31,5 +39,6 @@ func BenchmarkPackedBatches(b *testing.B) {
 			}
 		}
 	}
+	r.Close()
 	b.ReportMetric(float64(images)/b.Elapsed().Seconds(), "images/s")
 }
