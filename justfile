@@ -16,6 +16,10 @@ bench:
 peer peer="../shared/bench/torch_peer.py" *args="":
     scripts/peer.py {{peer}} {{args}}
 
+# Decoding and resizing photographs beside Pillow and torchvision, which must be installed.
+peer-decode *args="":
+    scripts/peer_decode.py {{args}}
+
 # Formatting, vet, staticcheck.
 lint:
     test -z "$(gofmt -l .)"

@@ -41,8 +41,7 @@ func (o orientation) apply(dst, src []byte, n int) {
 
 // exifOrientation finds the tag in a JPEG. Where it is missing or makes no sense, the picture is upright.
 func exifOrientation(file []byte) orientation {
-	const app1, startOfScan = 0xe1, 0xda
-	for rest := file[2:]; len(rest) >= 4 && rest[0] == 0xff && rest[1] != startOfScan; {
+	for rest := file[2:]; len(rest) >= 4 && rest[0] == marker && rest[1] != startOfScan; {
 		length := int(binary.BigEndian.Uint16(rest[2:]))
 		if length < 2 || 2+length > len(rest) {
 			break

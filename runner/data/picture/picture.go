@@ -12,8 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg" // registers the format
-	_ "image/png"  // registers the format
+	"image/png"
 )
 
 // ErrBad is a file that holds no image that can be used. The message says why.
@@ -33,7 +32,7 @@ type Fit struct {
 
 // Method names the arithmetic of Read. It changes whenever the bytes do, so that
 // images made in different ways are not taken for the same.
-const Method = "area down, Catmull-Rom up, per YCbCr plane, 14-bit weights (1)"
+const Method = "area down, Catmull-Rom up, per YCbCr plane, 14-bit weights (2)"
 
 // Side is the height and width of the result.
 func (f Fit) Side() int { return max(f.ShortSide, f.Size) }
@@ -107,20 +106,31 @@ func decode(file []byte) (img image.Image, turn orientation, err error) {
 	if len(file) == 0 {
 		return nil, upright, fmt.Errorf("the file is empty: %w", ErrBad)
 	}
-	header, format, err := image.DecodeConfig(bytes.NewReader(file))
+	if isJPEG(file) {
+		if img, err = decodeJPEG(file); err != nil {
+			return nil, upright, err
+		}
+		return img, exifOrientation(file), nil
+	}
+	header, err := png.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
 		return nil, upright, fmt.Errorf("neither JPEG nor PNG, or damaged (%v): %w", err, ErrBad)
 	}
+	if err := allowed(header); err != nil {
+		return nil, upright, err
+	}
+	if img, err = png.Decode(bytes.NewReader(file)); err != nil {
+		return nil, upright, fmt.Errorf("the png is truncated or damaged (%v): %w", err, ErrBad)
+	}
+	return img, upright, nil
+}
+
+// allowed refuses a header that asks for too large an image, or for none.
+func allowed(header image.Config) error {
 	if header.Width < 1 || header.Height < 1 || header.Height > MaxPixels/header.Width {
-		return nil, upright, fmt.Errorf("%d×%d pixels; 1 to %d are read: %w", header.Width, header.Height, MaxPixels, ErrBad)
+		return fmt.Errorf("%d×%d pixels; 1 to %d are read: %w", header.Width, header.Height, MaxPixels, ErrBad)
 	}
-	if img, _, err = image.Decode(bytes.NewReader(file)); err != nil {
-		return nil, upright, fmt.Errorf("the %s is truncated or damaged (%v): %w", format, err, ErrBad)
-	}
-	if format == "jpeg" {
-		turn = exifOrientation(file)
-	}
-	return img, turn, nil
+	return nil
 }
 
 // windows are the two sides of the source that the square shows, in the file's
@@ -190,17 +200,26 @@ func interleave(dst, r, g, b []byte) {
 
 // toRGB is JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point, rounded.
 func toRGB(dst, y, cb, cr []byte) {
+	cb, cr, dst = cb[:len(y)], cr[:len(y)], dst[:3*len(y)]
 	for i := range y {
 		l := int32(y[i])<<16 + 1<<15
-		b, r := int32(cb[i])-128, int32(cr[i])-128
-		d := dst[3*i : 3*i+3 : 3*i+3]
-		d[0] = clamp((l + 91881*r) >> 16)
-		d[1] = clamp((l - 22554*b - 46802*r) >> 16)
-		d[2] = clamp((l + 116130*b) >> 16)
+		u, v := int32(cb[i])-128, int32(cr[i])-128
+		r, g, b := (l+91881*v)>>16, (l-22554*u-46802*v)>>16, (l+116130*u)>>16
+		if uint32(r|g|b) > 255 { // one test for the three: few pixels need it
+			r, g, b = int32(clamp(r)), int32(clamp(g)), int32(clamp(b))
+		}
+		d := dst[:3]
+		d[0], d[1], d[2] = byte(r), byte(g), byte(b)
+		dst = dst[3:]
 	}
 }
 
-func clamp(v int32) byte { return byte(max(0, min(255, v))) }
+func clamp(v int32) byte {
+	if uint32(v) > 255 {
+		return byte(^(v >> 31)) // 0 below, 255 above
+	}
+	return byte(v)
+}
 
 // rgb gives the colours of any other kind of image, without its alpha, which is
 // what Pillow's convert("RGB") and OpenCV do: ImageNet was always read so.

@@ -11,6 +11,8 @@ import (
 	"image/png"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -287,6 +289,36 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// Four flat quarters as Pillow 13.0.0 wrote them: baseline and progressive with
+// chroma at half size, with restarts, as RGB, and as CMYK with Adobe's inverted
+// inks (ImageNet has some). Each is refused wherever it is cut off.
+func TestJPEGs(t *testing.T) {
+	want := [][3]int{{200, 40, 40}, {40, 160, 60}, {30, 60, 190}, {220, 210, 60}}
+	for _, name := range []string{"baseline", "progressive", "restarts", "rgb", "cmyk"} {
+		file, err := os.ReadFile(filepath.Join("testdata", name+".jpg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := read(t, Fit{Size: 32}, file)
+		for i, rgb := range want {
+			at := 3 * ((4+24*(i/2))*32 + 4 + 24*(i%2))
+			for c, w := range rgb {
+				if d := int(got[at+c]) - w; d < -3 || d > 3 {
+					t.Errorf("%s: quarter %d is %v, want %v", name, i, got[at:at+3], rgb)
+				}
+			}
+		}
+		for n := range file {
+			if err := NewReader(Fit{Size: 32}).Read(file[:n], make([]byte, 32*32*3)); !errors.Is(err, ErrBad) {
+				t.Errorf("%s cut to %d of %d bytes: %v", name, n, len(file), err)
+			}
+		}
+		if err := NewReader(Fit{Size: 32}).Read(append(file, "and a trailer"...), got); err != nil {
+			t.Errorf("%s with bytes behind its end: %v", name, err)
+		}
+	}
+}
+
 func TestFitValidate(t *testing.T) {
 	for f, ok := range map[Fit]bool{{}: false, {256, 0}: true, {0, 32}: true, {256, 256}: false, {-1, 0}: false, {0, 5000}: false} {
 		if err := f.Validate(); (err == nil) != ok {
@@ -297,6 +329,17 @@ func TestFitValidate(t *testing.T) {
 
 // Whatever the file holds, it is read or refused.
 func FuzzRead(f *testing.F) {
+	names, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(names) == 0 {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+	}
 	img := image.NewNRGBA(image.Rect(0, 0, 9, 5))
 	f.Add(encodePNG(f, img))
 	f.Add(encodeJPEG(f, img))

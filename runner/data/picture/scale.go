@@ -20,7 +20,66 @@ type window struct{ total, from, n int }
 // Both are what cuda-convnet2's make-data.py had OpenCV do (INTER_AREA down,
 // INTER_CUBIC up; OpenCV's cubic is a little sharper, a = -0.75 instead of -0.5).
 type scaler struct {
-	rows []int32 // rows scaled to the window's width, with rowBits of fraction
+	// Rows scaled to the window's width, with rowBits of fraction: two samples in a
+	// number, the second 2³² times, so that one multiplication weighs both. Sums of
+	// such numbers are right as long as the sums of the parts fit: see lanes.
+	rows []int64
+	sums []int64
+	both []int64           // two rows of samples, the second 2³² times
+	taps map[side]sideTaps // of the sides met last: many photographs have the same
+}
+
+// A side is what taps depend on.
+type side struct {
+	size, cover int
+	window      window
+}
+
+// maxSides is how many sides' taps are kept: a few megabytes.
+const maxSides = 256
+
+// sideTaps are the taps of a side, and the same with four weights each if no tap has more.
+type sideTaps struct {
+	all   []tap
+	fours []four
+}
+
+// A four is a tap of four weights.
+type four struct {
+	from    int
+	weights [4]int64
+}
+
+// of gives a side's taps, which are made once.
+func (s *scaler) of(size, cover int, w window) sideTaps {
+	key := side{size, cover, w}
+	if t, ok := s.taps[key]; ok {
+		return t
+	}
+	if s.taps == nil || len(s.taps) >= maxSides {
+		s.taps = map[side]sideTaps{}
+	}
+	t := sideTaps{all: taps(size, cover, w)}
+	t.fours = asFours(t.all, (size+cover-1)/cover)
+	s.taps[key] = t
+	return t
+}
+
+// asFours fills taps up with weights of 0; nil where one has more than four, or
+// there are fewer samples.
+func asFours(all []tap, samples int) []four {
+	out := make([]four, len(all))
+	for i, t := range all {
+		if len(t.weights) > 4 || samples < 4 {
+			return nil
+		}
+		from := min(t.from, samples-4)
+		out[i].from = from
+		for k, w := range t.weights {
+			out[i].weights[t.from-from+k] = int64(w)
+		}
+	}
+	return out
 }
 
 const (
@@ -34,34 +93,81 @@ func (s *scaler) scale(dst []byte, p plane, across, down window) {
 		p.copy(dst)
 		return
 	}
-	columns := taps(p.size.X, p.coverX, across)
-	lines := taps(p.size.Y, p.coverY, down)
+	columns := s.of(p.size.X, p.coverX, across)
+	lines := s.of(p.size.Y, p.coverY, down).all
 	first, end := lines[0].from, 0
 	for _, l := range lines {
 		first, end = min(first, l.from), max(end, l.from+len(l.weights))
 	}
-	if need := (end - first) * across.n; cap(s.rows) < need {
-		s.rows = make([]int32, need)
+	pairs := (across.n + 1) / 2
+	if need := (end - first) * pairs; cap(s.rows) < need {
+		s.rows = make([]int64, need)
 	}
-	s.rows = s.rows[:(end-first)*across.n]
-	for y := first; y < end; y++ {
-		p.scaleRow(s.rows[(y-first)*across.n:][:across.n], y, columns)
+	s.rows = s.rows[:(end-first)*pairs]
+	for y := first; y < end; y += 2 {
+		upper := s.rows[(y-first)*pairs:][:pairs]
+		if y+1 < end && p.step == 1 && columns.fours != nil {
+			s.scaleTwoRows(upper, s.rows[(y+1-first)*pairs:][:pairs], p, y, columns.fours)
+			continue
+		}
+		p.scaleRow(upper, y, columns.all)
+		if y+1 < end {
+			p.scaleRow(s.rows[(y+1-first)*pairs:][:pairs], y+1, columns.all)
+		}
 	}
-	sums := make([]int32, across.n)
 	for y, l := range lines {
-		for i := range sums {
-			sums[i] = 1 << (weightBits + rowBits - 1)
+		s.blend(dst[y*across.n:][:across.n], s.rows[(l.from-first)*pairs:], l.weights)
+	}
+}
+
+const (
+	// A sum starts with half a unit, to be rounded, and with what keeps the lower of
+	// two lanes from falling below 0 and borrowing of the upper.
+	half  = 1 << (weightBits + rowBits - 1)
+	floor = 1 << 29
+	start = half + floor | (half+floor)<<32
+)
+
+// lanes are the two samples of a sum.
+func lanes(sum int64) (lower, upper byte) {
+	l, u := int32(uint32(sum)-floor), int32(uint32(sum>>32)-floor)
+	return clamp(l >> (weightBits + rowBits)), clamp(u >> (weightBits + rowBits))
+}
+
+// blend writes the weighted sum of as many rows as there are weights. Four
+// rows, what a cubic takes, go in one pass; others are summed row by row.
+func (s *scaler) blend(out []byte, rows []int64, weights []int32) {
+	pairs := (len(out) + 1) / 2
+	if len(weights) == 4 {
+		w0, w1, w2, w3 := int64(weights[0]), int64(weights[1]), int64(weights[2]), int64(weights[3])
+		a, b, c, d := rows[:pairs], rows[pairs:][:pairs], rows[2*pairs:][:pairs], rows[3*pairs:][:pairs]
+		for i := range len(out) / 2 {
+			o := out[2*i:][:2]
+			o[0], o[1] = lanes(start + w0*a[i] + w1*b[i] + w2*c[i] + w3*d[i])
 		}
-		for k, w := range l.weights {
-			row := s.rows[(l.from-first+k)*across.n:][:len(sums)]
-			for i, v := range row {
-				sums[i] += w * v
-			}
+		if i := pairs - 1; len(out)%2 == 1 {
+			out[2*i], _ = lanes(start + w0*a[i] + w1*b[i] + w2*c[i] + w3*d[i])
 		}
-		out := dst[y*across.n:][:across.n]
-		for i, v := range sums {
-			out[i] = clamp(v >> (weightBits + rowBits))
+		return
+	}
+	if cap(s.sums) < pairs {
+		s.sums = make([]int64, pairs)
+	}
+	sums := s.sums[:pairs]
+	for i := range sums {
+		sums[i] = start
+	}
+	for k, w := range weights {
+		for i, v := range rows[k*pairs:][:pairs] {
+			sums[i] += int64(w) * v
 		}
+	}
+	for i, sum := range sums[:len(out)/2] {
+		o := out[2*i:][:2]
+		o[0], o[1] = lanes(sum)
+	}
+	if len(out)%2 == 1 {
+		out[len(out)-1], _ = lanes(sums[pairs-1])
 	}
 }
 
@@ -75,23 +181,60 @@ func (p plane) copy(dst []byte) {
 	}
 }
 
-func (p plane) scaleRow(out []int32, y int, columns []tap) {
+// scaleRow scales row y to pairs of samples.
+func (p plane) scaleRow(out []int64, y int, columns []tap) {
 	row := p.pix[y*p.stride:]
-	const shift = weightBits - rowBits
 	for x, c := range columns {
-		sum := int32(1 << (shift - 1))
-		if p.step == 1 {
-			for k, v := range row[c.from:][:len(c.weights)] {
-				sum += c.weights[k] * int32(v)
-			}
-		} else {
-			for k, w := range c.weights {
-				sum += w * int32(row[(c.from+k)*p.step])
-			}
+		sum := int32(roundRow)
+		for k, w := range c.weights {
+			sum += w * int32(row[(c.from+k)*p.step])
 		}
-		out[x] = sum >> shift
+		v := int64(sum >> shiftRow)
+		if x%2 == 0 {
+			out[x/2] = v
+		} else {
+			out[x/2] += v << 32
+		}
 	}
 }
+
+// scaleTwoRows scales rows y and y+1 with one multiplication for both.
+func (s *scaler) scaleTwoRows(first, second []int64, p plane, y int, columns []four) {
+	samples := (p.size.X + p.coverX - 1) / p.coverX
+	a, b := p.pix[y*p.stride:][:samples], p.pix[(y+1)*p.stride:][:samples]
+	if cap(s.both) < samples {
+		s.both = make([]int64, samples)
+	}
+	both := s.both[:samples]
+	for i := range both {
+		both[i] = int64(a[i]) | int64(b[i])<<32
+	}
+	second = second[:len(first)]
+	for i := range first {
+		c := &columns[2*i]
+		v, w := both[c.from:][:4], &c.weights
+		left := startRow + w[0]*v[0] + w[1]*v[1] + w[2]*v[2] + w[3]*v[3]
+		right := int64(startRow)
+		if 2*i+1 < len(columns) {
+			c := &columns[2*i+1]
+			v, w := both[c.from:][:4], &c.weights
+			right += w[0]*v[0] + w[1]*v[1] + w[2]*v[2] + w[3]*v[3]
+		}
+		first[i] = lowerRow(left) + lowerRow(right)<<32
+		second[i] = lowerRow(left>>32) + lowerRow(right>>32)<<32
+	}
+}
+
+// lowerRow is the sample in a sum's lower lane.
+func lowerRow(sum int64) int64 { return int64(int32(uint32(sum)-floorRow) >> shiftRow) }
+
+const (
+	shiftRow = weightBits - rowBits
+	roundRow = 1 << (shiftRow - 1)
+	// As start is for columns.
+	floorRow = 1 << 24
+	startRow = roundRow + floorRow | (roundRow+floorRow)<<32
+)
 
 // A tap is what one output takes: weights, which add up to 1<<weightBits, for the inputs from on.
 type tap struct {
