@@ -24,6 +24,7 @@ type KernelTime struct {
 type Times struct {
 	Hardware string       `json:"hardware"`
 	Batch    int          `json:"batch"`
+	Waiting  Number       `json:"waiting_seconds"` // of a training step for its images: mean of the last attempt's steps, warm-up left out
 	Kernels  []KernelTime `json:"kernels"`
 }
 

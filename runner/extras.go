@@ -36,6 +36,9 @@ const timedSteps = 3
 func (t *trainer) saveTimes(run *experiments.Run, hardware string) error {
 	names := t.train.Steps()
 	times := experiments.Times{Hardware: hardware, Batch: t.recipe.Train.Batch}
+	if t.steps > warmUp {
+		times.Waiting = experiments.Number(t.waited.Seconds() / float64(t.steps-warmUp))
+	}
 	taken := make([][]float64, len(names))
 	for range timedSteps {
 		for i, name := range names {

@@ -45,6 +45,7 @@ type trainer struct {
 	mean     []float64 // softmax outputs over the views of a batch
 	loss     []float32
 	measured time.Duration // of steps after the warm-up
+	waited   time.Duration // of measured, for images
 	images   int           // in those
 	steps    int           // of this attempt
 }
@@ -111,6 +112,7 @@ func (t *trainer) epoch(ctx context.Context, after func(images int) error) (scor
 	defer reader.Close()
 	for started := time.Now(); ; started = time.Now() {
 		batch, err := reader.Next()
+		waited := time.Since(started)
 		if errors.Is(err, io.EOF) {
 			return t.sum, nil
 		}
@@ -129,6 +131,7 @@ func (t *trainer) epoch(ctx context.Context, after func(images int) error) (scor
 		t.batch++
 		if t.steps++; t.steps > warmUp {
 			t.measured += time.Since(started)
+			t.waited += waited
 			t.images += batch.N
 		}
 		if err := after(batch.N); err != nil {

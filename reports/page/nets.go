@@ -109,7 +109,7 @@ func (b *builder) times(records []experiments.Record) (map[string]float64, strin
 			sums[layerOf(k.Name)] += float64(k.Seconds)
 		}
 		return sums, fmt.Sprintf("milliseconds of a training step of %d images, forward, backward and update, on %s; "+
-			"a ReLU that is fused counts with its layer", t.Batch, t.Hardware)
+			"a ReLU that is fused counts with its layer; a step waits %.2f ms for its images", t.Batch, t.Hardware, 1e3*float64(t.Waiting))
 	}
 	return nil, ""
 }
