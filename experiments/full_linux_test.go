@@ -95,7 +95,8 @@ func TestFullDisk(t *testing.T) {
 
 // On a full disk no run begins, and none is thought to have begun.
 func TestStartOnFullDisk(t *testing.T) {
-	s := &Store{small(t, "size=128k")}
+	s := &Store{small(t, "size=8m")}
+	// Room for the patch of any working tree that the tests may run in.
 	free := fill(t, s.Root, 0)
 	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
