@@ -43,6 +43,7 @@ var kinds = []kind{
 	{"tanh", "tanh", func() Params { return &Tanh{A: 1, B: 1} }},
 	{"sigmoid", "sigmoid", func() Params { return &Sigmoid{} }},
 	{"leaky_relu", "relu", func() Params { return &LeakyReLU{Slope: 0.01} }},
+	{"rrelu", "relu", func() Params { return &RReLU{Lower: 1. / 8, Upper: 1. / 3} }},
 	{"prelu", "relu", func() Params { return &PReLU{Slope: 0.25} }},
 	{"elu", "elu", func() Params { return &ELU{Alpha: 1} }},
 	{"selu", "selu", func() Params { return &SELU{} }},
@@ -54,6 +55,7 @@ var kinds = []kind{
 	{"maxpool", "pool", func() Params { return &MaxPool{Stride: 1} }},
 	{"avgpool", "pool", func() Params { return &AvgPool{Stride: 1} }},
 	{"maxavgpool", "pool", func() Params { return &MaxAvgPool{Stride: 1} }},
+	{"spatialpyramid", "pool", func() Params { return &SpatialPyramid{Levels: []int{1, 2, 4}} }},
 	{"stochasticpool", "pool", func() Params { return &StochasticPool{Stride: 1} }},
 	{"dropout", "drop", func() Params { return &Dropout{} }},
 	{"softmax_loss", "loss", func() Params { return &SoftmaxLoss{} }},
@@ -211,6 +213,14 @@ func (l *Layer) check(at *strictyaml.Node) error {
 		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
 	case *StochasticPool:
 		return checkPool(p.Kernel, p.Stride, p.Pad, bad)
+	case *SpatialPyramid:
+		if len(p.Levels) == 0 || slices.ContainsFunc(p.Levels, func(n int) bool { return n < 1 || n > 1<<10 }) {
+			return bad("levels are %v; name the cells along a side of each grid, as in [1, 2, 4]", p.Levels)
+		}
+	case *RReLU:
+		if p.Lower <= 0 || p.Upper < p.Lower {
+			return bad("lower is %v and upper %v; slopes are above 0, the lower bound first", p.Lower, p.Upper)
+		}
 	case *LeakyReLU:
 		if p.Slope <= 0 {
 			return bad("slope is %v; it must be above 0 (at 0 it is a relu)", p.Slope)

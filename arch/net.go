@@ -92,6 +92,14 @@ type LeakyReLU struct {
 	Slope float64 `yaml:"slope"` // default 0.01
 }
 
+// RReLU is a leaky ReLU whose slope is drawn for each value in training,
+// uniformly from [Lower, Upper), and is their mean in evaluation (Xu et al. 2015,
+// arXiv 1505.00853).
+type RReLU struct {
+	Lower float64 `yaml:"lower"` // 1/8 if left out
+	Upper float64 `yaml:"upper"` // 1/3 if left out
+}
+
 // PReLU is a leaky ReLU whose slope is learned, one a channel (He et al. 2015,
 // arXiv 1502.01852). The slopes learn at the layers' rate and do not decay.
 type PReLU struct {
@@ -194,6 +202,22 @@ type StochasticPool struct {
 	Ceil   bool `yaml:"ceil"`
 }
 
+// SpatialPyramid takes the maxima over grids that each divide the whole map, of
+// Levels cells along a side (He et al. 2014, arXiv 1406.4729). Its output is 1×1,
+// whatever the map's size.
+type SpatialPyramid struct {
+	Levels []int `yaml:"levels"` // 1, 2 and 4 if left out
+}
+
+// Out is the shape that a map is pooled to.
+func (l SpatialPyramid) Out(in Shape) Shape {
+	cells := 0
+	for _, n := range l.Levels {
+		cells += n * n
+	}
+	return Shape{1, 1, cells * in.Channels}
+}
+
 // Dropout sets each activation to 0 with probability Rate in training and
 // multiplies by 1−Rate at test (paper, section 4.2). Inverted, as most later
 // programs do it, it multiplies by 1/(1−Rate) in training instead and does
@@ -218,6 +242,8 @@ func (*Dropout) Kind() string        { return "dropout" }
 func (*SoftmaxLoss) Kind() string    { return "softmax_loss" }
 func (*LeakyReLU) Kind() string      { return "leaky_relu" }
 func (*PReLU) Kind() string          { return "prelu" }
+func (*RReLU) Kind() string          { return "rrelu" }
+func (*SpatialPyramid) Kind() string { return "spatialpyramid" }
 func (*ELU) Kind() string            { return "elu" }
 func (*SELU) Kind() string           { return "selu" }
 func (*Softplus) Kind() string       { return "softplus" }

@@ -88,6 +88,13 @@ func (p *Placed) place(columns int) error {
 		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 	case *MaxAvgPool:
 		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
+	case *SpatialPyramid:
+		for _, cells := range l.Levels {
+			if cells > p.In.Height || cells > p.In.Width {
+				return fmt.Errorf("a grid of %d×%d cells does not fit %v: %w", cells, cells, p.In, ErrShape)
+			}
+		}
+		p.Out = l.Out(p.In)
 	case *StochasticPool:
 		return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 	case *SoftmaxLoss:

@@ -138,6 +138,10 @@ func describe(p arch.Placed) string {
 		return pool("maxavgpool", l.Kernel, l.Stride, l.Ceil)
 	case *arch.StochasticPool:
 		return pool("stochasticpool", l.Kernel, l.Stride, l.Ceil)
+	case *arch.SpatialPyramid:
+		return fmt.Sprintf("spatialpyramid %v", l.Levels)
+	case *arch.RReLU:
+		return fmt.Sprintf("rrelu %.3g to %.3g", l.Lower, l.Upper)
 	case *arch.Maxout:
 		return fmt.Sprintf("maxout of %d", l.Pieces)
 	case *arch.Dropout:

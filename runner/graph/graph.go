@@ -180,6 +180,10 @@ func (b *builder) layer(p arch.Placed, x *gorgonia.Node) (*gorgonia.Node, error)
 		return applied(NewUnit(name, batch, p.In, Sigmoid, 0, 0), x)
 	case *arch.LeakyReLU:
 		return applied(NewUnit(name, batch, p.In, LeakyReLU, l.Slope, 0), x)
+	case *arch.RReLU:
+		return applied(NewRReLU(name, batch, p.In, *l, b.train, b.g.Clock), x)
+	case *arch.SpatialPyramid:
+		return applied(NewPyramidPool(name, batch, p.In, l.Levels), x)
 	case *arch.PReLU:
 		return applied(NewPReLU(name, batch, p.In), x, b.learned(name+".slope", p.In.Channels, l.Slope, 1))
 	case *arch.ELU:

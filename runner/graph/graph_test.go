@@ -73,6 +73,8 @@ func laterNets() []*arch.Net {
 	pad := arch.Pad{Top: 1, Left: 1}
 	return []*arch.Net{
 		between("leaky relu", &arch.LeakyReLU{Slope: 0.3}),
+		between("rrelu", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
+		between("spatial pyramid", &arch.SpatialPyramid{Levels: []int{1, 3}}),
 		between("prelu", &arch.PReLU{Slope: 0.25}),
 		between("elu", &arch.ELU{Alpha: 0.7}),
 		between("selu", &arch.SELU{}),

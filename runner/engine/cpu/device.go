@@ -163,6 +163,12 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 		return newAvgPoolGrad(d, op, in), nil
 	case *graph.Dropout:
 		return newDropout(d, op, in), nil
+	case *graph.RReLU:
+		return newRReLU(d, op, in), nil
+	case *graph.PyramidPool:
+		return newPyramidPool(d, op, in), nil
+	case *graph.PyramidPoolGrad:
+		return newPyramidPoolGrad(d, op, in), nil
 	case *graph.PReLU:
 		return newPReLU(d, op, in), nil
 	case *graph.PReLUGrad:

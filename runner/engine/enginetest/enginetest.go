@@ -160,6 +160,15 @@ func cases() map[string]op {
 		all[string(f)] = graph.NewUnit("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
 		all[string(f)+" grad"] = graph.NewUnitGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
 	}
+	for name, train := range map[string]bool{"rrelu": true, "rrelu in evaluation": false} {
+		l := arch.RReLU{Lower: 0.125, Upper: 0.4}
+		all[name] = graph.NewRReLU("l", 3, shape(5, 7, 31), l, train, clock)
+		all[name+" grad"] = graph.NewRReLUGrad("l", 3, shape(5, 7, 31), l, train, clock)
+	}
+	for _, levels := range [][]int{{1}, {1, 2, 4}, {5, 3}} {
+		all[fmt.Sprint("pyramid ", levels)] = graph.NewPyramidPool("l", 3, shape(5, 7, 12), levels)
+		all[fmt.Sprint("pyramid grad ", levels)] = graph.NewPyramidPoolGrad("l", 3, shape(5, 7, 12), levels)
+	}
 	for _, pieces := range []int{2, 3} {
 		all[fmt.Sprint("maxout ", pieces)] = graph.NewMaxout("l", 3, shape(5, 7, 12), pieces)
 		all[fmt.Sprint("maxout grad ", pieces)] = graph.NewMaxoutGrad("l", 3, shape(5, 7, 12), pieces)

@@ -1,0 +1,51 @@
+package cpu
+
+import (
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// rrelus is a ReLU with a random slope below 0, or its gradient.
+type rrelus struct {
+	d            *Device
+	op           *graph.RReLU
+	sign, v, out []float32 // the slope is that of sign; forward, v is sign
+	context      *engine.Context
+}
+
+func newRReLU(d *Device, op *graph.RReLU, in engine.Instr) engine.Kernel {
+	return &rrelus{d: d, op: op, sign: slice(in.In[0]), v: slice(in.In[len(in.In)-1]), out: slice(in.Out)}
+}
+
+// Run handles all values. The forward and the backward pass of a step draw the same slopes.
+func (r *rrelus) Run(c *engine.Context) error {
+	r.context = c
+	return r.d.workers.run(r, (len(r.v)+dropoutLen-1)/dropoutLen)
+}
+
+func (r *rrelus) tile(_, i int) {
+	from, to := i*dropoutLen, min((i+1)*dropoutLen, len(r.v))
+	sign, v, out := r.sign[from:to], r.v[from:to], r.out[from:to]
+	if !r.op.Train {
+		mean := r.op.Mean()
+		for i, s := range sign {
+			if s > 0 {
+				out[i] = v[i]
+			} else {
+				out[i] = mean * v[i]
+			}
+		}
+		return
+	}
+	stream := graph.RReLUStream(r.context.Seed, r.op.Layer)
+	for i := 0; i < len(v); i += 4 { // tiles start at multiples of 4: a block of random words each
+		words := stream.Block(r.context.Step, uint64(from+i)/4)
+		for j := i; j < min(i+4, len(v)); j++ {
+			if sign[j] > 0 {
+				out[j] = v[j]
+			} else {
+				out[j] = r.op.Slope(words[j-i]) * v[j]
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+	"ablate/runner/random"
+)
+
+// RReLU is x above 0 and a·x below: x → y. In training a is drawn for each value,
+// uniformly from [Lower, Upper); in evaluation it is their mean (Xu et al. 2015,
+// arXiv 1505.00853). The draws are a pure function of (seed, layer, step, index).
+// Its gradient is of the same kind, (y, dy) → dx: a > 0 gives y the sign of x.
+type RReLU struct {
+	meta
+	Layer        string
+	Lower, Upper float64
+	Train        bool
+	clock        *Clock
+}
+
+// NewRReLU makes a layer that reads seed and step from clock when it is run by Do.
+func NewRReLU(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
+	o := &RReLU{Layer: layer, Lower: l.Lower, Upper: l.Upper, Train: train, clock: clock}
+	o.meta = meta{
+		text: fmt.Sprintf("rrelu{%s %d %v %v %v}", layer, batch, s, l, train),
+		in:   []tensor.Shape{nhwc(batch, s)},
+		out:  nhwc(batch, s),
+		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[0], out) },
+		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[0], out) },
+	}
+	return o
+}
+
+// NewRReLUGrad makes its gradient: (y, dy) → dx. What was drawn is drawn again.
+func NewRReLUGrad(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
+	o := &RReLU{Layer: layer, Lower: l.Lower, Upper: l.Upper, Train: train, clock: clock}
+	o.meta = meta{
+		text: fmt.Sprintf("rrelu-grad{%s %d %v %v %v}", layer, batch, s, l, train),
+		in:   []tensor.Shape{nhwc(batch, s), nhwc(batch, s)},
+		out:  nhwc(batch, s),
+		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[1], out) },
+		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[1], out) },
+	}
+	return o
+}
+
+// DiffWRT says that the input has a gradient.
+func (o *RReLU) DiffWRT(n int) []bool { return all(1, n) }
+
+// SymDiff gives the gradient to the input.
+func (o *RReLU) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	s := y.Shape()
+	dx, err := applied(NewRReLUGrad(o.Layer, s[0], arch.Shape{Height: s[1], Width: s[2], Channels: s[3]},
+		arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock), y, dy)
+	return gorgonia.Nodes{dx}, err
+}
+
+// RReLUStream is the random stream a randomised ReLU draws from: word i of step s decides value i.
+func RReLUStream(seed uint64, layer string) random.Stream { return random.New(seed, "rrelu/"+layer) }
+
+// Slope is the slope below 0 that a random word picks.
+func (o *RReLU) Slope(word uint32) float32 {
+	return float32(o.Lower + float64(float64(word)/(1<<32)*(o.Upper-o.Lower)))
+}
+
+// Mean is the slope below 0 in evaluation.
+func (o *RReLU) Mean() float32 { return float32((o.Lower + o.Upper) / 2) }
+
+// rrelu scales v by the slope at each place: 1 where sign is above 0.
+func rrelu[T float](o *RReLU, sign, v, out []T) {
+	stream := RReLUStream(o.clock.Seed, o.Layer)
+	for i, s := range sign {
+		switch {
+		case s > 0:
+			out[i] = v[i]
+		case o.Train:
+			out[i] = T(o.Slope(stream.Uint32(o.clock.Step, uint64(i)))) * v[i]
+		default:
+			out[i] = T(o.Mean()) * v[i]
+		}
+	}
+}
