@@ -91,8 +91,8 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	if !slices.Contains(formats(), o.format) {
 		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
-	if o.selfCheck && (o.format == html || o.format == svg) {
-		return fmt.Errorf("--self-check: there is no picture of it; --format text, md, tex, csv or json prints it")
+	if o.selfCheck && o.format == svg {
+		return fmt.Errorf("--self-check: there is no picture of it; --format text, md, tex, csv, json or html prints it")
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
 		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
@@ -118,18 +118,17 @@ const (
 
 func formats() []string { return append(reports.Formats(), html, svg) }
 
-// order gives a study's name, and the study where its file is at hand. A name
-// whose file is gone, or asks for data that is not here, can still be reported,
-// in the order of names.
+// order gives a study's name, and the study where its file is at hand. The
+// records of a name that ships with no study are reported in the order of names.
 func order(study string) (string, *configs.Study, error) {
-	s, err := configs.Load(study, nil)
+	s, err := configs.Outline(study)
 	switch {
 	case err == nil:
 		return s.Name, s, nil
-	case arch.IsPath(study):
-		return "", nil, err
-	default:
+	case errors.Is(err, configs.ErrUnknown) && !arch.IsPath(study):
 		return study, nil, nil
+	default:
+		return "", nil, err
 	}
 }
 
@@ -226,7 +225,12 @@ func (r *reporter) selfCheck() error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := check.Render(&b, r.format); err != nil {
+	if r.format == html {
+		err = page.WriteSelfCheck(&b, check, page.Source{Records: records})
+	} else {
+		err = check.Render(&b, r.format)
+	}
+	if err != nil {
 		return err
 	}
 	if err := r.put(b.Bytes()); err != nil {

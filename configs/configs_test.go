@@ -226,3 +226,23 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A report needs no data: every study that ships has its variants where no folder is named.
+func TestOutlineNeedsNoData(t *testing.T) {
+	t.Setenv("ABLATE_DATA", "")
+	if err := os.Unsetenv("ABLATE_DATA"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Names() {
+		s, err := Outline(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Name != name || len(s.Variants) == 0 {
+			t.Errorf("%s: study %q of %d variants", name, s.Name, len(s.Variants))
+		}
+	}
+	if _, err := Outline("nothing-of-this-name"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a name that does not ship: %v", err)
+	}
+}

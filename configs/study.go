@@ -112,6 +112,25 @@ func Load(name string, sets []string) (*Study, error) {
 	return decode(node)
 }
 
+// Outline reads a study whose records are to be read, not made: variables of the
+// environment that are unset, such as the folder of the data, stand for themselves.
+func Outline(name string) (*Study, error) {
+	node, err := read(name, nil)
+	if err != nil {
+		return nil, err
+	}
+	node, err = node.ExpandEnv(func(variable string) (string, bool) {
+		if value, ok := os.LookupEnv(variable); ok {
+			return value, true
+		}
+		return variable, true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return decode(node)
+}
+
 // read parses a file and lays it over what it extends. chain holds the files on the way here.
 func read(name string, chain []string) (*strictyaml.Node, error) {
 	label, text, err := open(name)
@@ -142,7 +161,7 @@ func read(name string, chain []string) (*strictyaml.Node, error) {
 	}
 	parent, err := read(base, chain)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnknown) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrUnknown) {
 			return nil, extends.Errorf("extends: %w", err)
 		}
 		return nil, err
@@ -151,7 +170,8 @@ func read(name string, chain []string) (*strictyaml.Node, error) {
 	return strictyaml.Merge(parent.Without("extends", "study", "title"), node), nil
 }
 
-var errUnknown = errors.New("no such study")
+// ErrUnknown says that no study of this name ships.
+var ErrUnknown = errors.New("no such study")
 
 // open finds a study's text: a file, or one of those that ship.
 func open(name string) (label string, text []byte, err error) {
@@ -167,9 +187,9 @@ func open(name string) (label string, text []byte, err error) {
 		return "configs/" + name + ".yaml", text, nil
 	}
 	if near, ok := strictyaml.Nearest(name, Names()); ok {
-		return name, nil, fmt.Errorf("%w: %s; did you mean %s?", errUnknown, name, near)
+		return name, nil, fmt.Errorf("%w: %s; did you mean %s?", ErrUnknown, name, near)
 	}
-	return name, nil, fmt.Errorf("%w: %s; known: %s, or give a file", errUnknown, name, strings.Join(Names(), ", "))
+	return name, nil, fmt.Errorf("%w: %s; known: %s, or give a file", ErrUnknown, name, strings.Join(Names(), ", "))
 }
 
 // decode turns the merged YAML into a resolved study.

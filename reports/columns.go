@@ -127,14 +127,14 @@ func (c *Comparison) marks() []field {
 			return slices.Contains(applied[i], a)
 		}
 		fields = append(fields, field{
-			"changed", column{head: clean(a)},
+			"changed", column{head: Clean(a)},
 			func(r Row) string {
 				if has(r) {
 					return "✓"
 				}
 				return "·"
 			}, false,
-			[]string{clean(a)},
+			[]string{Clean(a)},
 			func(r Row) []string { return []string{strconv.FormatBool(has(r))} },
 		})
 	}
@@ -156,7 +156,7 @@ func positive(n int64) string {
 
 func (c *Comparison) changedHead() string {
 	if c.Against != "" {
-		return "changed since " + clean(c.Against)
+		return "changed since " + Clean(c.Against)
 	}
 	return "changed"
 }
@@ -168,7 +168,7 @@ func changed(r Row) string {
 	return cleanList(r.Changes)
 }
 
-func cleanList(words []string) string { return clean(strings.Join(words, ", ")) }
+func cleanList(words []string) string { return Clean(strings.Join(words, ", ")) }
 
 func (c *Comparison) errorWords(r Row) string {
 	switch e := r.Error; {
@@ -353,5 +353,5 @@ func (c *Comparison) speedFull(r Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{"", ""}
 	}
-	return []string{exact(r.Speeds[0].ImagesPerSecond), clean(r.Speeds[0].Hardware)}
+	return []string{exact(r.Speeds[0].ImagesPerSecond), Clean(r.Speeds[0].Hardware)}
 }

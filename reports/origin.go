@@ -52,7 +52,7 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 			views = append(views, viewWords(recipes[r.Identity].Data))
 		}
 		for _, a := range r.Attempts {
-			hardware = append(hardware, clean(a.Hardware))
+			hardware = append(hardware, Clean(a.Hardware))
 		}
 		p := r.Provenance
 		if p == nil {
@@ -60,7 +60,7 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 		}
 		commits = append(commits, commit(p))
 		data = append(data, digests(p.Data))
-		commands = append(commands, command(p.Command))
+		commands = append(commands, CommandLine(p.Command))
 	}
 	lines = appendOrigin(lines, "test images seen by", views)
 	lines = appendOrigin(lines, "commit", commits)
@@ -148,8 +148,8 @@ func short(digest string) string {
 	return digest
 }
 
-// command writes a command line as one would type it; where the program lay does not matter.
-func command(args []string) string {
+// CommandLine writes a command line as one would type it; where the program lay does not matter.
+func CommandLine(args []string) string {
 	var parts []string
 	for i, a := range args {
 		if i == 0 {

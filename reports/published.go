@@ -134,7 +134,7 @@ func sourceFull(r Row) []string {
 	if r.Published == nil {
 		return []string{"", ""}
 	}
-	return []string{clean(r.Published.Claim.Source), clean(r.Published.Claim.Where)}
+	return []string{Clean(r.Published.Claim.Source), Clean(r.Published.Claim.Where)}
 }
 
 func agreementFull(r Row) []string {

@@ -429,8 +429,8 @@ func TestFigures(t *testing.T) {
 		{seedList([]uint64{1, 2, 3, 7, 9, 10, 11}), "seeds 1–3, 7, 9–11"},
 		{seedList([]uint64{math.MaxUint64 - 1, math.MaxUint64}), "seeds 18446744073709551614, 18446744073709551615"},
 		{superscript(120), "¹²⁰"},
-		{command([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
-		{clean("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
+		{CommandLine([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
+		{Clean("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
 		{escape("a|b *c* _d_ e_f <g> &h"), `a\|b \*c\* \_d\_ e_f &lt;g> &amp;h`},
 	} {
 		if c.got != c.want {

@@ -40,7 +40,7 @@ func (b *builder) curves() []curveSet {
 		{"test", "test_top1_error", "Top-1 test error by epoch"},
 		{"train", "train_top1_error", "Top-1 training error by epoch"},
 	} {
-		if p := b.curve(m.title, m.metric, logs); p != "" {
+		if p := both(func(f frame) template.HTML { return b.curve(f, m.title, m.metric, logs) }); p != "" {
 			sets = append(sets, curveSet{m.name, m.title, p})
 		}
 	}
@@ -80,13 +80,80 @@ func points(logs [][]experiments.Metric, metric string) []point {
 	return ps
 }
 
-const (
-	chartWidth, chartHeight = 720, 340
-	chartLeft, chartRight   = 52, 180 // room for labels
-	chartTop, chartBottom   = 14, 44
+// A frame is the room a picture is drawn in. Every picture is drawn twice, since
+// one that is scaled down to a phone cannot be read; the style sheet shows one.
+type frame struct {
+	width, height int  // of the plot with its axes
+	left, right   int  // room for ticks, and for names
+	below         bool // names stand below the plot, a line each, and not beside it
+	ticks         int  // about how many on the horizontal axis
+	words         int  // letters that a name may have on an axis
+}
+
+var (
+	wide   = frame{width: 720, height: 340, left: 52, right: 180, ticks: 8, words: 60}
+	narrow = frame{width: 340, height: 280, left: 44, right: 14, below: true, ticks: 4, words: 26}
 )
 
-func (b *builder) curve(title, metric string, logs map[string][][]experiments.Metric) template.HTML {
+const (
+	chartTop, chartBottom = 14, 44
+	legendLine            = 22 // height of a line of names or marks below a plot
+)
+
+// both draws a picture in each frame; nothing where there is nothing to draw.
+func both(draw func(frame) template.HTML) template.HTML {
+	picture := draw(wide)
+	if picture == "" {
+		return ""
+	}
+	return `<div class="wide">` + picture + `</div><div class="narrow">` + draw(narrow) + `</div>`
+}
+
+// room is the height of a picture with so many names.
+func (f frame) room(names int) int {
+	if !f.below {
+		return f.height
+	}
+	return f.height + legendLine*names
+}
+
+// scales are those of a plot's axes.
+func (f frame) scales(x0, x1, y0, y1 float64) (x, y scale) {
+	return scale{x0, x1, float64(f.left), float64(f.width - f.right)}, scale{y0, y1, float64(f.height - chartBottom), chartTop}
+}
+
+// A label names what is drawn in a row's colour and dashes, and ends at a place.
+type label struct {
+	name string
+	row  int
+	x, y float64
+}
+
+// A variant's colour is that of its row in every picture; dashes tell the next eight apart.
+func (l label) colour() int { return l.row % series }
+func (l label) dash() int   { return l.row / series % dashes }
+
+// names writes the labels: beside the plot, each by a thin line from its place, or below it with a sample each.
+func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64)) {
+	ends := make([]float64, len(labels))
+	for i, l := range labels {
+		ends[i] = l.y
+	}
+	edge := float64(f.width - f.right)
+	for i, place := range apart(ends, 15) {
+		l := labels[i]
+		if f.below {
+			y := float64(f.height + legendLine*i + legendLine/2)
+			sample(l, float64(f.left), y)
+			s.text(fmt.Sprintf("label s%d", l.colour()), "start", float64(f.left)+34, y+4, short(l.name, 34))
+			continue
+		}
+		s.line("leader", l.x, l.y, edge+6, place)
+		s.text(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, short(l.name, 24))
+	}
+}
+
+func (b *builder) curve(f frame, title, metric string, logs map[string][][]experiments.Metric) template.HTML {
 	curves := map[string][]point{}
 	var values []float64
 	epochs := 1
@@ -105,22 +172,15 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 		return ""
 	}
 	low, high := around(values)
-	x := scale{min(1, float64(epochs)-0.001), float64(epochs), chartLeft, chartWidth - chartRight}
-	y := scale{max(0, low), high, chartHeight - chartBottom, chartTop}
-	s := newSVG(chartWidth, chartHeight, title, "A line is the mean over seeds, the band around it their range.")
-	s.axes(x, y, "epoch", "error %", whole)
-	type end struct {
-		name   string
-		colour int
-	}
-	var named []end
-	var ends []float64
+	x, y := f.scales(min(1, float64(epochs)-0.001), float64(epochs), max(0, low), high)
+	s := newSVG(f.width, f.room(len(curves)), title, "A line is the mean over seeds, the band around it their range.")
+	s.axes(f, x, y, "epoch", "error %", whole)
+	var labels []label
 	for i, row := range b.c.Rows {
 		ps, ok := curves[row.Variant]
 		if !ok {
 			continue
 		}
-		colour := i % series // a variant's colour is that of its row in every picture; dashes tell the next eight apart
 		var line, band [][2]float64
 		for _, p := range ps {
 			line = append(line, [2]float64{x.at(float64(p.epoch)), y.at(p.mean)})
@@ -129,26 +189,28 @@ func (b *builder) curve(title, metric string, logs map[string][][]experiments.Me
 		for _, p := range slices.Backward(ps) {
 			band = append(band, [2]float64{x.at(float64(p.epoch)), y.at(p.low)})
 		}
-		s.path(fmt.Sprintf("band s%d", colour), band, true)
-		s.path(fmt.Sprintf("curve s%d d%d", colour, i/series%dashes), line, false)
+		end := line[len(line)-1]
+		l := label{row.Variant, i, end[0], end[1]}
+		s.path(fmt.Sprintf("band s%d", l.colour()), band, true)
+		s.path(fmt.Sprintf("curve s%d d%d", l.colour(), l.dash()), line, false)
 		if len(line) == 1 {
-			s.circle(fmt.Sprintf("dot s%d", colour), line[0][0], line[0][1], 3.5)
+			s.circle(fmt.Sprintf("dot s%d", l.colour()), end[0], end[1], 3.5)
 		}
-		named, ends = append(named, end{row.Variant, colour}), append(ends, line[len(line)-1][1])
+		labels = append(labels, l)
 	}
-	for i, place := range apart(ends, 15) {
-		s.text(fmt.Sprintf("label s%d", named[i].colour), "start", chartWidth-chartRight+8, place+4, short(named[i].name, 24))
-	}
+	s.names(f, labels, func(l label, x, y float64) {
+		s.path(fmt.Sprintf("curve s%d d%d", l.colour(), l.dash()), [][2]float64{{x, y}, {x + 26, y}}, false)
+	})
 	return s.done()
 }
 
 // axes draws a frame with ticks.
-func (s *svg) axes(x, y scale, xName, yName string, show func(float64) bool) {
+func (s *svg) axes(f frame, x, y scale, xName, yName string, show func(float64) bool) {
 	for _, t := range y.ticks(6) {
 		s.line("grid", x.low, y.at(t), x.high, y.at(t))
 		s.text("tick", "end", x.low-6, y.at(t)+4, tick(t))
 	}
-	for _, t := range x.ticks(8) {
+	for _, t := range x.ticks(f.ticks) {
 		if !show(t) {
 			continue
 		}
@@ -172,7 +234,7 @@ func short(name string, n int) string {
 }
 
 // forest draws each difference with its interval; nothing where nothing can be compared.
-func (b *builder) forest() template.HTML {
+func (b *builder) forest(f frame) template.HTML {
 	var rows []reports.Row
 	published := false
 	values := []float64{0}
@@ -193,27 +255,38 @@ func (b *builder) forest() template.HTML {
 	if len(rows) == 0 {
 		return ""
 	}
-	const line, left = 30, 210
-	height := chartTop + line*len(rows) + chartBottom
+	line, left := 30, 210
+	if f.below {
+		line, left = 44, 14 // each name has a line of its own, above its interval
+	}
+	bottom := chartTop + line*len(rows)
+	height := bottom + chartBottom
+	if f.below {
+		height += legendLine
+	}
 	if published {
 		height += legendLine
 	}
 	low, high := around(values)
-	x := scale{low, high, left, chartWidth - 20}
-	bottom := float64(chartTop + line*len(rows))
-	s := newSVG(chartWidth, height, "Differences to the baseline", "A dot is the mean difference over paired seeds, the line its 95 % interval.")
-	for _, t := range x.ticks(8) {
-		s.line("grid", x.at(t), chartTop, x.at(t), bottom)
-		s.text("tick", "middle", x.at(t), bottom+17, tick(t))
+	x := scale{low, high, float64(left), float64(f.width - 20)}
+	s := newSVG(f.width, height, "Differences to the baseline", "A dot is the mean difference over paired seeds, the line its 95 % interval.")
+	for _, t := range x.ticks(f.ticks) {
+		s.line("grid", x.at(t), chartTop, x.at(t), float64(bottom))
+		s.text("tick", "middle", x.at(t), float64(bottom)+17, tick(t))
 	}
-	s.line("zero", x.at(0), chartTop, x.at(0), bottom)
+	s.line("zero", x.at(0), chartTop, x.at(0), float64(bottom))
 	for i, r := range rows {
-		y := float64(chartTop+line*i) + line/2
+		y := float64(chartTop + line*i + line/2)
 		class := "quiet"
 		if w := r.Delta.Verdict.Word; w == "better" || w == "worse" {
 			class = string(w)
 		}
-		s.text("name", "end", left-12, y+4, short(r.Variant, 28))
+		if f.below {
+			s.text("name", "start", float64(left), y-6, short(r.Variant, 40))
+			y += 10
+		} else {
+			s.text("name", "end", float64(left)-12, y+4, short(r.Variant, 28))
+		}
 		if in := r.Delta.Interval; in != nil && finite(in.Low) && finite(in.High) {
 			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
 		}
@@ -222,19 +295,23 @@ func (b *builder) forest() template.HTML {
 			s.diamond(publishedClass(j.Word), x.at(j.Delta), y)
 		}
 	}
-	if published {
-		y := float64(height) - legendLine/2
-		s.diamond("published", left, y)
-		s.text("axis", "start", left+12, y+4, "published")
-		s.diamond("published apart", left+110, y)
-		s.text("axis", "start", left+122, y+4, "published, not comparable")
+	middle, y := float64(left+f.width-20)/2, float64(bottom)+36
+	if what, better := "Δ "+b.c.Metric.Head, "(left of 0: better than the baseline)"; f.below {
+		s.text("axis", "middle", middle, y, what)
+		y += legendLine
+		s.text("axis", "middle", middle, y, better)
+	} else {
+		s.text("axis", "middle", middle, y, what+" "+better)
 	}
-	s.text("axis", "middle", (x.low+x.high)/2, bottom+36, "Δ "+b.c.Metric.Head+" (left of 0: better than the baseline)")
+	if published {
+		y += legendLine
+		s.diamond("published", float64(left), y)
+		s.text("axis", "start", float64(left)+12, y+4, "published")
+		s.diamond("published apart", float64(left)+110, y)
+		s.text("axis", "start", float64(left)+122, y+4, "published, not comparable")
+	}
 	return s.done()
 }
-
-// legendLine is the height of the line that explains the marks.
-const legendLine = 26
 
 // publishedClass tells a published difference that can be compared from one that cannot.
 func publishedClass(w ledger.Word) string {
@@ -253,7 +330,7 @@ func (b *builder) unit() float64 {
 }
 
 // speed draws training speed against the error, for the hardware most runs have.
-func (b *builder) speed() template.HTML {
+func (b *builder) speed(f frame) template.HTML {
 	runs := map[string]int{}
 	for _, r := range b.c.Rows {
 		for _, s := range r.Speeds {
@@ -267,7 +344,7 @@ func (b *builder) speed() template.HTML {
 	most := slices.MaxFunc(hardware, func(a, b string) int { return cmp.Compare(runs[a], runs[b]) })
 	type dot struct {
 		name         string
-		colour       int
+		row          int
 		speed, error float64
 	}
 	var dots []dot
@@ -275,7 +352,7 @@ func (b *builder) speed() template.HTML {
 	for i, r := range b.c.Rows {
 		for _, s := range r.Speeds {
 			if s.Hardware == most && s.ImagesPerSecond > 0 && r.Error.K > 0 && finite(r.Error.Mean) {
-				dots = append(dots, dot{r.Variant, i % series, s.ImagesPerSecond, b.unit() * r.Error.Mean})
+				dots = append(dots, dot{r.Variant, i, s.ImagesPerSecond, b.unit() * r.Error.Mean})
 				xs, ys = append(xs, s.ImagesPerSecond), append(ys, b.unit()*r.Error.Mean)
 			}
 		}
@@ -285,20 +362,16 @@ func (b *builder) speed() template.HTML {
 	}
 	xl, xh := around(xs)
 	yl, yh := around(ys)
-	x := scale{xl, xh, chartLeft, chartWidth - chartRight}
-	y := scale{yl, yh, chartHeight - chartBottom, chartTop}
-	s := newSVG(chartWidth, chartHeight, "Speed against error", "Training images a second on "+most+".")
-	s.axes(x, y, "training images/s on "+short(most, 60), b.c.Metric.Head, finite)
-	places := make([]float64, len(dots))
-	for i, d := range dots {
-		places[i] = y.at(d.error)
-	}
+	x, y := f.scales(xl, xh, yl, yh)
+	s := newSVG(f.width, f.room(len(dots)), "Speed against error", "Training images a second on "+most+".")
+	s.axes(f, x, y, "training images/s on "+short(most, f.words), b.c.Metric.Head, finite)
+	mark := func(l label, x, y float64) { s.mark(fmt.Sprintf("dot s%d", l.colour()), l.dash(), x, y) }
+	var labels []label
 	for _, d := range dots {
-		s.circle(fmt.Sprintf("dot s%d", d.colour), x.at(d.speed), y.at(d.error), 5)
+		l := label{d.name, d.row, x.at(d.speed), y.at(d.error)}
+		mark(l, l.x, l.y)
+		labels = append(labels, l)
 	}
-	for i, place := range apart(places, 15) { // after the dots, which would hide them
-		d := dots[i]
-		s.text(fmt.Sprintf("label s%d", d.colour), "start", x.at(d.speed)+9, place+4, short(d.name, 24))
-	}
+	s.names(f, labels, func(l label, x, y float64) { mark(l, x+20, y) })
 	return s.done()
 }

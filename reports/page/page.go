@@ -27,6 +27,7 @@ import (
 var files embed.FS
 
 var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"clean": reports.Clean,
 	"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
 }).ParseFS(files, "page.html"))
 
@@ -72,15 +73,29 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	b := &builder{c: c, s: s}
 	p := content{Style: template.CSS(style), Table: table}
 	p.Curves = b.curves()
-	p.Forest = b.forest()
-	p.Speed = b.speed()
+	p.Forest = both(b.forest)
+	p.Speed = both(b.speed)
 	p.Figures, p.Layers = b.nets()
 	p.Filters = b.filters()
 	p.Provenance = b.provenance()
 	p.Problems = b.problems
+	return p.write(w)
+}
+
+// WriteSelfCheck makes the page of a self-check: its table, and where it comes from.
+func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		return err
+	}
+	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: check.Baseline}}}, s: s}
+	return content{Style: template.CSS(style), Table: check.Words(), Provenance: b.provenance()}.write(w)
+}
+
+func (p content) write(w io.Writer) error {
 	var out bytes.Buffer
 	if err := layout.Execute(&out, p); err != nil {
-		return fmt.Errorf("page of %s: %w", c.Study, err)
+		return fmt.Errorf("page of %s: %w", p.Table.Title, err)
 	}
 	if _, err := w.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the page: %w", err)
@@ -91,7 +106,7 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 // WriteForest makes a picture of its own of the differences with their
 // intervals: an SVG file, for a README or a paper's draft.
 func WriteForest(w io.Writer, c *reports.Comparison) error {
-	picture := string((&builder{c: c}).forest())
+	picture := string((&builder{c: c}).forest(wide))
 	if picture == "" {
 		return fmt.Errorf("%s has nothing to compare: %w", c.Study, reports.ErrOption)
 	}
@@ -159,7 +174,7 @@ func (b *builder) provenance() []fact {
 		for _, split := range sorted(p.Data) {
 			add("data "+split, p.Data[split])
 		}
-		add("command", join(p.Command))
+		add("command", reports.CommandLine(p.Command))
 		add("recipe", r.Identity)
 		return facts
 	}

@@ -247,8 +247,8 @@ func TestColours(t *testing.T) {
 		return history(r)
 	}
 	labels := regexp.MustCompile(`class="label (s\d)"[^>]*>no-lrn<`).FindAllStringSubmatch(written(t, records, s), -1)
-	if len(labels) != 3 { // of two sets of curves and of the speeds
-		t.Errorf("no-lrn is labelled %d times, not 3", len(labels))
+	if len(labels) != 6 { // of two sets of curves and of the speeds, each for wide and narrow screens
+		t.Errorf("no-lrn is labelled %d times, not 6", len(labels))
 	}
 	for _, label := range labels {
 		if label[1] != "s1" {

@@ -9,16 +9,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ablate/reports"
 )
 
 // series is the number of colours; the style sheet defines them as --series-0 … and
 // checks by shape and words as well as colour: lines are labelled at their ends.
 const series = 8
 
-// dashes is the number of line styles, d0 … in the style sheet.
+// dashes is the number of line styles, d0 … in the style sheet, and of the shapes of marks.
 const dashes = 4
 
-// An svg collects the elements of a picture. Its words are escaped.
+// An svg collects the elements of a picture. Its words are cleaned and escaped.
 type svg struct {
 	strings.Builder
 	width, height int
@@ -27,7 +29,7 @@ type svg struct {
 func newSVG(width, height int, title, description string) *svg {
 	s := &svg{width: width, height: height}
 	fmt.Fprintf(s, `<svg viewBox="0 0 %d %d" role="img" xmlns="http://www.w3.org/2000/svg"><title>%s</title><desc>%s</desc>`,
-		width, height, html.EscapeString(title), html.EscapeString(description))
+		width, height, html.EscapeString(reports.Clean(title)), html.EscapeString(reports.Clean(description)))
 	return s
 }
 
@@ -44,7 +46,7 @@ func (s *svg) line(class string, x1, y1, x2, y2 float64) {
 }
 
 func (s *svg) text(class, anchor string, x, y float64, words string) {
-	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(words))
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(reports.Clean(words)))
 }
 
 func (s *svg) rect(class string, x, y, w, h float64) {
@@ -58,6 +60,21 @@ func (s *svg) circle(class string, x, y, r float64) {
 func (s *svg) diamond(class string, x, y float64) {
 	const r = 6
 	s.path(class, [][2]float64{{x, y - r}, {x + r, y}, {x, y + r}, {x - r, y}}, true)
+}
+
+// mark draws one of four shapes.
+func (s *svg) mark(class string, shape int, x, y float64) {
+	const r = 5
+	switch shape {
+	case 0:
+		s.circle(class, x, y, r)
+	case 1:
+		s.path(class, [][2]float64{{x - r, y - r}, {x + r, y - r}, {x + r, y + r}, {x - r, y + r}}, true)
+	case 2:
+		s.path(class, [][2]float64{{x, y - r}, {x + r, y + r}, {x - r, y + r}}, true)
+	default:
+		s.diamond(class, x, y)
+	}
 }
 
 func (s *svg) path(class string, points [][2]float64, closed bool) {
@@ -154,5 +171,3 @@ func apart(places []float64, gap float64) []float64 {
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func join(words []string) string { return strings.Join(words, " ") }
