@@ -89,14 +89,14 @@ func benchProgram(net *arch.Net, dev Device, batch int) (*engine.Program, error)
 	if err != nil {
 		return nil, err
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.On(dev), g.Params)
 	if err != nil {
 		return nil, err
 	}
 	if err := initialise(params, g.Params, 1); err != nil {
 		return nil, err
 	}
-	program, err := engine.Train(g, dev, params)
+	program, err := engine.Train(g, params)
 	if err != nil {
 		return nil, err
 	}

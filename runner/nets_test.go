@@ -86,14 +86,14 @@ func newBench(t *testing.T, dev engine.Device, net *arch.Net, batch int) *bench 
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.On(dev), g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := initialise(params, g.Params, 1); err != nil {
 		t.Fatal(err)
 	}
-	prog, err := engine.Train(g, dev, params)
+	prog, err := engine.Train(g, params)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,16 +66,16 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed ui
 	if t.evalNet, err = graph.Build(r.Net, r.Train.Batch, false); err != nil {
 		return nil, err
 	}
-	if t.params, err = engine.NewParams(dev, t.graph.Params); err != nil {
+	if t.params, err = engine.NewParams(engine.On(dev), t.graph.Params); err != nil {
 		return nil, err
 	}
 	if err = initialise(t.params, t.graph.Params, seed); err != nil {
 		return nil, err
 	}
-	if t.train, err = engine.Train(t.graph, dev, t.params); err != nil {
+	if t.train, err = engine.Train(t.graph, t.params); err != nil {
 		return nil, err
 	}
-	if t.eval, err = engine.Evaluate(t.evalNet, dev, t.params); err != nil {
+	if t.eval, err = engine.Evaluate(t.evalNet, t.params); err != nil {
 		return nil, err
 	}
 	t.logits = make([]float32, r.Train.Batch*t.classes())

@@ -60,7 +60,7 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op   any // one of graph's ops, or Update
+	Op   any // one of graph's ops, Update, or on one of several devices Move or Sum
 	In   []Tensor
 	Out  Tensor // may be In[i] where Compile saw that the op works in place
 	ReLU bool   // a Conv or Dense also applies max(0, ·) to its output
