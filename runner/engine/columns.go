@@ -107,7 +107,7 @@ func (b *byColumns) shares(op gorgonia.Op) ([]graph.Share, error) {
 	for d := range b.devices {
 		s, err := graph.Column(op, d, b.devices)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", err, ErrPlacement)
+			return nil, fmt.Errorf("%w: %w", err, ErrPlacement) // see Placement.Check
 		}
 		shares = append(shares, s)
 	}

@@ -33,9 +33,8 @@ func On(dev Device) Placement { return Placement{Group: NewGroup(dev)} }
 func (p Placement) Check(net *arch.Net, batch int) error {
 	devices := p.Group.Len()
 	switch {
-	case p.Chunks == 0 && devices > 1 && max(net.Columns, 1)%devices != 0:
-		return fmt.Errorf("net %s with %d columns among %d devices (%s): %w; name fewer devices, or train with parallel: data",
-			net.Name, max(net.Columns, 1), devices, p.Group.Name(), ErrPlacement)
+	case p.Chunks == 0 && devices > 1:
+		return p.checkColumns(net)
 	case p.Chunks == 0:
 		return nil
 	case p.Chunks < 2 || p.Chunks&(p.Chunks-1) != 0:
@@ -45,6 +44,34 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 	case p.Chunks%devices != 0:
 		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.chunks to a power of 2 that is a multiple of the devices",
 			p.Chunks, devices, p.Group.Name(), ErrPlacement)
+	}
+	return nil
+}
+
+// checkColumns asks of every op of the net whether devices can share it.
+func (p Placement) checkColumns(net *arch.Net) error {
+	devices, columns := p.Group.Len(), max(net.Columns, 1)
+	refused := func(why string) error {
+		return fmt.Errorf("net %s among %d devices (%s): %s: %w; name fewer devices, or train with parallel: data",
+			net.Name, devices, p.Group.Name(), why, ErrPlacement)
+	}
+	switch {
+	case columns == 1:
+		return refused("it has no columns")
+	case columns%devices != 0:
+		return refused(fmt.Sprintf("it has %d columns", columns))
+	}
+	g, err := graph.Build(net, 1, true)
+	if err != nil {
+		return err
+	}
+	for _, n := range g.Expr.AllNodes() {
+		if g.Expr.From(n.ID()).Len() == 0 { // an input or a constant
+			continue
+		}
+		if _, err := graph.Column(n.Op(), 0, devices); err != nil {
+			return refused(err.Error())
+		}
 	}
 	return nil
 }

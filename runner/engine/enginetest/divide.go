@@ -229,7 +229,7 @@ func refused(t *testing.T, group func(*testing.T, int) *engine.Group) {
 		net   *arch.Net
 		want  string
 	}{
-		"one column":        {engine.Placement{Group: two}, joined, "1 column"},
+		"one column":        {engine.Placement{Group: two}, joined, "no columns"},
 		"too many devices":  {engine.Placement{Group: four}, tiny(), "2 columns"},
 		"chunks of 3":       {engine.Placement{Group: two, Chunks: 3}, tiny(), "power of 2"},
 		"uneven batch":      {engine.Placement{Group: two, Chunks: 16}, tiny(), "batch of 8"},
