@@ -184,15 +184,15 @@ func (m *Machine) Devices(v configs.Variant) (*Devices, error) {
 }
 
 // check opens a variant's devices and says whether they can share its training.
-func (m *Machine) check(v configs.Variant) (*Devices, error) {
+func (m *Machine) check(v configs.Variant) error {
 	d, err := m.Devices(v)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.placement(v.Recipe.Train).Check(v.Recipe.Net, v.Recipe.Train.Batch); err != nil {
-		return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+		return fmt.Errorf("variant %s: %w", v.Name, err)
 	}
-	return d, nil
+	return nil
 }
 
 // Hardware names what has been opened so far.

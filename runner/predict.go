@@ -16,12 +16,17 @@ func Predict(ctx context.Context, s *configs.Study, m *Machine) ([]time.Duration
 	sets := datasets{}
 	defer sets.close()
 	var out []time.Duration
+	for _, v := range s.Variants { // all of them, before any is trained
+		if err := m.check(v); err != nil {
+			return nil, err
+		}
+	}
 	for _, v := range s.Variants {
 		ds, err := sets.open(ctx, v.Recipe.Data)
 		if err != nil {
 			return nil, err
 		}
-		dev, err := m.check(v)
+		dev, err := m.Devices(v)
 		if err != nil {
 			return nil, err
 		}

@@ -98,7 +98,7 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 		return out, err
 	}
 	for _, r := range runs {
-		if _, err := o.Machine.check(r.Variant); err != nil {
+		if err := o.Machine.check(r.Variant); err != nil {
 			return out, err
 		}
 	}

@@ -58,6 +58,9 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64)
 		return nil, err
 	}
 	where := dev.placement(r.Train)
+	if err := where.Check(r.Net, r.Train.Batch); err != nil {
+		return nil, err
+	}
 	if t.graph, err = graph.Build(r.Net, where.ChunkOf(r.Train.Batch), true); err != nil {
 		return nil, err
 	}

@@ -120,8 +120,8 @@ func (b *byChunks) across(n *gorgonia.Node) port {
 	length := Tensor{Shape: n.Shape()}.Len()
 	p := port{cut: flat(n.Shape())}
 	stacked, parts := graph.Cut{Outer: 1, Length: b.devices, Inner: length}, graph.Cut{Outer: b.devices, Length: length, Inner: 1}
-	if length == 1 {
-		p.cut, parts = graph.Cut{}, graph.Cut{}
+	if p.cut.Whole() {
+		parts = graph.Cut{}
 	}
 	rows := &value{}
 	pieces := make([]*value, b.devices)

@@ -3,9 +3,10 @@
 //
 // Compile walks the graph once: only what is asked for is reached (so the first
 // layer's data gradient is never built), ops are fused where a device gains by
-// it, memory is planned by liveness in one arena, and every op becomes a kernel
-// of the device. After that a step allocates nothing and never looks at the
-// graph again. A Program is a gorgonia.VM.
+// it, each device gets its share of every op and what it needs of the others by
+// transfers (see Placement), memory is planned by liveness in one arena a device,
+// and every op becomes a kernel. After that a step allocates nothing and never
+// looks at the graph again. A Program is a gorgonia.VM.
 package engine
 
 import "errors"
