@@ -86,7 +86,12 @@ type Train struct {
 	Bias        Bias     `yaml:"bias" json:"bias,omitzero"`
 	// LayerRates changes the learning rate of single layers from an epoch on.
 	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty"`
-	DropoutOff int         `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+	// Chunks cuts every batch into so many equal parts, a power of 2, whose mean
+	// gradients are added in pairs: several devices can share them, and the result
+	// depends on the number of chunks but not of devices. 0 leaves batches whole.
+	// A batch norm's statistics are a chunk's.
+	Chunks     int `yaml:"chunks" json:"chunks,omitempty"`
+	DropoutOff int `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
 }
 
 // Bias is the biases' own learning rate, where they have one (epsB of the 2012

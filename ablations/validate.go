@@ -60,6 +60,8 @@ var means = []string{"image", "image_centre", "channel", "none"}
 func (t Train) rules() []rule {
 	return []rule{
 		{t.Batch < 1, fmt.Sprintf("train.batch is %d; at least 1 is needed", t.Batch)},
+		{t.Chunks < 0 || t.Chunks == 1 || t.Chunks&(t.Chunks-1) != 0, fmt.Sprintf("train.chunks is %d; a batch is cut into 2, 4, 8 … parts, or 0 for none", t.Chunks)},
+		{t.Chunks > 0 && t.Batch%t.Chunks != 0, fmt.Sprintf("train.chunks is %d, which does not divide train.batch %d", t.Chunks, t.Batch)},
 		{t.Epochs < 1, fmt.Sprintf("train.epochs is %d; at least 1 is needed", t.Epochs)},
 		{t.LR <= 0, fmt.Sprintf("train.lr is %v; it must be above 0", t.LR)},
 		{t.Momentum < 0 || t.Momentum >= 1, fmt.Sprintf("train.momentum is %v; it lies from 0 to below 1", t.Momentum)},

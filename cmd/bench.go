@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/configs"
 	"ablate/runner"
+	"ablate/runner/engine"
 )
 
 func newBench() *cobra.Command {
@@ -17,6 +20,7 @@ func newBench() *cobra.Command {
 		names        []string
 		batch, steps int
 		device       string
+		parallel     string
 		threads      int
 		asJSON       bool
 	)
@@ -30,7 +34,8 @@ the limit that binds it.
 
   ablate bench alexnet
   ablate bench alexnet --ablate no-lrn --batch 64
-  ablate bench cifar-quick --threads 1 --json`,
+  ablate bench cifar-quick --threads 1 --json
+  ablate bench alexnet --device cpu:0,cpu:1`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			net, err := ablated(args[0], names)
@@ -40,12 +45,19 @@ the limit that binds it.
 			if batch < 1 || steps < 1 {
 				return fmt.Errorf("--batch is %d and --steps is %d: both must be at least 1", batch, steps)
 			}
-			dev, err := runner.OpenDevice(device, threads)
+			train := ablations.Train{Batch: batch}
+			if train.Chunks, err = configs.Parallel(parallel).Chunks(0); err != nil {
+				return fmt.Errorf("--parallel: %w", err)
+			}
+			dev, err := runner.OpenDevices(device, threads)
 			if err != nil {
 				return err
 			}
 			defer dev.Close()
-			b, err := runner.Benchmark(c.Context(), net, dev, batch, steps)
+			b, err := runner.Benchmark(c.Context(), net, dev, train, steps)
+			if errors.Is(err, engine.ErrPlacement) {
+				return err
+			}
 			if err != nil {
 				return &exit{exitFailed, err}
 			}
@@ -62,7 +74,8 @@ the limit that binds it.
 	f.StringSliceVar(&names, "ablate", nil, "ablations to apply to the net first")
 	f.IntVar(&batch, "batch", 128, "images in a step")
 	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
-	f.StringVar(&device, "device", "auto", "auto or cpu")
+	f.StringVar(&device, "device", "auto", deviceUsage)
+	f.StringVar(&parallel, "parallel", "", parallelUsage)
 	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -96,19 +109,45 @@ func printBench(w io.Writer, b *runner.Bench) error {
 	if b.PeakRSSMiB > 0 {
 		fmt.Fprintf(w, " · %d MiB resident at most", b.PeakRSSMiB)
 	}
+	if b.BytesMoved > 0 {
+		fmt.Fprintf(w, "\n%s move between %s in a step, in %.1f ms", megabytes(b.BytesMoved), b.Device, 1e3*moving(b.Kernels))
+	}
 	fmt.Fprint(w, "\n\n")
 	var total float64
 	for _, k := range b.Kernels {
 		total += k.Seconds
 	}
 	rows := [][]string{{"kernel", "ms", "share", "GFLOP/s", "GB/s", "limit", "of limit"}}
+	align := "lrrrrlr"
+	if b.BytesMoved > 0 {
+		rows[0], align = append(rows[0], "moved"), align+"r"
+	}
 	for _, k := range b.Kernels {
 		gflops := ""
 		if k.GFLOPS > 0 {
 			gflops = fmt.Sprintf("%.1f", k.GFLOPS)
 		}
-		rows = append(rows, []string{k.Name, fmt.Sprintf("%.3f", 1e3*k.Seconds), fmt.Sprintf("%.1f %%", 100*k.Seconds/total),
-			gflops, fmt.Sprintf("%.1f", k.GBs), k.Limit, fmt.Sprintf("%.0f %%", 100*k.OfLimit)})
+		row := []string{k.Name, fmt.Sprintf("%.3f", 1e3*k.Seconds), fmt.Sprintf("%.1f %%", 100*k.Seconds/total),
+			gflops, fmt.Sprintf("%.1f", k.GBs), k.Limit, fmt.Sprintf("%.0f %%", 100*k.OfLimit)}
+		if b.BytesMoved > 0 {
+			row = append(row, "")
+			if k.Moved > 0 {
+				row[len(row)-1] = megabytes(k.Moved)
+			}
+		}
+		rows = append(rows, row)
 	}
-	return printTable(w, rows, "lrrrrlr")
+	return printTable(w, rows, align)
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+
+// moving is the time of the transfers between devices.
+func moving(kernels []runner.Kernel) (seconds float64) {
+	for _, k := range kernels {
+		if k.Moved > 0 {
+			seconds += k.Seconds
+		}
+	}
+	return seconds
 }

@@ -15,11 +15,11 @@ import (
 
 // printPlan is the dry run: what would be trained and what differs from the
 // baseline. Without the data it is still a plan, only without times.
-func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner.Run, dev runner.Device) error {
+func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner.Run, m *runner.Machine) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n", s.Name, first.Net.Name, first.Data.Name,
 		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(runs))
-	predicted, missing := runner.Predict(ctx, s, dev)
+	predicted, missing := runner.Predict(ctx, s, m)
 	if missing != nil && !errors.Is(missing, data.ErrMissing) {
 		return missing
 	}
@@ -49,7 +49,7 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner
 	for _, p := range predicted {
 		total += p
 	}
-	fmt.Fprintf(w, "\nseeds %s · predicted %s on %s\nnothing was trained\n", joinSeeds(s.Seeds), about(total), dev.Hardware())
+	fmt.Fprintf(w, "\nseeds %s · predicted %s on %s\nnothing was trained\n", joinSeeds(s.Seeds), about(total), m.Hardware())
 	return nil
 }
 

@@ -23,6 +23,7 @@ type runOptions struct {
 	dryRun   bool
 	fresh    bool
 	every    string
+	parallel string
 }
 
 func newRun() *cobra.Command {
@@ -54,7 +55,8 @@ data, 3 interrupted.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
 	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train anew")
 	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
-	f.String("device", "auto", "where to train: auto, cpu")
+	f.String("device", "auto", deviceUsage)
+	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
 	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
 	return c
 }
@@ -63,6 +65,9 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	settings, err := settings(c)
 	if err != nil {
 		return err
+	}
+	if o.parallel != "" {
+		o.sets = append(o.sets, "parallel="+o.parallel)
 	}
 	study, err := configs.Load(name, o.sets)
 	if err != nil {
@@ -80,17 +85,17 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	if v := study.OnDevices(); v != "" && c.Flags().Changed("device") {
+		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out", settings.Device, v)
+	}
 	device := settings.Device
 	if device == "auto" && study.Device != "" {
 		device = study.Device
 	}
-	dev, err := runner.OpenDevice(device, settings.Threads)
-	if err != nil {
-		return err
-	}
-	defer dev.Close()
+	machine := runner.NewMachine(device, settings.Threads)
+	defer machine.Close()
 	if o.dryRun {
-		return printPlan(c.Context(), c.OutOrStdout(), study, runs, dev)
+		return printPlan(c.Context(), c.OutOrStdout(), study, runs, machine)
 	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {
@@ -98,7 +103,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(c.Context(), runs, runner.Options{
-		Study: study, Store: store, Device: dev, Threads: dev.Threads(), Fresh: o.fresh, Checkpoint: study.Checkpoint,
+		Study: study, Store: store, Machine: machine, Fresh: o.fresh, Checkpoint: study.Checkpoint,
 		Provenance: experiments.CaptureOptions{Command: os.Args}, Progress: progress,
 	})
 	progress.close()
@@ -110,6 +115,12 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	return finishStudy(c.Context(), c.OutOrStdout(), study, store, outcome)
 }
+
+// What --device and --parallel take.
+const (
+	deviceUsage   = "where to train: auto, cpu, or several such as cpu:0,cpu:1, which share a run"
+	parallelUsage = "what several devices share: columns of the net (the default), or data, chunks of the batch"
+)
 
 // narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
 func (o runOptions) narrow(s *configs.Study) error {

@@ -81,6 +81,9 @@ func printRecord(w io.Writer, r experiments.Record, dir string) error {
 			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after %d epochs", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
 			[]string{"images/s", fmt.Sprintf("%.0f", float64(res.ImagesPerSecond))},
 			[]string{"weights", res.WeightsSHA256})
+		if res.BytesMoved > 0 {
+			rows = append(rows, []string{"moved in a step", megabytes(res.BytesMoved) + " between " + r.Attempts[len(r.Attempts)-1].Device})
+		}
 	}
 	if p := r.Provenance; p != nil {
 		commit := p.Commit

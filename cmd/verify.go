@@ -46,7 +46,7 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 			if err != nil {
 				return err
 			}
-			dev, err := runner.OpenDevice(settings.Device, settings.Threads)
+			dev, err := runner.OpenDevices(settings.Device, settings.Threads)
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 	}
 	c.Flags().IntVar(&steps, "steps", 3, "how many of the recorded first steps to train")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a run")
-	c.Flags().String("device", "auto", "where to train: auto, cpu")
+	c.Flags().String("device", "auto", deviceUsage)
 	c.Flags().Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
 	return c
 }

@@ -88,7 +88,7 @@ func TestBadStudies(t *testing.T) {
 		"zero variants":      {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
 		"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n", "s.yaml:8: key a is given twice, first on line 7"},
 		"same recipe twice":  {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n", "s.yaml:6: variants a and b are the same recipe"},
-		"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate or edits"},
+		"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
 		"odd name":           {good + "variants: {../a: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
 		"unknown ablation":   {good + "variants: {a: {ablate: [no-lnr]}}\n", "s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
 		"unknown net":        {strings.Replace(good, "alexnet-32", "alexnet-23", 1), "s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
@@ -105,6 +105,11 @@ func TestBadStudies(t *testing.T) {
 		"unset variable":            {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1), "s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
 		"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
 		"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
+		"unknown parallel":          {good + "parallel: data-parallel\nvariants: {baseline: {}}\n", `s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
+		"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, chunks: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.chunks 2"},
+		"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.chunks is 4, which does not divide train.batch 10"},
+		"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, chunks: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.chunks is 3; a batch is cut into 2, 4, 8"},
+		"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
 		"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
 	} {
 		t.Run(name, func(t *testing.T) {

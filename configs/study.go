@@ -40,6 +40,7 @@ type Variant struct {
 	Name      string
 	Ablations []string // of the catalogue, that made it
 	Edited    bool     // the study's own edits came on top
+	Device    string   // where it trains; "" is where the study does
 	Recipe    ablations.Recipe
 	Changes   []string // what differs from the baseline, in few words
 }
@@ -75,6 +76,7 @@ type file struct {
 	Design     string           `yaml:"design"`
 	Components []string         `yaml:"components"`
 	Device     string           `yaml:"device"`
+	Parallel   Parallel         `yaml:"parallel"`
 	Checkpoint Interval         `yaml:"checkpoint"`
 }
 
@@ -84,6 +86,7 @@ type variant struct {
 	name   string
 	Ablate []string         `yaml:"ablate"`
 	Edits  []ablations.Edit `yaml:"edits"`
+	Device string           `yaml:"device"`
 }
 
 // Load reads a study by name or from a file, applies the overrides
@@ -209,6 +212,9 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.Train.Chunks, err = f.Parallel.Chunks(f.Train.Chunks); err != nil {
+		return nil, at(node, "parallel").Errorf("parallel: %w", err)
+	}
 	base := ablations.Recipe{Net: net, Data: f.Data, Train: f.Train}
 	if err := base.Validate(); err != nil {
 		return nil, place(node, err)
@@ -222,15 +228,28 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Edited: len(v.Edits) > 0, Recipe: r})
+		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Edited: len(v.Edits) > 0, Device: v.Device, Recipe: r})
 	}
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = ablations.Changes(s.Variants[0].Recipe, v.Recipe)
+		if v.Device != "" {
+			s.Variants[i].Changes = append(s.Variants[i].Changes, "on "+v.Device)
+		}
 	}
 	return s, s.distinct(node)
 }
 
-// distinct refuses two variants that are the same recipe: they would be compared for nothing.
+// OnDevices is the first variant that says itself where it trains, "" if none does.
+func (s *Study) OnDevices() string {
+	for _, v := range s.Variants {
+		if v.Device != "" {
+			return v.Name + " on " + v.Device
+		}
+	}
+	return ""
+}
+
+// distinct refuses two variants that are the same recipe on the same devices: they would be compared for nothing.
 func (s *Study) distinct(node *strictyaml.Node) error {
 	seen := map[string]string{}
 	for _, v := range s.Variants {
@@ -238,6 +257,7 @@ func (s *Study) distinct(node *strictyaml.Node) error {
 		if err != nil {
 			return err
 		}
+		id += " " + v.Device
 		if other, ok := seen[id]; ok {
 			return at(node, "variants").Errorf("variants %s and %s are the same recipe", other, v.Name)
 		}
@@ -373,8 +393,8 @@ func (v variant) recipe(base ablations.Recipe) (ablations.Recipe, error) {
 		edits = append(edits, a.For(base.Net.Name)...)
 	}
 	edits = append(edits, v.Edits...)
-	if v.name != Baseline && len(edits) == 0 {
-		return base, v.at.Errorf("variant %s: %w: give it ablate or edits", v.name, ablations.ErrNoChange)
+	if v.name != Baseline && len(edits) == 0 && v.Device == "" {
+		return base, v.at.Errorf("variant %s: %w: give it ablate, edits or a device", v.name, ablations.ErrNoChange)
 	}
 	r, err := ablations.Apply(base, edits...)
 	if err != nil {

@@ -67,8 +67,9 @@ type Result struct {
 	Top1Error       Number `json:"top1_error"` // share of the test images, 0..1, at the last epoch
 	Top5Error       Number `json:"top5_error"`
 	TestExamples    int    `json:"test_examples"`
-	ImagesPerSecond Number `json:"images_per_second"` // training in the last attempt, warm-up left out, 0 if no step is left; alone changes with time
-	WeightsSHA256   string `json:"weights_sha256"`    // of the bytes of checkpoint.safetensors, as SaveWeights gives it
+	ImagesPerSecond Number `json:"images_per_second"`     // training in the last attempt, warm-up left out, 0 if no step is left; alone changes with time
+	BytesMoved      int64  `json:"bytes_moved,omitempty"` // from device to device in a training step, by the last attempt's devices; absent on one
+	WeightsSHA256   string `json:"weights_sha256"`        // of the bytes of checkpoint.safetensors, as SaveWeights gives it
 }
 
 // A Metric is one line of metrics.jsonl.

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -67,6 +68,10 @@ func (c *Comparison) fields() []field {
 			[]string{"params"}, func(r Row) []string { return []string{positive(r.Params)} }},
 		{"macs", column{head: "MACs", right: true}, func(r Row) string { return metric(r.MACs) }, false,
 			[]string{"macs"}, func(r Row) []string { return []string{positive(r.MACs)} }},
+		{"device", column{head: "device"}, deviceWords, false,
+			[]string{"device"}, deviceFull},
+		{"moved", column{head: "moved/step", right: true}, movedWords, false,
+			[]string{"bytes_moved"}, movedFull},
 		{"speed", column{head: "images/s", right: true}, c.speedWords, false,
 			[]string{"images_per_second", "hardware"}, c.speedFull},
 	}
@@ -81,6 +86,9 @@ func (c *Comparison) chosen() ([]field, error) {
 			names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
 		}
 		if c.speed && len(c.hardware()) > 0 {
+			if c.comparesDevices() {
+				names = append(names, "device", "moved")
+			}
 			names = append(names, "speed")
 		}
 	}
@@ -340,9 +348,49 @@ func (c *Comparison) seedsWords(r Row) string {
 
 func (c *Comparison) seedsFull(r Row) []string { return []string{positive(int64(c.seedsToShow(r)))} }
 
-// speedWords gives a row's speed where the whole table was measured on one kind of hardware.
+// comparesDevices says that the rows trained on different devices, each row on
+// its own: the devices are what is compared, and stand beside the speeds.
+func (c *Comparison) comparesDevices() bool {
+	var devices []string
+	for _, r := range c.Rows {
+		if len(r.Speeds) > 1 {
+			return false
+		}
+		if len(r.Speeds) == 1 {
+			devices = append(devices, r.Speeds[0].Device)
+		}
+	}
+	return len(slices.Compact(slices.Sorted(slices.Values(devices)))) > 1
+}
+
+func deviceWords(r Row) string { return cmp.Or(deviceFull(r)[0], none) }
+
+func deviceFull(r Row) []string {
+	if len(r.Speeds) != 1 {
+		return []string{""}
+	}
+	return []string{clean(r.Speeds[0].Device)}
+}
+
+// movedWords gives the bytes that a row's devices send each other in a training step.
+func movedWords(r Row) string {
+	if len(r.Speeds) != 1 || r.Speeds[0].BytesMoved == 0 {
+		return none
+	}
+	return fmt.Sprintf("%.2f MB", float64(r.Speeds[0].BytesMoved)/1e6)
+}
+
+func movedFull(r Row) []string {
+	if len(r.Speeds) != 1 {
+		return []string{""}
+	}
+	return []string{positive(r.Speeds[0].BytesMoved)}
+}
+
+// speedWords gives a row's speed where the whole table was measured on one kind
+// of hardware, or compares devices.
 func (c *Comparison) speedWords(r Row) string {
-	if len(r.Speeds) != 1 || len(c.hardware()) != 1 {
+	if len(r.Speeds) != 1 || len(c.hardware()) != 1 && !c.comparesDevices() {
 		return none
 	}
 	return thousands(r.Speeds[0].ImagesPerSecond)

@@ -50,5 +50,7 @@ func writeCSV(b *bytes.Buffer, c *Comparison) error {
 	return csv.NewWriter(b).WriteAll(lines)
 }
 
-// csvHas leaves speed out unless it was asked for: it alone differs between equal studies.
-func (c *Comparison) csvHas(f field) bool { return f.name != "speed" || c.speed || len(c.columns) > 0 }
+// csvHas leaves speed and devices out unless they were asked for: they alone differ between equal studies.
+func (c *Comparison) csvHas(f field) bool {
+	return c.speed || len(c.columns) > 0 || !slices.Contains([]string{"device", "moved", "speed"}, f.name)
+}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -91,26 +92,31 @@ func newRow(name string, records []outcome, seeds []uint64) Row {
 	return row
 }
 
-// speeds gives the median speed per hardware key. A run that several kinds of
-// hardware worked on has none.
+// speeds gives the median speed per hardware key and devices. A run that several
+// kinds of hardware, or other devices, worked on has none.
 func speeds(records []outcome) []Speed {
-	measured := map[string][]float64{}
+	measured := map[Speed][]float64{}
 	for _, r := range records {
 		if !r.counts || len(r.Attempts) == 0 {
 			continue
 		}
-		hardware := r.Attempts[0].Hardware
-		mixed := slices.ContainsFunc(r.Attempts, func(a experiments.Attempt) bool { return a.Hardware != hardware })
+		key := Speed{Hardware: r.Attempts[0].Hardware, Device: r.Attempts[0].Device, BytesMoved: r.Result.BytesMoved}
+		mixed := slices.ContainsFunc(r.Attempts, func(a experiments.Attempt) bool {
+			return a.Hardware != key.Hardware || a.Device != key.Device
+		})
 		v := float64(r.Result.ImagesPerSecond)
 		if mixed || !(v > 0) || math.IsInf(v, 0) {
 			continue
 		}
-		measured[hardware] = append(measured[hardware], v)
+		measured[key] = append(measured[key], v)
 	}
 	var all []Speed
-	for hardware, v := range measured {
-		all = append(all, Speed{hardware, len(v), stats.Median(v)})
+	for key, v := range measured {
+		key.Runs, key.ImagesPerSecond = len(v), stats.Median(v)
+		all = append(all, key)
 	}
-	slices.SortFunc(all, func(a, b Speed) int { return strings.Compare(a.Hardware, b.Hardware) })
+	slices.SortFunc(all, func(a, b Speed) int {
+		return cmp.Or(strings.Compare(a.Hardware, b.Hardware), strings.Compare(a.Device, b.Device), cmp.Compare(a.BytesMoved, b.BytesMoved))
+	})
 	return all
 }

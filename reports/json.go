@@ -115,6 +115,8 @@ type (
 	}
 	jsonSpeed struct {
 		Hardware        string   `json:"hardware"`
+		Device          string   `json:"device,omitempty"`
+		BytesMoved      int64    `json:"bytes_moved,omitempty"`
 		Runs            int      `json:"runs"`
 		ImagesPerSecond *float64 `json:"images_per_second"`
 	}
@@ -188,7 +190,7 @@ func (c *Comparison) jsonRow(row Row) jsonRow {
 	}
 	if c.speed {
 		for _, s := range row.Speeds {
-			r.Speeds = append(r.Speeds, jsonSpeed{s.Hardware, s.Runs, finite(s.ImagesPerSecond)})
+			r.Speeds = append(r.Speeds, jsonSpeed{s.Hardware, s.Device, s.BytesMoved, s.Runs, finite(s.ImagesPerSecond)})
 		}
 	}
 	return r

@@ -84,10 +84,12 @@ func viewWords(d recipeData) string {
 // speedOrigin says what images/s is, and on what it was measured.
 func (c *Comparison) speedOrigin() []string {
 	keys := c.hardware()
-	switch len(keys) {
-	case 0:
+	switch {
+	case len(keys) == 0:
 		return nil
-	case 1:
+	case c.comparesDevices():
+		return []string{"images/s: training, warm-up left out, median over runs; moved/step: bytes from device to device in a training step"}
+	case len(keys) == 1:
 		return []string{"images/s: training, warm-up left out, median over runs"}
 	}
 	return []string{fmt.Sprintf("images/s: not shown, since the runs were on %d kinds of hardware, "+

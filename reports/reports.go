@@ -144,9 +144,11 @@ func (d *Delta) claims() bool {
 	return d != nil && (d.Verdict.Word == stats.Better || d.Verdict.Word == stats.Worse)
 }
 
-// A Speed is the median training speed of a variant's runs on one kind of hardware.
+// A Speed is the median training speed of a variant's runs on the same devices of one kind of hardware.
 type Speed struct {
 	Hardware        string
+	Device          string // cpu, cpu:0,cpu:1 …
+	BytesMoved      int64  // between its devices in a training step
 	Runs            int
 	ImagesPerSecond float64
 }

@@ -158,6 +158,18 @@ func twoMachines() []experiments.Record {
 	return all
 }
 
+// twoDevices is a comparison of devices: the same training on one and on two, and another net.
+func twoDevices() []experiments.Record {
+	all := slices.Concat(runs("baseline", "", 1230), runs("two-devices", "on cpu:0,cpu:1", 1230), runs("one-gpu", "columns 2→1, on cpu", 1240))
+	for i, device := range []string{"cpu", "cpu:0,cpu:1", "cpu"} {
+		hardware := []string{testCPU, "2 × half of " + testCPU, testCPU}[i]
+		all[i].Attempts = []experiments.Attempt{{Device: device, Hardware: hardware}}
+		all[i].Result.ImagesPerSecond = experiments.Number(20 - i)
+	}
+	all[1].Result.BytesMoved = 123_456_789
+	return all
+}
+
 func TestGolden(t *testing.T) {
 	declared := []string{"baseline", "no-lrn", "no-overlap", "no-dropout", "one-gpu"}
 	noBaseline := broken("baseline", 1, experiments.Failed, "out of memory")
@@ -183,6 +195,7 @@ func TestGolden(t *testing.T) {
 		{"cumulative", "cifar10-norm", factorial()[:24], Options{Shape: Cumulative}},
 		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, History: history}},
 		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
+		{"two-devices", "cifar10-norm", twoDevices(), Options{Speed: true}},
 		{"published", "mine", published(), Options{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

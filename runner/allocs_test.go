@@ -13,7 +13,7 @@ func TestStepsDoNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range s.Variants {
-		dev, err := OpenDevice("cpu", 2)
+		dev, err := OpenDevices("cpu", 2)
 		if err != nil {
 			t.Fatal(err)
 		}

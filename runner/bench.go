@@ -27,7 +27,8 @@ type Bench struct {
 	ActivationsMiB  float64   `json:"activations_mib"`        // the program's arena
 	PeakGFLOPS      float64   `json:"peak_gflops"`            // measured, all threads
 	PeakGBs         float64   `json:"peak_gb_per_second"`
-	GFLOPS          float64   `json:"gflops"` // of the convolutions and dense layers over the whole step
+	BytesMoved      int64     `json:"bytes_moved,omitempty"` // from device to device in a step
+	GFLOPS          float64   `json:"gflops"`                // of the convolutions and dense layers over the whole step
 	Kernels         []Kernel  `json:"kernels"`
 }
 
@@ -36,9 +37,10 @@ type Kernel struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"` // median
 	GFLOPS  float64 `json:"gflops,omitempty"`
-	GBs     float64 `json:"gb_per_second"` // every operand counted once
-	Limit   string  `json:"limit"`         // what binds it: compute or memory
-	OfLimit float64 `json:"of_limit"`      // share of that limit it reaches
+	GBs     float64 `json:"gb_per_second"`         // every operand counted once
+	Moved   int64   `json:"bytes_moved,omitempty"` // from device to device
+	Limit   string  `json:"limit"`                 // what binds it: compute or memory
+	OfLimit float64 `json:"of_limit"`              // share of that limit it reaches
 }
 
 // benchWarmUp is how many steps run before the first that counts.
@@ -46,19 +48,21 @@ const benchWarmUp = 2
 
 // Benchmark times whole training steps (forward, loss, backward, update) of a
 // net on random images that are already in memory, as the peer's script does,
-// then the same number of steps kernel by kernel. batch and steps are at least 1.
-func Benchmark(ctx context.Context, net *arch.Net, dev Device, batch, steps int) (*Bench, error) {
+// then the same number of steps kernel by kernel. Of train only the batch and its
+// chunks count. batch and steps are at least 1.
+func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations.Train, steps int) (*Bench, error) {
+	batch := train.Batch
 	limits, err := dev.Limits()
 	if err != nil {
 		return nil, err
 	}
 	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
-	program, err := benchProgram(net, dev, batch)
+	program, err := benchProgram(net, dev, train)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bench{Net: net.Name, Device: dev.Name(), Hardware: dev.Hardware(), Threads: dev.Threads(), Batch: batch,
-		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9}
+		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9, BytesMoved: program.Moved()}
 	for i := range benchWarmUp + steps {
 		start := time.Now()
 		if err := program.RunAll(); err != nil {
@@ -84,19 +88,23 @@ func Benchmark(ctx context.Context, net *arch.Net, dev Device, batch, steps int)
 }
 
 // benchProgram compiles a net's training step and fills its inputs.
-func benchProgram(net *arch.Net, dev Device, batch int) (*engine.Program, error) {
-	g, err := graph.Build(net, batch, true)
+func benchProgram(net *arch.Net, dev *Devices, recipe ablations.Train) (*engine.Program, error) {
+	where, batch := dev.placement(recipe), recipe.Batch
+	if err := where.Check(net, batch); err != nil {
+		return nil, err
+	}
+	g, err := graph.Build(net, where.ChunkOf(batch), true)
 	if err != nil {
 		return nil, err
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(where, g.Params)
 	if err != nil {
 		return nil, err
 	}
 	if err := initialise(params, g.Params, 1); err != nil {
 		return nil, err
 	}
-	program, err := engine.Train(g, dev, params)
+	program, err := engine.Train(g, params)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +142,7 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	kernels := make([]Kernel, len(names))
 	for i, name := range names {
 		cost, t := program.Cost(i), median(times[i])
-		k := Kernel{Name: name, Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9,
+		k := Kernel{Name: name, Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
 			Limit: "memory", OfLimit: cost.Seconds(limits) / t}
 		if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
 			k.Limit = "compute"

@@ -14,7 +14,7 @@ func BenchmarkStep(b *testing.B) {
 	}
 	for _, v := range s.Variants {
 		b.Run(v.Name, func(b *testing.B) {
-			dev, err := OpenDevice("cpu", 0)
+			dev, err := OpenDevices("cpu", 0)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -80,20 +80,20 @@ type bench struct {
 	x      []float32
 }
 
-func newBench(t *testing.T, dev engine.Device, net *arch.Net, batch int) *bench {
+func newBench(t *testing.T, dev *Devices, net *arch.Net, batch int) *bench {
 	t.Helper()
 	g, err := graph.Build(net, batch, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.Placement{Group: dev.Group}, g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := initialise(params, g.Params, 1); err != nil {
 		t.Fatal(err)
 	}
-	prog, err := engine.Train(g, dev, params)
+	prog, err := engine.Train(g, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains every net")
 	}
-	dev, err := OpenDevice("cpu", 2)
+	dev, err := OpenDevices("cpu", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 		t.Skip("builds every variant")
 	}
 	t.Setenv("ABLATE_DATA", t.TempDir())
-	dev, err := OpenDevice("cpu", 2)
+	dev, err := OpenDevices("cpu", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int) [32]byte {
 	t.Helper()
 	t.Setenv("ABLATE_CPU", kernels)
-	dev, err := OpenDevice("cpu", threads)
+	dev, err := OpenDevices("cpu", threads)
 	if err != nil {
 		if kernels != "" {
 			t.Skip(err)

@@ -7,18 +7,26 @@ import (
 	"ablate/ablations"
 	"ablate/configs"
 	"ablate/runner/data"
-	"ablate/runner/engine"
 )
 
 // Predict measures a few training steps of each variant and gives the time all
 // its seeds will take. Nothing is recorded.
-func Predict(ctx context.Context, s *configs.Study, dev engine.Device) ([]time.Duration, error) {
+func Predict(ctx context.Context, s *configs.Study, m *Machine) ([]time.Duration, error) {
 	const steps = 3
 	sets := datasets{}
 	defer sets.close()
 	var out []time.Duration
+	for _, v := range s.Variants { // all of them, before any is trained
+		if err := m.check(v); err != nil {
+			return nil, err
+		}
+	}
 	for _, v := range s.Variants {
 		ds, err := sets.open(ctx, v.Recipe.Data)
+		if err != nil {
+			return nil, err
+		}
+		dev, err := m.Devices(v)
 		if err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ func started(t *testing.T, change func(r *ablations.Recipe)) *trainer {
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	dev, err := OpenDevice("cpu", 2)
+	dev, err := OpenDevices("cpu", 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,15 +71,17 @@ func (*stopAfter) End(Run, experiments.Status, error) {}
 // attempt runs one attempt, stopped after some steps unless that is 0.
 func attempt(t *testing.T, r Run, root string, steps, threads int) Outcome {
 	t.Helper()
-	dev, err := OpenDevice("cpu", threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
+	return attemptOn(t, r, root, "cpu", steps, threads)
+}
+
+func attemptOn(t *testing.T, r Run, root, device string, steps, threads int) Outcome {
+	t.Helper()
+	machine := NewMachine(device, threads)
+	defer machine.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, err := Execute(ctx, []Run{r}, Options{Study: &configs.Study{Name: "s"}, Store: &experiments.Store{Root: root},
-		Device: dev, Threads: dev.Threads(), Progress: &stopAfter{steps, cancel}})
+		Machine: machine, Progress: &stopAfter{steps, cancel}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,7 @@ func outcomeOf(t *testing.T, root string) outcome {
 
 func (o outcome) diff(other outcome) string {
 	return cmp.Diff(o, other, cmpopts.IgnoreFields(experiments.Metric{}, "Attempt", "Seconds"),
-		cmpopts.IgnoreFields(experiments.Result{}, "ImagesPerSecond"))
+		cmpopts.IgnoreFields(experiments.Result{}, "ImagesPerSecond", "BytesMoved"))
 }
 
 // A run that is interrupted after any of its steps, twice over, ends like one that never was.
@@ -156,7 +158,7 @@ func TestRestoreRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev, err := OpenDevice("cpu", 1)
+	dev, err := OpenDevices("cpu", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,10 +199,7 @@ func TestCheckpointInterval(t *testing.T) {
 		{configs.Interval{Time: 1}, 8},
 	} {
 		r, root := smallRun(t), t.TempDir()
-		dev, err := OpenDevice("cpu", 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		machine := NewMachine("cpu", 1)
 		panicking := func() {
 			defer func() {
 				if recover() != errKilled {
@@ -208,10 +207,10 @@ func TestCheckpointInterval(t *testing.T) {
 				}
 			}()
 			Execute(t.Context(), []Run{r}, Options{Study: &configs.Study{Name: "s"}, Store: &experiments.Store{Root: root},
-				Device: dev, Checkpoint: c.every, Progress: &killAfter{stopAfter{steps: 9}}})
+				Machine: machine, Checkpoint: c.every, Progress: &killAfter{stopAfter{steps: 9}}})
 		}
 		panicking()
-		dev.Close()
+		machine.Close()
 		var newest int64
 		files, _ := filepath.Glob(filepath.Join(root, "s", "small", "seed-1", "state-*"))
 		for _, f := range files {

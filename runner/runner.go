@@ -15,7 +15,6 @@ import (
 	"ablate/configs"
 	"ablate/experiments"
 	"ablate/runner/data"
-	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
 )
 
@@ -51,8 +50,7 @@ func Plan(s *configs.Study) ([]Run, error) {
 type Options struct {
 	Study      *configs.Study
 	Store      *experiments.Store
-	Device     engine.Device
-	Threads    int
+	Machine    *Machine
 	Fresh      bool             // move runs that are there aside and begin anew
 	Checkpoint configs.Interval // how often an unfinished run is saved
 	Provenance experiments.CaptureOptions
@@ -98,6 +96,11 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 	defer sets.close()
 	if err := sets.fit(ctx, runs); err != nil {
 		return out, err
+	}
+	for _, r := range runs {
+		if err := o.Machine.check(r.Variant); err != nil {
+			return out, err
+		}
 	}
 	o.Progress.Start(runs)
 	for _, r := range runs {
@@ -179,7 +182,11 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 	if err != nil {
 		return "", err
 	}
-	rec, err := record(r, ds, o)
+	dev, err := o.Machine.Devices(r.Variant)
+	if err != nil {
+		return "", err
+	}
+	rec, err := record(r, ds, dev, o)
 	if err != nil {
 		return "", err
 	}
@@ -189,7 +196,7 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 	}
 	defer run.Close()
 	o.Progress.Begin(r, run.Dir())
-	result, err := train(ctx, r, ds, run, o)
+	result, err := train(ctx, r, ds, dev, run, o)
 	status := experiments.Done
 	switch {
 	case err == nil:
@@ -210,7 +217,7 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 }
 
 // record is what is known of a run before it begins.
-func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
+func record(r Run, ds *data.Dataset, dev *Devices, o Options) (experiments.Record, error) {
 	recipe, err := json.Marshal(r.Variant.Recipe)
 	if err != nil {
 		return experiments.Record{}, fmt.Errorf("store the recipe of %s: %w", r.Variant.Name, err)
@@ -220,7 +227,7 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 		return experiments.Record{}, err
 	}
 	opts := o.Provenance
-	opts.Threads, opts.Data = o.Threads, maps.Clone(ds.Digests)
+	opts.Threads, opts.Data = dev.Threads(), maps.Clone(ds.Digests)
 	for _, l := range ds.LeftOut {
 		opts.Data["left out: "+l.Name] = l.Reason
 	}
@@ -229,15 +236,15 @@ func record(r Run, ds *data.Dataset, o Options) (experiments.Record, error) {
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
 		Identity: identity, Recipe: recipe, Ablations: r.Variant.Ablations, Edited: r.Variant.Edited, Changes: r.Variant.Changes,
 		Params: r.Cost.Params, MACs: r.Cost.MACs,
-		Attempts:   []experiments.Attempt{{Device: o.Device.Name(), Hardware: o.Device.Hardware(), Threads: o.Threads}},
+		Attempts:   []experiments.Attempt{{Device: dev.Name(), Hardware: dev.Hardware(), Threads: dev.Threads()}},
 		Provenance: experiments.Capture(opts),
 	}, nil
 }
 
 // train trains a run to its end, from where an earlier attempt left it, and
 // records every epoch, the weights and the predictions.
-func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o Options) (*experiments.Result, error) {
-	t, err := newTrainer(r.Variant.Recipe, ds, o.Device, r.Seed)
+func train(ctx context.Context, r Run, ds *data.Dataset, dev *Devices, run *experiments.Run, o Options) (*experiments.Result, error) {
+	t, err := newTrainer(r.Variant.Recipe, ds, dev, r.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +257,7 @@ func train(ctx context.Context, r Run, ds *data.Dataset, run *experiments.Run, o
 		err = t.saveFilters(run)
 	}
 	if err == nil {
-		err = t.saveTimes(run, o.Device.Hardware()) // last: it trains on
+		err = t.saveTimes(run, dev.Hardware()) // last: it trains on
 	}
 	if ctx.Err() != nil && err != nil {
 		if serr := saver.save(); serr != nil {
@@ -313,7 +320,7 @@ func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver
 	return &experiments.Result{
 		Epochs: epochs, TrainLoss: experiments.Number(last.TrainLoss), TestLoss: experiments.Number(last.TestLoss),
 		Top1Error: experiments.Number(last.TestTop1), Top5Error: experiments.Number(last.TestTop5),
-		TestExamples: len(predictions), ImagesPerSecond: experiments.Number(t.imagesPerSecond()), WeightsSHA256: digest,
+		TestExamples: len(predictions), ImagesPerSecond: experiments.Number(t.imagesPerSecond()), BytesMoved: t.train.Moved(), WeightsSHA256: digest,
 	}, nil
 }
 

@@ -109,7 +109,7 @@ func TestDraw(t *testing.T) {
 // Every shipped net that takes small images learns a batch by heart: the loss
 // falls below half of its start. (The 224×224 nets use the same layers.)
 func TestEveryNetLearns(t *testing.T) {
-	dev, err := OpenDevice("cpu", 2)
+	dev, err := OpenDevices("cpu", 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ var ErrDiverged = errors.New("the loss is not a finite number")
 // warmUp is how many steps of an attempt are left out of its speed.
 const warmUp = 5
 
-// A trainer is one net on one device under one seed, ready to train.
+// A trainer is one net on its devices under one seed, ready to train.
 type trainer struct {
 	recipe   ablations.Recipe
 	seed     uint64
@@ -50,32 +50,36 @@ type trainer struct {
 	steps    int           // of this attempt
 }
 
-// newTrainer builds a net's graphs, compiles them for the device and sets the weights for the seed.
-func newTrainer(r ablations.Recipe, ds *data.Dataset, dev engine.Device, seed uint64) (*trainer, error) {
+// newTrainer builds a net's graphs, compiles them for the devices and sets the weights for the seed.
+func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64) (*trainer, error) {
 	t := &trainer{recipe: r, seed: seed}
 	var err error
 	if t.pipeline, err = feed(r, ds, seed); err != nil {
 		return nil, err
 	}
-	if t.graph, err = graph.Build(r.Net, r.Train.Batch, true); err != nil {
+	where := dev.placement(r.Train)
+	if err := where.Check(r.Net, r.Train.Batch); err != nil {
+		return nil, err
+	}
+	if t.graph, err = graph.Build(r.Net, where.ChunkOf(r.Train.Batch), true); err != nil {
 		return nil, err
 	}
 	if t.rates, err = newRates(r.Train, t.graph.Params); err != nil {
 		return nil, err
 	}
-	if t.evalNet, err = graph.Build(r.Net, r.Train.Batch, false); err != nil {
+	if t.evalNet, err = graph.Build(r.Net, where.ChunkOf(r.Train.Batch), false); err != nil {
 		return nil, err
 	}
-	if t.params, err = engine.NewParams(dev, t.graph.Params); err != nil {
+	if t.params, err = engine.NewParams(where, t.graph.Params); err != nil {
 		return nil, err
 	}
 	if err = initialise(t.params, t.graph.Params, seed); err != nil {
 		return nil, err
 	}
-	if t.train, err = engine.Train(t.graph, dev, t.params); err != nil {
+	if t.train, err = engine.Train(t.graph, t.params); err != nil {
 		return nil, err
 	}
-	if t.eval, err = engine.Evaluate(t.evalNet, dev, t.params); err != nil {
+	if t.eval, err = engine.Evaluate(t.evalNet, t.params); err != nil {
 		return nil, err
 	}
 	t.logits = make([]float32, r.Train.Batch*t.classes())

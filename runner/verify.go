@@ -28,7 +28,7 @@ func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 }
 // Verify trains the first steps of a recorded run again and compares the
 // weights' digests with those recorded, at most steps of them. It also compares
 // the weights file with its digest. Nothing is written.
-func Verify(ctx context.Context, rec experiments.Record, dir string, dev Device, steps int, now experiments.CaptureOptions) (Verification, error) {
+func Verify(ctx context.Context, rec experiments.Record, dir string, dev *Devices, steps int, now experiments.CaptureOptions) (Verification, error) {
 	v := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
 	var r ablations.Recipe
 	if err := json.Unmarshal(rec.Recipe, &r); err != nil {

@@ -13,6 +13,13 @@ type Limits struct {
 type Cost struct {
 	FLOPs int64 // of convolutions and dense layers; 0 where memory is all that counts
 	Bytes int64
+	Moved int64 // bytes that come from another device
+}
+
+func (c *Cost) add(o Cost) {
+	c.FLOPs += o.FLOPs
+	c.Bytes += o.Bytes
+	c.Moved += o.Moved
 }
 
 // Seconds is the time that a device of these limits needs at least.
@@ -22,6 +29,9 @@ func (c Cost) Seconds(l Limits) float64 {
 
 // costOf counts an instruction.
 func costOf(in Instr) Cost {
+	if m, ok := in.Op.(Move); ok { // each value is read and written once
+		return Cost{Bytes: 8 * int64(in.Out.Len()), Moved: m.moved()}
+	}
 	c := Cost{FLOPs: 2 * multiplications(in.Op)}
 	for _, t := range in.In {
 		c.Bytes += 4 * int64(t.Len())

@@ -3,9 +3,10 @@
 //
 // Compile walks the graph once: only what is asked for is reached (so the first
 // layer's data gradient is never built), ops are fused where a device gains by
-// it, memory is planned by liveness in one arena, and every op becomes a kernel
-// of the device. After that a step allocates nothing and never looks at the
-// graph again. A Program is a gorgonia.VM.
+// it, each device gets its share of every op and what it needs of the others by
+// transfers (see Placement), memory is planned by liveness in one arena a device,
+// and every op becomes a kernel. After that a step allocates nothing and never
+// looks at the graph again. A Program is a gorgonia.VM.
 package engine
 
 import "errors"
@@ -60,7 +61,7 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op   any // one of graph's ops, or Update
+	Op   any // one of graph's ops, Update, or on one of several devices Move or Sum
 	In   []Tensor
 	Out  Tensor // may be In[i] where Compile saw that the op works in place
 	ReLU bool   // a Conv or Dense also applies max(0, ·) to its output

@@ -2,48 +2,74 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"ablate/runner/graph"
 )
 
-// Params are a net's weights and velocities in a device's memory, shared by its
-// programs: the one that trains and the one that evaluates.
+// Params are a net's weights and velocities in the memory of one or several
+// devices, shared by its programs: the one that trains and the one that
+// evaluates. To the host each is one tensor, wherever its parts are.
 type Params struct {
+	where    Placement
 	names    []string
-	weights  map[string]Tensor
-	velocity map[string]Tensor
+	weights  map[string]spread
+	velocity map[string]spread
 }
 
 // NewParams allocates zeroed weights and velocities for a graph's parameters.
-func NewParams(dev Device, params []graph.Param) (*Params, error) {
-	total := 0
-	for _, p := range params {
-		total += aligned(Tensor{Shape: p.Shape}.Len())
+func NewParams(where Placement, params []graph.Param) (*Params, error) {
+	ps := &Params{where: where, weights: map[string]spread{}, velocity: map[string]spread{}}
+	weights, velocities := make([]graph.Cut, len(params)), make([]graph.Cut, len(params))
+	for i, p := range params {
+		ps.names = append(ps.names, p.Name)
+		weights[i], velocities[i] = where.home(p)
 	}
-	ps := &Params{weights: map[string]Tensor{}, velocity: map[string]Tensor{}}
-	for _, part := range []map[string]Tensor{ps.weights, ps.velocity} {
+	if err := ps.allocate(ps.weights, params, weights); err != nil {
+		return nil, err
+	}
+	return ps, ps.allocate(ps.velocity, params, velocities)
+}
+
+// allocate gives each parameter its part on every device, as cut, one block of memory a device.
+func (p *Params) allocate(to map[string]spread, params []graph.Param, cuts []graph.Cut) error {
+	devices := p.where.Group.devices
+	for d, dev := range devices {
+		parts, total := make([]Tensor, len(params)), 0
+		for i, param := range params {
+			parts[i] = Tensor{Off: total, Shape: partOf(param.Shape, cuts[i], d, len(devices))}
+			total += aligned(parts[i].Len())
+		}
 		mem, err := dev.Alloc(total)
 		if err != nil {
-			return nil, fmt.Errorf("allocate parameters: %w", err)
+			return fmt.Errorf("allocate parameters on %s: %w", dev.Name(), err)
 		}
-		off := 0
-		for _, p := range params {
-			t := Tensor{Mem: mem, Off: off, Shape: p.Shape}
-			part[p.Name] = t
-			off += aligned(t.Len())
+		for i, param := range params {
+			parts[i].Mem = mem
+			s := to[param.Name]
+			to[param.Name] = spread{shape: param.Shape, cut: cuts[i], parts: append(s.parts, parts[i])}
 		}
 	}
-	for _, p := range params {
-		ps.names = append(ps.names, p.Name)
+	return nil
+}
+
+// partOf is the shape of a device's part of a parameter: its channels, or a run of its values.
+func partOf(shape []int, cut graph.Cut, device, of int) []int {
+	if cut.Whole() {
+		return shape
 	}
-	return ps, nil
+	_, n := cut.Block(device, of)
+	if last := len(shape) - 1; last > 0 && cut.Length == shape[last] {
+		return append(slices.Clone(shape[:last]), n)
+	}
+	return []int{cut.Outer * n * cut.Inner}
 }
 
 // Names lists the parameters from the first layer to the last.
 func (p *Params) Names() []string { return p.names }
 
 // Shape is a parameter's shape.
-func (p *Params) Shape(name string) []int { return p.weights[name].Shape }
+func (p *Params) Shape(name string) []int { return p.weights[name].shape }
 
 // SetWeights and SetVelocity copy a parameter's values to the device.
 func (p *Params) SetWeights(name string, values []float32) error {
@@ -61,10 +87,10 @@ func (p *Params) SetWeightsAt(name string, first int, values []float32) error {
 	if !ok {
 		return fmt.Errorf("no parameter %s", name)
 	}
-	if first < 0 || first+len(values) > t.Len() {
-		return fmt.Errorf("parameter %s of shape %v: no room for %d values from %d on", name, t.Shape, len(values), first)
+	if first < 0 || first+len(values) > t.len() {
+		return fmt.Errorf("parameter %s of shape %v: no room for %d values from %d on", name, t.shape, len(values), first)
 	}
-	return t.Mem.Write(t.Off+first, values)
+	return t.write(first, values)
 }
 
 // Weights copies a parameter's values to the host.
@@ -73,22 +99,22 @@ func (p *Params) Weights(name string) ([]float32, error) { return read(p.weights
 // Velocity copies a parameter's momentum to the host.
 func (p *Params) Velocity(name string) ([]float32, error) { return read(p.velocity, name) }
 
-func write(tensors map[string]Tensor, name string, values []float32) error {
+func write(tensors map[string]spread, name string, values []float32) error {
 	t, ok := tensors[name]
 	if !ok {
 		return fmt.Errorf("no parameter %s", name)
 	}
-	if len(values) != t.Len() {
-		return fmt.Errorf("parameter %s: %d values for shape %v", name, len(values), t.Shape)
+	if len(values) != t.len() {
+		return fmt.Errorf("parameter %s: %d values for shape %v", name, len(values), t.shape)
 	}
-	return t.Mem.Write(t.Off, values)
+	return t.write(0, values)
 }
 
-func read(tensors map[string]Tensor, name string) ([]float32, error) {
+func read(tensors map[string]spread, name string) ([]float32, error) {
 	t, ok := tensors[name]
 	if !ok {
 		return nil, fmt.Errorf("no parameter %s", name)
 	}
-	values := make([]float32, t.Len())
-	return values, t.Mem.Read(t.Off, values)
+	values := make([]float32, t.len())
+	return values, t.read(values)
 }

@@ -35,11 +35,13 @@ type Param struct {
 	Node  *gorgonia.Node
 	Grad  *gorgonia.Node // nil in evaluation; of an average, the batch's value
 	Shape []int
-	FanIn int // inputs to one unit
-	Bias  bool
-	Init  arch.Init
-	LR    float64 // multiplies the recipe's learning rate
-	Decay float64 // multiplies the recipe's weight decay
+	// Channels of the layer: its values are cut by them when columns have devices of their own.
+	Channels int
+	FanIn    int // inputs to one unit
+	Bias     bool
+	Init     arch.Init
+	LR       float64 // multiplies the recipe's learning rate
+	Decay    float64 // multiplies the recipe's weight decay
 	// Average makes it a running average of Grad, a batch's share being Average,
 	// instead of something that descends along it. 0 for what is learned.
 	Average float64
@@ -108,16 +110,17 @@ func (b *builder) params(layer string, weights []int, biases int, init arch.Init
 	for _, n := range weights[max(0, len(weights)-4) : len(weights)-1] { // a local layer's first two count its pixels
 		fanIn *= n
 	}
+	channels := weights[len(weights)-1]
 	w, bias = b.input(layer+".weight", weights), b.input(layer+".bias", tensor.Shape{biases})
 	b.g.Params = append(b.g.Params,
-		Param{Name: layer + ".weight", Node: w, Shape: weights, FanIn: fanIn, Init: init, LR: lr.Weight, Decay: decay.Weight},
-		Param{Name: layer + ".bias", Node: bias, Shape: []int{biases}, FanIn: fanIn, Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias})
+		Param{Name: layer + ".weight", Node: w, Shape: weights, Channels: channels, FanIn: fanIn, Init: init, LR: lr.Weight, Decay: decay.Weight},
+		Param{Name: layer + ".bias", Node: bias, Shape: []int{biases}, Channels: channels, FanIn: fanIn, Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias})
 	return w, bias
 }
 
 // constant makes a parameter of one value a channel that starts at the same value everywhere.
 func (b *builder) constant(name string, channels int, start float64) Param {
-	return Param{Name: name, Node: b.input(name, tensor.Shape{channels}), Shape: []int{channels}, FanIn: 1,
+	return Param{Name: name, Node: b.input(name, tensor.Shape{channels}), Shape: []int{channels}, Channels: channels, FanIn: 1,
 		Bias: true, Init: arch.Init{Kind: arch.Gaussian, Bias: start}}
 }
 

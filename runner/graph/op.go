@@ -43,6 +43,18 @@ func (m *meta) Name() string {
 	return name
 }
 
+// label is the first part of the op's text: its kind and its layer.
+func (m *meta) label() (kind, layer string) {
+	kind, rest, _ := strings.Cut(m.text, "{")
+	layer, _, _ = strings.Cut(rest, " ")
+	return kind, layer
+}
+
+func (m *meta) layer() string {
+	_, layer := m.label()
+	return layer
+}
+
 // InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
 func (m *meta) InputShapes() []tensor.Shape { return m.in }
 func (m *meta) OutputShape() tensor.Shape   { return m.out }

@@ -129,6 +129,9 @@ func NewBiasGrad(layer string, batch int, s arch.Shape) *BiasGrad {
 	return o
 }
 
+// perPixel says that the biases are those of a locally-connected layer.
+func (o *BiasGrad) perPixel() bool { return o.out.TotalSize() != o.Shape.Channels }
+
 // Dense is y = x·w + b, with x [N,H,W,C] read as [N, H·W·C], w [H·W·C, outputs], y [N,1,1,outputs].
 type Dense struct {
 	meta
@@ -471,6 +474,7 @@ type Dropout struct {
 	Rate     float64
 	Inverted bool
 	Train    bool
+	Part     Part
 	clock    *Clock
 }
 
@@ -496,7 +500,7 @@ func NewDropout(layer string, batch int, s arch.Shape, l arch.Dropout, train boo
 }
 
 func newDropout(kind, layer string, batch int, s arch.Shape, l arch.Dropout, train bool, clock *Clock) *Dropout {
-	o := &Dropout{Layer: layer, Batch: batch, Shape: s, Rate: l.Rate, Inverted: l.Inverted, Train: train, clock: clock}
+	o := &Dropout{Layer: layer, Batch: batch, Shape: s, Rate: l.Rate, Inverted: l.Inverted, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
 	o.meta = meta{
 		text: fmt.Sprintf("%s{%s %d %+v %+v %v}", kind, layer, batch, s, l, train),
 		in:   []tensor.Shape{nhwc(batch, s)},
@@ -505,6 +509,14 @@ func newDropout(kind, layer string, batch int, s arch.Shape, l arch.Dropout, tra
 		f64:  func(in [][]float64, out []float64) { dropout(o, in[0], out) },
 	}
 	return o
+}
+
+// at is the same layer on a part of its activations.
+func (o *Dropout) at(s arch.Shape, p Part) *Dropout {
+	kind, _ := o.label()
+	part := newDropout(kind, o.Layer, o.Batch, s, arch.Dropout{Rate: o.Rate, Inverted: o.Inverted}, o.Train, o.clock)
+	part.Part = p
+	return part
 }
 
 // DiffWRT says that the input has a gradient.

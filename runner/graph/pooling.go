@@ -85,12 +85,13 @@ type StochasticPool struct {
 	Batch int
 	Window
 	Train bool
+	Part  Part // of the outputs
 	clock *Clock
 }
 
 // NewStochasticPool makes a layer that reads seed and step from clock when it is run by Do.
 func NewStochasticPool(layer string, batch int, w Window, train bool, clock *Clock) *StochasticPool {
-	o := &StochasticPool{Layer: layer, Batch: batch, Window: w, Train: train, clock: clock}
+	o := &StochasticPool{Layer: layer, Batch: batch, Window: w, Train: train, Part: Part{Channels: w.Out.Channels}, clock: clock}
 	o.meta = meta{
 		text: fmt.Sprintf("stochasticpool{%s %d %+v %v}", layer, batch, w, train),
 		in:   []tensor.Shape{nhwc(batch, w.In)},
@@ -117,12 +118,13 @@ type StochasticPoolGrad struct {
 	Layer string
 	Batch int
 	Window
+	Part  Part // of the outputs
 	clock *Clock
 }
 
 // NewStochasticPoolGrad makes the gradient of a stochastic pooling layer.
 func NewStochasticPoolGrad(layer string, batch int, w Window, clock *Clock) *StochasticPoolGrad {
-	o := &StochasticPoolGrad{Layer: layer, Batch: batch, Window: w, clock: clock}
+	o := &StochasticPoolGrad{Layer: layer, Batch: batch, Window: w, Part: Part{Channels: w.Out.Channels}, clock: clock}
 	o.meta = meta{
 		text: fmt.Sprintf("stochasticpool-grad{%s %d %+v}", layer, batch, w),
 		in:   []tensor.Shape{nhwc(batch, w.In), nhwc(batch, w.Out)},
@@ -177,7 +179,7 @@ func stochasticPool[T float](o *StochasticPool, x, y []T) {
 	for i, cells := range o.cells(o.Batch) {
 		if o.Train {
 			stream := StochasticStream(o.clock.Seed, o.Layer)
-			if j := drawn(x, cells, stream.Uint32(o.clock.Step, uint64(i))); j >= 0 {
+			if j := drawn(x, cells, stream.Uint32(o.clock.Step, uint64(o.Part.Index(i, o.Out)))); j >= 0 {
 				y[i] = x[j]
 			}
 			continue
@@ -196,7 +198,7 @@ func stochasticPool[T float](o *StochasticPool, x, y []T) {
 func stochasticPoolGrad[T float](o *StochasticPoolGrad, x, dy, dx []T) {
 	stream := StochasticStream(o.clock.Seed, o.Layer)
 	for i, cells := range o.cells(o.Batch) {
-		if j := drawn(x, cells, stream.Uint32(o.clock.Step, uint64(i))); j >= 0 {
+		if j := drawn(x, cells, stream.Uint32(o.clock.Step, uint64(o.Part.Index(i, o.Out)))); j >= 0 {
 			dx[j] += dy[i]
 		}
 	}

@@ -307,7 +307,7 @@ func dropout[T float](o *Dropout, x, y []T) {
 	}
 	stream, threshold := DropoutStream(o.clock.Seed, o.Layer), DropoutThreshold(o.Rate)
 	for i, v := range x {
-		if uint64(stream.Uint32(o.clock.Step, uint64(i))) >= threshold {
+		if uint64(stream.Uint32(o.clock.Step, uint64(o.Part.Index(i, o.Shape)))) >= threshold {
 			y[i] = v * T(o.Up())
 		}
 	}

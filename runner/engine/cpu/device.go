@@ -212,6 +212,10 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 			return newAverage(op, in), nil
 		}
 		return newUpdate(d, op, in), nil
+	case engine.Move:
+		return newMove(d, op, in), nil
+	case engine.Sum:
+		return newSum(d, op, in), nil
 	default:
 		return nil, fmt.Errorf("%v: %w", in.Op, engine.ErrNoKernel)
 	}

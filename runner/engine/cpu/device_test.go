@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"testing"
 
 	"ablate/runner/engine"
@@ -86,4 +87,15 @@ func TestPanicBecomesAnError(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
+}
+
+// Two columns on two devices, and chunks of a batch on up to four, give one device's weights.
+func TestDivide(t *testing.T) {
+	enginetest.Divide(t, func(t *testing.T, number int) engine.Device {
+		dev, err := New(fmt.Sprintf("cpu:%d", number), 1+number%2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dev
+	})
 }

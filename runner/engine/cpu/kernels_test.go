@@ -163,11 +163,11 @@ func TestErrorsNameTheKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.On(dev), g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog, err := engine.Train(g, dev, params)
+	prog, err := engine.Train(g, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +195,11 @@ func BenchmarkKernels(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.On(dev), g.Params)
 	if err != nil {
 		b.Fatal(err)
 	}
-	prog, err := engine.Train(g, dev, params)
+	prog, err := engine.Train(g, params)
 	if err != nil {
 		b.Fatal(err)
 	}

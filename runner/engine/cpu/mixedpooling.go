@@ -93,17 +93,18 @@ type stochasticPools struct {
 	w            graph.Window
 	batch        int
 	layer        string
+	part         graph.Part
 	train        bool
 	x, y, dy, dx []float32
 	context      *engine.Context
 }
 
 func newStochasticPool(d *Device, op *graph.StochasticPool, in engine.Instr) engine.Kernel {
-	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, train: op.Train, x: slice(in.In[0]), y: slice(in.Out)}
+	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: op.Train, x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 func newStochasticPoolGrad(d *Device, op *graph.StochasticPoolGrad, in engine.Instr) engine.Kernel {
-	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, train: true, x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
+	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: true, x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
 // Run handles all images. The forward and the backward pass of a step draw the same.
@@ -127,7 +128,7 @@ func (p *stochasticPools) tile(_, n int) {
 		at := n*p.w.Out.Len() + out
 		picked := -1
 		if p.train && sum > 0 {
-			picked = pick(x, w, graph.StochasticChoice(stream.Uint32(p.context.Step, uint64(at)), sum))
+			picked = pick(x, w, graph.StochasticChoice(stream.Uint32(p.context.Step, uint64(p.part.Index(at, p.w.Out))), sum))
 		}
 		switch {
 		case p.dx != nil && picked >= 0:

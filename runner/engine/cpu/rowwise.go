@@ -145,13 +145,20 @@ func scale(y, x []float32, by float32) {
 func (o *dropouts) draw(y, x []float32, from int) {
 	up := float32(o.op.Up())
 	stream := graph.DropoutStream(o.context.Seed, o.op.Layer)
-	for i := 0; i < len(x); i += 4 { // tiles start at multiples of 4: a block of random words each
-		words := stream.Block(o.context.Step, uint64(from+i)/4)
-		for j, v := range x[i:min(i+4, len(x))] {
-			if uint64(words[j]) < o.threshold {
+	var words [4]uint32
+	block, channels := ^uint64(0), o.op.Shape.Channels
+	for i := 0; i < len(x); { // a pixel's channels, whose numbers follow each other in the whole layer
+		at := uint64(o.op.Part.Index(from+i, o.op.Shape))
+		for end := min(len(x), i+channels-(from+i)%channels); i < end; i, at = i+1, at+1 {
+			if at/4 != block { // four random words each
+				block = at / 4
+				words = stream.Block(o.context.Step, block)
+			}
+			v := x[i]
+			if uint64(words[at%4]) < o.threshold {
 				v = 0
 			}
-			y[i+j] = v * up
+			y[i] = v * up
 		}
 	}
 }

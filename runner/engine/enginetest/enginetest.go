@@ -594,11 +594,11 @@ func compiled(t *testing.T, dev engine.Device, net *arch.Net, keep func(*graph.G
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(dev, g.Params)
+	params, err := engine.NewParams(engine.On(dev), g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog, err := engine.Train(g, dev, params, keep(g)...)
+	prog, err := engine.Train(g, params, keep(g)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,276 @@
+package enginetest
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+	"ablate/runner/random"
+)
+
+// Divide tests programs that several devices run together: columns of a net or
+// chunks of a batch on each, with the bits of one device. open gives the device
+// of a number; the suite closes it.
+func Divide(t *testing.T, open func(t *testing.T, number int) engine.Device) {
+	group := func(t *testing.T, n int) *engine.Group {
+		t.Helper()
+		var devices []engine.Device
+		for i := range n {
+			devices = append(devices, open(t, i))
+		}
+		g := engine.NewGroup(devices...)
+		t.Cleanup(func() { g.Close() })
+		return g
+	}
+	t.Run("columns", func(t *testing.T) { columns(t, group) })
+	t.Run("chunks", func(t *testing.T) { chunks(t, group) })
+	t.Run("refused", func(t *testing.T) { refused(t, group) })
+	t.Run("a device fails", func(t *testing.T) { failing(t, group) })
+}
+
+// paper is a net of the registry at a small input and with narrow dense layers.
+func paper(t *testing.T, name string, size int) *arch.Net {
+	t.Helper()
+	net, err := arch.Nets.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Input.Height, net.Input.Width = size, size
+	for i, l := range net.Layers {
+		if d, ok := l.Params.(*arch.Dense); ok && i < len(net.Layers)-2 {
+			d.Outputs = 64
+		}
+	}
+	return net
+}
+
+// twoColumns is later, whose every layer is divided too.
+func twoColumns() *arch.Net {
+	net := later()
+	net.Columns = 2
+	return net
+}
+
+// trained is all that a few steps leave behind: losses, logits, weights, velocities.
+type trained struct {
+	steps  []float32
+	params map[string][]float32
+	moved  int64
+	prog   *engine.Program
+}
+
+func train(t *testing.T, where engine.Placement, net *arch.Net, batch, steps int) trained {
+	t.Helper()
+	g, err := graph.Build(net, where.ChunkOf(batch), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := engine.NewParams(where, g.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := engine.Train(g, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range g.Params {
+		v := make([]float32, engine.Tensor{Shape: p.Shape}.Len())
+		random.New(5, p.Name).Normal(v, 0, 0, math.Sqrt(2/float64(p.FanIn)))
+		if err := params.SetWeights(p.Name, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	classes := g.Logits.Shape()[3]
+	x, y := make([]float32, batch*net.Input.Len()), make([]float32, batch)
+	out := trained{params: map[string][]float32{}, moved: prog.Moved(), prog: prog}
+	for s := range steps {
+		random.New(5, "x").Normal(x, uint64(s), 0, 1)
+		labels(y, classes)
+		if err := errors.Join(prog.Write(g.Input, x), prog.Write(g.Labels, y)); err != nil {
+			t.Fatal(err)
+		}
+		prog.Context = engine.Context{Seed: 9, Step: uint64(s), Rate: 0.02, Momentum: 0.9, Decay: 5e-4}
+		if err := prog.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		read := make([]float32, 1+batch*classes)
+		if err := errors.Join(prog.Read(g.Loss, read[:1]), prog.Read(g.Logits, read[1:])); err != nil {
+			t.Fatal(err)
+		}
+		out.steps = append(out.steps, read...)
+	}
+	for _, name := range params.Names() {
+		w, err := params.Weights(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := params.Velocity(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.params[name] = append(w, v...)
+	}
+	return out
+}
+
+// same holds two trainings to equal bits.
+func same(t *testing.T, what string, got, want trained) {
+	t.Helper()
+	differ := func(of string, got, want []float32) {
+		t.Helper()
+		for i := range want {
+			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+				t.Errorf("%s: value %d of %s is %v, on one device %v", what, i, of, got[i], want[i])
+				return
+			}
+		}
+	}
+	differ("losses and logits", got.steps, want.steps)
+	for name := range want.params {
+		differ(name, got.params[name], want.params[name])
+	}
+}
+
+func columns(t *testing.T, group func(*testing.T, int) *engine.Group) {
+	for _, c := range []struct {
+		net     *arch.Net
+		batch   int
+		crosses []string // layers whose input must come from the other device
+	}{
+		{tiny(), 5, []string{"relu3", "sigmoid4"}},
+		{twoColumns(), 5, nil},
+		{paper(t, "alexnet-32", 32), 6, []string{"pool2", "pool5"}},
+		{paper(t, "alexnet", 67), 3, []string{"pool2", "pool5"}},
+		{paper(t, "alexnet-2012-source", 67), 2, nil},
+	} {
+		t.Run(c.net.Name, func(t *testing.T) {
+			one, two := engine.Placement{Group: group(t, 1)}, engine.Placement{Group: group(t, 2)}
+			if err := two.Check(c.net, c.batch); err != nil {
+				t.Fatal(err)
+			}
+			want, got := train(t, one, c.net, c.batch, 4), train(t, two, c.net, c.batch, 4)
+			same(t, "two devices", got, want)
+			if want.moved != 0 || got.moved == 0 {
+				t.Errorf("one device moves %d bytes, two %d", want.moved, got.moved)
+			}
+			crossings(t, got.prog, c.crosses)
+			var err error
+			if n := testing.AllocsPerRun(2, func() { err = got.prog.RunAll() }); n != 0 || err != nil {
+				t.Errorf("%v allocations a step, error %v", n, err)
+			}
+		})
+	}
+}
+
+// crossings checks that columns meet at the layers named, and not at those of the paper's own columns.
+func crossings(t *testing.T, prog *engine.Program, layers []string) {
+	t.Helper()
+	var transfers []string
+	for i, name := range prog.Steps() {
+		if prog.Cost(i).Moved > 0 {
+			transfers = append(transfers, name)
+		}
+	}
+	all := strings.Join(transfers, "\n")
+	for _, l := range layers {
+		if !strings.Contains(all, "{"+l+"}") {
+			t.Errorf("the columns do not meet after %s:\n%s", l, all)
+		}
+	}
+	for _, own := range []string{"{norm1}", "{pool1}", "{norm2}", "{conv4", "{conv5"} {
+		if strings.Contains(all, own) {
+			t.Errorf("a transfer at %s, whose columns are their own:\n%s", own, all)
+		}
+	}
+}
+
+func chunks(t *testing.T, group func(*testing.T, int) *engine.Group) {
+	const batch = 8
+	for _, net := range []*arch.Net{tiny(), later(), paper(t, "alexnet-32", 32)} {
+		t.Run(net.Name, func(t *testing.T) {
+			want := train(t, engine.Placement{Group: group(t, 1), Chunks: 4}, net, batch, 4)
+			for _, devices := range []int{2, 4} {
+				where := engine.Placement{Group: group(t, devices), Chunks: 4}
+				if err := where.Check(net, batch); err != nil {
+					t.Fatal(err)
+				}
+				got := train(t, where, net, batch, 4)
+				same(t, where.Group.Name(), got, want)
+				if got.moved == 0 {
+					t.Errorf("%d devices add up gradients without moving any", devices)
+				}
+			}
+			if net.Name == "later" {
+				return // its batch norms' statistics are those of a chunk
+			}
+			whole := train(t, engine.Placement{Group: group(t, 1)}, net, batch, 4)
+			for name, values := range whole.params {
+				for i, v := range values {
+					if diff := math.Abs(float64(want.params[name][i] - v)); diff > 1e-4 {
+						t.Fatalf("%s: value %d is %v in chunks, %v of the whole batch", name, i, want.params[name][i], v)
+					}
+				}
+			}
+		})
+	}
+}
+
+func refused(t *testing.T, group func(*testing.T, int) *engine.Group) {
+	two, four := group(t, 2), group(t, 4)
+	joined := tiny()
+	joined.Columns = 1
+	joined.Layers[4].Params.(*arch.Conv).WithinColumn = false
+	for name, c := range map[string]struct {
+		where engine.Placement
+		net   *arch.Net
+		want  string
+	}{
+		"one column":        {engine.Placement{Group: two}, joined, "no columns"},
+		"too many devices":  {engine.Placement{Group: four}, tiny(), "2 columns"},
+		"chunks of 3":       {engine.Placement{Group: two, Chunks: 3}, tiny(), "power of 2"},
+		"uneven batch":      {engine.Placement{Group: two, Chunks: 16}, tiny(), "batch of 8"},
+		"devices past them": {engine.Placement{Group: four, Chunks: 2}, tiny(), "2 chunks"},
+	} {
+		err := c.where.Check(c.net, 8)
+		if !errors.Is(err, engine.ErrPlacement) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s gives %v", name, err)
+		}
+	}
+}
+
+// failing checks that a device that fails ends the step on the others too, and that they work again after it.
+func failing(t *testing.T, group func(*testing.T, int) *engine.Group) {
+	net := tiny()
+	where := engine.Placement{Group: group(t, 2), Chunks: 2}
+	g, err := graph.Build(net, where.ChunkOf(4), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := engine.NewParams(where, g.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := engine.Train(g, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		labels []float32
+		fails  bool
+	}{{[]float32{0, 1, 2, 3}, false}, {[]float32{0, 1, 99, 3}, true}, {[]float32{0, 1, 2, 3}, false}} {
+		if err := prog.Write(g.Labels, c.labels); err != nil {
+			t.Fatal(err)
+		}
+		err := prog.RunAll()
+		if (err != nil) != c.fails {
+			t.Errorf("labels %v: %v", c.labels, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "softmax-loss") {
+			t.Errorf("the error is %v, not that of the device that failed", err)
+		}
+	}
+}

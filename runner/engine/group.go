@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// A Group is devices that run programs together, a goroutine each. Between two
+// transfers they know nothing of each other.
+type Group struct {
+	devices []Device
+	wake    []chan struct{} // of all devices but the first, which the caller works for
+	done    sync.WaitGroup
+	program *Program
+	errs    []error
+	barrier barrier
+}
+
+// NewGroup makes a group of one or more devices, which it closes when it is closed itself.
+func NewGroup(devices ...Device) *Group {
+	g := &Group{devices: devices, errs: make([]error, len(devices))}
+	g.barrier.init(len(devices))
+	for d := 1; d < len(devices); d++ {
+		wake := make(chan struct{})
+		g.wake = append(g.wake, wake)
+		go func() {
+			for range wake {
+				g.errs[d] = g.work(d)
+				g.done.Done()
+			}
+		}()
+	}
+	return g
+}
+
+// Len is the number of devices.
+func (g *Group) Len() int { return len(g.devices) }
+
+// Name is the names of all devices, as a user writes them: cpu:0,cpu:1.
+func (g *Group) Name() string {
+	var names []string
+	for _, d := range g.devices {
+		names = append(names, d.Name())
+	}
+	return strings.Join(names, ",")
+}
+
+// Close stops the goroutines and closes the devices.
+func (g *Group) Close() error {
+	var errs []error
+	for _, w := range g.wake {
+		close(w)
+	}
+	for _, d := range g.devices {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// run runs a program on all devices. It allocates nothing.
+func (g *Group) run(p *Program) error {
+	g.program = p
+	g.barrier.reset()
+	g.done.Add(len(g.wake))
+	for _, w := range g.wake {
+		w <- struct{}{}
+	}
+	g.errs[0] = g.work(0)
+	g.done.Wait()
+	g.program = nil
+	for _, err := range g.errs {
+		if err != nil && err != errStopped {
+			return err
+		}
+	}
+	return nil
+}
+
+// errStopped is the end of a device that waited for one which failed.
+var errStopped = errors.New("another device failed")
+
+// work does one device's part of the program.
+func (g *Group) work(d int) error {
+	p := g.program
+	for i := p.from; i < p.to; i++ {
+		s := &p.steps[i]
+		if s.transfer && !g.barrier.wait() { // what is read from the others is there
+			return errStopped
+		}
+		if err := s.kernels[d].Run(&p.Context); err != nil {
+			g.barrier.leave()
+			if len(g.devices) > 1 {
+				return fmt.Errorf("%s on %s: %w", s.name, g.devices[d].Name(), err)
+			}
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if s.transfer && !g.barrier.wait() { // the others have read: it may be overwritten
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// A barrier is where devices wait for each other.
+type barrier struct {
+	mutex   sync.Mutex
+	arrived sync.Cond
+	parties int
+	waiting int
+	round   uint64
+	left    bool // a device failed and will not come
+}
+
+func (b *barrier) init(parties int) {
+	b.parties = parties
+	b.arrived.L = &b.mutex
+}
+
+func (b *barrier) reset() { b.waiting, b.left = 0, false }
+
+// wait returns when all have come. It gives false where one will not.
+func (b *barrier) wait() bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	round := b.round
+	if b.waiting++; b.waiting == b.parties && !b.left {
+		b.waiting = 0
+		b.round++
+		b.arrived.Broadcast()
+		return true
+	}
+	for round == b.round && !b.left {
+		b.arrived.Wait()
+	}
+	return round != b.round
+}
+
+// leave lets the others go without this device.
+func (b *barrier) leave() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.left = true
+	b.arrived.Broadcast()
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"ablate/arch"
+	"ablate/runner/graph"
+)
+
+// ErrPlacement is a net or a batch that cannot be divided among the devices.
+var ErrPlacement = errors.New("cannot be divided")
+
+// A Placement says what runs where. Devices divide a net's columns (each holds
+// its column's weights, and transfers are needed where columns cross), or, with
+// Chunks, a batch's images (each holds all weights, and gradients are summed).
+type Placement struct {
+	Group *Group
+	// Chunks is how many equal parts a batch is cut into, 0 where it is not; a
+	// power of 2. Graphs are of one chunk's images. The parts' gradients are added in pairs, pairs of
+	// pairs and so on, so the result depends on the number of chunks alone, not on that of the devices.
+	// What is a function of the batch, as batch norm's statistics, is one of a chunk.
+	Chunks int
+}
+
+// On is the placement of everything on one device.
+func On(dev Device) Placement { return Placement{Group: NewGroup(dev)} }
+
+// Check says whether a net with batches of so many images can be placed.
+func (p Placement) Check(net *arch.Net, batch int) error {
+	devices := p.Group.Len()
+	switch {
+	case p.Chunks == 0 && devices > 1:
+		return p.checkColumns(net)
+	case p.Chunks == 0:
+		return nil
+	case p.Chunks < 2 || p.Chunks&(p.Chunks-1) != 0:
+		return fmt.Errorf("a batch in %d chunks: %w; their number must be a power of 2", p.Chunks, ErrPlacement)
+	case batch%p.Chunks != 0:
+		return fmt.Errorf("a batch of %d images in %d equal chunks: %w", batch, p.Chunks, ErrPlacement)
+	case p.Chunks%devices != 0:
+		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.chunks to a power of 2 that is a multiple of the devices",
+			p.Chunks, devices, p.Group.Name(), ErrPlacement)
+	}
+	return nil
+}
+
+// checkColumns asks of every op of the net whether devices can share it.
+func (p Placement) checkColumns(net *arch.Net) error {
+	devices, columns := p.Group.Len(), max(net.Columns, 1)
+	refused := func(why string) error {
+		return fmt.Errorf("net %s among %d devices (%s): %s: %w; name fewer devices, or train with parallel: data",
+			net.Name, devices, p.Group.Name(), why, ErrPlacement)
+	}
+	switch {
+	case columns == 1:
+		return refused("it has no columns")
+	case columns%devices != 0:
+		return refused(fmt.Sprintf("it has %d columns", columns))
+	}
+	g, err := graph.Build(net, 1, true)
+	if err != nil {
+		return err
+	}
+	for _, n := range g.Expr.AllNodes() {
+		if g.Expr.From(n.ID()).Len() == 0 { // an input or a constant
+			continue
+		}
+		if _, err := graph.Column(n.Op(), 0, devices); err != nil {
+			return refused(err.Error())
+		}
+	}
+	return nil
+}
+
+// ChunkOf is how many of a batch's images a graph is made for.
+func (p Placement) ChunkOf(batch int) int { return batch / max(p.Chunks, 1) }
+
+// home is how a parameter's weights and its velocity are divided. Of a net that
+// every device has all weights of, each device updates an equal part.
+func (p Placement) home(param graph.Param) (weights, velocity graph.Cut) {
+	switch {
+	case p.Group.Len() == 1:
+		return graph.Cut{}, graph.Cut{}
+	case p.Chunks == 0:
+		return param.ByChannels(), param.ByChannels()
+	default:
+		return graph.Cut{}, flat(param.Shape)
+	}
+}
+
+// flat cuts a tensor's values without regard to its shape. A single one stays whole.
+func flat(shape []int) graph.Cut {
+	n := Tensor{Shape: shape}.Len()
+	if n == 1 {
+		return graph.Cut{}
+	}
+	return graph.Cut{Outer: 1, Length: n, Inner: 1}
+}

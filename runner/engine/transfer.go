@@ -1,0 +1,52 @@
+package engine
+
+import "ablate/runner/graph"
+
+// A Move gives a device its part, as cut by To, of a tensor that the devices
+// hold cut by From: it is how values get from device to device. In holds the
+// tensor's part on every device, in their order; of a tensor that each has
+// whole, only the device's own.
+type Move struct {
+	From, To graph.Cut
+	Part, Of int
+	InPlace  bool // Out holds the device's own part already
+}
+
+// A Stretch is a run of N values that a Move copies from offset From of In[Part] to offset To of Out.
+type Stretch struct{ Part, From, To, N int }
+
+// Stretches calls f for everything a Move copies.
+func (m Move) Stretches(f func(Stretch)) {
+	copies := func(first, n, to int) {
+		m.From.Runs(m.Of, first, n, func(part, off, at, n int) {
+			if !m.InPlace || part != m.Part {
+				f(Stretch{part, off, to + at, n})
+			}
+		})
+	}
+	if m.To.Whole() {
+		copies(0, m.From.Len(), 0)
+		return
+	}
+	first, n := m.To.Block(m.Part, m.Of)
+	for o := range m.To.Outer {
+		copies((o*m.To.Length+first)*m.To.Inner, n*m.To.Inner, o*n*m.To.Inner)
+	}
+}
+
+// moved is how many bytes come from other devices.
+func (m Move) moved() (bytes int64) {
+	if m.From.Whole() {
+		return 0
+	}
+	m.Stretches(func(s Stretch) {
+		if s.Part != m.Part {
+			bytes += 4 * int64(s.N)
+		}
+	})
+	return bytes
+}
+
+// A Sum adds tensors into In[0], which is also Out: a power of 2 of them, in
+// pairs, pairs of pairs and so on. It may overwrite the others. Then it multiplies by Scale.
+type Sum struct{ Scale float32 }
