@@ -369,7 +369,7 @@ func deviceFull(r Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{""}
 	}
-	return []string{clean(r.Speeds[0].Device)}
+	return []string{Clean(r.Speeds[0].Device)}
 }
 
 // movedWords gives the bytes that a row's devices send each other in a training step.

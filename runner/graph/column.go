@@ -170,6 +170,12 @@ func perPixel(s arch.Shape) Cut {
 	return Cut{Outer: s.Height * s.Width, Length: s.Channels, Inner: 1}
 }
 
+// perCell cuts the channels of each of a pyramid's cells.
+func perCell(batch int, in arch.Shape, levels []int) Cut {
+	cells := arch.SpatialPyramid{Levels: levels}.Out(in).Channels / in.Channels
+	return Cut{Outer: batch * cells, Length: in.Channels, Inner: 1}
+}
+
 // channelwise is the share of an op in which a channel, or a group that stays in its column, depends on no other.
 func (c columns) channelwise(op gorgonia.Op) (Share, error) {
 	switch o := op.(type) {
@@ -210,6 +216,16 @@ func (c columns) channelwise(op gorgonia.Op) (Share, error) {
 		part := NewStochasticPoolGrad(o.Layer, o.Batch, c.window(o.Window), o.clock)
 		part.Part = c.part(o.Part, o.Out.Channels)
 		return c.own(o, part), nil
+	case *RReLU:
+		return c.own(o, o.at(c.shape(o.Shape), c.part(o.Part, o.Shape.Channels))), nil
+	case *PyramidPool:
+		s := c.own(o, NewPyramidPool(o.Layer, o.Batch, c.shape(o.In), o.Levels))
+		s.Out = perCell(o.Batch, o.In, o.Levels)
+		return s, nil
+	case *PyramidPoolGrad:
+		s := c.own(o, NewPyramidPoolGrad(o.layer(), o.Batch, c.shape(o.In), o.Levels))
+		s.In[1] = perCell(o.Batch, o.In, o.Levels)
+		return s, nil
 	case *Dropout:
 		return c.own(o, o.at(c.shape(o.Shape), c.part(o.Part, o.Shape.Channels))), nil
 	case *PReLU:

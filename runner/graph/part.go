@@ -25,6 +25,10 @@ func FromImage(op gorgonia.Op, first int) gorgonia.Op {
 		p := o.Part
 		p.Image += first
 		return o.at(o.Shape, p)
+	case *RReLU:
+		p := o.Part
+		p.Image += first
+		return o.at(o.Shape, p)
 	case *StochasticPool:
 		part := NewStochasticPool(o.Layer, o.Batch, o.Window, o.Train, o.clock)
 		part.Part = o.Part

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -17,35 +18,42 @@ import (
 type RReLU struct {
 	meta
 	Layer        string
+	Batch        int
+	Shape        arch.Shape
 	Lower, Upper float64
 	Train        bool
+	Part         Part
 	clock        *Clock
 }
 
 // NewRReLU makes a layer that reads seed and step from clock when it is run by Do.
 func NewRReLU(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
-	o := &RReLU{Layer: layer, Lower: l.Lower, Upper: l.Upper, Train: train, clock: clock}
-	o.meta = meta{
-		text: fmt.Sprintf("rrelu{%s %d %v %v %v}", layer, batch, s, l, train),
-		in:   []tensor.Shape{nhwc(batch, s)},
-		out:  nhwc(batch, s),
-		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[0], out) },
-		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[0], out) },
-	}
-	return o
+	return newRReLU("rrelu", 1, layer, batch, s, l, train, clock)
 }
 
 // NewRReLUGrad makes its gradient: (y, dy) → dx. What was drawn is drawn again.
 func NewRReLUGrad(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
-	o := &RReLU{Layer: layer, Lower: l.Lower, Upper: l.Upper, Train: train, clock: clock}
+	return newRReLU("rrelu-grad", 2, layer, batch, s, l, train, clock)
+}
+
+func newRReLU(kind string, inputs int, layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
+	o := &RReLU{Layer: layer, Batch: batch, Shape: s, Lower: l.Lower, Upper: l.Upper, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
 	o.meta = meta{
-		text: fmt.Sprintf("rrelu-grad{%s %d %v %v %v}", layer, batch, s, l, train),
-		in:   []tensor.Shape{nhwc(batch, s), nhwc(batch, s)},
+		text: fmt.Sprintf("%s{%s %d %v %v %v}", kind, layer, batch, s, l, train),
+		in:   slices.Repeat([]tensor.Shape{nhwc(batch, s)}, inputs),
 		out:  nhwc(batch, s),
-		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[1], out) },
+		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[inputs-1], out) },
+		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[inputs-1], out) },
 	}
 	return o
+}
+
+// at is the same layer, or gradient, on a part of its activations.
+func (o *RReLU) at(s arch.Shape, p Part) *RReLU {
+	kind, _ := o.label()
+	part := newRReLU(kind, len(o.in), o.Layer, o.Batch, s, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock)
+	part.Part = p
+	return part
 }
 
 // DiffWRT says that the input has a gradient.
@@ -53,9 +61,7 @@ func (o *RReLU) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff gives the gradient to the input.
 func (o *RReLU) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	s := y.Shape()
-	dx, err := applied(NewRReLUGrad(o.Layer, s[0], arch.Shape{Height: s[1], Width: s[2], Channels: s[3]},
-		arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock), y, dy)
+	dx, err := applied(NewRReLUGrad(o.Layer, o.Batch, o.Shape, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock), y, dy)
 	return gorgonia.Nodes{dx}, err
 }
 
@@ -78,7 +84,7 @@ func rrelu[T float](o *RReLU, sign, v, out []T) {
 		case s > 0:
 			out[i] = v[i]
 		case o.Train:
-			out[i] = T(o.Slope(stream.Uint32(o.clock.Step, uint64(i)))) * v[i]
+			out[i] = T(o.Slope(stream.Uint32(o.clock.Step, uint64(o.Part.Index(i, o.Shape))))) * v[i]
 		default:
 			out[i] = T(o.Mean()) * v[i]
 		}

@@ -38,14 +38,20 @@ func (r *rrelus) tile(_, i int) {
 		return
 	}
 	stream := graph.RReLUStream(r.context.Seed, r.op.Layer)
-	for i := 0; i < len(v); i += 4 { // tiles start at multiples of 4: a block of random words each
-		words := stream.Block(r.context.Step, uint64(from+i)/4)
-		for j := i; j < min(i+4, len(v)); j++ {
-			if sign[j] > 0 {
-				out[j] = v[j]
-			} else {
-				out[j] = r.op.Slope(words[j-i]) * v[j]
+	var words [4]uint32
+	block, channels := ^uint64(0), r.op.Shape.Channels
+	for i := 0; i < len(v); { // a pixel's channels, whose numbers follow each other in the whole layer
+		at := uint64(r.op.Part.Index(from+i, r.op.Shape))
+		for end := min(len(v), i+channels-(from+i)%channels); i < end; i, at = i+1, at+1 {
+			if sign[i] > 0 {
+				out[i] = v[i]
+				continue
 			}
+			if at/4 != block { // four random words each
+				block = at / 4
+				words = stream.Block(r.context.Step, block)
+			}
+			out[i] = r.op.Slope(words[at%4]) * v[i]
 		}
 	}
 }
