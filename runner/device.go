@@ -89,7 +89,7 @@ func openShare(name, share string, threads, shares int) (Device, error) {
 		threads, of = runtime.GOMAXPROCS(0), "cores"
 	}
 	if threads < shares {
-		return nil, fmt.Errorf("device %s: %d %s cannot be divided into %d shares", name, threads, of, shares)
+		return nil, fmt.Errorf("device %s: %d shares need at least %d %s, not %d", name, shares, shares, of, threads)
 	}
 	return cpu.New(name, threads/shares)
 }

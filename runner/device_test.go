@@ -3,7 +3,46 @@ package runner
 import (
 	"strings"
 	"testing"
+
+	"ablate/arch"
+	"ablate/runner/engine"
 )
+
+// Every shipped net gives one device's weights with its columns on two, if it
+// has two, and with its batch's chunks on one and on two.
+func TestEveryNetOnTwoDevices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains every net")
+	}
+	one, err := OpenDevices("cpu", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	two, err := OpenDevices("cpu:0,cpu:1", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	for _, name := range arch.Nets.Names() {
+		t.Run(name, func(t *testing.T) {
+			net := small(t, name)
+			for _, chunks := range []int{0, 2} {
+				if chunks == 0 && net.Columns < 2 {
+					continue
+				}
+				where := engine.Placement{Group: two.Group, Chunks: chunks}
+				if err := where.Check(net, 4); err != nil {
+					t.Fatal(err)
+				}
+				want := digestOf(t, engine.Placement{Group: one.Group, Chunks: chunks}, net, 2, 0, 1, 0, 1)
+				if digestOf(t, where, net, 2, 0, 1, 0, 1) != want {
+					t.Errorf("other weights on two devices than on one, in %d chunks", chunks)
+				}
+			}
+		})
+	}
+}
 
 // A run that was begun on one device goes on with its columns on two, and the
 // other way round, and ends with one device's weights.
@@ -85,7 +124,7 @@ func TestOpenDevices(t *testing.T) {
 			t.Errorf("%q gives %v", list, err)
 		}
 	}
-	if _, err := OpenDevices("cpu:0,cpu:1", 1); err == nil || !strings.Contains(err.Error(), "1 threads cannot be divided into 2 shares") {
+	if _, err := OpenDevices("cpu:0,cpu:1", 1); err == nil || !strings.Contains(err.Error(), "2 shares need at least 2 threads, not 1") {
 		t.Errorf("one thread for two shares gives %v", err)
 	}
 }

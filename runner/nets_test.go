@@ -80,13 +80,13 @@ type bench struct {
 	x      []float32
 }
 
-func newBench(t *testing.T, dev *Devices, net *arch.Net, batch int) *bench {
+func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
 	t.Helper()
-	g, err := graph.Build(net, batch, true)
+	g, err := graph.Build(net, where.ChunkOf(batch), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(engine.Placement{Group: dev.Group}, g.Params)
+	params, err := engine.NewParams(where, g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 					p.Rate = 0
 				}
 			}
-			b := newBench(t, dev, net, len(labels))
+			b := newBench(t, engine.Placement{Group: dev.Group}, net, len(labels))
 			first, last := float32(0), float32(0)
 			const most = 400
 			for step := range uint64(most) {
@@ -195,7 +195,7 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 		}
 		for _, v := range s.Variants {
 			t.Run(study+"/"+v.Name, func(t *testing.T) {
-				b := newBench(t, dev, shrunk(t, v.Recipe.Net), 3)
+				b := newBench(t, engine.Placement{Group: dev.Group}, shrunk(t, v.Recipe.Net), 3)
 				learned := b.graph.Params[slices.IndexFunc(b.graph.Params, func(p graph.Param) bool { return p.LR > 0 })].Name
 				before, err := b.params.Weights(learned)
 				if err != nil {
@@ -231,9 +231,16 @@ func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int) [32
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	b := newBench(t, dev, net, 3)
-	for step := range uint64(20) {
-		b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, []float32{0, float32(step % 2), 1})
+	return digestOf(t, engine.Placement{Group: dev.Group}, net, 20, 0, 0, 1)
+}
+
+// digestOf trains some steps on noise of the given labels, of which the second changes, and hashes the weights.
+func digestOf(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, labels ...float32) [32]byte {
+	t.Helper()
+	b := newBench(t, where, net, len(labels))
+	for step := range steps {
+		labels[1] = float32(step % 2)
+		b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, labels)
 	}
 	params := b.params
 	h := sha256.New()
