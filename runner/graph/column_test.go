@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,8 +160,10 @@ func columnNet() *arch.Net {
 		layer("pool1", &arch.StochasticPool{Kernel: 2, Stride: 1}),
 		layer("local2", &arch.Local{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
 		layer("drop2", &arch.Dropout{Rate: 0.4}),
+		layer("rrelu2", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
 		layer("conv3", &arch.Conv{Filters: 6, Kernel: 2, Stride: 2, Groups: 1, Init: init}),
 		layer("local4", &arch.Local{Filters: 2, Kernel: 2, Stride: 1, Pad: arch.Pad{Left: 1}, Groups: 1, Init: init}),
+		layer("pyramid4", &arch.SpatialPyramid{Levels: []int{1, 2}}),
 		layer("fc5", &arch.Dense{Outputs: 7, Init: init}),
 		layer("drop5", &arch.Dropout{Rate: 0.3, Inverted: true}),
 		layer("fc6", &arch.Dense{Outputs: 3, Init: init}),
@@ -185,18 +188,33 @@ func TestColumnRefuses(t *testing.T) {
 // Random layers on the second half of a batch draw what they draw on the whole.
 func TestFromImage(t *testing.T) {
 	clock := &Clock{Seed: 4, Step: 7}
-	s := arch.Shape{Height: 2, Width: 3, Channels: 5}
-	whole := NewDropout("l", 6, s, arch.Dropout{Rate: 0.5}, true, clock)
-	x := wave(6*s.Len(), 0.3, 1)
-	want := compute(t, whole, whole, [][]float64{x})
-	half := NewDropout("l", 3, s, arch.Dropout{Rate: 0.5}, true, clock)
-	for first := 0; first < 6; first += 3 {
-		op := FromImage(half, first)
-		got := compute(t, op, op.(shaped), [][]float64{x[first*s.Len() : (first+3)*s.Len()]})
-		for i, v := range got {
-			if v != want[first*s.Len()+i] {
-				t.Fatalf("from image %d: activation %d is %v, in the whole batch %v", first, i, v, want[first*s.Len()+i])
+	s := arch.Shape{Height: 4, Width: 3, Channels: 5}
+	w := Window{In: s, Out: arch.Shape{Height: 3, Width: 2, Channels: 5}, Kernel: 2, Stride: 1}
+	slopes := arch.RReLU{Lower: 0.125, Upper: 0.4}
+	for name, of := range map[string]func(batch int) gorgonia.Op{
+		"dropout":              func(n int) gorgonia.Op { return NewDropout("l", n, s, arch.Dropout{Rate: 0.5}, true, clock) },
+		"rrelu":                func(n int) gorgonia.Op { return NewRReLU("l", n, s, slopes, true, clock) },
+		"rrelu grad":           func(n int) gorgonia.Op { return NewRReLUGrad("l", n, s, slopes, true, clock) },
+		"stochastic pool":      func(n int) gorgonia.Op { return NewStochasticPool("l", n, w, true, clock) },
+		"stochastic pool grad": func(n int) gorgonia.Op { return NewStochasticPoolGrad("l", n, w, clock) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const batch, first = 6, 3
+			var in, tail [][]float64
+			for i, shape := range of(batch).(shaped).InputShapes() {
+				v := wave(shape.TotalSize(), 0.3, float64(i+1))
+				in, tail = append(in, v), append(tail, v[len(v)/batch*first:])
 			}
-		}
+			want := compute(t, of(batch), of(batch).(shaped), in)
+			want = want[len(want)/batch*first:]
+			part := FromImage(of(batch-first), first)
+			if got := compute(t, part, part.(shaped), tail); !slices.Equal(got, want) {
+				t.Errorf("images from %d on: %v, in the whole batch %v", first, got, want)
+			}
+			alone := of(batch - first)
+			if got := compute(t, alone, alone.(shaped), tail); slices.Equal(got, want) {
+				t.Error("the test shows nothing: the first images draw the same")
+			}
+		})
 	}
 }

@@ -3,8 +3,10 @@ package cpu
 import (
 	"math"
 
+	"ablate/arch"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
+	"ablate/runner/random"
 )
 
 // chunkLen is how many values an elementwise kernel handles as one tile: 64 KiB of each operand.
@@ -143,22 +145,29 @@ func scale(y, x []float32, by float32) {
 
 // draw zeroes the activations from number from on by the mask, and scales the others.
 func (o *dropouts) draw(y, x []float32, from int) {
-	up := float32(o.op.Up())
-	stream := graph.DropoutStream(o.context.Seed, o.op.Layer)
+	up, stream := float32(o.op.Up()), graph.DropoutStream(o.context.Seed, o.op.Layer)
+	eachWord(stream, o.context.Step, o.op.Part, o.op.Shape, from, len(x), func(i int, word uint32) {
+		v := x[i]
+		if uint64(word) < o.threshold {
+			v = 0
+		}
+		y[i] = v * up
+	})
+}
+
+// eachWord calls f with the random word of each of n activations, from number
+// from of images of shape s on. The word is that of the activation's place in the whole layer.
+func eachWord(stream random.Stream, step uint64, part graph.Part, s arch.Shape, from, n int, f func(i int, word uint32)) {
 	var words [4]uint32
-	block, channels := ^uint64(0), o.op.Shape.Channels
-	for i := 0; i < len(x); { // a pixel's channels, whose numbers follow each other in the whole layer
-		at := uint64(o.op.Part.Index(from+i, o.op.Shape))
-		for end := min(len(x), i+channels-(from+i)%channels); i < end; i, at = i+1, at+1 {
-			if at/4 != block { // four random words each
+	block := ^uint64(0)
+	for i := 0; i < n; { // a pixel's channels, whose places follow each other
+		at := uint64(part.Index(from+i, s))
+		for end := min(n, i+s.Channels-(from+i)%s.Channels); i < end; i, at = i+1, at+1 {
+			if at/4 != block { // four words each
 				block = at / 4
-				words = stream.Block(o.context.Step, block)
+				words = stream.Block(step, block)
 			}
-			v := x[i]
-			if uint64(words[at%4]) < o.threshold {
-				v = 0
-			}
-			y[i] = v * up
+			f(i, words[at%4])
 		}
 	}
 }

@@ -38,20 +38,11 @@ func (r *rrelus) tile(_, i int) {
 		return
 	}
 	stream := graph.RReLUStream(r.context.Seed, r.op.Layer)
-	var words [4]uint32
-	block, channels := ^uint64(0), r.op.Shape.Channels
-	for i := 0; i < len(v); { // a pixel's channels, whose numbers follow each other in the whole layer
-		at := uint64(r.op.Part.Index(from+i, r.op.Shape))
-		for end := min(len(v), i+channels-(from+i)%channels); i < end; i, at = i+1, at+1 {
-			if sign[i] > 0 {
-				out[i] = v[i]
-				continue
-			}
-			if at/4 != block { // four random words each
-				block = at / 4
-				words = stream.Block(r.context.Step, block)
-			}
-			out[i] = r.op.Slope(words[at%4]) * v[i]
+	eachWord(stream, r.context.Step, r.op.Part, r.op.Shape, from, len(v), func(i int, word uint32) {
+		if sign[i] > 0 {
+			out[i] = v[i]
+		} else {
+			out[i] = r.op.Slope(word) * v[i]
 		}
-	}
+	})
 }

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,10 +49,15 @@ func paper(t *testing.T, name string, size int) *arch.Net {
 	return net
 }
 
-// twoColumns is later, whose every layer is divided too.
+// twoColumns is later with every layer divided, and with layers that later lacks.
 func twoColumns() *arch.Net {
 	net := later()
-	net.Columns = 2
+	net.Name, net.Columns = "two columns", 2
+	at := slices.IndexFunc(net.Layers, func(l arch.Layer) bool { return l.Name == "fc3" })
+	net.Layers = slices.Insert(net.Layers, at,
+		arch.Layer{Name: "rrelu2", Params: &arch.RReLU{Lower: 0.125, Upper: 0.4}},
+		arch.Layer{Name: "pyramid2", Params: &arch.SpatialPyramid{Levels: []int{1, 2}}},
+		arch.Layer{Name: "drop2", Params: &arch.Dropout{Rate: 0.2}})
 	return net
 }
 
@@ -190,7 +196,7 @@ func crossings(t *testing.T, prog *engine.Program, layers []string) {
 
 func chunks(t *testing.T, group func(*testing.T, int) *engine.Group) {
 	const batch = 8
-	for _, net := range []*arch.Net{tiny(), later(), paper(t, "alexnet-32", 32)} {
+	for _, net := range []*arch.Net{tiny(), later(), twoColumns(), paper(t, "alexnet-32", 32)} {
 		t.Run(net.Name, func(t *testing.T) {
 			want := train(t, engine.Placement{Group: group(t, 1), Chunks: 4}, net, batch, 4)
 			for _, devices := range []int{2, 4} {
@@ -204,7 +210,7 @@ func chunks(t *testing.T, group func(*testing.T, int) *engine.Group) {
 					t.Errorf("%d devices add up gradients without moving any", devices)
 				}
 			}
-			if net.Name == "later" {
+			if net.Name == "later" || net.Name == "two columns" {
 				return // its batch norms' statistics are those of a chunk
 			}
 			whole := train(t, engine.Placement{Group: group(t, 1)}, net, batch, 4)
