@@ -149,7 +149,7 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 			continue
 		}
 		s.line("leader", l.x, l.y, edge+6, place)
-		s.text(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, short(l.name, 24))
+		s.text(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, short(l.name, 22))
 	}
 }
 
@@ -368,10 +368,11 @@ func (b *builder) speed(f frame) template.HTML {
 	mark := func(l label, x, y float64) { s.mark(fmt.Sprintf("dot s%d", l.colour()), l.dash(), x, y) }
 	var labels []label
 	for _, d := range dots {
-		l := label{d.name, d.row, x.at(d.speed), y.at(d.error)}
-		mark(l, l.x, l.y)
-		labels = append(labels, l)
+		labels = append(labels, label{d.name, d.row, x.at(d.speed), y.at(d.error)})
 	}
 	s.names(f, labels, func(l label, x, y float64) { mark(l, x+20, y) })
+	for _, l := range labels { // over the lines to their names
+		mark(l, l.x, l.y)
+	}
 	return s.done()
 }
