@@ -124,7 +124,7 @@ func appendOrigin(lines []string, word string, said []string) []string {
 // commit writes "1a2b3c4d5e6f, with uncommitted changes", or that there were none.
 func commit(p *experiments.Provenance) string {
 	if p.Commit == "" {
-		return ""
+		return "not known: the program was built outside its repository"
 	}
 	if p.Dirty {
 		return short(p.Commit) + ", with uncommitted changes"

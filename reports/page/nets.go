@@ -2,8 +2,10 @@ package page
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -101,8 +103,11 @@ func (b *builder) times(records []experiments.Record) (map[string]float64, strin
 	}
 	for _, r := range records {
 		t, err := b.s.Times(r)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.problem(fmt.Sprintf("times of %s seed %d", r.Variant, r.Seed), err)
+		}
 		if err != nil || len(t.Kernels) == 0 {
-			continue // runs of older versions have none
+			continue // as of a run that is not done yet
 		}
 		sums := map[string]float64{}
 		for _, k := range t.Kernels {

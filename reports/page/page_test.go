@@ -191,7 +191,7 @@ func TestHostileNames(t *testing.T) {
 
 // Odd records give a page that says what it could not show.
 func TestOddRecords(t *testing.T) {
-	bad := study("baseline", lrn, 0.2)
+	bad := slices.Concat(study("baseline", lrn, 0.2), study("sound", lrn, 0.3))
 	bad[0].Recipe = []byte(`{"net": 3}`)
 	failing := Source{Records: bad,
 		History: func(experiments.Record) ([]experiments.Metric, error) { return nil, errors.New("log torn") },
@@ -201,7 +201,7 @@ func TestOddRecords(t *testing.T) {
 		},
 	}
 	page := written(t, bad, failing)
-	if !strings.Contains(page, "log torn") || !strings.Contains(page, "net of baseline") {
+	if !strings.Contains(page, "log torn") || !strings.Contains(page, "no times") || !strings.Contains(page, "net of baseline") {
 		t.Error("problems are not named")
 	}
 	one := study("only", lrn, math.NaN())
