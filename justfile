@@ -12,6 +12,10 @@ test:
 bench:
     go test -run '^$' -bench . -count 5 ./runner/engine/cpu
 
+# ablate report on a thousand runs: seconds and memory.
+bench-report:
+    go test -run '^$' -bench ReportThousandRuns -count 5 ./cmd
+
 # A training step beside the peer's, alternating: PEER is a script that times PyTorch.
 peer peer="../shared/bench/torch_peer.py" *args="":
     scripts/peer.py {{peer}} {{args}}

@@ -338,3 +338,38 @@ func TestCheckSelf(t *testing.T) {
 		t.Errorf("one seed: %v", err)
 	}
 }
+
+// Only the last epoch is tested on ten views: a figure of another is said to be of one.
+func TestViews(t *testing.T) {
+	records := slices.Clone(baseline8)
+	for i := range records {
+		records[i].Recipe = []byte(`{"net": {"net": "alexnet"}, "data": {"name": "imagenet", "views": "ten"}}`)
+		result := *records[i].Result
+		result.Epochs = 4
+		records[i].Result = &result
+	}
+	for _, c := range []struct {
+		opts Options
+		want string
+	}{
+		{Options{}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{Options{At: At{Epoch: 4}, History: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{Options{At: At{Epoch: 2}, History: history}, "test images seen by one view, the centre, before the last epoch"},
+		{Options{At: At{Best: true}, History: history}, "test images seen by one view, the centre, before the last epoch"},
+		{Options{Metric: "train_loss"}, ""},
+	} {
+		table, err := Table("cifar10-norm", records, c.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, line := range table.Origin {
+			if strings.HasPrefix(line, "test images") {
+				got = line
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q, want %q", c.opts.At, got, c.want)
+		}
+	}
+}

@@ -107,8 +107,11 @@ func (m Metric) valueWord() string {
 	return "loss"
 }
 
+// ofTest reports whether the metric is measured on the test images at all.
+func (m Metric) ofTest() bool { return strings.HasPrefix(m.Name, "test_") }
+
 // onTest reports whether the metric is an error rate on the test images.
-func (m Metric) onTest() bool { return m.Share && strings.HasPrefix(m.Name, "test_") }
+func (m Metric) onTest() bool { return m.Share && m.ofTest() }
 
 // At says which epoch's figure of a run counts. The zero At is the last epoch's.
 type At struct {

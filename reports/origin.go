@@ -48,8 +48,8 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 	lines := []string{seedList(c.Seeds)}
 	var commits, data, hardware, commands, views []string
 	for _, r := range records {
-		if c.Metric.onTest() {
-			views = append(views, viewWords(recipes[r.Identity].Data))
+		if r.counts && c.Metric.ofTest() {
+			views = append(views, viewWords(r, recipes[r.Identity].Data))
 		}
 		for _, a := range r.Attempts {
 			hardware = append(hardware, Clean(a.Hardware))
@@ -73,12 +73,15 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 	return lines
 }
 
-// viewWords says how a test image was looked at.
-func viewWords(d recipeData) string {
-	if d.views() == 10 {
-		return "ten views, whose softmax outputs are averaged"
+// viewWords says how a test image was looked at for a run's figure.
+func viewWords(o outcome, d recipeData) string {
+	switch {
+	case d.views() == 1:
+		return "one view, the centre"
+	case d.viewsAt(o) == 1:
+		return "one view, the centre, before the last epoch"
 	}
-	return "one view, the centre"
+	return "ten views, whose softmax outputs are averaged, at the last epoch"
 }
 
 // speedOrigin says what images/s is, and on what it was measured.

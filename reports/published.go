@@ -24,7 +24,7 @@ func (c *Comparison) publish(groups [][]outcome) {
 		r := ledger.Result{
 			Study: c.Study, Variant: row.Variant, Ablations: row.Ablations, Edited: groups[1+i][0].Edited,
 			Net: base.net, Data: base.Data.Name, Part: base.Data.Train > 0, HeldOut: base.Data.Validation > 0,
-			Views: base.Data.views(), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
+			Views: base.Data.viewsAt(groups[0][0]), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
 		}
 		if d := row.Delta; d != nil {
 			r.Delta, r.Pairs, r.Verdict = 100*d.Mean, d.K, claimed(d.Verdict.Word)
@@ -57,6 +57,14 @@ func (d recipeData) views() int {
 		return 10
 	}
 	return 1
+}
+
+// viewsAt is the number behind a run's figure: only the last epoch's test sees more than the centre.
+func (d recipeData) viewsAt(o outcome) int {
+	if o.Result == nil || o.epoch < o.Result.Epochs {
+		return 1
+	}
+	return d.views()
 }
 
 // publishedNote says where a published difference comes from, what was compared, and what confounds it.

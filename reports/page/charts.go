@@ -32,7 +32,7 @@ func (b *builder) curves() []curveSet {
 				b.problem(fmt.Sprintf("log of %s seed %d", r.Variant, r.Seed), err)
 				continue
 			}
-			logs[row.Variant] = append(logs[row.Variant], experiments.Series(log))
+			logs[row.Variant] = append(logs[row.Variant], log)
 		}
 	}
 	var sets []curveSet

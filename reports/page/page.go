@@ -35,7 +35,7 @@ var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
 type Source struct {
 	// Records are the study's, as the comparison was made of.
 	Records []experiments.Record
-	// History reads a run's log.
+	// History reads a run's log, as experiments.Series leaves it.
 	History func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
