@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ablate/experiments"
 	"ablate/reports/stats"
@@ -58,7 +59,7 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions rea
 		if d := row.Delta; d != nil {
 			d.Holm = holm
 			d.Verdict = stats.Judge(d.Paired, holm, c.Family)
-			row.withhold(rivals[i])
+			row.withhold(groups[i], rivals[i])
 		}
 		row.Notes = append(row.Notes, pairNotes(*row, groups[i], rivals[i])...)
 	}
@@ -133,11 +134,11 @@ func compareNets(first, second outcome, read readPredictions) (*stats.McNemar, e
 
 // withhold takes back a claim in favour of a side that diverged: its worst
 // outcomes are the very ones that Δ leaves out.
-func (r *Row) withhold(to rival) {
+func (r *Row) withhold(records []outcome, to rival) {
 	v := &r.Delta.Verdict
 	var side string
 	switch {
-	case v.Word == stats.Better && r.Status[experiments.Diverged] > 0:
+	case v.Word == stats.Better && diverged(records):
 		side = "this variant"
 	case v.Word == stats.Worse && diverged(to.records):
 		side = to.name
@@ -149,13 +150,9 @@ func (r *Row) withhold(to rival) {
 	*v = stats.Verdict{Word: stats.NoEvidence}
 }
 
+// diverged reports whether a run did, also one that went on to its end without a finite figure.
 func diverged(records []outcome) bool {
-	for _, r := range records {
-		if r.Status == experiments.Diverged {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(records, func(r outcome) bool { return r.Status == experiments.Diverged || r.broken })
 }
 
 // recipes counts the different recipes among a variant's runs that count.

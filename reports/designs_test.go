@@ -373,3 +373,30 @@ func TestViews(t *testing.T) {
 		}
 	}
 }
+
+// A run that went on to its end with an infinite loss is as lost as one that
+// diverged: what the other seeds say is no claim in favour of its variant.
+func TestInfiniteLossIsNoSurvivor(t *testing.T) {
+	loss := func(records []experiments.Record, values ...float64) {
+		for i := range records {
+			result := *records[i].Result
+			result.TestLoss = experiments.Number(values[i])
+			records[i].Result = &result
+		}
+	}
+	base, lucky := slices.Clone(baseline8), slices.Clone(noLRN8)
+	loss(base, 0.50, 0.51, 0.52, 0.53, 0.54, 0.55, 0.56, 0.57)
+	for _, c := range []struct {
+		last float64
+		want stats.Word
+	}{{0.3, stats.Better}, {math.Inf(1), stats.NoEvidence}, {1e300, stats.NoEvidence}} {
+		loss(lucky, 0.40, 0.42, 0.41, 0.43, 0.45, 0.44, 0.46, c.last)
+		table, err := Table("cifar10-norm", slices.Concat(base, lucky), Options{Metric: "test_loss"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := table.Rows[1].Delta.Verdict; v.Word != c.want {
+			t.Errorf("last loss %v: verdict %+v, want %s; notes %q", c.last, v, c.want, table.Rows[1].Notes)
+		}
+	}
+}

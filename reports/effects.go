@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"ablate/experiments"
 	"ablate/reports/stats"
 )
 
@@ -131,7 +130,7 @@ func (c *Comparison) effectTable() document {
 			"contrasts within each seed, adjusted over " + count(len(c.Effects), "effect")},
 		width: c.width,
 	}
-	if slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Status[experiments.Diverged] > 0 }) {
+	if c.diverged {
 		d.notes = append(d.notes, "nothing is claimed, since runs diverged and the effects leave out just their seeds")
 	}
 	for _, e := range c.Effects {

@@ -55,12 +55,16 @@ func findMetric(name string) (Metric, error) {
 	return metrics[i], nil
 }
 
+// maxLoss is the largest loss that counts. Nets train in float32, where a larger
+// one is infinite; the mean and the spread of larger ones would be.
+const maxLoss = math.MaxFloat32
+
 // valid reports whether v can be a value of the metric.
 func (m Metric) valid(v float64) bool {
 	if m.Share {
 		return v >= 0 && v <= 1 // false for NaN
 	}
-	return !math.IsNaN(v) && !math.IsInf(v, 0)
+	return math.Abs(v) <= maxLoss // false for NaN
 }
 
 // figure writes a value: in percent with two decimals, or as it is with four.
@@ -163,6 +167,7 @@ type outcome struct {
 	epoch  int    // that value is of
 	counts bool   // the run is done and has a value: it goes into the mean
 	why    string // it is done and has none
+	broken bool   // it is done and its figure is infinite or no number
 }
 
 // A picker takes the figure of each run that a table is about.
@@ -181,6 +186,7 @@ func (p picker) outcomes(records []experiments.Record) []outcome {
 			continue
 		}
 		v, epoch, err := p.pick(r)
+		o.broken = err == nil && r.Result != nil && (math.IsNaN(v) || math.Abs(v) > maxLoss)
 		switch {
 		case err != nil:
 			o.why = err.Error()

@@ -101,10 +101,11 @@ type Comparison struct {
 	Notes    []string // how to read the table
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
-	paired  bool // every variant that has runs has them for all seeds
-	speed   bool
-	columns []string
-	width   int
+	paired   bool // every variant that has runs has them for all seeds
+	diverged bool // a run did
+	speed    bool
+	columns  []string
+	width    int
 }
 
 // A Row is one variant.
@@ -201,6 +202,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	c.compare(groups, c.rivals(groups, against), opts.Predictions)
 	if opts.Against == "" {
 		c.Effects = effects(c.Rows, groups)
+		c.diverged = slices.ContainsFunc(groups, diverged)
 	}
 	c.describe(groups)
 	c.publish(groups)

@@ -147,6 +147,26 @@ func published() []experiments.Record {
 	return all
 }
 
+// degenerate are losses that are infinite or no number, that never vary, and that equal the baseline's.
+func degenerate() []experiments.Record {
+	var all []experiments.Record
+	for _, v := range []struct {
+		variant string
+		losses  []float64
+	}{
+		{"baseline", []float64{0.5, 0.5, 0.5}}, {"same", []float64{0.5, 0.5, 0.5}}, {"apart", []float64{0.75, 0.75, 0.75}},
+		{"infinite", []float64{math.Inf(1), math.Inf(1), 0.5}}, {"nan", []float64{math.NaN(), math.NaN(), math.NaN()}},
+		{"huge", []float64{math.MaxFloat64, math.MaxFloat64, math.MaxFloat64}},
+	} {
+		for i, loss := range v.losses {
+			r := done(v.variant, uint64(i+1), 1250)
+			r.Result.TestLoss = experiments.Number(loss)
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 func twoMachines() []experiments.Record {
 	all := slices.Concat(baseline8[:3], noLRN8[:3])
 	for i := range all {
@@ -197,6 +217,8 @@ func TestGolden(t *testing.T) {
 		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
 		{"two-devices", "cifar10-norm", twoDevices(), Options{Speed: true}},
 		{"published", "mine", published(), Options{}},
+		{"one-variant", "cifar10-norm", baseline8, Options{}},
+		{"degenerate", "cifar10-norm", degenerate(), Options{Metric: "test_loss"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, err := Table(c.study, c.records, c.opts)
