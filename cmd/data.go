@@ -59,7 +59,10 @@ data set, or damaged.`,
 func printSource(w io.Writer, s data.Source) {
 	fmt.Fprintf(w, "%s\n  %s\n  from    %s\n  layout  %s\n", s.Name, s.What, s.Where, s.Layout)
 	for _, f := range s.Files {
-		fmt.Fprintf(w, "  file    %s, %s bytes", f.Name, thousands(f.Bytes))
+		fmt.Fprintf(w, "  file    %s", f.Name)
+		if f.Bytes > 0 {
+			fmt.Fprintf(w, ", %s bytes", thousands(f.Bytes))
+		}
 		if f.MD5 != "" {
 			fmt.Fprint(w, ", MD5 ", f.MD5)
 		}

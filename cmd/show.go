@@ -52,7 +52,11 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.
 					Metrics []experiments.Metric `json:"metrics"`
 				}{rec, series})
 			}
-			if err := printRecord(c.OutOrStdout(), rec, dir); err != nil {
+			times, err := store.Times(rec)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if err := printRecord(c.OutOrStdout(), rec, times, dir); err != nil {
 				return err
 			}
 			return printCurve(c.OutOrStdout(), series, metric)
@@ -63,7 +67,8 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.
 	return c
 }
 
-func printRecord(w io.Writer, r experiments.Record, dir string) error {
+// printRecord prints a run and, where its kernels were timed, how long a step waited for images.
+func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir string) error {
 	rows := [][]string{
 		{"run", fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed)},
 		{"folder", dir},
@@ -81,6 +86,10 @@ func printRecord(w io.Writer, r experiments.Record, dir string) error {
 			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after %d epochs", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
 			[]string{"images/s", fmt.Sprintf("%.0f", float64(res.ImagesPerSecond))},
 			[]string{"weights", res.WeightsSHA256})
+		if step := float64(t.Batch) / float64(res.ImagesPerSecond); t.Batch > 0 && t.Waiting > 0 {
+			rows = append(rows, []string{"waiting for images", fmt.Sprintf("%.3f ms of a step's %.1f ms (%.2f %%)",
+				1e3*float64(t.Waiting), 1e3*step, 100*float64(t.Waiting)/step)})
+		}
 		if res.BytesMoved > 0 {
 			rows = append(rows, []string{"moved in a step", megabytes(res.BytesMoved) + " between " + r.Attempts[len(r.Attempts)-1].Device})
 		}

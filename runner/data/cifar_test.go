@@ -102,7 +102,7 @@ func tarred(t testing.TB, members ...member) []byte {
 func wanted() []File {
 	var files []File
 	for _, text := range []string{"one", "two!"} {
-		files = append(files, File{text + ".bin", int64(len(text)), fmt.Sprintf("%x", md5.Sum([]byte(text)))})
+		files = append(files, File{Name: text + ".bin", Bytes: int64(len(text)), MD5: fmt.Sprintf("%x", md5.Sum([]byte(text)))})
 	}
 	return files
 }

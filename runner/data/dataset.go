@@ -138,8 +138,10 @@ type Source struct {
 // A File is one file of an official distribution.
 type File struct {
 	Name  string
-	Bytes int64  // unpacked
-	MD5   string // empty where none is checked
+	Bytes int64  // 0 where the size is not published
+	MD5   string // empty where none is published
+	// Optional files are checked where they are there: the data set can be read from others.
+	Optional bool
 }
 
 // read reads a file that says it has size bytes, and verifies size and digest.

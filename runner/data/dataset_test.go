@@ -1,7 +1,11 @@
 package data
 
 import (
+	"bytes"
 	"errors"
+	"image"
+	"image/png"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,21 +82,49 @@ func TestListIsComplete(t *testing.T) {
 }
 
 func TestCheckCountsDuplicates(t *testing.T) {
-	dir := t.TempDir()
-	train := []byte{1, 1, 2, 2, 1, 1, 3, 3} // four images of 1×2; the third repeats the first
-	test := []byte{2, 2, 9, 9}              // the first is the training set's second
-	writeIDX(t, dir, "train-images-idx3-ubyte", train, 4, 1, 2)
-	writeIDX(t, dir, "train-labels-idx1-ubyte", []byte{0, 1, 0, 9}, 4)
-	writeIDX(t, dir, "t10k-images-idx3-ubyte", test, 2, 1, 2)
-	writeIDX(t, dir, "t10k-labels-idx1-ubyte", []byte{1, 9}, 2)
-	r, err := Check(t.Context(), "mnist", dir)
+	root := t.TempDir()
+	for name, grey := range map[string]byte{ // train/a/3 repeats train/a/1, val/b/1 is train/b/1
+		"train/a/1": 1, "train/a/3": 1, "train/b/1": 2, "train/c/1": 3, "val/b/1": 2, "val/c/1": 9,
+	} {
+		img := image.NewGray(image.Rect(0, 0, 2, 2))
+		for i := range img.Pix {
+			img.Pix[i] = grey
+		}
+		var b bytes.Buffer
+		file := filepath.Join(root, name+".png")
+		if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, b.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Check(t.Context(), "imagefolder", root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Shared != 1 || r.Repeated != 1 {
 		t.Errorf("%d shared and %d repeated, want 1 and 1", r.Shared, r.Repeated)
 	}
-	if r.Balance[0] != [2]int{2, 0} || r.Balance[1] != [2]int{1, 1} || r.Balance[9] != [2]int{1, 1} || r.Balance[5] != [2]int{} {
+	if !slices.Equal(r.Balance, [][2]int{{2, 0}, {1, 1}, {1, 1}}) {
 		t.Errorf("balance %v", r.Balance)
+	}
+}
+
+// What says that it is MNIST must have the published sizes or digests, whichever of its files are there.
+func TestCheckComparesWithWhatIsPublished(t *testing.T) {
+	for suffix, says := range map[string]string{
+		"":    "train-images-idx3-ubyte has 22 bytes instead of 47040016",
+		".gz": "train-images-idx3-ubyte.gz has MD5 ",
+	} {
+		dir := t.TempDir()
+		for name, text := range smallMNIST {
+			if suffix == ".gz" {
+				text = zipped(t, text)
+			}
+			write(t, dir, name+suffix, text)
+		}
+		for _, name := range []string{"mnist", "fashion-mnist", "kmnist"} {
+			if _, err := Check(t.Context(), name, dir); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s%s: %v", name, suffix, err)
+			}
+		}
 	}
 }

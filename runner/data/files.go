@@ -28,6 +28,9 @@ func checkFiles(ctx context.Context, s Source, root string) error {
 func (f File) check(ctx context.Context, root string) error {
 	name := filepath.Join(root, f.Name)
 	in, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) && f.Optional {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing: %w", name, ErrMissing)
 	}
@@ -39,8 +42,11 @@ func (f File) check(ctx context.Context, root string) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() != f.Bytes {
+	if f.Bytes > 0 && info.Size() != f.Bytes {
 		return fmt.Errorf("%s has %d bytes instead of %d; fetch it again: %w", name, info.Size(), f.Bytes, ErrCorrupt)
+	}
+	if f.MD5 == "" {
+		return nil
 	}
 	sum := md5.New()
 	if _, err := io.Copy(sum, readerUntil{ctx, in}); err != nil {

@@ -19,30 +19,45 @@ import (
 const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, " +
 	"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
 
-// idxFiles are the four files that MNIST and its drop-in replacements share, unpacked.
-var idxFiles = []File{
-	{Name: "train-images-idx3-ubyte", Bytes: 16 + 60_000*28*28}, {Name: "train-labels-idx1-ubyte", Bytes: 8 + 60_000},
-	{Name: "t10k-images-idx3-ubyte", Bytes: 16 + 10_000*28*28}, {Name: "t10k-labels-idx1-ubyte", Bytes: 8 + 10_000},
+// idxFiles are the four files of MNIST and its drop-in replacements, unpacked or as
+// distributed, whose MD5 are those that torchvision.datasets verifies.
+func idxFiles(trainImages, trainLabels, testImages, testLabels string) []File {
+	var files []File
+	for _, f := range []File{
+		{Name: "train-images-idx3-ubyte", Bytes: 16 + 60_000*28*28, MD5: trainImages},
+		{Name: "train-labels-idx1-ubyte", Bytes: 8 + 60_000, MD5: trainLabels},
+		{Name: "t10k-images-idx3-ubyte", Bytes: 16 + 10_000*28*28, MD5: testImages},
+		{Name: "t10k-labels-idx1-ubyte", Bytes: 8 + 10_000, MD5: testLabels},
+	} {
+		files = append(files, File{Name: f.Name, Bytes: f.Bytes, Optional: true}, File{Name: f.Name + ".gz", MD5: f.MD5, Optional: true})
+	}
+	return files
 }
 
 var mnistSource = Source{
 	Name: "mnist", What: "70,000 handwritten digits, 28×28×1, 10 classes (60,000 for training)",
 	Where: "MNIST, LeCun, Cortes and Burges; CC BY-SA 3.0", Layout: idxLayout,
-	Classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, Files: idxFiles, open: openIDX,
+	Classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, open: openIDX, check: checkFiles,
+	Files: idxFiles("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+		"9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
 }
 
 var fashionSource = Source{
 	Name: "fashion-mnist", What: "70,000 pictures of clothes, 28×28×1, 10 classes (60,000 for training)",
 	Where: "Fashion-MNIST, Zalando Research (Xiao, Rasul and Vollgraf 2017); MIT", Layout: idxLayout,
 	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"},
-	Files:   idxFiles, open: openIDX,
+	Files: idxFiles("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+		"bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+	open: openIDX, check: checkFiles,
 }
 
 var kmnistSource = Source{
 	Name: "kmnist", What: "70,000 cursive Japanese characters, 28×28×1, 10 classes (60,000 for training)",
 	Where:   "Kuzushiji-MNIST, ROIS-DS Center for Open Data in the Humanities (Clanuwat et al. 2018); CC BY-SA 4.0",
 	Layout:  idxLayout,
-	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, Files: idxFiles, open: openIDX,
+	Classes: []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}, open: openIDX, check: checkFiles,
+	Files: idxFiles("bdb82020997e1d708af4cf47b453dcf7", "e144d726b3acfaa3e44228e80efcd344",
+		"5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"),
 }
 
 func openIDX(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {

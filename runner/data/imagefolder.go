@@ -44,8 +44,9 @@ var imageNetSource = Source{
 	Where:  "ImageNet's site, after registration; non-commercial research and education",
 	Layout: labelled.ILSVRCLayout,
 	Files: []File{
-		{"ILSVRC2012_img_train.tar", 147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"},
-		{"ILSVRC2012_img_val.tar", 6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"},
+		{Name: "ILSVRC2012_img_train.tar", Bytes: 147_897_477_120, MD5: "1d675b47d978889d74fa0da5fadfb00e"},
+		{Name: "ILSVRC2012_img_val.tar", Bytes: 6_744_924_160, MD5: "29b22e2961454d5413ddabcf34fc5622"},
+		{Name: "ILSVRC2012_devkit_t12.tar.gz", MD5: "fa75699e90414af021442c21a62c3abf", Optional: true},
 	},
 	open:  openFiles(labelled.ILSVRC),
 	check: checkFiles,

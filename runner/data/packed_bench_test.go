@@ -7,10 +7,11 @@ import (
 	"ablate/runner/data/picture"
 )
 
-// From a pack's 256×256 bytes to batches of 224×224 floats with mean image, crop
-// and flip, on all cores and without the net. Run with:
+// BenchmarkPackedBatches is what a training run on a pack does with its images,
+// on all cores and without the net: from 256×256 bytes to batches of 224×224
+// floats, with mean image, crop and flip, and with the paper's colour noise or
+// without. An epoch is long enough for its beginning not to count. Run with:
 // go test ./runner/data -run - -bench PackedBatches
-// BenchmarkPackedBatches is what a training run on a pack does with its images, with the paper's colour noise and without.
 func BenchmarkPackedBatches(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { packedBatches(b, 0) })
 	b.Run("colours", func(b *testing.B) { packedBatches(b, 0.1) })
@@ -20,7 +21,7 @@ func packedBatches(b *testing.B, colours float64) {
 	const batch = 32
 	cfg := ablations.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, CropAt: ablations.CropRandom, Flip: true,
 		PCAColour: ablations.PCAColour{Std: colours}}
-	cfg.Root = packTree(b, imageTree(b, 64), picture.Fit{Size: 256}, 0)
+	cfg.Root = packTree(b, imageTree(b, 320), picture.Fit{Size: 256}, 0)
 	ds := open(b, cfg)
 	p, err := NewPipeline(ds, cfg, batch, 1)
 	if err != nil {

@@ -34,6 +34,13 @@ const ILSVRCLayout = "a folder with " + trainArchive + " and " + valArchive + " 
 // ILSVRC lists the archives of the ImageNet challenge of 2012 without unpacking
 // them: the training archive holds one archive a class, the validation archive
 // holds the images by number, and their classes come from a list beside it.
+//
+// The devkit orders the classes in data/meta.mat only, a MATLAB file that is not
+// read here. The list of synsets is easiest had from those who publish it
+// (imagenet_2012_validation_synset_labels.txt is in TensorFlow's models,
+// research/slim/datasets); with SciPy, the devkit's own makes synsets.txt:
+//
+//	scipy.io.loadmat("meta.mat", squeeze_me=True)["synsets"]["WNID"][:1000]
 func ILSVRC(root string) (*Set, error) {
 	s := &Set{}
 	if err := s.ilsvrc(root); err != nil {
@@ -208,7 +215,7 @@ func validationSynsets(root string) (synsets []string, from string, err error) {
 	}
 	if slices.IsSorted(order) && len(order) > 2 {
 		// The devkit's numbers follow another order (1 is n02119789): with a sorted list every label would be wrong.
-		return nil, "", fmt.Errorf("%s is in alphabetical order; ILSVRC2012_ID numbers the synsets otherwise (see meta.mat of the devkit): %w",
+		return nil, "", fmt.Errorf("%s is in alphabetical order; ILSVRC2012_ID numbers the synsets as meta.mat of the devkit does: %w",
 			synsetOrder, ErrLayout)
 	}
 	for i, line := range numbers {
