@@ -161,7 +161,7 @@ func (b *byChunks) update(u Update, a action) {
 	b.launches = append(b.launches, launch{name: a.name, ops: same[any](b.devices, u),
 		in: []*value{part, b.stored(velocity), gradient.values[0]}})
 	if part != weights {
-		b.move(u.Param, part, weights, velocity.cut, graph.Cut{}, true)
+		b.move(described(a.in[0]), part, weights, velocity.cut, graph.Cut{}, true)
 	}
 }
 

@@ -133,10 +133,10 @@ func (b *byColumns) need(n *gorgonia.Node, cut graph.Cut, shapes [][]int) *value
 	return v
 }
 
-// described says what a node holds: the op that made it, or its own name.
+// described says what a node holds, the layer in braces as in every step's name: maxpool{pool2}, value{fc6.weight}.
 func described(n *gorgonia.Node) string {
 	if n.Op() == nil || n.IsVar() {
-		return n.Name()
+		return "value{" + n.Name() + "}"
 	}
 	return nameOf(n.Op())
 }

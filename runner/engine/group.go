@@ -8,7 +8,7 @@ import (
 )
 
 // A Group is devices that run programs together, a goroutine each. Between two
-// transfers they know nothing of each other.
+// transfers they know nothing of each other. One program runs at a time.
 type Group struct {
 	devices []Device
 	wake    []chan struct{} // of all devices but the first, which the caller works for

@@ -91,11 +91,16 @@ func TestPanicBecomesAnError(t *testing.T) {
 
 // Two columns on two devices, and chunks of a batch on up to four, give one device's weights.
 func TestDivide(t *testing.T) {
-	enginetest.Divide(t, func(t *testing.T, number int) engine.Device {
-		dev, err := New(fmt.Sprintf("cpu:%d", number), 1+number%2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return dev
-	})
+	for _, p := range paths() {
+		t.Run(p.name, func(t *testing.T) {
+			enginetest.Divide(t, func(t *testing.T, number int) engine.Device {
+				dev, err := New(fmt.Sprintf("cpu:%d", number), 1+number%2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dev.path = p
+				return dev
+			})
+		})
+	}
 }
