@@ -246,6 +246,17 @@ func TestBadFilesAreListed(t *testing.T) {
 	if os.Symlink("loop.png", loop) == nil { // not everywhere allowed
 		want++
 	}
+	closed := filepath.Join(root, "train", "class1", "closed.png")
+	if err := os.WriteFile(closed, whole, 0); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := os.Open(closed); err != nil {
+		want++
+	} else { // who may do anything can read it, and it would be one image more
+		if err := errors.Join(f.Close(), os.Remove(closed)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	dir := t.TempDir()
 	_, err = Write(t.Context(), list(t, root), dir, small)
 	if !errors.Is(err, ErrBadFiles) || !strings.HasPrefix(err.Error(), fmt.Sprint(want)) || strings.Contains(err.Error(), "\n") {
