@@ -43,11 +43,6 @@ func write(t testing.TB, dir, name string, text []byte) {
 	}
 }
 
-func writeIDX(t testing.TB, dir, name string, values []byte, dims ...int) {
-	t.Helper()
-	write(t, dir, name, idx(values, dims...))
-}
-
 // smallMNIST are three training images and one test image of 1×2 pixels.
 var smallMNIST = map[string][]byte{
 	"train-images-idx3-ubyte": idx([]byte{1, 2, 3, 4, 5, 6}, 3, 1, 2),
