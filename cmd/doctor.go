@@ -9,6 +9,14 @@ import (
 	"ablate/runner/engine/cpu"
 )
 
+// devices names what --device takes on so many cores.
+func devices(cores int) string {
+	if cores < 2 {
+		return "cpu"
+	}
+	return fmt.Sprintf("cpu; equal shares of its cores, from cpu:0,cpu:1 to cpu:0…cpu:%d", cores-1)
+}
+
 func newDoctor() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
@@ -27,7 +35,7 @@ func newDoctor() *cobra.Command {
 				{"cores", fmt.Sprint(runtime.NumCPU())},
 				{"features", cpu.Features()},
 				{"kernels", cpu.Kernels()},
-				{"devices", "cpu"},
+				{"devices", devices(runtime.GOMAXPROCS(0))},
 			}, "ll")
 		},
 	}

@@ -83,7 +83,7 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 		rows = append(rows,
 			[]string{"top-1 error", fmt.Sprintf("%.2f %% of %d test images", 100*float64(res.Top1Error), res.TestExamples)},
 			[]string{"top-5 error", fmt.Sprintf("%.2f %%", 100*float64(res.Top5Error))},
-			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after %d epochs", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
+			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after epoch %d", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
 			[]string{"images/s", fmt.Sprintf("%.0f", float64(res.ImagesPerSecond))},
 			[]string{"weights", res.WeightsSHA256})
 		if step := float64(t.Batch) / float64(res.ImagesPerSecond); t.Batch > 0 && t.Waiting > 0 {
@@ -147,7 +147,7 @@ func printCurve(w io.Writer, series []experiments.Metric, metric string) error {
 		return err
 	}
 	graph := asciigraph.Plot(values, asciigraph.Height(10), asciigraph.Width(min(60, max(2, 6*len(values)))), asciigraph.Precision(3),
-		asciigraph.Caption(fmt.Sprintf("%s over %d epochs", metric, len(values))))
+		asciigraph.Caption(fmt.Sprintf("%s by epoch, %d in all", metric, len(values))))
 	_, err := fmt.Fprintf(w, "\n%s\n", graph)
 	return err
 }

@@ -22,6 +22,14 @@ func pValue(p float64) string {
 	return strconv.FormatFloat(roundTo(p, 2), 'f', -1, 64)
 }
 
+// pWords writes a p value after the word: "= 0.031", "< 0.0001".
+func pWords(p float64) string {
+	if text := pValue(p); text[0] == '<' {
+		return text
+	}
+	return "= " + pValue(p)
+}
+
 // roundTo rounds to so many figures.
 func roundTo(v float64, figures int) float64 {
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', figures-1, 64), 64)

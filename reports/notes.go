@@ -111,8 +111,8 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	}
 	if m := d.Nets; m != nil {
 		notes = append(notes, fmt.Sprintf("one net each: only this one is right on %s, only %s's on %s "+
-			"(McNemar's exact test: p = %s); this speaks of these two nets only, not of what another seed would give",
-			count(m.OnlyFirst, "image"), to.name, count(m.OnlySecond, "image"), pValue(m.P)))
+			"(McNemar's exact test: p %s); this speaks of these two nets only, not of what another seed would give",
+			count(m.OnlyFirst, "image"), to.name, count(m.OnlySecond, "image"), pWords(m.P)))
 	}
 	return notes
 }
