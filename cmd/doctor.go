@@ -14,7 +14,7 @@ func devices(cores int) string {
 	if cores < 2 {
 		return "cpu"
 	}
-	return fmt.Sprintf("cpu; equal shares of its cores, from cpu:0,cpu:1 to cpu:0…cpu:%d", cores-1)
+	return fmt.Sprintf("cpu, or equal shares of its cores: cpu:0 to cpu:%d", cores-1)
 }
 
 func newDoctor() *cobra.Command {
