@@ -67,7 +67,7 @@ func (d recipeData) viewsAt(o outcome) int {
 	return d.views()
 }
 
-// publishedNote says where a published difference comes from, what was compared, and what confounds it.
+// publishedNote says where a published difference comes from, what was compared, whether ours agrees, and what confounds theirs.
 func publishedNote(r Row) string {
 	c := r.Published.Claim
 	parts := []string{fmt.Sprintf("published Δ %s: %s: %s against %s", publishedWords(r), c.Cite(), c.Name, c.Base)}
@@ -82,7 +82,7 @@ func publishedNote(r Row) string {
 	if c.Seeds > 0 {
 		parts = append(parts, count(c.Seeds, "run")+" each")
 	}
-	text := strings.Join(parts, "; ")
+	text := strings.Join(append(parts, agreementWords(r)), "; ")
 	if c.Confounded != "" {
 		text += "; confounded: " + c.Confounded
 	}
