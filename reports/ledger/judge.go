@@ -50,7 +50,7 @@ type Judgement struct {
 // A claim is of the result's ablation if it names the one ablation that made the
 // variant, or the very study and variant. Of several the one is taken that can
 // be compared, or whose obstacle comes latest in this list; between equals the
-// earlier in Claims. It is not comparable for the first of these reasons:
+// earlier of Claims. It is not comparable for the first of these reasons:
 //
 //  1. another data set
 //  2. another metric
@@ -70,7 +70,7 @@ type Judgement struct {
 // sign, or if it lies outside; it agrees if it lies inside and our mean has its
 // sign, or it is 0; and it is undecided otherwise. Of a difference published as
 // "over x" the interval needs to reach x.
-func Judge(r Result) (Judgement, bool) { return judge(Claims, r) }
+func Judge(r Result) (Judgement, bool) { return judge(Claims(), r) }
 
 func judge(claims []Claim, r Result) (Judgement, bool) {
 	var best Judgement

@@ -13,6 +13,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"ablate/strictyaml"
 )
@@ -97,17 +98,16 @@ func (f Figure) ErrorMetric() string { return strings.Replace(f.Metric, "_accura
 //go:embed sources/*.yaml
 var embedded embed.FS
 
-// Claims are all that ship with ablate, in the order of files and lines; the paper's own come first.
-var Claims = mustLoad()
-
-func mustLoad() []Claim {
+// Claims are all that ship with ablate, in the order of files and lines; the
+// paper's own come first. They are read when they are first asked for.
+var Claims = sync.OnceValue(func() []Claim {
 	claims, err := load(embedded, "sources")
 	if err != nil {
 		panic(err) // the files are part of the program; a test loads them
 	}
 	slices.SortStableFunc(claims, func(a, b Claim) int { return rank(a.Key) - rank(b.Key) })
 	return claims
-}
+})
 
 // rank puts the paper first and its authors' diaries next: of two claims that
 // fit as well, theirs is the one a reader looks for.
@@ -120,7 +120,7 @@ func rank(key string) int {
 
 // Of gives the claims on an ablation of the catalogue.
 func Of(ablation string) []Claim {
-	return slices.DeleteFunc(slices.Clone(Claims), func(c Claim) bool { return c.Ablation != ablation })
+	return slices.DeleteFunc(slices.Clone(Claims()), func(c Claim) bool { return c.Ablation != ablation })
 }
 
 func load(files fs.FS, dir string) ([]Claim, error) {

@@ -23,10 +23,10 @@ func TestClaims(t *testing.T) {
 	for _, v := range study.Variants {
 		variants = append(variants, v.Name)
 	}
-	if len(Claims) < 200 {
-		t.Errorf("only %d claims", len(Claims))
+	if len(Claims()) < 200 {
+		t.Errorf("only %d claims", len(Claims()))
 	}
-	for _, c := range Claims {
+	for _, c := range Claims() {
 		if c.Source == "" || c.Where == "" || c.About == "" || c.Name == "" || c.Data == "" || c.Split == "" || c.Pos == "" {
 			t.Errorf("%v: lacks source, place, name, data or split", c)
 		}
@@ -48,7 +48,7 @@ func TestClaims(t *testing.T) {
 		}
 	}
 	for _, v := range variants {
-		if v != "baseline" && !slices.ContainsFunc(Claims, func(c Claim) bool { return c.Variant == v }) {
+		if v != "baseline" && !slices.ContainsFunc(Claims(), func(c Claim) bool { return c.Variant == v }) {
 			t.Errorf("mishkin2017's %s has no published figure", v)
 		}
 	}
@@ -74,18 +74,18 @@ func TestSpotValues(t *testing.T) {
 		{"zeiler-fergus-2013", "remove layers 3, 4, 6 and 7", "top1_error", 30.8},
 		{"simonyan-zisserman-2014", "A", "top1_error", -0.1},
 	} {
-		i := slices.IndexFunc(Claims, func(c Claim) bool { return c.Key == want.key && c.Name == want.name && len(c.Figures) > 0 })
+		i := slices.IndexFunc(Claims(), func(c Claim) bool { return c.Key == want.key && c.Name == want.name && len(c.Figures) > 0 })
 		if i < 0 {
 			t.Errorf("%s has no %s", want.key, want.name)
 			continue
 		}
-		f, ok := comparison(Claims[i], want.metric)
+		f, ok := comparison(Claims()[i], want.metric)
 		d, _ := f.ErrorDelta()
 		if !ok || f.ErrorMetric() != want.metric || math.Abs(d-want.delta) > 1e-3 {
-			t.Errorf("%v: %s %+.3f, want %+.3f", Claims[i], f.Metric, d, want.delta)
+			t.Errorf("%v: %s %+.3f, want %+.3f", Claims()[i], f.Metric, d, want.delta)
 		}
 	}
-	for _, c := range Claims {
+	for _, c := range Claims() {
 		if c.Key == "paper" && c.Data == "cifar10" && c.Ablation == "no-lrn" && c.Confounded == "" {
 			t.Error("13 % → 11 % on CIFAR-10 stands as a clean comparison")
 		}
