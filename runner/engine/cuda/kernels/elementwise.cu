@@ -55,7 +55,7 @@ extern "C" __global__ void unit_grad(const float *y, const float *dy, float *dx,
 // drop 0, or dropout_off, all are multiplied by kept. Where mask (a ReLU's
 // output) is not positive the result is 0. y may be x.
 extern "C" __global__ void dropout(const float *x, float *y, const float *mask, const Step *step, int n, int wide,
-                                   int slot, u64 threshold, int drop, float up, float kept, PART) {
+                                   int slot, u64 threshold, int drop, float up, float kept, Part part) {
     int i = quad();
     if (i >= n) return;
     float v[4], m[4];
@@ -64,7 +64,6 @@ extern "C" __global__ void dropout(const float *x, float *y, const float *mask, 
         for (int j = 0; j < 4; j++) v[j] *= kept;
     } else {
         const Stream *s = stream(step, slot);
-        Part part = PART_OF;
         u64 drawn = ~(u64)0; // the block of four words at hand
         Words w = {};
         for (int j = 0; j < 4 && i + j < n; j++) {
@@ -82,13 +81,12 @@ extern "C" __global__ void dropout(const float *x, float *y, const float *mask, 
 
 // out = v where sign is above 0, elsewhere slope·v, the slope drawn from [lower, lower + span).
 extern "C" __global__ void rrelu(const float *sign, const float *v, float *out, const Step *step, int n, int wide,
-                                 int slot, int draw, double lower, double span, float mean, PART) {
+                                 int slot, int draw, double lower, double span, float mean, Part part) {
     int i = quad();
     if (i >= n) return;
     float s[4], value[4];
     load(s, sign, i, n, wide);
     load(value, v, i, n, wide);
-    Part part = PART_OF;
     for (int j = 0; j < 4 && i + j < n; j++) {
         if (s[j] > 0) continue;
         float slope = mean;

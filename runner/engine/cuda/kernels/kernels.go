@@ -64,9 +64,12 @@ type Launch struct {
 	Block    [3]uint32 // threads of each
 	Shared   uint32    // bytes of dynamic shared memory
 	// Params are the function's, in C order: uint64 (also device addresses), int32,
-	// uint32, float32, float64.
+	// uint32, float32, float64, Struct.
 	Params []any
 }
+
+// A Struct is a C struct of ints, passed by value.
+type Struct []int32
 
 // Bindings say where things are on a device.
 type Bindings struct {
@@ -113,22 +116,14 @@ const threads = 256
 // last block's idle threads.
 const most = math.MaxInt32 - 4*threads
 
-// launch adds a launch of so many blocks along x and y. Windows and the like among the params are taken apart.
+// launch adds a launch of so many blocks along x and y.
 func (l *lowering) launch(function string, x, y, block int, params ...any) {
-	var flat []any
-	for _, p := range params {
-		if many, ok := p.([]any); ok {
-			flat = append(flat, many...)
-		} else {
-			flat = append(flat, p)
-		}
-	}
 	if x > math.MaxInt32 || y > math.MaxUint16 {
 		l.fail(fmt.Errorf("%v: %s needs %d × %d blocks, a GPU runs %d × %d: %w", l.Op, function, x, y, math.MaxInt32, math.MaxUint16, engine.ErrNoKernel))
 		return
 	}
 	l.launches = append(l.launches, Launch{Function: function, Grid: [3]uint32{uint32(x), uint32(y), 1},
-		Block: [3]uint32{uint32(block), 1, 1}, Params: flat})
+		Block: [3]uint32{uint32(block), 1, 1}, Params: params})
 }
 
 // each launches a thread for each of n values, quads one for each four.

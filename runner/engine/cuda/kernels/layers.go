@@ -20,8 +20,8 @@ func denseWindow(batch int, in arch.Shape, outputs int) window {
 		Out: arch.Shape{Height: 1, Width: 1, Channels: outputs}, Kernel: 1, Stride: 1, Groups: 1}}
 }
 
-func (w window) params() []any {
-	return []any{int32(w.batch), int32(w.In.Height), int32(w.In.Width), int32(w.In.Channels),
+func (w window) params() Struct {
+	return Struct{int32(w.batch), int32(w.In.Height), int32(w.In.Width), int32(w.In.Channels),
 		int32(w.Out.Height), int32(w.Out.Width), int32(w.Out.Channels),
 		int32(w.Kernel), int32(w.Stride), int32(w.Pad.Top), int32(w.Pad.Left), int32(w.Groups)}
 }
@@ -103,9 +103,9 @@ const blockLines = 1024
 // line is how many maps a window across maps stays in.
 func line(s arch.Shape, n graph.Norm) int { return s.Channels / n.Groups }
 
-// region is REGION of norm.cu.
-func region(s arch.Shape, n graph.Norm) []any {
-	return []any{int32(s.Height), int32(s.Width), int32(s.Channels), int32(line(s, n)), int32(n.Size / 2), boolean(n.Within)}
+// region is Region of norm.cu.
+func region(s arch.Shape, n graph.Norm) Struct {
+	return Struct{int32(s.Height), int32(s.Width), int32(s.Channels), int32(line(s, n)), int32(n.Size / 2), boolean(n.Within)}
 }
 
 // lines tells whether whole lines fit into a block, and gives the number of blocks.
@@ -119,7 +119,7 @@ func (l *lowering) lines(s arch.Shape, n graph.Norm) (blocks int, fit bool) {
 func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
 	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
 	if blocks, ok := l.lines(s, n); ok {
-		l.launch("lrn_lines", blocks, 1, threads, l.in(0), l.out(), int32(l.Out.Len()), int32(line(s, n)), int32(n.Size/2), k, alpha, beta)
+		l.launch("lrn_lines", blocks, 1, threads, l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
 		return
 	}
 	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
@@ -129,7 +129,7 @@ func (l *lowering) lrnGrad(s arch.Shape, n graph.Norm) {
 	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
 	if blocks, ok := l.lines(s, n); ok {
 		l.launch("lrn_lines_grad", blocks, 1, threads, l.in(0), l.in(1), l.out(), l.mask(),
-			int32(l.Out.Len()), int32(line(s, n)), int32(n.Size/2), k, alpha, beta)
+			int32(l.Out.Len()), k, alpha, beta, region(s, n))
 		return
 	}
 	shares := l.scratch(l.Out.Len())
@@ -156,12 +156,12 @@ func (l *lowering) stochastic(layer string, draw bool, p graph.Part, out arch.Sh
 }
 
 // pyramid calls f for every grid with the number of its outputs and what its kernels take at the end.
-func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int, grid []any)) {
+func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int, grid Struct)) {
 	outs := arch.SpatialPyramid{Levels: levels}.Out(in).Len()
 	first := 0
 	for _, side := range levels {
 		values := side * side * in.Channels
-		f(batch*values, []any{int32(in.Height), int32(in.Width), int32(in.Channels), int32(side), int32(first), int32(outs)})
+		f(batch*values, Struct{int32(in.Height), int32(in.Width), int32(in.Channels), int32(side), int32(first), int32(outs)})
 		first += values
 	}
 }

@@ -99,11 +99,11 @@ func (l *lowering) lower() {
 		l.stochastic(op.Layer, true, op.Part, op.Out, n, 0, picks, w)
 		l.each("picked_grad", l.Out.Len(), picks, l.in(1), l.out(), int32(l.Out.Len()), int32(0), w.params())
 	case *graph.PyramidPool:
-		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid []any) {
+		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid Struct) {
 			l.each("pyramid", n, l.in(0), l.out(), uint64(0), int32(n), grid)
 		})
 	case *graph.PyramidPoolGrad:
-		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid []any) {
+		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid Struct) {
 			picks := l.scratch(n)
 			l.each("pyramid", n, l.in(0), uint64(0), picks, int32(n), grid)
 			l.each("pyramid_grad", l.Out.Len(), picks, l.in(1), l.out(), int32(l.Out.Len()), grid)
@@ -159,9 +159,9 @@ func (l *lowering) rule(u engine.Update) int32 {
 	return slot
 }
 
-// partOf is PART of prelude.cu.
-func partOf(p graph.Part, s arch.Shape) []any {
-	return []any{int32(s.Height * s.Width), int32(s.Channels), int32(p.Image), int32(p.Channel), int32(p.Channels)}
+// partOf is Part of prelude.cu.
+func partOf(p graph.Part, s arch.Shape) Struct {
+	return Struct{int32(s.Height * s.Width), int32(s.Channels), int32(p.Image), int32(p.Channel), int32(p.Channels)}
 }
 
 // Kinds of column sums, as in columns.cu.

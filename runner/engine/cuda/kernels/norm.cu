@@ -17,14 +17,13 @@ static __device__ float power(float d, float beta) {
     return powf(d, -beta);
 }
 
-// windows calls f for every value in the window around value i.
+// Region is what windows are in: images, of whose channels line belong together;
+// a window reaches half to both sides, across them or, with within, over pixels.
 struct Region {
     int height, width, channels, line, half, within;
 };
 
-#define REGION int height, int width, int channels, int line, int half, int within
-#define REGION_OF Region{height, width, channels, line, half, within}
-
+// window calls f for every value in the window around value i.
 template <class F> static __device__ void window(const Region &r, int i, F f) {
     if (!r.within) {
         int c = i % r.line;
@@ -44,55 +43,54 @@ static __device__ float denominator(const Region &r, const float *x, int i, floa
     return k + alpha * sum;
 }
 
-extern "C" __global__ void lrn(const float *x, float *y, int n, float k, float alpha, float beta, REGION) {
+extern "C" __global__ void lrn(const float *x, float *y, int n, float k, float alpha, float beta, Region r) {
     int i = element();
-    if (i < n) y[i] = x[i] * power(denominator(REGION_OF, x, i, k, alpha), beta);
+    if (i < n) y[i] = x[i] * power(denominator(r, x, i, k, alpha), beta);
 }
 
 // The gradient's first half: shares = dy·x·d^−β−1, dx = dy·d^−β. dx may be dy.
 extern "C" __global__ void lrn_shares(const float *x, const float *dy, float *dx, float *shares, int n, float k,
-                                      float alpha, float beta, REGION) {
+                                      float alpha, float beta, Region r) {
     int i = element();
     if (i >= n) return;
-    float d = denominator(REGION_OF, x, i, k, alpha), scaled = dy[i] * power(d, beta);
+    float d = denominator(r, x, i, k, alpha), scaled = dy[i] * power(d, beta);
     shares[i] = scaled * x[i] / d;
     dx[i] = scaled;
 }
 
 // The second half: dx −= factor·x·Σ shares. mask: see dropout.
 extern "C" __global__ void lrn_gather(const float *x, const float *shares, float *dx, const float *mask, int n,
-                                      float factor, REGION) {
+                                      float factor, Region r) {
     int i = element();
     if (i >= n) return;
     float sum = 0;
-    window(REGION_OF, i, [&](int j) { sum += shares[j]; });
+    window(r, i, [&](int j) { sum += shares[j]; });
     dx[i] = mask && !(mask[i] > 0) ? 0 : dx[i] - factor * x[i] * sum;
 }
 
 // A block's run of whole lines: per values from start on.
 #define BLOCK_OF_LINES                                                                                                 \
-    Region region = Region{1, 1, line, line, half, 0};                                                                 \
-    int per = LINES / line * line, start = blockIdx.x * per, end = least(start + per, n)
+    int per = LINES / r.line * r.line, start = blockIdx.x * per, end = least(start + per, n)
 
-extern "C" __global__ void lrn_lines(const float *x, float *y, int n, int line, int half, float k, float alpha, float beta) {
+extern "C" __global__ void lrn_lines(const float *x, float *y, int n, float k, float alpha, float beta, Region r) {
     __shared__ float values[LINES];
     BLOCK_OF_LINES;
     for (int i = start + threadIdx.x; i < end; i += blockDim.x) values[i - start] = x[i];
     __syncthreads();
     for (int i = start + threadIdx.x; i < end; i += blockDim.x)
-        y[i] = values[i - start] * power(denominator(region, values, i - start, k, alpha), beta);
+        y[i] = values[i - start] * power(denominator(r, values, i - start, k, alpha), beta);
 }
 
 // dx may be dy: a block writes only what it alone has read.
-extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float *dx, const float *mask, int n, int line,
-                                          int half, float k, float alpha, float beta) {
+extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float *dx, const float *mask, int n, float k,
+                                          float alpha, float beta, Region r) {
     __shared__ float values[LINES], shares[LINES], scaled[LINES];
     BLOCK_OF_LINES;
     for (int i = start + threadIdx.x; i < end; i += blockDim.x) values[i - start] = x[i];
     __syncthreads();
     for (int i = start + threadIdx.x; i < end; i += blockDim.x) {
         int at = i - start;
-        float d = denominator(region, values, at, k, alpha);
+        float d = denominator(r, values, at, k, alpha);
         scaled[at] = dy[i] * power(d, beta);
         shares[at] = scaled[at] * values[at] / d;
     }
@@ -100,7 +98,7 @@ extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float
     for (int i = start + threadIdx.x; i < end; i += blockDim.x) {
         int at = i - start;
         float sum = 0;
-        window(region, at, [&](int j) { sum += shares[j]; });
+        window(r, at, [&](int j) { sum += shares[j]; });
         dx[i] = mask && !(mask[i] > 0) ? 0 : scaled[at] - 2 * alpha * beta * values[at] * sum;
     }
 }

@@ -48,11 +48,10 @@ static __device__ int first_largest(const Cells &c) {
     return best;
 }
 
-extern "C" __global__ void pool(const float *x, float *y, int n, int kind, WINDOW) {
+extern "C" __global__ void pool(const float *x, float *y, int n, int kind, Window w) {
     int i = element();
     if (i >= n) return;
-    Window w = WINDOW_OF;
-    Pixel p = pixel(i, oh, ow, oc);
+    Pixel p = pixel(i, w.oh, w.ow, w.oc);
     Cells c = cells(w, x, p.image, p.y, p.x, p.channel);
     float top = c.x[c.index(c.top, c.left)], sum = 0;
     EACH_CELL(c, row, at) {
@@ -85,10 +84,9 @@ template <class F> static __device__ float gather(const Window &w, int i, F f) {
 
 // Of equal maxima the first in row-major order gets the gradient. mask: see dropout.
 extern "C" __global__ void maxpool_grad(const float *x, const float *y, const float *dy, float *dx, const float *mask,
-                                        int n, WINDOW) {
+                                        int n, Window w) {
     int i = element();
     if (i >= n) return;
-    Window w = WINDOW_OF;
     float own = x[i];
     dx[i] = mask && !(mask[i] > 0) ? 0 : gather(w, i, [&](const Pixel &p, int oy, int ox, int o) {
         if (own != y[o]) return 0.0f;
@@ -102,28 +100,26 @@ extern "C" __global__ void maxpool_grad(const float *x, const float *y, const fl
     });
 }
 
-extern "C" __global__ void avgpool_grad(const float *dy, float *dx, const float *mask, int n, WINDOW) {
+extern "C" __global__ void avgpool_grad(const float *dy, float *dx, const float *mask, int n, Window w) {
     int i = element();
     if (i >= n) return;
-    Window w = WINDOW_OF;
     dx[i] = mask && !(mask[i] > 0) ? 0 : gather(w, i, [&](const Pixel &p, int oy, int ox, int o) {
         return dy[o] / cells(w, dx, p.image, oy, ox, p.channel).area();
     });
 }
 
 // picks stores which cell of its image each window's maximum is.
-extern "C" __global__ void maxpool_picks(const float *x, int *picks, int n, WINDOW) {
+extern "C" __global__ void maxpool_picks(const float *x, int *picks, int n, Window w) {
     int i = element();
     if (i >= n) return;
-    Pixel p = pixel(i, oh, ow, oc);
-    picks[i] = first_largest(cells(WINDOW_OF, x, p.image, p.y, p.x, p.channel));
+    Pixel p = pixel(i, w.oh, w.ow, w.oc);
+    picks[i] = first_largest(cells(w, x, p.image, p.y, p.x, p.channel));
 }
 
 // dx = what the windows that picked the input hand down; with mean, also its share of their means.
-extern "C" __global__ void picked_grad(const int *picks, const float *dy, float *dx, int n, int mean, WINDOW) {
+extern "C" __global__ void picked_grad(const int *picks, const float *dy, float *dx, int n, int mean, Window w) {
     int i = element();
     if (i >= n) return;
-    Window w = WINDOW_OF;
     dx[i] = gather(w, i, [&](const Pixel &p, int oy, int ox, int o) {
         float share = mean ? dy[o] / cells(w, dx, p.image, oy, ox, p.channel).area() : 0;
         return picks[o] == (p.y * w.iw + p.x) * w.ic ? share + dy[o] : share;
@@ -135,11 +131,11 @@ extern "C" __global__ void picked_grad(const int *picks, const float *dy, float 
 // stores their mean under the same proportions. In float64, as the CPU: the
 // same activation is picked.
 extern "C" __global__ void stochasticpool(const float *x, float *y, int *picks, const Step *step, int n, int slot,
-                                          int draw, PART, WINDOW) {
+                                          int draw, Part part, Window w) {
     int i = element();
     if (i >= n) return;
-    Pixel p = pixel(i, oh, ow, oc);
-    Cells c = cells(WINDOW_OF, x, p.image, p.y, p.x, p.channel);
+    Pixel p = pixel(i, w.oh, w.ow, w.oc);
+    Cells c = cells(w, x, p.image, p.y, p.x, p.channel);
     double sum = 0, squares = 0;
     EACH_CELL(c, row, at) {
         double v = c.x[at] > 0 ? c.x[at] : 0;
@@ -147,7 +143,7 @@ extern "C" __global__ void stochasticpool(const float *x, float *y, int *picks, 
     }
     int picked = -1;
     if (draw && sum > 0) {
-        u32 word = random_word(stream(step, slot), step->step, place(PART_OF, i));
+        u32 word = random_word(stream(step, slot), step->step, place(part, i));
         double choice = word / 4294967296.0 * sum, reached = 0;
         bool done = false;
         EACH_CELL(c, row, at) {
@@ -165,41 +161,43 @@ extern "C" __global__ void stochasticpool(const float *x, float *y, int *picks, 
 // Pyramid: a grid of so many cells a side divides the whole map, see
 // graph.PyramidCell. n outputs of this grid, which starts at value first of an
 // image's outs.
-static __device__ Cells grid_cell(const float *x, int image, int cell, int channel, int height, int width, int channels, int side) {
+struct Grid {
+    int height, width, channels, side, first, outs;
+};
+
+static __device__ Cells grid_cell(const Grid &g, const float *x, int image, int cell, int channel) {
     Cells c;
-    int row = cell / side, col = cell % side;
-    c.x = x + (u64)image * height * width * channels + channel;
-    c.top = row * height / side, c.bottom = ((row + 1) * height + side - 1) / side;
-    c.left = col * width / side, c.right = ((col + 1) * width + side - 1) / side;
-    c.width = width, c.channels = channels;
+    int row = cell / g.side, col = cell % g.side;
+    c.x = x + (u64)image * g.height * g.width * g.channels + channel;
+    c.top = row * g.height / g.side, c.bottom = ((row + 1) * g.height + g.side - 1) / g.side;
+    c.left = col * g.width / g.side, c.right = ((col + 1) * g.width + g.side - 1) / g.side;
+    c.width = g.width, c.channels = g.channels;
     return c;
 }
 
 // With picks, stores which cell of the image each maximum is.
-extern "C" __global__ void pyramid(const float *x, float *y, int *picks, int n, int height, int width, int channels,
-                                   int side, int first, int outs) {
+extern "C" __global__ void pyramid(const float *x, float *y, int *picks, int n, Grid g) {
     int i = element();
     if (i >= n) return;
-    int channel = i % channels, cell = i / channels % (side * side), image = i / channels / (side * side);
-    Cells c = grid_cell(x, image, cell, channel, height, width, channels, side);
+    int area = g.side * g.side, channel = i % g.channels, cell = i / g.channels % area, image = i / g.channels / area;
+    Cells c = grid_cell(g, x, image, cell, channel);
     int best = first_largest(c);
     if (picks)
         picks[i] = best;
     else
-        y[(u64)image * outs + first + cell * channels + channel] = c.x[best];
+        y[(u64)image * g.outs + g.first + cell * g.channels + channel] = c.x[best];
 }
 
 // dx gets one grid's gradients, added to what is there unless the grid is the first.
-extern "C" __global__ void pyramid_grad(const int *picks, const float *dy, float *dx, int n, int height, int width,
-                                        int channels, int side, int first, int outs) {
+extern "C" __global__ void pyramid_grad(const int *picks, const float *dy, float *dx, int n, Grid g) {
     int i = element();
     if (i >= n) return;
-    Pixel p = pixel(i, height, width, channels);
-    float sum = first ? dx[i] : 0;
-    int self = (p.y * width + p.x) * channels;
-    for (int cell = 0; cell < side * side; cell++) {
-        int own = cell * channels + p.channel;
-        if (picks[p.image * side * side * channels + own] == self) sum += dy[(u64)p.image * outs + first + own];
+    Pixel p = pixel(i, g.height, g.width, g.channels);
+    float sum = g.first ? dx[i] : 0;
+    int self = (p.y * g.width + p.x) * g.channels, area = g.side * g.side;
+    for (int cell = 0; cell < area; cell++) {
+        int own = cell * g.channels + p.channel;
+        if (picks[p.image * area * g.channels + own] == self) sum += dy[(u64)p.image * g.outs + g.first + own];
     }
     dx[i] = sum;
 }

@@ -62,9 +62,6 @@ static __device__ u64 place(const Part &p, int i) {
     return pixel * p.whole + p.channel + i % p.channels;
 }
 
-#define PART int plane, int part_channels, int part_image, int part_channel, int whole
-#define PART_OF Part{plane, part_channels, part_image, part_channel, whole}
-
 // relu keeps a NaN, as the CPU does.
 static __device__ float relu(float x) { return x > 0 || x != x ? x : 0; }
 
@@ -98,9 +95,6 @@ static __device__ int element() { return (int)(blockIdx.x * blockDim.x + threadI
 struct Window {
     int batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left, groups;
 };
-
-#define WINDOW int batch, int ih, int iw, int ic, int oh, int ow, int oc, int kernel, int stride, int top, int left, int groups
-#define WINDOW_OF Window{batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left, groups}
 
 static __device__ int least(int a, int b) { return a < b ? a : b; }
 static __device__ int most(int a, int b) { return a > b ? a : b; }

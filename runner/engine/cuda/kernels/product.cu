@@ -102,9 +102,8 @@ static __device__ Geometry geometry(const Window &w, int number, int local) {
 }
 
 extern "C" __global__ void conv(const float *x, const float *weights, const float *bias, float *y, int rows, int local,
-                                int rectify, WINDOW) {
+                                int rectify, Window w) {
     __shared__ Tiles tiles;
-    Window w = WINDOW_OF;
     Task t = task(rows);
     Geometry g = geometry(w, t.number, local);
     if (local) weights += (u64)g.pixel * g.weights(), bias += g.pixel * w.oc;
@@ -118,9 +117,8 @@ extern "C" __global__ void conv(const float *x, const float *weights, const floa
         });
 }
 
-extern "C" __global__ void conv_data_grad(const float *weights, const float *dy, float *dx, int rows, int local, WINDOW) {
+extern "C" __global__ void conv_data_grad(const float *weights, const float *dy, float *dx, int rows, int local, Window w) {
     __shared__ Tiles tiles;
-    Window w = WINDOW_OF;
     Task t = task(rows);
     Geometry g = geometry(w, t.number, local);
     product<false>(
@@ -151,12 +149,11 @@ extern "C" __global__ void conv_data_grad(const float *weights, const float *dy,
 
 // dw of chunk number chunk of the output rows (images and pixels) goes to dw +
 // chunk·size; the chunks are then added by chunk_totals.
-extern "C" __global__ void conv_weight_grad(const float *x, const float *dy, float *dw, int rows, int per, int local, WINDOW) {
+extern "C" __global__ void conv_weight_grad(const float *x, const float *dy, float *dw, int rows, int per, int local, Window w) {
     __shared__ Tiles tiles;
-    Window w = WINDOW_OF;
-    int terms = kernel * kernel * ic / groups;
+    int terms = w.kernel * w.kernel * w.ic / w.groups;
     Task t = task(terms);
-    int products = groups * (local ? oh * ow : 1), chunk = t.number / products;
+    int products = w.groups * (local ? w.oh * w.ow : 1), chunk = t.number / products;
     Geometry g = geometry(w, t.number % products, local);
     dw += (u64)(local ? g.pixel : chunk) * g.weights();
     product<true>(
