@@ -84,21 +84,32 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 		},
 		Step: d.block.address(), Slots: d.step,
 	})
-	return kernel{d, launches}, err
+	if err != nil {
+		return nil, err
+	}
+	k := kernel{d: d}
+	for _, l := range launches {
+		c, err := d.gpu.Prepare(l)
+		if err != nil {
+			return nil, err
+		}
+		k.calls = append(k.calls, c)
+	}
+	return k, nil
 }
 
 // A kernel is the launches of one instruction.
 type kernel struct {
-	d        *Device
-	launches []kernels.Launch
+	d     *Device
+	calls []*Call
 }
 
 // Run writes the block that the launches read, then runs them.
 func (k kernel) Run(c *engine.Context) error {
 	to := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(k.d.block))), kernels.StepLen)
 	copy(to, k.d.step.Bytes(c))
-	for _, l := range k.launches {
-		if err := k.d.gpu.Launch(l); err != nil {
+	for _, call := range k.calls {
+		if err := call.Run(); err != nil {
 			return err
 		}
 	}

@@ -98,12 +98,22 @@ func program() string {
 	return text.String() + table.String() + "};\n" + launch
 }
 
-// Launch runs a launch to its end.
-func (g *GPU) Launch(l kernels.Launch) error {
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
-	// Every parameter gets 8 bytes that do not move; params points to them, as a driver wants it.
+// A Call is a launch made ready: running it allocates nothing.
+type Call struct {
+	gpu  *GPU
+	args []uintptr // of ablate_emulate
+	held []any     // what args point to: the heap does not move
+}
+
+// Prepare makes a launch ready. The caller keeps alive what its addresses point to.
+func (g *GPU) Prepare(l kernels.Launch) (*Call, error) {
+	if l.Shared > 0 {
+		return nil, fmt.Errorf("launch %s: dynamic shared memory is not emulated", l.Function)
+	}
+	// Every parameter gets 8 bytes that do not move, or lies where it is; params
+	// points to them, as a driver wants it.
 	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)
+	c := &Call{gpu: g}
 	var kinds strings.Builder
 	for i, p := range l.Params {
 		at := unsafe.Pointer(&values[i])
@@ -126,29 +136,28 @@ func (g *GPU) Launch(l kernels.Launch) error {
 			kinds.WriteString("d2")
 		case kernels.Struct:
 			params[i] = unsafe.Pointer(&p[0])
-			pinner.Pin(&p[0])
 			kinds.WriteString("s" + string(rune('0'+len(p))))
 		default:
-			return fmt.Errorf("launch %s: parameter %d is a %T", l.Function, i, p)
+			return nil, fmt.Errorf("launch %s: parameter %d is a %T", l.Function, i, p)
 		}
 	}
-	if l.Shared > 0 {
-		return fmt.Errorf("launch %s: dynamic shared memory is not emulated", l.Function)
+	name, types, size := append([]byte(l.Function), 0), append([]byte(kinds.String()), 0), append(l.Grid[:], l.Block[:]...)
+	c.held = []any{values, params, name, types, size}
+	c.args = []uintptr{uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&types[0])),
+		uintptr(unsafe.Pointer(&size[0])), uintptr(unsafe.Pointer(&size[3])), uintptr(unsafe.Pointer(&params[0])), 0}
+	return c, nil
+}
+
+// Run runs the launch to its end.
+func (c *Call) Run() error {
+	c.args[5] = 0
+	if c.gpu.Backwards {
+		c.args[5] = 1
 	}
-	name, types := append([]byte(l.Function), 0), append([]byte(kinds.String()), 0)
-	backwards := uintptr(0)
-	if g.Backwards {
-		backwards = 1
-	}
-	pinner.Pin(&values[0])
-	pinner.Pin(&params[0])
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	wrong, _, _ := purego.SyscallN(g.emulate, uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&types[0])),
-		uintptr(unsafe.Pointer(&l.Grid[0])), uintptr(unsafe.Pointer(&l.Block[0])), uintptr(unsafe.Pointer(&params[0])), backwards)
-	runtime.KeepAlive(name)
-	runtime.KeepAlive(types)
-	runtime.KeepAlive(&l)
+	c.gpu.mutex.Lock()
+	defer c.gpu.mutex.Unlock()
+	wrong, _, _ := purego.SyscallN(c.gpu.emulate, c.args...)
+	runtime.KeepAlive(c)
 	if wrong != 0 {
 		return fmt.Errorf("launch %s", text(wrong))
 	}

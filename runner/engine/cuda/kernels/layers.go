@@ -53,11 +53,10 @@ func (l *lowering) conv(w window, local bool) {
 		l.in(0), l.in(1), l.in(2), l.out(), int32(rows), boolean(local), boolean(l.ReLU), w.params())
 }
 
-func (l *lowering) dataGrad(w window, local bool) {
+func (l *lowering) dataGrad(w window) {
 	l.count(l.Out.Len())
-	products, rows := w.split(local, w.In.Height*w.In.Width)
-	l.products("conv_data_grad", products, rows, w.In.Channels/w.Groups,
-		l.in(0), l.in(1), l.out(), int32(rows), boolean(local), w.params())
+	products, rows := w.split(false, w.In.Height*w.In.Width)
+	l.products("conv_data_grad", products, rows, w.In.Channels/w.Groups, l.in(0), l.in(1), l.out(), int32(rows), w.params())
 }
 
 // A weight gradient is a sum over images and pixels: at least so many make a

@@ -14,19 +14,19 @@ func (l *lowering) lower() {
 	case *graph.Conv:
 		l.conv(windowOf(op.Batch, op.Window), false)
 	case *graph.ConvDataGrad:
-		l.dataGrad(windowOf(op.Batch, op.Window), false)
+		l.dataGrad(windowOf(op.Batch, op.Window))
 	case *graph.ConvWeightGrad:
 		l.weightGrad(windowOf(op.Batch, op.Window), false)
 	case *graph.Dense:
 		l.conv(denseWindow(op.Batch, op.In, op.Outputs), false)
 	case *graph.DenseDataGrad:
-		l.dataGrad(denseWindow(op.Batch, op.In, op.Outputs), false)
+		l.dataGrad(denseWindow(op.Batch, op.In, op.Outputs))
 	case *graph.DenseWeightGrad:
 		l.denseWeightGrad(op)
 	case *graph.Local:
 		l.conv(windowOf(op.Batch, op.Window), true)
 	case *graph.LocalDataGrad:
-		l.dataGrad(windowOf(op.Batch, op.Window), true)
+		l.each("local_data_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), windowOf(op.Batch, op.Window).params())
 	case *graph.LocalWeightGrad:
 		l.weightGrad(windowOf(op.Batch, op.Window), true)
 

@@ -55,7 +55,7 @@ static __device__ Task task(int rows) {
 }
 
 // Geometry is a window seen by one group. With pixel ≥ 0 rows are images at that
-// pixel, of the output or, for the data gradient, of the input; else all pixels of all images.
+// output pixel, else all pixels of all images.
 struct Geometry {
     Window w;
     int group, in, out, pixel; // in, out: channels of a group
@@ -117,10 +117,10 @@ extern "C" __global__ void conv(const float *x, const float *weights, const floa
         });
 }
 
-extern "C" __global__ void conv_data_grad(const float *weights, const float *dy, float *dx, int rows, int local, Window w) {
+extern "C" __global__ void conv_data_grad(const float *weights, const float *dy, float *dx, int rows, Window w) {
     __shared__ Tiles tiles;
     Task t = task(rows);
-    Geometry g = geometry(w, t.number, local);
+    Geometry g = geometry(w, t.number, 0);
     product<false>(
         tiles, t.row0, rows, t.col0, g.in, 0, w.kernel * w.kernel * g.out,
         [&](int row, int term) {
@@ -133,18 +133,29 @@ extern "C" __global__ void conv_data_grad(const float *weights, const float *dy,
         [&](int term, int i) {
             int ky, kx, o;
             g.cell(term, g.out, &ky, &kx, &o);
-            u64 own = 0;
-            if (local) {
-                int pixel = g.above(g.pixel / w.iw, g.pixel % w.iw, ky, kx);
-                if (pixel < 0) return 0.0f;
-                own = (u64)pixel * g.weights();
-            }
-            return weights[own + (u64)((ky * w.kernel + kx) * g.in + i) * w.oc + g.group * g.out + o];
+            return weights[(u64)((ky * w.kernel + kx) * g.in + i) * w.oc + g.group * g.out + o];
         },
-        [&](int row, int i, float sum) {
-            u64 pixel = local ? (u64)row * w.ih * w.iw + g.pixel : row;
-            dx[pixel * w.ic + g.group * g.in + i] = sum;
-        });
+        [&](int row, int i, float sum) { dx[(u64)row * w.ic + g.group * g.in + i] = sum; });
+}
+
+// A locally-connected layer's weights differ from pixel to pixel, so there is
+// little that a tile would share: a thread sums one of n values.
+extern "C" __global__ void local_data_grad(const float *weights, const float *dy, float *dx, int n, Window w) {
+    int i = element();
+    if (i >= n) return;
+    int c = i % w.ic, row = i / w.ic, image, iy, ix;
+    Geometry g = geometry(w, c / (w.ic / w.groups), 0);
+    g.at(row, w.ih, w.iw, &image, &iy, &ix);
+    float sum = 0;
+    for (int ky = 0; ky < w.kernel; ky++)
+        for (int kx = 0; kx < w.kernel; kx++) {
+            int pixel = g.above(iy, ix, ky, kx);
+            if (pixel < 0) continue;
+            const float *own = weights + (u64)pixel * g.weights() + (u64)((ky * w.kernel + kx) * g.in + c % g.in) * w.oc + g.group * g.out;
+            const float *grad = dy + ((u64)image * w.oh * w.ow + pixel) * w.oc + g.group * g.out;
+            for (int o = 0; o < g.out; o++) sum += grad[o] * own[o];
+        }
+    dx[i] = sum;
 }
 
 // dw of chunk number chunk of the output rows (images and pixels) goes to dw +
