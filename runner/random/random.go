@@ -31,6 +31,9 @@ func New(seed uint64, name string) Stream {
 	return Stream{[2]uint32{binary.LittleEndian.Uint32(sum[0:]), binary.LittleEndian.Uint32(sum[4:])}}
 }
 
+// Key is what the stream is encrypted under, for a device that draws the words itself.
+func (s Stream) Key() [2]uint32 { return s.key }
+
 // Block gives four words, the encryption of the counter (index, step).
 func (s Stream) Block(step, index uint64) [4]uint32 {
 	return philox(s.key, [4]uint32{uint32(index), uint32(index >> 32), uint32(step), uint32(step >> 32)})

@@ -1,0 +1,174 @@
+// Package emulation runs the GPU's kernels on the host, for tests: the same
+// sources, compiled by a C++ compiler behind a shim, over host memory. It proves
+// what the kernels compute and how they are launched, not how fast they are.
+// No product code imports it.
+package emulation
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+
+	"ablate/runner/engine/cuda/kernels"
+)
+
+// ErrNoCompiler says that this machine cannot compile the kernels.
+var ErrNoCompiler = errors.New("g++ is not here, or not on Linux: the kernels cannot be emulated")
+
+//go:embed shim.h
+var shim string
+
+//go:embed launch.h
+var launch string
+
+// A GPU runs launches on addresses of host memory, one at a time.
+type GPU struct {
+	// Backwards runs blocks, and the threads of a block between two barriers, in
+	// the opposite order. A kernel without races gives the same bits.
+	Backwards bool
+	emulate   uintptr
+	mutex     *sync.Mutex
+}
+
+// compiled is the library, made once for all tests of a process.
+var compiled = sync.OnceValues(func() (*GPU, error) {
+	compiler, err := exec.LookPath("g++")
+	if err != nil || runtime.GOOS != "linux" {
+		return nil, ErrNoCompiler
+	}
+	dir, err := os.MkdirTemp("", "ablate-emulation-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) // the loader keeps what it has mapped
+	source, library := filepath.Join(dir, "kernels.cpp"), filepath.Join(dir, "kernels.so")
+	if err := os.WriteFile(source, []byte(program()), 0o600); err != nil {
+		return nil, err
+	}
+	// Without contraction a product is rounded before it is added, as the CPU device does.
+	out, err := exec.Command(compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-o", library, source).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("g++: %w\n%s", err, out)
+	}
+	handle, err := purego.Dlopen(library, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, err
+	}
+	emulate, err := purego.Dlsym(handle, "ablate_emulate")
+	return &GPU{emulate: emulate, mutex: new(sync.Mutex)}, err
+})
+
+// New gives a GPU. The error is ErrNoCompiler where there is no C++ compiler: tests skip then.
+func New() (*GPU, error) {
+	shared, err := compiled()
+	if err != nil {
+		return nil, err
+	}
+	own := *shared
+	return &own, nil
+}
+
+var function = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)\(`)
+
+// program is the text that the compiler gets. Each source has a namespace of its own.
+func program() string {
+	var text, table strings.Builder
+	text.WriteString(shim)
+	table.WriteString("static const Function functions[] = {\n")
+	for i, s := range kernels.Sources() {
+		// Macros of one source must not reach the next.
+		fmt.Fprintf(&text, "namespace source%d {\n%s\n}\n", i, s.Text)
+		for _, m := range regexp.MustCompile(`(?m)^#define (\w+)`).FindAllStringSubmatch(s.Text, -1) {
+			fmt.Fprintf(&text, "#undef %s\n", m[1])
+		}
+		for _, m := range function.FindAllStringSubmatch(s.Text, -1) {
+			fmt.Fprintf(&table, "KERNEL(source%d, %s),\n", i, m[1])
+		}
+	}
+	return text.String() + table.String() + "};\n" + launch
+}
+
+// A Call is a launch made ready: running it allocates nothing.
+type Call struct {
+	gpu  *GPU
+	args []uintptr // of ablate_emulate
+	held []any     // what args point to: the heap does not move
+}
+
+// Prepare makes a launch ready. The caller keeps alive what its addresses point to.
+func (g *GPU) Prepare(l kernels.Launch) (*Call, error) {
+	if l.Shared > 0 {
+		return nil, fmt.Errorf("launch %s: dynamic shared memory is not emulated", l.Function)
+	}
+	// Every parameter gets 8 bytes that do not move, or lies where it is; params
+	// points to them, as a driver wants it.
+	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)
+	c := &Call{gpu: g}
+	var kinds strings.Builder
+	for i, p := range l.Params {
+		at := unsafe.Pointer(&values[i])
+		params[i] = at
+		switch p := p.(type) {
+		case uint64:
+			*(*uint64)(at) = p
+			kinds.WriteString("i2")
+		case int32:
+			*(*int32)(at) = p
+			kinds.WriteString("i1")
+		case uint32:
+			*(*uint32)(at) = p
+			kinds.WriteString("i1")
+		case float32:
+			*(*float32)(at) = p
+			kinds.WriteString("f1")
+		case float64:
+			*(*float64)(at) = p
+			kinds.WriteString("d2")
+		case kernels.Struct:
+			params[i] = unsafe.Pointer(&p[0])
+			kinds.WriteString("s" + string(rune('0'+len(p))))
+		default:
+			return nil, fmt.Errorf("launch %s: parameter %d is a %T", l.Function, i, p)
+		}
+	}
+	name, types, size := append([]byte(l.Function), 0), append([]byte(kinds.String()), 0), append(l.Grid[:], l.Block[:]...)
+	c.held = []any{values, params, name, types, size}
+	c.args = []uintptr{uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&types[0])),
+		uintptr(unsafe.Pointer(&size[0])), uintptr(unsafe.Pointer(&size[3])), uintptr(unsafe.Pointer(&params[0])), 0}
+	return c, nil
+}
+
+// Run runs the launch to its end.
+func (c *Call) Run() error {
+	c.args[5] = 0
+	if c.gpu.Backwards {
+		c.args[5] = 1
+	}
+	c.gpu.mutex.Lock()
+	defer c.gpu.mutex.Unlock()
+	wrong, _, _ := purego.SyscallN(c.gpu.emulate, c.args...)
+	runtime.KeepAlive(c)
+	if wrong != 0 {
+		return fmt.Errorf("launch %s", text(wrong))
+	}
+	return nil
+}
+
+// text copies a C string.
+func text(address uintptr) string {
+	var b []byte
+	for p := *(*unsafe.Pointer)(unsafe.Pointer(&address)); *(*byte)(p) != 0; p = unsafe.Add(p, 1) {
+		b = append(b, *(*byte)(p))
+	}
+	return string(b)
+}

@@ -1,0 +1,201 @@
+package kernels
+
+import (
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// A window is Window of prelude.cu.
+type window struct {
+	batch int
+	graph.Window
+}
+
+func windowOf(batch int, w graph.Window) window { return window{batch, w} }
+
+// denseWindow is a dense layer as a 1×1 convolution of one pixel.
+func denseWindow(batch int, in arch.Shape, outputs int) window {
+	return window{batch, graph.Window{In: arch.Shape{Height: 1, Width: 1, Channels: in.Len()},
+		Out: arch.Shape{Height: 1, Width: 1, Channels: outputs}, Kernel: 1, Stride: 1, Groups: 1}}
+}
+
+func (w window) params() Struct {
+	return Struct{int32(w.batch), int32(w.In.Height), int32(w.In.Width), int32(w.In.Channels),
+		int32(w.Out.Height), int32(w.Out.Width), int32(w.Out.Channels),
+		int32(w.Kernel), int32(w.Stride), int32(w.Pad.Top), int32(w.Pad.Left), int32(w.Groups)}
+}
+
+// The tile of product.cu, and its threads.
+const (
+	tile        = 64
+	tileThreads = 256
+)
+
+// products launches matrix products of rows × columns each.
+func (l *lowering) products(function string, count, rows, columns int, params ...any) {
+	l.launch(function, count*ceil(rows, tile), ceil(columns, tile), tileThreads, params...)
+}
+
+// split gives how many products a layer has and how many rows each: all pixels of
+// all images for a group, or, locally connected, all images for a pixel and group.
+func (w window) split(local bool, pixels int) (products, rows int) {
+	if local {
+		return pixels * w.Groups, w.batch
+	}
+	return w.Groups, w.batch * pixels
+}
+
+func (l *lowering) conv(w window, local bool) {
+	l.count(l.Out.Len())
+	products, rows := w.split(local, w.Out.Height*w.Out.Width)
+	l.products("conv", products, rows, w.Out.Channels/w.Groups,
+		l.in(0), l.in(1), l.in(2), l.out(), int32(rows), boolean(local), boolean(l.ReLU), w.params())
+}
+
+func (l *lowering) dataGrad(w window) {
+	l.count(l.Out.Len())
+	products, rows := w.split(false, w.In.Height*w.In.Width)
+	l.products("conv_data_grad", products, rows, w.In.Channels/w.Groups, l.in(0), l.in(1), l.out(), int32(rows), w.params())
+}
+
+// A weight gradient is a sum over images and pixels: at least so many make a
+// chunk, and there are at most so many chunks. Only their number counts, so that
+// a column of a net has the same sums on a device of its own.
+const (
+	chunkPixels     = 512
+	maxWeightChunks = 64
+)
+
+func (l *lowering) weightGrad(w window, local bool) {
+	l.count(l.Out.Len())
+	products, rows := w.split(local, w.Out.Height*w.Out.Width)
+	chunks, to := 1, l.out()
+	if !local {
+		chunks = min(ceil(rows, chunkPixels), maxWeightChunks)
+	}
+	if chunks > 1 {
+		to = l.scratch(chunks * l.Out.Len())
+	}
+	per := ceil(rows, chunks)
+	l.products("conv_weight_grad", chunks*products, w.Kernel*w.Kernel*w.In.Channels/w.Groups, w.Out.Channels/w.Groups,
+		l.in(0), l.in(1), to, int32(rows), int32(per), boolean(local), w.params())
+	if chunks > 1 {
+		n := l.Out.Len()
+		l.each("chunk_totals", n, to, l.out(), uint64(0), int32(n), int32(chunks), float32(1), float32(0))
+	}
+}
+
+func (l *lowering) denseWeightGrad(op *graph.DenseWeightGrad) {
+	w := denseWindow(op.Batch, op.In, op.Outputs)
+	if l.Update == nil {
+		l.weightGrad(w, false)
+		return
+	}
+	l.products("dense_weight_update", 1, op.In.Len(), op.Outputs,
+		l.in(0), l.in(1), l.in(2), l.in(3), l.b.Step, l.rule(*l.Update), int32(op.Batch), int32(op.In.Len()), int32(op.Outputs))
+}
+
+// blockLines is LINES of norm.cu: how many values a block normalises.
+const blockLines = 1024
+
+// line is how many maps a window across maps stays in.
+func line(s arch.Shape, n graph.Norm) int { return s.Channels / n.Groups }
+
+// region is Region of norm.cu.
+func region(s arch.Shape, n graph.Norm) Struct {
+	return Struct{int32(s.Height), int32(s.Width), int32(s.Channels), int32(line(s, n)), int32(n.Size / 2), boolean(n.Within)}
+}
+
+// lines tells whether whole lines fit into a block, and gives the number of blocks.
+func (l *lowering) lines(s arch.Shape, n graph.Norm) (blocks int, fit bool) {
+	if n.Within || line(s, n) > blockLines {
+		return 0, false
+	}
+	return ceil(l.count(l.Out.Len()), blockLines/line(s, n)*line(s, n)), true
+}
+
+func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
+	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
+	if blocks, ok := l.lines(s, n); ok {
+		l.launch("lrn_lines", blocks, 1, threads, l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
+		return
+	}
+	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
+}
+
+func (l *lowering) lrnGrad(s arch.Shape, n graph.Norm) {
+	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
+	if blocks, ok := l.lines(s, n); ok {
+		l.launch("lrn_lines_grad", blocks, 1, threads, l.in(0), l.in(1), l.out(), l.mask(),
+			int32(l.Out.Len()), k, alpha, beta, region(s, n))
+		return
+	}
+	shares := l.scratch(l.Out.Len())
+	l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()), k, alpha, beta, region(s, n))
+	l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta), region(s, n))
+}
+
+// Kinds of pooling, as in pool.cu.
+const (
+	poolMax int32 = iota
+	poolAverage
+	poolBoth
+)
+
+func (l *lowering) pool(batch int, w graph.Window, kind int32) {
+	l.count(l.In[0].Len())
+	l.each("pool", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), kind, windowOf(batch, w).params())
+}
+
+// stochastic draws n outputs, which go to y, or the cells that were drawn to picks.
+func (l *lowering) stochastic(layer string, draw bool, p graph.Part, out arch.Shape, n int, y, picks uint64, w window) {
+	l.each("stochasticpool", n, l.in(0), y, picks, l.b.Step, int32(n),
+		l.stream("stochasticpool", layer, graph.StochasticStream), boolean(draw), partOf(p, out), w.params())
+}
+
+// pyramid calls f for every grid with the number of its outputs and what its kernels take at the end.
+func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int, grid Struct)) {
+	outs := arch.SpatialPyramid{Levels: levels}.Out(in).Len()
+	first := 0
+	for _, side := range levels {
+		values := side * side * in.Channels
+		f(batch*values, Struct{int32(in.Height), int32(in.Width), int32(in.Channels), int32(side), int32(first), int32(outs)})
+		first += values
+	}
+}
+
+// A Batch is images of bytes in device memory and how each is shown.
+type Batch struct {
+	Images, Views uint64 // addresses of the bytes and of a View an image
+	Mean          uint64 // of one image's float32 values
+	Out           engine.Tensor
+	Shape         arch.Shape // of a stored image; Out's is that of the cut
+	// MeanAt is where the mean is cut, at the same place for all images; nil: where the image is.
+	MeanAt *[2]int
+}
+
+// A View says how an image is shown: where it is cut (rows and columns of the
+// image, below 0 in its border), whether it is mirrored, and what is added to
+// each channel where it is Shifted; then it is multiplied by Scale. It is struct View of view.cu.
+type View struct {
+	Top, Left, Flip, Shifted int32
+	Scale                    float32
+	Shift                    [3]float32
+}
+
+// Input gives the launch that makes a batch the net's input.
+func Input(batch Batch, address func(engine.Tensor) uint64) (Launch, error) {
+	l := &lowering{Instr: engine.Instr{Op: "input", Out: batch.Out}, b: Bindings{Address: address}}
+	at := [2]int{}
+	if batch.MeanAt != nil {
+		at = *batch.MeanAt
+	}
+	n, s, cut := batch.Out.Len(), batch.Shape, batch.Out.Shape
+	l.each("views", n, batch.Images, batch.Mean, batch.Views, l.out(), int32(n), int32(s.Height), int32(s.Width), int32(s.Channels),
+		int32(cut[1]), int32(cut[2]), boolean(batch.MeanAt != nil), int32(at[0]), int32(at[1]))
+	if l.err != nil {
+		return Launch{}, l.err
+	}
+	return l.launches[0], nil
+}
