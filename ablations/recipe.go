@@ -90,8 +90,9 @@ type Train struct {
 	// gradients are added in pairs: several devices can share them, and the result
 	// depends on the number of chunks but not of devices. 0 leaves batches whole.
 	// A batch norm's statistics are a chunk's.
-	Chunks     int `yaml:"chunks" json:"chunks,omitempty"`
-	DropoutOff int `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+	Chunks     int       `yaml:"chunks" json:"chunks,omitempty"`
+	DropoutOff int       `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+	Precision  Precision `yaml:"precision" json:"precision,omitempty"`     // of products: float32 (default), tf32 or bf16, which a GPU forms faster
 }
 
 // Bias is the biases' own learning rate, where they have one (epsB of the 2012

@@ -1,6 +1,7 @@
 package ablations
 
 import (
+	"fmt"
 	"slices"
 
 	"ablate/strictyaml"
@@ -17,6 +18,9 @@ type (
 	ColourScale string
 	// Views is what of a test image is shown.
 	Views string
+	// A Precision is what the products of convolutions and dense layers are formed
+	// of. Sums, weights and everything else are float32.
+	Precision string
 )
 
 // The words.
@@ -34,7 +38,19 @@ const (
 
 	CentreView Views = ""
 	TenViews   Views = "ten"
+
+	Float32 Precision = ""
+	TF32    Precision = "tf32" // of operands' first 10 bits after the point
+	BF16    Precision = "bf16" // of operands in bfloat16: 7 bits
 )
+
+// String is how a user writes it.
+func (p Precision) String() string {
+	if p == Float32 {
+		return "float32"
+	}
+	return string(p)
+}
 
 // UnmarshalStrict reads rgb, grey, hsv or ycbcr.
 func (c *ColourSpace) UnmarshalStrict(n *strictyaml.Node) error {
@@ -54,6 +70,21 @@ func (c *ColourScale) UnmarshalStrict(n *strictyaml.Node) error {
 // UnmarshalStrict reads centre or ten.
 func (v *Views) UnmarshalStrict(n *strictyaml.Node) error {
 	return word(n, v, "kind of views", "centre", string(TenViews))
+}
+
+// UnmarshalStrict reads float32, tf32 or bf16.
+func (p *Precision) UnmarshalStrict(n *strictyaml.Node) error {
+	return word(n, p, "precision", Float32.String(), string(TF32), string(BF16))
+}
+
+// ParsePrecision reads what a user wrote on a command line.
+func ParsePrecision(text string) (Precision, error) {
+	for _, p := range []Precision{Float32, TF32, BF16} {
+		if text == p.String() {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("precision %q is not known; write float32, tf32 or bf16", text)
 }
 
 // word reads one of the known words, of which the first is the default.

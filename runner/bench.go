@@ -2,7 +2,7 @@ package runner
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -65,7 +65,7 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations
 		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9, BytesMoved: program.Moved()}
 	for i := range benchWarmUp + steps {
 		start := time.Now()
-		if err := program.RunAll(); err != nil {
+		if err := errors.Join(program.RunAll(), program.Wait()); err != nil {
 			return nil, err
 		}
 		if i >= benchWarmUp {
@@ -128,12 +128,12 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	names := program.Steps()
 	times := make([][]float64, len(names))
 	for range steps {
-		for i, name := range names {
-			start := time.Now()
-			if err := program.RunStep(i); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+		for i := range names {
+			took, err := program.TimeStep(i)
+			if err != nil {
+				return nil, err
 			}
-			times[i] = append(times[i], time.Since(start).Seconds())
+			times[i] = append(times[i], took.Seconds())
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -147,7 +147,7 @@ func (d *Devices) Limits() (engine.Limits, error) {
 
 // placement is how a recipe's training is divided among the devices.
 func (d *Devices) placement(t ablations.Train) engine.Placement {
-	return engine.Placement{Group: d.Group, Chunks: t.Chunks}
+	return engine.Placement{Group: d.Group, Chunks: t.Chunks, Precision: t.Precision}
 }
 
 // A Machine opens the devices that runs ask for and keeps them.

@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"fmt"
-	"time"
 
 	"ablate/experiments"
 )
@@ -41,12 +39,12 @@ func (t *trainer) saveTimes(run *experiments.Run, hardware string) error {
 	}
 	taken := make([][]float64, len(names))
 	for range timedSteps {
-		for i, name := range names {
-			start := time.Now()
-			if err := t.train.RunStep(i); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+		for i := range names {
+			took, err := t.train.TimeStep(i)
+			if err != nil {
+				return err
 			}
-			taken[i] = append(taken[i], time.Since(start).Seconds())
+			taken[i] = append(taken[i], took.Seconds())
 		}
 	}
 	for i, name := range names {

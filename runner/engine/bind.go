@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"ablate/ablations"
 	"ablate/runner/graph"
 )
 
@@ -100,8 +101,9 @@ func (s *script) layout() *layout {
 }
 
 // bind plans each device's memory and asks it for its kernels.
-func (s *script) bind(group *Group) (*Program, error) {
-	b := binder{s.layout(), nil}
+func (s *script) bind(where Placement) (*Program, error) {
+	group := where.Group
+	b := binder{s.layout(), nil, where.Precision}
 	prog := &Program{group: group, at: map[*gorgonia.Node]spread{}}
 	for d, dev := range group.devices {
 		var spans []*span
@@ -141,13 +143,15 @@ func (s *script) bind(group *Group) (*Program, error) {
 		}
 		prog.at[n] = at
 	}
+	prog.join()
 	return prog, nil
 }
 
 // A binder knows where values are.
 type binder struct {
 	*layout
-	arenas []Memory
+	arenas    []Memory
+	precision ablations.Precision
 }
 
 // tensor is a value on a device.
@@ -164,7 +168,7 @@ func (b binder) tensor(v *value, device int) Tensor {
 
 // instr is what a device does of a launch.
 func (b binder) instr(l launch, device int) (Instr, error) {
-	in := Instr{Op: l.ops[device], ReLU: l.relu, Update: l.update}
+	in := Instr{Op: l.ops[device], ReLU: l.relu, Precision: b.precision, Update: l.update}
 	if l.move {
 		for d := range b.arenas {
 			in.In = append(in.In, b.tensor(l.in[0], d))

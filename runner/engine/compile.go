@@ -45,7 +45,7 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 		return nil, fmt.Errorf("compile: %w", err)
 	}
 	s.inPlace()
-	p, err := s.bind(params.where.Group)
+	p, err := s.bind(params.where)
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}

@@ -9,7 +9,13 @@
 // looks at the graph again. A Program is a gorgonia.VM.
 package engine
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"ablate/ablations"
+)
 
 // ErrNoKernel is what a device answers for an op it cannot run. Compile
 // reports it with the op's name.
@@ -27,6 +33,36 @@ type Device interface {
 	Kernel(Instr) (Kernel, error)
 	// Close stops the device and frees what it owns.
 	Close() error
+}
+
+// A Queue is a device that computes while the host goes on: Run of its kernels
+// only begins them, in order, and an error may come later, from Wait or a Read.
+type Queue interface {
+	Device
+	// Join makes one kernel of several that run one after the other, if it can
+	// begin them together sooner than one by one.
+	Join([]Kernel) Kernel
+	// Wait returns when everything is done that was begun.
+	Wait() error
+	// Time runs a kernel that the device made and measures how long it takes there.
+	Time(Kernel, *Context) (time.Duration, error)
+}
+
+// A Precise device forms the products of convolutions and dense layers in other
+// precisions than float32. A device that is not Precise has float32 alone.
+type Precise interface {
+	Device
+	// Forms says why it does not form products so, nil if it does.
+	Forms(ablations.Precision) error
+}
+
+// MemoryError is a device without room for a block.
+type MemoryError struct {
+	Need, Free int64 // bytes
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("out of memory: %d MiB are needed, %d MiB are free", (e.Need+1<<20-1)>>20, e.Free>>20)
 }
 
 // Memory is a block of a device's float32 values.
@@ -69,6 +105,8 @@ type Instr struct {
 	// data gradient Op is: the result is also zeroed where Mask is not positive. No
 	// memory: no mask.
 	Mask Tensor
+	// Precision is that of the products of a Conv, Dense or Local and their gradients.
+	Precision ablations.Precision
 	// Update makes a DenseWeightGrad change the weights In[2] and velocities
 	// In[3] instead of storing the gradient: Out has no memory then.
 	Update *Update

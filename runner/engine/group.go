@@ -11,6 +11,7 @@ import (
 // transfers they know nothing of each other. One program runs at a time.
 type Group struct {
 	devices []Device
+	queues  []Queue         // the devices that are one, nil for the others
 	wake    []chan struct{} // of all devices but the first, which the caller works for
 	done    sync.WaitGroup
 	program *Program
@@ -20,7 +21,10 @@ type Group struct {
 
 // NewGroup makes a group of one or more devices, which it closes when it is closed itself.
 func NewGroup(devices ...Device) *Group {
-	g := &Group{devices: devices, errs: make([]error, len(devices))}
+	g := &Group{devices: devices, queues: make([]Queue, len(devices)), errs: make([]error, len(devices))}
+	for d, dev := range devices {
+		g.queues[d], _ = dev.(Queue)
+	}
 	g.barrier.init(len(devices))
 	for d := 1; d < len(devices); d++ {
 		wake := make(chan struct{})
@@ -81,24 +85,80 @@ func (g *Group) run(p *Program) error {
 // errStopped is the end of a device that waited for one which failed.
 var errStopped = errors.New("another device failed")
 
+// Wait returns when all devices have done what they began.
+func (g *Group) Wait() error {
+	for d := range g.devices {
+		if err := g.settle(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until a device has done what it began.
+func (g *Group) settle(d int) error {
+	if g.queues[d] == nil {
+		return nil
+	}
+	return g.queues[d].Wait()
+}
+
 // work does one device's part of the program.
 func (g *Group) work(d int) error {
-	p := g.program
-	for i := p.from; i < p.to; i++ {
-		s := &p.steps[i]
-		if s.transfer && !g.barrier.wait() { // what is read from the others is there
-			return errStopped
-		}
-		if err := s.kernels[d].Run(&p.Context); err != nil {
-			g.barrier.leave()
-			if len(g.devices) > 1 {
-				return fmt.Errorf("%s on %s: %w", s.name, g.devices[d].Name(), err)
+	for i := range g.program.running {
+		s := &g.program.running[i]
+		if s.transfer {
+			if err := g.meet(d); err != nil { // what is read from the others is there
+				return err
 			}
-			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		if s.transfer && !g.barrier.wait() { // the others have read: it may be overwritten
-			return errStopped
+		if err := g.runStage(d, s); err != nil {
+			g.barrier.leave()
+			return err
 		}
+		if s.transfer {
+			if err := g.meet(d); err != nil { // the others have read: it may be overwritten
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// runStage runs a device's kernels of a stage.
+func (g *Group) runStage(d int, st *stage) error {
+	p := g.program
+	if k := st.joined; k != nil && k[d] != nil {
+		return g.named(d, p.steps[st.from].name, k[d].Run(&p.Context))
+	}
+	for i := st.from; i < st.to; i++ {
+		if err := p.steps[i].kernels[d].Run(&p.Context); err != nil {
+			return g.named(d, p.steps[i].name, err)
+		}
+	}
+	return nil
+}
+
+// named says where an error is from.
+func (g *Group) named(d int, step string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case len(g.devices) > 1:
+		return fmt.Errorf("%s on %s: %w", step, g.devices[d].Name(), err)
+	default:
+		return fmt.Errorf("%s: %w", step, err)
+	}
+}
+
+// meet waits until every device has done what it began.
+func (g *Group) meet(d int) error {
+	if err := g.settle(d); err != nil {
+		g.barrier.leave()
+		return err
+	}
+	if !g.barrier.wait() {
+		return errStopped
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ablate/ablations"
 	"ablate/arch"
 	"ablate/runner/graph"
 )
@@ -21,6 +22,8 @@ type Placement struct {
 	// pairs and so on, so the result depends on the number of chunks alone, not on that of the devices.
 	// What is a function of the batch, as batch norm's statistics, is one of a chunk.
 	Chunks int
+	// Precision of the products of convolutions and dense layers.
+	Precision ablations.Precision
 }
 
 // On is the placement of everything on one device.
@@ -28,6 +31,9 @@ func On(dev Device) Placement { return Placement{Group: NewGroup(dev)} }
 
 // Check says whether a net with batches of so many images can be placed.
 func (p Placement) Check(net *arch.Net, batch int) error {
+	if err := p.checkPrecision(); err != nil {
+		return err
+	}
 	devices := p.Group.Len()
 	switch {
 	case p.Chunks == 0 && devices > 1:
@@ -44,6 +50,29 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 	}
 	return nil
 }
+
+// checkPrecision asks every device whether it forms products so.
+func (p Placement) checkPrecision() error {
+	if p.Precision == ablations.Float32 {
+		return nil
+	}
+	for _, dev := range p.Group.devices {
+		precise, ok := dev.(Precise)
+		if !ok {
+			return fmt.Errorf("%w on %s: it forms products in float32; leave train.precision out, or name a GPU, as in cuda:0", &precisionError{p.Precision}, dev.Name())
+		}
+		if err := precise.Forms(p.Precision); err != nil {
+			return fmt.Errorf("%w on %s: %w", &precisionError{p.Precision}, dev.Name(), err)
+		}
+	}
+	return nil
+}
+
+// A precisionError is an ErrPlacement in other words.
+type precisionError struct{ ablations.Precision }
+
+func (e *precisionError) Error() string        { return fmt.Sprintf("no precision %s", e.Precision) }
+func (e *precisionError) Is(target error) bool { return target == ErrPlacement }
 
 // checkColumns asks of every op of the net whether devices can share it.
 func (p Placement) checkColumns(net *arch.Net) error {

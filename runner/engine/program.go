@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"gorgonia.org/gorgonia"
 
@@ -11,12 +13,14 @@ import (
 // A Program is a compiled graph: kernels in order, bound to the memory of one or
 // several devices, which run them together.
 type Program struct {
-	Context  Context // set before each RunAll
-	group    *Group
-	steps    []step
-	from, to int                       // steps that are to run now
-	at       map[*gorgonia.Node]spread // inputs and what Compile was asked to keep
-	arena    int
+	Context Context // set before each RunAll
+	group   *Group
+	steps   []step
+	stages  []stage                   // all steps, joined
+	alone   [1]stage                  // a single step
+	running []stage                   // what is to run now
+	at      map[*gorgonia.Node]spread // inputs and what Compile was asked to keep
+	arena   int
 }
 
 // A step is a kernel on every device. At a transfer they wait for each other.
@@ -29,9 +33,44 @@ type step struct {
 
 var _ gorgonia.VM = (*Program)(nil)
 
-// RunAll runs every step once. The first error ends it and names the step.
+// A stage is steps [from, to) that run without a transfer between them, or one
+// transfer. A device that is a Queue runs them as one kernel, the others have none here.
+type stage struct {
+	from, to int
+	joined   []Kernel // one a device
+	transfer bool
+}
+
+// join makes the stages.
+func (p *Program) join() {
+	for i, s := range p.steps {
+		last := len(p.stages) - 1
+		if s.transfer || last < 0 || p.stages[last].transfer {
+			p.stages = append(p.stages, stage{from: i, transfer: s.transfer})
+			last++
+		}
+		p.stages[last].to = i + 1
+	}
+	for i := range p.stages {
+		st := &p.stages[i]
+		st.joined = make([]Kernel, p.group.Len())
+		for d, q := range p.group.queues {
+			if q == nil || st.transfer {
+				continue
+			}
+			var kernels []Kernel
+			for _, s := range p.steps[st.from:st.to] {
+				kernels = append(kernels, s.kernels[d])
+			}
+			st.joined[d] = q.Join(kernels)
+		}
+	}
+}
+
+// RunAll runs every step once. The first error ends it and names the step; that
+// of a Queue may come only when something is read.
 func (p *Program) RunAll() error {
-	p.from, p.to = 0, len(p.steps)
+	p.running = p.stages
 	return p.group.run(p)
 }
 
@@ -108,11 +147,25 @@ func (p *Program) Moved() (bytes int64) {
 	return bytes
 }
 
-// RunStep runs step i alone, so that it can be timed.
-func (p *Program) RunStep(i int) error {
-	p.from, p.to = i, i+1
-	return p.group.run(p)
+// TimeStep runs step i alone and says how long it takes.
+func (p *Program) TimeStep(i int) (time.Duration, error) {
+	s := p.steps[i]
+	if q := p.group.queues[0]; q != nil && p.group.Len() == 1 {
+		took, err := q.Time(s.kernels[0], &p.Context)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", s.name, err)
+		}
+		return took, nil
+	}
+	p.alone[0] = stage{from: i, to: i + 1, transfer: s.transfer}
+	p.running = p.alone[:]
+	start := time.Now()
+	err := errors.Join(p.group.run(p), p.group.Wait())
+	return time.Since(start), err
 }
+
+// Wait returns when all devices have done what they began.
+func (p *Program) Wait() error { return p.group.Wait() }
 
 // Train compiles a training step: loss, gradients and the update of every
 // parameter, where the parameters are. The loss and the logits are kept, and

@@ -52,9 +52,12 @@ var product string
 //go:embed view.cu
 var view string
 
+//go:embed layout.cu
+var layout string
+
 var files = []Source{
 	{"elementwise.cu", elementwise}, {"pool.cu", pool}, {"norm.cu", norm}, {"columns.cu", columns},
-	{"softmax.cu", softmax}, {"product.cu", product}, {"view.cu", view},
+	{"softmax.cu", softmax}, {"product.cu", product}, {"view.cu", view}, {"layout.cu", layout},
 }
 
 // A Launch runs a function of one of the sources.
