@@ -65,6 +65,9 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("out of memory: %d MiB are needed, %d MiB are free", (e.Need+1<<20-1)>>20, e.Free>>20)
 }
 
+// ErrDeviceLost is a device that will not compute again in this process.
+var ErrDeviceLost = errors.New("the device is lost to this process")
+
 // Memory is a block of a device's float32 values.
 type Memory interface {
 	Len() int

@@ -20,16 +20,16 @@ static __device__ float get(const float *from) { return *from; }
 static __device__ float get(const bf16 *from) { return widen(*from); }
 
 // to = x in bfloat16.
-extern "C" __global__ void to_bf16(const float *x, bf16 *to, int n) {
+extern "C" __global__ void to_bf16(const float *x, bf16 *to, int n, int wide) {
     int i = quad();
     float v[4];
     if (i >= n) return;
-    load(v, x, i, n, i + 4 <= n);
-    if (i + 4 <= n) {
+    load(v, x, i, n, wide);
+    if (wide && i + 4 <= n) {
         *(ushort4 *)(to + i) = make_ushort4(narrow(v[0]), narrow(v[1]), narrow(v[2]), narrow(v[3]));
         return;
     }
-    for (int j = i; j < n; j++) to[j] = narrow(v[j - i]);
+    for (int j = i; j < least(i + 4, n); j++) to[j] = narrow(v[j - i]);
 }
 
 // y = x + bias, with rectify max(0, ·) of it. y may be x.

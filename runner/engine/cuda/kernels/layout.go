@@ -32,9 +32,9 @@ func single(function string, n, per int, params ...any) (Launch, error) {
 	return Launch{Function: function, Grid: [3]uint32{uint32(ceil(n, per*threads)), 1, 1}, Block: [3]uint32{threads, 1, 1}, Params: params}, nil
 }
 
-// Narrow writes n float32 values as bfloat16. Both addresses are multiples of 16.
+// Narrow writes n float32 values as bfloat16.
 func Narrow(from, to uint64, n int) (Launch, error) {
-	return single("to_bf16", n, 4, from, to, int32(n))
+	return single("to_bf16", n, 4, from, to, int32(n), wide(from, to))
 }
 
 // Finish adds a bias to each of so many channels, or none where bias is 0, and

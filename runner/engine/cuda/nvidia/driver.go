@@ -100,9 +100,9 @@ const (
 	SystemDriverMismatch Result = 803
 )
 
-// ErrLost is a device that will not compute again in this process: its context
-// is broken, or it has left the machine.
-var ErrLost = errors.New("the GPU is lost to this process")
+// ErrLost is a result after which every call fails in this process: the context
+// is broken, or the GPU has left the machine.
+var ErrLost = errors.New("the GPU is lost")
 
 // reasons are the results that users meet, from cuda.h.
 var reasons = map[Result]string{

@@ -21,15 +21,21 @@ type library struct {
 	install string   // what to do where it is missing
 }
 
+// Names of the libraries that compute.
+const (
+	CuBLAS = "cuBLAS"
+	CuDNN  = "cuDNN"
+)
+
 // The libraries, from developer.nvidia.com's sonames and the folders of the Python wheels.
 var (
 	driverLibrary = library{name: "driver", file: "libcuda.so.1",
 		install: "install NVIDIA's driver, of CUDA 12 or later"}
 	nvrtcLibrary = library{name: "NVRTC", file: "libnvrtc.so.%d", wheels: []string{"cu%d/lib", "cuda_nvrtc/lib"}, before: []string{"libnvrtc-builtins.so.%d*"},
 		install: "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit"}
-	blasLibrary = library{name: "cuBLAS", file: "libcublas.so.%d", wheels: []string{"cu%d/lib", "cublas/lib"}, before: []string{"libcublasLt.so.%d"},
+	blasLibrary = library{name: CuBLAS, file: "libcublas.so.%d", wheels: []string{"cu%d/lib", "cublas/lib"}, before: []string{"libcublasLt.so.%d"},
 		install: "pip install nvidia-cublas, or install the CUDA toolkit"}
-	dnnLibrary = library{name: "cuDNN", file: "libcudnn.so.9", wheels: []string{"cudnn/lib"},
+	dnnLibrary = library{name: CuDNN, file: "libcudnn.so.9", wheels: []string{"cudnn/lib"},
 		before:  []string{"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"},
 		install: "pip install nvidia-cudnn-cu13, or install cuDNN 9"}
 )

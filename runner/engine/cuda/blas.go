@@ -1,0 +1,134 @@
+package cuda
+
+import (
+	"fmt"
+	"unsafe"
+
+	"ablate/ablations"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/graph"
+)
+
+// blas is cuBLAS on the device. It is nil where the library is missing.
+type blas struct {
+	*nvidia.BLAS
+	handle    nvidia.BLASHandle
+	one, zero float32 // alpha and beta of every product, read by address
+}
+
+// blasWorkspace is what NVIDIA recommends for Hopper (cublasSetWorkspace: 32 MiB).
+// It is given once, since a graph that is recorded keeps its address.
+const blasWorkspace = 32 << 20
+
+func (d *Device) openBLAS() error {
+	if d.libs.BLAS == nil {
+		return nil
+	}
+	b := &blas{BLAS: d.libs.BLAS, one: 1}
+	if err := b.Create(&b.handle).Err(); err != nil {
+		return err
+	}
+	d.blas = b
+	if err := b.SetStream(b.handle, d.stream).Err(); err != nil {
+		return err
+	}
+	workspace, err := d.take(blasWorkspace)
+	if err != nil {
+		return err
+	}
+	return b.SetWorkspace(b.handle, workspace, blasWorkspace).Err()
+}
+
+func (d *Device) closeBLAS() error {
+	if d.blas == nil {
+		return nil
+	}
+	return d.blas.Destroy(d.blas.handle).Err()
+}
+
+// dense gives cuBLAS's calls for a dense layer or one of its gradients, none where
+// the instruction is another or cuBLAS is missing. cuBLAS reads matrices by
+// columns: what we write row by row it takes for the transpose.
+func (d *Device) dense(in engine.Instr) ([]call, error) {
+	if d.blas == nil {
+		return nil, nil
+	}
+	p := &plan{d: d}
+	switch op := in.Op.(type) {
+	case *graph.Dense:
+		p.dense(in, op.Batch, op.In.Len(), op.Outputs)
+	case *graph.DenseDataGrad:
+		p.denseDataGrad(in, op.Batch, op.In.Len(), op.Outputs)
+	case *graph.DenseWeightGrad:
+		p.denseWeightGrad(in, op.Batch, op.In.Len(), op.Outputs)
+	}
+	return p.calls, p.err
+}
+
+// dense is y = x·W + b: by columns, yᵀ = Wᵀ·xᵀ.
+func (p *plan) dense(in engine.Instr, batch, inputs, outputs int) {
+	x, w := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
+	p.place()
+	y := address(in.Out)
+	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y)
+	p.launch(kernels.Finish(uint64(y), kernels.Float32, uint64(address(in.In[2])), uint64(y), batch*outputs, outputs, in.ReLU))
+}
+
+// denseDataGrad is dx = dy·Wᵀ: by columns, dxᵀ = W·dyᵀ.
+func (p *plan) denseDataGrad(in engine.Instr, batch, inputs, outputs int) {
+	w, dy := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
+	p.place()
+	p.product(in.Precision, inputs, batch, outputs, matrix{p.read(w), outputs, true}, matrix{p.read(dy), outputs, false}, address(in.Out))
+}
+
+// denseWeightGrad is dW = xᵀ·dy: by columns, dWᵀ = dyᵀ·x. With an update the
+// gradient lies in scratch memory until the weights have changed.
+func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
+	x, dy := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
+	var kept region
+	if in.Update != nil {
+		kept = p.reserve(4 * uint64(inputs*outputs))
+	}
+	p.place()
+	grad := &memory{d: p.d, address: p.at(kept), n: inputs * outputs}
+	to := grad.address
+	if in.Update == nil {
+		to = address(in.Out)
+	}
+	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true}, to)
+	if in.Update != nil {
+		p.own(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3], {Mem: grad, Shape: []int{inputs, outputs}}}})
+	}
+}
+
+// A matrix as cuBLAS sees it: columns whose starts are so many values apart, read as it is or turned.
+type matrix struct {
+	address nvidia.Address
+	stride  int
+	turned  bool
+}
+
+func (m matrix) transpose() nvidia.Transpose {
+	if m.turned {
+		return nvidia.Transposed
+	}
+	return nvidia.AsIs
+}
+
+// product adds the call of c = a·b, of m × k and k × n values; c is float32.
+func (p *plan) product(precision ablations.Precision, m, n, k int, a, b matrix, c nvidia.Address) {
+	t, compute := nvidia.BLASFloat, nvidia.ComputeFloat
+	switch precision {
+	case ablations.TF32:
+		compute = nvidia.ComputeTF32
+	case ablations.BF16:
+		t = nvidia.BLASBFloat16
+	}
+	blas := p.d.blas
+	p.call(fmt.Sprintf("product of %d×%d and %d×%d", m, k, k, n), func() error {
+		return blas.GemmEx(blas.handle, a.transpose(), b.transpose(), int32(m), int32(n), int32(k), unsafe.Pointer(&blas.one), a.address, t, int32(a.stride),
+			b.address, t, int32(b.stride), unsafe.Pointer(&blas.zero), c, nvidia.BLASFloat, int32(m), compute, nvidia.GemmDefault).Err()
+	})
+}

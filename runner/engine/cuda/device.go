@@ -1,0 +1,309 @@
+// Package cuda is the engine's device for NVIDIA GPUs. Convolutions are cuDNN's,
+// dense layers cuBLAS's, everything else is of package kernels, as is what those
+// libraries do where they are missing. Libraries are loaded at run time (package
+// nvidia); nothing of CUDA is needed to build.
+//
+// A device has one thread of the operating system, on which all its calls are
+// made, and one stream, on which all its kernels run in order. A program's steps
+// are captured in a CUDA graph the second time they run, so that the host begins
+// them with one call. Algorithms are deterministic: the same run gives the same bits.
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"ablate/ablations"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+)
+
+// A Device is a GPU.
+type Device struct {
+	name     string
+	libs     *nvidia.Libraries
+	driver   *nvidia.Driver
+	thread   *thread
+	number   int32 // as the driver knows it
+	context  nvidia.Context
+	stream   nvidia.Stream
+	hardware string
+	modules  []nvidia.Module
+	kernels  map[string]nvidia.Function
+	step     *kernels.Step
+	block    nvidia.Address // of StepLen bytes
+	staging  staging
+	blocks   staging // what step blocks are copied from
+	scratch  *memory
+	events   [2]nvidia.Event // between which Time measures
+	blas     *blas
+	dnn      *dnn
+	peers    map[*Device]bool
+
+	wait   func() error // sync, made once: a step allocates nothing
+	inUse  map[nvidia.Address]bool
+	graphs map[nvidia.Exec]bool
+
+	// What Go no longer reaches, to be freed on the thread.
+	mutex       sync.Mutex
+	freed       []nvidia.Address
+	freedGraphs []nvidia.Exec
+}
+
+var (
+	_ engine.Queue   = (*Device)(nil)
+	_ engine.Precise = (*Device)(nil)
+)
+
+// Open starts GPU number on this machine, which is called cuda:number. The errors
+// of a machine without one say what to install.
+func Open(number int) (*Device, error) {
+	libs, err := nvidia.Open()
+	if err != nil {
+		return nil, err
+	}
+	return New(libs, number)
+}
+
+// New starts a GPU with the libraries given.
+func New(libs *nvidia.Libraries, number int) (*Device, error) {
+	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number), thread: newThread(),
+		kernels: map[string]nvidia.Function{}, step: kernels.NewStep(), peers: map[*Device]bool{}, inUse: map[nvidia.Address]bool{}, graphs: map[nvidia.Exec]bool{}}
+	d.wait = d.sync
+	if err := d.thread.do(d.start); err != nil {
+		return nil, errors.Join(fmt.Errorf("device %s: %w", d.name, err), d.Close())
+	}
+	return d, nil
+}
+
+// start makes the context and all that lives as long as the device.
+func (d *Device) start() error {
+	if err := d.driver.Init(0).Err(); err != nil {
+		return err
+	}
+	var count int32
+	if err := d.driver.DeviceGetCount(&count).Err(); err != nil {
+		return err
+	}
+	if d.number >= count {
+		return fmt.Errorf("this machine has %s", gpus(int(count)))
+	}
+	if err := d.driver.DeviceGet(&d.number, d.number).Err(); err != nil {
+		return err
+	}
+	if err := d.driver.PrimaryRetain(&d.context, d.number).Err(); err != nil {
+		return err
+	}
+	if err := d.driver.CtxSetCurrent(d.context).Err(); err != nil {
+		return err
+	}
+	if err := d.driver.StreamCreate(&d.stream, nvidia.StreamNonBlocking).Err(); err != nil {
+		return err
+	}
+	for i := range d.events {
+		if err := d.driver.EventCreate(&d.events[i], 0).Err(); err != nil {
+			return err
+		}
+	}
+	architecture, err := d.architecture()
+	if err != nil {
+		return err
+	}
+	if err := d.load(architecture); err != nil {
+		return err
+	}
+	if d.block, err = d.take(kernels.StepLen); err != nil {
+		return err
+	}
+	d.blocks.size = kernels.StepLen
+	if err := d.openBLAS(); err != nil {
+		return err
+	}
+	if err := d.openDNN(); err != nil {
+		return err
+	}
+	return d.describe()
+}
+
+func gpus(n int) string {
+	switch n {
+	case 0:
+		return "no GPU"
+	case 1:
+		return "one GPU, cuda:0"
+	}
+	return fmt.Sprintf("%d GPUs, cuda:0 to cuda:%d", n, n-1)
+}
+
+// architecture is what machine code for the GPU is called, such as sm_90.
+func (d *Device) architecture() (string, error) {
+	var major, minor int32
+	if err := d.driver.DeviceGetAttr(&major, nvidia.ComputeMajor, d.number).Err(); err != nil {
+		return "", err
+	}
+	if err := d.driver.DeviceGetAttr(&minor, nvidia.ComputeMinor, d.number).Err(); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("sm_%d%d", major, minor), nil
+}
+
+// describe names what speeds are compared under: the GPU and the versions of what computes.
+func (d *Device) describe() error {
+	var name [128]byte
+	if err := d.driver.DeviceGetName(&name[0], int32(len(name)), d.number).Err(); err != nil {
+		return err
+	}
+	d.hardware = fmt.Sprintf("%s, CUDA %d.%d", text(name[:]), d.libs.CUDA/1000, d.libs.CUDA%1000/10)
+	for _, f := range d.libs.Findings {
+		if f.Err == nil && (f.Name == nvidia.CuDNN && d.dnn != nil || f.Name == nvidia.CuBLAS && d.blas != nil) {
+			d.hardware += fmt.Sprintf(", %s %s", f.Name, f.Version)
+		}
+	}
+	if d.dnn == nil || d.blas == nil {
+		d.hardware += ", own kernels"
+	}
+	return nil
+}
+
+// text is a C string.
+func text(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+// Name is cuda:0, cuda:1 and so on.
+func (d *Device) Name() string { return d.name }
+
+// Hardware is the GPU's model with the versions of CUDA, cuDNN and cuBLAS.
+func (d *Device) Hardware() string { return d.hardware }
+
+// Threads is the number of the host's threads that compute: none.
+func (d *Device) Threads() int { return 0 }
+
+// Forms says that cuDNN and cuBLAS are needed where products are not of float32.
+func (d *Device) Forms(p ablations.Precision) error {
+	if p != ablations.Float32 && (d.dnn == nil || d.blas == nil) {
+		return errors.New("cuDNN and cuBLAS form such products, and one is missing: see `ablate doctor`")
+	}
+	return nil
+}
+
+// Close waits for the device and frees all it holds. No memory of it may be used afterwards.
+func (d *Device) Close() error {
+	err := d.thread.do(func() error {
+		if d.context == 0 {
+			return nil
+		}
+		var errs []error
+		note := func(r nvidia.Result) { errs = append(errs, r.Err()) }
+		if d.stream != 0 {
+			note(d.driver.StreamSync(d.stream))
+		}
+		errs = append(errs, d.closeDNN(), d.closeBLAS())
+		d.staging.close(d, note)
+		d.blocks.close(d, note)
+		for a := range d.inUse {
+			note(d.driver.MemFree(a))
+		}
+		for g := range d.graphs {
+			note(d.driver.GraphExecDestroy(g))
+		}
+		for _, m := range d.modules {
+			note(d.driver.ModuleUnload(m))
+		}
+		for _, e := range d.events {
+			if e != 0 {
+				note(d.driver.EventDestroy(e))
+			}
+		}
+		if d.stream != 0 {
+			note(d.driver.StreamDestroy(d.stream))
+		}
+		note(d.driver.CtxSetCurrent(0))
+		note(d.driver.PrimaryRelease(d.number))
+		d.context = 0
+		return d.named(first(errs))
+	})
+	d.thread.close()
+	return err
+}
+
+// first is the first error: those of a broken context follow from it.
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named says which device an error is of, and what a lost one means.
+func (d *Device) named(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nvidia.ErrLost):
+		return fmt.Errorf("device %s: %w: %w", d.name, err, engine.ErrDeviceLost)
+	default:
+		return fmt.Errorf("device %s: %w", d.name, err)
+	}
+}
+
+// A thread is a goroutine that stays on one thread of the operating system: a
+// context is current on a thread, not in a goroutine.
+type thread struct {
+	mutex sync.Mutex
+	jobs  chan func() error
+	done  chan error
+}
+
+func newThread() *thread {
+	t := &thread{jobs: make(chan func() error), done: make(chan error)}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for job := range t.jobs {
+			t.done <- protected(job)
+		}
+	}()
+	return t
+}
+
+// protected makes a panic an error, so that whoever waits is not left waiting.
+func protected(job func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	return job()
+}
+
+// do runs a job on the thread and waits for it.
+func (t *thread) do(job func() error) error {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.jobs == nil {
+		return errClosed
+	}
+	t.jobs <- job
+	return <-t.done
+}
+
+var errClosed = errors.New("the device is closed")
+
+func (t *thread) close() {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.jobs != nil {
+		close(t.jobs)
+		t.jobs = nil
+	}
+}

@@ -1,0 +1,372 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/graph"
+)
+
+// dnn is cuDNN on the device. It is nil where the library is missing.
+type dnn struct {
+	*nvidia.DNN
+	handle       nvidia.DNNHandle
+	one, zero    float32 // alpha and beta of every call, read by address
+	convolutions map[geometry]*convolution
+}
+
+func (d *Device) openDNN() error {
+	if d.libs.DNN == nil {
+		return nil
+	}
+	n := &dnn{DNN: d.libs.DNN, one: 1, convolutions: map[geometry]*convolution{}}
+	if err := n.Create(&n.handle).Err(); err != nil {
+		return err
+	}
+	d.dnn = n
+	return n.SetStream(n.handle, d.stream).Err()
+}
+
+func (d *Device) closeDNN() error {
+	if d.dnn == nil {
+		return nil
+	}
+	var errs []error
+	for _, c := range d.dnn.convolutions {
+		errs = append(errs, c.close(d.dnn))
+	}
+	return first(append(errs, d.dnn.Destroy(d.dnn.handle).Err()))
+}
+
+// A geometry is all that cuDNN's choice of an algorithm depends on.
+type geometry struct {
+	batch     int
+	window    graph.Window
+	precision ablations.Precision
+}
+
+// A convolution is a geometry as cuDNN sees it. Its images are framed where cuDNN
+// wants them otherwise than they are: with other padding on both sides of an
+// axis (cuDNN has one number for both), or channels that tensor cores take in fours or eights.
+type convolution struct {
+	geometry
+	as        kernels.Type
+	in        arch.Shape // framed
+	framed    bool
+	top, left int // where the frame begins in the image
+	x, y      nvidia.TensorDesc
+	w         nvidia.FilterDesc
+	conv      nvidia.ConvDesc
+	math      nvidia.MathType
+	chosen    [3]*algorithm // by direction
+}
+
+// Directions of a convolution.
+const (
+	forward = iota
+	backwardData
+	backwardFilter
+)
+
+// An algorithm is one of cuDNN's, with the workspace it needs.
+type algorithm struct {
+	number int32
+	bytes  uint64
+	math   nvidia.MathType
+}
+
+// maxWorkspace bounds what an algorithm may need: those for small images that
+// transform the whole batch at once need more than they save.
+const maxWorkspace = 1 << 30
+
+// convolution gives cuDNN's calls for a convolution or one of its gradients, none
+// where the instruction is another, or cuDNN is missing or has no algorithm for it
+// that gives the same bits every time.
+func (d *Device) convolution(in engine.Instr) ([]call, error) {
+	if d.dnn == nil {
+		return nil, nil
+	}
+	p := &plan{d: d}
+	switch op := in.Op.(type) {
+	case *graph.Conv:
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision}, forward, p.forward)
+	case *graph.ConvDataGrad:
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision}, backwardData, p.backwardData)
+	case *graph.ConvWeightGrad:
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision}, backwardFilter, p.backwardFilter)
+	}
+	return p.calls, p.err
+}
+
+// convolve adds the calls of a direction, if cuDNN has an algorithm for it.
+func (p *plan) convolve(in engine.Instr, g geometry, direction int, add func(engine.Instr, *convolution, algorithm)) {
+	c, err := p.d.dnn.convolution(g)
+	if err != nil {
+		p.err = err
+		return
+	}
+	if c.chosen[direction] == nil {
+		if c.chosen[direction], p.err = c.choose(p.d.dnn, direction); p.err != nil {
+			return
+		}
+	}
+	if a := c.chosen[direction]; a.number >= 0 {
+		add(in, c, *a)
+		return
+	}
+	if g.precision != ablations.Float32 {
+		p.err = fmt.Errorf("cuDNN has no deterministic algorithm for %v at precision %s: %w", in.Op, g.precision, engine.ErrNoKernel)
+	}
+}
+
+// convolution makes the descriptors of a geometry, once.
+func (n *dnn) convolution(g geometry) (*convolution, error) {
+	if c, ok := n.convolutions[g]; ok {
+		return c, nil
+	}
+	c := frame(g)
+	n.convolutions[g] = c
+	t := []nvidia.DNNType{nvidia.DNNFloat, nvidia.DNNBFloat16}[c.as]
+	w, batch := g.window, int32(g.batch)
+	padH, padW := int32(w.Pad.Top), int32(w.Pad.Left)
+	if c.framed {
+		padH, padW = 0, 0
+	}
+	for _, make := range []func() nvidia.DNNStatus{
+		func() nvidia.DNNStatus { return n.CreateTensor(&c.x) },
+		func() nvidia.DNNStatus { return n.CreateTensor(&c.y) },
+		func() nvidia.DNNStatus { return n.CreateFilter(&c.w) },
+		func() nvidia.DNNStatus { return n.CreateConvolution(&c.conv) },
+		func() nvidia.DNNStatus {
+			return n.SetTensor(c.x, nvidia.NHWC, t, batch, int32(c.in.Channels), int32(c.in.Height), int32(c.in.Width))
+		},
+		func() nvidia.DNNStatus {
+			return n.SetTensor(c.y, nvidia.NHWC, t, batch, int32(w.Out.Channels), int32(w.Out.Height), int32(w.Out.Width))
+		},
+		func() nvidia.DNNStatus {
+			return n.SetFilter(c.w, t, nvidia.NHWC, int32(w.Out.Channels), int32(c.in.Channels/w.Groups), int32(w.Kernel), int32(w.Kernel))
+		},
+		func() nvidia.DNNStatus { // sums are float32 whatever the operands
+			return n.SetConvolution(c.conv, padH, padW, int32(w.Stride), int32(w.Stride), 1, 1, nvidia.CrossCorrelation, nvidia.DNNFloat)
+		},
+		func() nvidia.DNNStatus { return n.SetGroups(c.conv, int32(w.Groups)) },
+	} {
+		if err := make().Err(); err != nil {
+			return nil, fmt.Errorf("descriptors of a convolution %+v: %w", g, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *convolution) close(n *dnn) error {
+	var errs []error
+	if c.x != 0 {
+		errs = append(errs, n.DestroyTensor(c.x).Err())
+	}
+	if c.y != 0 {
+		errs = append(errs, n.DestroyTensor(c.y).Err())
+	}
+	if c.w != 0 {
+		errs = append(errs, n.DestroyFilter(c.w).Err())
+	}
+	if c.conv != 0 {
+		errs = append(errs, n.DestroyConvolution(c.conv).Err())
+	}
+	return first(errs)
+}
+
+// frame decides what of the images cuDNN sees.
+func frame(g geometry) *convolution {
+	w := g.window
+	c := &convolution{geometry: g, as: typeOf(g.precision), in: w.In, math: nvidia.FMAMath}
+	multiple := 1
+	switch g.precision {
+	case ablations.TF32:
+		c.math, multiple = nvidia.DefaultMath, 4
+	case ablations.BF16:
+		c.math, multiple = nvidia.TensorMath, 8
+	}
+	if w.Groups == 1 {
+		c.in.Channels = (w.In.Channels + multiple - 1) / multiple * multiple
+	}
+	exact := func(in, pad, out int) bool { return (in+2*pad-w.Kernel)/w.Stride+1 == out }
+	symmetric := w.Pad.Top == w.Pad.Bottom && w.Pad.Left == w.Pad.Right && exact(w.In.Height, w.Pad.Top, w.Out.Height) && exact(w.In.Width, w.Pad.Left, w.Out.Width)
+	if symmetric && c.in == w.In {
+		return c
+	}
+	c.framed, c.top, c.left = true, -w.Pad.Top, -w.Pad.Left
+	c.in.Height, c.in.Width = (w.Out.Height-1)*w.Stride+w.Kernel, (w.Out.Width-1)*w.Stride+w.Kernel
+	return c
+}
+
+// filters are the weights as cuDNN has them.
+func (c *convolution) filters() kernels.Filters {
+	return kernels.Filters{Kernel: c.window.Kernel, In: c.window.In.Channels / c.window.Groups, Room: c.in.Channels / c.window.Groups, Out: c.window.Out.Channels}
+}
+
+// choose takes the first of the algorithms, as cuDNN expects them to be fast,
+// that gives the same bits every time. That is a function of the geometry and
+// the library alone: trying them out would choose by chance. Its number is −1 where there is none.
+func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
+	if err := n.SetMath(c.conv, c.math).Err(); err != nil {
+		return nil, err
+	}
+	perf, count := make([]nvidia.AlgorithmPerf, 16), int32(0)
+	var status nvidia.DNNStatus
+	switch direction {
+	case forward:
+		status = n.ForwardAlgorithms(n.handle, c.x, c.w, c.conv, c.y, int32(len(perf)), &count, &perf[0])
+	case backwardData:
+		status = n.DataAlgorithms(n.handle, c.w, c.y, c.conv, c.x, int32(len(perf)), &count, &perf[0])
+	case backwardFilter:
+		status = n.FilterAlgorithms(n.handle, c.x, c.y, c.conv, c.w, int32(len(perf)), &count, &perf[0])
+	}
+	if status != 0 && !status.NotSupported() {
+		return nil, fmt.Errorf("algorithms of a convolution %+v: %w", c.geometry, status)
+	}
+	none := &algorithm{number: -1}
+	for _, p := range perf[:count] {
+		if status.NotSupported() {
+			return none, nil
+		}
+		if p.Status != 0 || p.Determinism != 1 || p.Memory > maxWorkspace || c.math == nvidia.FMAMath && p.Math != nvidia.FMAMath && p.Math != nvidia.DefaultMath {
+			continue
+		}
+		a := &algorithm{number: p.Algorithm, math: p.Math}
+		if c.math == nvidia.FMAMath {
+			a.math = nvidia.FMAMath // DefaultMath would allow TF32
+		}
+		err := c.workspace(n, direction, a)
+		if s, ok := errors.AsType[nvidia.DNNStatus](err); ok && s.NotSupported() {
+			continue
+		}
+		return a, err
+	}
+	return none, nil
+}
+
+// workspace asks what an algorithm needs.
+func (c *convolution) workspace(n *dnn, direction int, a *algorithm) error {
+	// The math type changes what an algorithm needs, and without the one that was
+	// promised for it group convolutions can be ten times slower (pytorch#15881).
+	if err := n.SetMath(c.conv, a.math).Err(); err != nil {
+		return err
+	}
+	switch direction {
+	case forward:
+		return n.ForwardWorkspace(n.handle, c.x, c.w, c.conv, c.y, a.number, &a.bytes).Err()
+	case backwardData:
+		return n.DataWorkspace(n.handle, c.w, c.y, c.conv, c.x, a.number, &a.bytes).Err()
+	default:
+		return n.FilterWorkspace(n.handle, c.x, c.y, c.conv, c.w, a.number, &a.bytes).Err()
+	}
+}
+
+// Regions of a convolution's scratch memory.
+type regions struct{ x, w, y, work region }
+
+// regions reserves what stands between our tensors and cuDNN's.
+func (p *plan) regions(c *convolution, a algorithm) regions {
+	var r regions
+	size := uint64(c.as.Bytes())
+	if c.framed || c.as != kernels.Float32 {
+		r.x = p.reserve(size * uint64(c.batch*c.in.Len()))
+	}
+	r.w = p.reserve(size * uint64(c.filters().Len()))
+	if c.as != kernels.Float32 {
+		r.y = p.reserve(size * uint64(c.batch*c.window.Out.Len()))
+	}
+	r.work = p.reserve(a.bytes)
+	p.place()
+	return r
+}
+
+// images adds what makes images cuDNN's, and says where they lie.
+func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address {
+	switch from, to := uint64(address(x)), uint64(p.at(r.x)); {
+	case c.framed:
+		p.launch(kernels.Frame(c.batch, from, kernels.Float32, c.window.In, to, c.as, c.in, c.top, c.left))
+	case c.as == kernels.BFloat16:
+		p.launch(kernels.Narrow(from, to, x.Len()))
+	default:
+		return address(x)
+	}
+	return p.at(r.x)
+}
+
+// outputs adds what makes gradients of outputs cuDNN's, and says where they lie.
+func (p *plan) outputs(c *convolution, r regions, y engine.Tensor) nvidia.Address {
+	if c.as == kernels.Float32 {
+		return address(y)
+	}
+	p.launch(kernels.Narrow(uint64(address(y)), uint64(p.at(r.y)), y.Len()))
+	return p.at(r.y)
+}
+
+// weights adds what makes weights cuDNN's, and says where they lie.
+func (p *plan) weights(c *convolution, r regions, w engine.Tensor) nvidia.Address {
+	p.launch(c.filters().ToKRSC(uint64(address(w)), uint64(p.at(r.w)), c.as))
+	return p.at(r.w)
+}
+
+// run adds a call of cuDNN with an algorithm's math type.
+func (p *plan) run(what string, c *convolution, a algorithm, f func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus) {
+	n := p.d.dnn
+	p.call(what, func() error {
+		if err := n.SetMath(c.conv, a.math).Err(); err != nil {
+			return err
+		}
+		return f(n, unsafe.Pointer(&n.one), unsafe.Pointer(&n.zero)).Err()
+	})
+}
+
+// forward is y = x∗w, then + b and the ReLU.
+func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
+	r := p.regions(c, a)
+	x, w := p.images(c, r, in.In[0]), p.weights(c, r, in.In[1])
+	to := address(in.Out)
+	y := to
+	if c.as != kernels.Float32 {
+		y = p.at(r.y)
+	}
+	p.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
+		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
+	})
+	p.launch(kernels.Finish(uint64(y), c.as, uint64(address(in.In[2])), uint64(to), in.Out.Len(), c.window.Out.Channels, in.ReLU))
+}
+
+// backwardData is the gradient to the images, without the frame's border.
+func (p *plan) backwardData(in engine.Instr, c *convolution, a algorithm) {
+	r := p.regions(c, a)
+	w, dy := p.weights(c, r, in.In[0]), p.outputs(c, r, in.In[1])
+	to := address(in.Out)
+	dx := to
+	if c.framed || c.as != kernels.Float32 {
+		dx = p.at(r.x)
+	}
+	p.run("convolution's data gradient", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
+		return n.BackwardData(n.handle, one, c.w, w, c.y, dy, c.conv, a.number, p.at(r.work), a.bytes, zero, c.x, dx)
+	})
+	switch {
+	case c.framed:
+		p.launch(kernels.Frame(c.batch, uint64(dx), c.as, c.in, uint64(to), kernels.Float32, c.window.In, -c.top, -c.left))
+	case c.as == kernels.BFloat16:
+		p.launch(kernels.Finish(uint64(dx), c.as, 0, uint64(to), in.Out.Len(), 1, false))
+	}
+}
+
+// backwardFilter is the gradient to the weights.
+func (p *plan) backwardFilter(in engine.Instr, c *convolution, a algorithm) {
+	r := p.regions(c, a)
+	x, dy, dw := p.images(c, r, in.In[0]), p.outputs(c, r, in.In[1]), p.at(r.w)
+	p.run("convolution's weight gradient", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
+		return n.BackwardFilter(n.handle, one, c.x, x, c.y, dy, c.conv, a.number, p.at(r.work), a.bytes, zero, c.w, dw)
+	})
+	p.launch(c.filters().FromKRSC(uint64(dw), c.as, uint64(address(in.Out))))
+}

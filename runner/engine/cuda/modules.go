@@ -1,0 +1,107 @@
+package cuda
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unsafe"
+
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+)
+
+// load gives the device the functions of all sources.
+func (d *Device) load(architecture string) error {
+	for _, s := range kernels.Sources() {
+		code, err := machineCode(d.libs.NVRTC, s, architecture)
+		if err != nil {
+			return err
+		}
+		var m nvidia.Module
+		if err := d.driver.ModuleLoadData(&m, unsafe.Pointer(&code[0])).Err(); err != nil {
+			return fmt.Errorf("%s for %s: %w", s.Name, architecture, err)
+		}
+		d.modules = append(d.modules, m)
+		for _, name := range functions(s) {
+			var f nvidia.Function
+			if err := d.driver.ModuleGet(&f, m, name).Err(); err != nil {
+				return fmt.Errorf("function %s of %s: %w", name, s.Name, err)
+			}
+			d.kernels[name] = f
+		}
+	}
+	return nil
+}
+
+var definition = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)\(`)
+
+// functions are the names of a source's kernels.
+func functions(s kernels.Source) []string {
+	var names []string
+	for _, m := range definition.FindAllStringSubmatch(s.Text, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// machineCode compiles a source, or takes what it became the last time: the
+// compiler takes seconds for all of them. A cache that cannot be read or written
+// is none.
+func machineCode(compiler *nvidia.NVRTC, s kernels.Source, architecture string) ([]byte, error) {
+	var major, minor int32
+	if r := compiler.Version(&major, &minor); r != 0 {
+		return nil, r
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%d.%d\n%s\n%s", architecture, major, minor, strings.Join(nvidia.Options(), " "), s.Text)
+	cached := cacheFile(hex.EncodeToString(h.Sum(nil)) + ".cubin")
+	if code, err := os.ReadFile(cached); err == nil {
+		if code, ok := checked(code); ok {
+			return code, nil
+		}
+	}
+	code, _, err := compiler.Compile(s.Name, s.Text, architecture)
+	if err != nil {
+		return nil, err
+	}
+	keep(cached, code)
+	return code, nil
+}
+
+// cacheFile is where machine code is kept, "" where the system has no such place.
+func cacheFile(name string) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "ablate", "cuda", name)
+}
+
+// checked splits the digest from machine code that was kept. A file that was cut short is not taken.
+func checked(file []byte) ([]byte, bool) {
+	if len(file) <= sha256.Size {
+		return nil, false
+	}
+	code, sum := file[:len(file)-sha256.Size], file[len(file)-sha256.Size:]
+	return code, sha256.Sum256(code) == [sha256.Size]byte(sum)
+}
+
+// keep writes machine code beside and renames it, so that nobody reads half of it.
+func keep(file string, code []byte) {
+	if file == "" || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), "new-")
+	if err != nil {
+		return
+	}
+	sum := sha256.Sum256(code)
+	_, err = f.Write(append(code[:len(code):len(code)], sum[:]...))
+	if f.Close() != nil || err != nil || os.Rename(f.Name(), file) != nil {
+		os.Remove(f.Name())
+	}
+}

@@ -1,0 +1,165 @@
+package cuda
+
+import (
+	"fmt"
+	"unsafe"
+
+	"ablate/ablations"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+)
+
+// A plan is the calls of one kernel as they are put together. Scratch memory is
+// reserved first, then placed, then used. The first error stays.
+type plan struct {
+	d     *Device
+	size  uint64
+	base  nvidia.Address
+	calls []call
+	err   error
+}
+
+// A region is a piece of a plan's scratch memory, counted from its start.
+type region uint64
+
+// regionAlign is what NVIDIA's libraries like their operands aligned to, as MemAlloc aligns them.
+const regionAlign = 256
+
+// reserve asks for bytes of scratch memory.
+func (p *plan) reserve(bytes uint64) region {
+	r := region(p.size)
+	p.size += (bytes + regionAlign - 1) / regionAlign * regionAlign
+	return r
+}
+
+// place gives all regions their memory.
+func (p *plan) place() {
+	if p.size > 0 && p.err == nil {
+		p.base, p.err = p.d.room(p.size)
+	}
+}
+
+func (p *plan) at(r region) nvidia.Address { return p.base + nvidia.Address(r) }
+
+// call adds a call, whose error will say what it was for.
+func (p *plan) call(what string, c func() error) {
+	p.calls = append(p.calls, func() error {
+		if err := c(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	})
+}
+
+// launch adds the call of one of our own kernels. It takes what made the launch, error and all.
+func (p *plan) launch(l kernels.Launch, err error) {
+	if p.err != nil {
+		return
+	}
+	if err != nil {
+		p.err = err
+		return
+	}
+	f, ok := p.d.kernels[l.Function]
+	if !ok {
+		p.err = fmt.Errorf("no function %s", l.Function)
+		return
+	}
+	params, err := packed(l)
+	if err != nil {
+		p.err = err
+		return
+	}
+	d := p.d
+	p.calls = append(p.calls, func() error {
+		r := d.driver.LaunchKernel(f, l.Grid[0], l.Grid[1], l.Grid[2], l.Block[0], l.Block[1], l.Block[2], l.Shared, d.stream,
+			unsafe.Pointer(&params[0]), nil)
+		if r != nvidia.Success {
+			return fmt.Errorf("launch of %s: %w", l.Function, r)
+		}
+		return nil
+	})
+}
+
+// packed gives pointers to a launch's parameters, as LaunchKernel takes them.
+// Every parameter gets 8 bytes of its own, or lies where it is.
+func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
+	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)
+	for i, p := range l.Params {
+		to := unsafe.Pointer(&values[i])
+		params[i] = to
+		switch p := p.(type) {
+		case uint64:
+			*(*uint64)(to) = p
+		case int32:
+			*(*int32)(to) = p
+		case uint32:
+			*(*uint32)(to) = p
+		case float32:
+			*(*float32)(to) = p
+		case float64:
+			*(*float64)(to) = p
+		case kernels.Struct:
+			params[i] = unsafe.Pointer(&p[0])
+		default:
+			return nil, fmt.Errorf("function %s: parameter %d is a %T", l.Function, i, p)
+		}
+	}
+	return params, nil
+}
+
+// own adds what our own kernels do for an instruction. What they need of scratch
+// memory begins where the plan's own regions do: an instruction uses one or the other.
+func (p *plan) own(in engine.Instr) {
+	if p.err != nil {
+		return
+	}
+	launches, err := kernels.Lower(in, kernels.Bindings{
+		Address: func(t engine.Tensor) uint64 { return uint64(address(t)) },
+		Scratch: func(n int) (uint64, error) {
+			a, err := p.d.room(4 * uint64(n))
+			return uint64(a), err
+		},
+		Step: uint64(p.d.block), Slots: p.d.step,
+	})
+	if err != nil {
+		p.err = err
+	}
+	for _, l := range launches {
+		p.launch(l, nil)
+	}
+}
+
+// operand is a tensor as a library reads it: itself, or narrowed to bfloat16 in scratch memory.
+type operand struct {
+	engine.Tensor
+	narrow region
+	as     kernels.Type
+}
+
+// operand reserves what a tensor needs at a precision.
+func (p *plan) operand(t engine.Tensor, precision ablations.Precision) operand {
+	o := operand{Tensor: t, as: typeOf(precision)}
+	if o.as == kernels.BFloat16 {
+		o.narrow = p.reserve(2 * uint64(t.Len()))
+	}
+	return o
+}
+
+// read adds the launch that narrows the operand, if it must be, and says where it lies then.
+func (p *plan) read(o operand) nvidia.Address {
+	if o.as == kernels.Float32 {
+		return address(o.Tensor)
+	}
+	p.launch(kernels.Narrow(uint64(address(o.Tensor)), uint64(p.at(o.narrow)), o.Len()))
+	return p.at(o.narrow)
+}
+
+// typeOf is what operands of a precision are stored as: TF32 is float32 whose last bits the GPU ignores.
+func typeOf(p ablations.Precision) kernels.Type {
+	if p == ablations.BF16 {
+		return kernels.BFloat16
+	}
+	return kernels.Float32
+}

@@ -1,0 +1,236 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda/nvidia"
+)
+
+// A call begins one piece of work on the device's stream.
+type call func() error
+
+// A kernel is what an instruction became.
+type kernel struct {
+	d     *Device
+	in    engine.Instr // holds the memory that the calls reach by address
+	calls []call
+	job   func() error // begin, made once: a step allocates nothing
+	c     *engine.Context
+}
+
+// Kernel binds an instruction.
+func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
+	k := &kernel{d: d, in: in}
+	k.job = k.begin
+	err := d.thread.do(func() (err error) {
+		if err = d.reach(in); err != nil {
+			return err
+		}
+		k.calls, err = d.calls(in)
+		return err
+	})
+	if err != nil {
+		return nil, d.named(err)
+	}
+	return k, nil
+}
+
+// calls are cuDNN's or cuBLAS's where they serve, else those of our own kernels.
+func (d *Device) calls(in engine.Instr) ([]call, error) {
+	if calls, err := d.convolution(in); err != nil || calls != nil {
+		return calls, err
+	}
+	if calls, err := d.dense(in); err != nil || calls != nil {
+		return calls, err
+	}
+	p := &plan{d: d}
+	p.own(in)
+	return p.calls, p.err
+}
+
+// Run begins the kernel.
+func (k *kernel) Run(c *engine.Context) error {
+	k.c = c
+	return k.d.named(k.d.thread.do(k.job))
+}
+
+func (k *kernel) begin() error {
+	if err := k.d.writeStep(k.c); err != nil {
+		return err
+	}
+	return k.launch()
+}
+
+func (k *kernel) launch() error {
+	for _, c := range k.calls {
+		if err := c(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeStep sends the block that launches read, in stream order.
+func (d *Device) writeStep(c *engine.Context) error {
+	return d.blocks.upload(d, d.block, d.step.Bytes(c))
+}
+
+// A sequence is kernels that are begun together.
+type sequence struct {
+	d       *Device
+	kernels []*kernel
+	job     func() error
+	c       *engine.Context
+	ran     bool
+	exec    nvidia.Exec
+}
+
+// Join makes a CUDA graph of kernels the second time they run: what the libraries
+// set up at their first call must not happen while a graph is recorded.
+func (d *Device) Join(all []engine.Kernel) engine.Kernel {
+	s := &sequence{d: d}
+	for _, k := range all {
+		s.kernels = append(s.kernels, k.(*kernel))
+	}
+	s.job = s.begin
+	return s
+}
+
+// Run begins all kernels.
+func (s *sequence) Run(c *engine.Context) error {
+	s.c = c
+	return s.d.named(s.d.thread.do(s.job))
+}
+
+func (s *sequence) begin() error {
+	if err := s.d.writeStep(s.c); err != nil {
+		return err
+	}
+	if !s.ran {
+		s.ran = true
+		return s.launch()
+	}
+	if s.exec == 0 {
+		if err := s.capture(); err != nil {
+			return fmt.Errorf("record a CUDA graph: %w", err)
+		}
+	}
+	return s.d.driver.GraphLaunch(s.exec, s.d.stream).Err()
+}
+
+func (s *sequence) launch() error {
+	for _, k := range s.kernels {
+		if err := k.launch(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// capture records the kernels instead of running them.
+func (s *sequence) capture() error {
+	driver := s.d.driver
+	if err := driver.BeginCapture(s.d.stream, nvidia.CaptureThreadLocal).Err(); err != nil {
+		return err
+	}
+	failed := s.launch()
+	var graph nvidia.Graph
+	if err := errors.Join(failed, driver.EndCapture(s.d.stream, &graph).Err()); err != nil {
+		return err
+	}
+	err := driver.GraphInstantiate(&s.exec, graph, 0).Err()
+	if err == nil {
+		s.d.graphs[s.exec] = true
+		runtime.AddCleanup(s, s.d.letGraphGo, s.exec)
+	}
+	return errors.Join(err, driver.GraphDestroy(graph).Err())
+}
+
+// letGraphGo notes that a graph is not used any more. Any goroutine may call it.
+func (d *Device) letGraphGo(exec nvidia.Exec) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.freedGraphs = append(d.freedGraphs, exec)
+}
+
+// Wait returns when the stream is empty.
+func (d *Device) Wait() error {
+	return d.named(d.thread.do(d.wait))
+}
+
+func (d *Device) sync() error { return d.driver.StreamSync(d.stream).Err() }
+
+// Time runs a kernel alone, between two events of the stream.
+func (d *Device) Time(k engine.Kernel, c *engine.Context) (time.Duration, error) {
+	own, ok := k.(*kernel)
+	if !ok {
+		return 0, fmt.Errorf("device %s: a %T is none of its kernels", d.name, k)
+	}
+	var milliseconds float32
+	err := d.thread.do(func() (err error) {
+		if err := d.writeStep(c); err != nil {
+			return err
+		}
+		milliseconds, err = d.measure(own.launch)
+		return err
+	})
+	return time.Duration(float64(milliseconds) * float64(time.Millisecond)), d.named(err)
+}
+
+// measure gives the milliseconds that the work takes which f begins.
+func (d *Device) measure(f func() error) (float32, error) {
+	if err := d.driver.EventRecord(d.events[0], d.stream).Err(); err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	if err := d.driver.EventRecord(d.events[1], d.stream).Err(); err != nil {
+		return 0, err
+	}
+	if err := d.driver.EventSync(d.events[1]).Err(); err != nil {
+		return 0, err
+	}
+	var milliseconds float32
+	r := d.driver.EventElapsed(&milliseconds, d.events[0], d.events[1])
+	return milliseconds, r.Err()
+}
+
+// reach lets the device read the memory of another one that an instruction names.
+func (d *Device) reach(in engine.Instr) error {
+	for _, t := range in.In {
+		m, ok := t.Mem.(*memory)
+		if !ok {
+			return fmt.Errorf("%v reads memory that is not a GPU's: %w", in.Op, engine.ErrNoKernel)
+		}
+		if m.d == d || d.peers[m.d] {
+			continue
+		}
+		if err := d.reachDevice(m.d); err != nil {
+			return fmt.Errorf("read the memory of %s: %w", m.d.name, err)
+		}
+		d.peers[m.d] = true
+	}
+	return nil
+}
+
+func (d *Device) reachDevice(other *Device) error {
+	if other.context == d.context { // two names of one GPU
+		return nil
+	}
+	var can int32
+	if err := d.driver.DeviceCanAccess(&can, d.number, other.number).Err(); err != nil {
+		return err
+	}
+	if can == 0 {
+		return errors.New("these GPUs cannot reach each other's memory; train on one of them, or on two that share NVLink or a PCIe switch")
+	}
+	if r := d.driver.CtxEnablePeer(other.context, 0); r != nvidia.PeerAlreadyEnabled {
+		return r.Err()
+	}
+	return nil
+}
