@@ -21,6 +21,7 @@ func newBench() *cobra.Command {
 		batch, steps int
 		device       string
 		parallel     string
+		precision    string
 		threads      int
 		asJSON       bool
 	)
@@ -35,7 +36,8 @@ the limit that binds it.
   ablate bench alexnet
   ablate bench alexnet --ablate no-lrn --batch 64
   ablate bench cifar-quick --threads 1 --json
-  ablate bench alexnet --device cpu:0,cpu:1`,
+  ablate bench alexnet --device cpu:0,cpu:1
+  ablate bench alexnet --device cuda:0 --batch 256 --precision tf32`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			net, err := ablated(args[0], names)
@@ -48,6 +50,9 @@ the limit that binds it.
 			train := ablations.Train{Batch: batch}
 			if train.Chunks, err = configs.Parallel(parallel).Chunks(0); err != nil {
 				return fmt.Errorf("--parallel: %w", err)
+			}
+			if train.Precision, err = ablations.ParsePrecision(precision); err != nil {
+				return fmt.Errorf("--precision: %w", err)
 			}
 			dev, err := runner.OpenDevices(device, threads)
 			if err != nil {
@@ -76,6 +81,7 @@ the limit that binds it.
 	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
 	f.StringVar(&device, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
+	f.StringVar(&precision, "precision", ablations.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ablate/runner/engine/cpu"
+	"ablate/runner/engine/cuda"
+	"ablate/runner/engine/cuda/nvidia"
 )
 
 // devices names what --device takes on so many cores.
@@ -17,18 +19,49 @@ func devices(cores int) string {
 	return fmt.Sprintf("cpu, or equal shares of its cores: cpu:0 to cpu:%d", cores-1)
 }
 
+// gpus are the lines on GPUs: the libraries first, each with what it lacks, then what can be named.
+func gpus() [][]string {
+	var rows [][]string
+	libs := nvidia.Look()
+	for _, f := range libs.Findings {
+		row := []string{f.Name, f.Path}
+		switch {
+		case f.Err != nil:
+			row[1] = f.Err.Error()
+		case f.Version != "":
+			row[1] = f.Version + ", " + f.Path
+		}
+		rows = append(rows, row)
+	}
+	if libs.Driver == nil || libs.NVRTC == nil {
+		return append(rows, []string{"GPUs", "none that can be used, see above"})
+	}
+	names, err := cuda.Devices(libs)
+	if err != nil {
+		return append(rows, []string{"GPUs", err.Error()})
+	}
+	for i, name := range names {
+		rows = append(rows, []string{fmt.Sprintf("cuda:%d", i), name})
+	}
+	return rows
+}
+
 func newDoctor() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine has: cores, CPU features, devices",
-		Args:  cobra.NoArgs,
+		Short: "Say what this machine has: cores, CPU features, GPUs and their libraries",
+		Long: `doctor says which devices there are to train on, and for GPUs which of NVIDIA's
+libraries were found where, or what to install. They are looked for in the folders
+of ` + nvidia.Variable + `, in CUDA_HOME and /usr/local/cuda, where the system's loader
+looks, and in Python's packages (pip install nvidia-cublas ...).`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			dev, err := cpu.New("cpu", 0)
 			if err != nil {
 				return err
 			}
 			defer dev.Close()
-			return printTable(c.OutOrStdout(), [][]string{
+			return printTable(c.OutOrStdout(), append([][]string{
 				{"what", "found"},
 				{"system", runtime.GOOS + "/" + runtime.GOARCH + ", " + runtime.Version()},
 				{"cpu", cpu.Model()},
@@ -36,7 +69,7 @@ func newDoctor() *cobra.Command {
 				{"features", cpu.Features()},
 				{"kernels", cpu.Kernels()},
 				{"devices", devices(runtime.GOMAXPROCS(0))},
-			}, "ll")
+			}, gpus()...), "ll")
 		},
 	}
 }

@@ -118,7 +118,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 
 // What --device and --parallel take.
 const (
-	deviceUsage   = "where to train: auto, cpu, or several such as cpu:0,cpu:1, which share a run"
+	deviceUsage   = "where to train: auto, cpu, cuda:0, or several such as cpu:0,cpu:1 or cuda:0,cuda:1, which share a run"
 	parallelUsage = "what several devices share: columns of the net (the default), or data, chunks of the batch"
 )
 
@@ -150,6 +150,9 @@ func (o runOptions) narrow(s *configs.Study) error {
 func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept, go on with: %s", command(os.Args))}
+	}
+	if out.Lost != nil {
+		return &exit{exitFailed, fmt.Errorf("%w; what is trained is kept, go on with: %s", out.Lost, command(os.Args))}
 	}
 	if err := writeReports(store, study); err != nil {
 		return err

@@ -19,6 +19,7 @@ type Bench struct {
 	Net             string    `json:"net"`
 	Device          string    `json:"device"`
 	Hardware        string    `json:"hardware"`
+	Precision       string    `json:"precision"` // of products
 	Threads         int       `json:"threads"`
 	Batch           int       `json:"batch"`
 	ImagesPerSecond float64   `json:"images_per_second"` // of the median step
@@ -52,7 +53,7 @@ const benchWarmUp = 2
 // chunks count. batch and steps are at least 1.
 func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations.Train, steps int) (*Bench, error) {
 	batch := train.Batch
-	limits, err := dev.Limits()
+	limits, err := dev.Limits(train.Precision)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations
 	if err != nil {
 		return nil, err
 	}
-	b := &Bench{Net: net.Name, Device: dev.Name(), Hardware: dev.Hardware(), Threads: dev.Threads(), Batch: batch,
+	b := &Bench{Net: net.Name, Device: dev.Name(), Hardware: dev.HardwareAt(train.Precision), Precision: train.Precision.String(), Threads: dev.Threads(), Batch: batch,
 		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9, BytesMoved: program.Moved()}
 	for i := range benchWarmUp + steps {
 		start := time.Now()
@@ -106,7 +107,7 @@ func benchProgram(net *arch.Net, dev *Devices, recipe ablations.Train) (*engine.
 	}
 	program, err := engine.Train(g, params)
 	if err != nil {
-		return nil, err
+		return nil, smaller(err, batch)
 	}
 	image := make([]float32, net.Input.Len())
 	for n := range batch {

@@ -13,6 +13,7 @@ import (
 	"ablate/configs"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
+	"ablate/runner/engine/cuda"
 )
 
 // A Device is an engine's device that says how many threads it runs.
@@ -20,7 +21,7 @@ type Device interface {
 	engine.Device
 	Threads() int
 	// Limits measures what the machine can do at most.
-	Limits() (engine.Limits, error)
+	Limits(ablations.Precision) (engine.Limits, error)
 }
 
 // Devices are what computes a run: one device, or several that share it.
@@ -29,12 +30,16 @@ type Devices struct {
 	members []Device
 }
 
-// OpenDevices starts the devices of a list such as cpu:0,cpu:1. auto takes the
-// best there is, which is the CPU. cpu:0 and cpu:1 are halves of the cores, or of
-// the given number of threads; where more shares are named, they are as many equal parts.
+// ErrDevice is a device that this machine does not have.
+var ErrDevice = errors.New("cannot be had")
+
+// OpenDevices starts the devices of a list such as cpu:0,cpu:1 or cuda:0. auto is
+// the CPU: a GPU is used where it is named. cpu:0 and cpu:1 are halves of the
+// cores, or of the given number of threads; where more shares are named, they are
+// as many equal parts. cuda:0 and cuda:1 are GPUs as NVIDIA's driver counts them.
 func OpenDevices(list string, threads int) (*Devices, error) {
 	names := strings.Split(list, ",")
-	shares := 0
+	shares := countPrefix(names, "cpu:")
 	for i, name := range names {
 		if name == "" {
 			return nil, fmt.Errorf("device %q lacks a name; write one, or several as in cpu:0,cpu:1", list)
@@ -42,9 +47,9 @@ func OpenDevices(list string, threads int) (*Devices, error) {
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("device %s is named twice in %s", name, list)
 		}
-		if strings.HasPrefix(name, "cpu:") {
-			shares++
-		}
+	}
+	if gpus := countPrefix(names, "cuda:"); gpus > 0 && gpus < len(names) {
+		return nil, fmt.Errorf("device %s: GPUs and cores do not share a run; name one kind", list)
 	}
 	if len(names) > 1 && shares < len(names) && (slices.Contains(names, "cpu") || slices.Contains(names, "auto")) {
 		return nil, fmt.Errorf("device %s: auto and cpu stand alone, being all cores; name shares of them, as in cpu:0,cpu:1", list)
@@ -70,12 +75,37 @@ func openDevice(name string, threads, shares int) (Device, error) {
 	if share, ok := strings.CutPrefix(name, "cpu:"); ok {
 		return openShare(name, share, threads, shares)
 	}
+	if number, ok := strings.CutPrefix(name, "cuda:"); ok {
+		return openGPU(name, number)
+	}
 	switch name {
 	case "auto", "cpu":
 		return cpu.New("cpu", threads)
 	default:
-		return nil, fmt.Errorf("no device is called %s; known: auto, cpu, and shares of its cores, as in cpu:0,cpu:1", name)
+		return nil, fmt.Errorf("no device is called %s; known: auto, cpu, shares of its cores, as in cpu:0,cpu:1, and GPUs, as in cuda:0", name)
 	}
+}
+
+// openGPU starts a GPU. Where there is none the error says what the machine lacks.
+func openGPU(name, number string) (Device, error) {
+	i, err := strconv.Atoi(number)
+	if err != nil || i < 0 {
+		return nil, fmt.Errorf("no device is called %s; GPUs are cuda:0, cuda:1 and so on", name)
+	}
+	dev, err := cuda.Open(i)
+	if err != nil {
+		return nil, fmt.Errorf("device %s %w: %w", name, ErrDevice, err)
+	}
+	return dev, nil
+}
+
+func countPrefix(names []string, prefix string) (n int) {
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // openShare starts one of so many equal shares of the cores.
@@ -94,7 +124,16 @@ func openShare(name, share string, threads, shares int) (Device, error) {
 	return cpu.New(name, threads/shares)
 }
 
-// Hardware names what speeds are compared under.
+// HardwareAt names what speeds are compared under: the devices and, where it is not
+// float32, the precision of products.
+func (d *Devices) HardwareAt(p ablations.Precision) string {
+	if p == ablations.Float32 {
+		return d.Hardware()
+	}
+	return d.Hardware() + ", " + p.String()
+}
+
+// Hardware names the devices.
 func (d *Devices) Hardware() string {
 	var kinds []string
 	count := map[string]int{}
@@ -122,7 +161,7 @@ func (d *Devices) Threads() int {
 }
 
 // Limits measures what all devices can do at the same time.
-func (d *Devices) Limits() (engine.Limits, error) {
+func (d *Devices) Limits(p ablations.Precision) (engine.Limits, error) {
 	type measured struct {
 		engine.Limits
 		err error
@@ -130,7 +169,7 @@ func (d *Devices) Limits() (engine.Limits, error) {
 	results := make(chan measured)
 	for _, m := range d.members {
 		go func() {
-			l, err := m.Limits()
+			l, err := m.Limits(p)
 			results <- measured{l, err}
 		}()
 	}

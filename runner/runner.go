@@ -15,6 +15,7 @@ import (
 	"ablate/configs"
 	"ablate/experiments"
 	"ablate/runner/data"
+	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
 )
 
@@ -86,10 +87,13 @@ var ErrRecord = errors.New("cannot record the end")
 type Outcome struct {
 	Done, Skipped, Diverged, Failed int
 	Interrupted                     bool
+	// Lost is what happened to a device that will not compute again in this process.
+	// The run it had failed and goes on from its checkpoint when it is started again.
+	Lost error
 }
 
 // Execute trains every run that is not done yet. A run that fails or diverges
-// does not stop the others; only an interrupt or a record that cannot be written does.
+// does not stop the others; only an interrupt, a record that cannot be written or a lost device does.
 func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 	var out Outcome
 	sets := datasets{}
@@ -122,6 +126,10 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 			out.Diverged++
 		case experiments.Failed:
 			out.Failed++
+			if errors.Is(err, engine.ErrDeviceLost) {
+				out.Lost = err
+				return out, nil
+			}
 		case experiments.Interrupted:
 			out.Interrupted = true
 			return out, nil
@@ -236,7 +244,7 @@ func record(r Run, ds *data.Dataset, dev *Devices, o Options) (experiments.Recor
 		Study: o.Study.Name, Variant: r.Variant.Name, Seed: r.Seed,
 		Identity: identity, Recipe: recipe, Ablations: r.Variant.Ablations, Edited: r.Variant.Edited, Changes: r.Variant.Changes,
 		Params: r.Cost.Params, MACs: r.Cost.MACs,
-		Attempts:   []experiments.Attempt{{Device: dev.Name(), Hardware: dev.Hardware(), Threads: dev.Threads()}},
+		Attempts:   []experiments.Attempt{{Device: dev.Name(), Hardware: dev.HardwareAt(r.Variant.Recipe.Train.Precision), Threads: dev.Threads()}},
 		Provenance: experiments.Capture(opts),
 	}, nil
 }
@@ -257,7 +265,7 @@ func train(ctx context.Context, r Run, ds *data.Dataset, dev *Devices, run *expe
 		err = t.saveFilters(run)
 	}
 	if err == nil {
-		err = t.saveTimes(run, dev.Hardware()) // last: it trains on
+		err = t.saveTimes(run, dev.HardwareAt(t.recipe.Train.Precision)) // last: it trains on
 	}
 	if ctx.Err() != nil && err != nil {
 		if serr := saver.save(); serr != nil {

@@ -77,15 +77,32 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64)
 		return nil, err
 	}
 	if t.train, err = engine.Train(t.graph, t.params); err != nil {
-		return nil, err
+		return nil, smaller(err, r.Train.Batch)
 	}
 	if t.eval, err = engine.Evaluate(t.evalNet, t.params); err != nil {
-		return nil, err
+		return nil, smaller(err, r.Train.Batch)
 	}
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.mean = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
 	return t, nil
+}
+
+// smaller says which batch would fit, where a program's activations, which grow
+// with the batch, did not.
+func smaller(err error, batch int) error {
+	var memory *engine.MemoryError
+	if !errors.As(err, &memory) {
+		return err
+	}
+	fits := int(int64(batch) * memory.Free / memory.Need)
+	if fits >= 16 {
+		fits -= fits % 8
+	}
+	if fits < 1 {
+		return fmt.Errorf("%w; not even one image fits beside the weights", err)
+	}
+	return fmt.Errorf("%w; a batch of %d would fit, try --set train.batch=%d", err, fits, fits)
 }
 
 // feed makes the pipeline from a data set into a recipe's net and refuses what does not fit.

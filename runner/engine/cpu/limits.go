@@ -1,8 +1,10 @@
 package cpu
 
 import (
+	"fmt"
 	"time"
 
+	"ablate/ablations"
 	"ablate/runner/engine"
 )
 
@@ -17,7 +19,11 @@ const (
 // Limits measures the fused multiply-adds and the memory traffic that all
 // threads of the device reach together: the best of some trials of a loop that
 // touches registers only, and of y += a·x over arrays that fit no cache.
-func (d *Device) Limits() (engine.Limits, error) {
+// Products are of float32 alone.
+func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
+	if p != ablations.Float32 {
+		return engine.Limits{}, fmt.Errorf("device %s forms products in float32, not in %s", d.name, p)
+	}
 	f := &fmaLoop{d: d}
 	s := &stream{d: d, x: alignedFloats(streamLen), y: alignedFloats(streamLen)}
 	var l engine.Limits

@@ -79,6 +79,39 @@ func New(libs *nvidia.Libraries, number int) (*Device, error) {
 	return d, nil
 }
 
+// Devices names the GPUs of this machine, cuda:0 first, with their memory and architecture.
+func Devices(libs *nvidia.Libraries) ([]string, error) {
+	driver := libs.Driver
+	var count int32
+	if err := driver.Init(0).Err(); err != nil {
+		return nil, err
+	}
+	if err := driver.DeviceGetCount(&count).Err(); err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range count {
+		d := &Device{driver: driver}
+		if err := driver.DeviceGet(&d.number, i).Err(); err != nil {
+			return nil, err
+		}
+		name, err := d.model()
+		if err != nil {
+			return nil, err
+		}
+		architecture, err := d.architecture()
+		if err != nil {
+			return nil, err
+		}
+		var bytes uint64
+		if err := driver.DeviceTotalMem(&bytes, d.number).Err(); err != nil {
+			return nil, err
+		}
+		names = append(names, fmt.Sprintf("%s, %d MiB, %s", name, bytes>>20, architecture))
+	}
+	return names, nil
+}
+
 // start makes the context and all that lives as long as the device.
 func (d *Device) start() error {
 	if err := d.driver.Init(0).Err(); err != nil {
@@ -152,11 +185,11 @@ func (d *Device) architecture() (string, error) {
 
 // describe names what speeds are compared under: the GPU and the versions of what computes.
 func (d *Device) describe() error {
-	var name [128]byte
-	if err := d.driver.DeviceGetName(&name[0], int32(len(name)), d.number).Err(); err != nil {
+	name, err := d.model()
+	if err != nil {
 		return err
 	}
-	d.hardware = fmt.Sprintf("%s, CUDA %d.%d", text(name[:]), d.libs.CUDA/1000, d.libs.CUDA%1000/10)
+	d.hardware = fmt.Sprintf("%s, CUDA %d.%d", name, d.libs.CUDA/1000, d.libs.CUDA%1000/10)
 	for _, f := range d.libs.Findings {
 		if f.Err == nil && (f.Name == nvidia.CuDNN && d.dnn != nil || f.Name == nvidia.CuBLAS && d.blas != nil) {
 			d.hardware += fmt.Sprintf(", %s %s", f.Name, f.Version)
@@ -166,6 +199,15 @@ func (d *Device) describe() error {
 		d.hardware += ", own kernels"
 	}
 	return nil
+}
+
+// model is what NVIDIA calls the GPU.
+func (d *Device) model() (string, error) {
+	var name [128]byte
+	if err := d.driver.DeviceGetName(&name[0], int32(len(name)), d.number).Err(); err != nil {
+		return "", err
+	}
+	return text(name[:]), nil
 }
 
 // text is a C string.

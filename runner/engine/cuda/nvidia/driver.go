@@ -28,6 +28,7 @@ type Driver struct {
 	DeviceGetCount   func(count *int32) Result                                            `symbol:"cuDeviceGetCount"`
 	DeviceGet        func(device *int32, ordinal int32) Result                            `symbol:"cuDeviceGet"`
 	DeviceGetName    func(name *byte, n int32, device int32) Result                       `symbol:"cuDeviceGetName"`
+	DeviceTotalMem   func(bytes *uint64, device int32) Result                             `symbol:"cuDeviceTotalMem_v2"`
 	DeviceGetAttr    func(value *int32, attribute Attribute, device int32) Result         `symbol:"cuDeviceGetAttribute"`
 	DeviceCanAccess  func(can *int32, device, peer int32) Result                          `symbol:"cuDeviceCanAccessPeer"`
 	PrimaryRetain    func(context *Context, device int32) Result                          `symbol:"cuDevicePrimaryCtxRetain"`

@@ -69,7 +69,7 @@ var loaded = sync.OnceValue(func() *Libraries {
 		}
 		return fmt.Sprintf("%d.%d", major, minor)
 	})
-	l.BLAS, _ = load(l, blasLibrary, errMissing, newest, func(b *BLAS) string {
+	l.BLAS, _ = load(l, blasLibrary, nil, newest, func(b *BLAS) string {
 		var v [3]int32
 		for i := range v {
 			if b.Property(int32(i), &v[i]) != 0 {
@@ -78,14 +78,12 @@ var loaded = sync.OnceValue(func() *Libraries {
 		}
 		return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2])
 	})
-	l.DNN, _ = load(l, dnnLibrary, errMissing, newest, func(d *DNN) string {
+	l.DNN, _ = load(l, dnnLibrary, nil, newest, func(d *DNN) string {
 		v := d.Version() // 91002 is 9.10.2
 		return fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)
 	})
 	return l
 })
-
-var errMissing = errors.New("not found")
 
 func (l *Libraries) loadDriver() {
 	driver, f := load(l, driverLibrary, ErrNoDriver, 0, func(*Driver) string { return "" })
@@ -105,14 +103,18 @@ func (l *Libraries) loadDriver() {
 	l.Driver, l.CUDA = driver, int(version)
 }
 
-// load tries a library's candidates and notes what came of it. It gives nil where none can be used.
+// load tries a library's candidates and notes what came of it. It gives nil where
+// none can be used; the error is missing, where that is not nil.
 func load[T any](l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T, *Finding) {
 	table := new(T)
 	l.Findings = append(l.Findings, Finding{Name: lib.name})
 	f := &l.Findings[len(l.Findings)-1]
 	path, err := open(machine.candidates(lib, newest), table)
 	if err != nil {
-		f.Err = fmt.Errorf("%w: %w; %s", missing, err, lib.install)
+		f.Err = fmt.Errorf("%w; %s", err, lib.install)
+		if missing != nil {
+			f.Err = fmt.Errorf("%w: %w", missing, f.Err)
+		}
 		return nil, f
 	}
 	f.Path, f.Version = path, version(table)

@@ -3,7 +3,6 @@
 package nvidia
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +16,7 @@ import (
 // open loads the first candidate that has all functions of the table and gives
 // where it lies. The error is that of the last file that was there but of no use.
 func open(candidates []candidate, table any) (path string, err error) {
-	err = errors.New("no such library where libraries are looked for")
+	err = fmt.Errorf("%s was not found", filepath.Base(candidates[0].file))
 	for _, c := range candidates {
 		for _, b := range c.before {
 			// Without it the library says itself what it lacks.
