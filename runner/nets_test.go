@@ -242,7 +242,12 @@ func digestOf(t *testing.T, where engine.Placement, net *arch.Net, steps uint64,
 		labels[1] = float32(step % 2)
 		b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, labels)
 	}
-	params := b.params
+	return digestOfParams(t, b.params)
+}
+
+// digestOfParams is one of all weights.
+func digestOfParams(t *testing.T, params *engine.Params) [32]byte {
+	t.Helper()
 	h := sha256.New()
 	for _, name := range params.Names() {
 		w, err := params.Weights(name)
