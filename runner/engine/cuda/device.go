@@ -70,13 +70,20 @@ func Open(number int) (*Device, error) {
 
 // New starts a GPU with the libraries given.
 func New(libs *nvidia.Libraries, number int) (*Device, error) {
-	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number), thread: newThread(),
-		kernels: map[string]nvidia.Function{}, step: kernels.NewStep(), peers: map[*Device]bool{}, inUse: map[nvidia.Address]bool{}, graphs: map[nvidia.Exec]bool{}}
-	d.wait = d.sync
+	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number), thread: newThread()}
+	d.prepare()
 	if err := d.thread.do(d.start); err != nil {
 		return nil, errors.Join(fmt.Errorf("device %s: %w", d.name, err), d.Close())
 	}
 	return d, nil
+}
+
+// prepare makes what needs no GPU.
+func (d *Device) prepare() {
+	d.kernels, d.step = map[string]nvidia.Function{}, kernels.NewStep()
+	d.peers, d.inUse, d.graphs = map[*Device]bool{}, map[nvidia.Address]bool{}, map[nvidia.Exec]bool{}
+	d.blocks.size = kernels.StepLen
+	d.wait = d.sync
 }
 
 // Devices names the GPUs of this machine, cuda:0 first, with their memory and architecture.
@@ -151,7 +158,6 @@ func (d *Device) start() error {
 	if d.block, err = d.take(kernels.StepLen); err != nil {
 		return err
 	}
-	d.blocks.size = kernels.StepLen
 	if err := d.openBLAS(); err != nil {
 		return err
 	}

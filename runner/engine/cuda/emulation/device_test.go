@@ -2,7 +2,6 @@ package emulation_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"ablate/runner/engine"
@@ -27,11 +26,6 @@ func open(t *testing.T, name string, backwards bool) engine.Device {
 // The GPU's kernels pass the suite of every device.
 func TestKernels(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) engine.Device { return open(t, "cuda:0", false) })
-}
-
-// They do so on several devices, with the bits of one.
-func TestKernelsDivided(t *testing.T) {
-	enginetest.Divide(t, func(t *testing.T, number int) engine.Device { return open(t, fmt.Sprint("cuda:", number), false) })
 }
 
 // No kernel depends on the order in which blocks and threads run: trained

@@ -37,6 +37,7 @@ type GPU struct {
 	// the opposite order. A kernel without races gives the same bits.
 	Backwards bool
 	emulate   uintptr
+	kinds     uintptr
 	mutex     *sync.Mutex
 }
 
@@ -60,12 +61,7 @@ var compiled = sync.OnceValues(func() (*GPU, error) {
 	if err != nil {
 		return nil, fmt.Errorf("g++: %w\n%s", err, out)
 	}
-	handle, err := purego.Dlopen(library, purego.RTLD_NOW|purego.RTLD_LOCAL)
-	if err != nil {
-		return nil, err
-	}
-	emulate, err := purego.Dlsym(handle, "ablate_emulate")
-	return &GPU{emulate: emulate, mutex: new(sync.Mutex)}, err
+	return open(library)
 })
 
 // New gives a GPU. The error is ErrNoCompiler where there is no C++ compiler: tests skip then.
@@ -141,11 +137,57 @@ func (g *GPU) Prepare(l kernels.Launch) (*Call, error) {
 			return nil, fmt.Errorf("launch %s: parameter %d is a %T", l.Function, i, p)
 		}
 	}
-	name, types, size := append([]byte(l.Function), 0), append([]byte(kinds.String()), 0), append(l.Grid[:], l.Block[:]...)
-	c.held = []any{values, params, name, types, size}
+	c.hold(l.Function, kinds.String(), l.Grid, l.Block, params)
+	c.held = append(c.held, values)
+	return c, nil
+}
+
+// Copy makes a launch ready from an array of pointers to its parameters, which it
+// copies as CUDA's driver does.
+func (g *GPU) Copy(function string, grid, block [3]uint32, params unsafe.Pointer) (*Call, error) {
+	name := append([]byte(function), 0)
+	found, _, _ := purego.SyscallN(g.kinds, uintptr(unsafe.Pointer(&name[0])))
+	runtime.KeepAlive(name)
+	if found == 0 {
+		return nil, fmt.Errorf("no function %s", function)
+	}
+	kinds := text(found)
+	given := unsafe.Slice((*unsafe.Pointer)(params), len(kinds)/2)
+	copies := make([]unsafe.Pointer, len(given)+1)
+	for i, from := range given {
+		words := int(kinds[2*i+1] - '0')
+		to := make([]uint64, (words+1)/2)
+		copy(unsafe.Slice((*uint32)(unsafe.Pointer(&to[0])), words), unsafe.Slice((*uint32)(from), words))
+		copies[i] = unsafe.Pointer(&to[0])
+	}
+	c := &Call{gpu: g}
+	c.hold(function, kinds, grid, block, copies)
+	return c, nil
+}
+
+// Addresses are the parameters of a copied launch that can only be addresses: sizes
+// and strides are smaller than where Go's memory begins.
+func (c *Call) Addresses() []uint64 {
+	params, _ := c.held[0].([]unsafe.Pointer)
+	kinds, _ := c.held[2].([]byte)
+	var all []uint64
+	for i := 0; 2*i+1 < len(kinds); i++ {
+		if kinds[2*i] != 'i' || kinds[2*i+1] != '2' {
+			continue
+		}
+		if v := *(*uint64)(params[i]); v >= 1<<33 {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// hold makes the arguments of ablate_emulate and keeps what they point to.
+func (c *Call) hold(function, kinds string, grid, block [3]uint32, params []unsafe.Pointer) {
+	name, types, size := append([]byte(function), 0), append([]byte(kinds), 0), append(grid[:], block[:]...)
+	c.held = []any{params, name, types, size}
 	c.args = []uintptr{uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&types[0])),
 		uintptr(unsafe.Pointer(&size[0])), uintptr(unsafe.Pointer(&size[3])), uintptr(unsafe.Pointer(&params[0])), 0}
-	return c, nil
 }
 
 // Run runs the launch to its end.

@@ -4,6 +4,13 @@ extern char __start_gpu_shared[], __stop_gpu_shared[];
 
 static char refusal[256];
 
+// The kinds of a function's parameters, null if there is no such function.
+extern "C" const char *ablate_kinds(const char *name) {
+    for (const Function &f : functions)
+        if (!strcmp(f.name, name)) return f.kinds;
+    return nullptr;
+}
+
 // Runs a launch. It gives null, or what is wrong with it.
 extern "C" const char *ablate_emulate(const char *name, const char *kinds, const unsigned *grid, const unsigned *block,
                                       void **params, int backwards) {

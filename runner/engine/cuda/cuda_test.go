@@ -1,0 +1,325 @@
+package cuda_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cuda"
+	"ablate/runner/engine/cuda/emulation"
+	"ablate/runner/engine/cuda/fake"
+	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/engine/enginetest"
+	"ablate/runner/graph"
+)
+
+// machine is a fake one. Tests without a C++ compiler skip.
+func machine(t *testing.T, gpus int, memory uint64) *fake.Machine {
+	t.Helper()
+	gpu, err := emulation.New()
+	if errors.Is(err, emulation.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "cache"))
+	return fake.New(gpu, gpus, memory)
+}
+
+// start gives a device of a machine, which is seen to leave nothing behind.
+func start(t *testing.T, m *fake.Machine, complete bool, number int) engine.Device {
+	t.Helper()
+	d, err := cuda.New(m.Libraries(complete), number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+const plenty = 1 << 30
+
+// The device passes the suite with NVIDIA's libraries and with our own kernels.
+func TestDevice(t *testing.T) {
+	for name, complete := range map[string]bool{"libraries": true, "own kernels": false} {
+		t.Run(name, func(t *testing.T) {
+			m := machine(t, 1, plenty)
+			enginetest.Run(t, func(t *testing.T) engine.Device { return start(t, m, complete, 0) })
+			if err := m.Ran(); err != nil {
+				t.Error(err)
+			}
+			if leaks := m.Leaks(); len(leaks) > 0 {
+				t.Error("never given back:", leaks)
+			}
+		})
+	}
+}
+
+// Several devices give the bits of one.
+func TestDevicesDivide(t *testing.T) {
+	m := machine(t, 4, plenty)
+	enginetest.Divide(t, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
+}
+
+// gpuNumber is that of the GPU that ABLATE_TEST_DEVICE names, cuda:0 for one.
+func gpuNumber(t *testing.T) int {
+	t.Helper()
+	name, ok := strings.CutPrefix(os.Getenv("ABLATE_TEST_DEVICE"), "cuda:")
+	if !ok {
+		t.Skip("ABLATE_TEST_DEVICE names no GPU")
+	}
+	n, err := strconv.Atoi(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A real GPU passes the suite.
+func TestGPU(t *testing.T) {
+	n := gpuNumber(t)
+	enginetest.Run(t, func(t *testing.T) engine.Device {
+		d, err := cuda.Open(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	})
+}
+
+// train makes a device's program of a small net's training step.
+func train(t *testing.T, dev engine.Device, p ablations.Precision, batch int) (*engine.Program, *graph.Graph, error) {
+	t.Helper()
+	net, err := arch.Nets.Load("alexnet-32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := graph.Build(net, batch, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := engine.On(dev)
+	where.Precision = p
+	params, err := engine.NewParams(where, g.Params)
+	if err != nil {
+		return nil, g, err
+	}
+	prog, err := engine.Train(g, params)
+	return prog, g, err
+}
+
+func run(t *testing.T, prog *engine.Program, g *graph.Graph) error {
+	t.Helper()
+	labels := make([]float32, g.Labels.Shape().TotalSize())
+	loss := []float32{0}
+	return errors.Join(prog.Write(g.Labels, labels), prog.RunAll(), prog.Read(g.Loss, loss))
+}
+
+// From the third step on one call begins a whole step.
+func TestStepsBecomeGraphs(t *testing.T) {
+	m := machine(t, 1, plenty)
+	dev := start(t, m, true, 0)
+	prog, g, err := train(t, dev, ablations.Float32, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	launches := func() int {
+		before := m.Calls("LaunchKernel") + m.Calls("cudnnConvolution") + m.Calls("cublasGemmEx")
+		if err := run(t, prog, g); err != nil {
+			t.Fatal(err, m.Ran())
+		}
+		return m.Calls("LaunchKernel") + m.Calls("cudnnConvolution") + m.Calls("cublasGemmEx") - before
+	}
+	first, second, third := launches(), launches(), launches()
+	if first == 0 || second != first || third != 0 || m.Calls("GraphLaunch") != 2 {
+		t.Errorf("%d, %d and %d launches in three steps, %d of graphs", first, second, third, m.Calls("GraphLaunch"))
+	}
+	if took, err := prog.TimeStep(0); err != nil || took <= 0 {
+		t.Errorf("step 0 took %v, error %v", took, err)
+	}
+	if err := dev.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Products of other precisions are the libraries'.
+func TestPrecisionsNeedTheLibraries(t *testing.T) {
+	m := machine(t, 1, plenty)
+	net, err := arch.Nets.Load("alexnet-32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []ablations.Precision{ablations.TF32, ablations.BF16} {
+		whole := engine.Placement{Group: engine.NewGroup(start(t, m, true, 0)), Precision: p}
+		if err := whole.Check(net, 4); err != nil {
+			t.Error(err)
+		}
+		bare := engine.Placement{Group: engine.NewGroup(start(t, m, false, 0)), Precision: p}
+		if err := bare.Check(net, 4); !errors.Is(err, engine.ErrPlacement) || !strings.Contains(err.Error(), "no precision "+p.String()+" on cuda:0: cuDNN and cuBLAS") {
+			t.Error(err)
+		}
+		whole.Group.Close()
+		bare.Group.Close()
+	}
+}
+
+func TestNoSuchGPU(t *testing.T) {
+	for gpus, want := range map[int]string{0: "this machine has no GPU", 1: "this machine has one GPU, cuda:0", 4: "this machine has 4 GPUs, cuda:0 to cuda:3"} {
+		m := machine(t, gpus, plenty)
+		_, err := cuda.New(m.Libraries(true), 4)
+		if err == nil || err.Error() != "device cuda:4: "+want {
+			t.Error(err)
+		}
+		if leaks := m.Leaks(); len(leaks) > 0 {
+			t.Error("never given back:", leaks)
+		}
+	}
+}
+
+// Out of memory says what is needed and what is free. Memory of programs that
+// are gone is used again: a study trains many nets on one device.
+func TestMemory(t *testing.T) {
+	m := machine(t, 1, 140<<20)
+	dev := start(t, m, true, 0)
+	defer dev.Close()
+	for range 20 {
+		prog, g, err := train(t, dev, ablations.Float32, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := run(t, prog, g); err != nil {
+				t.Fatal(err, m.Ran())
+			}
+		}
+	}
+	_, _, err := train(t, dev, ablations.Float32, 4096)
+	var memory *engine.MemoryError
+	if !errors.As(err, &memory) || memory.Need <= memory.Free || memory.Free <= 0 || memory.Free > 140<<20 {
+		t.Fatal(err)
+	}
+	if want := "for activations on cuda:0: device cuda:0: out of memory: "; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if prog, g, err := train(t, dev, ablations.Float32, 64); err != nil {
+		t.Error("nothing works afterwards:", err)
+	} else if err := run(t, prog, g); err != nil {
+		t.Error(err)
+	}
+}
+
+// A GPU that is lost in the middle of a run says so once, whichever call notices it, and the host goes on.
+func TestLostGPU(t *testing.T) {
+	for _, function := range []string{"LaunchKernel", "cudnnConvolution", "cublasGemmEx", "MemcpyHtoDAsync", "StreamSync", "GraphLaunch", "BeginCapture", "EventRecord"} {
+		t.Run(function, func(t *testing.T) {
+			m := machine(t, 1, plenty)
+			dev := start(t, m, true, 0)
+			prog, g, err := train(t, dev, ablations.Float32, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := m.Calls(function)
+			m.Fail = func(f string, n int) nvidia.Result {
+				if f == function && n > from {
+					return nvidia.LaunchFailed
+				}
+				return 0
+			}
+			for range 3 {
+				if err = run(t, prog, g); err != nil {
+					break
+				}
+			}
+			if !errors.Is(err, engine.ErrDeviceLost) {
+				t.Fatal(err)
+			}
+			if !strings.Contains(err.Error(), "device cuda:0: ") {
+				t.Errorf("%v: which device?", err)
+			}
+			if err := dev.Close(); !errors.Is(err, engine.ErrDeviceLost) {
+				t.Error("close:", err)
+			}
+			if err := prog.RunAll(); err == nil {
+				t.Error("a closed device runs")
+			}
+		})
+	}
+}
+
+// GPUs that cannot reach each other's memory do not share a run.
+func TestIsolatedGPUs(t *testing.T) {
+	m := machine(t, 2, plenty)
+	m.Isolated = true
+	group := engine.NewGroup(start(t, m, false, 0), start(t, m, false, 1))
+	defer group.Close()
+	net, err := arch.Nets.Load("alexnet-32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := graph.Build(net, 4, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := engine.NewParams(engine.Placement{Group: group}, g.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = engine.Train(g, params); err == nil || !strings.Contains(err.Error(), "read the memory of cuda:1: these GPUs cannot reach each other's memory") {
+		t.Error(err)
+	}
+}
+
+// Machine code is compiled once; a file of it that was cut short is compiled anew.
+func TestMachineCodeIsKept(t *testing.T) {
+	m := machine(t, 1, plenty)
+	compiled := func() int {
+		libs := m.Libraries(true)
+		n, compile := 0, libs.NVRTC.CompileProgram
+		libs.NVRTC.CompileProgram = func(p uintptr, count int32, options unsafe.Pointer) nvidia.CompileResult {
+			n++
+			return compile(p, count, options)
+		}
+		d, err := cuda.New(libs, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	all := compiled()
+	if again := compiled(); all != len(kernels.Sources()) || again != 0 {
+		t.Errorf("%d sources compiled, then %d", all, again)
+	}
+	files, err := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "ablate", "cuda", "*.cubin"))
+	if err != nil || len(files) != all {
+		t.Fatal(files, err)
+	}
+	if err := os.Truncate(files[0], 100); err != nil {
+		t.Fatal(err)
+	}
+	if again := compiled(); again != 1 {
+		t.Errorf("%d sources compiled after one file was cut short", again)
+	}
+	t.Setenv("XDG_CACHE_HOME", "/dev/null/nowhere")
+	if again := compiled(); again != all {
+		t.Errorf("%d sources compiled without a cache", again)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	names, err := cuda.Devices(machine(t, 2, plenty).Libraries(false))
+	if want := []string{"Fake GPU, 1024 MiB, sm_90", "Fake GPU, 1024 MiB, sm_90"}; err != nil || !slices.Equal(names, want) {
+		t.Error(names, err)
+	}
+}
