@@ -54,7 +54,7 @@ func (t *trainer) evaluate(reader *data.Reader, each func(experiments.Prediction
 
 // infer computes a batch's logits.
 func (t *trainer) infer(b *data.Batch) error {
-	if err := t.eval.Write(t.evalNet.Input, b.X); err != nil {
+	if err := write(t.eval, t.evalNet, b); err != nil {
 		return err
 	}
 	if err := t.eval.RunAll(); err != nil {

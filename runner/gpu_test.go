@@ -1,15 +1,26 @@
 package runner
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/runner/data"
 	"ablate/runner/engine"
+	"ablate/runner/engine/cuda"
 	"ablate/runner/engine/cuda/emulation"
+	"ablate/runner/engine/cuda/fake"
+	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/graph"
 )
 
 // gpuVariable names the device that these tests run on: cuda:0 on a machine that
@@ -30,6 +41,13 @@ func gpu(t *testing.T, p ablations.Precision) (where engine.Placement, steps uin
 	if p != ablations.Float32 {
 		t.Skipf("precision %s needs a GPU: set %s to its name", p, gpuVariable)
 	}
+	_, dev := fakeGPU(t)
+	return engine.Placement{Group: dev.Group}, 2
+}
+
+// fakeGPU is one whose kernels are emulated.
+func fakeGPU(t *testing.T) (*fake.Machine, *Devices) {
+	t.Helper()
 	emulated, err := emulation.New()
 	if errors.Is(err, emulation.ErrNoCompiler) {
 		t.Skipf("no GPU (set %s to its name), and none can be emulated: %v", gpuVariable, err)
@@ -37,9 +55,171 @@ func gpu(t *testing.T, p ablations.Precision) (where engine.Placement, steps uin
 	if err != nil {
 		t.Fatal(err)
 	}
-	where = engine.On(emulation.NewDevice(emulated, "cuda:0"))
-	t.Cleanup(func() { where.Group.Close() })
-	return where, 2
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	m := fake.New(emulated, 1, 1<<30)
+	dev, err := cuda.New(m.Libraries(false), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Devices{Group: engine.NewGroup(dev), members: []Device{dev}}
+	t.Cleanup(func() { d.Close() })
+	return m, d
+}
+
+// on is a machine whose cuda:0 is given.
+func on(dev *Devices) *Machine {
+	m := NewMachine("cuda:0", 0)
+	m.opened["cuda:0"] = dev
+	return m
+}
+
+// A run on a GPU that is stopped and goes on there ends as one that was never stopped.
+func TestGPURunsGoOn(t *testing.T) {
+	r := smallRun(t)
+	_, dev := fakeGPU(t)
+	whole, stopped := t.TempDir(), t.TempDir()
+	if out := attemptWith(t, r, whole, on(dev), 0); out.Done != 1 {
+		t.Fatalf("%+v", out)
+	}
+	if out := attemptWith(t, r, stopped, on(dev), 7); !out.Interrupted {
+		t.Fatalf("%+v", out)
+	}
+	if out := attemptWith(t, r, stopped, on(dev), 0); out.Done != 1 {
+		t.Fatalf("%+v", out)
+	}
+	want := outcomeOf(t, whole)
+	if d := want.diff(outcomeOf(t, stopped)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A GPU that is lost ends the study: the run is kept as it was last saved and ends as
+// one that was never lost.
+func TestRunsOutliveLostGPUs(t *testing.T) {
+	r := smallRun(t)
+	whole, root := t.TempDir(), t.TempDir()
+	m, dev := fakeGPU(t)
+	if out := attemptWith(t, r, whole, on(dev), 0); out.Done != 1 {
+		t.Fatalf("%+v", out)
+	}
+	perRun := m.Calls("StreamSync")
+	m, dev = fakeGPU(t)
+	m.Fail = func(function string, n int) nvidia.Result {
+		if function == "StreamSync" && n > perRun/2 {
+			return nvidia.LaunchFailed
+		}
+		return 0
+	}
+	second := r
+	second.Seed = 2
+	out, err := Execute(t.Context(), []Run{r, second}, Options{Study: &configs.Study{Name: "s"}, Store: &experiments.Store{Root: root}, Machine: on(dev),
+		Progress: &stopAfter{}, Checkpoint: configs.Interval{Steps: 2}})
+	if err != nil || out.Failed != 1 || out.Done != 0 || !errors.Is(out.Lost, engine.ErrDeviceLost) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	_, dev = fakeGPU(t)
+	if out := attemptWith(t, r, root, on(dev), 0); out.Done != 1 {
+		t.Fatalf("%+v", out)
+	}
+	want := outcomeOf(t, whole)
+	if d := want.diff(outcomeOf(t, root)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A net that does not fit says which batch would.
+func TestSmallerBatches(t *testing.T) {
+	for _, c := range []struct {
+		batch      int
+		need, free int64
+		want       string
+	}{
+		{128, 4000, 1100, "a batch of 32 would fit, try --set train.batch=32"},
+		{128, 4000, 300, "a batch of 9 would fit, try --set train.batch=9"},
+		{4, 4000, 900, "not even one image fits beside the weights"},
+	} {
+		err := smaller(fmt.Errorf("allocate: %w", &engine.MemoryError{Need: c.need << 20, Free: c.free << 20}), c.batch)
+		want := fmt.Sprintf("allocate: out of memory: %d MiB are needed, %d MiB are free; %s", c.need, c.free, c.want)
+		if err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+	}
+	if other := errors.New("other"); smaller(other, 4) != other {
+		t.Error("another error was changed")
+	}
+}
+
+// What a GPU makes of stored images is the host's input, bit for bit.
+func TestGPUFinishesImages(t *testing.T) {
+	for name, change := range map[string]func(*ablations.Data){
+		"whole":           func(d *ablations.Data) { d.Crop, d.Flip = 0, false },
+		"crops and flips": func(*ablations.Data) {},
+		"border":          func(d *ablations.Data) { d.Pad, d.Crop = 4, 32 },
+		"channel mean":    func(d *ablations.Data) { d.Mean = "channel" },
+		"no mean":         func(d *ablations.Data) { d.Mean = "none" },
+		"mean's centre":   func(d *ablations.Data) { d.Mean = "image_centre" },
+		"colours":         func(d *ablations.Data) { d.PCAColour = ablations.PCAColour{Std: 0.1, Shrink: true} },
+		"ten views":       func(d *ablations.Data) { d.Views = ablations.TenViews },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := smallRun(t)
+			change(&r.Variant.Recipe.Data)
+			side := cmp.Or(r.Variant.Recipe.Data.Crop, 32)
+			r.Variant.Recipe.Net.Input.Height, r.Variant.Recipe.Net.Input.Width = side, side
+			r.Variant.Recipe.Train.Batch = 8 // 60 and 30 images: the last test batch is short
+			host, err := OpenDevices("cpu", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer host.Close()
+			_, dev := fakeGPU(t)
+			ds, err := datasets{}.open(t.Context(), r.Variant.Recipe.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := newTrainer(r.Variant.Recipe, ds, host, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, err := newTrainer(r.Variant.Recipe, ds, dev, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameInputs(t, ours.train, ours.graph, ours.pipeline.Train(t.Context(), 1, 0), theirs.pipeline.Train(t.Context(), 1, 0))
+			views := r.Variant.Recipe.Data.Views
+			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), views), theirs.pipeline.Test(t.Context(), views))
+		})
+	}
+}
+
+// sameInputs gives a program every batch of one reader, as stored, and compares
+// its input with the other reader's.
+func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finished *data.Reader) {
+	t.Helper()
+	defer stored.Close()
+	defer finished.Close()
+	for batches := 0; ; batches++ {
+		got, err := stored.Next()
+		want, ended := finished.Next()
+		if errors.Is(err, io.EOF) && errors.Is(ended, io.EOF) && batches > 0 {
+			return
+		}
+		if err := errors.Join(err, ended); err != nil {
+			t.Fatal(err)
+		}
+		if got.X != nil || !slices.Equal(got.Y, want.Y) || got.N != want.N || !slices.Equal(got.Indices, want.Indices) {
+			t.Fatalf("batch %d: other labels", batches)
+		}
+		x := make([]float32, len(want.X))
+		if err := errors.Join(write(p, g, got), p.Read(g.Input, x)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range x {
+			if math.Float32bits(x[i]) != math.Float32bits(want.X[i]) && (x[i] != 0 || want.X[i] != 0) {
+				t.Fatalf("batch %d, view %d: value %d is %v, the host's %v", batches, got.View, i, x[i], want.X[i])
+			}
+		}
+	}
 }
 
 // A GPU's weights follow the CPU's: masks, noise and updates are the same, only

@@ -78,6 +78,11 @@ func attemptOn(t *testing.T, r Run, root, device string, steps, threads int) Out
 	t.Helper()
 	machine := NewMachine(device, threads)
 	defer machine.Close()
+	return attemptWith(t, r, root, machine, steps)
+}
+
+func attemptWith(t *testing.T, r Run, root string, machine *Machine, steps int) Outcome {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, err := Execute(ctx, []Run{r}, Options{Study: &configs.Study{Name: "s"}, Store: &experiments.Store{Root: root},

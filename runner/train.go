@@ -82,6 +82,7 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64)
 	if t.eval, err = engine.Evaluate(t.evalNet, t.params); err != nil {
 		return nil, smaller(err, r.Train.Batch)
 	}
+	t.pipeline.Stored = t.train.TakesImages(t.graph.Input)
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.mean = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
@@ -174,7 +175,7 @@ func (t *trainer) done() float64 {
 
 // learn runs one step, with the rates that hold when done epochs are trained: loss, gradients, update.
 func (t *trainer) learn(b *data.Batch, done float64) error {
-	if err := t.train.Write(t.graph.Input, b.X); err != nil {
+	if err := write(t.train, t.graph, b); err != nil {
 		return err
 	}
 	if err := t.train.Write(t.graph.Labels, b.Y); err != nil {
@@ -191,6 +192,14 @@ func (t *trainer) learn(b *data.Batch, done float64) error {
 		return err
 	}
 	return t.train.Read(t.graph.Logits, t.logits)
+}
+
+// write gives a program its images, finished or, where its device finishes them, as they are stored.
+func write(p *engine.Program, g *graph.Graph, b *data.Batch) error {
+	if b.X == nil {
+		return p.WriteImages(g.Input, b.Images)
+	}
+	return p.Write(g.Input, b.X)
 }
 
 func (t *trainer) count(s *score, b *data.Batch) {

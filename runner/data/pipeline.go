@@ -9,11 +9,16 @@ import (
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/runner/input"
 	"ablate/runner/random"
 )
 
 // A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours, wrong labels.
 type Pipeline struct {
+	// Stored makes readers hand out stored images with their views, for a device
+	// that finishes them itself. It is set before the first reader is made.
+	Stored bool
+
 	ds    *Dataset
 	train Split // with the wrong labels that the recipe asks for
 	cfg   ablations.Data
@@ -113,13 +118,14 @@ func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
 // A Batch is images ready for the net.
 type Batch struct {
-	X       []float32 // [batch, height, width, channels]
+	X       []float32 // [batch, height, width, channels]; nil where the pipeline is Stored
 	Y       []float32 // class numbers
 	N       int       // images; whatever comes after them is zero
 	First   int       // place of the first image in its split, or in the epoch's order
 	Indices []int32   // of the images in their split
 	View    int       // which of the Views of these images it is, in evaluation
 	Views   int
+	Images  input.Images // what a Stored pipeline hands out instead, with views that show nothing behind N
 }
 
 // A Reader hands out batches that goroutines prepare ahead. They end with the
@@ -145,7 +151,7 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead), end: io.EOF}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	for range ahead {
-		r.free <- &Batch{X: make([]float32, p.batch*p.shape.Len()), Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
+		r.free <- p.newBatch()
 	}
 	type part struct {
 		b        *Batch
@@ -189,6 +195,26 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 		}
 	})
 	return r
+}
+
+// newBatch makes room for a batch.
+func (p *Pipeline) newBatch() *Batch {
+	b := &Batch{Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
+	if !p.Stored {
+		b.X = make([]float32, p.batch*p.shape.Len())
+		return b
+	}
+	b.Images = input.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Views: make([]input.View, p.batch), Mean: p.mean}
+	if p.cfg.Mean == "image_centre" {
+		top, left := p.centreOf()
+		b.Images.MeanAt = &[2]int{top, left}
+	}
+	return b
+}
+
+// centreOf is where the middle of a stored image begins that is as large as the net's.
+func (p *Pipeline) centreOf() (top, left int) {
+	return (p.ds.Shape.Height - p.shape.Height) / 2, (p.ds.Shape.Width - p.shape.Width) / 2
 }
 
 // Next gives the next batch, which belongs to the caller until the call after
@@ -263,7 +289,7 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []view) *Reader {
 	begin := func(b *Batch, i int) {
 		b.First, b.View, b.Views = i/len(views)*p.batch, i%len(views), len(views)
 		b.N = min(p.batch, n-b.First)
-		clear(b.X[b.N*p.shape.Len():])
+		b.hide(p.shape.Len())
 		clear(b.Y[b.N:])
 		clear(b.Indices[b.N:])
 	}
@@ -277,22 +303,64 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []view) *Reader {
 	})
 }
 
-// prepare writes a view of image index of a split as the batch's image j. What
-// lies outside the image is zero, the mean's colour.
+// hide makes what comes after the batch's images zero.
+func (b *Batch) hide(image int) {
+	if b.X != nil {
+		clear(b.X[b.N*image:])
+		return
+	}
+	for j := range b.Images.Views[b.N:] {
+		b.Images.Views[b.N+j] = input.View{Top: int32(b.Images.Shape.Height)} // wholly outside
+	}
+}
+
+// prepare makes a view of image index of a split the batch's image j.
 func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v view, buf []byte) error {
-	in, out := p.ds.Shape, p.shape
-	image, err := s.Image(int(index), in.Len(), buf)
+	size := p.ds.Shape.Len()
+	if p.Stored {
+		buf = b.Images.Pixels[j*size:][:size]
+	}
+	image, err := s.Image(int(index), size, buf)
 	if err != nil {
 		return fmt.Errorf("data %s: %w", p.ds.Name, err)
 	}
+	b.Indices[j] = index
+	b.Y[j] = float32(s.Labels[index])
+	if !p.Stored {
+		p.finish(b, j, image, v)
+		return nil
+	}
+	if &image[0] != &buf[0] { // it lies in memory, or in a file that is mapped
+		copy(buf, image)
+	}
+	b.Images.Views[j] = input.View{Top: int32(v.top), Left: int32(v.left), Flip: number(v.flip), Shifted: number(v.shifted), Scale: p.scale(v), Shift: v.shift}
+	return nil
+}
+
+func number(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// scale is what a view's values are multiplied by.
+func (p *Pipeline) scale(v view) float32 {
+	if v.shifted {
+		return float32(p.cfg.Scale) * p.axes.gain
+	}
+	return float32(p.cfg.Scale)
+}
+
+// finish writes a view of an image as the batch's image j. What lies outside the
+// image is zero, the mean's colour.
+func (p *Pipeline) finish(b *Batch, j int, image []byte, v view) {
+	in, out := p.ds.Shape, p.shape
 	meanTop, meanLeft := v.top, v.left
 	if p.cfg.Mean == "image_centre" {
-		meanTop, meanLeft = (in.Height-out.Height)/2, (in.Width-out.Width)/2
+		meanTop, meanLeft = p.centreOf()
 	}
-	scale := float32(p.cfg.Scale)
-	if v.shifted {
-		scale *= p.axes.gain
-	}
+	scale := p.scale(v)
 	to := b.X[j*out.Len():][:out.Len()]
 	for y := range out.Height {
 		row := to[y*out.Width*out.Channels:][:out.Width*out.Channels]
@@ -315,9 +383,6 @@ func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v view, buf []
 			mirror(row, in.Channels)
 		}
 	}
-	b.Indices[j] = index
-	b.Y[j] = float32(s.Labels[index])
-	return nil
 }
 
 // subtract writes (x - mean) · scale.

@@ -12,6 +12,7 @@ import (
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/runner/input"
 )
 
 // numbered is a data set of n training and m test images whose values are all different from image to image:
@@ -53,7 +54,7 @@ func all(t *testing.T, r *Reader) []Batch {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batches = append(batches, Batch{slices.Clone(b.X), slices.Clone(b.Y), b.N, b.First, slices.Clone(b.Indices), b.View, b.Views})
+		batches = append(batches, Batch{slices.Clone(b.X), slices.Clone(b.Y), b.N, b.First, slices.Clone(b.Indices), b.View, b.Views, cloned(b.Images)})
 	}
 }
 
@@ -339,4 +340,10 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations a batch", n)
 	}
+}
+
+// cloned keeps what a batch's room will be used for again.
+func cloned(i input.Images) input.Images {
+	i.Pixels, i.Views = slices.Clone(i.Pixels), slices.Clone(i.Views)
+	return i
 }

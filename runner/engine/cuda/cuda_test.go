@@ -64,6 +64,16 @@ func TestDevice(t *testing.T) {
 	}
 }
 
+// No kernel depends on the order in which blocks and threads run: trained
+// backwards, nets with every kind of layer have the same weights to the last bit.
+func TestNoRaces(t *testing.T) {
+	forwards, backwards := machine(t, 1, plenty), machine(t, 1, plenty)
+	backwards.Backwards()
+	if enginetest.Digest(t, start(t, forwards, false, 0), 3) != enginetest.Digest(t, start(t, backwards, false, 0), 3) {
+		t.Error("other weights when blocks and threads run backwards")
+	}
+}
+
 // Several devices give the bits of one.
 func TestDevicesDivide(t *testing.T) {
 	m := machine(t, 4, plenty)

@@ -38,6 +38,7 @@ type Device struct {
 	staging  staging
 	blocks   staging // what step blocks are copied from
 	scratch  *memory
+	images   imageRoom
 	events   [2]nvidia.Event // between which Time measures
 	blas     *blas
 	dnn      *dnn

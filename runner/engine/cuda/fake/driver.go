@@ -83,6 +83,9 @@ func New(gpu *emulation.GPU, gpus int, memory uint64) *Machine {
 		peers: map[[2]nvidia.Context]bool{}, used: map[nvidia.Context]uint64{}}
 }
 
+// Backwards makes blocks, and the threads of a block between two barriers, run in the opposite order.
+func (m *Machine) Backwards() { m.gpu.Backwards = true }
+
 // Libraries are the machine's, with cuBLAS and cuDNN or without.
 func (m *Machine) Libraries(complete bool) *nvidia.Libraries {
 	l := &nvidia.Libraries{Driver: m.Driver(), NVRTC: compiler(), CUDA: 13000, Findings: []nvidia.Finding{{Name: "driver"}, {Name: "NVRTC"}}}

@@ -167,21 +167,12 @@ func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int,
 
 // A Batch is images of bytes in device memory and how each is shown.
 type Batch struct {
-	Images, Views uint64 // addresses of the bytes and of a View an image
+	Images, Views uint64 // addresses of the bytes and of an input.View an image
 	Mean          uint64 // of one image's float32 values
 	Out           engine.Tensor
 	Shape         arch.Shape // of a stored image; Out's is that of the cut
 	// MeanAt is where the mean is cut, at the same place for all images; nil: where the image is.
 	MeanAt *[2]int
-}
-
-// A View says how an image is shown: where it is cut (rows and columns of the
-// image, below 0 in its border), whether it is mirrored, and what is added to
-// each channel where it is Shifted; then it is multiplied by Scale. It is struct View of view.cu.
-type View struct {
-	Top, Left, Flip, Shifted int32
-	Scale                    float32
-	Shift                    [3]float32
 }
 
 // Input gives the launch that makes a batch the net's input.

@@ -1,7 +1,7 @@
 // Images of bytes become the net's input on the device: a quarter of the bytes
 // cross the bus. The arithmetic is runner/data's, value for value.
 
-// View says how an image of the batch is shown, see View in Go.
+// View says how an image of the batch is shown, package input's View.
 struct View {
     int top, left, flip, shifted;
     float scale, shift[3];

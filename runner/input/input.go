@@ -1,0 +1,41 @@
+// Package input is batches of images as bytes with the view of each that a net
+// sees, for devices that crop, mirror and shift colours themselves: a quarter of
+// the bytes of a finished input reaches them.
+package input
+
+import "ablate/arch"
+
+// Images are a batch. A value of a net's input is
+//
+//	(pixel − mean [+ shift of its channel])·scale
+//
+// at the pixel of the image that the view says, and 0 outside the image.
+type Images struct {
+	Shape  arch.Shape // of a stored image: [height, width, channels] bytes
+	Pixels []byte     // of all images, one after the other
+	Views  []View     // one an image
+	// Mean is an image's: Shape.Len() values, the same slice for all batches of a
+	// pipeline, so that a device may keep its copy.
+	Mean []float32
+	// MeanAt is where the mean is cut (row, column) instead of where the image is.
+	MeanAt *[2]int
+}
+
+// A View says where an image is cut (rows and columns of it, below 0 in its
+// border), whether the cut is mirrored, and whether Shift is added to its
+// channels. CUDA kernels read it as it lies here.
+type View struct {
+	Top, Left, Flip, Shifted int32
+	Scale                    float32
+	Shift                    [3]float32
+}
+
+// ViewLen is the size of a View in bytes.
+const ViewLen = 32
+
+// Part is n images from number first on.
+func (i Images) Part(first, n int) Images {
+	size := i.Shape.Len()
+	i.Pixels, i.Views = i.Pixels[first*size:][:n*size], i.Views[first:][:n]
+	return i
+}
