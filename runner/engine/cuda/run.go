@@ -134,7 +134,7 @@ func (s *sequence) launch() error {
 // capture records the kernels instead of running them.
 func (s *sequence) capture() error {
 	driver := s.d.driver
-	if err := driver.BeginCapture(s.d.stream, nvidia.CaptureThreadLocal).Err(); err != nil {
+	if err := driver.BeginCapture(s.d.stream, nvidia.CaptureRelaxed).Err(); err != nil {
 		return err
 	}
 	failed := s.launch()

@@ -79,7 +79,7 @@ const (
 const (
 	StreamNonBlocking  = 1 // StreamCreate
 	EventDisableTiming = 2 // EventCreate
-	CaptureThreadLocal = 1 // BeginCapture: other threads may call what they like
+	CaptureRelaxed     = 2 // BeginCapture: a library may allocate meanwhile
 )
 
 // A Result is a CUresult: 0, or an error.

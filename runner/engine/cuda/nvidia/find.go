@@ -16,6 +16,7 @@ const Variable = "ABLATE_CUDA_LIBS"
 type library struct {
 	name    string // as users know it
 	file    string
+	dirs    []string // where systems keep it that do not tell the loader
 	wheels  []string // folders of Python's site-packages/nvidia that hold it
 	before  []string // patterns of files beside it that are loaded first: it would look for them by name only
 	install string   // what to do where it is missing
@@ -30,6 +31,7 @@ const (
 // The libraries, from developer.nvidia.com's sonames and the folders of the Python wheels.
 var (
 	driverLibrary = library{name: "driver", file: "libcuda.so.1",
+		dirs:    []string{"/usr/local/nvidia/lib64", "/usr/lib/wsl/lib"}, // containers; Windows' Linux
 		install: "install NVIDIA's driver, of CUDA 12 or later"}
 	nvrtcLibrary = library{name: "NVRTC", file: "libnvrtc.so.%d", wheels: []string{"cu%d/lib", "cuda_nvrtc/lib"}, before: []string{"libnvrtc-builtins.so.%d*"},
 		install: "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit"}
@@ -45,8 +47,9 @@ var majors = []int{13, 12}
 
 // A finder knows where libraries may be.
 type finder struct {
-	env  func(string) string
-	glob func(pattern string) []string
+	env      func(string) string
+	glob     func(pattern string) []string
+	readlink func(file string) string // "" if the file is no link
 }
 
 // machine looks at this machine.
@@ -56,6 +59,12 @@ var machine = finder{env: os.Getenv, glob: func(pattern string) []string {
 		return nil
 	}
 	return found
+}, readlink: func(file string) string {
+	to, err := os.Readlink(file)
+	if err != nil {
+		return ""
+	}
+	return to
 }}
 
 // A candidate is a file to try: a path, or a bare name that the loader looks for.
@@ -95,6 +104,7 @@ func (f finder) candidates(l library, newest int) []candidate {
 	for _, major := range versions {
 		all = append(all, candidate{file: versioned(l.file, major), major: major})
 	}
+	within(l.dirs)
 	for _, site := range f.sites() {
 		for _, major := range versions {
 			for _, w := range l.wheels {
@@ -153,9 +163,7 @@ func (f finder) sites() []string {
 	under(f.env("VIRTUAL_ENV"))
 	under(f.env("CONDA_PREFIX"))
 	for _, dir := range split(f.env("PATH")) {
-		if filepath.Base(dir) == "bin" && len(f.glob(filepath.Join(dir, "python3"))) > 0 {
-			under(filepath.Dir(dir))
-		}
+		f.interpreters(filepath.Join(dir, "python3"), under)
 	}
 	if home := f.env("HOME"); home != "" {
 		under(filepath.Join(home, ".local"))
@@ -168,6 +176,27 @@ func (f finder) sites() []string {
 		}
 	}
 	return once
+}
+
+// interpreters calls f for the prefix of a Python interpreter, and for those that
+// it is a link to: a link to an environment's leads there, and from there on to the system's.
+func (f finder) interpreters(file string, under func(prefix string)) {
+	if len(f.glob(file)) == 0 {
+		return
+	}
+	for range 8 { // more are a circle
+		if dir := filepath.Dir(file); filepath.Base(dir) == "bin" {
+			under(filepath.Dir(dir))
+		}
+		to := f.readlink(file)
+		if to == "" {
+			return
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(file), to)
+		}
+		file = to
+	}
 }
 
 func split(list string) []string {

@@ -9,8 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree is a machine with some files and variables.
+// tree is a machine with some files and variables. A file written a -> b is a link.
 func tree(env map[string]string, files ...string) finder {
+	links := map[string]string{}
+	for i, f := range files {
+		if from, to, ok := strings.Cut(f, " -> "); ok {
+			files[i], links[from] = from, to
+		}
+	}
 	return finder{env: func(v string) string { return env[v] }, glob: func(pattern string) []string {
 		var found []string
 		for _, f := range files {
@@ -22,7 +28,7 @@ func tree(env map[string]string, files ...string) finder {
 			}
 		}
 		return found
-	}}
+	}, readlink: func(file string) string { return links[file] }}
 }
 
 func names(all []candidate) []string {
@@ -34,11 +40,11 @@ func names(all []candidate) []string {
 }
 
 func TestLibrariesAreLookedForInOrder(t *testing.T) {
-	f := tree(map[string]string{Variable: "/mine", "CUDA_HOME": "/opt/cuda", "VIRTUAL_ENV": "/env", "PATH": "/usr/bin:/torch/bin", "HOME": "/home/me"},
+	f := tree(map[string]string{Variable: "/mine", "CUDA_HOME": "/opt/cuda", "VIRTUAL_ENV": "/env", "PATH": "/usr/bin:/bin", "HOME": "/home/me"},
 		"/mine/libcublas.so.12", "/opt/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cu13/lib/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cublas/lib/libcublas.so.12",
-		"/torch/bin/python3", "/torch/lib/python3.11/site-packages/nvidia/cublas/lib/libcublas.so.12",
+		"/usr/bin/python3 -> ../torch/bin/python3", "/usr/torch/bin/python3 -> /torch/bin/python3", "/torch/bin/python3 -> python3", "/torch/lib/python3.11/site-packages/nvidia/cublas/lib/libcublas.so.12",
 		"/home/me/.local/lib/python3.10/site-packages/nvidia/cu13/lib/libcublas.so.13",
 		"/nothing/lib/python3.10/site-packages/nvidia/cu13/lib/libcublas.so.13")
 	want := []string{"/mine/libcublas.so.12", "/opt/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.13",
