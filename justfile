@@ -24,6 +24,20 @@ peer peer="../shared/bench/torch_peer.py" *args="":
 peer-decode *args="":
     scripts/peer_decode.py {{args}}
 
+# NVIDIA's libraries as Python wheels, to test against where there is no GPU (2 GB).
+cuda-libs dir:
+    python3 -m pip install --no-deps --upgrade --target {{dir}} nvidia-cuda-nvrtc nvidia-cublas nvidia-cudnn-cu13
+    PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|NVRTC' ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
+
+# The programs that check a GPU, for a machine without Go.
+gpu-check-build dir:
+    scripts/gpu-check.sh build {{dir}}
+
+# The check of this machine's GPU in one call of under ten minutes. PEER times PyTorch.
+gpu-check peer="../shared/bench/torch_peer.py" dir="/tmp/ablate-gpu-check":
+    scripts/gpu-check.sh build {{dir}}
+    {{dir}}/gpu-check.sh run {{dir}} {{peer}}
+
 # Formatting, vet, staticcheck.
 lint:
     test -z "$(gofmt -l .)"

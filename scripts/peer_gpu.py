@@ -7,7 +7,7 @@ PEER is a script that times PyTorch and prints JSON with images_per_second for -
 --steps, --device, --amp, --channels-last and --compile. PROGRAM is ablate, built beforehand. Each
 net and batch has a table: ablate in its precisions, PyTorch in its modes, and the ratios to the
 best mode that forms products as ablate does (float32 and tf32 to float32, bf16 to --amp bf16).
-A mode that fails or does not fit is printed as such. No further round begins after --seconds.
+A mode that fails or does not fit is printed as such; the exit code is 1 where ablate fails. No further round begins after --seconds.
 """
 import argparse, itertools, json, statistics, subprocess, sys, time
 
@@ -35,7 +35,7 @@ def main():
     p.add_argument("--seconds", type=float, default=180)
     p.add_argument("--device", default="cuda:0")
     a = p.parse_args()
-    started = time.monotonic()
+    started, failed = time.monotonic(), False
     for net, batch, steps in CASES:
         common = ["--batch", str(batch), "--steps", str(steps), "--device", a.device]
         programs = {f"ablate {q}": [a.ablate, "bench", net, *common, "--json", "--precision", q] for q in PRECISIONS}
@@ -51,6 +51,7 @@ def main():
                 rate, error = timed(command, 60)
                 if error:
                     errors[name] = error
+                    failed = failed or name.startswith("ablate")
                 else:
                     rates[name].append(rate)
         print(f"\n{net}, batch {batch}\n")
@@ -64,6 +65,7 @@ def main():
             peers = [v for n, v in median.items() if n.startswith(f"PyTorch {kind}")]
             ratio = f"{median[name] / max(peers):.2f}" if peers and name.startswith("ablate") else ""
             print(f"| {name} | {median[name]:,.0f} | {len(rates[name])} | {ratio} |", flush=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
