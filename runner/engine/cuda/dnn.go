@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"ablate/ablations"
@@ -210,9 +211,16 @@ func (c *convolution) filters() kernels.Filters {
 	return kernels.Filters{Kernel: c.window.Kernel, In: c.window.In.Channels / c.window.Groups, Room: c.in.Channels / c.window.Groups, Out: c.window.Out.Channels}
 }
 
-// choose takes the first of the algorithms, as cuDNN expects them to be fast,
-// that gives the same bits every time. That is a function of the geometry and
-// the library alone: trying them out would choose by chance. Its number is −1 where there is none.
+// gemm is the algorithm that is tried first, in all three directions: a matrix
+// product that forms its left side as it goes (IMPLICIT_PRECOMP_GEMM, ALGO_1 of the
+// gradients). It is deterministic and the one that tensor cores compute; what
+// cuDNN's heuristic puts before it on NHWC images is slower (apache/tvm#9600).
+const gemm = 1
+
+// choose takes gemm, or the first of the algorithms, as cuDNN expects them to be
+// fast, that gives the same bits every time. That is a function of the geometry
+// and the library alone: trying them out would choose by chance. Its number is
+// −1 where there is none.
 func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
 	if err := n.SetMath(c.conv, c.math).Err(); err != nil {
 		return nil, err
@@ -231,10 +239,12 @@ func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
 		return nil, fmt.Errorf("algorithms of a convolution %+v: %w", c.geometry, status)
 	}
 	none := &algorithm{number: -1}
-	for _, p := range perf[:count] {
-		if status.NotSupported() {
-			return none, nil
-		}
+	if status.NotSupported() {
+		return none, nil
+	}
+	perf = perf[:count]
+	slices.SortStableFunc(perf, func(a, b nvidia.AlgorithmPerf) int { return c.rank(a) - c.rank(b) })
+	for _, p := range perf {
 		if p.Status != 0 || p.Determinism != 1 || p.Memory > maxWorkspace || c.math == nvidia.FMAMath && p.Math != nvidia.FMAMath && p.Math != nvidia.DefaultMath {
 			continue
 		}
@@ -249,6 +259,17 @@ func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
 		return a, err
 	}
 	return none, nil
+}
+
+// rank orders algorithms: gemm first, and that on tensor cores where they may be used.
+func (c *convolution) rank(p nvidia.AlgorithmPerf) int {
+	switch {
+	case p.Algorithm != gemm:
+		return 2
+	case p.Math == nvidia.FMAMath && c.math != nvidia.FMAMath:
+		return 1
+	}
+	return 0
 }
 
 // workspace asks what an algorithm needs.

@@ -37,10 +37,11 @@ type convolution struct {
 	set                                  bool
 }
 
-// The algorithms that the fake has: one that adds atomically, to be refused, and
-// one that is deterministic and needs a workspace.
+// The algorithms that the fake has: one that adds atomically, one that is listed
+// before the good one and would do, and the good one, which needs a workspace.
 const (
 	atomicAlgorithm = 0
+	slowAlgorithm   = 3
 	goodAlgorithm   = 1
 	workspaceBytes  = 1000
 )
@@ -144,7 +145,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		if status != 0 {
 			return status
 		}
-		list := []nvidia.AlgorithmPerf{{Algorithm: 6, Status: notSupported}, {Algorithm: atomicAlgorithm, Math: cv.math},
+		list := []nvidia.AlgorithmPerf{{Algorithm: 6, Status: notSupported}, {Algorithm: atomicAlgorithm, Math: cv.math}, {Algorithm: slowAlgorithm, Determinism: 1, Math: cv.math},
+			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: nvidia.FMAMath},
 			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: cv.math}}
 		*count = int32(copy(unsafe.Slice(perf, room), list))
 		return 0

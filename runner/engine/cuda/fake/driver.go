@@ -9,7 +9,6 @@ import (
 	"math"
 	"runtime"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"ablate/runner/engine/cuda/emulation"
@@ -149,6 +148,15 @@ func (m *Machine) Leaks() []string {
 
 func (m *Machine) handle() uintptr { m.handles++; return m.handles }
 
+// dropped forgets a handle.
+func dropped[K comparable, V any](known map[K]V, handle K) nvidia.Result {
+	if _, ok := known[handle]; !ok {
+		return 400
+	}
+	delete(known, handle)
+	return 0
+}
+
 // enter begins a call: it counts it and says why it fails, if it does. The mutex is held.
 func (m *Machine) enter(function string) nvidia.Result {
 	m.called[function]++
@@ -172,7 +180,7 @@ func (m *Machine) inContext(function string, f func(c nvidia.Context) nvidia.Res
 	if r := m.enter(function); r != 0 {
 		return r
 	}
-	c := m.current[syscall.Gettid()]
+	c := m.current[threadID()]
 	if c == 0 || m.retained[c] == 0 {
 		return 201
 	}
@@ -214,7 +222,7 @@ func (m *Machine) settle(c nvidia.Context) nvidia.Result {
 		if s.context != c {
 			continue
 		}
-		if s.capturing && s.thread == syscall.Gettid() {
+		if s.capturing && s.thread == threadID() {
 			s.spoiled = true
 			return 900
 		}
@@ -322,7 +330,7 @@ func (m *Machine) Driver() *nvidia.Driver {
 	d.CtxSetCurrent = func(c nvidia.Context) nvidia.Result {
 		m.mutex.Lock()
 		defer m.mutex.Unlock()
-		m.current[syscall.Gettid()] = c
+		m.current[threadID()] = c
 		return 0
 	}
 	d.CtxEnablePeer = func(peer nvidia.Context, flags uint32) nvidia.Result {
@@ -354,7 +362,7 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 	d.MemAlloc = func(a *nvidia.Address, n uint64) nvidia.Result {
 		return m.inContext("MemAlloc", func(c nvidia.Context) nvidia.Result {
 			for _, s := range m.streams {
-				if s.capturing && s.thread == syscall.Gettid() {
+				if s.capturing && s.thread == threadID() {
 					s.spoiled = true
 					return 900
 				}
@@ -465,13 +473,7 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 	}
 	d.StreamSync = func(s nvidia.Stream) nvidia.Result { return sync("StreamSync", s) }
 	d.StreamDestroy = func(s nvidia.Stream) nvidia.Result {
-		return m.inContext("StreamDestroy", func(c nvidia.Context) nvidia.Result {
-			if _, ok := m.streams[s]; !ok {
-				return 400
-			}
-			delete(m.streams, s)
-			return 0
-		})
+		return m.inContext("StreamDestroy", func(nvidia.Context) nvidia.Result { return dropped(m.streams, s) })
 	}
 	d.StreamWaitEvent = func(s nvidia.Stream, e nvidia.Event, _ uint32) nvidia.Result {
 		return m.inContext("StreamWaitEvent", func(c nvidia.Context) nvidia.Result {
@@ -495,7 +497,7 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 			if !ok || st.capturing || mode > 2 {
 				return 400
 			}
-			st.capturing, st.spoiled, st.captured, st.thread = true, false, nil, syscall.Gettid()
+			st.capturing, st.spoiled, st.captured, st.thread = true, false, nil, threadID()
 			return 0
 		})
 	}
@@ -506,7 +508,7 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 				return 401
 			}
 			st.capturing = false
-			if st.thread != syscall.Gettid() {
+			if st.thread != threadID() {
 				return 908
 			}
 			if st.spoiled {
@@ -543,22 +545,10 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 		})
 	}
 	d.GraphExecDestroy = func(e nvidia.Exec) nvidia.Result {
-		return m.inContext("GraphExecDestroy", func(nvidia.Context) nvidia.Result {
-			if _, ok := m.execs[e]; !ok {
-				return 400
-			}
-			delete(m.execs, e)
-			return 0
-		})
+		return m.inContext("GraphExecDestroy", func(nvidia.Context) nvidia.Result { return dropped(m.execs, e) })
 	}
 	d.GraphDestroy = func(g nvidia.Graph) nvidia.Result {
-		return m.inContext("GraphDestroy", func(nvidia.Context) nvidia.Result {
-			if _, ok := m.graphs[g]; !ok {
-				return 400
-			}
-			delete(m.graphs, g)
-			return 0
-		})
+		return m.inContext("GraphDestroy", func(nvidia.Context) nvidia.Result { return dropped(m.graphs, g) })
 	}
 	d.EventCreate = func(e *nvidia.Event, flags uint32) nvidia.Result {
 		return m.inContext("EventCreate", func(c nvidia.Context) nvidia.Result {
@@ -610,13 +600,7 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 		})
 	}
 	d.EventDestroy = func(e nvidia.Event) nvidia.Result {
-		return m.inContext("EventDestroy", func(nvidia.Context) nvidia.Result {
-			if _, ok := m.events[e]; !ok {
-				return 400
-			}
-			delete(m.events, e)
-			return 0
-		})
+		return m.inContext("EventDestroy", func(nvidia.Context) nvidia.Result { return dropped(m.events, e) })
 	}
 }
 
@@ -642,13 +626,7 @@ func (m *Machine) moduleAPI(d *nvidia.Driver) {
 		})
 	}
 	d.ModuleUnload = func(mod nvidia.Module) nvidia.Result {
-		return m.inContext("ModuleUnload", func(nvidia.Context) nvidia.Result {
-			if !m.modules[mod] {
-				return 400
-			}
-			delete(m.modules, mod)
-			return 0
-		})
+		return m.inContext("ModuleUnload", func(nvidia.Context) nvidia.Result { return dropped(m.modules, mod) })
 	}
 	d.LaunchKernel = func(f nvidia.Function, gx, gy, gz, bx, by, bz, shared uint32, s nvidia.Stream, params, extra unsafe.Pointer) nvidia.Result {
 		return m.inContext("LaunchKernel", func(c nvidia.Context) nvidia.Result {
