@@ -100,9 +100,17 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 			commit += " with changes"
 		}
 		rows = append(rows, []string{"commit", commit}, []string{"build", p.Go + " " + p.OS + "/" + p.Arch},
-			[]string{"cpu", fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)}, []string{"command", strings.Join(p.Command, " ")})
+			[]string{"cpu", host(p)}, []string{"command", strings.Join(p.Command, " ")})
 	}
 	return printTable(w, rows, "ll")
+}
+
+// host is the CPU and how many of its threads computed: none where a GPU did.
+func host(p *experiments.Provenance) string {
+	if p.Threads == 0 {
+		return p.CPU
+	}
+	return fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)
 }
 
 func describeAttempt(a experiments.Attempt) string {
