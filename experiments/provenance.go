@@ -44,7 +44,7 @@ type CaptureOptions struct {
 }
 
 // allowed are the environment variables that may bear on a run and hold no secret.
-var allowed = []string{"ABLATE_CPU", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS", "ABLATE_THREADS",
+var allowed = []string{"ABLATE_CPU", "ABLATE_CUDA_LIBS", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS", "ABLATE_THREADS",
 	"CUDA_VISIBLE_DEVICES", "GOAMD64", "GODEBUG", "GOMAXPROCS"}
 
 // Capture collects the provenance of a run. What holds for the whole process is

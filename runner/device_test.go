@@ -117,7 +117,11 @@ func TestOpenDevices(t *testing.T) {
 		"cpu:x":           "the 2 shares of the cores are cpu:0 to cpu:1",
 		"cpu:0,cpu:0":     "named twice",
 		"cpu,cpu:0":       "stand alone",
-		"auto,cuda:0":     "stand alone",
+		"auto,cuda:0":     "GPUs and cores do not share a run",
+		"cpu:0,cuda:1":    "GPUs and cores do not share a run",
+		"cuda:x":          "GPUs are cuda:0, cuda:1 and so on",
+		"cuda:-1":         "GPUs are cuda:0, cuda:1 and so on",
+		"cuda:0,cuda:0":   "named twice",
 		"cpu:0,cpu:1,gpu": "no device is called gpu",
 	} {
 		if _, err := OpenDevices(list, 4); err == nil || !strings.Contains(err.Error(), want) {

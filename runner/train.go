@@ -41,6 +41,7 @@ type trainer struct {
 	sum    score  // of the next epoch so far
 	logged int    // points of the metric series
 
+	labels   [2][]float32 // of the batch that is trained and of the next
 	logits   []float32
 	mean     []float64 // softmax outputs over the views of a batch
 	loss     []float32
@@ -86,6 +87,9 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64)
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.mean = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
+	for i := range t.labels {
+		t.labels[i] = make([]float32, r.Train.Batch)
+	}
 	return t, nil
 }
 
@@ -128,20 +132,20 @@ func feed(r ablations.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, er
 func (t *trainer) classes() int { return t.graph.Logits.Shape()[3] }
 
 // epoch trains what is left of the current epoch and gives its mean loss and
-// training error. after is called after every step with the batch's images.
+// training error. after is called after every step with the batch's images. The
+// next batch is given to the program before a step's outputs are read: a GPU
+// takes it in while it computes.
 func (t *trainer) epoch(ctx context.Context, after func(images int) error) (score, error) {
 	reader := t.pipeline.Train(ctx, t.epochs, t.batch)
 	defer reader.Close()
-	for started := time.Now(); ; started = time.Now() {
-		batch, err := reader.Next()
-		waited := time.Since(started)
-		if errors.Is(err, io.EOF) {
-			return t.sum, nil
-		}
-		if err != nil {
+	batch, _, err := t.fetch(reader)
+	for err == nil {
+		started := time.Now()
+		if err := t.begin(t.done()); err != nil {
 			return t.sum, err
 		}
-		if err := t.learn(batch, t.done()); err != nil {
+		next, waited, ended := t.fetch(reader) // an error must wait until the step that was begun has ended
+		if err := t.end(); err != nil {
 			return t.sum, err
 		}
 		loss := float64(t.loss[0])
@@ -154,12 +158,36 @@ func (t *trainer) epoch(ctx context.Context, after func(images int) error) (scor
 		if t.steps++; t.steps > warmUp {
 			t.measured += time.Since(started)
 			t.waited += waited
-			t.images += batch.N
+			t.images += batch.n
 		}
-		if err := after(batch.N); err != nil {
+		if err := after(batch.n); err != nil {
 			return t.sum, err
 		}
+		batch, err = next, ended
 	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return t.sum, err
+}
+
+// shown is what is kept of a batch that a program was given.
+type shown struct {
+	first, n int
+	labels   []float32
+}
+
+// fetch waits for the next batch and gives it to the training program.
+func (t *trainer) fetch(reader *data.Reader) (s shown, waited time.Duration, err error) {
+	started := time.Now()
+	batch, err := reader.Next()
+	waited = time.Since(started)
+	if err != nil {
+		return s, waited, err
+	}
+	t.labels[0], t.labels[1] = t.labels[1], t.labels[0]
+	copy(t.labels[0], batch.Y)
+	return shown{batch.First, batch.N, t.labels[0]}, waited, t.give(batch)
 }
 
 // next goes on to the next epoch.
@@ -173,21 +201,36 @@ func (t *trainer) done() float64 {
 	return float64(t.epochs) + float64(t.batch)/float64(t.pipeline.Batches())
 }
 
-// learn runs one step, with the rates that hold when done epochs are trained: loss, gradients, update.
+// learn runs one step on a batch, with the rates that hold when done epochs are trained.
 func (t *trainer) learn(b *data.Batch, done float64) error {
+	if err := t.give(b); err != nil {
+		return err
+	}
+	if err := t.begin(done); err != nil {
+		return err
+	}
+	return t.end()
+}
+
+// give makes a batch the training program's inputs.
+func (t *trainer) give(b *data.Batch) error {
 	if err := write(t.train, t.graph, b); err != nil {
 		return err
 	}
-	if err := t.train.Write(t.graph.Labels, b.Y); err != nil {
-		return err
-	}
+	return t.train.Write(t.graph.Labels, b.Y)
+}
+
+// begin runs a step on the inputs: loss, gradients, update.
+func (t *trainer) begin(done float64) error {
 	r := t.recipe.Train
 	rate, factors := t.rates.at(done)
 	t.train.Context = engine.Context{Seed: t.seed, Step: t.step, Rate: rate, Momentum: r.Momentum, Decay: r.WeightDecay,
 		Factors: factors, DropoutOff: r.DropoutOff > 0 && int(done) >= r.DropoutOff}
-	if err := t.train.RunAll(); err != nil {
-		return err
-	}
+	return t.train.RunAll()
+}
+
+// end reads a step's outputs.
+func (t *trainer) end() error {
 	if err := t.train.Read(t.graph.Loss, t.loss); err != nil {
 		return err
 	}
@@ -202,10 +245,10 @@ func write(p *engine.Program, g *graph.Graph, b *data.Batch) error {
 	return p.Write(g.Input, b.X)
 }
 
-func (t *trainer) count(s *score, b *data.Batch) {
+func (t *trainer) count(s *score, b shown) {
 	n := t.classes()
-	for i := range b.N {
-		s.add(predict(b.First+i, int(b.Y[i]), t.logits[i*n:(i+1)*n]))
+	for i := range b.n {
+		s.add(predict(b.first+i, int(b.labels[i]), t.logits[i*n:(i+1)*n]))
 	}
 }
 

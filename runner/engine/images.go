@@ -13,8 +13,8 @@ import (
 type ImageMemory interface {
 	Memory
 	// WriteImages writes what the net sees of the images to a tensor in this memory,
-	// of shape [images, height, width, channels]. The images may be read until the
-	// next Read of the device.
+	// of shape [images, height, width, channels]. When it returns the images are
+	// taken, though the tensor may not have its values before the device's next kernel or Read.
 	WriteImages(to Tensor, images input.Images) error
 }
 
