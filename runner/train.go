@@ -83,7 +83,7 @@ func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64)
 	if t.eval, err = engine.Evaluate(t.evalNet, t.params); err != nil {
 		return nil, smaller(err, r.Train.Batch)
 	}
-	t.pipeline.Stored = t.train.TakesImages(t.graph.Input)
+	t.pipeline.Raw = t.train.TakesImages(t.graph.Input)
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.mean = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)

@@ -7,36 +7,29 @@ import (
 
 	"ablate/ablations"
 	"ablate/runner/data/picture"
+	"ablate/runner/input"
 	"ablate/runner/random"
 )
 
-// A view is how an image is shown: where it is cut (rows and columns of the
-// image, below 0 in its border), whether it is mirrored, how far its colours are moved.
-type view struct {
-	top, left int
-	flip      bool
-	shifted   bool       // by shift, and then by the axes' gain
-	shift     [3]float32 // added to red, green and blue, in grey levels
-}
-
 // noisy is how a training image is shown: image index, at a place in the epoch's order.
-func (p *Pipeline) noisy(epoch, place int, index int32) view {
+func (p *Pipeline) noisy(epoch, place int, index int32) input.View {
 	step, at := uint64(epoch), uint64(index)
 	if p.cfg.CropChunk > 1 { // one draw for a run of images
 		at = uint64(place / p.cfg.CropChunk)
 	}
 	v, off := p.centre(), p.cfg.NoiseOff
 	if p.cfg.CropAt == ablations.CropRandom && on(off.Crop, epoch) {
-		v.top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
-		v.left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
+		v.Top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
+		v.Left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
 	}
 	if p.cfg.Flip && on(off.Flip, epoch) {
-		v.flip = p.flip.Uint32(step, at)&1 == 1
+		v.Flip = p.flip.Uint32(step, at)&1 == 1
 	}
 	if p.cfg.PCAColour.Std > 0 && on(off.PCAColour, epoch) {
 		var alpha [3]float32
 		p.colour.NormalFrom(alpha[:], step, 4*uint64(index), 0, p.cfg.PCAColour.Std)
-		v.shifted, v.shift = true, p.axes.shift(alpha)
+		v.Shifted, v.Shift = true, p.axes.shift(alpha)
+		v.Scale *= p.axes.gain
 	}
 	return v
 }
@@ -48,22 +41,30 @@ func on(until, epoch int) bool { return until == 0 || epoch < until }
 func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop + 1 }
 
 // offset turns a place in the bordered image into one in the image.
-func (p *Pipeline) offset(place int) int { return place - p.cfg.Pad }
+func (p *Pipeline) offset(place int) int32 { return int32(place - p.cfg.Pad) }
 
 // centre is the middle of the image.
-func (p *Pipeline) centre() view {
-	return view{top: (p.ds.Shape.Height - p.shape.Height) / 2, left: (p.ds.Shape.Width - p.shape.Width) / 2}
+func (p *Pipeline) centre() input.View {
+	return p.cut(int32(p.ds.Shape.Height-p.shape.Height)/2, int32(p.ds.Shape.Width-p.shape.Width)/2)
 }
+
+// cut is an image as it is from a row and column of it on.
+func (p *Pipeline) cut(top, left int32) input.View {
+	return input.View{Top: top, Left: left, Scale: float32(p.cfg.Scale)}
+}
+
+// outside is a view past every image: nothing but zeros.
+func (p *Pipeline) outside() input.View { return p.cut(int32(p.ds.Shape.Height), 0) }
 
 // ten are the four corners and the centre of the bordered image, then their
 // reflections (paper, section 4.1).
-func (p *Pipeline) ten() []view {
+func (p *Pipeline) ten() []input.View {
 	bottom := p.offset(p.room(p.ds.Shape.Height, p.shape.Height) - 1)
 	right := p.offset(p.room(p.ds.Shape.Width, p.shape.Width) - 1)
 	first := p.offset(0)
-	views := []view{{top: first, left: first}, {top: first, left: right}, {top: bottom, left: first}, {top: bottom, left: right}, p.centre()}
+	views := []input.View{p.cut(first, first), p.cut(first, right), p.cut(bottom, first), p.cut(bottom, right), p.centre()}
 	for _, v := range views[:5] {
-		v.flip = true
+		v.Flip = true
 		views = append(views, v)
 	}
 	return views

@@ -11,6 +11,7 @@ import (
 	"ablate/ablations"
 	"ablate/arch"
 	"ablate/runner/data/picture"
+	"ablate/runner/input"
 	"ablate/runner/random"
 )
 
@@ -78,9 +79,9 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 func TestNoiseOff(t *testing.T) {
 	ds := photographs(6, 8)
 	noise := ablations.Data{Mean: "none", Scale: 1, Crop: 5, Flip: true, PCAColour: ablations.PCAColour{Std: 0.1}}
-	shown := func(cfg ablations.Data, epoch int) map[int32]view {
+	shown := func(cfg ablations.Data, epoch int) map[int32]input.View {
 		p := newPipeline(t, ds, cfg, 6, 3)
-		seen := map[int32]view{}
+		seen := map[int32]input.View{}
 		for i := range int32(6) {
 			seen[i] = p.noisy(epoch, int(i), i)
 		}
@@ -90,11 +91,11 @@ func TestNoiseOff(t *testing.T) {
 		full := shown(noise, epoch)
 		for what, k := range map[string]struct {
 			off  ablations.NoiseOff
-			want func(v view) view
+			want func(v input.View) input.View
 		}{
-			"crop":   {ablations.NoiseOff{Crop: 4}, func(v view) view { v.top, v.left = 1, 1; return v }},
-			"flip":   {ablations.NoiseOff{Flip: 4}, func(v view) view { v.flip = false; return v }},
-			"colour": {ablations.NoiseOff{PCAColour: 4}, func(v view) view { v.shifted, v.shift = false, [3]float32{}; return v }},
+			"crop":   {ablations.NoiseOff{Crop: 4}, func(v input.View) input.View { v.Top, v.Left = 1, 1; return v }},
+			"flip":   {ablations.NoiseOff{Flip: 4}, func(v input.View) input.View { v.Flip = false; return v }},
+			"colour": {ablations.NoiseOff{PCAColour: 4}, func(v input.View) input.View { v.Shifted, v.Shift = false, [3]float32{}; return v }},
 		} {
 			cfg := noise
 			cfg.NoiseOff = k.off
@@ -236,7 +237,7 @@ func TestMeanImageCentre(t *testing.T) {
 	for mean, want := range map[string]float32{"image": -1.5, "image_centre": -51.5} {
 		p := newPipeline(t, ds, ablations.Data{Mean: mean, Scale: 1, Crop: 2}, 4, 1)
 		b := &Batch{X: make([]float32, 4), Y: make([]float32, 1), Indices: make([]int32, 1)}
-		if err := p.prepare(b, 0, ds.Train, 0, view{}, nil); err != nil {
+		if err := p.prepare(b, 0, ds.Train, 0, p.cut(0, 0), nil); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(b.X, []float32{want, want, want, want}) {

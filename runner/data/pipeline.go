@@ -15,9 +15,9 @@ import (
 
 // A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours, wrong labels.
 type Pipeline struct {
-	// Stored makes readers hand out stored images with their views, for a device
-	// that finishes them itself. It is set before the first reader is made.
-	Stored bool
+	// Raw makes the readers begun from now on hand out images as bytes, with how
+	// each is shown, for devices that make the net's input of them.
+	Raw bool
 
 	ds    *Dataset
 	train Split // with the wrong labels that the recipe asks for
@@ -25,7 +25,9 @@ type Pipeline struct {
 	batch int
 	shape arch.Shape // of an image as the net sees it
 	mean  []float32  // one value an input value
-	axes  colourAxes
+	// meanAt is where the mean is cut for all images, nil where each has it from its own place.
+	meanAt *[2]int
+	axes   colourAxes
 
 	order, crop, flip, colour random.Stream
 }
@@ -48,8 +50,11 @@ func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipe
 		return nil, fmt.Errorf("data.pad is %d without data.crop; %d crops images of their own size",
 			cfg.Pad, min(ds.Shape.Height, ds.Shape.Width))
 	}
-	if cfg.Mean == "image_centre" && (p.shape.Height > ds.Shape.Height || p.shape.Width > ds.Shape.Width) {
-		return nil, fmt.Errorf("data.mean is image_centre, but crops of %d are larger than the images", cfg.Crop)
+	if cfg.Mean == "image_centre" {
+		if p.shape.Height > ds.Shape.Height || p.shape.Width > ds.Shape.Width {
+			return nil, fmt.Errorf("data.mean is image_centre, but crops of %d are larger than the images", cfg.Crop)
+		}
+		p.meanAt = &[2]int{(ds.Shape.Height - p.shape.Height) / 2, (ds.Shape.Width - p.shape.Width) / 2}
 	}
 	if cfg.LabelNoise > 0 {
 		if len(ds.Classes) < 2 {
@@ -116,16 +121,16 @@ func (p *Pipeline) Shape() arch.Shape { return p.shape }
 // is not seen in that epoch; every epoch has another order.
 func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
-// A Batch is images ready for the net.
+// A Batch is images ready for the net or, Raw, for a device that makes its input of them.
 type Batch struct {
-	X       []float32 // [batch, height, width, channels]; nil where the pipeline is Stored
-	Y       []float32 // class numbers
-	N       int       // images; whatever comes after them is zero
-	First   int       // place of the first image in its split, or in the epoch's order
-	Indices []int32   // of the images in their split
-	View    int       // which of the Views of these images it is, in evaluation
+	X       []float32    // [batch, height, width, channels]; nil of a Raw pipeline
+	Images  input.Images // of a Raw pipeline alone
+	Y       []float32    // class numbers
+	N       int          // images; whatever comes after them is zero, or shown as zero
+	First   int          // place of the first image in its split, or in the epoch's order
+	Indices []int32      // of the images in their split
+	View    int          // which of the Views of these images it is, in evaluation
 	Views   int
-	Images  input.Images // what a Stored pipeline hands out instead, with views that show nothing behind N
 }
 
 // A Reader hands out batches that goroutines prepare ahead. They end with the
@@ -197,24 +202,16 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 	return r
 }
 
-// newBatch makes room for a batch.
+// newBatch makes room for a batch's images, as the net takes them or as bytes.
 func (p *Pipeline) newBatch() *Batch {
 	b := &Batch{Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
-	if !p.Stored {
+	if p.Raw {
+		b.Images = input.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Views: make([]input.View, p.batch),
+			Mean: p.mean, MeanAt: p.meanAt}
+	} else {
 		b.X = make([]float32, p.batch*p.shape.Len())
-		return b
-	}
-	b.Images = input.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Views: make([]input.View, p.batch), Mean: p.mean}
-	if p.cfg.Mean == "image_centre" {
-		top, left := p.centreOf()
-		b.Images.MeanAt = &[2]int{top, left}
 	}
 	return b
-}
-
-// centreOf is where the middle of a stored image begins that is as large as the net's.
-func (p *Pipeline) centreOf() (top, left int) {
-	return (p.ds.Shape.Height - p.shape.Height) / 2, (p.ds.Shape.Width - p.shape.Width) / 2
 }
 
 // Next gives the next batch, which belongs to the caller until the call after
@@ -276,22 +273,20 @@ func (p *Pipeline) Test(ctx context.Context, views ablations.Views) *Reader {
 	if views == ablations.TenViews {
 		return p.inOrder(ctx, p.ds.Test, p.ten())
 	}
-	return p.inOrder(ctx, p.ds.Test, []view{p.centre()})
+	return p.inOrder(ctx, p.ds.Test, []input.View{p.centre()})
 }
 
 // Validation reads the held-out training images in order, each cut to its centre.
 func (p *Pipeline) Validation(ctx context.Context) *Reader {
-	return p.inOrder(ctx, p.ds.Validation, []view{p.centre()})
+	return p.inOrder(ctx, p.ds.Validation, []input.View{p.centre()})
 }
 
-func (p *Pipeline) inOrder(ctx context.Context, s Split, views []view) *Reader {
+func (p *Pipeline) inOrder(ctx context.Context, s Split, views []input.View) *Reader {
 	n := s.Len()
 	begin := func(b *Batch, i int) {
 		b.First, b.View, b.Views = i/len(views)*p.batch, i%len(views), len(views)
 		b.N = min(p.batch, n-b.First)
-		b.hide(p.shape.Len())
-		clear(b.Y[b.N:])
-		clear(b.Indices[b.N:])
+		p.blank(b)
 	}
 	return p.read(ctx, s, len(views)*((n+p.batch-1)/p.batch), begin, func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
@@ -303,83 +298,67 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []view) *Reader {
 	})
 }
 
-// hide makes what comes after the batch's images zero.
-func (b *Batch) hide(image int) {
-	if b.X != nil {
-		clear(b.X[b.N*image:])
-		return
+// blank makes zeros of what comes after a batch's images.
+func (p *Pipeline) blank(b *Batch) {
+	if b.X == nil {
+		for j := b.N; j < p.batch; j++ {
+			b.Images.Views[j] = p.outside()
+		}
+	} else {
+		clear(b.X[b.N*p.shape.Len():])
 	}
-	for j := range b.Images.Views[b.N:] {
-		b.Images.Views[b.N+j] = input.View{Top: int32(b.Images.Shape.Height)} // wholly outside
-	}
+	clear(b.Y[b.N:])
+	clear(b.Indices[b.N:])
 }
 
-// prepare makes a view of image index of a split the batch's image j.
-func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v view, buf []byte) error {
+// prepare puts image index of a split into the batch as its image j: shown as the
+// view says or, Raw, with the view.
+func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v input.View, buf []byte) error {
 	size := p.ds.Shape.Len()
-	if p.Stored {
+	if b.X == nil {
 		buf = b.Images.Pixels[j*size:][:size]
 	}
 	image, err := s.Image(int(index), size, buf)
 	if err != nil {
 		return fmt.Errorf("data %s: %w", p.ds.Name, err)
 	}
+	if b.X == nil {
+		copy(buf, image) // which may lie there already
+		b.Images.Views[j] = v
+	} else {
+		p.show(b.X[j*p.shape.Len():][:p.shape.Len()], image, v)
+	}
 	b.Indices[j] = index
 	b.Y[j] = float32(s.Labels[index])
-	if !p.Stored {
-		p.finish(b, j, image, v)
-		return nil
-	}
-	if &image[0] != &buf[0] { // it lies in memory, or in a file that is mapped
-		copy(buf, image)
-	}
-	b.Images.Views[j] = input.View{Top: int32(v.top), Left: int32(v.left), Flip: number(v.flip), Shifted: number(v.shifted), Scale: p.scale(v), Shift: v.shift}
 	return nil
 }
 
-func number(b bool) int32 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// scale is what a view's values are multiplied by.
-func (p *Pipeline) scale(v view) float32 {
-	if v.shifted {
-		return float32(p.cfg.Scale) * p.axes.gain
-	}
-	return float32(p.cfg.Scale)
-}
-
-// finish writes a view of an image as the batch's image j. What lies outside the
-// image is zero, the mean's colour.
-func (p *Pipeline) finish(b *Batch, j int, image []byte, v view) {
+// show writes a view of an image. What lies outside the image is zero, the mean's colour.
+func (p *Pipeline) show(to []float32, image []byte, v input.View) {
 	in, out := p.ds.Shape, p.shape
-	meanTop, meanLeft := v.top, v.left
-	if p.cfg.Mean == "image_centre" {
-		meanTop, meanLeft = p.centreOf()
+	top, left := int(v.Top), int(v.Left)
+	meanTop, meanLeft := top, left
+	if p.meanAt != nil {
+		meanTop, meanLeft = p.meanAt[0], p.meanAt[1]
 	}
-	scale := p.scale(v)
-	to := b.X[j*out.Len():][:out.Len()]
 	for y := range out.Height {
 		row := to[y*out.Width*out.Channels:][:out.Width*out.Channels]
-		sy := v.top + y
+		sy := top + y
 		if sy < 0 || sy >= in.Height {
 			clear(row)
 			continue
 		}
-		first, end := max(0, -v.left), min(out.Width, in.Width-v.left) // columns that lie in the image
+		first, end := max(0, -left), min(out.Width, in.Width-left) // columns that lie in the image
 		clear(row[:first*in.Channels])
 		clear(row[end*in.Channels:])
 		n := (end - first) * in.Channels
-		pixels, mean := image[(sy*in.Width+v.left+first)*in.Channels:][:n], p.mean[((meanTop+y)*in.Width+meanLeft+first)*in.Channels:][:n]
-		if v.shifted {
-			subtractShifted(row[first*in.Channels:][:n], pixels, mean, v.shift, scale)
+		pixels, mean := image[(sy*in.Width+left+first)*in.Channels:][:n], p.mean[((meanTop+y)*in.Width+meanLeft+first)*in.Channels:][:n]
+		if v.Shifted {
+			subtractShifted(row[first*in.Channels:][:n], pixels, mean, v.Shift, v.Scale)
 		} else {
-			subtract(row[first*in.Channels:][:n], pixels, mean, scale)
+			subtract(row[first*in.Channels:][:n], pixels, mean, v.Scale)
 		}
-		if v.flip {
+		if v.Flip {
 			mirror(row, in.Channels)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"ablate/ablations"
 	"ablate/arch"
-	"ablate/runner/input"
 )
 
 // numbered is a data set of n training and m test images whose values are all different from image to image:
@@ -54,7 +53,10 @@ func all(t *testing.T, r *Reader) []Batch {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batches = append(batches, Batch{slices.Clone(b.X), slices.Clone(b.Y), b.N, b.First, slices.Clone(b.Indices), b.View, b.Views, cloned(b.Images)})
+		c := *b
+		c.X, c.Y, c.Indices = slices.Clone(b.X), slices.Clone(b.Y), slices.Clone(b.Indices)
+		c.Images.Pixels, c.Images.Views = slices.Clone(b.Images.Pixels), slices.Clone(b.Images.Views)
+		batches = append(batches, c)
 	}
 }
 
@@ -331,19 +333,53 @@ func TestBatchBelongsToTheCaller(t *testing.T) {
 
 func TestBatchesDoNotAllocate(t *testing.T) {
 	p := newPipeline(t, numbered(200, 1, arch.Shape{Height: 4, Width: 4, Channels: 1}), augmented, 1, 1)
-	r := p.Train(t.Context(), 0, 0)
-	defer r.Close()
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := r.Next(); err != nil {
-			t.Fatal(err)
+	for _, p.Raw = range []bool{false, true} {
+		r := p.Train(t.Context(), 0, 0)
+		defer r.Close()
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := r.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("raw %v: %v allocations a batch", p.Raw, n)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations a batch", n)
 	}
 }
 
-// cloned keeps what a batch's room will be used for again.
-func cloned(i input.Images) input.Images {
-	i.Pixels, i.Views = slices.Clone(i.Pixels), slices.Clone(i.Views)
-	return i
+// Raw batches hold the bytes and the views from which the others' values are
+// made; in the last one, views past every image.
+func TestRawBatches(t *testing.T) {
+	ds := photographs(23, 6)
+	for what, cfg := range map[string]ablations.Data{
+		"crops over the border": {Mean: "image", Scale: 0.5, Pad: 2, Crop: 6, Flip: true},
+		"colours":               {Mean: "image_centre", Scale: 0.02, Crop: 4, PCAColour: ablations.PCAColour{Std: 0.1, Shrink: true}},
+		"as they are":           {Mean: "channel", Scale: 1},
+	} {
+		p := newPipeline(t, ds, cfg, 5, 7)
+		read := func() []Batch {
+			return slices.Concat(all(t, p.Train(t.Context(), 2, 1)), all(t, p.Test(t.Context(), ablations.TenViews)), all(t, p.Test(t.Context(), ablations.CentreView)))
+		}
+		want := read()
+		p.Raw = true
+		got := read()
+		size, stored := p.Shape().Len(), ds.Shape.Len()
+		for i := range got {
+			raw := got[i].Images
+			if got[i].X != nil || raw.Shape != ds.Shape || len(raw.Views) != 5 || len(raw.Pixels) != 5*stored {
+				t.Fatalf("%s: batch %d has %d values, %d bytes and %d views of %v", what, i, len(got[i].X), len(raw.Pixels), len(raw.Views), raw.Shape)
+			}
+			for j, v := range raw.Views {
+				image := raw.Pixels[j*stored:][:stored]
+				if j < got[i].N && !slices.Equal(image, ds.Train.Images[int(got[i].Indices[j])*stored:][:stored]) {
+					t.Errorf("%s: batch %d, image %d is not image %d of the split", what, i, j, got[i].Indices[j])
+				}
+				x := make([]float32, size)
+				p.show(x, image, v)
+				got[i].X = append(got[i].X, x...)
+			}
+		}
+		if !equal(got, want) {
+			t.Errorf("%s: bytes and views come to other values", what)
+		}
+	}
 }

@@ -21,17 +21,17 @@ type Images struct {
 	MeanAt *[2]int
 }
 
-// A View says where an image is cut (rows and columns of it, below 0 in its
-// border), whether the cut is mirrored, and whether Shift is added to its
-// channels. CUDA kernels read it as it lies here.
+// A View says how an image is shown. CUDA kernels read it as it lies here.
 type View struct {
-	Top, Left, Flip, Shifted int32
-	Scale                    float32
-	Shift                    [3]float32
+	Top, Left int32      // where it is cut: row and column of the image, below 0 in its border
+	Flip      bool       // the cut is mirrored, left to right
+	Shifted   bool       // Shift is added, to images of three channels
+	Scale     float32    // multiplies what is left then
+	Shift     [3]float32 // of red, green and blue, in grey levels
 }
 
 // ViewLen is the size of a View in bytes.
-const ViewLen = 32
+const ViewLen = 28
 
 // Part is n images from number first on.
 func (i Images) Part(first, n int) Images {

@@ -3,9 +3,12 @@
 
 // View says how an image of the batch is shown, package input's View.
 struct View {
-    int top, left, flip, shifted;
+    int top, left;
+    bool flip, shifted;
     float scale, shift[3];
 };
+
+static_assert(sizeof(View) == 28, "input.ViewLen");
 
 // out = (pixel − mean [+ shift])·scale of the view's cut, 0 outside the image.
 // mean is an image; its cut starts at the view's place or, with mean_fixed, at
