@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -33,36 +32,46 @@ func (p *Program) TakesImages(n *gorgonia.Node) bool {
 	return true
 }
 
-// WriteImages gives an input of images, [batch, height, width, channels], its value.
+// WriteImages gives an input of images, [batch, height, width, channels], its
+// value. Each device gets the images of its chunks, or all.
 func (p *Program) WriteImages(n *gorgonia.Node, images input.Images) error {
 	t, err := p.tensor(n)
 	if err != nil {
 		return err
 	}
-	image := Tensor{Shape: t.shape[1:]}.Len()
-	if len(t.shape) != 4 || len(images.Views)*image != t.len() || len(images.Pixels) != len(images.Views)*images.Shape.Len() {
-		return fmt.Errorf("%s: %d images for an input of %d values", n.Name(), len(images.Views), t.len())
+	if err := t.fit(images); err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
 	}
-	write := func(t Tensor, images input.Images) error {
-		memory, ok := t.Mem.(ImageMemory)
+	for i, part := range t.parts {
+		memory, ok := part.Mem.(ImageMemory)
 		if !ok {
 			return fmt.Errorf("%s: its device takes no images", n.Name())
 		}
-		return memory.WriteImages(t, images)
-	}
-	shape := func(n int) []int { return append([]int{n}, t.shape[1:]...) }
-	if t.cut.Whole() { // every device has all images
-		for _, part := range t.parts {
-			if err := write(Tensor{part.Mem, part.Off, shape(len(images.Views))}, images); err != nil {
-				return err
-			}
+		share := images
+		if !t.cut.Whole() {
+			share = images.Part(i*part.Shape[0], part.Shape[0])
 		}
-		return nil
-	}
-	return t.each(0, t.len(), func(part Tensor, off, at, n int) error {
-		if at%image+n%image != 0 {
-			return errors.New("an image is cut between devices")
+		if err := memory.WriteImages(part, share); err != nil {
+			return err
 		}
-		return write(Tensor{part.Mem, part.Off + off, shape(n / image)}, images.Part(at/image, n/image))
-	})
+	}
+	return nil
+}
+
+// fit refuses images for which a device would read or write out of bounds.
+func (s spread) fit(m input.Images) error {
+	if len(s.shape) != 4 || s.shape[3] != m.Shape.Channels {
+		return fmt.Errorf("images of %v for an input of shape %v", m.Shape, s.shape)
+	}
+	height, width, size := s.shape[1], s.shape[2], m.Shape.Len()
+	if n := s.len() / (height * width * m.Shape.Channels); len(m.Views) != n || len(m.Pixels) != n*size {
+		return fmt.Errorf("%d views and %d bytes for %d images of %v", len(m.Views), len(m.Pixels), n, m.Shape)
+	}
+	if len(m.Mean) != size {
+		return fmt.Errorf("a mean of %d values for images of %v", len(m.Mean), m.Shape)
+	}
+	if at := m.MeanAt; at != nil && (at[0] < 0 || at[1] < 0 || at[0]+height > m.Shape.Height || at[1]+width > m.Shape.Width) {
+		return fmt.Errorf("the mean of images of %v has no cut of %d×%d at row %d, column %d", m.Shape, height, width, at[0], at[1])
+	}
+	return nil
 }

@@ -80,6 +80,15 @@ func TestDevicesDivide(t *testing.T) {
 	enginetest.Divide(t, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
 }
 
+// Stored images become a net's input as the host makes it, on one device and several.
+func TestImages(t *testing.T) {
+	m := machine(t, 2, plenty)
+	enginetest.Images(t, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
+	if leaks := m.Leaks(); len(leaks) > 0 {
+		t.Error("never given back:", leaks)
+	}
+}
+
 // gpuNumber is that of the GPU that ABLATE_TEST_DEVICE names, cuda:0 for one.
 func gpuNumber(t *testing.T) int {
 	t.Helper()
@@ -97,12 +106,17 @@ func gpuNumber(t *testing.T) int {
 // A real GPU passes the suite.
 func TestGPU(t *testing.T) {
 	n := gpuNumber(t)
-	enginetest.Run(t, func(t *testing.T) engine.Device {
+	open := func(t *testing.T) engine.Device {
+		t.Helper()
 		d, err := cuda.Open(n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return d
+	}
+	enginetest.Run(t, open)
+	t.Run("images", func(t *testing.T) {
+		enginetest.Images(t, func(t *testing.T, _ int) engine.Device { return open(t) })
 	})
 }
 
