@@ -4,7 +4,8 @@
 // nvidia); nothing of CUDA is needed to build.
 //
 // A device has one thread of the operating system, on which all its calls are
-// made, and one stream, on which all its kernels run in order. A program's steps
+// made, and one stream, on which all its kernels run in order; the next batch's
+// images arrive on another meanwhile. A program's steps
 // are captured in a CUDA graph the second time they run, so that the host begins
 // them with one call. Algorithms are deterministic: the same run gives the same bits.
 package cuda
@@ -144,6 +145,10 @@ func (d *Device) start() error {
 	if err := d.driver.StreamCreate(&d.stream, nvidia.StreamNonBlocking).Err(); err != nil {
 		return err
 	}
+	d.staging.stream, d.blocks.stream = d.stream, d.stream
+	if err := d.images.open(d); err != nil {
+		return err
+	}
 	for i := range d.events {
 		if err := d.driver.EventCreate(&d.events[i], 0).Err(); err != nil {
 			return err
@@ -252,10 +257,13 @@ func (d *Device) Close() error {
 		}
 		var errs []error
 		note := func(r nvidia.Result) { errs = append(errs, r.Err()) }
-		if d.stream != 0 {
-			note(d.driver.StreamSync(d.stream))
+		for _, s := range []nvidia.Stream{d.images.copies, d.stream} {
+			if s != 0 {
+				note(d.driver.StreamSync(s))
+			}
 		}
 		errs = append(errs, d.closeDNN(), d.closeBLAS())
+		d.images.close(d, note)
 		d.staging.close(d, note)
 		d.blocks.close(d, note)
 		for a := range d.inUse {

@@ -7,16 +7,57 @@ import (
 
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
+	"ablate/runner/engine/cuda/nvidia"
 	"ablate/runner/input"
 )
 
 var _ engine.ImageMemory = (*memory)(nil)
 
-// imageRoom is where stored images wait on the device to become an input. One
-// stream does all, so the next batch overwrites the last when that was used.
+// imageRoom is where stored images wait on the device to become an input. They
+// travel on a stream of their own, into one of two slots, while kernels run.
 type imageRoom struct {
-	pixels, views, mean *memory
-	meanOf              *float32 // what mean is a copy of: a pipeline keeps its slice
+	copies  nvidia.Stream
+	staging staging // on copies
+	slots   [2]imageSlot
+	next    int
+	mean    *memory
+	meanOf  *float32 // what mean is a copy of: a pipeline keeps its slice
+}
+
+// An imageSlot has room for a batch.
+type imageSlot struct {
+	pixels, views *memory
+	arrived       nvidia.Event // the batch is here, on the stream of copies
+	used          nvidia.Event // it has become an input, on the device's stream
+}
+
+func (r *imageRoom) open(d *Device) error {
+	if err := d.driver.StreamCreate(&r.copies, nvidia.StreamNonBlocking).Err(); err != nil {
+		return err
+	}
+	r.staging.stream = r.copies
+	for i := range r.slots {
+		for _, e := range []*nvidia.Event{&r.slots[i].arrived, &r.slots[i].used} {
+			if err := d.driver.EventCreate(e, nvidia.EventDisableTiming).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *imageRoom) close(d *Device, note func(nvidia.Result)) {
+	r.staging.close(d, note)
+	for _, s := range r.slots {
+		for _, e := range []nvidia.Event{s.arrived, s.used} {
+			if e != 0 {
+				note(d.driver.EventDestroy(e))
+			}
+		}
+	}
+	if r.copies != 0 {
+		note(d.driver.StreamDestroy(r.copies))
+	}
 }
 
 // WriteImages sends the images as bytes and finishes them on the device.
@@ -30,30 +71,45 @@ func (m *memory) WriteImages(to engine.Tensor, images input.Images) error {
 
 // show uploads a batch and begins the kernel that cuts, mirrors and colours it.
 func (d *Device) show(to engine.Tensor, images input.Images) error {
-	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Views))), input.ViewLen*len(images.Views))
+	r := &d.images
 	mean, err := d.mean(images.Mean)
 	if err != nil {
 		return err
 	}
-	if err := d.send(&d.images.pixels, images.Pixels); err != nil {
+	slot := &r.slots[r.next]
+	r.next = (r.next + 1) % len(r.slots)
+	if err := d.driver.StreamWaitEvent(r.copies, slot.used, 0).Err(); err != nil {
 		return err
 	}
-	if err := d.send(&d.images.views, views); err != nil {
+	if err := d.send(&slot.pixels, &r.staging, images.Pixels); err != nil {
+		return err
+	}
+	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Views))), input.ViewLen*len(images.Views))
+	if err := d.send(&slot.views, &r.staging, views); err != nil {
+		return err
+	}
+	if err := d.driver.EventRecord(slot.arrived, r.copies).Err(); err != nil {
+		return err
+	}
+	if err := d.driver.StreamWaitEvent(d.stream, slot.arrived, 0).Err(); err != nil {
 		return err
 	}
 	p := &plan{d: d}
-	p.launch(kernels.Input(kernels.Batch{Images: uint64(d.images.pixels.address), Views: uint64(d.images.views.address), Mean: uint64(mean.address),
+	p.launch(kernels.Input(kernels.Batch{Images: uint64(slot.pixels.address), Views: uint64(slot.views.address), Mean: uint64(mean.address),
 		Out: to, Shape: images.Shape, MeanAt: images.MeanAt}, func(t engine.Tensor) uint64 { return uint64(address(t)) }))
 	if p.err != nil {
 		return fmt.Errorf("images: %w", p.err)
 	}
-	return p.calls[0]()
+	if err := p.calls[0](); err != nil {
+		return err
+	}
+	return d.driver.EventRecord(slot.used, d.stream).Err()
 }
 
 // mean is the device's copy of a mean image.
 func (d *Device) mean(values []float32) (*memory, error) {
 	if d.images.meanOf != unsafe.SliceData(values) {
-		if err := d.send(&d.images.mean, bytesOf(values)); err != nil {
+		if err := d.send(&d.images.mean, &d.staging, bytesOf(values)); err != nil {
 			return nil, err
 		}
 		d.images.meanOf = unsafe.SliceData(values)
@@ -62,16 +118,16 @@ func (d *Device) mean(values []float32) (*memory, error) {
 }
 
 // send copies bytes to a block of the device, a larger one where it is too small.
-func (d *Device) send(to **memory, from []byte) error {
+func (d *Device) send(to **memory, by *staging, from []byte) error {
 	n := (len(from) + 3) / 4
 	if *to == nil || (*to).n < n {
-		m, err := d.alloc(n)
+		m, err := d.raw(n)
 		if err != nil {
 			return err
 		}
 		*to = m
 	}
-	return d.staging.upload(d, (*to).address, from)
+	return by.upload(d, (*to).address, from)
 }
 
 // The kernel reads views as they lie in Go's memory.

@@ -31,13 +31,22 @@ func (d *Device) Alloc(n int) (engine.Memory, error) {
 }
 
 func (d *Device) alloc(n int) (*memory, error) {
+	m, err := d.raw(n)
+	if err != nil {
+		return nil, err
+	}
+	return m, d.driver.MemsetD32Async(m.address, 0, uint64(n), d.stream).Err()
+}
+
+// raw allocates memory that holds anything.
+func (d *Device) raw(n int) (*memory, error) {
 	address, err := d.take(4 * uint64(max(n, 1)))
 	if err != nil {
 		return nil, err
 	}
 	m := &memory{d, address, n}
 	runtime.AddCleanup(m, d.letGo, address)
-	return m, d.driver.MemsetD32Async(address, 0, uint64(n), d.stream).Err()
+	return m, nil
 }
 
 // letGo notes that a block is not used any more. Any goroutine may call it.
@@ -89,8 +98,10 @@ func (d *Device) give() error {
 	if len(freed)+len(graphs) == 0 {
 		return nil
 	}
-	if err := d.driver.StreamSync(d.stream).Err(); err != nil {
-		return err
+	for _, s := range []nvidia.Stream{d.images.copies, d.stream} {
+		if err := d.driver.StreamSync(s).Err(); err != nil {
+			return err
+		}
 	}
 	for _, g := range graphs {
 		delete(d.graphs, g)
@@ -169,6 +180,7 @@ func bytesOf(values []float32) []byte {
 // staging is pinned host memory, which the GPU reads and writes by itself: two
 // buffers, of which one is filled while the other travels.
 type staging struct {
+	stream  nvidia.Stream
 	size    uint64 // bytes of a buffer; 0 means stagingLen
 	buffers [2]buffer
 	next    int
@@ -205,7 +217,7 @@ func (s *staging) buffer(d *Device) (*buffer, error) {
 	return b, d.driver.EventSync(b.arrived).Err()
 }
 
-// upload copies bytes to the device, in stream order.
+// upload copies bytes to the device, in the order of the stream.
 func (s *staging) upload(d *Device, to nvidia.Address, from []byte) error {
 	for len(from) > 0 {
 		b, err := s.buffer(d)
@@ -213,10 +225,10 @@ func (s *staging) upload(d *Device, to nvidia.Address, from []byte) error {
 			return err
 		}
 		n := copy(unsafe.Slice((*byte)(b.host), s.len()), from)
-		if err := d.driver.MemcpyHtoDAsync(to, b.host, uint64(n), d.stream).Err(); err != nil {
+		if err := d.driver.MemcpyHtoDAsync(to, b.host, uint64(n), s.stream).Err(); err != nil {
 			return err
 		}
-		if err := d.driver.EventRecord(b.arrived, d.stream).Err(); err != nil {
+		if err := d.driver.EventRecord(b.arrived, s.stream).Err(); err != nil {
 			return err
 		}
 		to, from = to+nvidia.Address(n), from[n:]
@@ -232,10 +244,10 @@ func (s *staging) download(d *Device, from nvidia.Address, to []byte) error {
 			return err
 		}
 		n := min(uint64(len(to)), s.len())
-		if err := d.driver.MemcpyDtoHAsync(b.host, from, n, d.stream).Err(); err != nil {
+		if err := d.driver.MemcpyDtoHAsync(b.host, from, n, s.stream).Err(); err != nil {
 			return err
 		}
-		if err := d.driver.StreamSync(d.stream).Err(); err != nil {
+		if err := d.driver.StreamSync(s.stream).Err(); err != nil {
 			return err
 		}
 		copy(to, unsafe.Slice((*byte)(b.host), n))

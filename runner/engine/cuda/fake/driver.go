@@ -66,12 +66,17 @@ type stream struct {
 }
 
 type event struct {
-	context  nvidia.Context
-	timing   bool
-	recorded bool
-	done     bool
-	on       nvidia.Stream
-	at       float64
+	context nvidia.Context
+	timing  bool
+	last    *record // nil: never recorded
+}
+
+// A record is one time that an event was recorded. Whoever waits for the event
+// waits for the record that was the last by then.
+type record struct {
+	on   nvidia.Stream
+	done bool
+	at   float64
 }
 
 // New makes a machine of so many GPUs with the memory given in bytes.
@@ -205,15 +210,28 @@ func (m *Machine) enqueue(c nvidia.Context, s nvidia.Stream, w work) nvidia.Resu
 
 // drain runs what a stream has to do.
 func (m *Machine) drain(s *stream) nvidia.Result {
-	queue := s.queue
-	s.queue = nil
-	for _, w := range queue {
+	return m.runUntil(s, func() bool { return false })
+}
+
+// runUntil runs a stream's work, one after the other, until it is enough.
+func (m *Machine) runUntil(s *stream, enough func() bool) nvidia.Result {
+	for len(s.queue) > 0 && !enough() {
+		w := s.queue[0]
+		s.queue = s.queue[1:]
 		if err := w(); err != nil {
 			m.ran, m.lost = err, 719
 			return 719
 		}
 	}
 	return 0
+}
+
+// reach runs a stream until an event's record is done.
+func (m *Machine) reach(r *record) nvidia.Result {
+	if r == nil || r.done { // an event that was never recorded is done
+		return 0
+	}
+	return m.runUntil(m.streams[r.on], func() bool { return r.done })
 }
 
 // settle runs all streams of a context; capturing ones are spoiled by it.
@@ -481,11 +499,10 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 			if !ok {
 				return 400
 			}
+			r := ev.last
 			return m.enqueue(c, s, func() error {
-				if ev.recorded && !ev.done {
-					if m.drain(m.streams[ev.on]) != 0 {
-						return m.ran
-					}
+				if m.reach(r) != 0 {
+					return m.ran
 				}
 				return nil
 			})
@@ -563,10 +580,11 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 			if !ok || ev.context != c {
 				return 400
 			}
-			ev.recorded, ev.done, ev.on = true, false, s
+			r := &record{on: s}
+			ev.last = r
 			return m.enqueue(c, s, func() error {
 				m.clock++
-				ev.done, ev.at = true, m.clock
+				r.done, r.at = true, m.clock
 				return nil
 			})
 		})
@@ -577,25 +595,22 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 			switch {
 			case !ok:
 				return 400
-			case !ev.recorded || ev.done: // one that was never recorded is done
-				return 0
+			case ev.last != nil && m.streams[ev.last.on].capturing:
+				return 900
 			}
-			if st := m.streams[ev.on]; st != nil && !st.capturing {
-				return m.drain(st)
-			}
-			return 900
+			return m.reach(ev.last)
 		})
 	}
 	d.EventElapsed = func(ms *float32, from, to nvidia.Event) nvidia.Result {
 		return m.inContext("EventElapsed", func(nvidia.Context) nvidia.Result {
 			a, b := m.events[from], m.events[to]
 			switch {
-			case a == nil || b == nil || !a.timing || !b.timing || !a.recorded || !b.recorded:
+			case a == nil || b == nil || !a.timing || !b.timing || a.last == nil || b.last == nil:
 				return 400
-			case !a.done || !b.done:
+			case !a.last.done || !b.last.done:
 				return 600
 			}
-			*ms = float32(b.at - a.at)
+			*ms = float32(b.last.at - a.last.at)
 			return 0
 		})
 	}
