@@ -103,20 +103,53 @@ func gpuNumber(t *testing.T) int {
 	return n
 }
 
-// A real GPU passes the suite.
+// A real GPU passes the suite, with NVIDIA's libraries and with our own kernels;
+// opened twice, its two devices share programs with the bits of one; what does
+// not fit it says so, and it works on.
 func TestGPU(t *testing.T) {
 	n := gpuNumber(t)
-	open := func(t *testing.T) engine.Device {
-		t.Helper()
-		d, err := cuda.Open(n)
+	with := func(complete bool) func(t *testing.T) engine.Device {
+		return func(t *testing.T) engine.Device {
+			t.Helper()
+			libs, err := nvidia.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mine := *libs
+			if !complete {
+				mine.BLAS, mine.DNN = nil, nil
+			}
+			d, err := cuda.New(&mine, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(d.Hardware())
+			return d
+		}
+	}
+	again := func(complete bool) func(*testing.T, int) engine.Device {
+		return func(t *testing.T, _ int) engine.Device { return with(complete)(t) }
+	}
+	t.Run("libraries", func(t *testing.T) { enginetest.Run(t, with(true)) })
+	t.Run("own kernels", func(t *testing.T) { enginetest.Run(t, with(false)) })
+	t.Run("images", func(t *testing.T) { enginetest.Images(t, again(true)) })
+	t.Run("twice", func(t *testing.T) { enginetest.Divide(t, again(false)) })
+	t.Run("memory", func(t *testing.T) {
+		dev := with(true)(t)
+		defer dev.Close()
+		var memory *engine.MemoryError
+		if _, err := dev.Alloc(1 << 42); !errors.As(err, &memory) || memory.Need != 1<<44 || memory.Free <= 0 {
+			t.Error(err)
+		}
+		prog, g, err := train(t, dev, ablations.Float32, 32)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d
-	}
-	enginetest.Run(t, open)
-	t.Run("images", func(t *testing.T) {
-		enginetest.Images(t, func(t *testing.T, _ int) engine.Device { return open(t) })
+		for range 3 {
+			if err := run(t, prog, g); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }
 

@@ -75,7 +75,8 @@ func New(libs *nvidia.Libraries, number int) (*Device, error) {
 	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number), thread: newThread()}
 	d.prepare()
 	if err := d.thread.do(d.start); err != nil {
-		return nil, errors.Join(fmt.Errorf("device %s: %w", d.name, err), d.Close())
+		d.Close() // whatever it says follows from err
+		return nil, d.named(err)
 	}
 	return d, nil
 }
