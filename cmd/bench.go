@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -128,6 +129,10 @@ func printBench(w io.Writer, b *runner.Bench) error {
 	if b.BytesMoved > 0 {
 		rows[0], align = append(rows[0], "moved"), align+"r"
 	}
+	libraries := slices.ContainsFunc(b.Kernels, func(k runner.Kernel) bool { return k.By != "" })
+	if libraries {
+		rows[0], align = append(rows[0], "by"), align+"l"
+	}
 	for _, k := range b.Kernels {
 		gflops := ""
 		if k.GFLOPS > 0 {
@@ -140,6 +145,9 @@ func printBench(w io.Writer, b *runner.Bench) error {
 			if k.Moved > 0 {
 				row[len(row)-1] = megabytes(k.Moved)
 			}
+		}
+		if libraries {
+			row = append(row, k.By)
 		}
 		rows = append(rows, row)
 	}

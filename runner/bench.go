@@ -36,7 +36,8 @@ type Bench struct {
 // A Kernel is one step of the program, in the order they run.
 type Kernel struct {
 	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"` // median
+	By      string  `json:"by,omitempty"` // the library's algorithm, where there are several ways
+	Seconds float64 `json:"seconds"`      // median
 	GFLOPS  float64 `json:"gflops,omitempty"`
 	GBs     float64 `json:"gb_per_second"`         // every operand counted once
 	Moved   int64   `json:"bytes_moved,omitempty"` // from device to device
@@ -143,7 +144,7 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	kernels := make([]Kernel, len(names))
 	for i, name := range names {
 		cost, t := program.Cost(i), median(times[i])
-		k := Kernel{Name: name, Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
+		k := Kernel{Name: name, By: program.By(i), Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
 			Limit: "memory", OfLimit: cost.Seconds(limits) / t}
 		if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
 			k.Limit = "compute"

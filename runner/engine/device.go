@@ -82,6 +82,12 @@ type Kernel interface {
 	Run(*Context) error
 }
 
+// A Named kernel says which of several ways it computes by, such as a library's algorithm.
+type Named interface {
+	Kernel
+	By() string
+}
+
 // A Tensor is a piece of a device's memory with a shape. A scalar has none and one value.
 type Tensor struct {
 	Mem   Memory

@@ -136,6 +136,14 @@ func (p *Program) Steps() []string {
 	return names
 }
 
+// By is which way step i is computed by, "" where its device has only one.
+func (p *Program) By(i int) string {
+	if named, ok := p.steps[i].kernels[0].(Named); ok {
+		return named.By()
+	}
+	return ""
+}
+
 // Cost is what step i needs at least, of all devices together.
 func (p *Program) Cost(i int) Cost { return p.steps[i].cost }
 

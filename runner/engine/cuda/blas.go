@@ -48,27 +48,26 @@ func (d *Device) closeBLAS() error {
 	return d.blas.Destroy(d.blas.handle).Err()
 }
 
-// dense gives cuBLAS's calls for a dense layer or one of its gradients, none where
+// dense adds cuBLAS's calls for a dense layer or one of its gradients, none where
 // the instruction is another or cuBLAS is missing. cuBLAS reads matrices by
 // columns: what we write row by row it takes for the transpose.
-func (d *Device) dense(in engine.Instr) ([]call, error) {
-	if d.blas == nil {
-		return nil, nil
+func (p *plan) dense(in engine.Instr) {
+	if p.d.blas == nil {
+		return
 	}
-	p := &plan{d: d}
+	p.by = nvidia.CuBLAS
 	switch op := in.Op.(type) {
 	case *graph.Dense:
-		p.dense(in, op.Batch, op.In.Len(), op.Outputs)
+		p.denseForward(in, op.Batch, op.In.Len(), op.Outputs)
 	case *graph.DenseDataGrad:
 		p.denseDataGrad(in, op.Batch, op.In.Len(), op.Outputs)
 	case *graph.DenseWeightGrad:
 		p.denseWeightGrad(in, op.Batch, op.In.Len(), op.Outputs)
 	}
-	return p.calls, p.err
 }
 
-// dense is y = x·W + b: by columns, yᵀ = Wᵀ·xᵀ.
-func (p *plan) dense(in engine.Instr, batch, inputs, outputs int) {
+// denseForward is y = x·W + b: by columns, yᵀ = Wᵀ·xᵀ.
+func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	x, w := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
 	p.place()
 	y := address(in.Out)

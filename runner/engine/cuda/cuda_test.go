@@ -200,6 +200,9 @@ func TestStepsBecomeGraphs(t *testing.T) {
 	if first == 0 || second != first || third != 0 || m.Calls("GraphLaunch") != 2 {
 		t.Errorf("%d, %d and %d launches in three steps, %d of graphs", first, second, third, m.Calls("GraphLaunch"))
 	}
+	if by := prog.By(0); by != "cuDNN 1" {
+		t.Errorf("%s is computed by %q", prog.Steps()[0], by)
+	}
 	if took, err := prog.TimeStep(0); err != nil || took <= 0 {
 		t.Errorf("step 0 took %v, error %v", took, err)
 	}

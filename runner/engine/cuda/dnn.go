@@ -86,14 +86,13 @@ type algorithm struct {
 // transform the whole batch at once need more than they save.
 const maxWorkspace = 1 << 30
 
-// convolution gives cuDNN's calls for a convolution or one of its gradients, none
+// convolution adds cuDNN's calls for a convolution or one of its gradients, none
 // where the instruction is another, or cuDNN is missing or has no algorithm for it
 // that gives the same bits every time.
-func (d *Device) convolution(in engine.Instr) ([]call, error) {
-	if d.dnn == nil {
-		return nil, nil
+func (p *plan) convolution(in engine.Instr) {
+	if p.d.dnn == nil {
+		return
 	}
-	p := &plan{d: d}
 	switch op := in.Op.(type) {
 	case *graph.Conv:
 		p.convolve(in, geometry{op.Batch, op.Window, in.Precision}, forward, p.forward)
@@ -102,7 +101,6 @@ func (d *Device) convolution(in engine.Instr) ([]call, error) {
 	case *graph.ConvWeightGrad:
 		p.convolve(in, geometry{op.Batch, op.Window, in.Precision}, backwardFilter, p.backwardFilter)
 	}
-	return p.calls, p.err
 }
 
 // convolve adds the calls of a direction, if cuDNN has an algorithm for it.
@@ -118,6 +116,7 @@ func (p *plan) convolve(in engine.Instr, g geometry, direction int, add func(eng
 		}
 	}
 	if a := c.chosen[direction]; a.number >= 0 {
+		p.by = fmt.Sprintf("%s %d", nvidia.CuDNN, a.number)
 		add(in, c, *a)
 		return
 	}

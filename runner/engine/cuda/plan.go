@@ -8,6 +8,7 @@ import (
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/graph"
 )
 
 // A plan is the calls of one kernel as they are put together. Scratch memory is
@@ -17,6 +18,7 @@ type plan struct {
 	size  uint64
 	base  nvidia.Address
 	calls []call
+	by    string
 	err   error
 }
 
@@ -115,6 +117,9 @@ func (p *plan) own(in engine.Instr) {
 	if p.err != nil {
 		return
 	}
+	if p.calls == nil && multiplies(in.Op) {
+		p.by = "own kernel"
+	}
 	launches, err := kernels.Lower(in, kernels.Bindings{
 		Address: func(t engine.Tensor) uint64 { return uint64(address(t)) },
 		Scratch: func(n int) (uint64, error) {
@@ -129,6 +134,15 @@ func (p *plan) own(in engine.Instr) {
 	for _, l := range launches {
 		p.launch(l, nil)
 	}
+}
+
+// multiplies tells whether an op is one that a library may compute.
+func multiplies(op any) bool {
+	switch op.(type) {
+	case *graph.Conv, *graph.ConvDataGrad, *graph.ConvWeightGrad, *graph.Dense, *graph.DenseDataGrad, *graph.DenseWeightGrad:
+		return true
+	}
+	return false
 }
 
 // operand is a tensor as a library reads it: itself, or narrowed to bfloat16 in scratch memory.

@@ -18,6 +18,7 @@ type kernel struct {
 	d     *Device
 	in    engine.Instr // holds the memory that the calls reach by address
 	calls []call
+	by    string       // whose product it is
 	job   func() error // begin, made once: a step allocates nothing
 	c     *engine.Context
 }
@@ -30,7 +31,7 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 		if err = d.reach(in); err != nil {
 			return err
 		}
-		k.calls, err = d.calls(in)
+		k.calls, k.by, err = d.calls(in)
 		return err
 	})
 	if err != nil {
@@ -39,17 +40,20 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 	return k, nil
 }
 
+// By says whether a library forms a convolution's or dense layer's products, and
+// by which of its algorithms, or one of our own kernels.
+func (k *kernel) By() string { return k.by }
+
 // calls are cuDNN's or cuBLAS's where they serve, else those of our own kernels.
-func (d *Device) calls(in engine.Instr) ([]call, error) {
-	if calls, err := d.convolution(in); err != nil || calls != nil {
-		return calls, err
+func (d *Device) calls(in engine.Instr) (calls []call, by string, err error) {
+	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).own} {
+		p := &plan{d: d}
+		library(p, in)
+		if p.err != nil || p.calls != nil {
+			return p.calls, p.by, p.err
+		}
 	}
-	if calls, err := d.dense(in); err != nil || calls != nil {
-		return calls, err
-	}
-	p := &plan{d: d}
-	p.own(in)
-	return p.calls, p.err
+	return nil, "", nil
 }
 
 // Run begins the kernel.
