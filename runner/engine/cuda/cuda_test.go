@@ -2,6 +2,7 @@ package cuda_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"gorgonia.org/tensor"
 
 	"ablate/ablations"
 	"ablate/arch"
@@ -20,6 +23,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 	"ablate/runner/engine/enginetest"
 	"ablate/runner/graph"
+	"ablate/runner/random"
 )
 
 // machine is a fake one. Tests without a C++ compiler skip.
@@ -383,4 +387,83 @@ func TestDevices(t *testing.T) {
 	if want := []string{"Fake GPU, 1024 MiB, sm_90", "Fake GPU, 1024 MiB, sm_90"}; err != nil || !slices.Equal(names, want) {
 		t.Error(names, err)
 	}
+}
+
+// Products of fewer bits are near those of float32 and not the same, of every
+// kind of convolution that is framed for cuDNN in another way, and of dense layers.
+func TestPrecisions(t *testing.T) {
+	m := machine(t, 1, plenty)
+	dev := start(t, m, true, 0)
+	defer dev.Close()
+	image := func(h, w, c int) arch.Shape { return arch.Shape{Height: h, Width: w, Channels: c} }
+	type op interface {
+		InputShapes() []tensor.Shape
+		OutputShape() tensor.Shape
+	}
+	var ops []op
+	for _, w := range []graph.Window{
+		{In: image(9, 9, 3), Out: image(9, 9, 16), Kernel: 5, Stride: 1, Pad: arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, Groups: 1},
+		{In: image(16, 15, 3), Out: image(3, 2, 8), Kernel: 7, Stride: 4, Pad: arch.Pad{Right: 3, Bottom: 3}, Groups: 1},
+		{In: image(6, 7, 16), Out: image(6, 7, 24), Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 2},
+		{In: image(5, 5, 8), Out: image(5, 5, 8), Kernel: 1, Stride: 1, Groups: 1},
+		{In: image(8, 8, 5), Out: image(3, 3, 7), Kernel: 3, Stride: 2, Groups: 1}, // the last row and column are not reached
+	} {
+		ops = append(ops, graph.NewConv("l", 3, w), graph.NewConvDataGrad("l", 3, w), graph.NewConvWeightGrad("l", 3, w))
+	}
+	flat := image(2, 3, 7)
+	ops = append(ops, graph.NewDense("l", 5, flat, 9), graph.NewDenseDataGrad("l", 5, flat, 9), graph.NewDenseWeightGrad("l", 5, flat, 9))
+	for _, o := range ops {
+		results := map[ablations.Precision][]float32{}
+		for _, p := range []ablations.Precision{ablations.Float32, ablations.TF32, ablations.BF16} {
+			results[p] = result(t, dev, engine.Instr{Op: o, Precision: p}, o.InputShapes(), o.OutputShape())
+		}
+		exact := results[ablations.Float32]
+		for p, within := range map[ablations.Precision]float64{ablations.TF32: 1e-3, ablations.BF16: 1e-2} {
+			var off, all float64
+			for i, want := range exact {
+				off += math.Pow(float64(results[p][i]-want), 2)
+				all += math.Pow(float64(want), 2)
+			}
+			if d := math.Sqrt(off / all); !(d > within/1000 && d < within) {
+				t.Errorf("%v in %s is %.2g away", o, p, d)
+			}
+		}
+	}
+	if err := m.Ran(); err != nil {
+		t.Error(err)
+	}
+}
+
+// result runs an instruction on random operands.
+func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Shape, output tensor.Shape) []float32 {
+	t.Helper()
+	place := func(shape tensor.Shape) engine.Tensor {
+		mem, err := dev.Alloc(shape.TotalSize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return engine.Tensor{Mem: mem, Shape: shape}
+	}
+	for i, shape := range inputs {
+		x := place(shape)
+		values := make([]float32, x.Len())
+		random.New(1, "operand").Normal(values, uint64(i), 0, 1)
+		if err := x.Mem.Write(0, values); err != nil {
+			t.Fatal(err)
+		}
+		in.In = append(in.In, x)
+	}
+	in.Out = place(output)
+	k, err := dev.Kernel(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by := k.(engine.Named).By(); by != "cuDNN 1" && by != "cuBLAS" {
+		t.Errorf("%v is computed by %q", in.Op, by)
+	}
+	values := make([]float32, in.Out.Len())
+	if err := errors.Join(k.Run(&engine.Context{}), in.Out.Mem.Read(0, values)); err != nil {
+		t.Fatal(err)
+	}
+	return values
 }
