@@ -26,8 +26,8 @@ peer-decode *args="":
 
 # NVIDIA's libraries as Python wheels, to test against where there is no GPU (2 GB).
 cuda-libs dir:
-    python3 -m pip install --no-deps --upgrade --target {{dir}} nvidia-cuda-nvrtc nvidia-cublas nvidia-cudnn-cu13
-    PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|NVRTC' ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
+    python3 -m pip install --no-deps --upgrade --target {{dir}} nvidia-cuda-nvrtc nvidia-cublas nvidia-cudnn-cu13 nvidia-cuda-runtime nvidia-cuda-crt nvidia-cuda-cccl
+    PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|Signatures|NVRTC' ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
 
 # The programs that check a GPU, for a machine without Go.
 gpu-check-build dir:

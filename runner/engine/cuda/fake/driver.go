@@ -316,7 +316,7 @@ func (m *Machine) Driver() *nvidia.Driver {
 	}
 	d.DeviceTotalMem = func(n *uint64, _ int32) nvidia.Result { *n = m.Memory; return 0 }
 	d.DeviceGetAttr = func(v *int32, a nvidia.Attribute, _ int32) nvidia.Result {
-		*v = map[nvidia.Attribute]int32{nvidia.ComputeMajor: 9, nvidia.ComputeMinor: 0, nvidia.Multiprocessors: 1}[a]
+		*v = map[nvidia.Attribute]int32{nvidia.ComputeMajor: 9, nvidia.ComputeMinor: 0}[a]
 		return 0
 	}
 	d.DeviceCanAccess = func(can *int32, a, b int32) nvidia.Result {

@@ -70,9 +70,8 @@ type Attribute int32
 
 // Attributes of a device that a device's engine asks for.
 const (
-	Multiprocessors Attribute = 16
-	ComputeMajor    Attribute = 75
-	ComputeMinor    Attribute = 76
+	ComputeMajor Attribute = 75
+	ComputeMinor Attribute = 76
 )
 
 // Flags of the driver's functions.
@@ -87,18 +86,11 @@ type Result int32
 
 // Results that mean something to the caller.
 const (
-	Success              Result = 0
-	OutOfMemory          Result = 2
-	NoDevice             Result = 100
-	InvalidDevice        Result = 101
-	NoBinaryForGPU       Result = 209
-	ECCUncorrectable     Result = 214
-	PeerAlreadyEnabled   Result = 704
-	IllegalAddress       Result = 700
-	LaunchTimeout        Result = 702
-	LaunchFailed         Result = 719
-	SystemNotReady       Result = 802
-	SystemDriverMismatch Result = 803
+	Success            Result = 0
+	OutOfMemory        Result = 2
+	InvalidDevice      Result = 101
+	PeerAlreadyEnabled Result = 704
+	LaunchFailed       Result = 719
 )
 
 // ErrLost is a result after which every call fails in this process: the context
