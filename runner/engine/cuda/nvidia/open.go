@@ -58,18 +58,21 @@ func Open() (*Libraries, error) {
 // and has an error in Findings. It needs no driver.
 func Look() *Libraries { return loaded() }
 
-var loaded = sync.OnceValue(func() *Libraries {
+var loaded = sync.OnceValue(func() *Libraries { return machine.load() })
+
+// load looks for all libraries.
+func (f finder) load() *Libraries {
 	l := new(Libraries)
-	l.loadDriver()
+	f.loadDriver(l)
 	newest := l.CUDA / 1000
-	l.NVRTC, _ = load(l, nvrtcLibrary, ErrNoCompiler, newest, func(n *NVRTC) string {
+	l.NVRTC, _ = load(f, l, nvrtcLibrary, ErrNoCompiler, newest, func(n *NVRTC) string {
 		var major, minor int32
 		if n.Version(&major, &minor) != 0 {
 			return ""
 		}
 		return fmt.Sprintf("%d.%d", major, minor)
 	})
-	l.BLAS, _ = load(l, blasLibrary, nil, newest, func(b *BLAS) string {
+	l.BLAS, _ = load(f, l, blasLibrary, nil, newest, func(b *BLAS) string {
 		var v [3]int32
 		for i := range v {
 			if b.Property(int32(i), &v[i]) != 0 {
@@ -78,26 +81,26 @@ var loaded = sync.OnceValue(func() *Libraries {
 		}
 		return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2])
 	})
-	l.DNN, _ = load(l, dnnLibrary, nil, newest, func(d *DNN) string {
+	l.DNN, _ = load(f, l, dnnLibrary, nil, newest, func(d *DNN) string {
 		v := d.Version() // 91002 is 9.10.2
 		return fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)
 	})
 	return l
-})
+}
 
-func (l *Libraries) loadDriver() {
-	driver, f := load(l, driverLibrary, ErrNoDriver, 0, func(*Driver) string { return "" })
+func (f finder) loadDriver(l *Libraries) {
+	driver, found := load(f, l, driverLibrary, ErrNoDriver, 0, func(*Driver) string { return "" })
 	if driver == nil {
 		return
 	}
 	var version int32
 	if err := driver.DriverGetVersion(&version).Err(); err != nil {
-		f.Err = fmt.Errorf("%w that answers: %w", ErrNoDriver, err)
+		found.Err = fmt.Errorf("%w that answers: %w", ErrNoDriver, err)
 		return
 	}
-	f.Version = fmt.Sprintf("CUDA %d.%d", version/1000, version%1000/10)
+	found.Version = fmt.Sprintf("CUDA %d.%d", version/1000, version%1000/10)
 	if version < oldest {
-		f.Err = fmt.Errorf("%w: it is of %s; %s", ErrTooOld, f.Version, driverLibrary.install)
+		found.Err = fmt.Errorf("%w: it is of %s; %s", ErrTooOld, found.Version, driverLibrary.install)
 		return
 	}
 	l.Driver, l.CUDA = driver, int(version)
@@ -105,11 +108,11 @@ func (l *Libraries) loadDriver() {
 
 // load tries a library's candidates and notes what came of it. It gives nil where
 // none can be used; the error is missing, where that is not nil.
-func load[T any](l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T, *Finding) {
+func load[T any](where finder, l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T, *Finding) {
 	table := new(T)
 	l.Findings = append(l.Findings, Finding{Name: lib.name})
 	f := &l.Findings[len(l.Findings)-1]
-	path, err := open(machine.candidates(lib, newest), table)
+	path, err := open(where.candidates(lib, newest), table)
 	if err != nil {
 		f.Err = fmt.Errorf("%w; %s", err, lib.install)
 		if missing != nil {
