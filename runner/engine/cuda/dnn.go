@@ -377,7 +377,7 @@ func (p *plan) backwardData(in engine.Instr, c *convolution, a algorithm) {
 	case c.framed:
 		p.launch(kernels.Frame(c.batch, uint64(dx), c.as, c.in, uint64(to), kernels.Float32, c.window.In, -c.top, -c.left))
 	case c.as == kernels.BFloat16:
-		p.launch(kernels.Finish(uint64(dx), c.as, 0, uint64(to), in.Out.Len(), 1, false))
+		p.launch(kernels.Finish(uint64(dx), c.as, 0, uint64(to), in.Out.Len(), c.window.In.Channels, false))
 	}
 }
 

@@ -102,6 +102,8 @@ var poolings = []struct {
 	{"padded", 1, window(shape(7, 9, 5), 3, 2, pad(1), 1, 0, false)},
 	{"2/2 ceil", 2, window(shape(55, 5, 1), 2, 2, pad(0), 1, 0, true)},
 	{"whole image", 4, window(shape(3, 3, 33), 3, 1, pad(0), 1, 0, false)},
+	{"fours, padded", 2, window(shape(7, 9, 8), 3, 2, pad(1), 1, 0, false)},
+	{"stride over window", 2, window(shape(8, 8, 4), 2, 3, pad(0), 1, 0, false)},
 }
 
 var norms = []struct {
@@ -114,6 +116,9 @@ var norms = []struct {
 	{"strong", 2, shape(3, 4, 31), graph.Norm{Size: 5, Alpha: 0.7, Beta: 0.75, K: 1, Groups: 1}},
 	{"columns", 1, shape(3, 3, 12), graph.Norm{Size: 5, Alpha: 0.5, Beta: 0.75, K: 2, Groups: 2}},
 	{"window over maps", 1, shape(2, 2, 3), graph.Norm{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"wide window", 2, shape(2, 3, 16), graph.Norm{Size: 11, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"short lines", 3, shape(11, 13, 4), graph.Norm{Size: 3, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"long line", 1, shape(1, 2, 1028), graph.Norm{Size: 5, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"another power", 1, shape(2, 2, 8), graph.Norm{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
 	{"within", 2, shape(7, 5, 6), graph.Norm{Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
 	{"within, window over image", 1, shape(2, 3, 5), graph.Norm{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},

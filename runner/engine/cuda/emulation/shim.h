@@ -17,6 +17,7 @@
 #define __global__
 #define __device__
 #define __shared__ static __attribute__((section("gpu_shared")))
+#define __align__(n) __attribute__((aligned(n)))
 
 struct dim3 { unsigned x, y, z; };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -35,6 +36,9 @@ static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline double __dadd_rn(double a, double b) { return a + b; }
 static inline double __longlong_as_double(long long bits) { double v; memcpy(&v, &bits, 8); return v; }
+
+static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
+static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 
 namespace fibres {
 

@@ -48,7 +48,7 @@ extern "C" __global__ void chunk_totals(const float *partial, float *out, const 
 
 // y = scale·(x − mean)/√(variance + ε) + shift.
 extern "C" __global__ void batchnorm(const float *x, const float *mean, const float *variance, const float *scale,
-                                     const float *shift, float *y, int n, int channels, float epsilon) {
+                                     const float *shift, float *y, int n, Divisor channels, float epsilon) {
     int i = element(), c = i % channels;
     if (i < n) y[i] = scale[c] / sqrtf(variance[c] + epsilon) * (x[i] - mean[c]) + shift[c];
 }
@@ -56,7 +56,7 @@ extern "C" __global__ void batchnorm(const float *x, const float *mean, const fl
 // dx = scale/√(variance + ε)·(dy − (dshift + x̂·dscale)/m), m values a channel.
 extern "C" __global__ void batchnorm_grad(const float *x, const float *mean, const float *variance, const float *scale,
                                           const float *dscale, const float *dshift, const float *dy, float *dx, int n,
-                                          int channels, float epsilon) {
+                                          Divisor channels, float epsilon) {
     int i = element(), c = i % channels;
     if (i >= n) return;
     float by = 1 / sqrtf(variance[c] + epsilon), m = n / channels;

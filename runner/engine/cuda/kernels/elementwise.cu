@@ -100,7 +100,7 @@ extern "C" __global__ void rrelu(const float *sign, const float *v, float *out, 
 }
 
 // out = v, times the channel's slope where x is below 0.
-extern "C" __global__ void prelu(const float *x, const float *slope, const float *v, float *out, int n, int channels) {
+extern "C" __global__ void prelu(const float *x, const float *slope, const float *v, float *out, int n, Divisor channels) {
     int i = element();
     if (i < n) out[i] = x[i] < 0 ? v[i] * slope[i % channels] : v[i];
 }
@@ -117,7 +117,7 @@ extern "C" __global__ void maxout(const float *x, float *y, int n, int pieces) {
 }
 
 // dx = dy for the first of the largest pieces, 0 for the others; n values of dx.
-extern "C" __global__ void maxout_grad(const float *x, const float *dy, float *dx, int n, int pieces) {
+extern "C" __global__ void maxout_grad(const float *x, const float *dy, float *dx, int n, Divisor pieces) {
     int i = element();
     if (i >= n) return;
     const float *own = x + i / pieces * pieces;
@@ -162,7 +162,9 @@ extern "C" __global__ void add(float *a, const float *b, int n, int wide, float 
 }
 
 // Copies count rows of n values whose starts lie strides apart.
-extern "C" __global__ void copy_rows(const float *from, float *to, int n, int count, u64 from_stride, u64 to_stride) {
-    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < (u64)n * count) to[i / n * to_stride + i % n] = from[i / n * from_stride + i % n];
+extern "C" __global__ void copy_rows(const float *from, float *to, Divisor n, int count, u64 from_stride, u64 to_stride) {
+    int i = element();
+    if (i >= n * count) return;
+    int row = i / n, column = i % n;
+    to[row * to_stride + column] = from[row * from_stride + column];
 }

@@ -11,6 +11,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"ablate/runner/engine"
 )
@@ -74,6 +75,22 @@ type Launch struct {
 // A Struct is a C struct of ints, passed by value.
 type Struct []int32
 
+// divisor is Divisor of prelude.cu: n/d is ⌊n·magic/2³² + n⌋ >> shift for 0 ≤ n < 2³¹.
+func divisor(d int) Struct {
+	shift := bits.Len32(uint32(d - 1))
+	magic := uint32((1<<shift-uint64(d))<<32/uint64(d) + 1)
+	return Struct{int32(d), int32(magic), int32(shift)}
+}
+
+// divisors are several, one behind the other.
+func divisors(of ...int) Struct {
+	var all Struct
+	for _, d := range of {
+		all = append(all, divisor(d)...)
+	}
+	return all
+}
+
 // Bindings say where things are on a device.
 type Bindings struct {
 	// Address is a tensor's first value.
@@ -115,6 +132,9 @@ func (l *lowering) fail(err error) {
 // latency, and few enough registers each for eight blocks on a multiprocessor.
 const threads = 256
 
+// maxThreads is what a block can have.
+const maxThreads = 1024
+
 // most is the largest number of values that int32 indices reach, with room for a
 // last block's idle threads.
 const most = math.MaxInt32 - 4*threads
@@ -136,6 +156,27 @@ func (l *lowering) each(function string, n int, params ...any) {
 
 func (l *lowering) quads(function string, n int, params ...any) {
 	l.launch(function, ceil(l.count(n), 4*threads), 1, threads, params...)
+}
+
+// fours launches a thread for each four of n values whose channels come in fours,
+// if all addresses allow it, else for each one. The function takes n and which of
+// both behind its addresses, then the rest.
+func (l *lowering) fours(function string, n, channels int, addresses []uint64, rest ...any) {
+	four := inFours(channels, addresses...)
+	var params []any
+	for _, a := range addresses {
+		params = append(params, a)
+	}
+	params = append(append(params, int32(n), four), rest...)
+	l.launch(function, ceil(l.count(n), (1+3*int(four))*threads), 1, threads, params...)
+}
+
+// inFours tells whether channels come in fours and all addresses allow loads of them.
+func inFours(channels int, addresses ...uint64) int32 {
+	if channels%4 != 0 {
+		return 0
+	}
+	return wide(addresses...)
 }
 
 // count refuses tensors that int32 indices cannot reach.

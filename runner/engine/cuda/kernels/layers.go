@@ -1,6 +1,8 @@
 package kernels
 
 import (
+	"fmt"
+
 	"ablate/arch"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
@@ -21,9 +23,8 @@ func denseWindow(batch int, in arch.Shape, outputs int) window {
 }
 
 func (w window) params() Struct {
-	return Struct{int32(w.batch), int32(w.In.Height), int32(w.In.Width), int32(w.In.Channels),
-		int32(w.Out.Height), int32(w.Out.Width), int32(w.Out.Channels),
-		int32(w.Kernel), int32(w.Stride), int32(w.Pad.Top), int32(w.Pad.Left), int32(w.Groups)}
+	return append(divisors(w.In.Height, w.In.Width, w.In.Channels, w.Out.Height, w.Out.Width, w.Out.Channels,
+		w.In.Channels/w.Groups, w.Out.Channels/w.Groups, w.Kernel, w.Stride), int32(w.Pad.Top), int32(w.Pad.Left), int32(w.Groups))
 }
 
 // The tile of product.cu, and its threads.
@@ -96,43 +97,54 @@ func (l *lowering) denseWeightGrad(op *graph.DenseWeightGrad) {
 		l.in(0), l.in(1), l.in(2), l.in(3), l.b.Step, l.rule(*l.Update), int32(op.Batch), int32(op.In.Len()), int32(op.Outputs))
 }
 
-// blockLines is LINES of norm.cu: how many values a block normalises.
-const blockLines = 1024
+// lineRoom is ROOM of norm.cu: how many values a block normalises, with the zeros beside them.
+const lineRoom = 2048
 
 // line is how many maps a window across maps stays in.
 func line(s arch.Shape, n graph.Norm) int { return s.Channels / n.Groups }
 
 // region is Region of norm.cu.
 func region(s arch.Shape, n graph.Norm) Struct {
-	return Struct{int32(s.Height), int32(s.Width), int32(s.Channels), int32(line(s, n)), int32(n.Size / 2), boolean(n.Within)}
+	return append(divisors(s.Height, s.Width, s.Channels, line(s, n)), int32(n.Size/2), boolean(n.Within))
 }
 
-// lines tells whether whole lines fit into a block, and gives the number of blocks.
-func (l *lowering) lines(s arch.Shape, n graph.Norm) (blocks int, fit bool) {
-	if n.Within || line(s, n) > blockLines {
-		return 0, false
+// lines launches a kernel that has whole lines in each block's shared memory, and
+// tells whether they fit there.
+func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses ...uint64) bool {
+	line, half := line(s, n), n.Size/2
+	edge := (half + 3) / 4 * 4
+	if n.Within || line > maxThreads || line+2*edge > lineRoom {
+		return false
 	}
-	return ceil(l.count(l.Out.Len()), blockLines/line(s, n)*line(s, n)), true
+	per, four := line, inFours(line, addresses...)
+	if four == 1 {
+		per = line / 4
+	}
+	lines, total := min(max(threads/per, 1), lineRoom/(line+2*edge)), l.count(l.Out.Len())/line
+	var params []any
+	for _, a := range addresses {
+		params = append(params, a)
+	}
+	params = append(params, four, float32(n.K), float32(n.Alpha), float32(n.Beta),
+		append(divisor(per), int32(lines), int32(total), int32(line), int32(half), int32(edge)))
+	l.launch(function, ceil(total, lines), 1, lines*per, params...)
+	return true
 }
 
 func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
-	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
-	if blocks, ok := l.lines(s, n); ok {
-		l.launch("lrn_lines", blocks, 1, threads, l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
+	if l.lines("lrn_lines", s, n, l.in(0), l.out()) {
 		return
 	}
-	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), k, alpha, beta, region(s, n))
+	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
 }
 
 func (l *lowering) lrnGrad(s arch.Shape, n graph.Norm) {
-	k, alpha, beta := float32(n.K), float32(n.Alpha), float32(n.Beta)
-	if blocks, ok := l.lines(s, n); ok {
-		l.launch("lrn_lines_grad", blocks, 1, threads, l.in(0), l.in(1), l.out(), l.mask(),
-			int32(l.Out.Len()), k, alpha, beta, region(s, n))
+	if l.lines("lrn_lines_grad", s, n, l.in(0), l.in(1), l.out(), l.mask()) {
 		return
 	}
 	shares := l.scratch(l.Out.Len())
-	l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()), k, alpha, beta, region(s, n))
+	l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()),
+		float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
 	l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta), region(s, n))
 }
 
@@ -145,7 +157,31 @@ const (
 
 func (l *lowering) pool(batch int, w graph.Window, kind int32) {
 	l.count(l.In[0].Len())
-	l.each("pool", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), kind, windowOf(batch, w).params())
+	l.fours("pool", l.Out.Len(), w.Out.Channels, []uint64{l.in(0), l.out()}, kind, windowOf(batch, w).params())
+}
+
+// poolGrad is the gradient of dy to images of window w. The cells of picks get theirs whole unless kind is poolAverage.
+func (l *lowering) poolGrad(picks, dy uint64, w window, kind int32) {
+	l.fours("pool_grad", l.Out.Len(), w.In.Channels, []uint64{picks, dy, l.out(), l.mask()}, kind, w.params())
+}
+
+// maxPoolGrad is the gradient of a pooling layer that looks for its maxima in In[0] once more.
+func (l *lowering) maxPoolGrad(dy uint64, w window, kind int32) {
+	n := w.batch * w.Out.Len()
+	picks := l.picks(n, w)
+	l.fours("maxpool_picks", n, w.Out.Channels, []uint64{l.in(0), picks}, w.params())
+	l.poolGrad(picks, dy, w, kind)
+}
+
+// maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of pool.cu.
+const maxPicked = 255
+
+// picks gives room for the numbers of n windows' cells.
+func (l *lowering) picks(n int, w window) uint64 {
+	if w.Kernel > maxPicked {
+		l.fail(fmt.Errorf("%v: a window of %d × %d, a kernel picks from %d × %d: %w", l.Op, w.Kernel, w.Kernel, maxPicked, maxPicked, engine.ErrNoKernel))
+	}
+	return l.scratch(ceil(n, 2))
 }
 
 // stochastic draws n outputs, which go to y, or the cells that were drawn to picks.
@@ -160,7 +196,7 @@ func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int,
 	first := 0
 	for _, side := range levels {
 		values := side * side * in.Channels
-		f(batch*values, Struct{int32(in.Height), int32(in.Width), int32(in.Channels), int32(side), int32(first), int32(outs)})
+		f(batch*values, append(divisors(in.Height, in.Width, in.Channels, side), int32(first), int32(outs)))
 		first += values
 	}
 }
@@ -183,8 +219,8 @@ func Input(batch Batch, address func(engine.Tensor) uint64) (Launch, error) {
 		at = *batch.MeanAt
 	}
 	n, s, cut := batch.Out.Len(), batch.Shape, batch.Out.Shape
-	l.each("views", n, batch.Images, batch.Mean, batch.Views, l.out(), int32(n), int32(s.Height), int32(s.Width), int32(s.Channels),
-		int32(cut[1]), int32(cut[2]), boolean(batch.MeanAt != nil), int32(at[0]), int32(at[1]))
+	l.each("views", n, batch.Images, batch.Mean, batch.Views, l.out(), int32(n),
+		append(divisors(cut[1], cut[2], s.Channels), int32(s.Height), int32(s.Width), boolean(batch.MeanAt != nil), int32(at[0]), int32(at[1])))
 	if l.err != nil {
 		return Launch{}, l.err
 	}

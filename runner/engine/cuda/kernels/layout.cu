@@ -3,7 +3,7 @@
 // sides, channels in multiples of 4 or 8 for tensor cores, and bfloat16 operands
 // as such. Each kernel reads and writes its operands once.
 
-typedef unsigned short bf16;
+typedef u16 bf16;
 
 // Rounds to the nearest bfloat16, ties to even, as the hardware does; a NaN stays one.
 static __device__ bf16 narrow(float x) {
@@ -19,6 +19,19 @@ static __device__ void put(bf16 *to, float x) { *to = narrow(x); }
 static __device__ float get(const float *from) { return *from; }
 static __device__ float get(const bf16 *from) { return widen(*from); }
 
+// Four at once, or one. Four need an aligned address.
+static __device__ void put(float *to, const float (&v)[1]) { *to = v[0]; }
+static __device__ void put(float *to, const float (&v)[4]) { store(to, v); }
+static __device__ void put(bf16 *to, const float (&v)[1]) { *to = narrow(v[0]); }
+static __device__ void put(bf16 *to, const float (&v)[4]) {
+    *(ushort4 *)to = make_ushort4(narrow(v[0]), narrow(v[1]), narrow(v[2]), narrow(v[3]));
+}
+static __device__ void get(float (&v)[4], const float *from) { load(v, from); }
+static __device__ void get(float (&v)[4], const bf16 *from) {
+    ushort4 q = *(const ushort4 *)from;
+    v[0] = widen(q.x), v[1] = widen(q.y), v[2] = widen(q.z), v[3] = widen(q.w);
+}
+
 // to = x in bfloat16.
 extern "C" __global__ void to_bf16(const float *x, bf16 *to, int n, int wide) {
     int i = quad();
@@ -26,48 +39,71 @@ extern "C" __global__ void to_bf16(const float *x, bf16 *to, int n, int wide) {
     if (i >= n) return;
     load(v, x, i, n, wide);
     if (wide && i + 4 <= n) {
-        *(ushort4 *)(to + i) = make_ushort4(narrow(v[0]), narrow(v[1]), narrow(v[2]), narrow(v[3]));
+        put(to + i, v);
         return;
     }
     for (int j = i; j < least(i + 4, n); j++) to[j] = narrow(v[j - i]);
 }
 
-// y = x + bias, with rectify max(0, ·) of it. y may be x.
-template <class T> static __device__ void finish(const T *x, const float *bias, float *y, int n, int channels, int rectify) {
-    int i = quad();
+// y = x + bias, with rectify max(0, ·) of it. y may be x. wide: channels come in fours, and the addresses allow it.
+template <class T>
+static __device__ void finish(const T *x, const float *bias, float *y, int n, int wide, const Divisor &channels, int rectify) {
+    int i = wide ? quad() : element();
     if (i >= n) return;
-    for (int j = i; j < least(i + 4, n); j++) {
-        float v = get(x + j) + (bias ? bias[j % channels] : 0);
-        y[j] = rectify ? relu(v) : v;
+    int c = i % channels;
+    if (!wide) {
+        float v = get(x + i) + (bias ? bias[c] : 0);
+        y[i] = rectify ? relu(v) : v;
+        return;
     }
+    float v[4], b[4] = {};
+    get(v, x + i);
+    if (bias) load(b, bias + c);
+    for (int j = 0; j < 4; j++) {
+        v[j] += b[j];
+        if (rectify) v[j] = relu(v[j]);
+    }
+    store(y + i, v);
 }
 
-extern "C" __global__ void finish_float(const float *x, const float *bias, float *y, int n, int channels, int rectify) {
-    finish(x, bias, y, n, channels, rectify);
+extern "C" __global__ void finish_float(const float *x, const float *bias, float *y, int n, int wide, Divisor channels, int rectify) {
+    finish(x, bias, y, n, wide, channels, rectify);
 }
 
-extern "C" __global__ void finish_bf16(const bf16 *x, const float *bias, float *y, int n, int channels, int rectify) {
-    finish(x, bias, y, n, channels, rectify);
+extern "C" __global__ void finish_bf16(const bf16 *x, const float *bias, float *y, int n, int wide, Divisor channels, int rectify) {
+    finish(x, bias, y, n, wide, channels, rectify);
 }
 
 // Frame cuts [height, width, channels] out of images, from (top, left) on, which
-// may lie outside: what the images lack is 0. n is the number of values of all cuts.
+// may lie outside: what the images lack is 0.
 struct Frame {
-    int from_height, from_width, from_channels, height, width, channels, top, left;
+    Divisor height, width, channels;
+    int from_height, from_width, from_channels, top, left;
 };
 
-template <class T, class U> static __device__ void frame(const T *x, U *y, int n, const Frame &f) {
-    int i = element();
-    if (i >= n) return;
-    int c = i % f.channels, at = i / f.channels;
-    int column = at % f.width + f.left, row = at / f.width % f.height + f.top, image = at / (f.width * f.height);
-    bool in = row >= 0 && row < f.from_height && column >= 0 && column < f.from_width && c < f.from_channels;
-    put(y + i, in ? get(x + (((u64)image * f.from_height + row) * f.from_width + column) * f.from_channels + c) : 0);
+template <int N, class T, class U> static __device__ void frame_at(const T *x, U *y, int i, const Frame &f) {
+    int c = i % f.channels, at = i / f.channels, line = at / f.width;
+    int column = at % f.width + f.left, row = line % f.height + f.top, image = line / f.height;
+    bool in = row >= 0 && row < f.from_height && column >= 0 && column < f.from_width;
+    x += (((u64)image * f.from_height + row) * f.from_width + column) * f.from_channels + c;
+    float v[N];
+    for (int j = 0; j < N; j++) v[j] = in && c + j < f.from_channels ? get(x + j) : 0;
+    put(y + i, v);
 }
 
-extern "C" __global__ void frame_float(const float *x, float *y, int n, Frame f) { frame(x, y, n, f); }
-extern "C" __global__ void frame_to_bf16(const float *x, bf16 *y, int n, Frame f) { frame(x, y, n, f); }
-extern "C" __global__ void frame_from_bf16(const bf16 *x, float *y, int n, Frame f) { frame(x, y, n, f); }
+// n is the number of values of all cuts; wide: their channels come in fours.
+template <class T, class U> static __device__ void frame(const T *x, U *y, int n, int wide, const Frame &f) {
+    int i = wide ? quad() : element();
+    if (i >= n) return;
+    if (wide)
+        frame_at<4>(x, y, i, f);
+    else
+        frame_at<1>(x, y, i, f);
+}
+
+extern "C" __global__ void frame_float(const float *x, float *y, int n, int wide, Frame f) { frame(x, y, n, wide, f); }
+extern "C" __global__ void frame_to_bf16(const float *x, bf16 *y, int n, int wide, Frame f) { frame(x, y, n, wide, f); }
+extern "C" __global__ void frame_from_bf16(const bf16 *x, float *y, int n, int wide, Frame f) { frame(x, y, n, wide, f); }
 
 // Filters are turned tile by tile, so that both sides are read and written along
 // their rows. cells is kh·kw; in channels become room of them, or come from so many.

@@ -40,7 +40,12 @@ func Narrow(from, to uint64, n int) (Launch, error) {
 // Finish adds a bias to each of so many channels, or none where bias is 0, and
 // rectifies; n values of type t become float32 ones. From and to may be the same.
 func Finish(from uint64, t Type, bias, to uint64, n, channels int, rectify bool) (Launch, error) {
-	return single([]string{"finish_float", "finish_bf16"}[t], n, 4, from, bias, to, int32(n), int32(channels), boolean(rectify))
+	at := from
+	if t == BFloat16 {
+		at *= 2 // four lie at multiples of 8
+	}
+	four := inFours(channels, at, bias, to)
+	return single([]string{"finish_float", "finish_bf16"}[t], n, 1+3*int(four), from, bias, to, int32(n), four, divisor(channels), boolean(rectify))
 }
 
 // Frame cuts images of shape to out of images of shape from, beginning at row top
@@ -55,9 +60,9 @@ func Frame(images int, x uint64, tx Type, from arch.Shape, y uint64, ty Type, to
 	case ty == BFloat16:
 		function = "frame_to_bf16"
 	}
-	n := images * to.Len()
-	return single(function, n, 1, x, y, int32(n), Struct{int32(from.Height), int32(from.Width), int32(from.Channels),
-		int32(to.Height), int32(to.Width), int32(to.Channels), int32(top), int32(left)})
+	n, four := images*to.Len(), inFours(to.Channels, y)
+	return single(function, n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels),
+		int32(from.Height), int32(from.Width), int32(from.Channels), int32(top), int32(left)))
 }
 
 // side is SIDE of layout.cu.

@@ -42,11 +42,11 @@ func (l *lowering) lower() {
 		l.columns(l.in(0), l.in(1), 0, columnNegative, 1, 0, 0)
 	case *graph.BatchNorm:
 		n := l.Out.Len()
-		l.each("batchnorm", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.out(), int32(n), int32(op.Shape.Channels), float32(op.Epsilon))
+		l.each("batchnorm", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.out(), int32(n), divisor(op.Shape.Channels), float32(op.Epsilon))
 	case *graph.BatchNormGrad:
 		n := l.Out.Len()
 		l.each("batchnorm_grad", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.in(5), l.in(6), l.out(),
-			int32(n), int32(l.In[1].Len()), float32(op.Epsilon))
+			int32(n), divisor(l.In[1].Len()), float32(op.Epsilon))
 
 	case *graph.Unit:
 		l.quads("unit", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), wide(l.in(0), l.out()),
@@ -63,13 +63,13 @@ func (l *lowering) lower() {
 		l.quads("rrelu", l.Out.Len(), l.in(0), v, l.out(), l.b.Step, int32(l.Out.Len()), wide(l.in(0), v, l.out()),
 			slot, boolean(op.Train), op.Lower, op.Upper-op.Lower, op.Mean(), partOf(op.Part, op.Shape))
 	case *graph.PReLU:
-		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(0), l.out(), int32(l.Out.Len()), int32(l.In[1].Len()))
+		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(0), l.out(), int32(l.Out.Len()), divisor(l.In[1].Len()))
 	case *graph.PReLUGrad:
-		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(2), l.out(), int32(l.Out.Len()), int32(l.In[1].Len()))
+		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(2), l.out(), int32(l.Out.Len()), divisor(l.In[1].Len()))
 	case *graph.Maxout:
 		l.each("maxout", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), int32(op.Pieces))
 	case *graph.MaxoutGrad:
-		l.each("maxout_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), int32(op.Pieces))
+		l.each("maxout_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), divisor(op.Pieces))
 
 	case *graph.LRN:
 		l.lrn(op.Shape, op.Norm)
@@ -83,21 +83,18 @@ func (l *lowering) lower() {
 	case *graph.MaxAvgPool:
 		l.pool(op.Batch, op.Window, poolBoth)
 	case *graph.MaxPoolGrad:
-		l.each("maxpool_grad", l.Out.Len(), l.in(0), l.in(1), l.in(2), l.out(), l.mask(), int32(l.Out.Len()), windowOf(op.Batch, op.Window).params())
+		l.maxPoolGrad(l.in(2), windowOf(op.Batch, op.Window), poolMax)
 	case *graph.AvgPoolGrad:
-		l.each("avgpool_grad", l.Out.Len(), l.in(0), l.out(), l.mask(), int32(l.Out.Len()), windowOf(op.Batch, op.Window).params())
+		l.poolGrad(0, l.in(0), windowOf(op.Batch, op.Window), poolAverage)
 	case *graph.MaxAvgPoolGrad:
-		w, n := windowOf(op.Batch, op.Window).params(), l.In[1].Len()
-		picks := l.scratch(n)
-		l.each("maxpool_picks", n, l.in(0), picks, int32(n), w)
-		l.each("picked_grad", l.Out.Len(), picks, l.in(1), l.out(), int32(l.Out.Len()), int32(1), w)
+		l.maxPoolGrad(l.in(1), windowOf(op.Batch, op.Window), poolBoth)
 	case *graph.StochasticPool:
 		l.stochastic(op.Layer, op.Train, op.Part, op.Out, l.Out.Len(), l.out(), 0, windowOf(op.Batch, op.Window))
 	case *graph.StochasticPoolGrad:
 		w, n := windowOf(op.Batch, op.Window), l.In[1].Len()
-		picks := l.scratch(n)
+		picks := l.picks(n, w)
 		l.stochastic(op.Layer, true, op.Part, op.Out, n, 0, picks, w)
-		l.each("picked_grad", l.Out.Len(), picks, l.in(1), l.out(), int32(l.Out.Len()), int32(0), w.params())
+		l.poolGrad(picks, l.in(1), w, poolMax)
 	case *graph.PyramidPool:
 		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid Struct) {
 			l.each("pyramid", n, l.in(0), l.out(), uint64(0), int32(n), grid)
@@ -161,7 +158,7 @@ func (l *lowering) rule(u engine.Update) int32 {
 
 // partOf is Part of prelude.cu.
 func partOf(p graph.Part, s arch.Shape) Struct {
-	return Struct{int32(s.Height * s.Width), int32(s.Channels), int32(p.Image), int32(p.Channel), int32(p.Channels)}
+	return append(divisor(s.Channels), int32(s.Height*s.Width), int32(p.Image), int32(p.Channel), int32(p.Channels))
 }
 
 // Kinds of column sums, as in columns.cu.
@@ -240,7 +237,7 @@ func (l *lowering) move(op engine.Move) {
 		runs = append(runs, rows{s.Part, s.N, 1, s.From, s.To, 0, 0})
 	})
 	for _, r := range runs {
-		l.each("copy_rows", r.n*r.count, l.in(r.part)+4*uint64(r.from), l.out()+4*uint64(r.to), int32(r.n), int32(r.count),
+		l.each("copy_rows", r.n*r.count, l.in(r.part)+4*uint64(r.from), l.out()+4*uint64(r.to), divisor(r.n), int32(r.count),
 			uint64(r.fromStride), uint64(r.toStride))
 	}
 }

@@ -7,20 +7,113 @@
 // least 0.12 and 0.19 ms at 4.8 TB/s. Within maps, and for lines that do not
 // fit, windows are read through the caches.
 
-#define LINES 1024 // values of a block
-
-static __device__ float power(float d, float beta) {
-    if (beta == 0.75f) { // of the paper: two roots instead of a logarithm and an exponential
-        float root = sqrtf(d);
-        return 1 / (root * sqrtf(root));
+// power is d^−β, and gives 1/d. β of the paper, ¾, takes two reciprocal roots,
+// which the hardware has, instead of a logarithm, an exponential and divisions.
+static __device__ float power(float d, float beta, float *inverse) {
+    if (beta == 0.75f) {
+        float root = rsqrtf(d);
+        *inverse = root * root;
+        return *inverse * rsqrtf(root);
     }
+    *inverse = 1 / d;
     return powf(d, -beta);
+}
+
+// Lines are what a block normalises: so many, each of per threads that have one
+// or four values. Beside each line lie edge zeros, so that every window has 2·half + 1 values.
+struct Lines {
+    Divisor per;
+    int lines, total, line, half, edge;
+};
+
+#define ROOM 2048 // values of a block with their edges
+
+// Line is where a thread's values are.
+struct Line {
+    int slot; // in shared memory
+    int at;   // in the tensor, −1 behind the last line
+};
+
+template <int N> static __device__ Line begin(const Lines &r, float *squares, float *shares) {
+    int number = (int)threadIdx.x / r.per, c = (int)threadIdx.x % r.per * N, stride = r.line + 2 * r.edge;
+    int line = blockIdx.x * r.lines + number, left = number * stride, right = left + r.edge + r.line;
+    for (int j = c; j < r.edge; j += r.line)
+        for (int o = j; o < j + N; o++) {
+            squares[left + o] = squares[right + o] = 0;
+            if (shares) shares[left + o] = shares[right + o] = 0;
+        }
+    return Line{left + r.edge + c, line < r.total ? line * r.line + c : -1};
+}
+
+// sums are those of the windows around a thread's values.
+template <int N> static __device__ void sums(float (&sum)[N], const float *values, int slot, int half) {
+    for (int o = 0; o < N; o++) sum[o] = 0;
+    for (int j = -half; j <= half; j++)
+        for (int o = 0; o < N; o++) sum[o] += values[slot + o + j];
+}
+
+template <int N>
+static __device__ void lrn_lines_at(float *squares, const float *x, float *y, float k, float alpha, float beta, const Lines &r) {
+    Line l = begin<N>(r, squares, nullptr);
+    float v[N] = {}, sum[N], square[N], inverse;
+    if (l.at >= 0) load(v, x + l.at);
+    for (int o = 0; o < N; o++) square[o] = v[o] * v[o];
+    store(squares + l.slot, square);
+    __syncthreads();
+    sums(sum, squares, l.slot, r.half);
+    for (int o = 0; o < N; o++) v[o] *= power(k + alpha * sum[o], beta, &inverse);
+    if (l.at >= 0) store(y + l.at, v);
+}
+
+extern "C" __global__ void lrn_lines(const float *x, float *y, int wide, float k, float alpha, float beta, Lines r) {
+    __shared__ __align__(16) float squares[ROOM];
+    if (wide)
+        lrn_lines_at<4>(squares, x, y, k, alpha, beta, r);
+    else
+        lrn_lines_at<1>(squares, x, y, k, alpha, beta, r);
+}
+
+template <int N>
+static __device__ void lrn_lines_grad_at(float *squares, float *shares, const float *x, const float *dy, float *dx, const float *mask,
+                                         float k, float alpha, float beta, const Lines &r) {
+    Line l = begin<N>(r, squares, shares);
+    float v[N] = {}, d[N] = {}, sum[N], own[N], inverse;
+    if (l.at >= 0) load(v, x + l.at), load(d, dy + l.at);
+    for (int o = 0; o < N; o++) own[o] = v[o] * v[o];
+    store(squares + l.slot, own);
+    __syncthreads();
+    sums(sum, squares, l.slot, r.half);
+    for (int o = 0; o < N; o++) {
+        d[o] *= power(k + alpha * sum[o], beta, &inverse);
+        own[o] = d[o] * v[o] * inverse;
+    }
+    store(shares + l.slot, own);
+    __syncthreads();
+    if (l.at < 0) return;
+    sums(sum, shares, l.slot, r.half);
+    for (int o = 0; o < N; o++) d[o] -= 2 * alpha * beta * v[o] * sum[o];
+    if (mask) {
+        if (mask != x) load(v, mask + l.at); // a ReLU below hands its output to both
+        for (int o = 0; o < N; o++) d[o] = v[o] > 0 ? d[o] : 0;
+    }
+    store(dx + l.at, d);
+}
+
+// dx may be dy: a thread writes only what it alone has read.
+extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float *dx, const float *mask, int wide, float k,
+                                          float alpha, float beta, Lines r) {
+    __shared__ __align__(16) float squares[ROOM], shares[ROOM];
+    if (wide)
+        lrn_lines_grad_at<4>(squares, shares, x, dy, dx, mask, k, alpha, beta, r);
+    else
+        lrn_lines_grad_at<1>(squares, shares, x, dy, dx, mask, k, alpha, beta, r);
 }
 
 // Region is what windows are in: images, of whose channels line belong together;
 // a window reaches half to both sides, across them or, with within, over pixels.
 struct Region {
-    int height, width, channels, line, half, within;
+    Divisor height, width, channels, line;
+    int half, within;
 };
 
 // window calls f for every value in the window around value i.
@@ -30,7 +123,7 @@ template <class F> static __device__ void window(const Region &r, int i, F f) {
         for (int j = i - least(c, r.half), end = i + least(r.line - 1 - c, r.half); j <= end; j++) f(j);
         return;
     }
-    int x = i / r.channels % r.width, y = i / (r.channels * r.width) % r.height;
+    int column = i / r.channels, x = column % r.width, y = column / r.width % r.height;
     int left = least(x, r.half), right = least(r.width - 1 - x, r.half);
     int up = least(y, r.half), down = least(r.height - 1 - y, r.half);
     for (int dy = -up; dy <= down; dy++)
@@ -45,7 +138,8 @@ static __device__ float denominator(const Region &r, const float *x, int i, floa
 
 extern "C" __global__ void lrn(const float *x, float *y, int n, float k, float alpha, float beta, Region r) {
     int i = element();
-    if (i < n) y[i] = x[i] * power(denominator(r, x, i, k, alpha), beta);
+    float inverse;
+    if (i < n) y[i] = x[i] * power(denominator(r, x, i, k, alpha), beta, &inverse);
 }
 
 // The gradient's first half: shares = dy·x·d^−β−1, dx = dy·d^−β. dx may be dy.
@@ -53,8 +147,8 @@ extern "C" __global__ void lrn_shares(const float *x, const float *dy, float *dx
                                       float alpha, float beta, Region r) {
     int i = element();
     if (i >= n) return;
-    float d = denominator(r, x, i, k, alpha), scaled = dy[i] * power(d, beta);
-    shares[i] = scaled * x[i] / d;
+    float inverse, scaled = dy[i] * power(denominator(r, x, i, k, alpha), beta, &inverse);
+    shares[i] = scaled * x[i] * inverse;
     dx[i] = scaled;
 }
 
@@ -66,39 +160,4 @@ extern "C" __global__ void lrn_gather(const float *x, const float *shares, float
     float sum = 0;
     window(r, i, [&](int j) { sum += shares[j]; });
     dx[i] = mask && !(mask[i] > 0) ? 0 : dx[i] - factor * x[i] * sum;
-}
-
-// A block's run of whole lines: per values from start on.
-#define BLOCK_OF_LINES                                                                                                 \
-    int per = LINES / r.line * r.line, start = blockIdx.x * per, end = least(start + per, n)
-
-extern "C" __global__ void lrn_lines(const float *x, float *y, int n, float k, float alpha, float beta, Region r) {
-    __shared__ float values[LINES];
-    BLOCK_OF_LINES;
-    for (int i = start + threadIdx.x; i < end; i += blockDim.x) values[i - start] = x[i];
-    __syncthreads();
-    for (int i = start + threadIdx.x; i < end; i += blockDim.x)
-        y[i] = values[i - start] * power(denominator(r, values, i - start, k, alpha), beta);
-}
-
-// dx may be dy: a block writes only what it alone has read.
-extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float *dx, const float *mask, int n, float k,
-                                          float alpha, float beta, Region r) {
-    __shared__ float values[LINES], shares[LINES], scaled[LINES];
-    BLOCK_OF_LINES;
-    for (int i = start + threadIdx.x; i < end; i += blockDim.x) values[i - start] = x[i];
-    __syncthreads();
-    for (int i = start + threadIdx.x; i < end; i += blockDim.x) {
-        int at = i - start;
-        float d = denominator(r, values, at, k, alpha);
-        scaled[at] = dy[i] * power(d, beta);
-        shares[at] = scaled[at] * values[at] / d;
-    }
-    __syncthreads();
-    for (int i = start + threadIdx.x; i < end; i += blockDim.x) {
-        int at = i - start;
-        float sum = 0;
-        window(r, at, [&](int j) { sum += shares[j]; });
-        dx[i] = mask && !(mask[i] > 0) ? 0 : scaled[at] - 2 * alpha * beta * values[at] * sum;
-    }
 }

@@ -5,8 +5,20 @@
 // so their loads and stores are whole lines of memory. No kernel adds to memory
 // atomically; every sum has one order, which the shapes alone decide.
 
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+
+// A Divisor divides what is not negative by a number that all threads share: by a
+// multiplication, an addition and a shift, where dividing takes some thirty
+// instructions (Granlund and Montgomery 1994, section 4). divisor of kernels.go makes it.
+struct Divisor {
+    u32 by, magic, shift;
+    __device__ operator int() const { return (int)by; }
+};
+
+static __device__ int operator/(int n, const Divisor &d) { return (int)((__umulhi((u32)n, d.magic) + (u32)n) >> d.shift); }
+static __device__ int operator%(int n, const Divisor &d) { return n - n / d * (int)d; }
 
 // Step is the block that is rewritten before every run, so that launches are
 // constant. Slots follow it: rates of a parameter, or the key of a random stream.
@@ -51,10 +63,10 @@ static __device__ u32 random_word(const Stream *s, u64 step, u64 index) { return
 // Part says where a piece of a layer's activations lies in the whole: the word
 // of an activation is that of its place there, see graph.Part.
 struct Part {
-    int plane;             // of one image: height × width
-    int channels;          // of the piece
-    int image, channel;    // where the piece starts
-    int whole;             // channels of the whole layer
+    Divisor channels;   // of the piece
+    int plane;          // of one image: height × width
+    int image, channel; // where the piece starts
+    int whole;          // channels of the whole layer
 };
 
 static __device__ u64 place(const Part &p, int i) {
@@ -85,15 +97,22 @@ static __device__ void store(float *y, const float v[4], int i, int n, int wide)
         if (i + j < n) y[i + j] = v[j];
 }
 
+// Four neighbouring values, or one, in one access. Four need an aligned address.
+static __device__ void load(float (&v)[1], const float *x) { v[0] = *x; }
+static __device__ void load(float (&v)[4], const float *x) { load(v, x, 0, 4, 1); }
+static __device__ void store(float *y, const float (&v)[1]) { *y = v[0]; }
+static __device__ void store(float *y, const float (&v)[4]) { store(y, v, 0, 4, 1); }
+
 // quad is the first of the four values of a thread of an elementwise kernel.
 static __device__ int quad() { return 4 * (int)(blockIdx.x * blockDim.x + threadIdx.x); }
 
 // element is the one value of a thread that has only one.
 static __device__ int element() { return (int)(blockIdx.x * blockDim.x + threadIdx.x); }
 
-// Window is graph.Window with the batch: a convolution's or a pooling layer's geometry.
+// Window is graph.Window: a convolution's or a pooling layer's geometry. in and out are the channels of a group.
 struct Window {
-    int batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left, groups;
+    Divisor ih, iw, ic, oh, ow, oc, in, out, kernel, stride;
+    int top, left, groups;
 };
 
 static __device__ int least(int a, int b) { return a < b ? a : b; }

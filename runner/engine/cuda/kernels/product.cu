@@ -61,20 +61,20 @@ struct Geometry {
     int group, in, out, pixel; // in, out: channels of a group
 
     // cell takes a term of a weight row apart: kernel cell and channel.
-    __device__ void cell(int term, int channels, int *ky, int *kx, int *channel) const {
-        *channel = term % channels, term /= channels;
+    __device__ void cell(int term, const Divisor &channels, int *ky, int *kx, int *channel) const {
+        *channel = term % channels, term = term / channels;
         *kx = term % w.kernel, *ky = term / w.kernel;
     }
     // at gives image and place of a row.
-    __device__ void at(int row, int height, int width, int *image, int *y, int *x) const {
-        int p = pixel;
-        if (p < 0) p = row % (height * width), row /= height * width;
-        *image = row, *y = p / width, *x = p % width;
+    __device__ void at(int row, const Divisor &height, const Divisor &width, int *image, int *y, int *x) const {
+        int line = (pixel < 0 ? row : pixel) / width;
+        *x = (pixel < 0 ? row : pixel) - line * width;
+        *image = pixel < 0 ? line / height : row, *y = line % height;
     }
     // input is x under a kernel cell of an output row, 0 outside the image.
     __device__ float input(const float *x, int row, int term) const {
         int ky, kx, c, image, oy, ox;
-        cell(term, in, &ky, &kx, &c);
+        cell(term, w.in, &ky, &kx, &c);
         at(row, w.oh, w.ow, &image, &oy, &ox);
         int iy = oy * w.stride + ky - w.top, ix = ox * w.stride + kx - w.left;
         if (iy < 0 || iy >= w.ih || ix < 0 || ix >= w.iw) return 0;
@@ -89,7 +89,7 @@ struct Geometry {
     __device__ int above(int iy, int ix, int ky, int kx) const {
         int y = iy + w.top - ky, x = ix + w.left - kx;
         if (y < 0 || x < 0 || y % w.stride || x % w.stride) return -1;
-        y /= w.stride, x /= w.stride;
+        y = y / w.stride, x = x / w.stride;
         return y < w.oh && x < w.ow ? y * w.ow + x : -1;
     }
     __device__ int weights() const { return w.kernel * w.kernel * in * w.oc; } // of one pixel
@@ -98,7 +98,7 @@ struct Geometry {
 // local says that every pixel has weights of its own; products are then one a
 // pixel and group, else one a group.
 static __device__ Geometry geometry(const Window &w, int number, int local) {
-    return Geometry{w, number % w.groups, w.ic / w.groups, w.oc / w.groups, local ? number / w.groups : -1};
+    return Geometry{w, number % w.groups, w.in, w.out, local ? number / w.groups : -1};
 }
 
 extern "C" __global__ void conv(const float *x, const float *weights, const float *bias, float *y, int rows, int local,
@@ -125,14 +125,14 @@ extern "C" __global__ void conv_data_grad(const float *weights, const float *dy,
         tiles, t.row0, rows, t.col0, g.in, 0, w.kernel * w.kernel * g.out,
         [&](int row, int term) {
             int ky, kx, o, image, iy, ix;
-            g.cell(term, g.out, &ky, &kx, &o);
+            g.cell(term, w.out, &ky, &kx, &o);
             g.at(row, w.ih, w.iw, &image, &iy, &ix);
             int pixel = g.above(iy, ix, ky, kx);
             return pixel < 0 ? 0 : dy[((u64)image * w.oh * w.ow + pixel) * w.oc + g.group * g.out + o];
         },
         [&](int term, int i) {
             int ky, kx, o;
-            g.cell(term, g.out, &ky, &kx, &o);
+            g.cell(term, w.out, &ky, &kx, &o);
             return weights[(u64)((ky * w.kernel + kx) * g.in + i) * w.oc + g.group * g.out + o];
         },
         [&](int row, int i, float sum) { dx[(u64)row * w.ic + g.group * g.in + i] = sum; });
@@ -144,14 +144,14 @@ extern "C" __global__ void local_data_grad(const float *weights, const float *dy
     int i = element();
     if (i >= n) return;
     int c = i % w.ic, row = i / w.ic, image, iy, ix;
-    Geometry g = geometry(w, c / (w.ic / w.groups), 0);
+    Geometry g = geometry(w, c / w.in, 0);
     g.at(row, w.ih, w.iw, &image, &iy, &ix);
     float sum = 0;
     for (int ky = 0; ky < w.kernel; ky++)
         for (int kx = 0; kx < w.kernel; kx++) {
             int pixel = g.above(iy, ix, ky, kx);
             if (pixel < 0) continue;
-            const float *own = weights + (u64)pixel * g.weights() + (u64)((ky * w.kernel + kx) * g.in + c % g.in) * w.oc + g.group * g.out;
+            const float *own = weights + (u64)pixel * g.weights() + (u64)((ky * w.kernel + kx) * g.in + c % w.in) * w.oc + g.group * g.out;
             const float *grad = dy + ((u64)image * w.oh * w.ow + pixel) * w.oc + g.group * g.out;
             for (int o = 0; o < g.out; o++) sum += grad[o] * own[o];
         }
@@ -162,7 +162,7 @@ extern "C" __global__ void local_data_grad(const float *weights, const float *dy
 // chunk·size; the chunks are then added by chunk_totals.
 extern "C" __global__ void conv_weight_grad(const float *x, const float *dy, float *dw, int rows, int per, int local, Window w) {
     __shared__ Tiles tiles;
-    int terms = w.kernel * w.kernel * w.ic / w.groups;
+    int terms = w.kernel * w.kernel * w.in;
     Task t = task(terms);
     int products = w.groups * (local ? w.oh * w.ow : 1), chunk = t.number / products;
     Geometry g = geometry(w, t.number % products, local);
