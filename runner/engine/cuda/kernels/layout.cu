@@ -75,19 +75,22 @@ extern "C" __global__ void finish_bf16(const bf16 *x, const float *bias, float *
 }
 
 // Frame cuts [height, width, channels] out of images, from (top, left) on, which
-// may lie outside: what the images lack is 0.
+// may lie outside: what the images lack is 0. A pixel of the cut is a square of
+// fold × fold pixels, whose channels lie one behind the other.
 struct Frame {
-    Divisor height, width, channels;
-    int from_height, from_width, from_channels, top, left;
+    Divisor height, width, channels, from_channels, fold;
+    int from_height, from_width, top, left;
 };
 
 template <int N, class T, class U> static __device__ void frame_at(const T *x, U *y, int i, const Frame &f) {
-    int c = i % f.channels, at = i / f.channels, line = at / f.width;
-    int column = at % f.width + f.left, row = line % f.height + f.top, image = line / f.height;
-    bool in = row >= 0 && row < f.from_height && column >= 0 && column < f.from_width;
-    x += (((u64)image * f.from_height + row) * f.from_width + column) * f.from_channels + c;
+    int c = i % f.channels, at = i / f.channels, line = at / f.width, image = line / f.height;
+    int left = at % f.width * f.fold + f.left, top = line % f.height * f.fold + f.top;
     float v[N];
-    for (int j = 0; j < N; j++) v[j] = in && c + j < f.from_channels ? get(x + j) : 0;
+    for (int j = 0; j < N; j++) {
+        int cell = (c + j) / f.from_channels, row = top + cell / f.fold, column = left + cell % f.fold;
+        bool in = cell < f.fold * f.fold && row >= 0 && row < f.from_height && column >= 0 && column < f.from_width;
+        v[j] = in ? get(x + (((u64)image * f.from_height + row) * f.from_width + column) * f.from_channels + (c + j) % f.from_channels) : 0;
+    }
     put(y + i, v);
 }
 
@@ -106,57 +109,67 @@ extern "C" __global__ void frame_to_bf16(const float *x, bf16 *y, int n, int wid
 extern "C" __global__ void frame_from_bf16(const bf16 *x, float *y, int n, int wide, Frame f) { frame(x, y, n, wide, f); }
 
 // Filters are turned tile by tile, so that both sides are read and written along
-// their rows. cells is kh·kw; in channels become room of them, or come from so many.
+// their rows. cuDNN's have side × side cells of room channels for each output,
+// which are fold × fold cells of ours, of kernel × kernel, with in channels each.
+struct Filters {
+    Divisor side, fold, in, room;
+    int kernel, out;
+    __device__ int columns() const { return side * side * room; }
+};
+
+// row is where a column of cuDNN's is in ours, −1 if there is nothing.
+static __device__ int row(const Filters &f, int column) {
+    int square = column / f.room, c = column % f.room, cell = c / f.in;
+    int ky = square / f.side * f.fold + cell / f.fold, kx = square % f.side * f.fold + cell % f.fold;
+    return square < f.side * f.side && cell < f.fold * f.fold && ky < f.kernel && kx < f.kernel ? (ky * f.kernel + kx) * f.in + c % f.in : -1;
+}
+
 #define SIDE 32
 
-template <class T>
-static __device__ void to_krsc(float (*tile)[SIDE + 1], const float *w, T *to, int cells, int in, int room, int out) {
-    int columns = cells * room, tiles = (columns + SIDE - 1) / SIDE;
-    int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE;
-    int x = threadIdx.x % SIDE;
+template <class T> static __device__ void to_krsc(float (*tile)[SIDE + 1], const float *w, T *to, const Filters &f) {
+    int columns = f.columns(), tiles = (columns + SIDE - 1) / SIDE;
+    int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE, x = threadIdx.x % SIDE;
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
-        int column = column0 + y, cell = column / room, c = column % room, o = o0 + x;
-        tile[y][x] = column < columns && c < in && o < out ? w[(u64)(cell * in + c) * out + o] : 0;
+        int from = row(f, column0 + y), o = o0 + x;
+        tile[y][x] = from >= 0 && o < f.out ? w[(u64)from * f.out + o] : 0;
     }
     __syncthreads();
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
         int column = column0 + x, o = o0 + y;
-        if (column < columns && o < out) put(to + (u64)o * columns + column, tile[x][y]);
+        if (column < columns && o < f.out) put(to + (u64)o * columns + column, tile[x][y]);
     }
 }
 
-template <class T>
-static __device__ void from_krsc(float (*tile)[SIDE + 1], const T *w, float *to, int cells, int in, int room, int out) {
-    int columns = cells * room, tiles = (columns + SIDE - 1) / SIDE;
-    int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE;
-    int x = threadIdx.x % SIDE;
+template <class T> static __device__ void from_krsc(float (*tile)[SIDE + 1], const T *w, float *to, const Filters &f) {
+    int columns = f.columns(), tiles = (columns + SIDE - 1) / SIDE;
+    int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE, x = threadIdx.x % SIDE;
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
         int column = column0 + x, o = o0 + y;
-        tile[y][x] = column < columns && o < out ? get(w + (u64)o * columns + column) : 0;
+        tile[y][x] = column < columns && o < f.out ? get(w + (u64)o * columns + column) : 0;
     }
     __syncthreads();
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
-        int column = column0 + y, cell = column / room, c = column % room, o = o0 + x;
-        if (column < columns && c < in && o < out) to[(u64)(cell * in + c) * out + o] = tile[x][y];
+        int at = row(f, column0 + y), o = o0 + x;
+        if (at >= 0 && o < f.out) to[(u64)at * f.out + o] = tile[x][y];
     }
 }
 
-extern "C" __global__ void filters_to_krsc(const float *w, float *to, int cells, int in, int room, int out) {
+extern "C" __global__ void filters_to_krsc(const float *w, float *to, Filters f) {
     __shared__ float tile[SIDE][SIDE + 1];
-    to_krsc(tile, w, to, cells, in, room, out);
+    to_krsc(tile, w, to, f);
 }
 
-extern "C" __global__ void filters_to_krsc_bf16(const float *w, bf16 *to, int cells, int in, int room, int out) {
+extern "C" __global__ void filters_to_krsc_bf16(const float *w, bf16 *to, Filters f) {
     __shared__ float tile[SIDE][SIDE + 1];
-    to_krsc(tile, w, to, cells, in, room, out);
+    to_krsc(tile, w, to, f);
 }
 
-extern "C" __global__ void filters_from_krsc(const float *w, float *to, int cells, int in, int room, int out) {
+extern "C" __global__ void filters_from_krsc(const float *w, float *to, Filters f) {
     __shared__ float tile[SIDE][SIDE + 1];
-    from_krsc(tile, w, to, cells, in, room, out);
+    from_krsc(tile, w, to, f);
 }
 
-extern "C" __global__ void filters_from_krsc_bf16(const bf16 *w, float *to, int cells, int in, int room, int out) {
+extern "C" __global__ void filters_from_krsc_bf16(const bf16 *w, float *to, Filters f) {
     __shared__ float tile[SIDE][SIDE + 1];
-    from_krsc(tile, w, to, cells, in, room, out);
+    from_krsc(tile, w, to, f);
 }

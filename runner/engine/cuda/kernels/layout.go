@@ -49,8 +49,9 @@ func Finish(from uint64, t Type, bias, to uint64, n, channels int, rectify bool)
 }
 
 // Frame cuts images of shape to out of images of shape from, beginning at row top
-// and column left, which may be negative; what an image lacks is 0.
-func Frame(images int, x uint64, tx Type, from arch.Shape, y uint64, ty Type, to arch.Shape, top, left int) (Launch, error) {
+// and column left, which may be negative; what an image lacks is 0. Each pixel of
+// to is a square of fold × fold pixels, whose channels lie one behind the other, row by row.
+func Frame(images int, x uint64, tx Type, from arch.Shape, y uint64, ty Type, to arch.Shape, top, left, fold int) (Launch, error) {
 	function := "frame_float"
 	switch {
 	case tx == BFloat16 && ty == BFloat16:
@@ -61,19 +62,23 @@ func Frame(images int, x uint64, tx Type, from arch.Shape, y uint64, ty Type, to
 		function = "frame_to_bf16"
 	}
 	n, four := images*to.Len(), inFours(to.Channels, y)
-	return single(function, n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels),
-		int32(from.Height), int32(from.Width), int32(from.Channels), int32(top), int32(left)))
+	return single(function, n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels, from.Channels, fold),
+		int32(from.Height), int32(from.Width), int32(top), int32(left)))
 }
 
-// side is SIDE of layout.cu.
-const side = 32
+// turned is SIDE of layout.cu.
+const turned = 32
 
-// Filters are a convolution's weights: [kernel², In, Out] of ours, [Out, kernel²,
-// Room] of cuDNN's, whose channels beyond In are 0.
-type Filters struct{ Kernel, In, Room, Out int }
+// Filters are a convolution's weights: [Kernel², In, Out] of ours, [Out, ⌈Kernel/Fold⌉²,
+// Room] of cuDNN's. A cell of cuDNN's is a square of Fold × Fold of ours; what lies
+// beyond the kernel, and the channels beyond Fold²·In, are 0.
+type Filters struct{ Kernel, Fold, In, Room, Out int }
+
+// side is that of cuDNN's kernel.
+func (f Filters) side() int { return ceil(f.Kernel, f.Fold) }
 
 // Len is the number of values as cuDNN has them.
-func (f Filters) Len() int { return f.Out * f.Kernel * f.Kernel * f.Room }
+func (f Filters) Len() int { return f.Out * f.side() * f.side() * f.Room }
 
 // ToKRSC turns our weights into cuDNN's.
 func (f Filters) ToKRSC(from, to uint64, t Type) (Launch, error) {
@@ -86,8 +91,7 @@ func (f Filters) FromKRSC(from uint64, t Type, to uint64) (Launch, error) {
 }
 
 func (f Filters) turn(function string, from, to uint64) (Launch, error) {
-	cells := f.Kernel * f.Kernel
-	l, err := single(function, f.Len(), 1, from, to, int32(cells), int32(f.In), int32(f.Room), int32(f.Out))
-	l.Grid[0] = uint32(ceil(cells*f.Room, side) * ceil(f.Out, side))
+	l, err := single(function, f.Len(), 1, from, to, append(divisors(f.side(), f.Fold, f.In, f.Room), int32(f.Kernel), int32(f.Out)))
+	l.Grid[0] = uint32(ceil(f.side()*f.side()*f.Room, turned) * ceil(f.Out, turned))
 	return l, err
 }
