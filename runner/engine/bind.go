@@ -32,7 +32,7 @@ func (s *script) inPlace() {
 		case *graph.Unit, *graph.Dropout:
 			from = 0
 		case *graph.UnitGrad, *graph.LRNGrad:
-			from = 1 // dy
+			from = 1 // dy or, with a pooling layer's gradient, y
 		}
 		if from < 0 {
 			continue
@@ -168,7 +168,7 @@ func (b binder) tensor(v *value, device int) Tensor {
 
 // instr is what a device does of a launch.
 func (b binder) instr(l launch, device int) (Instr, error) {
-	in := Instr{Op: l.ops[device], ReLU: l.relu, Precision: b.precision, Update: l.update}
+	in := Instr{Op: l.ops[device], ReLU: l.relu, Pool: l.pool, Precision: b.precision, Update: l.update}
 	if l.move {
 		for d := range b.arenas {
 			in.In = append(in.In, b.tensor(l.in[0], d))

@@ -45,7 +45,7 @@ func placeByColumns(c *compiler, params *Params, keep []*gorgonia.Node) (*script
 
 // place adds an action, after the transfers that it needs.
 func (b *byColumns) place(a action) error {
-	l := launch{name: a.name, relu: a.relu, update: a.update}
+	l := launch{name: a.name, relu: a.relu, pool: a.pool, update: a.update}
 	if u, ok := a.op.(Update); ok {
 		home := b.params.weights[u.Param].cut
 		l.ops = same[any](b.devices, u)
@@ -69,12 +69,14 @@ func (b *byColumns) place(a action) error {
 	for i, n := range a.in {
 		var cut graph.Cut
 		var shapes [][]int
-		if i < len(shares[0].In) {
+		switch {
+		case a.pool != nil: // on one device: whole
+		case i < len(shares[0].In):
 			cut = shares[0].In[i]
 			for _, s := range shares {
 				shapes = append(shapes, s.Op.(shaped).InputShapes()[i])
 			}
-		} else { // the weights of a fused update
+		default: // the weights of a fused update
 			cut = b.params.weights[a.update.Param].cut
 		}
 		l.in = append(l.in, b.need(n, cut, shapes))

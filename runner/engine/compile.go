@@ -15,7 +15,8 @@ type action struct {
 	in   []*gorgonia.Node
 	out  *gorgonia.Node // nil for an update, whose inputs are weights and gradient
 	relu bool
-	mask *gorgonia.Node // of a fused ReLU gradient; nil if none
+	mask *gorgonia.Node     // of a fused ReLU gradient; nil if none
+	pool *graph.MaxPoolGrad // fused into an LRN gradient; nil if none
 	// update is the fused change of the weights, in[2]; nil if none.
 	update *Update
 }
@@ -33,6 +34,9 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 	}
 	c.count(keep)
 	c.fuseReLU()
+	if f, ok := params.where.alone().(Fuser); ok {
+		c.fusePoolGrad(f)
+	}
 	c.fuseReLUGrad()
 	place := placeByColumns
 	if params.where.Chunks == 0 {
@@ -161,6 +165,33 @@ func (c *compiler) fuseReLU() {
 		switch a.op.(type) {
 		case *graph.Conv, *graph.Dense:
 			by[a.out] = len(kept)
+		}
+		kept = append(kept, a)
+	}
+	c.actions = kept
+}
+
+// fusePoolGrad lets an LRN layer's gradient gather from the pooling behind it:
+// the gradient between them, AlexNet's largest tensor, is neither stored nor read.
+func (c *compiler) fusePoolGrad(f Fuser) {
+	by := map[*gorgonia.Node]int{}
+	var kept []action
+	for _, a := range c.actions {
+		switch op := a.op.(type) {
+		case *graph.MaxPoolGrad:
+			by[a.out] = len(kept)
+		case *graph.LRNGrad:
+			i, ok := by[a.in[1]]
+			if !ok || c.uses[a.in[1]] > 1 {
+				break
+			}
+			pool := &kept[i]
+			grad := pool.op.(*graph.MaxPoolGrad)
+			if !f.FusesPool(op, grad) {
+				break
+			}
+			*pool = action{name: pool.name + "+" + a.name, op: op, in: []*gorgonia.Node{a.in[0], pool.in[0], pool.in[2]}, out: a.out, pool: grad}
+			continue
 		}
 		kept = append(kept, a)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ablate/ablations"
+	"ablate/runner/graph"
 )
 
 // ErrNoKernel is what a device answers for an op it cannot run. Compile
@@ -54,6 +55,15 @@ type Precise interface {
 	Device
 	// Forms says why it does not form products so, nil if it does.
 	Forms(ablations.Precision) error
+}
+
+// A Fuser has a kernel for two gradients at once, where one of them alone reads
+// what the other makes.
+type Fuser interface {
+	Device
+	// FusesPool tells whether Kernel takes the gradient of an LRN layer with that
+	// of the max pooling behind it as its Instr.Pool.
+	FusesPool(*graph.LRNGrad, *graph.MaxPoolGrad) bool
 }
 
 // MemoryError is a device without room for a block.
@@ -114,6 +124,9 @@ type Instr struct {
 	// data gradient Op is: the result is also zeroed where Mask is not positive. No
 	// memory: no mask.
 	Mask Tensor
+	// Pool is the max pooling behind the LRN layer whose data gradient Op is, for a
+	// Fuser: In is {x, y, dy} with LRN's x and y, and the gradient dy of the pooling's output.
+	Pool *graph.MaxPoolGrad
 	// Precision is that of the products of a Conv, Dense or Local and their gradients.
 	Precision ablations.Precision
 	// Update makes a DenseWeightGrad change the weights In[2] and velocities

@@ -26,6 +26,14 @@ type Placement struct {
 	Precision ablations.Precision
 }
 
+// alone is the device that has everything, nil where a net or a batch is divided.
+func (p Placement) alone() Device {
+	if p.Chunks > 0 || p.Group.Len() > 1 {
+		return nil
+	}
+	return p.Group.devices[0]
+}
+
 // On is the placement of everything on one device.
 func On(dev Device) Placement { return Placement{Group: NewGroup(dev)} }
 

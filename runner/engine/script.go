@@ -29,6 +29,7 @@ type launch struct {
 	out    *value // nil for an update, which writes its first two inputs
 	relu   bool
 	mask   *value
+	pool   *graph.MaxPoolGrad
 	update *Update
 	alias  *value // whose memory out takes over, nil if it gets its own
 	move   bool   // reads its input's parts on all devices

@@ -78,6 +78,29 @@ func TestNoRaces(t *testing.T) {
 	}
 }
 
+// plain is a device that fuses nothing.
+type plain struct{ engine.Queue }
+
+// LRN's gradient that gathers from the pooling behind it gives the bits of both gradients one after the other.
+func TestPoolGradIsFused(t *testing.T) {
+	m := machine(t, 1, plenty)
+	dev := start(t, m, false, 0)
+	defer dev.Close()
+	if enginetest.Digest(t, dev, 3) != enginetest.Digest(t, plain{dev.(engine.Queue)}, 3) {
+		t.Error("other weights than from two kernels")
+	}
+	for _, fuses := range []engine.Device{dev, plain{dev.(engine.Queue)}} {
+		prog, _, err := train(t, fuses, ablations.Float32, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want := fuses.(engine.Fuser)
+		if fused := slices.Contains(prog.Steps(), "maxpool-grad{pool1}+lrn-grad{norm1}+relu-grad"); fused != want {
+			t.Errorf("fused: %v, by a device that fuses: %v\n%s", fused, want, strings.Join(prog.Steps(), "\n"))
+		}
+	}
+}
+
 // Several devices give the bits of one.
 func TestDevicesDivide(t *testing.T) {
 	m := machine(t, 4, plenty)

@@ -20,6 +20,7 @@ import (
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
+	"ablate/runner/graph"
 )
 
 // A Device is a GPU.
@@ -58,6 +59,7 @@ type Device struct {
 var (
 	_ engine.Queue   = (*Device)(nil)
 	_ engine.Precise = (*Device)(nil)
+	_ engine.Fuser   = (*Device)(nil)
 )
 
 // Open starts GPU number on this machine, which is called cuda:number. The errors
@@ -248,6 +250,11 @@ func (d *Device) Forms(p ablations.Precision) error {
 		return errors.New("cuDNN and cuBLAS form such products, and one is missing: see `ablate doctor`")
 	}
 	return nil
+}
+
+// FusesPool says that LRN's gradient gathers from the max pooling behind it, where a line of channels fits a block.
+func (d *Device) FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
+	return kernels.FusesPool(norm, pool)
 }
 
 // Close waits for the device and frees all it holds. No memory of it may be used afterwards.

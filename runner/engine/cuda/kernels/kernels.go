@@ -24,13 +24,16 @@ type Source struct{ Name, Text string }
 func Sources() []Source {
 	var all []Source
 	for _, s := range files {
-		all = append(all, Source{s.Name, fmt.Sprintf("#line 1 \"prelude.cu\"\n%s\n#line 1 %q\n%s", prelude, s.Name, s.Text)})
+		all = append(all, Source{s.Name, fmt.Sprintf("#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", prelude, windows, s.Name, s.Text)})
 	}
 	return all
 }
 
 //go:embed prelude.cu
 var prelude string
+
+//go:embed windows.cu
+var windows string
 
 //go:embed elementwise.cu
 var elementwise string

@@ -108,14 +108,17 @@ func region(s arch.Shape, n graph.Norm) Struct {
 	return append(divisors(s.Height, s.Width, s.Channels, line(s, n)), int32(n.Size/2), boolean(n.Within))
 }
 
-// lines launches a kernel that has whole lines in each block's shared memory, and
-// tells whether they fit there.
-func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses ...uint64) bool {
-	line, half := line(s, n), n.Size/2
-	edge := (half + 3) / 4 * 4
-	if n.Within || line > maxThreads || line+2*edge > lineRoom {
-		return false
-	}
+// edge is how many zeros stand on both sides of a line, enough for a window and for loads of four.
+func edge(n graph.Norm) int { return (n.Size/2 + 3) / 4 * 4 }
+
+// linesFit tells whether whole lines have room in a block's shared memory.
+func linesFit(s arch.Shape, n graph.Norm) bool {
+	return !n.Within && line(s, n) <= maxThreads && line(s, n)+2*edge(n) <= lineRoom
+}
+
+// lines launches a kernel that has whole lines in each block's shared memory.
+func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses []uint64, rest ...any) {
+	line, edge := line(s, n), edge(n)
 	per, four := line, inFours(line, addresses...)
 	if four == 1 {
 		per = line / 4
@@ -126,26 +129,37 @@ func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses 
 		params = append(params, a)
 	}
 	params = append(params, four, float32(n.K), float32(n.Alpha), float32(n.Beta),
-		append(divisor(per), int32(lines), int32(total), int32(line), int32(half), int32(edge)))
-	l.launch(function, ceil(total, lines), 1, lines*per, params...)
-	return true
+		append(divisor(per), int32(lines), int32(total), int32(line), int32(n.Size/2), int32(edge)))
+	l.launch(function, ceil(total, lines), 1, lines*per, append(params, rest...)...)
 }
 
 func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
-	if l.lines("lrn_lines", s, n, l.in(0), l.out()) {
+	if linesFit(s, n) {
+		l.lines("lrn_lines", s, n, []uint64{l.in(0), l.out()})
 		return
 	}
 	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
 }
 
-func (l *lowering) lrnGrad(s arch.Shape, n graph.Norm) {
-	if l.lines("lrn_lines_grad", s, n, l.in(0), l.in(1), l.out(), l.mask()) {
-		return
+func (l *lowering) lrnGrad(op *graph.LRNGrad) {
+	s, n := op.Shape, op.Norm
+	switch {
+	case l.Pool != nil:
+		w := windowOf(l.Pool.Batch, l.Pool.Window)
+		l.lines("lrn_pool_grad", s, n, []uint64{l.in(0), l.maxPicks(l.in(1), w), l.in(2), l.out(), l.mask()}, w.params())
+	case linesFit(s, n):
+		l.lines("lrn_lines_grad", s, n, []uint64{l.in(0), l.in(1), l.out(), l.mask()})
+	default:
+		shares := l.scratch(l.Out.Len())
+		l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()),
+			float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
+		l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta), region(s, n))
 	}
-	shares := l.scratch(l.Out.Len())
-	l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()),
-		float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
-	l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta), region(s, n))
+}
+
+// FusesPool tells whether there is a kernel for LRN's gradient that gathers from a max pooling behind it.
+func FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
+	return linesFit(norm.Shape, norm.Norm) && pool.Kernel <= maxPicked
 }
 
 // Kinds of pooling, as in pool.cu.
@@ -167,10 +181,15 @@ func (l *lowering) poolGrad(picks, dy uint64, w window, kind int32) {
 
 // maxPoolGrad is the gradient of a pooling layer that looks for its maxima in In[0] once more.
 func (l *lowering) maxPoolGrad(dy uint64, w window, kind int32) {
+	l.poolGrad(l.maxPicks(l.in(0), w), dy, w, kind)
+}
+
+// maxPicks looks for the cells of x that are their windows' maxima.
+func (l *lowering) maxPicks(x uint64, w window) uint64 {
 	n := w.batch * w.Out.Len()
 	picks := l.picks(n, w)
-	l.fours("maxpool_picks", n, w.Out.Channels, []uint64{l.in(0), picks}, w.params())
-	l.poolGrad(picks, dy, w, kind)
+	l.fours("maxpool_picks", n, w.Out.Channels, []uint64{x, picks}, w.params())
+	return picks
 }
 
 // maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of pool.cu.

@@ -74,7 +74,7 @@ func (l *lowering) lower() {
 	case *graph.LRN:
 		l.lrn(op.Shape, op.Norm)
 	case *graph.LRNGrad:
-		l.lrnGrad(op.Shape, op.Norm)
+		l.lrnGrad(op)
 
 	case *graph.MaxPool:
 		l.pool(op.Batch, op.Window, poolMax)

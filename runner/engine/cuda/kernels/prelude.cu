@@ -109,11 +109,5 @@ static __device__ int quad() { return 4 * (int)(blockIdx.x * blockDim.x + thread
 // element is the one value of a thread that has only one.
 static __device__ int element() { return (int)(blockIdx.x * blockDim.x + threadIdx.x); }
 
-// Window is graph.Window: a convolution's or a pooling layer's geometry. in and out are the channels of a group.
-struct Window {
-    Divisor ih, iw, ic, oh, ow, oc, in, out, kernel, stride;
-    int top, left, groups;
-};
-
 static __device__ int least(int a, int b) { return a < b ? a : b; }
 static __device__ int most(int a, int b) { return a > b ? a : b; }
