@@ -41,7 +41,7 @@ const (
 
 	Float32 Precision = ""
 	TF32    Precision = "tf32" // of operands' first 10 bits after the point
-	BF16    Precision = "bf16" // of operands in bfloat16: 7 bits
+	BF16    Precision = "bf16" // of operands in bfloat16, 7 bits, as which activations are stored too
 )
 
 // String is how a user writes it.

@@ -68,7 +68,7 @@ func (s *script) layout() *layout {
 		spans, ok := p.spans[owner]
 		if !ok {
 			for _, shape := range owner.shapes {
-				spans = append(spans, &span{n: Tensor{Shape: shape}.Len(), first: i})
+				spans = append(spans, &span{n: Tensor{Shape: shape, Type: owner.kind}.room(), first: i})
 			}
 			p.spans[owner] = spans
 			p.order = append(p.order, owner)
@@ -163,7 +163,7 @@ func (b binder) tensor(v *value, device int) Tensor {
 	case v.home != nil:
 		return v.home[device]
 	}
-	return Tensor{Mem: b.arenas[device], Off: b.spans[b.owner[v]][device].off, Shape: v.shapes[device]}
+	return Tensor{Mem: b.arenas[device], Off: b.spans[b.owner[v]][device].off, Shape: v.shapes[device], Type: v.kind}
 }
 
 // instr is what a device does of a launch.

@@ -21,11 +21,12 @@ type form struct {
 type byColumns struct {
 	*script
 	params *Params
+	types  map[*gorgonia.Node]Type
 	forms  map[*gorgonia.Node][]form
 }
 
 func placeByColumns(c *compiler, params *Params, keep []*gorgonia.Node) (*script, error) {
-	b := &byColumns{newScript(params.where.Group.Len()), params, map[*gorgonia.Node][]form{}}
+	b := &byColumns{newScript(params.where.Group.Len()), params, c.types, map[*gorgonia.Node][]form{}}
 	for _, p := range c.g.Params {
 		w := params.weights[p.Name]
 		b.forms[p.Node] = []form{{w.cut, b.stored(w)}}
@@ -53,6 +54,13 @@ func (b *byColumns) place(a action) error {
 		b.launches = append(b.launches, l)
 		return nil
 	}
+	if _, ok := a.op.(Cast); ok {
+		from := b.need(a.in[0], graph.Cut{}, nil)
+		l.ops, l.in, l.out = []any{a.op}, []*value{from}, &value{shapes: from.shapes, kind: b.types[a.out]}
+		b.launches = append(b.launches, l)
+		b.forms[a.out] = []form{{graph.Cut{}, l.out}}
+		return nil
+	}
 	shares, err := b.shares(a.op.(gorgonia.Op))
 	if err != nil {
 		return err
@@ -61,7 +69,7 @@ func (b *byColumns) place(a action) error {
 		l.ops = append(l.ops, s.Op)
 	}
 	if a.update == nil {
-		l.out = &value{}
+		l.out = &value{kind: b.types[a.out]}
 		for _, s := range shares {
 			l.out.shapes = append(l.out.shapes, s.Op.(shaped).OutputShape())
 		}

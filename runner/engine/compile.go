@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"ablate/ablations"
 	"ablate/runner/graph"
 )
 
@@ -25,6 +26,7 @@ type compiler struct {
 	g       *graph.Graph
 	actions []action
 	uses    map[*gorgonia.Node]int // by actions and by being kept
+	types   map[*gorgonia.Node]Type
 }
 
 func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []graph.Param) (*Program, error) {
@@ -38,6 +40,9 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 		c.fusePoolGrad(f)
 	}
 	c.fuseReLUGrad()
+	if params.where.alone() != nil && params.where.Precision == ablations.BF16 {
+		c.narrow(keep)
+	}
 	place := placeByColumns
 	if params.where.Chunks == 0 {
 		c.fuseUpdate()

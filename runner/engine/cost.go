@@ -30,23 +30,23 @@ func (c Cost) Seconds(l Limits) float64 {
 // costOf counts an instruction.
 func costOf(in Instr) Cost {
 	if m, ok := in.Op.(Move); ok { // each value is read and written once
-		return Cost{Bytes: 8 * int64(in.Out.Len()), Moved: m.moved()}
+		return Cost{Bytes: 2 * in.Out.bytes(), Moved: m.moved()}
 	}
 	c := Cost{FLOPs: 2 * multiplications(in.Op)}
 	for _, t := range in.In {
-		c.Bytes += 4 * int64(t.Len())
+		c.Bytes += t.bytes()
 	}
 	if in.Mask.Mem != nil {
-		c.Bytes += 4 * int64(in.Mask.Len())
+		c.Bytes += in.Mask.bytes()
 	}
 	_, update := in.Op.(Update)
 	switch { // weights and velocities are written as well as read
 	case update:
-		c.Bytes += 8 * int64(in.In[0].Len())
+		c.Bytes += 2 * in.In[0].bytes()
 	case in.Update != nil:
-		c.Bytes += 8 * int64(in.In[2].Len())
+		c.Bytes += 2 * in.In[2].bytes()
 	default:
-		c.Bytes += 4 * int64(in.Out.Len())
+		c.Bytes += in.Out.bytes()
 	}
 	return c
 }

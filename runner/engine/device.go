@@ -4,7 +4,7 @@
 // Compile walks the graph once: only what is asked for is reached (so the first
 // layer's data gradient is never built), ops are fused where a device gains by
 // it, each device gets its share of every op and what it needs of the others by
-// transfers (see Placement), memory is planned by liveness in one arena a device,
+// transfers (see Placement), values get their types (see Precise), memory is planned by liveness in one arena a device,
 // and every op becomes a kernel. After that a step allocates nothing and never
 // looks at the graph again. A Program is a gorgonia.VM.
 package engine
@@ -50,7 +50,8 @@ type Queue interface {
 }
 
 // A Precise device forms the products of convolutions and dense layers in other
-// precisions than float32. A device that is not Precise has float32 alone.
+// precisions than float32, and where it forms them in bfloat16, all its kernels
+// take activations of that type. A device that is not Precise has float32 alone.
 type Precise interface {
 	Device
 	// Forms says why it does not form products so, nil if it does.
@@ -98,12 +99,36 @@ type Named interface {
 	By() string
 }
 
+// A Type is how values are stored.
+type Type int
+
+// Types of values. Whatever the host writes and reads is Float32, and so are parameters and their gradients.
+const (
+	Float32 Type = iota
+	BFloat16
+)
+
+// Bytes is the size of a value.
+func (t Type) Bytes() int {
+	if t == BFloat16 {
+		return 2
+	}
+	return 4
+}
+
 // A Tensor is a piece of a device's memory with a shape. A scalar has none and one value.
 type Tensor struct {
 	Mem   Memory
-	Off   int
+	Off   int // in float32 values, whatever the type
 	Shape []int
+	Type  Type
 }
+
+// room is how many float32 values of memory it takes.
+func (t Tensor) room() int { return (t.Len()*t.Type.Bytes() + 3) / 4 }
+
+// bytes is the memory traffic of reading or writing it once.
+func (t Tensor) bytes() int64 { return int64(t.Len()) * int64(t.Type.Bytes()) }
 
 // Len is the number of values.
 func (t Tensor) Len() int {

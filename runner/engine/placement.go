@@ -22,7 +22,8 @@ type Placement struct {
 	// pairs and so on, so the result depends on the number of chunks alone, not on that of the devices.
 	// What is a function of the batch, as batch norm's statistics, is one of a chunk.
 	Chunks int
-	// Precision of the products of convolutions and dense layers.
+	// Precision of the products of convolutions and dense layers. With BF16 one device
+	// that has everything also stores activations as bfloat16.
 	Precision ablations.Precision
 }
 

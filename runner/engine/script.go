@@ -12,6 +12,7 @@ import (
 // node has several where columns cross, or where each chunk of a batch has its own.
 type value struct {
 	shapes [][]int // one a device
+	kind   Type
 	home   []Tensor
 	given  bool // comes from outside the program and lives throughout
 	// base is the value that this one is a piece of, from offset offs on each device.

@@ -71,15 +71,15 @@ func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	x, w := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
 	p.place()
 	y := address(in.Out)
-	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y)
-	p.launch(kernels.Finish(uint64(y), kernels.Float32, uint64(address(in.In[2])), uint64(y), batch*outputs, outputs, in.ReLU))
+	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y, in.Out.Type)
+	p.launch(kernels.Finish(uint64(y), in.Out.Type, uint64(address(in.In[2])), uint64(y), in.Out.Type, batch*outputs, outputs, in.ReLU))
 }
 
 // denseDataGrad is dx = dy·Wᵀ: by columns, dxᵀ = W·dyᵀ.
 func (p *plan) denseDataGrad(in engine.Instr, batch, inputs, outputs int) {
 	w, dy := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
 	p.place()
-	p.product(in.Precision, inputs, batch, outputs, matrix{p.read(w), outputs, true}, matrix{p.read(dy), outputs, false}, address(in.Out))
+	p.product(in.Precision, inputs, batch, outputs, matrix{p.read(w), outputs, true}, matrix{p.read(dy), outputs, false}, address(in.Out), in.Out.Type)
 }
 
 // denseWeightGrad is dW = xᵀ·dy: by columns, dWᵀ = dyᵀ·x. With an update the
@@ -96,7 +96,7 @@ func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	if in.Update == nil {
 		to = address(in.Out)
 	}
-	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true}, to)
+	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true}, to, engine.Float32)
 	if in.Update != nil {
 		p.own(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3], {Mem: grad, Shape: []int{inputs, outputs}}}})
 	}
@@ -116,18 +116,16 @@ func (m matrix) transpose() nvidia.Transpose {
 	return nvidia.AsIs
 }
 
-// product adds the call of c = a·b, of m × k and k × n values; c is float32.
-func (p *plan) product(precision ablations.Precision, m, n, k int, a, b matrix, c nvidia.Address) {
-	t, compute := nvidia.BLASFloat, nvidia.ComputeFloat
-	switch precision {
-	case ablations.TF32:
+// product adds the call of c = a·b, of m × k and k × n values; c is of type tc. Sums are float32.
+func (p *plan) product(precision ablations.Precision, m, n, k int, a, b matrix, c nvidia.Address, tc engine.Type) {
+	types := map[engine.Type]nvidia.BLASType{engine.Float32: nvidia.BLASFloat, engine.BFloat16: nvidia.BLASBFloat16}
+	t, to, compute := types[typeOf(precision)], types[tc], nvidia.ComputeFloat
+	if precision == ablations.TF32 {
 		compute = nvidia.ComputeTF32
-	case ablations.BF16:
-		t = nvidia.BLASBFloat16
 	}
 	blas := p.d.blas
 	p.call(fmt.Sprintf("product of %d×%d and %d×%d", m, k, k, n), func() error {
 		return blas.GemmEx(blas.handle, a.transpose(), b.transpose(), int32(m), int32(n), int32(k), unsafe.Pointer(&blas.one), a.address, t, int32(a.stride),
-			b.address, t, int32(b.stride), unsafe.Pointer(&blas.zero), c, nvidia.BLASFloat, int32(m), compute, nvidia.GemmDefault).Err()
+			b.address, t, int32(b.stride), unsafe.Pointer(&blas.zero), c, to, int32(m), compute, nvidia.GemmDefault).Err()
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"ablate/ablations"
@@ -442,12 +443,7 @@ func TestPrecisions(t *testing.T) {
 		}
 		exact := results[ablations.Float32]
 		for p, within := range map[ablations.Precision]float64{ablations.TF32: 1e-3, ablations.BF16: 1e-2} {
-			var off, all float64
-			for i, want := range exact {
-				off += math.Pow(float64(results[p][i]-want), 2)
-				all += math.Pow(float64(want), 2)
-			}
-			if d := math.Sqrt(off / all); !(d > within/1000 && d < within) {
+			if d := distance(results[p], exact); !(d > within/1000 && d < within) {
 				t.Errorf("%v in %s is %.2g away", o, p, d)
 			}
 		}
@@ -455,6 +451,85 @@ func TestPrecisions(t *testing.T) {
 	if err := m.Ran(); err != nil {
 		t.Error(err)
 	}
+}
+
+// With bf16 activations are stored as such, without a pass of its own, and take half
+// the memory; what the host asks for is float32.
+func TestActivationsAreNarrowed(t *testing.T) {
+	dev := start(t, machine(t, 1, plenty), true, 0)
+	defer dev.Close()
+	wide, _, err := train(t, dev, ablations.Float32, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow, g, err := train(t, dev, ablations.BF16, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if casts(narrow) > 0 || narrow.ArenaLen() > wide.ArenaLen()*6/10 {
+		t.Errorf("%d casts, %d values of memory instead of %d:\n%s", casts(narrow), narrow.ArenaLen(), wide.ArenaLen(), strings.Join(narrow.Steps(), "\n"))
+	}
+	var pool *gorgonia.Node
+	for _, n := range g.Expr.AllNodes() {
+		if _, ok := n.Op().(*graph.MaxPool); ok {
+			pool = n
+		}
+	}
+	results := map[ablations.Precision][]float32{}
+	for _, p := range []ablations.Precision{ablations.Float32, ablations.BF16} {
+		where := engine.On(dev)
+		where.Precision = p
+		params, err := engine.NewParams(where, g.Params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range params.Names() {
+			w, err := params.Weights(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			random.New(1, name).Normal(w, 0, 0, 0.1)
+			if err := params.SetWeights(name, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		prog, err := engine.Evaluate(g, params, pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[ablations.Precision]int{ablations.BF16: 1}[p]; casts(prog) != want {
+			t.Errorf("%d casts in %s, not %d:\n%s", casts(prog), p, want, strings.Join(prog.Steps(), "\n"))
+		}
+		x, y := make([]float32, g.Input.Shape().TotalSize()), make([]float32, pool.Shape().TotalSize())
+		random.New(1, "x").Normal(x, 0, 0, 1)
+		if err := errors.Join(prog.Write(g.Input, x), prog.RunAll(), prog.Read(pool, y)); err != nil {
+			t.Fatal(err)
+		}
+		results[p] = y
+	}
+	if d := distance(results[ablations.BF16], results[ablations.Float32]); !(d > 1e-4 && d < 2e-2) {
+		t.Errorf("the pooled values are %.2g away", d)
+	}
+}
+
+// casts counts the steps that only store values as another type.
+func casts(prog *engine.Program) (n int) {
+	for _, s := range prog.Steps() {
+		if strings.HasPrefix(s, "cast ") {
+			n++
+		}
+	}
+	return n
+}
+
+// distance is that of two vectors in units of the second's length.
+func distance(got, want []float32) float64 {
+	var off, all float64
+	for i, w := range want {
+		off += math.Pow(float64(got[i]-w), 2)
+		all += math.Pow(float64(w), 2)
+	}
+	return math.Sqrt(off / all)
 }
 
 // result runs an instruction on random operands.

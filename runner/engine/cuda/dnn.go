@@ -74,7 +74,7 @@ const maxFolded = 64
 // axis (cuDNN has one number for both), or channels that tensor cores take in fours or eights.
 type convolution struct {
 	geometry
-	as             kernels.Type
+	as             engine.Type
 	in             arch.Shape // framed
 	kernel, stride int        // of what is framed
 	framed         bool
@@ -150,7 +150,7 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 	}
 	c := frame(g)
 	n.convolutions[g] = c
-	t := []nvidia.DNNType{nvidia.DNNFloat, nvidia.DNNBFloat16}[c.as]
+	t := map[engine.Type]nvidia.DNNType{engine.Float32: nvidia.DNNFloat, engine.BFloat16: nvidia.DNNBFloat16}[c.as]
 	w, batch := g.window, int32(g.batch)
 	padH, padW := int32(w.Pad.Top), int32(w.Pad.Left)
 	if c.framed {
@@ -312,41 +312,45 @@ func (c *convolution) workspace(n *dnn, direction int, a *algorithm) error {
 // Regions of a convolution's scratch memory.
 type regions struct{ x, w, y, work region }
 
-// regions reserves what stands between our tensors and cuDNN's.
-func (p *plan) regions(c *convolution, a algorithm) regions {
+// regions reserves what stands between our images x and y and cuDNN's.
+func (p *plan) regions(c *convolution, a algorithm, x, y engine.Tensor) regions {
 	var r regions
 	size := uint64(c.as.Bytes())
-	if c.framed || c.as != kernels.Float32 {
+	if !c.reads(x) {
 		r.x = p.reserve(size * uint64(c.batch*c.in.Len()))
 	}
 	r.w = p.reserve(size * uint64(c.filters().Len()))
-	if c.as != kernels.Float32 {
-		r.y = p.reserve(size * uint64(c.batch*c.window.Out.Len()))
+	if y.Type != c.as {
+		r.y = p.reserve(size * uint64(y.Len()))
 	}
 	r.work = p.reserve(a.bytes)
 	p.place()
 	return r
 }
 
+// reads tells whether cuDNN takes images as they are.
+func (c *convolution) reads(x engine.Tensor) bool { return !c.framed && x.Type == c.as }
+
 // images adds what makes images cuDNN's, and says where they lie.
 func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address {
-	switch from, to := uint64(address(x)), uint64(p.at(r.x)); {
-	case c.framed:
-		p.launch(kernels.Frame(c.batch, from, kernels.Float32, c.window.In, to, c.as, c.in, c.top, c.left, c.fold))
-	case c.as == kernels.BFloat16:
-		p.launch(kernels.Narrow(from, to, x.Len()))
-	default:
+	from, to := uint64(address(x)), uint64(p.at(r.x))
+	switch {
+	case c.reads(x):
 		return address(x)
+	case c.framed:
+		p.launch(kernels.Frame(c.batch, from, x.Type, c.window.In, to, c.as, c.in, c.top, c.left, c.fold))
+	default:
+		p.launch(kernels.Store(from, x.Type, to, c.as, x.Len()))
 	}
 	return p.at(r.x)
 }
 
 // outputs adds what makes gradients of outputs cuDNN's, and says where they lie.
-func (p *plan) outputs(c *convolution, r regions, y engine.Tensor) nvidia.Address {
-	if c.as == kernels.Float32 {
-		return address(y)
+func (p *plan) outputs(c *convolution, r regions, dy engine.Tensor) nvidia.Address {
+	if dy.Type == c.as {
+		return address(dy)
 	}
-	p.launch(kernels.Narrow(uint64(address(y)), uint64(p.at(r.y)), y.Len()))
+	p.launch(kernels.Store(uint64(address(dy)), dy.Type, uint64(p.at(r.y)), c.as, dy.Len()))
 	return p.at(r.y)
 }
 
@@ -369,42 +373,43 @@ func (p *plan) run(what string, c *convolution, a algorithm, f func(n *dnn, one,
 
 // forward is y = x∗w, then + b and the ReLU.
 func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
-	r := p.regions(c, a)
+	r := p.regions(c, a, in.In[0], in.Out)
 	x, w := p.images(c, r, in.In[0]), p.weights(c, r, in.In[1])
 	to := address(in.Out)
 	y := to
-	if c.as != kernels.Float32 {
+	if in.Out.Type != c.as {
 		y = p.at(r.y)
 	}
 	p.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
-	p.launch(kernels.Finish(uint64(y), c.as, uint64(address(in.In[2])), uint64(to), in.Out.Len(), c.window.Out.Channels, in.ReLU))
+	p.launch(kernels.Finish(uint64(y), c.as, uint64(address(in.In[2])), uint64(to), in.Out.Type, in.Out.Len(), c.window.Out.Channels, in.ReLU))
 }
 
 // backwardData is the gradient to the images, without the frame's border.
 func (p *plan) backwardData(in engine.Instr, c *convolution, a algorithm) {
-	r := p.regions(c, a)
+	r := p.regions(c, a, in.Out, in.In[1])
 	w, dy := p.weights(c, r, in.In[0]), p.outputs(c, r, in.In[1])
 	to := address(in.Out)
 	dx := to
-	if c.framed || c.as != kernels.Float32 {
+	if !c.reads(in.Out) {
 		dx = p.at(r.x)
 	}
 	p.run("convolution's data gradient", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.BackwardData(n.handle, one, c.w, w, c.y, dy, c.conv, a.number, p.at(r.work), a.bytes, zero, c.x, dx)
 	})
 	switch {
+	case c.reads(in.Out):
 	case c.framed:
-		p.launch(kernels.Frame(c.batch, uint64(dx), c.as, c.in, uint64(to), kernels.Float32, c.window.In, -c.top, -c.left, 1))
-	case c.as == kernels.BFloat16:
-		p.launch(kernels.Finish(uint64(dx), c.as, 0, uint64(to), in.Out.Len(), c.window.In.Channels, false))
+		p.launch(kernels.Frame(c.batch, uint64(dx), c.as, c.in, uint64(to), in.Out.Type, c.window.In, -c.top, -c.left, 1))
+	default:
+		p.launch(kernels.Store(uint64(dx), c.as, uint64(to), in.Out.Type, in.Out.Len()))
 	}
 }
 
 // backwardFilter is the gradient to the weights.
 func (p *plan) backwardFilter(in engine.Instr, c *convolution, a algorithm) {
-	r := p.regions(c, a)
+	r := p.regions(c, a, in.In[0], in.In[1])
 	x, dy, dw := p.images(c, r, in.In[0]), p.outputs(c, r, in.In[1]), p.at(r.w)
 	p.run("convolution's weight gradient", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.BackwardFilter(n.handle, one, c.x, x, c.y, dy, c.conv, a.number, p.at(r.work), a.bytes, zero, c.w, dw)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unsafe"
 
@@ -26,7 +25,7 @@ func (d *Device) load(architecture string) error {
 			return fmt.Errorf("%s for %s: %w", s.Name, architecture, err)
 		}
 		d.modules = append(d.modules, m)
-		for _, name := range functions(s) {
+		for _, name := range s.Functions() {
 			var f nvidia.Function
 			if err := d.driver.ModuleGet(&f, m, name).Err(); err != nil {
 				return fmt.Errorf("function %s of %s: %w", name, s.Name, err)
@@ -35,17 +34,6 @@ func (d *Device) load(architecture string) error {
 		}
 	}
 	return nil
-}
-
-var definition = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)\(`)
-
-// functions are the names of a source's kernels.
-func functions(s kernels.Source) []string {
-	var names []string
-	for _, m := range definition.FindAllStringSubmatch(s.Text, -1) {
-		names = append(names, m[1])
-	}
-	return names
 }
 
 // machineCode compiles a source, or takes what it became the last time: the

@@ -145,35 +145,35 @@ func multiplies(op any) bool {
 	return false
 }
 
-// operand is a tensor as a library reads it: itself, or narrowed to bfloat16 in scratch memory.
+// operand is a tensor as a library reads it: itself, or stored as another type in scratch memory.
 type operand struct {
 	engine.Tensor
 	narrow region
-	as     kernels.Type
+	as     engine.Type
 }
 
 // operand reserves what a tensor needs at a precision.
 func (p *plan) operand(t engine.Tensor, precision ablations.Precision) operand {
 	o := operand{Tensor: t, as: typeOf(precision)}
-	if o.as == kernels.BFloat16 {
-		o.narrow = p.reserve(2 * uint64(t.Len()))
+	if t.Type != o.as {
+		o.narrow = p.reserve(uint64(o.as.Bytes()) * uint64(t.Len()))
 	}
 	return o
 }
 
 // read adds the launch that narrows the operand, if it must be, and says where it lies then.
 func (p *plan) read(o operand) nvidia.Address {
-	if o.as == kernels.Float32 {
+	if o.Type == o.as {
 		return address(o.Tensor)
 	}
-	p.launch(kernels.Narrow(uint64(address(o.Tensor)), uint64(p.at(o.narrow)), o.Len()))
+	p.launch(kernels.Store(uint64(address(o.Tensor)), o.Type, uint64(p.at(o.narrow)), o.as, o.Len()))
 	return p.at(o.narrow)
 }
 
 // typeOf is what operands of a precision are stored as: TF32 is float32 whose last bits the GPU ignores.
-func typeOf(p ablations.Precision) kernels.Type {
+func typeOf(p ablations.Precision) engine.Type {
 	if p == ablations.BF16 {
-		return kernels.BFloat16
+		return engine.BFloat16
 	}
-	return kernels.Float32
+	return engine.Float32
 }

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 		}
 	}
 	t.Run("kernels", with(kernels))
+	t.Run("kernels in bfloat16", with(narrowed))
 	t.Run("dropout off", with(dropoutOff))
 	t.Run("update", with(update))
 	t.Run("factors", with(factors))
@@ -325,17 +326,24 @@ func worst(got []float32, want []float64) (at int, diff float64) {
 // guard surrounds every operand: a kernel that writes outside its tensors changes one.
 const guard = float32(-123456.5)
 
-// runKernel binds one instruction to tensors between guard values, runs it twice
-// (what is left from the first run must not matter) and checks the guards and the inputs.
+// runKernel runs an op on float32 values.
 func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool, context engine.Context) []float32 {
+	t.Helper()
+	return run(t, dev, engine.Instr{Op: o, ReLU: relu}, o, in, make([]engine.Type, len(in)+1), context)
+}
+
+// run binds an instruction to tensors between guard values, stored as the types
+// say, runs it twice (what is left from the first run must not matter) and checks
+// the guards and the inputs.
+func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float32, types []engine.Type, context engine.Context) []float32 {
 	t.Helper()
 	shapes := append(slices.Clone(o.InputShapes()), o.OutputShape())
 	const gap = 16
 	total := gap
 	var tensors []engine.Tensor
-	for _, s := range shapes {
-		tensors = append(tensors, engine.Tensor{Off: total, Shape: s})
-		total += (tensors[len(tensors)-1].Len()+gap-1)/gap*gap + gap
+	for i, s := range shapes {
+		tensors = append(tensors, engine.Tensor{Off: total, Shape: s, Type: types[i]})
+		total += (tensors[i].Len()+gap-1)/gap*gap + gap
 	}
 	mem, err := dev.Alloc(total)
 	if err != nil {
@@ -348,14 +356,15 @@ func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool,
 	for i := range tensors {
 		tensors[i].Mem = mem
 		if i < len(in) {
-			copy(host[tensors[i].Off:], in[i])
+			pack(host[tensors[i].Off:], in[i], types[i])
 		}
 	}
 	if err := mem.Write(0, host); err != nil {
 		t.Fatal(err)
 	}
 	out := tensors[len(in)]
-	k, err := dev.Kernel(engine.Instr{Op: o, In: tensors[:len(in)], Out: out, ReLU: relu})
+	instr.In, instr.Out = tensors[:len(in)], out
+	k, err := dev.Kernel(instr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,9 +377,9 @@ func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool,
 	if err := mem.Read(0, after); err != nil {
 		t.Fatal(err)
 	}
-	result := slices.Clone(after[out.Off : out.Off+out.Len()])
-	copy(host[out.Off:], result)
-	if !slices.Equal(after, host) {
+	result := unpack(after[out.Off:], out.Len(), out.Type)
+	pack(host[out.Off:], result, out.Type)
+	if !slices.EqualFunc(after, host, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
 		t.Errorf("the kernel wrote outside its output")
 	}
 	return result

@@ -74,8 +74,6 @@ func New() (*GPU, error) {
 	return &own, nil
 }
 
-var function = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)\(`)
-
 // program is the text that the compiler gets. Each source has a namespace of its own.
 func program() string {
 	var text, table strings.Builder
@@ -87,8 +85,8 @@ func program() string {
 		for _, m := range regexp.MustCompile(`(?m)^#define (\w+)`).FindAllStringSubmatch(s.Text, -1) {
 			fmt.Fprintf(&text, "#undef %s\n", m[1])
 		}
-		for _, m := range function.FindAllStringSubmatch(s.Text, -1) {
-			fmt.Fprintf(&table, "KERNEL(source%d, %s),\n", i, m[1])
+		for _, f := range s.Functions() {
+			fmt.Fprintf(&table, "KERNEL(source%d, %s),\n", i, f)
 		}
 	}
 	return text.String() + table.String() + "};\n" + launch

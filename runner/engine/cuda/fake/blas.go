@@ -122,10 +122,10 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 			switch {
 			case M < 0 || N < 0 || K < 0 || int(lda) < aRows || int(ldb) < bRows || int(ldc) < M:
 				return 7
-			case at != bt || ct != nvidia.BLASFloat || algorithm != nvidia.GemmDefault || compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
+			case at != bt || ct != nvidia.BLASFloat && ct != at || algorithm != nvidia.GemmDefault || compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
 				return 15
 			case !m.holds(c, a, size[at]*uint64(int(lda)*(aCols-1)+aRows)) || !m.holds(c, bm, size[bt]*uint64(int(ldb)*(bCols-1)+bRows)) ||
-				!m.holds(c, cm, 4*uint64(int(ldc)*(N-1)+M)):
+				!m.holds(c, cm, size[ct]*uint64(int(ldc)*(N-1)+M)):
 				return 13
 			case m.streams[s.stream].capturing && !s.workspace:
 				return 14 // it would allocate one
@@ -138,7 +138,7 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 			m.enqueue(c, s.stream, func() error {
 				x := values(a, at == nvidia.BLASBFloat16, int(lda)*(aCols-1)+aRows)
 				y := values(bm, bt == nvidia.BLASBFloat16, int(ldb)*(bCols-1)+bRows)
-				z := values(cm, false, int(ldc)*(N-1)+M)
+				z := values(cm, ct == nvidia.BLASBFloat16, int(ldc)*(N-1)+M)
 				for j := range N {
 					for i := range M {
 						var sum float64
@@ -160,7 +160,7 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 						}
 					}
 				}
-				store(cm, false, z)
+				store(cm, ct == nvidia.BLASBFloat16, z)
 				return nil
 			})
 			return 0

@@ -8,7 +8,7 @@ enum { SUM, DISTANCE, PRODUCT, NEGATIVE };
 #define LANES 32
 #define ROWS 8
 
-extern "C" __global__ void column_chunks(const float *x, const float *dy, const float *mean, float *partial, int rows,
+extern "C" __global__ void column_chunks(const real *x, const real *dy, const float *mean, float *partial, int rows,
                                          int channels, int chunks, int kind) {
     __shared__ float sums[ROWS][LANES];
     int lane = threadIdx.x % LANES, row = threadIdx.x / LANES;
@@ -25,7 +25,7 @@ extern "C" __global__ void column_chunks(const float *x, const float *dy, const 
             case SUM: sum += v; break;
             case DISTANCE: sum += (v - centre) * (v - centre); break;
             case PRODUCT: sum += dy[i] * (v - centre); break;
-            default: sum += v < 0 ? dy[i] * v : 0;
+            default: sum += v < 0 ? dy[i] * v : 0.0f;
             }
         }
     }
@@ -47,15 +47,15 @@ extern "C" __global__ void chunk_totals(const float *partial, float *out, const 
 }
 
 // y = scale·(x − mean)/√(variance + ε) + shift.
-extern "C" __global__ void batchnorm(const float *x, const float *mean, const float *variance, const float *scale,
-                                     const float *shift, float *y, int n, Divisor channels, float epsilon) {
+extern "C" __global__ void batchnorm(const real *x, const float *mean, const float *variance, const float *scale,
+                                     const float *shift, real *y, int n, Divisor channels, float epsilon) {
     int i = element(), c = i % channels;
     if (i < n) y[i] = scale[c] / sqrtf(variance[c] + epsilon) * (x[i] - mean[c]) + shift[c];
 }
 
 // dx = scale/√(variance + ε)·(dy − (dshift + x̂·dscale)/m), m values a channel.
-extern "C" __global__ void batchnorm_grad(const float *x, const float *mean, const float *variance, const float *scale,
-                                          const float *dscale, const float *dshift, const float *dy, float *dx, int n,
+extern "C" __global__ void batchnorm_grad(const real *x, const float *mean, const float *variance, const float *scale,
+                                          const float *dscale, const float *dshift, const real *dy, real *dx, int n,
                                           Divisor channels, float epsilon) {
     int i = element(), c = i % channels;
     if (i >= n) return;

@@ -30,7 +30,7 @@ static __device__ float unit_slope(int f, float a, float b, float y) {
 }
 
 // y = f(x). y may be x.
-extern "C" __global__ void unit(const float *x, float *y, int n, int wide, int f, float a, float b) {
+extern "C" __global__ void unit(const real *x, real *y, int n, int wide, int f, float a, float b) {
     int i = quad();
     if (i >= n) return;
     float v[4];
@@ -40,7 +40,7 @@ extern "C" __global__ void unit(const float *x, float *y, int n, int wide, int f
 }
 
 // dx = dy·f'(x), from y. dx may be dy.
-extern "C" __global__ void unit_grad(const float *y, const float *dy, float *dx, int n, int wide, int f, float a, float b) {
+extern "C" __global__ void unit_grad(const real *y, const real *dy, real *dx, int n, int wide, int f, float a, float b) {
     int i = quad();
     if (i >= n) return;
     float v[4], d[4];
@@ -54,7 +54,7 @@ extern "C" __global__ void unit_grad(const float *y, const float *dy, float *dx,
 // The mask's word of each activation decides whether it is kept, times up; with
 // drop 0, or dropout_off, all are multiplied by kept. Where mask (a ReLU's
 // output) is not positive the result is 0. y may be x.
-extern "C" __global__ void dropout(const float *x, float *y, const float *mask, const Step *step, int n, int wide,
+extern "C" __global__ void dropout(const real *x, real *y, const real *mask, const Step *step, int n, int wide,
                                    int slot, u64 threshold, int drop, float up, float kept, Part part) {
     int i = quad();
     if (i >= n) return;
@@ -80,7 +80,7 @@ extern "C" __global__ void dropout(const float *x, float *y, const float *mask, 
 }
 
 // out = v where sign is above 0, elsewhere slope·v, the slope drawn from [lower, lower + span).
-extern "C" __global__ void rrelu(const float *sign, const float *v, float *out, const Step *step, int n, int wide,
+extern "C" __global__ void rrelu(const real *sign, const real *v, real *out, const Step *step, int n, int wide,
                                  int slot, int draw, double lower, double span, float mean, Part part) {
     int i = quad();
     if (i >= n) return;
@@ -100,13 +100,13 @@ extern "C" __global__ void rrelu(const float *sign, const float *v, float *out, 
 }
 
 // out = v, times the channel's slope where x is below 0.
-extern "C" __global__ void prelu(const float *x, const float *slope, const float *v, float *out, int n, Divisor channels) {
+extern "C" __global__ void prelu(const real *x, const float *slope, const real *v, real *out, int n, Divisor channels) {
     int i = element();
-    if (i < n) out[i] = x[i] < 0 ? v[i] * slope[i % channels] : v[i];
+    if (i < n) out[i] = x[i] < 0 ? v[i] * slope[i % channels] : (float)v[i];
 }
 
 // y = the largest of pieces neighbours.
-extern "C" __global__ void maxout(const float *x, float *y, int n, int pieces) {
+extern "C" __global__ void maxout(const real *x, real *y, int n, int pieces) {
     int i = element();
     if (i >= n) return;
     x += (u64)i * pieces;
@@ -117,14 +117,14 @@ extern "C" __global__ void maxout(const float *x, float *y, int n, int pieces) {
 }
 
 // dx = dy for the first of the largest pieces, 0 for the others; n values of dx.
-extern "C" __global__ void maxout_grad(const float *x, const float *dy, float *dx, int n, Divisor pieces) {
+extern "C" __global__ void maxout_grad(const real *x, const real *dy, real *dx, int n, Divisor pieces) {
     int i = element();
     if (i >= n) return;
-    const float *own = x + i / pieces * pieces;
+    const real *own = x + i / pieces * pieces;
     int best = 0;
     for (int j = 1; j < pieces; j++)
         if (own[j] > own[best]) best = j;
-    dx[i] = i % pieces == best ? dy[i / pieces] : 0;
+    dx[i] = i % pieces == best ? (float)dy[i / pieces] : 0;
 }
 
 // v ← momentum·v − decay·w − rate·g; w ← w + v. Products are rounded by themselves, as on the CPU.

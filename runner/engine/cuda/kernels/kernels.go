@@ -12,21 +12,54 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"regexp"
+	"strings"
 
 	"ablate/runner/engine"
+	"ablate/runner/graph"
 )
 
 // A Source is a text for NVRTC: it includes nothing, and its functions are
 // extern "C".
 type Source struct{ Name, Text string }
 
-// Sources are all texts, in a fixed order. Each can be compiled by itself.
+// Sources are all texts, in a fixed order. Each can be compiled by itself. Those
+// that read activations come twice, the second time with activations in bfloat16
+// and functions whose names end in narrowed.
 func Sources() []Source {
 	var all []Source
 	for _, s := range files {
-		all = append(all, Source{s.Name, fmt.Sprintf("#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", prelude, windows, s.Name, s.Text)})
+		all = append(all, Source{s.name, s.text("float")})
+		if s.activations {
+			text := definition.ReplaceAllString(s.text("bf16"), "${0}"+narrowed)
+			all = append(all, Source{strings.TrimSuffix(s.name, ".cu") + narrowed + ".cu", text})
+		}
 	}
 	return all
+}
+
+// Functions are the names of a source's kernels.
+func (s Source) Functions() []string {
+	var names []string
+	for _, m := range definition.FindAllStringSubmatch(s.Text, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+var definition = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)`)
+
+const narrowed = "_bf16"
+
+// A file is what a source is made of.
+type file struct {
+	name, own   string
+	activations bool // it reads or writes some
+}
+
+// text is a file's source for activations of a type.
+func (f file) text(real string) string {
+	return fmt.Sprintf("#define REAL %s\n#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", real, prelude, windows, f.name, f.own)
 }
 
 //go:embed prelude.cu
@@ -59,9 +92,9 @@ var view string
 //go:embed layout.cu
 var layout string
 
-var files = []Source{
-	{"elementwise.cu", elementwise}, {"pool.cu", pool}, {"norm.cu", norm}, {"columns.cu", columns},
-	{"softmax.cu", softmax}, {"product.cu", product}, {"view.cu", view}, {"layout.cu", layout},
+var files = []file{
+	{"elementwise.cu", elementwise, true}, {"pool.cu", pool, true}, {"norm.cu", norm, true}, {"columns.cu", columns, true},
+	{"softmax.cu", softmax, false}, {"product.cu", product, false}, {"view.cu", view, false}, {"layout.cu", layout, false},
 }
 
 // A Launch runs a function of one of the sources.
@@ -110,6 +143,7 @@ type Bindings struct {
 // stream. The error wraps engine.ErrNoKernel where there is no kernel for it.
 func Lower(in engine.Instr, b Bindings) ([]Launch, error) {
 	l := &lowering{Instr: in, b: b}
+	l.settle()
 	l.lower()
 	if l.err != nil {
 		return nil, l.err
@@ -121,8 +155,48 @@ func Lower(in engine.Instr, b Bindings) ([]Launch, error) {
 type lowering struct {
 	engine.Instr
 	b        Bindings
+	real     engine.Type // of activations, as in prelude.cu
 	launches []Launch
 	err      error
+}
+
+// settle finds the type of the instruction's activations, which have four axes:
+// all are of one, but those of a Cast, and everything else is float32.
+func (l *lowering) settle() {
+	if _, ok := l.Op.(engine.Cast); ok {
+		return
+	}
+	tensors := append(l.In[:len(l.In):len(l.In)], l.Out)
+	if l.Mask.Mem != nil {
+		tensors = append(tensors, l.Mask)
+	}
+	for _, t := range tensors {
+		if t.Type != engine.Float32 {
+			l.real = t.Type
+		}
+	}
+	if l.real == engine.Float32 {
+		return
+	}
+	if inFloat32(l.Op) {
+		l.fail(fmt.Errorf("%v: no kernel of ours reads bfloat16: %w", l.Op, engine.ErrNoKernel))
+	}
+	for _, t := range tensors {
+		if (len(t.Shape) == 4) != (t.Type == l.real) {
+			l.fail(fmt.Errorf("%v: tensors of bfloat16 and of float32: %w", l.Op, engine.ErrNoKernel))
+		}
+	}
+}
+
+// inFloat32 tells ops whose sources are compiled for float32 alone.
+func inFloat32(op any) bool {
+	switch op.(type) {
+	case *graph.Conv, *graph.ConvDataGrad, *graph.ConvWeightGrad, *graph.Dense, *graph.DenseDataGrad, *graph.DenseWeightGrad,
+		*graph.Local, *graph.LocalDataGrad, *graph.LocalWeightGrad, *graph.SoftmaxLoss, *graph.SoftmaxLossGrad,
+		engine.Update, engine.Move, engine.Sum:
+		return true
+	}
+	return false
 }
 
 func (l *lowering) fail(err error) {
@@ -147,6 +221,9 @@ func (l *lowering) launch(function string, x, y, block int, params ...any) {
 	if x > math.MaxInt32 || y > math.MaxUint16 {
 		l.fail(fmt.Errorf("%v: %s needs %d × %d blocks, a GPU runs %d × %d: %w", l.Op, function, x, y, math.MaxInt32, math.MaxUint16, engine.ErrNoKernel))
 		return
+	}
+	if l.real == engine.BFloat16 {
+		function += narrowed
 	}
 	l.launches = append(l.launches, Launch{Function: function, Grid: [3]uint32{uint32(x), uint32(y), 1},
 		Block: [3]uint32{uint32(block), 1, 1}, Params: params})

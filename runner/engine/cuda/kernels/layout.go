@@ -7,23 +7,6 @@ import (
 	"ablate/runner/engine"
 )
 
-// A Type is how a library's operand is stored.
-type Type int
-
-// Types of operands. Our own tensors are Float32.
-const (
-	Float32 Type = iota
-	BFloat16
-)
-
-// Bytes is the size of a value.
-func (t Type) Bytes() int {
-	if t == BFloat16 {
-		return 2
-	}
-	return 4
-}
-
 // single makes the launch of a function with a thread for each of n values, or for each per of them.
 func single(function string, n, per int, params ...any) (Launch, error) {
 	if n > most {
@@ -32,37 +15,37 @@ func single(function string, n, per int, params ...any) (Launch, error) {
 	return Launch{Function: function, Grid: [3]uint32{uint32(ceil(n, per*threads)), 1, 1}, Block: [3]uint32{threads, 1, 1}, Params: params}, nil
 }
 
-// Narrow writes n float32 values as bfloat16.
-func Narrow(from, to uint64, n int) (Launch, error) {
-	return single("to_bf16", n, 4, from, to, int32(n), wide(from, to))
+// Store writes n values as another type.
+func Store(from uint64, tf engine.Type, to uint64, tt engine.Type, n int) (Launch, error) {
+	return Finish(from, tf, 0, to, tt, n, n, false)
 }
 
 // Finish adds a bias to each of so many channels, or none where bias is 0, and
-// rectifies; n values of type t become float32 ones. From and to may be the same.
-func Finish(from uint64, t Type, bias, to uint64, n, channels int, rectify bool) (Launch, error) {
-	at := from
-	if t == BFloat16 {
-		at *= 2 // four lie at multiples of 8
+// rectifies n values. From and to may be the same where their types are.
+func Finish(from uint64, tf engine.Type, bias, to uint64, tt engine.Type, n, channels int, rectify bool) (Launch, error) {
+	four := inFours(channels, from, bias, to)
+	return single(pair("finish", tf, tt), n, 1+3*int(four), from, bias, to, int32(n), four, divisor(channels), boolean(rectify))
+}
+
+// pair names the function that reads one type and writes another.
+func pair(name string, from, to engine.Type) string {
+	switch {
+	case from == engine.Float32 && to == engine.Float32:
+		return name + "_float"
+	case from == engine.Float32:
+		return name + "_to_bf16"
+	case to == engine.Float32:
+		return name + "_from_bf16"
 	}
-	four := inFours(channels, at, bias, to)
-	return single([]string{"finish_float", "finish_bf16"}[t], n, 1+3*int(four), from, bias, to, int32(n), four, divisor(channels), boolean(rectify))
+	return name + "_bf16"
 }
 
 // Frame cuts images of shape to out of images of shape from, beginning at row top
 // and column left, which may be negative; what an image lacks is 0. Each pixel of
 // to is a square of fold × fold pixels, whose channels lie one behind the other, row by row.
-func Frame(images int, x uint64, tx Type, from arch.Shape, y uint64, ty Type, to arch.Shape, top, left, fold int) (Launch, error) {
-	function := "frame_float"
-	switch {
-	case tx == BFloat16 && ty == BFloat16:
-		return Launch{}, fmt.Errorf("frame of bfloat16 in bfloat16: %w", engine.ErrNoKernel)
-	case tx == BFloat16:
-		function = "frame_from_bf16"
-	case ty == BFloat16:
-		function = "frame_to_bf16"
-	}
+func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty engine.Type, to arch.Shape, top, left, fold int) (Launch, error) {
 	n, four := images*to.Len(), inFours(to.Channels, y)
-	return single(function, n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels, from.Channels, fold),
+	return single(pair("frame", tx, ty), n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels, from.Channels, fold),
 		int32(from.Height), int32(from.Width), int32(top), int32(left)))
 }
 
@@ -81,12 +64,12 @@ func (f Filters) side() int { return ceil(f.Kernel, f.Fold) }
 func (f Filters) Len() int { return f.Out * f.side() * f.side() * f.Room }
 
 // ToKRSC turns our weights into cuDNN's.
-func (f Filters) ToKRSC(from, to uint64, t Type) (Launch, error) {
+func (f Filters) ToKRSC(from, to uint64, t engine.Type) (Launch, error) {
 	return f.turn([]string{"filters_to_krsc", "filters_to_krsc_bf16"}[t], from, to)
 }
 
 // FromKRSC turns cuDNN's weights into ours.
-func (f Filters) FromKRSC(from uint64, t Type, to uint64) (Launch, error) {
+func (f Filters) FromKRSC(from uint64, t engine.Type, to uint64) (Launch, error) {
 	return f.turn([]string{"filters_from_krsc", "filters_from_krsc_bf16"}[t], from, to)
 }
 

@@ -113,6 +113,8 @@ func (l *lowering) lower() {
 	case *graph.SoftmaxLossGrad:
 		l.launch("softmax_grad", op.Batch, 1, softmaxThreads, l.in(0), l.in(1), l.in(2), l.out(), int32(op.Classes), int32(op.Batch))
 
+	case engine.Cast:
+		l.cast()
 	case engine.Update:
 		l.update(op)
 	case engine.Move:
@@ -190,6 +192,15 @@ func (l *lowering) columns(x, dy, mean uint64, kind int32, scale float32, varian
 
 // perRow makes a sum over rows their mean.
 func (l *lowering) perRow() float32 { return 1 / float32(l.In[0].Len()/l.Out.Len()) }
+
+// cast stores the input as the output's type.
+func (l *lowering) cast() {
+	launch, err := Store(l.in(0), l.In[0].Type, l.out(), l.Out.Type, l.Out.Len())
+	if err != nil {
+		l.fail(err)
+	}
+	l.launches = append(l.launches, launch)
+}
 
 // update changes a parameter, or moves a running average.
 func (l *lowering) update(u engine.Update) {

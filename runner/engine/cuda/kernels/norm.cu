@@ -54,7 +54,7 @@ template <int N> static __device__ void sums(float (&sum)[N], const float *value
 }
 
 template <int N>
-static __device__ void lrn_lines_at(float *squares, const float *x, float *y, float k, float alpha, float beta, const Lines &r) {
+static __device__ void lrn_lines_at(float *squares, const real *x, real *y, float k, float alpha, float beta, const Lines &r) {
     Line l = begin<N>(r, squares, nullptr);
     float v[N] = {}, sum[N], square[N], inverse;
     if (l.at >= 0) load(v, x + l.at);
@@ -66,7 +66,7 @@ static __device__ void lrn_lines_at(float *squares, const float *x, float *y, fl
     if (l.at >= 0) store(y + l.at, v);
 }
 
-extern "C" __global__ void lrn_lines(const float *x, float *y, int wide, float k, float alpha, float beta, Lines r) {
+extern "C" __global__ void lrn_lines(const real *x, real *y, int wide, float k, float alpha, float beta, Lines r) {
     __shared__ __align__(16) float squares[ROOM];
     if (wide)
         lrn_lines_at<4>(squares, x, y, k, alpha, beta, r);
@@ -76,7 +76,7 @@ extern "C" __global__ void lrn_lines(const float *x, float *y, int wide, float k
 
 // dy(d, i) gives the gradients of the values from i on.
 template <int N, class F>
-static __device__ void lrn_lines_grad_at(float *squares, float *shares, const float *x, F dy, float *dx, const float *mask,
+static __device__ void lrn_lines_grad_at(float *squares, float *shares, const real *x, F dy, real *dx, const real *mask,
                                          float k, float alpha, float beta, const Lines &r) {
     Line l = begin<N>(r, squares, shares);
     float v[N] = {}, d[N] = {}, sum[N], own[N], inverse;
@@ -102,7 +102,7 @@ static __device__ void lrn_lines_grad_at(float *squares, float *shares, const fl
 }
 
 // dx may be dy: a thread writes only what it alone has read.
-extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float *dx, const float *mask, int wide, float k,
+extern "C" __global__ void lrn_lines_grad(const real *x, const real *dy, real *dx, const real *mask, int wide, float k,
                                           float alpha, float beta, Lines r) {
     __shared__ __align__(16) float squares[ROOM], shares[ROOM];
     auto stored = [&](auto &d, int i) { load(d, dy + i); };
@@ -113,7 +113,7 @@ extern "C" __global__ void lrn_lines_grad(const float *x, const float *dy, float
 }
 
 // The same behind a max pooling of window w, whose output has the gradient dy and whose cells are picked.
-extern "C" __global__ void lrn_pool_grad(const float *x, const u16 *picks, const float *dy, float *dx, const float *mask, int wide,
+extern "C" __global__ void lrn_pool_grad(const real *x, const u16 *picks, const real *dy, real *dx, const real *mask, int wide,
                                          float k, float alpha, float beta, Lines r, Window w) {
     __shared__ __align__(16) float squares[ROOM], shares[ROOM];
     auto gathered = [&](auto &d, int i) { handed_down(d, picks, dy, i, MAX, w); };
@@ -144,20 +144,20 @@ template <class F> static __device__ void window(const Region &r, int i, F f) {
         for (int dx = -left; dx <= right; dx++) f(i + (dy * r.width + dx) * r.channels);
 }
 
-static __device__ float denominator(const Region &r, const float *x, int i, float k, float alpha) {
+static __device__ float denominator(const Region &r, const real *x, int i, float k, float alpha) {
     float sum = 0;
     window(r, i, [&](int j) { sum += x[j] * x[j]; });
     return k + alpha * sum;
 }
 
-extern "C" __global__ void lrn(const float *x, float *y, int n, float k, float alpha, float beta, Region r) {
+extern "C" __global__ void lrn(const real *x, real *y, int n, float k, float alpha, float beta, Region r) {
     int i = element();
     float inverse;
     if (i < n) y[i] = x[i] * power(denominator(r, x, i, k, alpha), beta, &inverse);
 }
 
 // The gradient's first half: shares = dy·x·d^−β−1, dx = dy·d^−β. dx may be dy.
-extern "C" __global__ void lrn_shares(const float *x, const float *dy, float *dx, float *shares, int n, float k,
+extern "C" __global__ void lrn_shares(const real *x, const real *dy, real *dx, float *shares, int n, float k,
                                       float alpha, float beta, Region r) {
     int i = element();
     if (i >= n) return;
@@ -167,11 +167,11 @@ extern "C" __global__ void lrn_shares(const float *x, const float *dy, float *dx
 }
 
 // The second half: dx −= factor·x·Σ shares. mask: see dropout.
-extern "C" __global__ void lrn_gather(const float *x, const float *shares, float *dx, const float *mask, int n,
+extern "C" __global__ void lrn_gather(const real *x, const float *shares, real *dx, const real *mask, int n,
                                       float factor, Region r) {
     int i = element();
     if (i >= n) return;
     float sum = 0;
     window(r, i, [&](int j) { sum += shares[j]; });
-    dx[i] = mask && !(mask[i] > 0) ? 0 : dx[i] - factor * x[i] * sum;
+    dx[i] = mask && !(mask[i] > 0) ? 0.0f : dx[i] - factor * x[i] * sum;
 }

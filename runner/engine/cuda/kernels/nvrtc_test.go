@@ -9,8 +9,6 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-var function = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)\(`)
-
 // NVRTC makes machine code of every source, without a GPU and without a word of
 // warning, every function is in it, and none spills registers into memory.
 func TestNVRTCCompilesAllSources(t *testing.T) {
@@ -31,9 +29,9 @@ func TestNVRTCCompilesAllSources(t *testing.T) {
 			for _, spill := range regexp.MustCompile(`[1-9]\d* bytes spill.*`).FindAllString(log, -1) {
 				t.Errorf("%s for %s: %s", s.Name, arch, spill)
 			}
-			for _, f := range function.FindAllStringSubmatch(s.Text, -1) {
-				if !strings.Contains(string(code), f[1]) {
-					t.Errorf("%s for %s: no function %s in the machine code", s.Name, arch, f[1])
+			for _, f := range s.Functions() {
+				if !strings.Contains(string(code), f) {
+					t.Errorf("%s for %s: no function %s in the machine code", s.Name, arch, f)
 				}
 			}
 			if testing.Verbose() {

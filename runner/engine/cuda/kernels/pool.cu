@@ -7,7 +7,7 @@
 // bytes an output, so that neither x nor y is read again for every window that
 // holds an input: 333 MB, then 108 MB and the 297 MB that are written, 0.15 ms.
 
-template <int N> static __device__ void pool_at(const float *x, float *y, int i, int kind, const Window &w) {
+template <int N> static __device__ void pool_at(const real *x, real *y, int i, int kind, const Window &w) {
     Pixel p = pixel(i, w.oh, w.ow, w.oc);
     Cells c = cells(w, x, p.image, p.y, p.x, p.channel);
     float top[N], sum[N] = {};
@@ -26,7 +26,7 @@ template <int N> static __device__ void pool_at(const float *x, float *y, int i,
 }
 
 // n outputs; wide: channels come in fours, and the addresses allow it.
-extern "C" __global__ void pool(const float *x, float *y, int n, int wide, int kind, Window w) {
+extern "C" __global__ void pool(const real *x, real *y, int n, int wide, int kind, Window w) {
     int i = wide ? quad() : element();
     if (i >= n) return;
     if (wide)
@@ -40,7 +40,7 @@ static __device__ void store_picks(u16 *picks, const int (&cell)[4]) {
     *(ushort4 *)picks = make_ushort4((u16)cell[0], (u16)cell[1], (u16)cell[2], (u16)cell[3]);
 }
 // Of equal maxima the first in row-major order is picked.
-template <int N> static __device__ void pick_at(const float *x, u16 *picks, int i, const Window &w) {
+template <int N> static __device__ void pick_at(const real *x, u16 *picks, int i, const Window &w) {
     Pixel p = pixel(i, w.oh, w.ow, w.oc);
     Cells c = cells(w, x, p.image, p.y, p.x, p.channel);
     float top[N];
@@ -56,7 +56,7 @@ template <int N> static __device__ void pick_at(const float *x, u16 *picks, int 
     store_picks(picks + i, best);
 }
 
-extern "C" __global__ void maxpool_picks(const float *x, u16 *picks, int n, int wide, Window w) {
+extern "C" __global__ void maxpool_picks(const real *x, u16 *picks, int n, int wide, Window w) {
     int i = wide ? quad() : element();
     if (i >= n) return;
     if (wide)
@@ -66,7 +66,7 @@ extern "C" __global__ void maxpool_picks(const float *x, u16 *picks, int n, int 
 }
 
 template <int N>
-static __device__ void pool_grad_at(const u16 *picks, const float *dy, float *dx, const float *mask, int i, int kind, const Window &w) {
+static __device__ void pool_grad_at(const u16 *picks, const real *dy, real *dx, const real *mask, int i, int kind, const Window &w) {
     float sum[N], open[N];
     handed_down(sum, picks, dy, i, kind, w);
     if (mask) {
@@ -78,7 +78,7 @@ static __device__ void pool_grad_at(const u16 *picks, const float *dy, float *dx
 
 // dx = what the windows that picked the input hand down (MAX), its share of their
 // means (AVERAGE), or both. mask: see dropout.
-extern "C" __global__ void pool_grad(const u16 *picks, const float *dy, float *dx, const float *mask, int n, int wide,
+extern "C" __global__ void pool_grad(const u16 *picks, const real *dy, real *dx, const real *mask, int n, int wide,
                                      int kind, Window w) {
     int i = wide ? quad() : element();
     if (i >= n) return;
@@ -92,7 +92,7 @@ extern "C" __global__ void pool_grad(const u16 *picks, const float *dy, float *d
 // stores it or, with picks, which it was (NONE if none is above 0). Without draw,
 // stores their mean under the same proportions. In float64, as the CPU: the
 // same activation is picked.
-extern "C" __global__ void stochasticpool(const float *x, float *y, u16 *picks, const Step *step, int n, int slot,
+extern "C" __global__ void stochasticpool(const real *x, real *y, u16 *picks, const Step *step, int n, int slot,
                                           int draw, Part part, Window w) {
     int i = element();
     if (i >= n) return;
@@ -100,7 +100,7 @@ extern "C" __global__ void stochasticpool(const float *x, float *y, u16 *picks, 
     Cells c = cells(w, x, p.image, p.y, p.x, p.channel);
     double sum = 0, squares = 0;
     each(c, [&](int, int at) {
-        double v = c.x[at] > 0 ? c.x[at] : 0;
+        double v = relu(c.x[at]);
         sum += v, squares += v * v;
     });
     int picked = NONE;
@@ -129,7 +129,7 @@ struct Grid {
     int first, outs;
 };
 
-static __device__ Cells grid_cell(const Grid &g, const float *x, int image, int cell, int channel) {
+static __device__ Cells grid_cell(const Grid &g, const real *x, int image, int cell, int channel) {
     Cells c;
     int row = cell / g.side, col = cell % g.side;
     c.x = x + (u64)image * g.height * g.width * g.channels + channel;
@@ -141,7 +141,7 @@ static __device__ Cells grid_cell(const Grid &g, const float *x, int image, int 
 }
 
 // With picks, stores which value of the image each maximum is.
-extern "C" __global__ void pyramid(const float *x, float *y, int *picks, int n, Grid g) {
+extern "C" __global__ void pyramid(const real *x, real *y, int *picks, int n, Grid g) {
     int i = element();
     if (i >= n) return;
     Pixel p = pixel(i, g.side, g.side, g.channels);
@@ -158,11 +158,11 @@ extern "C" __global__ void pyramid(const float *x, float *y, int *picks, int n, 
 }
 
 // dx gets one grid's gradients, added to what is there unless the grid is the first.
-extern "C" __global__ void pyramid_grad(const int *picks, const float *dy, float *dx, int n, Grid g) {
+extern "C" __global__ void pyramid_grad(const int *picks, const real *dy, real *dx, int n, Grid g) {
     int i = element();
     if (i >= n) return;
     Pixel p = pixel(i, g.height, g.width, g.channels);
-    float sum = g.first ? dx[i] : 0;
+    float sum = g.first ? (float)dx[i] : 0;
     int self = (p.y * g.width + p.x) * g.channels, area = g.side * g.side;
     for (int cell = 0; cell < area; cell++) {
         int own = cell * g.channels + p.channel;

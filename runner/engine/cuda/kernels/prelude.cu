@@ -1,8 +1,10 @@
 // What every source starts with. It is compiled by NVRTC, which needs no header,
 // and for tests by a C++ compiler behind a shim of threadIdx, __shared__ and the like.
 //
-// All tensors are float32 and NHWC: threads of a warp take neighbouring channels,
-// so their loads and stores are whole lines of memory. No kernel adds to memory
+// All tensors are NHWC: threads of a warp take neighbouring channels, so their
+// loads and stores are whole lines of memory. Activations and their gradients are
+// real, which is float32 or bfloat16, a source being compiled for each; parameters,
+// their gradients, statistics and all arithmetic are float32. No kernel adds to memory
 // atomically; every sum has one order, which the shapes alone decide.
 
 typedef unsigned short u16;
@@ -19,6 +21,20 @@ struct Divisor {
 
 static __device__ int operator/(int n, const Divisor &d) { return (int)((__umulhi((u32)n, d.magic) + (u32)n) >> d.shift); }
 static __device__ int operator%(int n, const Divisor &d) { return n - n / d * (int)d; }
+
+// bf16 is a float32 without the last 16 bits. Stored into, it rounds to the
+// nearest, ties to even, as the hardware does; a NaN stays one.
+struct bf16 {
+    u16 bits;
+    __device__ operator float() const { return __uint_as_float((u32)bits << 16); }
+    __device__ bf16 &operator=(float x) {
+        u32 b = __float_as_uint(x);
+        bits = (u16)(x != x ? b >> 16 | 0x40 : (b + 0x7fff + (b >> 16 & 1)) >> 16);
+        return *this;
+    }
+};
+
+typedef REAL real;
 
 // Step is the block that is rewritten before every run, so that launches are
 // constant. Slots follow it: rates of a parameter, or the key of a random stream.
@@ -77,31 +93,35 @@ static __device__ u64 place(const Part &p, int i) {
 // relu keeps a NaN, as the CPU does.
 static __device__ float relu(float x) { return x > 0 || x != x ? x : 0; }
 
-// load and store move four values from i on, in one access where the addresses
-// allow it (wide) and all four exist.
-static __device__ void load(float v[4], const float *x, int i, int n, int wide) {
-    if (wide && i + 4 <= n) {
-        float4 q = *(const float4 *)(x + i);
-        v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
-        return;
-    }
-    for (int j = 0; j < 4; j++) v[j] = i + j < n ? x[i + j] : 0;
+// Four neighbouring values, or one, in one access. Four need an aligned address.
+template <class T> static __device__ void load(float (&v)[1], const T *x) { v[0] = *x; }
+static __device__ void load(float (&v)[4], const float *x) {
+    float4 q = *(const float4 *)x;
+    v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
+}
+static __device__ void load(float (&v)[4], const bf16 *x) {
+    ushort4 q = *(const ushort4 *)x;
+    v[0] = bf16{q.x}, v[1] = bf16{q.y}, v[2] = bf16{q.z}, v[3] = bf16{q.w};
+}
+template <class T> static __device__ void store(T *y, const float (&v)[1]) { *y = v[0]; }
+static __device__ void store(float *y, const float (&v)[4]) { *(float4 *)y = make_float4(v[0], v[1], v[2], v[3]); }
+static __device__ void store(bf16 *y, const float (&v)[4]) {
+    bf16 q[4];
+    for (int j = 0; j < 4; j++) q[j] = v[j];
+    *(ushort4 *)y = make_ushort4(q[0].bits, q[1].bits, q[2].bits, q[3].bits);
 }
 
-static __device__ void store(float *y, const float v[4], int i, int n, int wide) {
-    if (wide && i + 4 <= n) {
-        *(float4 *)(y + i) = make_float4(v[0], v[1], v[2], v[3]);
-        return;
-    }
+// Four values from i on of n, in one access where the addresses allow it (wide) and all four exist.
+template <class T> static __device__ void load(float (&v)[4], const T *x, int i, int n, int wide) {
+    if (wide && i + 4 <= n) return load(v, x + i);
+    for (int j = 0; j < 4; j++) v[j] = i + j < n ? (float)x[i + j] : 0;
+}
+
+template <class T> static __device__ void store(T *y, const float (&v)[4], int i, int n, int wide) {
+    if (wide && i + 4 <= n) return store(y + i, v);
     for (int j = 0; j < 4; j++)
         if (i + j < n) y[i + j] = v[j];
 }
-
-// Four neighbouring values, or one, in one access. Four need an aligned address.
-static __device__ void load(float (&v)[1], const float *x) { v[0] = *x; }
-static __device__ void load(float (&v)[4], const float *x) { load(v, x, 0, 4, 1); }
-static __device__ void store(float *y, const float (&v)[1]) { *y = v[0]; }
-static __device__ void store(float *y, const float (&v)[4]) { store(y, v, 0, 4, 1); }
 
 // quad is the first of the four values of a thread of an elementwise kernel.
 static __device__ int quad() { return 4 * (int)(blockIdx.x * blockDim.x + threadIdx.x); }

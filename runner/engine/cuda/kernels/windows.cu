@@ -10,7 +10,7 @@ enum { MAX, AVERAGE, BOTH };
 
 // Cells are the cells of one channel that a window covers inside the image.
 struct Cells {
-    const float *x; // of the image, at the channel
+    const real *x; // of the image, at the channel
     int top, bottom, left, right, width, channels;
     int y0, x0, kernel; // where the window starts, perhaps outside, and its side
     __device__ int area() const { return (bottom - top) * (right - left); }
@@ -38,7 +38,7 @@ static __device__ Pixel pixel(int i, const Divisor &height, const Divisor &width
     return p;
 }
 
-static __device__ Cells cells(const Window &w, const float *x, int image, int oy, int ox, int channel) {
+static __device__ Cells cells(const Window &w, const real *x, int image, int oy, int ox, int channel) {
     Cells c;
     c.x = x + (u64)image * w.ih * w.iw * w.ic + channel;
     c.y0 = oy * w.stride - w.top, c.x0 = ox * w.stride - w.left, c.kernel = w.kernel;
@@ -67,7 +67,7 @@ static __device__ void holders(int at, int pad, int kernel, const Divisor &strid
 // handed_down is what input i gets from the windows that hold it: the gradients of
 // those that picked it (MAX), its share of their means (AVERAGE), or both. x is
 // not read, and its place does not matter.
-template <int N> static __device__ void handed_down(float (&sum)[N], const u16 *picks, const float *dy, int i, int kind, const Window &w) {
+template <int N> static __device__ void handed_down(float (&sum)[N], const u16 *picks, const real *dy, int i, int kind, const Window &w) {
     float d[N];
     for (int j = 0; j < N; j++) sum[j] = 0;
     Pixel p = pixel(i, w.ih, w.iw, w.ic);

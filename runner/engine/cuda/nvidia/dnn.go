@@ -7,11 +7,10 @@ import (
 
 // Handles of cuDNN.
 type (
-	DNNHandle      uintptr
-	TensorDesc     uintptr
-	FilterDesc     uintptr
-	ConvDesc       uintptr
-	ActivationDesc uintptr
+	DNNHandle  uintptr
+	TensorDesc uintptr
+	FilterDesc uintptr
+	ConvDesc   uintptr
 )
 
 // A DNN is the part of cuDNN 9 that a device calls: convolutions of the legacy
