@@ -102,6 +102,38 @@ func TestPoolGradIsFused(t *testing.T) {
 	}
 }
 
+// Where cuDNN refuses to finish what it convolves, a kernel of ours does.
+func TestConvolutionsFinishApart(t *testing.T) {
+	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4}, Out: arch.Shape{Height: 4, Width: 5, Channels: 9}, Kernel: 3, Stride: 1, Groups: 1})
+	results := map[bool][]float32{}
+	for _, apart := range []bool{false, true} {
+		m := machine(t, 1, plenty)
+		m.Apart = apart
+		dev := start(t, m, true, 0)
+		results[apart] = result(t, dev, engine.Instr{Op: conv, ReLU: true}, conv.InputShapes(), conv.OutputShape())
+		for _, p := range []ablations.Precision{ablations.Float32, ablations.BF16} {
+			prog, g, err := train(t, dev, p, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // refused, then recorded, then as a graph
+				if err := run(t, prog, g); err != nil {
+					t.Fatal(err, m.Ran())
+				}
+			}
+			if by, want := prog.By(0), map[bool]string{false: "cuDNN 1 fused", true: "cuDNN 1"}[apart]; by != want {
+				t.Errorf("%s in %s is computed by %q, not %q", prog.Steps()[0], p, by, want)
+			}
+		}
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Equal(results[false], results[true]) || slices.Max(results[true]) <= 0 || slices.Min(results[true]) != 0 {
+		t.Error("fused:", results[false], "apart:", results[true])
+	}
+}
+
 // Several devices give the bits of one.
 func TestDevicesDivide(t *testing.T) {
 	m := machine(t, 4, plenty)
@@ -228,7 +260,7 @@ func TestStepsBecomeGraphs(t *testing.T) {
 	if first == 0 || second != first || third != 0 || m.Calls("GraphLaunch") != 2 {
 		t.Errorf("%d, %d and %d launches in three steps, %d of graphs", first, second, third, m.Calls("GraphLaunch"))
 	}
-	if by := prog.By(0); by != "cuDNN 1" {
+	if by := prog.By(0); by != "cuDNN 1 fused" {
 		t.Errorf("%s is computed by %q", prog.Steps()[0], by)
 	}
 	if took, err := prog.TimeStep(0); err != nil || took <= 0 {
@@ -556,7 +588,7 @@ func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Sh
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by := k.(engine.Named).By(); by != "cuDNN 1" && by != "cuBLAS" {
+	if by := k.(engine.Named).By(); by != "cuDNN 1" && by != "cuDNN 1 fused" && by != "cuBLAS" {
 		t.Errorf("%v is computed by %q", in.Op, by)
 	}
 	values := make([]float32, in.Out.Len())

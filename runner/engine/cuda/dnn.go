@@ -17,9 +17,10 @@ import (
 // dnn is cuDNN on the device. It is nil where the library is missing.
 type dnn struct {
 	*nvidia.DNN
-	handle       nvidia.DNNHandle
-	one, zero    float32 // alpha and beta of every call, read by address
-	convolutions map[geometry]*convolution
+	handle         nvidia.DNNHandle
+	one, zero      float32 // alpha and beta of every call, read by address
+	relu, identity nvidia.ActivationDesc
+	convolutions   map[geometry]*convolution
 }
 
 func (d *Device) openDNN() error {
@@ -31,7 +32,18 @@ func (d *Device) openDNN() error {
 		return err
 	}
 	d.dnn = n
-	return n.SetStream(n.handle, d.stream).Err()
+	if err := n.SetStream(n.handle, d.stream).Err(); err != nil {
+		return err
+	}
+	for to, mode := range map[*nvidia.ActivationDesc]nvidia.ActivationMode{&n.relu: nvidia.ReLU, &n.identity: nvidia.Identity} {
+		if err := n.CreateActivation(to).Err(); err != nil {
+			return err
+		}
+		if err := n.SetActivation(*to, mode, nvidia.PropagateNaNs, 0).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *Device) closeDNN() error {
@@ -41,6 +53,11 @@ func (d *Device) closeDNN() error {
 	var errs []error
 	for _, c := range d.dnn.convolutions {
 		errs = append(errs, c.close(d.dnn))
+	}
+	for _, a := range []nvidia.ActivationDesc{d.dnn.relu, d.dnn.identity} {
+		if a != 0 {
+			errs = append(errs, d.dnn.DestroyActivation(a).Err())
+		}
 	}
 	return first(append(errs, d.dnn.Destroy(d.dnn.handle).Err()))
 }
@@ -79,7 +96,7 @@ type convolution struct {
 	kernel, stride int        // of what is framed
 	framed         bool
 	top, left      int // where the frame begins in the image
-	x, y           nvidia.TensorDesc
+	x, y, bias     nvidia.TensorDesc
 	w              nvidia.FilterDesc
 	conv           nvidia.ConvDesc
 	math           nvidia.MathType
@@ -159,6 +176,7 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 	for _, make := range []func() nvidia.DNNStatus{
 		func() nvidia.DNNStatus { return n.CreateTensor(&c.x) },
 		func() nvidia.DNNStatus { return n.CreateTensor(&c.y) },
+		func() nvidia.DNNStatus { return n.CreateTensor(&c.bias) },
 		func() nvidia.DNNStatus { return n.CreateFilter(&c.w) },
 		func() nvidia.DNNStatus { return n.CreateConvolution(&c.conv) },
 		func() nvidia.DNNStatus {
@@ -167,6 +185,7 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 		func() nvidia.DNNStatus {
 			return n.SetTensor(c.y, nvidia.NHWC, t, batch, int32(w.Out.Channels), int32(w.Out.Height), int32(w.Out.Width))
 		},
+		func() nvidia.DNNStatus { return n.SetTensor(c.bias, nvidia.NHWC, t, 1, int32(w.Out.Channels), 1, 1) },
 		func() nvidia.DNNStatus {
 			return n.SetFilter(c.w, t, nvidia.NHWC, int32(w.Out.Channels), int32(c.in.Channels/w.Groups), int32(c.kernel), int32(c.kernel))
 		},
@@ -184,11 +203,10 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 
 func (c *convolution) close(n *dnn) error {
 	var errs []error
-	if c.x != 0 {
-		errs = append(errs, n.DestroyTensor(c.x).Err())
-	}
-	if c.y != 0 {
-		errs = append(errs, n.DestroyTensor(c.y).Err())
+	for _, t := range []nvidia.TensorDesc{c.x, c.y, c.bias} {
+		if t != 0 {
+			errs = append(errs, n.DestroyTensor(t).Err())
+		}
 	}
 	if c.w != 0 {
 		errs = append(errs, n.DestroyFilter(c.w).Err())
@@ -310,7 +328,7 @@ func (c *convolution) workspace(n *dnn, direction int, a *algorithm) error {
 }
 
 // Regions of a convolution's scratch memory.
-type regions struct{ x, w, y, work region }
+type regions struct{ x, w, y, bias, work region }
 
 // regions reserves what stands between our images x and y and cuDNN's.
 func (p *plan) regions(c *convolution, a algorithm, x, y engine.Tensor) regions {
@@ -322,6 +340,9 @@ func (p *plan) regions(c *convolution, a algorithm, x, y engine.Tensor) regions 
 	r.w = p.reserve(size * uint64(c.filters().Len()))
 	if y.Type != c.as {
 		r.y = p.reserve(size * uint64(y.Len()))
+	}
+	if c.as != engine.Float32 {
+		r.bias = p.reserve(size * uint64(c.window.Out.Channels))
 	}
 	r.work = p.reserve(a.bytes)
 	p.place()
@@ -371,7 +392,7 @@ func (p *plan) run(what string, c *convolution, a algorithm, f func(n *dnn, one,
 	})
 }
 
-// forward is y = x∗w, then + b and the ReLU.
+// forward is y = x∗w, then + b and the ReLU, in one pass if cuDNN stores what we keep.
 func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 	r := p.regions(c, a, in.In[0], in.Out)
 	x, w := p.images(c, r, in.In[0]), p.weights(c, r, in.In[1])
@@ -380,10 +401,47 @@ func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 	if in.Out.Type != c.as {
 		y = p.at(r.y)
 	}
-	p.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
+	bias := in.In[2]
+	apart := &plan{d: p.d, base: p.base}
+	apart.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
-	p.launch(kernels.Finish(uint64(y), c.as, uint64(address(in.In[2])), uint64(to), in.Out.Type, in.Out.Len(), c.window.Out.Channels, in.ReLU))
+	apart.launch(kernels.Finish(uint64(y), c.as, uint64(address(bias)), uint64(to), in.Out.Type, in.Out.Len(), c.window.Out.Channels, in.ReLU))
+	if apart.err != nil || y != to || a.number != gemm { // cuDNN adds a bias without a ReLU in gemm alone
+		p.calls, p.err = append(p.calls, apart.calls...), errors.Join(p.err, apart.err)
+		return
+	}
+	b := address(bias)
+	if bias.Type != c.as {
+		b = p.at(r.bias)
+		p.launch(kernels.Store(uint64(address(bias)), bias.Type, uint64(b), c.as, bias.Len()))
+	}
+	activation := p.d.dnn.identity
+	if in.ReLU {
+		activation = p.d.dnn.relu
+	}
+	plain := p.by
+	p.by += " fused"
+	p.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
+		return n.ForwardFinished(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y, c.bias, b, activation, c.y, y)
+	})
+	p.orElse(plain, apart.calls)
+}
+
+// orElse makes other calls instead of the last one if cuDNN refuses that. It does
+// so at the first run, before any CUDA graph is recorded.
+func (p *plan) orElse(by string, others []call) {
+	last, refused := p.calls[len(p.calls)-1], false
+	p.calls[len(p.calls)-1] = func() error {
+		if !refused {
+			err := last()
+			if status, ok := errors.AsType[nvidia.DNNStatus](err); !ok || !status.Refused() {
+				return err
+			}
+			refused, p.by = true, by
+		}
+		return begin(others)
+	}
 }
 
 // backwardData is the gradient to the images, without the frame's border.

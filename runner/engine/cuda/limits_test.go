@@ -69,7 +69,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 	if p.err != nil {
 		t.Fatal(p.err)
 	}
-	k := &kernel{d: d, calls: p.calls}
+	k := &kernel{d: d, plan: p}
 	k.job = k.begin
 	joined := d.Join([]engine.Kernel{k, k})
 	c := &engine.Context{}

@@ -15,12 +15,11 @@ type call func() error
 
 // A kernel is what an instruction became.
 type kernel struct {
-	d     *Device
-	in    engine.Instr // holds the memory that the calls reach by address
-	calls []call
-	by    string       // whose product it is
-	job   func() error // begin, made once: a step allocates nothing
-	c     *engine.Context
+	d    *Device
+	in   engine.Instr // holds the memory that the calls reach by address
+	plan *plan
+	job  func() error // begin, made once: a step allocates nothing
+	c    *engine.Context
 }
 
 // Kernel binds an instruction.
@@ -31,7 +30,7 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 		if err = d.reach(in); err != nil {
 			return err
 		}
-		k.calls, k.by, err = d.calls(in)
+		k.plan, err = d.plan(in)
 		return err
 	})
 	if err != nil {
@@ -42,18 +41,19 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 
 // By says whether a library forms a convolution's or dense layer's products, and
 // by which of its algorithms, or one of our own kernels.
-func (k *kernel) By() string { return k.by }
+func (k *kernel) By() string { return k.plan.by }
 
-// calls are cuDNN's or cuBLAS's where they serve, else those of our own kernels.
-func (d *Device) calls(in engine.Instr) (calls []call, by string, err error) {
+// plan makes the calls of cuDNN or cuBLAS where they serve, else those of our own kernels.
+func (d *Device) plan(in engine.Instr) (*plan, error) {
+	var p *plan
 	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).own} {
-		p := &plan{d: d}
+		p = &plan{d: d}
 		library(p, in)
 		if p.err != nil || p.calls != nil {
-			return p.calls, p.by, p.err
+			break
 		}
 	}
-	return nil, "", nil
+	return p, p.err
 }
 
 // Run begins the kernel.
@@ -70,7 +70,12 @@ func (k *kernel) begin() error {
 }
 
 func (k *kernel) launch() error {
-	for _, c := range k.calls {
+	return begin(k.plan.calls)
+}
+
+// begin makes calls in order.
+func begin(calls []call) error {
+	for _, c := range calls {
 		if err := c(); err != nil {
 			return err
 		}

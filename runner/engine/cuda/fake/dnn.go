@@ -49,6 +49,7 @@ const (
 // DNN is the part of cuDNN's legacy API that convolves (docs.nvidia.com/deeplearning/cudnn).
 func (m *Machine) DNN() *nvidia.DNN {
 	tensors, filters, convs := map[nvidia.TensorDesc]*shape{}, map[nvidia.FilterDesc]*shape{}, map[nvidia.ConvDesc]*convolution{}
+	activations := map[nvidia.ActivationDesc]nvidia.ActivationMode{}
 	streams, contexts := map[nvidia.DNNHandle]nvidia.Stream{}, map[nvidia.DNNHandle]nvidia.Context{}
 	const badParam, notSupported, shapeMismatch, tooSmall nvidia.DNNStatus = 2000, 3000, 2008, 2006
 	d := &nvidia.DNN{Version: func() uint64 { return 90909 }}
@@ -63,7 +64,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	d.Destroy = func(h nvidia.DNNHandle) nvidia.DNNStatus {
-		if contexts[h] == 0 || len(tensors)+len(filters)+len(convs) > 0 && len(contexts) == 1 {
+		if contexts[h] == 0 || len(tensors)+len(filters)+len(convs)+len(activations) > 0 && len(contexts) == 1 {
 			return badParam // descriptors should be gone by then
 		}
 		delete(contexts, h)
@@ -176,9 +177,22 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.FilterWorkspace = func(_ nvidia.DNNHandle, _, _ nvidia.TensorDesc, _ nvidia.ConvDesc, _ nvidia.FilterDesc, a int32, n *uint64) nvidia.DNNStatus {
 		return workspace(a, n)
 	}
-	// run checks a call and queues it: each calls f for every product's three places.
+	d.CreateActivation = func(a *nvidia.ActivationDesc) nvidia.DNNStatus {
+		*a = nvidia.ActivationDesc(m.handle())
+		activations[*a] = -1
+		return 0
+	}
+	d.DestroyActivation = func(a nvidia.ActivationDesc) nvidia.DNNStatus { delete(activations, a); return 0 }
+	d.SetActivation = func(a nvidia.ActivationDesc, mode nvidia.ActivationMode, nan nvidia.NaNs, coefficient float64) nvidia.DNNStatus {
+		if _, ok := activations[a]; !ok || mode != nvidia.ReLU && mode != nvidia.Identity || nan != nvidia.PropagateNaNs || coefficient != 0 {
+			return badParam
+		}
+		activations[a] = mode
+		return 0
+	}
+	// run checks a call and queues it, and then what is to follow.
 	run := func(h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, yd nvidia.TensorDesc, y nvidia.Address,
-		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address) nvidia.DNNStatus {
+		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address, then func()) nvidia.DNNStatus {
 		status := nvidia.DNNStatus(5000)
 		m.inContext("cudnnConvolution", func(ctx nvidia.Context) nvidia.Result {
 			xs, ys, ws, cv, bad := fits(xd, yd, wd, c)
@@ -203,6 +217,9 @@ func (m *Machine) DNN() *nvidia.DNN {
 			}
 			m.enqueue(ctx, streams[h], func() error {
 				convolve(xs, ys, ws, cv, x, y, w, *out)
+				if then != nil {
+					then()
+				}
 				return nil
 			})
 			return 0
@@ -211,15 +228,38 @@ func (m *Machine) DNN() *nvidia.DNN {
 	}
 	d.Forward = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y)
+		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, nil)
+	}
+	d.ForwardFinished = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
+		work nvidia.Address, bytes uint64, beta unsafe.Pointer, zd nvidia.TensorDesc, z nvidia.Address, bd nvidia.TensorDesc, bias nvidia.Address, a nvidia.ActivationDesc,
+		yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
+		bs, ys, mode := tensors[bd], tensors[yd], activations[a]
+		switch {
+		case m.Apart:
+			return notSupported
+		case bs == nil || ys == nil || mode != nvidia.ReLU && mode != nvidia.Identity || zd != yd || z != y || bs.n*bs.h*bs.w != 1 || bs.c != ys.c || bs.bfloat != ys.bfloat:
+			return badParam
+		case !m.holds(contexts[h], bias, bs.bytes()):
+			return 5000
+		}
+		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, func() {
+			v, b := values(y, ys.bfloat, ys.len()), values(bias, bs.bfloat, bs.c)
+			for i := range v {
+				v[i] += b[i%bs.c] // NHWC
+				if mode == nvidia.ReLU && v[i] < 0 {
+					v[i] = 0
+				}
+			}
+			store(y, ys.bfloat, v)
+		})
 	}
 	d.BackwardData = func(h nvidia.DNNHandle, alpha unsafe.Pointer, wd nvidia.FilterDesc, w nvidia.Address, dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dxd nvidia.TensorDesc, dx nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, dxd, dx, wd, w, dyd, dy, c, algorithm, work, bytes, &dx)
+		return run(h, alpha, beta, dxd, dx, wd, w, dyd, dy, c, algorithm, work, bytes, &dx, nil)
 	}
 	d.BackwardFilter = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dwd nvidia.FilterDesc, dw nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, xd, x, dwd, dw, dyd, dy, c, algorithm, work, bytes, &dw)
+		return run(h, alpha, beta, xd, x, dwd, dw, dyd, dy, c, algorithm, work, bytes, &dw, nil)
 	}
 	return d
 }

@@ -21,6 +21,8 @@ type Machine struct {
 	Memory uint64 // bytes of each GPU
 	// Isolated GPUs cannot reach each other's memory.
 	Isolated bool
+	// Apart cuDNN refuses to add biases and rectify as it convolves.
+	Apart bool
 	// Fail gives the result of a function's call number n, counted from 1, of this
 	// name, and whether it fails so. Nil: none does.
 	Fail func(function string, n int) nvidia.Result

@@ -7,10 +7,11 @@ import (
 
 // Handles of cuDNN.
 type (
-	DNNHandle  uintptr
-	TensorDesc uintptr
-	FilterDesc uintptr
-	ConvDesc   uintptr
+	DNNHandle      uintptr
+	TensorDesc     uintptr
+	FilterDesc     uintptr
+	ConvDesc       uintptr
+	ActivationDesc uintptr
 )
 
 // A DNN is the part of cuDNN 9 that a device calls: convolutions of the legacy
@@ -33,6 +34,10 @@ type DNN struct {
 	SetGroups          func(d ConvDesc, groups int32) DNNStatus                                                                       `symbol:"cudnnSetConvolutionGroupCount"`
 	SetMath            func(d ConvDesc, m MathType) DNNStatus                                                                         `symbol:"cudnnSetConvolutionMathType"`
 
+	CreateActivation  func(d *ActivationDesc) DNNStatus                                                    `symbol:"cudnnCreateActivationDescriptor"`
+	DestroyActivation func(d ActivationDesc) DNNStatus                                                     `symbol:"cudnnDestroyActivationDescriptor"`
+	SetActivation     func(d ActivationDesc, mode ActivationMode, nan NaNs, coefficient float64) DNNStatus `symbol:"cudnnSetActivationDescriptor"`
+
 	// The algorithms that fit, the one expected to be fastest first.
 	ForwardAlgorithms func(h DNNHandle, x TensorDesc, w FilterDesc, c ConvDesc, y TensorDesc, room int32, count *int32, perf *AlgorithmPerf) DNNStatus   `symbol:"cudnnGetConvolutionForwardAlgorithm_v7"`
 	DataAlgorithms    func(h DNNHandle, w FilterDesc, dy TensorDesc, c ConvDesc, dx TensorDesc, room int32, count *int32, perf *AlgorithmPerf) DNNStatus `symbol:"cudnnGetConvolutionBackwardDataAlgorithm_v7"`
@@ -45,6 +50,10 @@ type DNN struct {
 	// y = alpha·x∗w + beta·y and the two gradients; alpha and beta are float32 on the host.
 	Forward func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc, algorithm int32,
 		workspace Address, bytes uint64, beta unsafe.Pointer, yd TensorDesc, y Address) DNNStatus `symbol:"cudnnConvolutionForward"`
+	// y = activation(alpha·x∗w + beta·z + bias). z may be y where beta is 0.
+	ForwardFinished func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc, algorithm int32,
+		workspace Address, bytes uint64, beta unsafe.Pointer, zd TensorDesc, z Address, biasd TensorDesc, bias Address, a ActivationDesc,
+		yd TensorDesc, y Address) DNNStatus `symbol:"cudnnConvolutionBiasActivationForward"`
 	BackwardData func(h DNNHandle, alpha unsafe.Pointer, wd FilterDesc, w Address, dyd TensorDesc, dy Address, c ConvDesc, algorithm int32,
 		workspace Address, bytes uint64, beta unsafe.Pointer, dxd TensorDesc, dx Address) DNNStatus `symbol:"cudnnConvolutionBackwardData"`
 	BackwardFilter func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, dyd TensorDesc, dy Address, c ConvDesc, algorithm int32,
@@ -75,6 +84,21 @@ type ConvMode int32
 // CrossCorrelation is what networks call a convolution: the kernel is not turned.
 const CrossCorrelation ConvMode = 1
 
+// An ActivationMode is a cudnnActivationMode_t.
+type ActivationMode int32
+
+// Activations behind a convolution.
+const (
+	ReLU     ActivationMode = 1
+	Identity ActivationMode = 5
+)
+
+// NaNs is a cudnnNanPropagation_t.
+type NaNs int32
+
+// PropagateNaNs keeps a NaN, where max(0, ·) may lose it.
+const PropagateNaNs NaNs = 1
+
 // A MathType is a cudnnMathType_t: which units form the products.
 type MathType int32
 
@@ -101,6 +125,10 @@ type DNNStatus int32
 
 // NotSupported tells that cuDNN has no such convolution, whatever the reason.
 func (s DNNStatus) NotSupported() bool { return s/1000 == 3 }
+
+// Refused tells that cuDNN does not take such a call, whether for its operands or
+// because it has nothing for them. What failed underway is no refusal.
+func (s DNNStatus) Refused() bool { return s/1000 == 2 || s/1000 == 3 }
 
 // Error is the status's number and meaning.
 func (s DNNStatus) Error() string {
