@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"math"
+
 	"ablate/ablations"
 	"ablate/arch"
 	"ablate/runner/engine"
@@ -17,7 +19,7 @@ const (
 )
 
 // Limits measures the products a second of one large matrix product at a
-// precision, and the traffic of a kernel that reads and writes every value once.
+// precision (a dense layer's weight gradient, which is a product and nothing else), and the traffic of a kernel that reads and writes every value once.
 func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
 	return d.limits(p, limitSide, limitStream)
 }
@@ -25,13 +27,15 @@ func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
 func (d *Device) limits(p ablations.Precision, side, stream int) (engine.Limits, error) {
 	var l engine.Limits
 	plane := arch.Shape{Height: 1, Width: 1, Channels: side}
-	product, err := d.bound(engine.Instr{Op: graph.NewDense("limits", side, plane, side), Precision: p},
-		[]int{side, 1, 1, side}, []int{side, side}, []int{side}, []int{side, 1, 1, side})
+	square := engine.Tensor{Shape: []int{side, 1, 1, side}, Type: typeOf(p)}
+	product, err := d.bound(engine.Instr{Op: graph.NewDenseWeightGrad("limits", side, plane, side), Precision: p},
+		square, square, engine.Tensor{Shape: []int{side, side}})
 	if err != nil {
 		return l, err
 	}
 	line := arch.Shape{Height: 1, Width: 1, Channels: stream}
-	pass, err := d.bound(engine.Instr{Op: graph.NewUnit("limits", 1, line, graph.ReLU, 0, 0)}, []int{1, 1, 1, stream}, []int{1, 1, 1, stream})
+	values := engine.Tensor{Shape: []int{1, 1, 1, stream}}
+	pass, err := d.bound(engine.Instr{Op: graph.NewUnit("limits", 1, line, graph.ReLU, 0, 0)}, values, values)
 	if err != nil {
 		return l, err
 	}
@@ -52,25 +56,37 @@ func (d *Device) limits(p ablations.Precision, side, stream int) (engine.Limits,
 
 // bound allocates an instruction's operands, the last of which is its output, and
 // binds it. They are random: a product of zeros runs at a higher clock.
-func (d *Device) bound(in engine.Instr, shapes ...[]int) (engine.Kernel, error) {
-	noise := make([]float32, 1<<20)
-	random.New(1, "limits").Normal(noise, 0, 0, 1)
-	for i, s := range shapes {
-		t := engine.Tensor{Shape: s}
+func (d *Device) bound(in engine.Instr, tensors ...engine.Tensor) (engine.Kernel, error) {
+	for i, t := range tensors {
+		n := (t.Len()*t.Type.Bytes() + 3) / 4
 		var err error
-		if t.Mem, err = d.Alloc(t.Len()); err != nil {
+		if t.Mem, err = d.Alloc(n); err != nil {
 			return nil, err
 		}
-		if i == len(shapes)-1 {
+		if i == len(tensors)-1 {
 			in.Out = t
 			break
 		}
-		for at := 0; at < t.Len(); at += len(noise) {
-			if err := t.Mem.Write(at, noise[:min(len(noise), t.Len()-at)]); err != nil {
+		noise := noise(t.Type)
+		for at := 0; at < n; at += len(noise) {
+			if err := t.Mem.Write(at, noise[:min(len(noise), n-at)]); err != nil {
 				return nil, err
 			}
 		}
 		in.In = append(in.In, t)
 	}
 	return d.Kernel(in)
+}
+
+// noise is memory full of random values of a type.
+func noise(as engine.Type) []float32 {
+	v := make([]float32, 1<<20)
+	random.New(1, "limits").Normal(v, 0, 0, 1)
+	if as == engine.BFloat16 { // two in one, each without its last bits
+		for i := range v[:len(v)/2] {
+			v[i] = math.Float32frombits(math.Float32bits(v[2*i])>>16 | math.Float32bits(v[2*i+1])&^0xffff)
+		}
+		v = v[:len(v)/2]
+	}
+	return v
 }
