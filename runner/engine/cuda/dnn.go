@@ -73,9 +73,10 @@ type geometry struct {
 // folded is how many pixels of a side become channels of one, forward and in the
 // weight gradient. A first layer has three channels and a stride: AlexNet's conv1,
 // 11×11 with stride 4, is a 3×3 with stride 1 of 48 channels once squares of 4×4
-// pixels are one. That is what cuDNN is fast at, and it adds up 432 products for
-// each output where eight channels, 5 of them empty, make 968 of 363. The
-// gradient to the image, which a first layer does not need, is not folded.
+// pixels are one. That is what cuDNN is fast at, and an output is a sum of 432
+// products, of which 363 are not with zeros; with channels padded to eight it
+// would be one of 968. The gradient to the image, which a first layer does not
+// need, is not folded.
 func folded(w graph.Window) int {
 	if w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
 		return w.Stride
