@@ -54,6 +54,9 @@ const benchWarmUp = 2
 // chunks count. batch and steps are at least 1.
 func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations.Train, steps int) (*Bench, error) {
 	batch := train.Batch
+	if err := dev.placement(train).Check(net, batch); err != nil { // before seconds of measuring
+		return nil, err
+	}
 	limits, err := dev.Limits(train.Precision)
 	if err != nil {
 		return nil, err
@@ -92,9 +95,6 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations
 // benchProgram compiles a net's training step and fills its inputs.
 func benchProgram(net *arch.Net, dev *Devices, recipe ablations.Train) (*engine.Program, error) {
 	where, batch := dev.placement(recipe), recipe.Batch
-	if err := where.Check(net, batch); err != nil {
-		return nil, err
-	}
 	g, err := graph.Build(net, where.ChunkOf(batch), true)
 	if err != nil {
 		return nil, err

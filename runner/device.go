@@ -36,11 +36,15 @@ var ErrDevice = errors.New("cannot be had")
 // OpenDevices starts the devices of a list such as cpu:0,cpu:1 or cuda:0. auto is
 // the CPU: a GPU is used where it is named. cpu:0 and cpu:1 are halves of the
 // cores, or of the given number of threads; where more shares are named, they are
-// as many equal parts. cuda:0 and cuda:1 are GPUs as NVIDIA's driver counts them.
+// as many equal parts. cuda:0 and cuda:1 are GPUs as NVIDIA's driver counts them;
+// cuda is the first.
 func OpenDevices(list string, threads int) (*Devices, error) {
 	names := strings.Split(list, ",")
 	shares := countPrefix(names, "cpu:")
 	for i, name := range names {
+		if name == "cuda" {
+			name, names[i] = "cuda:0", "cuda:0"
+		}
 		if name == "" {
 			return nil, fmt.Errorf("device %q lacks a name; write one, or several as in cpu:0,cpu:1", list)
 		}

@@ -122,6 +122,7 @@ func TestOpenDevices(t *testing.T) {
 		"cuda:x":          "GPUs are cuda:0, cuda:1 and so on",
 		"cuda:-1":         "GPUs are cuda:0, cuda:1 and so on",
 		"cuda:0,cuda:0":   "named twice",
+		"cuda,cuda:0":     "device cuda:0 is named twice",
 		"cpu:0,cpu:1,gpu": "no device is called gpu",
 	} {
 		if _, err := OpenDevices(list, 4); err == nil || !strings.Contains(err.Error(), want) {

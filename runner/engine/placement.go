@@ -68,7 +68,7 @@ func (p Placement) checkPrecision() error {
 	for _, dev := range p.Group.devices {
 		precise, ok := dev.(Precise)
 		if !ok {
-			return fmt.Errorf("%w on %s: it forms products in float32; leave train.precision out, or name a GPU, as in cuda:0", &precisionError{p.Precision}, dev.Name())
+			return fmt.Errorf("%w on %s: it forms products in float32; leave the precision out, or name a GPU, as in cuda:0", &precisionError{p.Precision}, dev.Name())
 		}
 		if err := precise.Forms(p.Precision); err != nil {
 			return fmt.Errorf("%w on %s: %w", &precisionError{p.Precision}, dev.Name(), err)
