@@ -185,6 +185,21 @@ func tanhGradAVX512(dx *float32, y *float32, dy *float32, n int, square float32,
 //go:noescape
 func sigmoidGradAVX512(dx *float32, y *float32, dy *float32, n int)
 
+// eluAVX512 sets y = below·(e^x − 1) where x is below 0, elsewhere above·x, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func eluAVX512(y *float32, x *float32, n int, below float32, above float32)
+
+// eluGradAVX512 sets dx = dy·(y + below) where y is below 0, elsewhere dy·above, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func eluGradAVX512(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
+
+// bentAVX512 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func bentAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+
 // tanhAVX2 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
 //
 //go:noescape
@@ -204,3 +219,18 @@ func tanhGradAVX2(dx *float32, y *float32, dy *float32, n int, square float32, r
 //
 //go:noescape
 func sigmoidGradAVX2(dx *float32, y *float32, dy *float32, n int)
+
+// eluAVX2 sets y = below·(e^x − 1) where x is below 0, elsewhere above·x, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func eluAVX2(y *float32, x *float32, n int, below float32, above float32)
+
+// eluGradAVX2 sets dx = dy·(y + below) where y is below 0, elsewhere dy·above, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func eluGradAVX2(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
+
+// bentAVX2 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
+//
+//go:noescape
+func bentAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)

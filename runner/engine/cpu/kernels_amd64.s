@@ -2156,7 +2156,23 @@ DATA unitConstants<>+1328(SB)/4, $0x00000000
 DATA unitConstants<>+1332(SB)/4, $0x00000000
 DATA unitConstants<>+1336(SB)/4, $0x00000000
 DATA unitConstants<>+1340(SB)/4, $0x00000000
-GLOBL unitConstants<>(SB), RODATA|NOPTR, $1344
+DATA unitConstants<>+1344(SB)/4, $0x3e99999a
+DATA unitConstants<>+1348(SB)/4, $0x3e99999a
+DATA unitConstants<>+1352(SB)/4, $0x3e99999a
+DATA unitConstants<>+1356(SB)/4, $0x3e99999a
+DATA unitConstants<>+1360(SB)/4, $0x3e99999a
+DATA unitConstants<>+1364(SB)/4, $0x3e99999a
+DATA unitConstants<>+1368(SB)/4, $0x3e99999a
+DATA unitConstants<>+1372(SB)/4, $0x3e99999a
+DATA unitConstants<>+1376(SB)/4, $0x3e99999a
+DATA unitConstants<>+1380(SB)/4, $0x3e99999a
+DATA unitConstants<>+1384(SB)/4, $0x3e99999a
+DATA unitConstants<>+1388(SB)/4, $0x3e99999a
+DATA unitConstants<>+1392(SB)/4, $0x3e99999a
+DATA unitConstants<>+1396(SB)/4, $0x3e99999a
+DATA unitConstants<>+1400(SB)/4, $0x3e99999a
+DATA unitConstants<>+1404(SB)/4, $0x3e99999a
+GLOBL unitConstants<>(SB), RODATA|NOPTR, $1408
 
 // func tanhAVX512(y *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX, AVX512F
@@ -2178,23 +2194,23 @@ tanhAVX512_loop:
 	VADDPS    Z4, Z4, Z2
 	VMULPS    unitConstants<>+192(SB), Z2, Z5
 	VADDPS    unitConstants<>+256(SB), Z5, Z5
-	VSUBPS    unitConstants<>+256(SB), Z5, Z7
-	VMULPS    unitConstants<>+320(SB), Z7, Z6
-	VSUBPS    Z2, Z6, Z6
-	VMULPS    unitConstants<>+384(SB), Z7, Z2
-	VADDPS    Z2, Z6, Z6
+	VSUBPS    unitConstants<>+256(SB), Z5, Z6
+	VMULPS    unitConstants<>+320(SB), Z6, Z7
+	VSUBPS    Z2, Z7, Z7
+	VMULPS    unitConstants<>+384(SB), Z6, Z2
+	VADDPS    Z2, Z7, Z7
 	VMOVUPS   unitConstants<>+448(SB), Z2
-	VMULPS    Z6, Z2, Z2
+	VMULPS    Z7, Z2, Z2
 	VADDPS    unitConstants<>+512(SB), Z2, Z2
-	VMULPS    Z6, Z2, Z2
+	VMULPS    Z7, Z2, Z2
 	VADDPS    unitConstants<>+576(SB), Z2, Z2
-	VMULPS    Z6, Z2, Z2
+	VMULPS    Z7, Z2, Z2
 	VADDPS    unitConstants<>+640(SB), Z2, Z2
-	VMULPS    Z6, Z2, Z2
+	VMULPS    Z7, Z2, Z2
 	VADDPS    unitConstants<>+704(SB), Z2, Z2
-	VMULPS    Z6, Z2, Z2
-	VMULPS    Z6, Z2, Z2
-	VADDPS    Z6, Z2, Z2
+	VMULPS    Z7, Z2, Z2
+	VMULPS    Z7, Z2, Z2
+	VADDPS    Z7, Z2, Z2
 	VADDPS    unitConstants<>+768(SB), Z2, Z2
 	VPSLLD    $0x17, Z5, Z5
 	VPSUBD    Z5, Z2, Z2
@@ -2240,29 +2256,29 @@ sigmoidAVX512_loop:
 	CMPQ      DX, $0x00
 	JLE       sigmoidAVX512_end
 	VMOVUPS   (CX), Z0
-	VPANDD    unitConstants<>+64(SB), Z0, Z3
+	VPANDD    unitConstants<>+64(SB), Z0, Z2
 	VMOVUPS   unitConstants<>+1216(SB), Z1
-	VMINPS    Z3, Z1, Z3
-	VMULPS    unitConstants<>+192(SB), Z3, Z1
+	VMINPS    Z2, Z1, Z2
+	VMULPS    unitConstants<>+192(SB), Z2, Z1
 	VADDPS    unitConstants<>+256(SB), Z1, Z1
-	VSUBPS    unitConstants<>+256(SB), Z1, Z4
-	VMULPS    unitConstants<>+320(SB), Z4, Z2
-	VSUBPS    Z3, Z2, Z2
-	VMULPS    unitConstants<>+384(SB), Z4, Z3
-	VADDPS    Z3, Z2, Z2
-	VMOVUPS   unitConstants<>+448(SB), Z3
-	VMULPS    Z2, Z3, Z3
-	VADDPS    unitConstants<>+512(SB), Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VADDPS    unitConstants<>+576(SB), Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VADDPS    unitConstants<>+640(SB), Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VADDPS    unitConstants<>+704(SB), Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VMULPS    Z2, Z3, Z3
-	VADDPS    Z2, Z3, Z3
-	VADDPS    unitConstants<>+768(SB), Z3, Z3
+	VSUBPS    unitConstants<>+256(SB), Z1, Z3
+	VMULPS    unitConstants<>+320(SB), Z3, Z4
+	VSUBPS    Z2, Z4, Z4
+	VMULPS    unitConstants<>+384(SB), Z3, Z2
+	VADDPS    Z2, Z4, Z4
+	VMOVUPS   unitConstants<>+448(SB), Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+512(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+576(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+640(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+704(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z3
 	VPSLLD    $0x17, Z1, Z1
 	VPSUBD    Z1, Z3, Z3
 	VADDPS    unitConstants<>+768(SB), Z3, Z2
@@ -2336,6 +2352,118 @@ sigmoidGradAVX512_end:
 	VZEROUPPER
 	RET
 
+// func eluAVX512(y *float32, x *float32, n int, below float32, above float32)
+// Requires: AVX, AVX512F
+TEXT ·eluAVX512(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS below+24(FP), Z0
+	VBROADCASTSS above+28(FP), Z1
+
+eluAVX512_loop:
+	CMPQ      DX, $0x00
+	JLE       eluAVX512_end
+	VMOVUPS   (CX), Z2
+	VPANDD    unitConstants<>+64(SB), Z2, Z3
+	VMOVUPS   unitConstants<>+1216(SB), Z4
+	VMINPS    Z3, Z4, Z3
+	VMULPS    unitConstants<>+192(SB), Z3, Z5
+	VADDPS    unitConstants<>+256(SB), Z5, Z5
+	VSUBPS    unitConstants<>+256(SB), Z5, Z4
+	VMULPS    unitConstants<>+320(SB), Z4, Z6
+	VSUBPS    Z3, Z6, Z6
+	VMULPS    unitConstants<>+384(SB), Z4, Z4
+	VADDPS    Z4, Z6, Z6
+	VMOVUPS   unitConstants<>+448(SB), Z4
+	VMULPS    Z6, Z4, Z4
+	VADDPS    unitConstants<>+512(SB), Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VADDPS    unitConstants<>+576(SB), Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VADDPS    unitConstants<>+640(SB), Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VADDPS    unitConstants<>+704(SB), Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VADDPS    Z6, Z4, Z4
+	VADDPS    unitConstants<>+768(SB), Z4, Z6
+	VPSLLD    $0x17, Z5, Z5
+	VPSUBD    Z5, Z6, Z6
+	VSUBPS    unitConstants<>+768(SB), Z6, Z6
+	VCMPPS    $0x11, unitConstants<>+1344(SB), Z3, K1
+	VBLENDMPS Z4, Z6, K1, Z4
+	VMULPS    Z0, Z4, Z4
+	VMULPS    Z1, Z2, Z3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z2, K1
+	VBLENDMPS Z4, Z3, K1, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, DX
+	JMP       eluAVX512_loop
+
+eluAVX512_end:
+	VZEROUPPER
+	RET
+
+// func eluGradAVX512(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
+// Requires: AVX, AVX512F
+TEXT ·eluGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS below+32(FP), Z0
+	VBROADCASTSS above+36(FP), Z1
+
+eluGradAVX512_loop:
+	CMPQ      BX, $0x00
+	JLE       eluGradAVX512_end
+	VMOVUPS   (CX), Z2
+	VADDPS    Z0, Z2, Z3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z2, K1
+	VBLENDMPS Z3, Z1, K1, Z3
+	VMULPS    (DX), Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	JMP       eluGradAVX512_loop
+
+eluGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func bentAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+// Requires: AVX, AVX512F
+TEXT ·bentAVX512(SB), NOSPLIT, $0-40
+	MOVQ         out+0(FP), AX
+	MOVQ         sign+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS below+32(FP), Z0
+	VBROADCASTSS above+36(FP), Z1
+
+bentAVX512_loop:
+	CMPQ      BX, $0x00
+	JLE       bentAVX512_end
+	VMOVUPS   (CX), Z2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z2, K1
+	VBLENDMPS Z0, Z1, K1, Z3
+	VMULPS    (DX), Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	JMP       bentAVX512_loop
+
+bentAVX512_end:
+	VZEROUPPER
+	RET
+
 // func tanhAVX2(y *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX, AVX2
 TEXT ·tanhAVX2(SB), NOSPLIT, $0-32
@@ -2356,23 +2484,23 @@ tanhAVX2_loop:
 	VADDPS    Y4, Y4, Y2
 	VMULPS    unitConstants<>+192(SB), Y2, Y5
 	VADDPS    unitConstants<>+256(SB), Y5, Y5
-	VSUBPS    unitConstants<>+256(SB), Y5, Y7
-	VMULPS    unitConstants<>+320(SB), Y7, Y6
-	VSUBPS    Y2, Y6, Y6
-	VMULPS    unitConstants<>+384(SB), Y7, Y2
-	VADDPS    Y2, Y6, Y6
+	VSUBPS    unitConstants<>+256(SB), Y5, Y6
+	VMULPS    unitConstants<>+320(SB), Y6, Y7
+	VSUBPS    Y2, Y7, Y7
+	VMULPS    unitConstants<>+384(SB), Y6, Y2
+	VADDPS    Y2, Y7, Y7
 	VMOVUPS   unitConstants<>+448(SB), Y2
-	VMULPS    Y6, Y2, Y2
+	VMULPS    Y7, Y2, Y2
 	VADDPS    unitConstants<>+512(SB), Y2, Y2
-	VMULPS    Y6, Y2, Y2
+	VMULPS    Y7, Y2, Y2
 	VADDPS    unitConstants<>+576(SB), Y2, Y2
-	VMULPS    Y6, Y2, Y2
+	VMULPS    Y7, Y2, Y2
 	VADDPS    unitConstants<>+640(SB), Y2, Y2
-	VMULPS    Y6, Y2, Y2
+	VMULPS    Y7, Y2, Y2
 	VADDPS    unitConstants<>+704(SB), Y2, Y2
-	VMULPS    Y6, Y2, Y2
-	VMULPS    Y6, Y2, Y2
-	VADDPS    Y6, Y2, Y2
+	VMULPS    Y7, Y2, Y2
+	VMULPS    Y7, Y2, Y2
+	VADDPS    Y7, Y2, Y2
 	VADDPS    unitConstants<>+768(SB), Y2, Y2
 	VPSLLD    $0x17, Y5, Y5
 	VPSUBD    Y5, Y2, Y2
@@ -2418,29 +2546,29 @@ sigmoidAVX2_loop:
 	CMPQ      DX, $0x00
 	JLE       sigmoidAVX2_end
 	VMOVUPS   (CX), Y0
-	VPAND     unitConstants<>+64(SB), Y0, Y3
+	VPAND     unitConstants<>+64(SB), Y0, Y2
 	VMOVUPS   unitConstants<>+1216(SB), Y1
-	VMINPS    Y3, Y1, Y3
-	VMULPS    unitConstants<>+192(SB), Y3, Y1
+	VMINPS    Y2, Y1, Y2
+	VMULPS    unitConstants<>+192(SB), Y2, Y1
 	VADDPS    unitConstants<>+256(SB), Y1, Y1
-	VSUBPS    unitConstants<>+256(SB), Y1, Y4
-	VMULPS    unitConstants<>+320(SB), Y4, Y2
-	VSUBPS    Y3, Y2, Y2
-	VMULPS    unitConstants<>+384(SB), Y4, Y3
-	VADDPS    Y3, Y2, Y2
-	VMOVUPS   unitConstants<>+448(SB), Y3
-	VMULPS    Y2, Y3, Y3
-	VADDPS    unitConstants<>+512(SB), Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VADDPS    unitConstants<>+576(SB), Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VADDPS    unitConstants<>+640(SB), Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VADDPS    unitConstants<>+704(SB), Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VADDPS    Y2, Y3, Y3
-	VADDPS    unitConstants<>+768(SB), Y3, Y3
+	VSUBPS    unitConstants<>+256(SB), Y1, Y3
+	VMULPS    unitConstants<>+320(SB), Y3, Y4
+	VSUBPS    Y2, Y4, Y4
+	VMULPS    unitConstants<>+384(SB), Y3, Y2
+	VADDPS    Y2, Y4, Y4
+	VMOVUPS   unitConstants<>+448(SB), Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+512(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+576(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+640(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+704(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y3
 	VPSLLD    $0x17, Y1, Y1
 	VPSUBD    Y1, Y3, Y3
 	VADDPS    unitConstants<>+768(SB), Y3, Y2
@@ -2511,5 +2639,117 @@ sigmoidGradAVX2_loop:
 	JMP     sigmoidGradAVX2_loop
 
 sigmoidGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func eluAVX2(y *float32, x *float32, n int, below float32, above float32)
+// Requires: AVX, AVX2
+TEXT ·eluAVX2(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS below+24(FP), Y0
+	VBROADCASTSS above+28(FP), Y1
+
+eluAVX2_loop:
+	CMPQ      DX, $0x00
+	JLE       eluAVX2_end
+	VMOVUPS   (CX), Y2
+	VPAND     unitConstants<>+64(SB), Y2, Y3
+	VMOVUPS   unitConstants<>+1216(SB), Y4
+	VMINPS    Y3, Y4, Y3
+	VMULPS    unitConstants<>+192(SB), Y3, Y5
+	VADDPS    unitConstants<>+256(SB), Y5, Y5
+	VSUBPS    unitConstants<>+256(SB), Y5, Y4
+	VMULPS    unitConstants<>+320(SB), Y4, Y6
+	VSUBPS    Y3, Y6, Y6
+	VMULPS    unitConstants<>+384(SB), Y4, Y4
+	VADDPS    Y4, Y6, Y6
+	VMOVUPS   unitConstants<>+448(SB), Y4
+	VMULPS    Y6, Y4, Y4
+	VADDPS    unitConstants<>+512(SB), Y4, Y4
+	VMULPS    Y6, Y4, Y4
+	VADDPS    unitConstants<>+576(SB), Y4, Y4
+	VMULPS    Y6, Y4, Y4
+	VADDPS    unitConstants<>+640(SB), Y4, Y4
+	VMULPS    Y6, Y4, Y4
+	VADDPS    unitConstants<>+704(SB), Y4, Y4
+	VMULPS    Y6, Y4, Y4
+	VMULPS    Y6, Y4, Y4
+	VADDPS    Y6, Y4, Y4
+	VADDPS    unitConstants<>+768(SB), Y4, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPSUBD    Y5, Y6, Y6
+	VSUBPS    unitConstants<>+768(SB), Y6, Y6
+	VCMPPS    $0x11, unitConstants<>+1344(SB), Y3, Y3
+	VBLENDVPS Y3, Y4, Y6, Y4
+	VMULPS    Y0, Y4, Y4
+	VMULPS    Y1, Y2, Y3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y2, Y2
+	VBLENDVPS Y2, Y4, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JMP       eluAVX2_loop
+
+eluAVX2_end:
+	VZEROUPPER
+	RET
+
+// func eluGradAVX2(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
+// Requires: AVX
+TEXT ·eluGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS below+32(FP), Y0
+	VBROADCASTSS above+36(FP), Y1
+
+eluGradAVX2_loop:
+	CMPQ      BX, $0x00
+	JLE       eluGradAVX2_end
+	VMOVUPS   (CX), Y2
+	VADDPS    Y0, Y2, Y3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y2, Y2
+	VBLENDVPS Y2, Y3, Y1, Y3
+	VMULPS    (DX), Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, BX
+	JMP       eluGradAVX2_loop
+
+eluGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func bentAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+// Requires: AVX
+TEXT ·bentAVX2(SB), NOSPLIT, $0-40
+	MOVQ         out+0(FP), AX
+	MOVQ         sign+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS below+32(FP), Y0
+	VBROADCASTSS above+36(FP), Y1
+
+bentAVX2_loop:
+	CMPQ      BX, $0x00
+	JLE       bentAVX2_end
+	VMOVUPS   (CX), Y2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y2
+	VMULPS    (DX), Y2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, BX
+	JMP       bentAVX2_loop
+
+bentAVX2_end:
 	VZEROUPPER
 	RET

@@ -18,10 +18,13 @@ type path struct {
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
 	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
 
-	tanh        func(y, x []float32, a, b float32)               // y = a·tanh(b·x)
-	tanhGrad    func(dx, y, dy []float32, square, ratio float32) // dx = dy·ratio·(square − y²)
-	sigmoid     func(y, x []float32)                             // y = 1/(1 + e^−x)
-	sigmoidGrad func(dx, y, dy []float32)                        // dx = dy·y·(1 − y)
+	tanh        func(y, x []float32, a, b float32)                 // y = a·tanh(b·x)
+	tanhGrad    func(dx, y, dy []float32, square, ratio float32)   // dx = dy·ratio·(square − y²)
+	sigmoid     func(y, x []float32)                               // y = 1/(1 + e^−x)
+	sigmoidGrad func(dx, y, dy []float32)                          // dx = dy·y·(1 − y)
+	elu         func(y, x []float32, below, above float32)         // y = x < 0 ? below·(e^x − 1) : above·x
+	eluGrad     func(dx, y, dy []float32, below, above float32)    // dx = dy·(y < 0 ? y + below : above)
+	bent        func(out, sign, v []float32, below, above float32) // out = v·(sign < 0 ? below : above)
 
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
@@ -40,6 +43,7 @@ var goPath = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
+	elu: eluGo, eluGrad: eluGradGo, bent: bentGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int) {},

@@ -25,9 +25,16 @@ var avx512Path = path{
 	},
 	axpy: func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
 	relu: func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
-	tanh: func(y, x []float32, a, b float32) { scaled(16, tanhAVX512, y, x, a, b) },
+	tanh: func(y, x []float32, a, b float32) { scaled(16, tanhAVX512, tanhGo, y, x, a, b) },
 	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
-		scaledGrad(16, tanhGradAVX512, dx, y, dy, square, ratio)
+		scaledGrad(16, tanhGradAVX512, tanhGradGo, dx, y, dy, square, ratio)
+	},
+	elu: func(y, x []float32, below, above float32) { scaled(16, eluAVX512, eluGo, y, x, below, above) },
+	eluGrad: func(dx, y, dy []float32, below, above float32) {
+		scaledGrad(16, eluGradAVX512, eluGradGo, dx, y, dy, below, above)
+	},
+	bent: func(out, sign, v []float32, below, above float32) {
+		scaledGrad(16, bentAVX512, bentGo, out, sign, v, below, above)
 	},
 	sigmoid:        func(y, x []float32) { two(16, sigmoidAVX512, sigmoidGo, y, x) },
 	sigmoidGrad:    func(dx, y, dy []float32) { three(16, sigmoidGradAVX512, sigmoidGradGo, dx, y, dy) },
@@ -54,9 +61,16 @@ var avx2Path = path{
 	},
 	axpy: func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
 	relu: func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
-	tanh: func(y, x []float32, a, b float32) { scaled(8, tanhAVX2, y, x, a, b) },
+	tanh: func(y, x []float32, a, b float32) { scaled(8, tanhAVX2, tanhGo, y, x, a, b) },
 	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
-		scaledGrad(8, tanhGradAVX2, dx, y, dy, square, ratio)
+		scaledGrad(8, tanhGradAVX2, tanhGradGo, dx, y, dy, square, ratio)
+	},
+	elu: func(y, x []float32, below, above float32) { scaled(8, eluAVX2, eluGo, y, x, below, above) },
+	eluGrad: func(dx, y, dy []float32, below, above float32) {
+		scaledGrad(8, eluGradAVX2, eluGradGo, dx, y, dy, below, above)
+	},
+	bent: func(out, sign, v []float32, below, above float32) {
+		scaledGrad(8, bentAVX2, bentGo, out, sign, v, below, above)
 	},
 	sigmoid:        func(y, x []float32) { two(8, sigmoidAVX2, sigmoidGo, y, x) },
 	sigmoidGrad:    func(dx, y, dy []float32) { three(8, sigmoidGradAVX2, sigmoidGradGo, dx, y, dy) },
@@ -99,22 +113,22 @@ func three(lanes int, f func(a, b, c *float32, n int), twin func(a, b, c []float
 	twin(a[n:], b[n:], c[n:])
 }
 
-func scaled(lanes int, f func(y, x *float32, n int, a, b float32), y, x []float32, a, b float32) {
+func scaled(lanes int, f func(y, x *float32, n int, a, b float32), twin func(y, x []float32, a, b float32), y, x []float32, a, b float32) {
 	n := len(x) / lanes * lanes
 	if n > 0 {
 		y = y[:len(x)]
 		f(&y[0], &x[0], n, a, b)
 	}
-	tanhGo(y[n:], x[n:], a, b)
+	twin(y[n:], x[n:], a, b)
 }
 
-func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, square, ratio float32), dx, y, dy []float32, square, ratio float32) {
+func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, a, b float32), twin func(dx, y, dy []float32, a, b float32), dx, y, dy []float32, a, b float32) {
 	n := len(y) / lanes * lanes
 	if n > 0 {
 		dx, dy = dx[:len(y)], dy[:len(y)]
-		f(&dx[0], &y[0], &dy[0], n, square, ratio)
+		f(&dx[0], &y[0], &dy[0], n, a, b)
 	}
-	tanhGradGo(dx[n:], y[n:], dy[n:], square, ratio)
+	twin(dx[n:], y[n:], dy[n:], a, b)
 }
 
 func added(lanes int, f func(dst, src *float32, n int, a float32), dst, src []float32, a float32) {

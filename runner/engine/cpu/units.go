@@ -32,6 +32,10 @@ func (u *units) tile(_, i int) {
 		u.d.path.tanh(y, x, float32(u.a), float32(u.b))
 	case graph.Sigmoid:
 		u.d.path.sigmoid(y, x)
+	case graph.ELU: // ab(e^x − 1), bx
+		u.d.path.elu(y, x, float32(u.a*u.b), float32(u.b))
+	case graph.LeakyReLU:
+		u.d.path.bent(y, x, x, float32(u.a), 1)
 	default:
 		for i, v := range x {
 			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
@@ -64,6 +68,10 @@ func (u *unitGrads) tile(_, i int) {
 		u.d.path.tanhGrad(dx, y, dy, float32(u.a*u.a), float32(u.b/u.a))
 	case graph.Sigmoid:
 		u.d.path.sigmoidGrad(dx, y, dy)
+	case graph.ELU:
+		u.d.path.eluGrad(dx, y, dy, float32(u.a*u.b), float32(u.b))
+	case graph.LeakyReLU:
+		u.d.path.bent(dx, y, dy, float32(u.a), 1)
 	default:
 		for i, v := range y {
 			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))
@@ -93,7 +101,8 @@ const (
 )
 
 // expOfNegative is e^−t for 0 ≤ t ≤ 87: 2^n·e^r, n a whole number. A NaN stays.
-func expOfNegative(t float32) float32 {
+// lessOne is e^r − 1, which is e^−t − 1 without loss of digits where n is 0.
+func expOfNegative(t float32) (exp, lessOne float32) {
 	power := float32(t*math.Log2E) + rounding // its low bits are −n
 	n := power - rounding
 	r := float32(n*ln2High) - t
@@ -103,8 +112,8 @@ func expOfNegative(t float32) float32 {
 		p = float32(p*r) + term
 	}
 	p = float32(p*r) * r
-	p = float32(p+r) + 1
-	return math.Float32frombits(math.Float32bits(p) - math.Float32bits(power)<<23)
+	p = float32(p + r)
+	return math.Float32frombits(math.Float32bits(p+1) - math.Float32bits(power)<<23), p
 }
 
 // tanhGo sets y = a·tanh(b·x): (1 − e^−2t)/(1 + e^−2t) with t = |b·x|, and by a
@@ -114,7 +123,7 @@ func tanhGo(y, x []float32, a, b float32) {
 	for i, v := range x {
 		v *= b
 		t := min(magnitude(v), 10) // tanh 10 is 1 in float32
-		e := expOfNegative(t + t)
+		e, _ := expOfNegative(t + t)
 		r := (1 - e) / (1 + e)
 		if t < 0.625 {
 			square := float32(t * t)
@@ -135,12 +144,53 @@ func tanhGo(y, x []float32, a, b float32) {
 func sigmoidGo(y, x []float32) {
 	y = y[:len(x)]
 	for i, v := range x {
-		e := expOfNegative(min(magnitude(v), 87))
+		e, _ := expOfNegative(min(magnitude(v), 87))
 		up := float32(1)
 		if v < 0 {
 			up = e
 		}
 		y[i] = up / (1 + e)
+	}
+}
+
+// eluGo sets y = below·(e^x − 1) where x is below 0, elsewhere above·x.
+func eluGo(y, x []float32, below, above float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		t := min(magnitude(v), 87) // e^−87 is 0 beside 1
+		e, left := expOfNegative(t)
+		if !(t < 0.3) { // n is 0 below 0.34
+			left = e - 1
+		}
+		if v < 0 {
+			y[i] = left * below
+		} else {
+			y[i] = v * above
+		}
+	}
+}
+
+// eluGradGo sets dx = dy·(y + below) where y is below 0, elsewhere dy·above.
+func eluGradGo(dx, y, dy []float32, below, above float32) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		slope := above
+		if v < 0 {
+			slope = v + below
+		}
+		dx[i] = slope * dy[i]
+	}
+}
+
+// bentGo sets out = v·below where sign is below 0, elsewhere v·above.
+func bentGo(out, sign, v []float32, below, above float32) {
+	v, out = v[:len(sign)], out[:len(sign)]
+	for i, s := range sign {
+		slope := above
+		if s < 0 {
+			slope = below
+		}
+		out[i] = slope * v[i]
 	}
 }
 

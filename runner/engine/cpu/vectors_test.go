@@ -90,6 +90,17 @@ func TestElementwise(t *testing.T) {
 			return slices.Concat(y, s, dx)
 		})
 		samePaths(t, func(p *path, v vectors) []float32 {
+			x, y, l, dx := v.random(n), v.random(n), v.random(n), v.random(n)
+			for i := range x {
+				x[i] *= float32(math.Exp(float64(i%9) - 6))
+			}
+			p.elu(y, x, 1.7581, 1.0507)
+			p.eluGrad(dx, y, l, 1.7581, 1.0507)
+			p.bent(l, x, x, 0.01, 1)
+			p.bent(x, l, dx, 0.3, 2)
+			return slices.Concat(y, l, dx, x)
+		})
+		samePaths(t, func(p *path, v vectors) []float32 {
 			w, vel, g := v.random(n), v.random(n), v.random(n)
 			p.sgd(w, vel, g, 0.01, 0.0005, 0.9)
 			return slices.Concat(w, vel)
@@ -120,7 +131,7 @@ func TestReLUEdges(t *testing.T) {
 	}
 }
 
-// tanh and the logistic function are within a few units in the last place of
+// tanh, the logistic function and ELU are within a few units in the last place of
 // their float64 formulas, keep a NaN, and end where float32 does.
 func TestUnitsAgainstFloat64(t *testing.T) {
 	inf := float32(math.Inf(1))
@@ -131,16 +142,18 @@ func TestUnitsAgainstFloat64(t *testing.T) {
 	for len(x)%16 != 0 {
 		x = append(x, 1)
 	}
-	y, s := make([]float32, len(x)), make([]float32, len(x))
+	y, s, e := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
 	for _, p := range paths() {
 		p.tanh(y, x, 1, 1)
 		p.sigmoid(s, x)
+		p.elu(e, x, 1, 1)
 		for i, v := range x {
 			for name, pair := range map[string][2]float64{
 				"tanh": {float64(y[i]), math.Tanh(float64(v))}, "sigmoid": {float64(s[i]), 1 / (1 + math.Exp(-max(float64(v), -87)))},
+				"elu": {float64(e[i]), elu(float64(v))},
 			} {
 				got, want := pair[0], pair[1]
-				if math.IsNaN(got) && math.IsNaN(want) {
+				if math.IsNaN(got) && math.IsNaN(want) || math.IsInf(got, 1) && got == want {
 					continue
 				}
 				if !(math.Abs(got-want) <= 3e-7*math.Abs(want)) || math.Signbit(got) != math.Signbit(want) {
@@ -237,6 +250,14 @@ func TestLRNPasses(t *testing.T) {
 	}
 }
 
+// elu is e^x − 1 below 0; a NaN stays.
+func elu(x float64) float64 {
+	if x < 0 {
+		return math.Expm1(x)
+	}
+	return x
+}
+
 func BenchmarkUnits(b *testing.B) {
 	x, y := make([]float32, chunkLen), make([]float32, chunkLen)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -254,6 +275,12 @@ func BenchmarkUnits(b *testing.B) {
 			b.SetBytes(8 * chunkLen)
 			for b.Loop() {
 				p.sigmoid(y, x)
+			}
+		})
+		b.Run("elu/"+p.name, func(b *testing.B) {
+			b.SetBytes(8 * chunkLen)
+			for b.Loop() {
+				p.elu(y, x, 1, 1)
 			}
 		})
 	}

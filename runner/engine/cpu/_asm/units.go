@@ -48,7 +48,7 @@ const (
 	signBit  = 1 << 31
 )
 
-// units emits tanh, the logistic function and their gradients.
+// units emits tanh, the logistic function, ELU, units that are bent at 0, and their gradients.
 func units() {
 	c := newConstants("unitConstants")
 	for _, width := range []int{64, 32} {
@@ -56,6 +56,9 @@ func units() {
 		sigmoid(width, c)
 		tanhGrad(width)
 		sigmoidGrad(width, c)
+		elu(width, c)
+		eluGrad(width, c)
+		bent(width, c)
 	}
 }
 
@@ -70,8 +73,9 @@ func polynomial(width int, c *constants, x VecVirtual, terms []float32) VecVirtu
 	return sum
 }
 
-// expOfNegative emits e^−t of 0 ≤ t ≤ 87.
-func expOfNegative(width int, c *constants, t VecVirtual) VecVirtual {
+// expOfNegative emits e^−t of 0 ≤ t ≤ 87, and e^−t − 1 as it is before 1 is added
+// to it, which holds where t rounds to no power of 2.
+func expOfNegative(width int, c *constants, t VecVirtual) (exp, lessOne VecVirtual) {
 	power, n, r, low := vectorOf(width), vectorOf(width), vectorOf(width), vectorOf(width)
 	VMULPS(c.of(log2e), t, power)
 	VADDPS(c.of(rounding), power, power)
@@ -84,10 +88,11 @@ func expOfNegative(width int, c *constants, t VecVirtual) VecVirtual {
 	VMULPS(r, p, p)
 	VMULPS(r, p, p)
 	VADDPS(r, p, p)
-	VADDPS(c.of(1), p, p)
+	exp = vectorOf(width)
+	VADDPS(c.of(1), p, exp)
 	VPSLLD(U8(23), power, power)
-	VPSUBD(power, p, p)
-	return p
+	VPSUBD(power, exp, exp)
+	return exp, p
 }
 
 // magnitude emits |x|, at most limit; a NaN stays.
@@ -136,7 +141,7 @@ func tanh(width int, c *constants) {
 		t := magnitude(width, c, v, 10)
 
 		VADDPS(t, t, twice)
-		e := expOfNegative(width, c, twice)
+		e, _ := expOfNegative(width, c, twice)
 		far, below := vectorOf(width), vectorOf(width)
 		VMOVUPS(c.of(1), far)
 		VSUBPS(e, far, far)
@@ -169,12 +174,66 @@ func sigmoid(width int, c *constants) {
 	vectorLoop(name, width, n, []Register{y, x}, func() {
 		v, one, below := vectorOf(width), vectorOf(width), vectorOf(width)
 		VMOVUPS(Mem{Base: x}, v)
-		e := expOfNegative(width, c, magnitude(width, c, v, 87))
+		e, _ := expOfNegative(width, c, magnitude(width, c, v, 87))
 		VADDPS(c.of(1), e, below)
 		VMOVUPS(c.of(1), one)
 		choose(width, v, c.of(0), e, one, e)
 		VDIVPS(below, e, e)
 		VMOVUPS(e, Mem{Base: y})
+	})
+}
+
+func elu(width int, c *constants) {
+	name := "elu" + suffix(width)
+	TEXT(name, NOSPLIT, "func(y, x *float32, n int, below, above float32)")
+	Doc(name + " sets y = below·(e^x − 1) where x is below 0, elsewhere above·x, for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	y, x, n := pointer("y"), pointer("x"), pointer("n")
+	below, above := broadcast("below", width), broadcast("above", width)
+	vectorLoop(name, width, n, []Register{y, x}, func() {
+		v, right := vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: x}, v)
+		t := magnitude(width, c, v, 87)
+		e, left := expOfNegative(width, c, t)
+		VSUBPS(c.of(1), e, e)
+		choose(width, t, c.of(0.3), left, e, left)
+		VMULPS(below, left, left)
+		VMULPS(above, v, right)
+		choose(width, v, c.of(0), left, right, right)
+		VMOVUPS(right, Mem{Base: y})
+	})
+}
+
+func eluGrad(width int, c *constants) {
+	name := "eluGrad" + suffix(width)
+	TEXT(name, NOSPLIT, "func(dx, y, dy *float32, n int, below, above float32)")
+	Doc(name + " sets dx = dy·(y + below) where y is below 0, elsewhere dy·above, for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	dx, y, dy, n := pointer("dx"), pointer("y"), pointer("dy"), pointer("n")
+	below, above := broadcast("below", width), broadcast("above", width)
+	vectorLoop(name, width, n, []Register{dx, y, dy}, func() {
+		v, slope := vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: y}, v)
+		VADDPS(below, v, slope)
+		choose(width, v, c.of(0), slope, above, slope)
+		VMULPS(Mem{Base: dy}, slope, slope)
+		VMOVUPS(slope, Mem{Base: dx})
+	})
+}
+
+func bent(width int, c *constants) {
+	name := "bent" + suffix(width)
+	TEXT(name, NOSPLIT, "func(out, sign, v *float32, n int, below, above float32)")
+	Doc(name + " sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.")
+	Pragma("noescape")
+	out, sign, v, n := pointer("out"), pointer("sign"), pointer("v"), pointer("n")
+	below, above := broadcast("below", width), broadcast("above", width)
+	vectorLoop(name, width, n, []Register{out, sign, v}, func() {
+		s, slope := vectorOf(width), vectorOf(width)
+		VMOVUPS(Mem{Base: sign}, s)
+		choose(width, s, c.of(0), below, above, slope)
+		VMULPS(Mem{Base: v}, slope, slope)
+		VMOVUPS(slope, Mem{Base: out})
 	})
 }
 
