@@ -3,10 +3,11 @@
 //
 // Compile walks the graph once: only what is asked for is reached (so the first
 // layer's data gradient is never built), ops are fused where a device gains by
-// it, each device gets its share of every op and what it needs of the others by
-// transfers (see Placement), values get their types (see Precise), memory is planned by liveness in one arena a device,
-// and every op becomes a kernel. After that a step allocates nothing and never
-// looks at the graph again. A Program is a gorgonia.VM.
+// it, values get their types (see Precise), each device gets its share of every
+// op and what it needs of the others by transfers (see Placement), memory is
+// planned by liveness in one arena a device, and every op becomes a kernel. After
+// that a step allocates nothing and never looks at the graph again. A Program is
+// a gorgonia.VM.
 package engine
 
 import (
@@ -102,7 +103,8 @@ type Named interface {
 // A Type is how values are stored.
 type Type int
 
-// Types of values. Whatever the host writes and reads is Float32, and so are parameters and their gradients.
+// Types of values. Whatever the host writes and reads is Float32, and so are
+// parameters and their gradients, though a library may round a gradient on its way.
 const (
 	Float32 Type = iota
 	BFloat16

@@ -8,7 +8,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// Cast stores the same values as another type.
+// Cast stores values as another type, rounded to it.
 type Cast struct{ To Type }
 
 // narrow stores activations and their gradients in bfloat16, which halves what
@@ -75,6 +75,7 @@ func (n *narrowing) place(a action) {
 	n.c.types[a.out] = BFloat16
 	n.actions = append(n.actions, a)
 	if n.kept[out] {
+		n.casts[out] = a.out // for those who read it on
 		n.actions = append(n.actions, action{name: "cast " + a.name, op: Cast{Float32}, in: []*gorgonia.Node{a.out}, out: out})
 	}
 }

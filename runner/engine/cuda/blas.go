@@ -69,10 +69,18 @@ func (p *plan) dense(in engine.Instr) {
 // denseForward is y = x·W + b: by columns, yᵀ = Wᵀ·xᵀ.
 func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	x, w := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
+	var sums region // float32, so that only what the bias was added to is rounded
+	if in.Out.Type != engine.Float32 {
+		sums = p.reserve(4 * uint64(batch*outputs))
+	}
 	p.place()
-	y := address(in.Out)
-	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y, in.Out.Type)
-	p.launch(kernels.Finish(uint64(y), in.Out.Type, uint64(address(in.In[2])), uint64(y), in.Out.Type, batch*outputs, outputs, in.ReLU))
+	to := address(in.Out)
+	y := to
+	if in.Out.Type != engine.Float32 {
+		y = p.at(sums)
+	}
+	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y, engine.Float32)
+	p.launch(kernels.Finish(uint64(y), engine.Float32, uint64(address(in.In[2])), uint64(to), in.Out.Type, batch*outputs, outputs, in.ReLU))
 }
 
 // denseDataGrad is dx = dy·Wᵀ: by columns, dxᵀ = W·dyᵀ.

@@ -532,6 +532,9 @@ func TestActivationsAreNarrowed(t *testing.T) {
 		if want := map[ablations.Precision]int{ablations.BF16: 1}[p]; casts(prog) != want {
 			t.Errorf("%d casts in %s, not %d:\n%s", casts(prog), p, want, strings.Join(prog.Steps(), "\n"))
 		}
+		if trained, err := engine.Train(g, params, pool); err != nil || casts(trained) != casts(prog) { // the layers behind read what was cast
+			t.Errorf("%d casts in a step that keeps a layer, error %v", casts(trained), err)
+		}
 		x, y := make([]float32, g.Input.Shape().TotalSize()), make([]float32, pool.Shape().TotalSize())
 		random.New(1, "x").Normal(x, 0, 0, 1)
 		if err := errors.Join(prog.Write(g.Input, x), prog.RunAll(), prog.Read(pool, y)); err != nil {

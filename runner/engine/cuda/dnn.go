@@ -71,14 +71,14 @@ type geometry struct {
 }
 
 // folded is how many pixels of a side become channels of one, forward and in the
-// weight gradient. A first layer has three channels and a stride: AlexNet's conv1,
-// 11×11 with stride 4, is a 3×3 with stride 1 of 48 channels once squares of 4×4
-// pixels are one. That is what cuDNN is fast at, and an output is a sum of 432
-// products, of which 363 are not with zeros; with channels padded to eight it
-// would be one of 968. The gradient to the image, which a first layer does not
-// need, is not folded.
-func folded(w graph.Window) int {
-	if w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
+// weight gradient, on tensor cores, which take channels in fours or eights. Layers
+// with few channels and a stride gain by it, as first ones: AlexNet's conv1, 11×11
+// with stride 4, is a 3×3 with stride 1 of 48 channels once squares of 4×4 pixels
+// are one. An output is then a sum of 432 products, of which 363 are not with
+// zeros; padded, its 3 channels make 484 in tf32 and 968 in bf16. The gradient to
+// the image, which a first layer does not need, is not folded.
+func folded(w graph.Window, p ablations.Precision) int {
+	if p != ablations.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
 		return w.Stride
 	}
 	return 1
@@ -131,11 +131,11 @@ func (p *plan) convolution(in engine.Instr) {
 	}
 	switch op := in.Op.(type) {
 	case *graph.Conv:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window)}, forward, p.forward)
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window, in.Precision)}, forward, p.forward)
 	case *graph.ConvDataGrad:
 		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, 1}, backwardData, p.backwardData)
 	case *graph.ConvWeightGrad:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window)}, backwardFilter, p.backwardFilter)
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window, in.Precision)}, backwardFilter, p.backwardFilter)
 	}
 }
 
@@ -408,7 +408,7 @@ func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
 	apart.launch(kernels.Finish(uint64(y), c.as, uint64(address(bias)), uint64(to), in.Out.Type, in.Out.Len(), c.window.Out.Channels, in.ReLU))
-	if apart.err != nil || y != to || a.number != gemm { // cuDNN adds a bias without a ReLU in gemm alone
+	if apart.err != nil || y != to || !in.ReLU && a.number != gemm { // cuDNN adds a bias without a ReLU in gemm alone
 		p.calls, p.err = append(p.calls, apart.calls...), errors.Join(p.err, apart.err)
 		return
 	}
@@ -466,7 +466,7 @@ func (p *plan) backwardData(in engine.Instr, c *convolution, a algorithm) {
 	}
 }
 
-// backwardFilter is the gradient to the weights.
+// backwardFilter is the gradient to the weights, which cuDNN stores as its operands.
 func (p *plan) backwardFilter(in engine.Instr, c *convolution, a algorithm) {
 	r := p.regions(c, a, in.In[0], in.In[1])
 	x, dy, dw := p.images(c, r, in.In[0]), p.outputs(c, r, in.In[1]), p.at(r.w)

@@ -19,7 +19,8 @@ const (
 )
 
 // Limits measures the products a second of one large matrix product at a
-// precision (a dense layer's weight gradient, which is a product and nothing else), and the traffic of a kernel that reads and writes every value once.
+// precision (a dense layer's data gradient, which is a product and nothing else),
+// and the traffic of a kernel that reads and writes every value once.
 func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
 	return d.limits(p, limitSide, limitStream)
 }
@@ -27,9 +28,9 @@ func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
 func (d *Device) limits(p ablations.Precision, side, stream int) (engine.Limits, error) {
 	var l engine.Limits
 	plane := arch.Shape{Height: 1, Width: 1, Channels: side}
-	square := engine.Tensor{Shape: []int{side, 1, 1, side}, Type: typeOf(p)}
-	product, err := d.bound(engine.Instr{Op: graph.NewDenseWeightGrad("limits", side, plane, side), Precision: p},
-		square, square, engine.Tensor{Shape: []int{side, side}})
+	images := engine.Tensor{Shape: []int{side, 1, 1, side}, Type: typeOf(p)}
+	product, err := d.bound(engine.Instr{Op: graph.NewDenseDataGrad("limits", side, plane, side), Precision: p},
+		engine.Tensor{Shape: []int{side, side}, Type: typeOf(p)}, images, images)
 	if err != nil {
 		return l, err
 	}

@@ -205,12 +205,9 @@ func (l *lowering) fail(err error) {
 	}
 }
 
-// threads is what blocks have that are not cut to a purpose: enough to hide
-// latency, and few enough registers each for eight blocks on a multiprocessor.
+// threads is what blocks have that are not cut to a purpose: with at most 64
+// registers each, four blocks are on a multiprocessor, enough to hide latency.
 const threads = 256
-
-// maxThreads is what a block can have.
-const maxThreads = 1024
 
 // most is the largest number of values that int32 indices reach, with room for a
 // last block's idle threads.

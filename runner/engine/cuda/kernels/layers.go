@@ -8,7 +8,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// A window is Window of prelude.cu.
+// A window is Window of windows.cu.
 type window struct {
 	batch int
 	graph.Window
@@ -108,12 +108,16 @@ func region(s arch.Shape, n graph.Norm) Struct {
 	return append(divisors(s.Height, s.Width, s.Channels, line(s, n)), int32(n.Size/2), boolean(n.Within))
 }
 
+// maxLine is how long a line may be, which takes as many threads where it is not
+// read in fours: GPUs before sm_80 have no registers for 1024 of them.
+const maxLine = 512
+
 // edge is how many zeros stand on both sides of a line, enough for a window and for loads of four.
 func edge(n graph.Norm) int { return (n.Size/2 + 3) / 4 * 4 }
 
 // linesFit tells whether whole lines have room in a block's shared memory.
 func linesFit(s arch.Shape, n graph.Norm) bool {
-	return !n.Within && line(s, n) <= maxThreads && line(s, n)+2*edge(n) <= lineRoom
+	return !n.Within && line(s, n) <= maxLine && line(s, n)+2*edge(n) <= lineRoom
 }
 
 // lines launches a kernel that has whole lines in each block's shared memory.
@@ -192,7 +196,7 @@ func (l *lowering) maxPicks(x uint64, w window) uint64 {
 	return picks
 }
 
-// maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of pool.cu.
+// maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of windows.cu.
 const maxPicked = 255
 
 // picks gives room for the numbers of n windows' cells.

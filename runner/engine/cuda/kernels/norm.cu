@@ -5,8 +5,8 @@
 // shared memory: x comes once from DRAM, y goes once, dx needs x and dy once. That
 // is 8 and 12 bytes a value: AlexNet's norm1 at batch 256 (74 M values) takes at
 // least 0.12 and 0.19 ms at 4.8 TB/s. Where a max pooling follows, the gradient
-// between both is gathered here instead of being written and read: 0.12 ms less. Within maps, and for lines that do not
-// fit, windows are read through the caches.
+// between both is gathered here instead of being written and read: 0.12 ms less.
+// Within maps, and for lines that do not fit, windows are read through the caches.
 
 // power is d^−β, and gives 1/d. β of the paper, ¾, takes two reciprocal roots,
 // which the hardware has, instead of a logarithm, an exponential and divisions.

@@ -24,7 +24,7 @@ extern "C" __global__ void views(const unsigned char *images, const float *mean,
     if (i >= n) return;
     int c = i % cut.channels, at = i / cut.channels, line = at / cut.width;
     int x = at % cut.width, y = line % cut.height, image = line / cut.height;
-    View v = view[image];
+    const View &v = view[image];
     if (v.flip) x = cut.width - 1 - x;
     int sy = v.top + y, sx = v.left + x;
     if (sy < 0 || sy >= cut.from_height || sx < 0 || sx >= cut.from_width) {

@@ -1,4 +1,5 @@
-// What pooling and its gradients share. It stands before pool.cu and norm.cu.
+// What convolutions, pooling and the gradients that gather from windows share. Like
+// prelude.cu it stands before every source.
 
 // Window is graph.Window: a convolution's or a pooling layer's geometry. in and out are the channels of a group.
 struct Window {
