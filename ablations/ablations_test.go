@@ -9,19 +9,20 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/strictyaml"
 )
 
-// recipe has what the catalogue takes away; the defaults have no colour noise and one view.
-func recipe(t *testing.T, net string) Recipe {
+// sample has what the catalogue takes away; the defaults have no colour noise and one view.
+func sample(t *testing.T, net string) recipe.Recipe {
 	t.Helper()
-	r := Defaults()
+	r := recipe.Defaults()
 	n, err := arch.Nets.Load(net)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Net, r.Data.Name, r.Data.Flip = n, "shapes", true
-	r.Data.Crop, r.Data.PCAColour.Std, r.Data.Views = r.Net.Input.Height, 0.1, TenViews
+	r.Data.Crop, r.Data.PCAColour.Std, r.Data.TestCrops = r.Net.Input.Height, 0.1, recipe.TenCrop
 	r.Train.Batch, r.Train.Epochs, r.Train.LR, r.Train.WeightDecay = 10, 1, 0.01, 0.0005
 	return r
 }
@@ -75,13 +76,13 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		base := recipe(t, "alexnet")
+		base := sample(t, "alexnet")
 		r, err := Apply(base, a.For("alexnet")...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got[name] = strings.Join(Changes(base, r), " · ")
+		got[name] = strings.Join(recipe.Changes(base, r), " · ")
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
@@ -98,7 +99,7 @@ func TestAblationsMakeTheSourcesNets(t *testing.T) {
 			t.Fatal(err)
 		}
 		const net = "alexnet-2012-source"
-		r, err := Apply(recipe(t, net), a.For(net)...)
+		r, err := Apply(sample(t, net), a.For(net)...)
 		if err != nil {
 			t.Errorf("%s: %v", ablation, err)
 			continue
@@ -107,7 +108,7 @@ func TestAblationsMakeTheSourcesNets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		theirs, err := recipe(t, net+want).Net.Infer()
+		theirs, err := sample(t, net+want).Net.Infer()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +122,7 @@ func TestAblationsMakeTheSourcesNets(t *testing.T) {
 // The one-GPU ablation is the one-GPU net, and non-overlapping pooling keeps the maps' sizes.
 func TestAblationsMeetTheirNets(t *testing.T) {
 	one, _ := Catalogue.Get("one-gpu")
-	r, err := Apply(recipe(t, "alexnet"), one.For("alexnet")...)
+	r, err := Apply(sample(t, "alexnet"), one.For("alexnet")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestAblationsMeetTheirNets(t *testing.T) {
 		"alexnet-32":         {"16×16×16", "8×8×32", "4×4×32"},
 		"cuda-convnet-18pct": {"16×16×32", "8×8×32", "4×4×64"},
 	} {
-		r, err := Apply(recipe(t, net), pools.For(net)...)
+		r, err := Apply(sample(t, net), pools.For(net)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,16 +168,16 @@ func TestEdits(t *testing.T) {
 		"- insert: {before: {kind: softmax_loss}, layers: [{relu: {name: r}}]}":         "+ r",
 		"- remove: {select: {name: norm1}}\n- remove: {select: {name: [norm2, drop6]}}": "− norm1, norm2, drop6",
 	} {
-		base := recipe(t, "alexnet-32")
+		base := sample(t, "alexnet-32")
 		r, err := Apply(base, edits(t, text)...)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := strings.Join(Changes(base, r), " · "); got != want {
+		if got := strings.Join(recipe.Changes(base, r), " · "); got != want {
 			t.Errorf("%s\ngives %s\nwant  %s", text, got, want)
 		}
-		if c := Changes(base, recipe(t, "alexnet-32")); len(c) > 0 {
+		if c := recipe.Changes(base, sample(t, "alexnet-32")); len(c) > 0 {
 			t.Errorf("%s changed the recipe it was put on: %v", text, c)
 		}
 	}
@@ -194,7 +195,7 @@ func TestEditsThatFail(t *testing.T) {
 		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}":                             "e.yaml:1: after this edit, net alexnet-32: two layers are called relu1",
 		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the output would be 0×0×16: shapes do not fit",
 	} {
-		_, err := Apply(recipe(t, "alexnet-32"), edits(t, text)...)
+		_, err := Apply(sample(t, "alexnet-32"), edits(t, text)...)
 		if err == nil || err.Error() != want {
 			t.Errorf("%s\ngives %v\nwant  %s", text, err, want)
 		}
@@ -223,39 +224,11 @@ func TestEditsThatFail(t *testing.T) {
 }
 
 func TestSentinels(t *testing.T) {
-	if _, err := Apply(recipe(t, "alexnet-32"), edits(t, "- set: {key: train.lr, value: 0.01}")...); !errors.Is(err, ErrNoChange) {
+	if _, err := Apply(sample(t, "alexnet-32"), edits(t, "- set: {key: train.lr, value: 0.01}")...); !errors.Is(err, ErrNoChange) {
 		t.Error(err)
 	}
-	if _, err := Apply(recipe(t, "alexnet-32"), edits(t, "- set: {select: {name: pool1}, kernel: 99, ceil: false}")...); !errors.Is(err, arch.ErrShape) {
+	if _, err := Apply(sample(t, "alexnet-32"), edits(t, "- set: {select: {name: pool1}, kernel: 99, ceil: false}")...); !errors.Is(err, arch.ErrShape) {
 		t.Error(err)
-	}
-}
-
-// Where the data lies is no part of a recipe's identity; everything that changes the result is.
-func TestIdentity(t *testing.T) {
-	id := func(change func(*Recipe)) string {
-		r := recipe(t, "alexnet-32")
-		change(&r)
-		s, err := r.Identity()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	base := id(func(*Recipe) {})
-	for name, change := range map[string]func(*Recipe){
-		"root": func(r *Recipe) { r.Data.Root = "/elsewhere" }, "title": func(r *Recipe) { r.Net.Title = "x" },
-	} {
-		if id(change) != base {
-			t.Errorf("%s changes the identity", name)
-		}
-	}
-	for name, change := range map[string]func(*Recipe){
-		"lr": func(r *Recipe) { r.Train.LR = 1 }, "net": func(r *Recipe) { r.Net.Columns = 1 }, "data": func(r *Recipe) { r.Data.Flip = false },
-	} {
-		if id(change) == base {
-			t.Errorf("%s does not change the identity", name)
-		}
 	}
 }
 
@@ -273,5 +246,22 @@ func TestDesigns(t *testing.T) {
 	}
 	if _, err := Factorial.Combinations(strings.Fields("a b c d e f g")); err == nil {
 		t.Error("128 variants were let through")
+	}
+}
+
+// An ablation that removes a layer removes its rates.
+func TestRemovedLayersHaveNoRates(t *testing.T) {
+	r := sample(t, "alexnet")
+	r.Train.LayerRates = []recipe.LayerRate{{Layer: "conv1", From: 2}, {Layer: "conv3", From: 2}}
+	drop, _ := Catalogue.Get("drop-conv3")
+	got, err := Apply(r, drop.For("alexnet")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.Validate(); err != nil || len(got.Train.LayerRates) != 1 || got.Train.LayerRates[0].Layer != "conv1" {
+		t.Errorf("%+v, %v", got.Train.LayerRates, err)
+	}
+	if len(r.Train.LayerRates) != 2 || r.Train.LayerRates[1].Layer != "conv3" {
+		t.Errorf("the base became %+v", r.Train.LayerRates)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/strictyaml"
 )
 
@@ -204,7 +205,7 @@ func (s selector) pick(n *arch.Net) ([]int, error) {
 
 // Apply makes the edits on a copy of a recipe. An edit that changes nothing is
 // an error wrapping ErrNoChange; a net that no longer fits, one wrapping arch.ErrShape.
-func Apply(r Recipe, edits ...Edit) (Recipe, error) {
+func Apply(r recipe.Recipe, edits ...Edit) (recipe.Recipe, error) {
 	r = r.Clone()
 	for _, e := range edits {
 		before := r.Clone()
@@ -228,7 +229,7 @@ func Apply(r Recipe, edits ...Edit) (Recipe, error) {
 	return r, nil
 }
 
-func (e Edit) apply(r *Recipe) error {
+func (e Edit) apply(r *recipe.Recipe) error {
 	if e.key != "" {
 		return e.setRecipe(r)
 	}
@@ -241,7 +242,7 @@ func (e Edit) apply(r *Recipe) error {
 	case "remove":
 		for _, i := range slices.Backward(picked) {
 			gone := n.Layers[i].Name
-			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(l LayerRate) bool { return l.Layer == gone })
+			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(l recipe.LayerRate) bool { return l.Layer == gone })
 			n.Layers = slices.Delete(n.Layers, i, i+1)
 		}
 	case "replace":
@@ -284,7 +285,7 @@ func setLayer(l *arch.Layer, key string, v *strictyaml.Node) error {
 	return l.Set(key, v)
 }
 
-func (e Edit) setRecipe(r *Recipe) error {
+func (e Edit) setRecipe(r *recipe.Recipe) error {
 	v, err := scaled(r, e.key, e.value)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (a Ablation) For(net string) []Edit {
 	return a.Edits
 }
 
-//go:embed catalog/*.yaml
+//go:embed catalogue/*.yaml
 var embedded embed.FS
 
 // A Registry is a set of named ablations.
@@ -38,7 +38,7 @@ type Registry struct {
 }
 
 // Catalogue holds the ablations that ship with ablate.
-var Catalogue = mustLoad(embedded, "catalog")
+var Catalogue = mustLoad(embedded, "catalogue")
 
 func mustLoad(files fs.FS, dir string) *Registry {
 	r, err := load(files, dir)

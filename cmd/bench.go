@@ -12,6 +12,7 @@ import (
 	"ablate/ablations"
 	"ablate/arch"
 	"ablate/configs"
+	"ablate/recipe"
 	"ablate/runner"
 	"ablate/runner/engine"
 )
@@ -48,11 +49,11 @@ the limit that binds it.
 			if batch < 1 || steps < 1 {
 				return fmt.Errorf("--batch is %d and --steps is %d: both must be at least 1", batch, steps)
 			}
-			train := ablations.Train{Batch: batch}
-			if train.Chunks, err = configs.Parallel(parallel).Chunks(0); err != nil {
+			train := recipe.Train{Batch: batch}
+			if train.MicroBatches, err = configs.Parallel(parallel).Chunks(0); err != nil {
 				return fmt.Errorf("--parallel: %w", err)
 			}
-			if train.Precision, err = ablations.ParsePrecision(precision); err != nil {
+			if train.Precision, err = recipe.ParsePrecision(precision); err != nil {
 				return fmt.Errorf("--precision: %w", err)
 			}
 			dev, err := runner.OpenDevices(device, threads)
@@ -82,7 +83,7 @@ the limit that binds it.
 	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
 	f.StringVar(&device, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
-	f.StringVar(&precision, "precision", ablations.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
+	f.StringVar(&precision, "precision", recipe.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -94,7 +95,7 @@ func ablated(name string, names []string) (*arch.Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	recipe := ablations.Defaults()
+	recipe := recipe.Defaults()
 	recipe.Net = net
 	for _, n := range names {
 		a, err := ablations.Catalogue.Get(n)

@@ -10,9 +10,9 @@ import (
 
 	"ablate/arch"
 	"ablate/runner/data"
-	"ablate/runner/data/labelled"
+	"ablate/runner/data/imagefiles"
+	"ablate/runner/data/imaging"
 	"ablate/runner/data/pack"
-	"ablate/runner/data/picture"
 )
 
 func newData() *cobra.Command {
@@ -94,7 +94,7 @@ func printCheck(c *cobra.Command, r data.Report) error {
 }
 
 type packOptions struct {
-	fit    picture.Fit
+	fit    imaging.Fit
 	jobs   int
 	maxBad int
 }
@@ -143,7 +143,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	if o.jobs < 1 || o.maxBad < 0 {
 		return fmt.Errorf("--jobs %d --max-bad %d: at least 1 and 0", o.jobs, o.maxBad)
 	}
-	set, err := labelled.Open(src)
+	set, err := imagefiles.Open(src)
 	if err != nil {
 		return err
 	}

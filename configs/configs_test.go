@@ -106,9 +106,9 @@ func TestBadStudies(t *testing.T) {
 		"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
 		"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
 		"unknown parallel":          {good + "parallel: data-parallel\nvariants: {baseline: {}}\n", `s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
-		"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, chunks: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.chunks 2"},
-		"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.chunks is 4, which does not divide train.batch 10"},
-		"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, chunks: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.chunks is 3; a batch is cut into 2, 4, 8"},
+		"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
+		"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
+		"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
 		"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
 		"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
 	} {

@@ -15,11 +15,11 @@ const (
 	ByData Parallel = "data"
 )
 
-// DefaultChunks is how many chunks a batch is cut into where train.chunks does
+// DefaultChunks is how many chunks a batch is cut into where train.micro_batches does
 // not say: enough for four devices.
 const DefaultChunks = 4
 
-// Chunks is a recipe's train.chunks: what it says itself, or what the scheme
+// Chunks is a recipe's train.micro_batches: what it says itself, or what the scheme
 // needs. Without a scheme there are columns, or data where the recipe has chunks.
 func (p Parallel) Chunks(said int) (int, error) {
 	switch p {
@@ -27,7 +27,7 @@ func (p Parallel) Chunks(said int) (int, error) {
 		return said, nil
 	case ByColumns:
 		if said > 0 {
-			return 0, fmt.Errorf("columns does not go with train.chunks %d, which cuts batches; leave one out", said)
+			return 0, fmt.Errorf("columns does not go with train.micro_batches %d, which cuts batches; leave one out", said)
 		}
 		return 0, nil
 	case ByData:

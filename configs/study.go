@@ -21,6 +21,7 @@ import (
 
 	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/strictyaml"
 )
 
@@ -41,7 +42,7 @@ type Variant struct {
 	Ablations []string // of the catalogue, that made it
 	Edited    bool     // the study's own edits came on top
 	Device    string   // where it trains; "" is where the study does
-	Recipe    ablations.Recipe
+	Recipe    recipe.Recipe
 	Changes   []string // what differs from the baseline, in few words
 }
 
@@ -69,8 +70,8 @@ type file struct {
 	Title      string           `yaml:"title"`
 	Extends    string           `yaml:"extends"`
 	Net        *strictyaml.Node `yaml:"-"`
-	Data       ablations.Data   `yaml:"data"`
-	Train      ablations.Train  `yaml:"train"`
+	Data       recipe.Data      `yaml:"data"`
+	Train      recipe.Train     `yaml:"train"`
 	Seeds      seeds            `yaml:"seeds"`
 	Variants   []variant        `yaml:"-"`
 	Design     string           `yaml:"design"`
@@ -197,7 +198,7 @@ func open(name string) (label string, text []byte, err error) {
 
 // decode turns the merged YAML into a resolved study.
 func decode(node *strictyaml.Node) (*Study, error) {
-	defaults := ablations.Defaults()
+	defaults := recipe.Defaults()
 	f := file{Design: string(ablations.Each), Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
 	if err := node.Without("net", "variants").Decode(&f); err != nil {
 		return nil, known(err)
@@ -212,10 +213,10 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Train.Chunks, err = f.Parallel.Chunks(f.Train.Chunks); err != nil {
+	if f.Train.MicroBatches, err = f.Parallel.Chunks(f.Train.MicroBatches); err != nil {
 		return nil, at(node, "parallel").Errorf("parallel: %w", err)
 	}
-	base := ablations.Recipe{Net: net, Data: f.Data, Train: f.Train}
+	base := recipe.Recipe{Net: net, Data: f.Data, Train: f.Train}
 	if err := base.Validate(); err != nil {
 		return nil, place(node, err)
 	}
@@ -231,7 +232,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Edited: len(v.Edits) > 0, Device: v.Device, Recipe: r})
 	}
 	for i, v := range s.Variants {
-		s.Variants[i].Changes = ablations.Changes(s.Variants[0].Recipe, v.Recipe)
+		s.Variants[i].Changes = recipe.Changes(s.Variants[0].Recipe, v.Recipe)
 		if v.Device != "" {
 			s.Variants[i].Changes = append(s.Variants[i].Changes, "on "+v.Device)
 		}
@@ -383,7 +384,7 @@ func variants(node *strictyaml.Node, f file) ([]variant, error) {
 }
 
 // recipe applies a variant's ablations and then its own edits.
-func (v variant) recipe(base ablations.Recipe) (ablations.Recipe, error) {
+func (v variant) recipe(base recipe.Recipe) (recipe.Recipe, error) {
 	var edits []ablations.Edit
 	for _, name := range v.Ablate {
 		a, err := ablations.Catalogue.Get(name)

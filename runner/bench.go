@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 	"ablate/runner/random"
@@ -52,7 +52,7 @@ const benchWarmUp = 2
 // net on random images that are already in memory, as the peer's script does,
 // then the same number of steps kernel by kernel. Of train only the batch and its
 // chunks count. batch and steps are at least 1.
-func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations.Train, steps int) (*Bench, error) {
+func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train recipe.Train, steps int) (*Bench, error) {
 	batch := train.Batch
 	if err := dev.placement(train).Check(net, batch); err != nil { // before seconds of measuring
 		return nil, err
@@ -93,8 +93,8 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train ablations
 }
 
 // benchProgram compiles a net's training step and fills its inputs.
-func benchProgram(net *arch.Net, dev *Devices, recipe ablations.Train) (*engine.Program, error) {
-	where, batch := dev.placement(recipe), recipe.Batch
+func benchProgram(net *arch.Net, dev *Devices, t recipe.Train) (*engine.Program, error) {
+	where, batch := dev.placement(t), t.Batch
 	g, err := graph.Build(net, where.ChunkOf(batch), true)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func benchProgram(net *arch.Net, dev *Devices, recipe ablations.Train) (*engine.
 	for i := range labels {
 		labels[i] = float32(i % g.Logits.Shape()[3])
 	}
-	train := ablations.Defaults().Train
+	train := recipe.Defaults().Train
 	program.Context = engine.Context{Seed: 1, Rate: 1e-4, Momentum: train.Momentum, Decay: train.WeightDecay}
 	return program, program.Write(g.Labels, labels)
 }

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"ablate/ablations"
 	"ablate/configs"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
 	"ablate/runner/engine/cuda"
@@ -21,7 +21,7 @@ type Device interface {
 	engine.Device
 	Threads() int
 	// Limits measures what the machine can do at most.
-	Limits(ablations.Precision) (engine.Limits, error)
+	Limits(recipe.Precision) (engine.Limits, error)
 }
 
 // Devices are what computes a run: one device, or several that share it.
@@ -130,8 +130,8 @@ func openShare(name, share string, threads, shares int) (Device, error) {
 
 // HardwareAt names what speeds are compared under: the devices and, where it is not
 // float32, the precision of products.
-func (d *Devices) HardwareAt(p ablations.Precision) string {
-	if p == ablations.Float32 {
+func (d *Devices) HardwareAt(p recipe.Precision) string {
+	if p == recipe.Float32 {
 		return d.Hardware()
 	}
 	return d.Hardware() + ", " + p.String()
@@ -165,7 +165,7 @@ func (d *Devices) Threads() int {
 }
 
 // Limits measures what all devices can do at the same time.
-func (d *Devices) Limits(p ablations.Precision) (engine.Limits, error) {
+func (d *Devices) Limits(p recipe.Precision) (engine.Limits, error) {
 	type measured struct {
 		engine.Limits
 		err error
@@ -189,8 +189,8 @@ func (d *Devices) Limits(p ablations.Precision) (engine.Limits, error) {
 }
 
 // placement is how a recipe's training is divided among the devices.
-func (d *Devices) placement(t ablations.Train) engine.Placement {
-	return engine.Placement{Group: d.Group, Chunks: t.Chunks, Precision: t.Precision}
+func (d *Devices) placement(t recipe.Train) engine.Placement {
+	return engine.Placement{Group: d.Group, Chunks: t.MicroBatches, Precision: t.Precision}
 }
 
 // A Machine opens the devices that runs ask for and keeps them.

@@ -71,7 +71,7 @@ func TestRunsGoOnOnOtherDevices(t *testing.T) {
 // The images of a batch give the same run, however many devices share them.
 func TestDataParallelRunsAreEqual(t *testing.T) {
 	r := smallRun(t)
-	r.Variant.Recipe.Train.Batch, r.Variant.Recipe.Train.Chunks = 12, 4
+	r.Variant.Recipe.Train.Batch, r.Variant.Recipe.Train.MicroBatches = 12, 4
 	whole := t.TempDir()
 	attempt(t, r, whole, 0, 1)
 	want := outcomeOf(t, whole)

@@ -6,14 +6,14 @@ import (
 	"io"
 	"math"
 
-	"ablate/ablations"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/graph"
 )
 
 // test evaluates the test split in order and hands every prediction to each.
-func (t *trainer) test(ctx context.Context, views ablations.Views, each func(experiments.Prediction)) (score, error) {
+func (t *trainer) test(ctx context.Context, views recipe.TestCrops, each func(experiments.Prediction)) (score, error) {
 	return t.evaluate(t.pipeline.Test(ctx, views), each)
 }
 

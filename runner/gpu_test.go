@@ -10,15 +10,15 @@ import (
 	"slices"
 	"testing"
 
-	"ablate/ablations"
 	"ablate/arch"
 	"ablate/configs"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda"
-	"ablate/runner/engine/cuda/emulation"
-	"ablate/runner/engine/cuda/fake"
+	"ablate/runner/engine/cuda/cudatest/emulation"
+	"ablate/runner/engine/cuda/cudatest/fake"
 	"ablate/runner/engine/cuda/nvidia"
 	"ablate/runner/graph"
 )
@@ -28,7 +28,7 @@ import (
 const gpuVariable = "ABLATE_TEST_DEVICE"
 
 // gpu gives a placement on the GPU at hand, and how many steps a test can afford there.
-func gpu(t *testing.T, p ablations.Precision) (where engine.Placement, steps uint64) {
+func gpu(t *testing.T, p recipe.Precision) (where engine.Placement, steps uint64) {
 	t.Helper()
 	if name := os.Getenv(gpuVariable); name != "" {
 		dev, err := OpenDevices(name, 0)
@@ -38,7 +38,7 @@ func gpu(t *testing.T, p ablations.Precision) (where engine.Placement, steps uin
 		t.Cleanup(func() { dev.Close() })
 		return engine.Placement{Group: dev.Group, Precision: p}, 20
 	}
-	if p != ablations.Float32 {
+	if p != recipe.Float32 {
 		t.Skipf("precision %s needs a GPU: set %s to its name", p, gpuVariable)
 	}
 	_, dev := fakeGPU(t)
@@ -151,15 +151,15 @@ func TestSmallerBatches(t *testing.T) {
 
 // What a GPU makes of stored images is the host's input, bit for bit.
 func TestGPUFinishesImages(t *testing.T) {
-	for name, change := range map[string]func(*ablations.Data){
-		"whole":           func(d *ablations.Data) { d.Crop, d.Flip = 0, false },
-		"crops and flips": func(*ablations.Data) {},
-		"border":          func(d *ablations.Data) { d.Pad, d.Crop = 4, 32 },
-		"channel mean":    func(d *ablations.Data) { d.Mean = "channel" },
-		"no mean":         func(d *ablations.Data) { d.Mean = "none" },
-		"mean's centre":   func(d *ablations.Data) { d.Mean = "image_centre" },
-		"colours":         func(d *ablations.Data) { d.PCAColour = ablations.PCAColour{Std: 0.1, Shrink: true} },
-		"ten views":       func(d *ablations.Data) { d.Views = ablations.TenViews },
+	for name, change := range map[string]func(*recipe.Data){
+		"whole":           func(d *recipe.Data) { d.Crop, d.Flip = 0, false },
+		"crops and flips": func(*recipe.Data) {},
+		"border":          func(d *recipe.Data) { d.Pad, d.Crop = 4, 32 },
+		"channel mean":    func(d *recipe.Data) { d.Mean = "channel" },
+		"no mean":         func(d *recipe.Data) { d.Mean = "none" },
+		"mean's centre":   func(d *recipe.Data) { d.Mean = "image_centre" },
+		"colours":         func(d *recipe.Data) { d.PCAColour = recipe.PCAColour{Std: 0.1, Shrink: true} },
+		"ten views":       func(d *recipe.Data) { d.TestCrops = recipe.TenCrop },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := smallRun(t)
@@ -186,7 +186,7 @@ func TestGPUFinishesImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameInputs(t, ours.train, ours.graph, ours.pipeline.Train(t.Context(), 1, 0), theirs.pipeline.Train(t.Context(), 1, 0))
-			views := r.Variant.Recipe.Data.Views
+			views := r.Variant.Recipe.Data.TestCrops
 			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), views), theirs.pipeline.Test(t.Context(), views))
 		})
 	}
@@ -233,7 +233,7 @@ func TestGPUFollowsCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cpu.Close()
-	where, steps := gpu(t, ablations.Float32)
+	where, steps := gpu(t, recipe.Float32)
 	for _, name := range arch.Nets.Names() {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
@@ -245,11 +245,11 @@ func TestGPUFollowsCPU(t *testing.T) {
 
 // Products of fewer bits stay near those of float32 for a few steps.
 func TestPrecisionsStayNear(t *testing.T) {
-	for p, within := range map[ablations.Precision]float64{ablations.TF32: 1e-2, ablations.BF16: 5e-2} {
+	for p, within := range map[recipe.Precision]float64{recipe.TF32: 1e-2, recipe.BF16: 5e-2} {
 		t.Run(p.String(), func(t *testing.T) {
 			where, _ := gpu(t, p)
 			exact := where
-			exact.Precision = ablations.Float32
+			exact.Precision = recipe.Float32
 			for _, name := range []string{"alexnet", "cuda-convnet-18pct", "alexnet-bn"} {
 				net := small(t, name)
 				want, got := trajectory(t, exact, net, 3), trajectory(t, where, net, 3)
@@ -264,7 +264,7 @@ func TestPrecisionsStayNear(t *testing.T) {
 
 // The same run gives the same bits, in every precision.
 func TestGPURunsAreEqual(t *testing.T) {
-	for _, p := range []ablations.Precision{ablations.Float32, ablations.TF32, ablations.BF16} {
+	for _, p := range []recipe.Precision{recipe.Float32, recipe.TF32, recipe.BF16} {
 		t.Run(p.String(), func(t *testing.T) {
 			for _, name := range []string{"alexnet", "cuda-convnet-11pct"} {
 				first, steps := gpu(t, p)

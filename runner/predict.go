@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"ablate/ablations"
 	"ablate/configs"
+	"ablate/recipe"
 	"ablate/runner/data"
 )
 
@@ -57,7 +57,7 @@ func Predict(ctx context.Context, s *configs.Study, m *Machine) ([]time.Duration
 		batches := func(images int) time.Duration { return time.Duration((images + r.Batch - 1) / r.Batch) }
 		epoch := time.Duration(t.pipeline.Batches())*best + batches(ds.Test.Len()+ds.Validation.Len())*evaluation
 		run := time.Duration(r.Epochs) * epoch
-		if v.Recipe.Data.Views == ablations.TenViews {
+		if v.Recipe.Data.TestCrops == recipe.TenCrop {
 			run += 9 * batches(ds.Test.Len()) * evaluation // after the last epoch
 		}
 		out = append(out, time.Duration(len(s.Seeds))*run)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/graph"
 )
 
@@ -15,12 +15,12 @@ type rates struct {
 	weights *schedule
 	biases  *schedule // nil where they follow the weights'
 	ratio   float64   // of the biases' rate to the weights' then
-	layers  []ablations.LayerRate
+	layers  []recipe.LayerRate
 	params  []graph.Param
 	factors map[string]float64 // nil where all are 1
 }
 
-func newRates(t ablations.Train, params []graph.Param) (*rates, error) {
+func newRates(t recipe.Train, params []graph.Param) (*rates, error) {
 	r := &rates{weights: newSchedule(t.Schedule, t.LR, t.Epochs), ratio: 1, layers: t.LayerRates, params: params}
 	base := t.LR
 	if t.Bias.LR > 0 {

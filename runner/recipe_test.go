@@ -5,15 +5,15 @@ import (
 	"slices"
 	"testing"
 
-	"ablate/ablations"
 	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/graph"
 )
 
 // started is a trainer of the small net under a changed recipe.
-func started(t *testing.T, change func(r *ablations.Recipe)) *trainer {
+func started(t *testing.T, change func(r *recipe.Recipe)) *trainer {
 	t.Helper()
 	r := smallRun(t).Variant.Recipe
 	change(&r)
@@ -62,17 +62,17 @@ func snapshot(t *testing.T, tr *trainer) map[string][]float32 {
 // Policies that change at every step, by hand.
 func TestContinuousSchedules(t *testing.T) {
 	for name, c := range map[string]struct {
-		s    ablations.Schedule
+		s    recipe.Schedule
 		want map[float64]float64 // epochs of 10 that are done → rate, from 2
 	}{
-		"linear":    {ablations.Schedule{Kind: "linear"}, map[float64]float64{0: 2, 2.5: 1.5, 5: 1, 9.5: 0.1}},
-		"square":    {ablations.Schedule{Kind: "poly", Power: 2}, map[float64]float64{0: 2, 2.5: 1.125, 5: 0.5, 9.5: 0.005}},
-		"sqrt":      {ablations.Schedule{Kind: "poly", Power: 0.5}, map[float64]float64{0: 2, 7.5: 1, 9.1: 0.6}},
-		"exp":       {ablations.Schedule{Kind: "exp", Target: 10000}, map[float64]float64{0: 2, 2.5: 0.2, 5: 0.02, 7.5: 0.002}},
-		"step":      {ablations.Schedule{Kind: "step", At: []int{3}, Factor: 0.5}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 3.5: 1}},
-		"constant":  {ablations.Schedule{Kind: "constant"}, map[float64]float64{0: 2, 9.9: 2}},
-		"dexp":      {ablations.Schedule{Kind: "discrete_exp", Target: 8, Steps: 4}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 5: 0.5, 7.9: 0.5, 8: 0.25, 9.9: 0.25}},
-		"dexp of 2": {ablations.Schedule{Kind: "discrete_exp", Target: 10, Steps: 2}, map[float64]float64{0: 2, 4.9: 2, 5: 0.2}},
+		"linear":    {recipe.Schedule{Kind: "linear"}, map[float64]float64{0: 2, 2.5: 1.5, 5: 1, 9.5: 0.1}},
+		"square":    {recipe.Schedule{Kind: "poly", Power: 2}, map[float64]float64{0: 2, 2.5: 1.125, 5: 0.5, 9.5: 0.005}},
+		"sqrt":      {recipe.Schedule{Kind: "poly", Power: 0.5}, map[float64]float64{0: 2, 7.5: 1, 9.1: 0.6}},
+		"exp":       {recipe.Schedule{Kind: "exp", Target: 10000}, map[float64]float64{0: 2, 2.5: 0.2, 5: 0.02, 7.5: 0.002}},
+		"step":      {recipe.Schedule{Kind: "step", At: []int{3}, Factor: 0.5}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 3.5: 1}},
+		"constant":  {recipe.Schedule{Kind: "constant"}, map[float64]float64{0: 2, 9.9: 2}},
+		"dexp":      {recipe.Schedule{Kind: "discrete_exp", Target: 8, Steps: 4}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 5: 0.5, 7.9: 0.5, 8: 0.25, 9.9: 0.25}},
+		"dexp of 2": {recipe.Schedule{Kind: "discrete_exp", Target: 10, Steps: 2}, map[float64]float64{0: 2, 4.9: 2, 5: 0.2}},
 	} {
 		sched := newSchedule(c.s, 2, 10)
 		for done, want := range c.want {
@@ -87,16 +87,16 @@ func TestContinuousSchedules(t *testing.T) {
 // layer that slows down and then freezes.
 func TestRates(t *testing.T) {
 	params := []graph.Param{{Name: "conv1.weight"}, {Name: "conv1.bias", Bias: true}, {Name: "fc2.weight"}, {Name: "fc2.bias", Bias: true}}
-	train := ablations.Train{LR: 0.01, Epochs: 10, Schedule: ablations.Schedule{Kind: "step", At: []int{4}, Factor: 0.1},
-		LayerRates: []ablations.LayerRate{{Layer: "conv1", From: 2, Factor: 0.5}, {Layer: "conv1", From: 6, Factor: 0}}}
-	own := ablations.Bias{LR: 0.02, Schedule: ablations.Schedule{Kind: "constant"}}
+	train := recipe.Train{LR: 0.01, Epochs: 10, Schedule: recipe.Schedule{Kind: "step", At: []int{4}, Factor: 0.1},
+		LayerRates: []recipe.LayerRate{{Layer: "conv1", From: 2, Factor: 0.5}, {Layer: "conv1", From: 6, Factor: 0}}}
+	own := recipe.Bias{LR: 0.02, Schedule: recipe.Schedule{Kind: "constant"}}
 	for name, c := range map[string]struct {
-		bias ablations.Bias
+		bias recipe.Bias
 		want map[float64][4]float64 // epochs done → rates of the four parameters
 	}{
-		"bias follows": {ablations.Bias{}, map[float64][4]float64{
+		"bias follows": {recipe.Bias{}, map[float64][4]float64{
 			0: {0.01, 0.01, 0.01, 0.01}, 2: {0.005, 0.005, 0.01, 0.01}, 5: {0.0005, 0.0005, 0.001, 0.001}, 6.5: {0, 0, 0.001, 0.001}}},
-		"bias twice as fast": {ablations.Bias{LR: 0.02}, map[float64][4]float64{
+		"bias twice as fast": {recipe.Bias{LR: 0.02}, map[float64][4]float64{
 			0: {0.01, 0.02, 0.01, 0.02}, 5: {0.0005, 0.001, 0.001, 0.002}}},
 		"bias by itself": {own, map[float64][4]float64{
 			0: {0.01, 0.02, 0.01, 0.02}, 3: {0.005, 0.01, 0.01, 0.02}, 5: {0.0005, 0.01, 0.001, 0.02}, 9: {0, 0, 0.001, 0.02}}},
@@ -118,7 +118,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("%s: %v allocations a step", name, n)
 		}
 	}
-	plain, err := newRates(ablations.Train{LR: 0.01, Epochs: 1, Schedule: ablations.Schedule{Kind: "constant"}}, params)
+	plain, err := newRates(recipe.Train{LR: 0.01, Epochs: 1, Schedule: recipe.Schedule{Kind: "constant"}}, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +131,8 @@ func TestRates(t *testing.T) {
 // as well as a dense layer (whose update is fused); the others go on.
 func TestFreeze(t *testing.T) {
 	for _, frozen := range []string{"conv1", "fc1"} {
-		tr := started(t, func(r *ablations.Recipe) {
-			r.Train.LayerRates = []ablations.LayerRate{{Layer: frozen, From: 1, Factor: 0}}
+		tr := started(t, func(r *recipe.Recipe) {
+			r.Train.LayerRates = []recipe.LayerRate{{Layer: frozen, From: 1, Factor: 0}}
 		})
 		first := snapshot(t, tr)
 		trainEpoch(t, tr)
@@ -153,8 +153,8 @@ func TestFreeze(t *testing.T) {
 
 // A bias rate of half the weights' is the same as that factor on every layer.
 func TestBiasRate(t *testing.T) {
-	recipe := started(t, func(r *ablations.Recipe) { r.Train.Bias.LR = r.Train.LR / 2 })
-	layers := started(t, func(r *ablations.Recipe) {
+	rate := started(t, func(r *recipe.Recipe) { r.Train.Bias.LR = r.Train.LR / 2 })
+	layers := started(t, func(r *recipe.Recipe) {
 		r.Net = r.Net.Clone()
 		for _, l := range r.Net.Layers {
 			switch p := l.Params.(type) {
@@ -165,11 +165,11 @@ func TestBiasRate(t *testing.T) {
 			}
 		}
 	})
-	plain := started(t, func(*ablations.Recipe) {})
-	for _, tr := range []*trainer{recipe, layers, plain} {
+	plain := started(t, func(*recipe.Recipe) {})
+	for _, tr := range []*trainer{rate, layers, plain} {
 		trainEpoch(t, tr)
 	}
-	want, got, other := snapshot(t, layers), snapshot(t, recipe), snapshot(t, plain)
+	want, got, other := snapshot(t, layers), snapshot(t, rate), snapshot(t, plain)
 	for name := range want {
 		if !slices.Equal(want[name], got[name]) {
 			t.Errorf("%s differs", name)
@@ -183,8 +183,8 @@ func TestBiasRate(t *testing.T) {
 // Without dropout from the first epoch on, training is that of the net whose
 // dropout only scales: the mask is never drawn. (0 would mean never.)
 func TestDropoutOff(t *testing.T) {
-	off := started(t, func(r *ablations.Recipe) { r.Train.DropoutOff = 1 })
-	on := started(t, func(*ablations.Recipe) {})
+	off := started(t, func(r *recipe.Recipe) { r.Train.DropoutUntil = 1 })
+	on := started(t, func(*recipe.Recipe) {})
 	trainEpoch(t, off)
 	trainEpoch(t, on)
 	if a, b := snapshot(t, off), snapshot(t, on); !slices.Equal(a["fc1.weight"], b["fc1.weight"]) {
@@ -218,10 +218,10 @@ func TestDropoutOff(t *testing.T) {
 // Ten views are the mean of ten evaluations, each of one explicit view.
 func TestTenViewsAreTheMeanOfTen(t *testing.T) {
 	const side, crop = 32, 28
-	tr := started(t, func(r *ablations.Recipe) { r.Data.Views, r.Data.Test = ablations.TenViews, 23 })
+	tr := started(t, func(r *recipe.Recipe) { r.Data.TestCrops, r.Data.Test = recipe.TenCrop, 23 })
 	trainEpoch(t, tr)
 	var got []experiments.Prediction
-	s, err := tr.test(t.Context(), ablations.TenViews, func(p experiments.Prediction) { got = append(got, p) })
+	s, err := tr.test(t.Context(), recipe.TenCrop, func(p experiments.Prediction) { got = append(got, p) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,13 +289,13 @@ func meanOf(images []byte, size int) []float32 {
 func noisy(t *testing.T) Run {
 	r := smallRun(t)
 	c := &r.Variant.Recipe
-	c.Data.Validation, c.Data.LabelNoise, c.Data.Mean, c.Data.CropChunk, c.Data.Views = 10, 0.2, "image_centre", 4, ablations.TenViews
+	c.Data.Validation, c.Data.LabelNoise, c.Data.Mean, c.Data.CropChunk, c.Data.TestCrops = 10, 0.2, "image_centre", 4, recipe.TenCrop
 	c.Data.Train = 70 // six batches are left, as smallRun has
-	c.Data.PCAColour = ablations.PCAColour{Std: 0.1, Shrink: true}
-	c.Data.NoiseOff = ablations.NoiseOff{Crop: 2, Flip: 1, PCAColour: 2}
-	c.Train.Bias = ablations.Bias{LR: 0.02, Schedule: ablations.Schedule{Kind: "linear", Factor: 0.1, Patience: 1, Steps: 4}}
-	c.Train.LayerRates = []ablations.LayerRate{{Layer: "conv1", From: 1, Factor: 0.1}, {Layer: "conv1", From: 2, Factor: 0}}
-	c.Train.DropoutOff = 2
+	c.Data.PCAColour = recipe.PCAColour{Std: 0.1, Shrink: true}
+	c.Data.AugmentUntil = recipe.AugmentUntil{Crop: 2, Flip: 1, PCAColour: 2}
+	c.Train.Bias = recipe.Bias{LR: 0.02, Schedule: recipe.Schedule{Kind: "linear", Factor: 0.1, Patience: 1, Steps: 4}}
+	c.Train.LayerRates = []recipe.LayerRate{{Layer: "conv1", From: 1, Factor: 0.1}, {Layer: "conv1", From: 2, Factor: 0}}
+	c.Train.DropoutUntil = 2
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestNoisyRunResumes(t *testing.T) {
 
 // The plateau looks at the held-out images where there are some.
 func TestPlateauLooksAtValidation(t *testing.T) {
-	tr := started(t, func(r *ablations.Recipe) { r.Data.Validation, r.Data.Train = 10, 70 })
+	tr := started(t, func(r *recipe.Recipe) { r.Data.Validation, r.Data.Train = 10, 70 })
 	store := &experiments.Store{Root: t.TempDir()}
 	run, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"}, experiments.StartOptions{})
 	if err != nil {

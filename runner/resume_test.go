@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ablate/ablations"
 	"ablate/arch"
 	"ablate/configs"
 	"ablate/experiments"
+	"ablate/recipe"
 )
 
 // smallNet has every kind of thing that a checkpoint could forget: momentum, dropout, LRN.
@@ -40,11 +40,11 @@ func smallRun(t *testing.T) Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := ablations.Defaults()
+	r := recipe.Defaults()
 	r.Net = net
-	r.Data = ablations.Data{Name: "shapes", Train: 60, Test: 30, Mean: "image", Scale: 0.02, Crop: 28, Flip: true}
+	r.Data = recipe.Data{Name: "shapes", Train: 60, Test: 30, Mean: "image", Scale: 0.02, Crop: 28, Flip: true}
 	r.Train.Batch, r.Train.Epochs, r.Train.LR = 10, 3, 0.01
-	r.Train.Schedule = ablations.Schedule{Kind: "plateau", Factor: 0.5, Patience: 1, Drops: 3, Steps: 4}
+	r.Train.Schedule = recipe.Schedule{Kind: "plateau", Factor: 0.5, Patience: 1, Drops: 3, Steps: 4}
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
 	}

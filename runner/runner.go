@@ -10,10 +10,10 @@ import (
 	"maps"
 	"time"
 
-	"ablate/ablations"
 	"ablate/arch"
 	"ablate/configs"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
@@ -143,7 +143,7 @@ func Execute(ctx context.Context, runs []Run, o Options) (Outcome, error) {
 // datasets are opened once and shared by the runs that see the same images.
 type datasets map[string]*data.Dataset
 
-func (d datasets) open(ctx context.Context, cfg ablations.Data) (*data.Dataset, error) {
+func (d datasets) open(ctx context.Context, cfg recipe.Data) (*data.Dataset, error) {
 	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test, "\x00", cfg.ShortSide, "\x00", cfg.Size,
 		"\x00", cfg.Validation, "\x00", cfg.ColourSpace)
 	if ds, ok := d[key]; ok {
@@ -291,9 +291,9 @@ func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver
 		if err != nil {
 			return nil, err
 		}
-		keep, views := func(p experiments.Prediction) { predictions = append(predictions, p) }, t.recipe.Data.Views
+		keep, views := func(p experiments.Prediction) { predictions = append(predictions, p) }, t.recipe.Data.TestCrops
 		if t.epochs < epochs-1 {
-			keep, views = nil, ablations.CentreView
+			keep, views = nil, recipe.CentreCrop
 		}
 		test, err := t.test(ctx, views, keep)
 		if err != nil {

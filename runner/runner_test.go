@@ -7,15 +7,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ablate/ablations"
 	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/graph"
 	"ablate/runner/random"
 )
 
 // series are a schedule's learning rates over epochs of given test errors.
-func series(s ablations.Schedule, epochs int, errors ...float64) []float64 {
+func series(s recipe.Schedule, epochs int, errors ...float64) []float64 {
 	sched := newSchedule(s, 1, epochs)
 	var out []float64
 	for e := range epochs {
@@ -29,17 +29,17 @@ func series(s ablations.Schedule, epochs int, errors ...float64) []float64 {
 
 func TestSchedules(t *testing.T) {
 	for name, c := range map[string]struct {
-		s      ablations.Schedule
+		s      recipe.Schedule
 		epochs int
 		errors []float64
 		want   []float64
 	}{
-		"constant": {ablations.Schedule{Kind: "constant"}, 3, nil, []float64{1, 1, 1}},
-		"step":     {ablations.Schedule{Kind: "step", At: []int{1, 3}, Factor: 0.1}, 5, nil, []float64{1, 0.1, 0.1, 0.01, 0.01}},
-		"plateau": {ablations.Schedule{Kind: "plateau", Factor: 0.5, Patience: 2, Drops: 1}, 8,
+		"constant": {recipe.Schedule{Kind: "constant"}, 3, nil, []float64{1, 1, 1}},
+		"step":     {recipe.Schedule{Kind: "step", At: []int{1, 3}, Factor: 0.1}, 5, nil, []float64{1, 0.1, 0.1, 0.01, 0.01}},
+		"plateau": {recipe.Schedule{Kind: "plateau", Factor: 0.5, Patience: 2, Drops: 1}, 8,
 			[]float64{0.9, 0.8, 0.8, 0.85, 0.7, 0.7, 0.7}, []float64{1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5}},
 		// cuda-convnet2's dexp over 8 epochs in 4 steps, ending at 1/1000: each step divides by 10.
-		"discrete_exp": {ablations.Schedule{Kind: "discrete_exp", Target: 1000, Steps: 4}, 8, nil,
+		"discrete_exp": {recipe.Schedule{Kind: "discrete_exp", Target: 1000, Steps: 4}, 8, nil,
 			[]float64{1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001}},
 	} {
 		if d := cmp.Diff(c.want, series(c.s, c.epochs, c.errors...)); d != "" {
@@ -115,14 +115,14 @@ func TestEveryNetLearns(t *testing.T) {
 	}
 	defer dev.Close()
 	for _, name := range arch.Nets.Names() {
-		r := ablations.Defaults()
+		r := recipe.Defaults()
 		if r.Net, err = arch.Nets.Load(name); err != nil {
 			t.Fatal(err)
 		}
 		if r.Net.Input.Height > 32 {
 			continue
 		}
-		r.Data = ablations.Data{Name: "shapes", Train: 20, Test: 20, Mean: "image", Scale: 0.02}
+		r.Data = recipe.Data{Name: "shapes", Train: 20, Test: 20, Mean: "image", Scale: 0.02}
 		if r.Net.Input.Height < 32 {
 			r.Data.Crop = r.Net.Input.Height
 		}

@@ -3,13 +3,13 @@ package runner
 import (
 	"math"
 
-	"ablate/ablations"
 	"ablate/experiments"
+	"ablate/recipe"
 )
 
 // A schedule gives the learning rate at each point of training.
 type schedule struct {
-	ablations.Schedule
+	recipe.Schedule
 	base   float64
 	epochs int
 
@@ -18,7 +18,7 @@ type schedule struct {
 	dropped int
 }
 
-func newSchedule(of ablations.Schedule, base float64, epochs int) *schedule {
+func newSchedule(of recipe.Schedule, base float64, epochs int) *schedule {
 	return &schedule{Schedule: of, base: base, epochs: epochs, best: math.Inf(1)}
 }
 

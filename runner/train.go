@@ -8,8 +8,8 @@ import (
 	"math"
 	"time"
 
-	"ablate/ablations"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
@@ -23,7 +23,7 @@ const warmUp = 5
 
 // A trainer is one net on its devices under one seed, ready to train.
 type trainer struct {
-	recipe   ablations.Recipe
+	recipe   recipe.Recipe
 	seed     uint64
 	pipeline *data.Pipeline
 	params   *engine.Params
@@ -52,7 +52,7 @@ type trainer struct {
 }
 
 // newTrainer builds a net's graphs, compiles them for the devices and sets the weights for the seed.
-func newTrainer(r ablations.Recipe, ds *data.Dataset, dev *Devices, seed uint64) (*trainer, error) {
+func newTrainer(r recipe.Recipe, ds *data.Dataset, dev *Devices, seed uint64) (*trainer, error) {
 	t := &trainer{recipe: r, seed: seed}
 	var err error
 	if t.pipeline, err = feed(r, ds, seed); err != nil {
@@ -111,7 +111,7 @@ func smaller(err error, batch int) error {
 }
 
 // feed makes the pipeline from a data set into a recipe's net and refuses what does not fit.
-func feed(r ablations.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
+func feed(r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
 	p, err := data.NewPipeline(ds, r.Data, r.Train.Batch, seed)
 	if err != nil {
 		return nil, err
@@ -225,7 +225,7 @@ func (t *trainer) begin(done float64) error {
 	r := t.recipe.Train
 	rate, factors := t.rates.at(done)
 	t.train.Context = engine.Context{Seed: t.seed, Step: t.step, Rate: rate, Momentum: r.Momentum, Decay: r.WeightDecay,
-		Factors: factors, DropoutOff: r.DropoutOff > 0 && int(done) >= r.DropoutOff}
+		Factors: factors, DropoutUntil: r.DropoutUntil > 0 && int(done) >= r.DropoutUntil}
 	return t.train.RunAll()
 }
 

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 
-	"ablate/ablations"
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/runner/engine/cpu"
 )
 
@@ -30,7 +30,7 @@ func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 }
 // the weights file with its digest. Nothing is written.
 func Verify(ctx context.Context, rec experiments.Record, dir string, dev *Devices, steps int, now experiments.CaptureOptions) (Verification, error) {
 	v := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
-	var r ablations.Recipe
+	var r recipe.Recipe
 	if err := json.Unmarshal(rec.Recipe, &r); err != nil {
 		return v, fmt.Errorf("%s: read the recipe: %w", v.Run, err)
 	}

@@ -3,7 +3,7 @@
 
     ABLATE_DATA=… scripts/peer_decode.py [--rounds 5] [--folder imagenet-originals]
 
-A B A B on one core: `go test ./runner/data/picture -bench Photographs -cpu 1` and
+A B A B on one core: `go test ./runner/data/imaging -bench Photographs -cpu 1` and
 Image.open(…).convert("RGB"), Resize(256), CenterCrop(256), as torchvision's
 ImageNet recipe has them. Both read the files into memory first. Prints the
 medians and the median of the pairs' ratios.
@@ -47,7 +47,7 @@ def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory() as d:
         binary = os.path.join(d, "picture.test")
-        subprocess.run(["go", "test", "-c", "-o", binary, "./runner/data/picture"], check=True, cwd=root)
+        subprocess.run(["go", "test", "-c", "-o", binary, "./runner/data/imaging"], check=True, cwd=root)
         peers(files, fit, 0.5)  # warm-up
         a_rates, b_rates = [], []
         for _ in range(a.rounds):

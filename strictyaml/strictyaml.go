@@ -370,11 +370,16 @@ func (n *Node) decodeStruct(v reflect.Value) error {
 	if n.Kind != Mapping {
 		return n.Errorf("wants a mapping of %s, found %s", strings.Join(fieldNames(v.Type()), ", "), n.describe())
 	}
+	given := map[uintptr]string{}
 	for _, k := range n.keys {
 		f, ok := field(v, k)
 		if !ok {
 			return n.unknown(k, fieldNames(v.Type()))
 		}
+		if other, twice := given[f.Addr().Pointer()]; twice {
+			return n.values[k].Errorf("%s and %s are two names of the same key; leave one out", other, k)
+		}
+		given[f.Addr().Pointer()] = k
 		if err := n.values[k].decode(f); err != nil {
 			return named(err, k)
 		}
@@ -418,9 +423,11 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
+// field finds a struct's field by its yaml tag, or by its alias tag: the name it
+// had before, which is still read but never suggested.
 func field(v reflect.Value, key string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == key {
+		if tag := v.Type().Field(i).Tag; tag.Get("yaml") == key || tag.Get("alias") == key && key != "" {
 			return v.Field(i), true
 		}
 	}

@@ -5,20 +5,20 @@ import (
 	"fmt"
 	"math"
 
-	"ablate/ablations"
-	"ablate/runner/data/picture"
-	"ablate/runner/input"
+	"ablate/recipe"
+	"ablate/runner/augment"
+	"ablate/runner/data/imaging"
 	"ablate/runner/random"
 )
 
 // noisy is how a training image is shown: image index, at a place in the epoch's order.
-func (p *Pipeline) noisy(epoch, place int, index int32) input.View {
+func (p *Pipeline) noisy(epoch, place int, index int32) augment.Transform {
 	step, at := uint64(epoch), uint64(index)
 	if p.cfg.CropChunk > 1 { // one draw for a run of images
 		at = uint64(place / p.cfg.CropChunk)
 	}
-	v, off := p.centre(), p.cfg.NoiseOff
-	if p.cfg.CropAt == ablations.CropRandom && on(off.Crop, epoch) {
+	v, off := p.centre(), p.cfg.AugmentUntil
+	if p.cfg.CropAt == recipe.CropRandom && on(off.Crop, epoch) {
 		v.Top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
 		v.Left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
 	}
@@ -44,25 +44,25 @@ func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop +
 func (p *Pipeline) offset(place int) int32 { return int32(place - p.cfg.Pad) }
 
 // centre is the middle of the image.
-func (p *Pipeline) centre() input.View {
+func (p *Pipeline) centre() augment.Transform {
 	return p.cut(int32(p.ds.Shape.Height-p.shape.Height)/2, int32(p.ds.Shape.Width-p.shape.Width)/2)
 }
 
 // cut is an image as it is from a row and column of it on.
-func (p *Pipeline) cut(top, left int32) input.View {
-	return input.View{Top: top, Left: left, Scale: float32(p.cfg.Scale)}
+func (p *Pipeline) cut(top, left int32) augment.Transform {
+	return augment.Transform{Top: top, Left: left, Scale: float32(p.cfg.Scale)}
 }
 
 // outside is a view past every image: nothing but zeros.
-func (p *Pipeline) outside() input.View { return p.cut(int32(p.ds.Shape.Height), 0) }
+func (p *Pipeline) outside() augment.Transform { return p.cut(int32(p.ds.Shape.Height), 0) }
 
 // ten are the four corners and the centre of the bordered image, then their
 // reflections (paper, section 4.1).
-func (p *Pipeline) ten() []input.View {
+func (p *Pipeline) ten() []augment.Transform {
 	bottom := p.offset(p.room(p.ds.Shape.Height, p.shape.Height) - 1)
 	right := p.offset(p.room(p.ds.Shape.Width, p.shape.Width) - 1)
 	first := p.offset(0)
-	views := []input.View{p.cut(first, first), p.cut(first, right), p.cut(bottom, first), p.cut(bottom, right), p.centre()}
+	views := []augment.Transform{p.cut(first, first), p.cut(first, right), p.cut(bottom, first), p.cut(bottom, right), p.centre()}
 	for _, v := range views[:5] {
 		v.Flip = true
 		views = append(views, v)
@@ -78,7 +78,7 @@ type colourAxes struct {
 }
 
 // colourAxes computes the principal components of the training images' colours.
-func (ds *Dataset) colourAxes(cfg ablations.PCAColour) (colourAxes, error) {
+func (ds *Dataset) colourAxes(cfg recipe.PCAColour) (colourAxes, error) {
 	a := colourAxes{gain: 1}
 	if cfg.Shrink {
 		a.gain = float32(1 / (1 + cfg.Std))
@@ -87,7 +87,7 @@ func (ds *Dataset) colourAxes(cfg ablations.PCAColour) (colourAxes, error) {
 		return a, fmt.Errorf("data.pca_colour is for images of 3 channels, those of %s have %d", ds.Name, ds.Shape.Channels)
 	}
 	if ds.Colour == nil { // once for all runs on this data set
-		var s picture.Statistics
+		var s imaging.Statistics
 		err := ds.Train.each(context.Background(), ds.Shape.Len(), func(_ int, image []byte) { s.Add(image) })
 		if err != nil {
 			return a, err
@@ -97,7 +97,7 @@ func (ds *Dataset) colourAxes(cfg ablations.PCAColour) (colourAxes, error) {
 	}
 	for i, value := range ds.Colour.Values {
 		length := math.Sqrt(value)
-		if cfg.Scale == ablations.Eigenvalue {
+		if cfg.Scale == recipe.Eigenvalue {
 			length = value / 255 // of pixels from 0 to 1, in grey levels
 		}
 		for c, x := range ds.Colour.Vectors[i] {

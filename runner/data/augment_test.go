@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
 	"ablate/arch"
-	"ablate/runner/data/picture"
-	"ablate/runner/input"
+	"ablate/recipe"
+	"ablate/runner/augment"
+	"ablate/runner/data/imaging"
 	"ablate/runner/random"
 )
 
@@ -44,7 +44,7 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 			}
 		}
 	}
-	cfg := ablations.Data{Mean: "none", Scale: 1, Crop: 3, Flip: true, CropChunk: 8}
+	cfg := recipe.Data{Mean: "none", Scale: 1, Crop: 3, Flip: true, CropChunk: 8}
 	// Batches of 10 cut the chunks of 8 in two.
 	p := newPipeline(t, ds, cfg, 10, 7)
 	views := func(epoch int) (seen [][]float32) {
@@ -78,10 +78,10 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 // From an epoch on, each kind of noise is off by itself, and the others do not notice.
 func TestNoiseOff(t *testing.T) {
 	ds := photographs(6, 8)
-	noise := ablations.Data{Mean: "none", Scale: 1, Crop: 5, Flip: true, PCAColour: ablations.PCAColour{Std: 0.1}}
-	shown := func(cfg ablations.Data, epoch int) map[int32]input.View {
+	noise := recipe.Data{Mean: "none", Scale: 1, Crop: 5, Flip: true, PCAColour: recipe.PCAColour{Std: 0.1}}
+	shown := func(cfg recipe.Data, epoch int) map[int32]augment.Transform {
 		p := newPipeline(t, ds, cfg, 6, 3)
-		seen := map[int32]input.View{}
+		seen := map[int32]augment.Transform{}
 		for i := range int32(6) {
 			seen[i] = p.noisy(epoch, int(i), i)
 		}
@@ -90,15 +90,15 @@ func TestNoiseOff(t *testing.T) {
 	for epoch, off := range map[int]bool{3: false, 4: true, 5: true} {
 		full := shown(noise, epoch)
 		for what, k := range map[string]struct {
-			off  ablations.NoiseOff
-			want func(v input.View) input.View
+			off  recipe.AugmentUntil
+			want func(v augment.Transform) augment.Transform
 		}{
-			"crop":   {ablations.NoiseOff{Crop: 4}, func(v input.View) input.View { v.Top, v.Left = 1, 1; return v }},
-			"flip":   {ablations.NoiseOff{Flip: 4}, func(v input.View) input.View { v.Flip = false; return v }},
-			"colour": {ablations.NoiseOff{PCAColour: 4}, func(v input.View) input.View { v.Shifted, v.Shift = false, [3]float32{}; return v }},
+			"crop":   {recipe.AugmentUntil{Crop: 4}, func(v augment.Transform) augment.Transform { v.Top, v.Left = 1, 1; return v }},
+			"flip":   {recipe.AugmentUntil{Flip: 4}, func(v augment.Transform) augment.Transform { v.Flip = false; return v }},
+			"colour": {recipe.AugmentUntil{PCAColour: 4}, func(v augment.Transform) augment.Transform { v.Shifted, v.Shift = false, [3]float32{}; return v }},
 		} {
 			cfg := noise
-			cfg.NoiseOff = k.off
+			cfg.AugmentUntil = k.off
 			changed := false
 			for i, got := range shown(cfg, epoch) {
 				want := full[i]
@@ -116,9 +116,9 @@ func TestNoiseOff(t *testing.T) {
 		}
 	}
 	centre := noise
-	centre.CropAt, centre.Flip, centre.PCAColour = ablations.CropCentre, false, ablations.PCAColour{}
+	centre.CropAt, centre.Flip, centre.PCAColour = recipe.CropCentre, false, recipe.PCAColour{}
 	trained := images(all(t, newPipeline(t, ds, centre, 6, 3).Train(t.Context(), 0, 0)))
-	tested := images(all(t, newPipeline(t, ds, centre, 6, 3).Test(t.Context(), ablations.CentreView)))
+	tested := images(all(t, newPipeline(t, ds, centre, 6, 3).Test(t.Context(), recipe.CentreCrop)))
 	for i := range int32(6) {
 		if !slices.Equal(trained[i], tested[i]) {
 			t.Errorf("without noise, image %d is trained on otherwise than it is tested", i)
@@ -145,16 +145,16 @@ func TestPCAColour(t *testing.T) {
 		}
 	}
 	for _, k := range []struct {
-		cfg    ablations.PCAColour
+		cfg    recipe.PCAColour
 		length func(eigenvalue float64) float64
 		gain   float64
 	}{
-		{ablations.PCAColour{Std: 0.1}, math.Sqrt, 1},
-		{ablations.PCAColour{Std: 0.1, Shrink: true}, math.Sqrt, 1 / 1.1},
-		{ablations.PCAColour{Std: 0.1, Scale: ablations.Eigenvalue}, func(v float64) float64 { return v / 255 }, 1},
+		{recipe.PCAColour{Std: 0.1}, math.Sqrt, 1},
+		{recipe.PCAColour{Std: 0.1, Shrink: true}, math.Sqrt, 1 / 1.1},
+		{recipe.PCAColour{Std: 0.1, Scale: recipe.Eigenvalue}, func(v float64) float64 { return v / 255 }, 1},
 	} {
 		ds.Colour = nil
-		p := newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 2, PCAColour: k.cfg}, 10, 5)
+		p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 2, PCAColour: k.cfg}, 10, 5)
 		for i, axis := range p.axes.axis {
 			length := math.Sqrt(axis[0]*axis[0] + axis[1]*axis[1] + axis[2]*axis[2])
 			value := ds.Colour.Values[i]
@@ -193,7 +193,7 @@ func TestPCAColour(t *testing.T) {
 		if len(seen) != 40 {
 			t.Errorf("%d of 40 images have draws of their own", len(seen))
 		}
-		for i, x := range images(all(t, p.Test(t.Context(), ablations.CentreView))) {
+		for i, x := range images(all(t, p.Test(t.Context(), recipe.CentreCrop))) {
 			if x[0] != 2*float32(ds.Test.Images[int(i)*len(x)]) {
 				t.Fatalf("test image %d is shifted or shrunk", i)
 			}
@@ -217,13 +217,13 @@ func TestPCAColour(t *testing.T) {
 // The source's colours are used where it knows them, and no colour noise is not asked of grey images.
 func TestPCAColourKnownOrImpossible(t *testing.T) {
 	ds := photographs(4, 4)
-	ds.Colour = &picture.Colour{Values: [3]float64{400, 100, 25}, Vectors: [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}
-	p := newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 1, PCAColour: ablations.PCAColour{Std: 1}}, 2, 1)
+	ds.Colour = &imaging.Colour{Values: [3]float64{400, 100, 25}, Vectors: [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}
+	p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 1}}, 2, 1)
 	if got := p.axes.shift([3]float32{1, -1, 2}); got != [3]float32{20, -10, 10} {
 		t.Errorf("shift %v, want 20, −10, 10", got)
 	}
 	grey := numbered(4, 1, arch.Shape{Height: 2, Width: 2, Channels: 1})
-	_, err := NewPipeline(grey, ablations.Data{Mean: "none", Scale: 1, PCAColour: ablations.PCAColour{Std: 0.1}}, 2, 1)
+	_, err := NewPipeline(grey, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 0.1}}, 2, 1)
 	if err == nil || !strings.Contains(err.Error(), "data.pca_colour is for images of 3 channels") {
 		t.Errorf("grey images: %v", err)
 	}
@@ -235,7 +235,7 @@ func TestMeanImageCentre(t *testing.T) {
 	// of image 0 has values 0, 1, 4 and 5, the centre 5, 6, 9 and 10: 50 more.
 	ds := numbered(4, 1, arch.Shape{Height: 4, Width: 4, Channels: 1})
 	for mean, want := range map[string]float32{"image": -1.5, "image_centre": -51.5} {
-		p := newPipeline(t, ds, ablations.Data{Mean: mean, Scale: 1, Crop: 2}, 4, 1)
+		p := newPipeline(t, ds, recipe.Data{Mean: mean, Scale: 1, Crop: 2}, 4, 1)
 		b := &Batch{X: make([]float32, 4), Y: make([]float32, 1), Indices: make([]int32, 1)}
 		if err := p.prepare(b, 0, ds.Train, 0, p.cut(0, 0), nil); err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func TestMeanImageCentre(t *testing.T) {
 			t.Errorf("%s: the top left crop is %v, want %v everywhere", mean, b.X, want)
 		}
 	}
-	if _, err := NewPipeline(ds, ablations.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1, 1); err == nil {
+	if _, err := NewPipeline(ds, recipe.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1, 1); err == nil {
 		t.Error("a crop larger than the mean image is accepted")
 	}
 }
@@ -252,12 +252,12 @@ func TestMeanImageCentre(t *testing.T) {
 // Ten views by hand: corners and centre of a 4×4 image, then their reflections.
 func TestTenViews(t *testing.T) {
 	ds := numbered(3, 3, arch.Shape{Height: 4, Width: 4, Channels: 1})
-	p := newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 1, Crop: 2}, 2, 1)
+	p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Crop: 2}, 2, 1)
 	want := [][]float32{
 		{0, 10, 40, 50}, {20, 30, 60, 70}, {80, 90, 120, 130}, {100, 110, 140, 150}, {50, 60, 90, 100},
 		{10, 0, 50, 40}, {30, 20, 70, 60}, {90, 80, 130, 120}, {110, 100, 150, 140}, {60, 50, 100, 90},
 	}
-	batches := all(t, p.Test(t.Context(), ablations.TenViews))
+	batches := all(t, p.Test(t.Context(), recipe.TenCrop))
 	if len(batches) != 20 {
 		t.Fatalf("%d batches of 2 for ten views of 3 images", len(batches))
 	}
@@ -275,8 +275,8 @@ func TestTenViews(t *testing.T) {
 		}
 	}
 	// With a border, the corners lie in it.
-	p = newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 1, Pad: 1, Crop: 4}, 1, 1)
-	first := all(t, p.Test(t.Context(), ablations.TenViews))[0]
+	p = newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Pad: 1, Crop: 4}, 1, 1)
+	first := all(t, p.Test(t.Context(), recipe.TenCrop))[0]
 	if want := []float32{0, 0, 0, 0, 0, 0, 10, 20, 0, 40, 50, 60, 0, 80, 90, 100}; !slices.Equal(first.X, want) {
 		t.Errorf("the top left corner of the bordered image is %v", first.X)
 	}
@@ -287,10 +287,10 @@ func TestTenViews(t *testing.T) {
 func TestLabelNoise(t *testing.T) {
 	ds := photographs(200, 2)
 	labels := slices.Clone(ds.Train.Labels)
-	noisy := func(seed uint64, cfg ablations.Data) []int32 {
+	noisy := func(seed uint64, cfg recipe.Data) []int32 {
 		return newPipeline(t, ds, cfg, 10, seed).train.Labels
 	}
-	cfg := ablations.Data{Mean: "none", Scale: 1, LabelNoise: 0.15}
+	cfg := recipe.Data{Mean: "none", Scale: 1, LabelNoise: 0.15}
 	got := noisy(1, cfg)
 	wrong, classes := 0, map[int32]int{}
 	for i, l := range got {
@@ -326,7 +326,7 @@ func TestLabelNoise(t *testing.T) {
 			}
 		}
 	}
-	for _, b := range all(t, p.Test(t.Context(), ablations.CentreView)) {
+	for _, b := range all(t, p.Test(t.Context(), recipe.CentreCrop)) {
 		for j := range b.N {
 			if b.Y[j] != float32(labels[b.Indices[j]]) {
 				t.Fatalf("test image %d has label %v", b.Indices[j], b.Y[j])
@@ -344,8 +344,8 @@ func TestLabelNoise(t *testing.T) {
 // Full augmentation, read by any number of goroutines.
 func TestAugmentationDoesNotDependOnThreads(t *testing.T) {
 	ds := photographs(50, 9)
-	cfg := ablations.Data{Mean: "image_centre", Scale: 0.5, Crop: 6, CropChunk: 4, Flip: true, LabelNoise: 0.2,
-		PCAColour: ablations.PCAColour{Std: 0.1, Shrink: true}}
+	cfg := recipe.Data{Mean: "image_centre", Scale: 0.5, Crop: 6, CropChunk: 4, Flip: true, LabelNoise: 0.2,
+		PCAColour: recipe.PCAColour{Std: 0.1, Shrink: true}}
 	read := func(threads int) []Batch {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 		return all(t, newPipeline(t, ds, cfg, 12, 4).Train(t.Context(), 2, 0))
@@ -359,7 +359,7 @@ func TestAugmentationDoesNotDependOnThreads(t *testing.T) {
 }
 
 func TestAugmentedBatchesDoNotAllocate(t *testing.T) {
-	cfg := ablations.Data{Mean: "image", Scale: 1, Crop: 6, Flip: true, CropChunk: 2, PCAColour: ablations.PCAColour{Std: 0.1}}
+	cfg := recipe.Data{Mean: "image", Scale: 1, Crop: 6, Flip: true, CropChunk: 2, PCAColour: recipe.PCAColour{Std: 0.1}}
 	p := newPipeline(t, photographs(300, 8), cfg, 2, 1)
 	r := p.Train(t.Context(), 0, 0)
 	defer r.Close()

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 )
 
 const (
@@ -49,7 +49,7 @@ var cifar10Source = Source{
 	open:    openCIFAR10,
 }
 
-func openCIFAR10(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+func openCIFAR10(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 	info, err := stat(cfg.Root, s.Layout)
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 )
 
 const (
@@ -29,7 +29,7 @@ var cifar100Source = Source{
 	open:  openCIFAR100,
 }
 
-func openCIFAR100(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+func openCIFAR100(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 	if _, err := stat(cfg.Root, s.Layout); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
+	"ablate/recipe"
 )
 
 func TestCIFAR100(t *testing.T) {
@@ -27,7 +27,7 @@ func TestCIFAR100(t *testing.T) {
 	}
 	write("train.bin", train)
 	write("test.bin", make([]byte, 10_000*cifar100Record))
-	cfg := ablations.Data{Name: "cifar100", Root: dir, Train: 2, Test: 1}
+	cfg := recipe.Data{Name: "cifar100", Root: dir, Train: 2, Test: 1}
 	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "fine_label_names.txt") {
 		t.Errorf("without names: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
+	"ablate/recipe"
 )
 
 func TestCIFARPlanesBecomePixels(t *testing.T) {
@@ -51,7 +51,7 @@ func TestDamagedCIFAR(t *testing.T) {
 		if err := k.make(filepath.Join(dir, "data_batch_1.bin")); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(t.Context(), ablations.Data{Name: "cifar10", Root: dir})
+		_, err := Open(t.Context(), recipe.Data{Name: "cifar10", Root: dir})
 		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), k.says) || !strings.Contains(err.Error(), "data_batch_1.bin") {
 			t.Errorf("%s: %v, want ErrCorrupt that says %q", name, err, k.says)
 		}
@@ -218,7 +218,7 @@ func TestRealCIFARArchive(t *testing.T) {
 	if err := errors.Join(w.AddFS(os.DirFS(root)), w.Close(), z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	ds, err := Open(t.Context(), ablations.Data{Name: "cifar10", Root: archive, Test: 2})
+	ds, err := Open(t.Context(), recipe.Data{Name: "cifar10", Root: archive, Test: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

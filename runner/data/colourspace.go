@@ -5,13 +5,13 @@ import (
 	"image/color"
 	"sync"
 
-	"ablate/ablations"
+	"ablate/recipe"
 )
 
 // convert turns the images of a data set into another colour space, one byte a
 // value. Digests stay those of the images as they were read.
-func (ds *Dataset) convert(to ablations.ColourSpace) error {
-	if to == ablations.RGB {
+func (ds *Dataset) convert(to recipe.ColourSpace) error {
+	if to == recipe.RGB {
 		return nil
 	}
 	if ds.Shape.Channels != 3 {
@@ -32,8 +32,8 @@ func (ds *Dataset) convert(to ablations.ColourSpace) error {
 	return nil
 }
 
-func channels(s ablations.ColourSpace) int {
-	if s == ablations.Grey {
+func channels(s recipe.ColourSpace) int {
+	if s == recipe.Grey {
 		return 1
 	}
 	return 3
@@ -42,7 +42,7 @@ func channels(s ablations.ColourSpace) int {
 // converted are stored images that are converted whenever they are read.
 type converted struct {
 	stored
-	to  ablations.ColourSpace
+	to  recipe.ColourSpace
 	rgb sync.Pool // of *[]byte, one image each
 }
 
@@ -58,15 +58,15 @@ func (c *converted) image(i int, buf []byte) ([]byte, error) {
 }
 
 // convertPixels writes RGB pixels in another space.
-func convertPixels(dst, rgb []byte, to ablations.ColourSpace) {
+func convertPixels(dst, rgb []byte, to recipe.ColourSpace) {
 	for i := 0; i < len(rgb)/3; i++ {
 		r, g, b := rgb[3*i], rgb[3*i+1], rgb[3*i+2]
 		switch to {
-		case ablations.Grey:
+		case recipe.Grey:
 			dst[i], _, _ = color.RGBToYCbCr(r, g, b)
-		case ablations.YCbCr:
+		case recipe.YCbCr:
 			dst[3*i], dst[3*i+1], dst[3*i+2] = color.RGBToYCbCr(r, g, b)
-		case ablations.HSV:
+		case recipe.HSV:
 			dst[3*i], dst[3*i+1], dst[3*i+2] = hsv(r, g, b)
 		}
 	}

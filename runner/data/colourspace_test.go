@@ -5,17 +5,17 @@ import (
 	"slices"
 	"testing"
 
-	"ablate/ablations"
-	"ablate/runner/data/picture"
+	"ablate/recipe"
+	"ablate/runner/data/imaging"
 )
 
 // Known colours in every space. Hue in 256ths of the circle: 60° is 42.67.
 func TestColourSpaces(t *testing.T) {
 	rgb := []byte{255, 0, 0, 255, 255, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 128, 128, 128, 200, 100, 150}
-	for space, want := range map[ablations.ColourSpace][]byte{
+	for space, want := range map[recipe.ColourSpace][]byte{
 		// ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B
-		ablations.Grey: {76, 226, 150, 29, 0, 255, 128, 136},
-		ablations.HSV:  {0, 255, 255, 43, 255, 255, 85, 255, 255, 171, 255, 255, 0, 0, 0, 0, 0, 255, 0, 0, 128, 235, 128, 200},
+		recipe.Grey: {76, 226, 150, 29, 0, 255, 128, 136},
+		recipe.HSV:  {0, 255, 255, 43, 255, 255, 85, 255, 255, 171, 255, 255, 0, 0, 0, 0, 0, 255, 0, 0, 128, 235, 128, 200},
 	} {
 		got := make([]byte, len(want))
 		convertPixels(got, rgb, space)
@@ -25,7 +25,7 @@ func TestColourSpaces(t *testing.T) {
 	}
 	// JFIF (ITU-T T.871): Cb = 128 − 0.168736 R − 0.331264 G + 0.5 B, Cr = 128 + 0.5 R − 0.418688 G − 0.081312 B
 	got := make([]byte, len(rgb))
-	convertPixels(got, rgb, ablations.YCbCr)
+	convertPixels(got, rgb, recipe.YCbCr)
 	for i := 0; i < len(rgb); i += 3 {
 		r, g, b := float64(rgb[i]), float64(rgb[i+1]), float64(rgb[i+2])
 		for c, want := range []float64{0.299*r + 0.587*g + 0.114*b, 128 - 0.168736*r - 0.331264*g + 0.5*b, 128 + 0.5*r - 0.418688*g - 0.081312*b} {
@@ -75,11 +75,11 @@ func TestHSVFormula(t *testing.T) {
 // that of the converted images, and the digest stays that of the files.
 func TestConvertedDatasets(t *testing.T) {
 	root := imageTree(t, 8)
-	files := ablations.Data{Name: "imagefolder", Root: root, ShortSide: 8, Mean: "image", Scale: 1}
-	packed := ablations.Data{Name: "packed", Root: packTree(t, root, picture.Fit{ShortSide: 8}, 0), Mean: "image", Scale: 1}
-	for _, space := range []ablations.ColourSpace{ablations.Grey, ablations.HSV} {
+	files := recipe.Data{Name: "imagefolder", Root: root, ShortSide: 8, Mean: "image", Scale: 1}
+	packed := recipe.Data{Name: "packed", Root: packTree(t, root, imaging.Fit{ShortSide: 8}, 0), Mean: "image", Scale: 1}
+	for _, space := range []recipe.ColourSpace{recipe.Grey, recipe.HSV} {
 		var batches [][]Batch
-		for _, cfg := range []ablations.Data{files, packed} {
+		for _, cfg := range []recipe.Data{files, packed} {
 			plain := open(t, cfg)
 			cfg.ColourSpace = space
 			ds := open(t, cfg)
@@ -109,7 +109,7 @@ func TestConvertedDatasets(t *testing.T) {
 			t.Errorf("%s: the mean was subtracted, but values add up to %v", space, sum)
 		}
 	}
-	if _, err := Open(t.Context(), ablations.Data{Name: "shapes", Train: 10, Test: 10, ColourSpace: ablations.Grey, Validation: 10}); err == nil {
+	if _, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 10, Test: 10, ColourSpace: recipe.Grey, Validation: 10}); err == nil {
 		t.Error("all training images held out")
 	}
 }
@@ -117,7 +117,7 @@ func TestConvertedDatasets(t *testing.T) {
 // The held-out images are the last ones, in memory as in a pack, and are not trained on.
 func TestValidation(t *testing.T) {
 	root := imageTree(t, 8)
-	cfg := ablations.Data{Name: "packed", Root: packTree(t, root, picture.Fit{ShortSide: 8}, 0), Mean: "none", Scale: 1}
+	cfg := recipe.Data{Name: "packed", Root: packTree(t, root, imaging.Fit{ShortSide: 8}, 0), Mean: "none", Scale: 1}
 	whole := open(t, cfg)
 	cfg.Validation = 5
 	held := open(t, cfg)

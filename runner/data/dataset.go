@@ -17,10 +17,10 @@ import (
 	"sort"
 	"strings"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
+	"ablate/runner/data/imaging"
 	"ablate/runner/data/pack"
-	"ablate/runner/data/picture"
 	"ablate/strictyaml"
 )
 
@@ -108,7 +108,7 @@ type Dataset struct {
 	// Mean is the mean of the training images, nil where the source does not know it.
 	Mean []float32
 	// Colour says how the training images' colours are spread, nil where the source does not know it.
-	Colour *picture.Colour
+	Colour *imaging.Colour
 	// LeftOut names the files that hold no usable image, and why.
 	LeftOut []pack.LeftOut
 	closer  io.Closer
@@ -130,7 +130,7 @@ type Source struct {
 	Layout  string // what data.root must hold
 	Files   []File // of the official distribution
 	Classes []string
-	open    func(ctx context.Context, s Source, cfg ablations.Data) (*Dataset, error)
+	open    func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error)
 	// check verifies what opening does not, nil if that is nothing.
 	check func(ctx context.Context, s Source, root string) error
 }
@@ -199,7 +199,7 @@ func find(name string) (Source, error) {
 
 // Open reads a data set and keeps the images that the recipe asks for: the first data.train and data.test of them.
 // It reads until the context ends it.
-func Open(ctx context.Context, cfg ablations.Data) (*Dataset, error) {
+func Open(ctx context.Context, cfg recipe.Data) (*Dataset, error) {
 	s, err := find(cfg.Name)
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func Check(ctx context.Context, name, root string) (Report, error) {
 			return Report{}, fmt.Errorf("data %s: %w", name, err)
 		}
 	}
-	cfg := ablations.Defaults().Data
+	cfg := recipe.Defaults().Data
 	cfg.Name, cfg.Root, cfg.MaxBad = name, root, math.MaxInt
 	ds, err := Open(ctx, cfg)
 	if err != nil {

@@ -11,27 +11,27 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
+	"ablate/recipe"
 )
 
 func TestOpenRefuses(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
 	empty := t.TempDir()
 	for _, k := range []struct {
-		cfg  ablations.Data
+		cfg  recipe.Data
 		is   error
 		says []string
 	}{
-		{ablations.Data{Name: "cifar11"}, nil, []string{"cifar11", "did you mean cifar10?"}},
-		{ablations.Data{Name: "street-numbers"}, nil, []string{"street-numbers", "known: cifar10, cifar100, fashion-mnist"}},
-		{ablations.Data{Name: "cifar10"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
-		{ablations.Data{Name: "mnist"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
-		{ablations.Data{Name: "cifar10", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
-		{ablations.Data{Name: "kmnist", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
-		{ablations.Data{Name: "cifar10", Root: empty}, ErrMissing, []string{"data_batch_1.bin is not in " + empty}},
-		{ablations.Data{Name: "fashion-mnist", Root: empty}, ErrMissing,
+		{recipe.Data{Name: "cifar11"}, nil, []string{"cifar11", "did you mean cifar10?"}},
+		{recipe.Data{Name: "street-numbers"}, nil, []string{"street-numbers", "known: cifar10, cifar100, fashion-mnist"}},
+		{recipe.Data{Name: "cifar10"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
+		{recipe.Data{Name: "mnist"}, ErrMissing, []string{"data.root is not set", "ablate data list"}},
+		{recipe.Data{Name: "cifar10", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
+		{recipe.Data{Name: "kmnist", Root: nowhere}, ErrMissing, []string{"data.root " + nowhere, "does not exist"}},
+		{recipe.Data{Name: "cifar10", Root: empty}, ErrMissing, []string{"data_batch_1.bin is not in " + empty}},
+		{recipe.Data{Name: "fashion-mnist", Root: empty}, ErrMissing,
 			[]string{"neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is in " + empty, "t10k-labels-idx1-ubyte"}},
-		{ablations.Data{Name: "shapes", Train: maxShapes + 1}, nil, []string{"at most 1000000 images"}},
+		{recipe.Data{Name: "shapes", Train: maxShapes + 1}, nil, []string{"at most 1000000 images"}},
 	} {
 		_, err := Open(t.Context(), k.cfg)
 		if err == nil {

@@ -12,8 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 )
 
 const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, " +
@@ -60,7 +60,7 @@ var kmnistSource = Source{
 		"5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"),
 }
 
-func openIDX(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+func openIDX(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 	if _, err := stat(cfg.Root, s.Layout); err != nil {
 		return nil, err
 	}

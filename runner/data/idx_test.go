@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 )
 
 func idx(values []byte, dims ...int) []byte {
@@ -60,7 +60,7 @@ func TestIDXPlainAndZipped(t *testing.T) {
 			}
 			write(t, dir, name, text)
 		}
-		ds, err := Open(t.Context(), ablations.Data{Name: "fashion-mnist", Root: dir})
+		ds, err := Open(t.Context(), recipe.Data{Name: "fashion-mnist", Root: dir})
 		if err != nil {
 			t.Fatalf("zipped %v: %v", gz, err)
 		}
@@ -96,7 +96,7 @@ func TestDamagedIDX(t *testing.T) {
 			write(t, dir, name, text)
 		}
 		write(t, dir, k.file, k.text)
-		_, err := Open(t.Context(), ablations.Data{Name: "mnist", Root: dir})
+		_, err := Open(t.Context(), recipe.Data{Name: "mnist", Root: dir})
 		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), k.says) {
 			t.Errorf("%s: %v, want ErrCorrupt that says %q", name, err, k.says)
 		}
@@ -108,7 +108,7 @@ func TestDamagedGzip(t *testing.T) {
 	for name, text := range map[string][]byte{"cut": whole[:len(whole)-9], "not gzip": []byte("<html>not found</html>")} {
 		dir := t.TempDir()
 		write(t, dir, "train-images-idx3-ubyte.gz", text)
-		if _, err := Open(t.Context(), ablations.Data{Name: "kmnist", Root: dir}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "fetch it again") {
+		if _, err := Open(t.Context(), recipe.Data{Name: "kmnist", Root: dir}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "fetch it again") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

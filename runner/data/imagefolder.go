@@ -9,11 +9,11 @@ import (
 	"runtime"
 	"sync"
 
-	"ablate/ablations"
 	"ablate/arch"
-	"ablate/runner/data/labelled"
+	"ablate/recipe"
+	"ablate/runner/data/imagefiles"
+	"ablate/runner/data/imaging"
 	"ablate/runner/data/pack"
-	"ablate/runner/data/picture"
 )
 
 // decodedAnew says what all sources of image files share.
@@ -24,8 +24,8 @@ var imageFolderSource = Source{
 	Name:   "imagefolder",
 	What:   "JPEG and PNG files in one folder a class, resized to data.short_side (256) or data.size" + decodedAnew,
 	Where:  "your own images, or any data set that is laid out so",
-	Layout: labelled.FolderLayout,
-	open:   openFiles(labelled.ImageFolder),
+	Layout: imagefiles.FolderLayout,
+	open:   openFiles(imagefiles.ImageFolder),
 }
 
 var tinyImageNetSource = Source{
@@ -33,8 +33,8 @@ var tinyImageNetSource = Source{
 	What: "110,000 labelled photographs, 64×64×3, 200 classes (100,000 for training); set data.size: 64" + decodedAnew,
 	Where: "tiny-imagenet-200.zip of Stanford's course CS231N, 248,100,043 bytes; a part of ImageNet: " +
 		"non-commercial research and education",
-	Layout: labelled.TinyLayout,
-	open:   openFiles(labelled.TinyImageNet),
+	Layout: imagefiles.TinyLayout,
+	open:   openFiles(imagefiles.TinyImageNet),
 }
 
 var imageNetSource = Source{
@@ -42,20 +42,20 @@ var imageNetSource = Source{
 	What: "ILSVRC 2012: 1,281,167 training and 50,000 validation photographs of every size, 1,000 classes, " +
 		"read out of the archives as downloaded" + decodedAnew,
 	Where:  "ImageNet's site, after registration; non-commercial research and education",
-	Layout: labelled.ILSVRCLayout,
+	Layout: imagefiles.ILSVRCLayout,
 	Files: []File{
 		{Name: "ILSVRC2012_img_train.tar", Bytes: 147_897_477_120, MD5: "1d675b47d978889d74fa0da5fadfb00e"},
 		{Name: "ILSVRC2012_img_val.tar", Bytes: 6_744_924_160, MD5: "29b22e2961454d5413ddabcf34fc5622"},
 		{Name: "ILSVRC2012_devkit_t12.tar.gz", MD5: "fa75699e90414af021442c21a62c3abf", Optional: true},
 	},
-	open:  openFiles(labelled.ILSVRC),
+	open:  openFiles(imagefiles.ILSVRC),
 	check: checkFiles,
 }
 
 // openFiles opens a source of image files: it decodes all that are asked for
 // once, which finds the bad ones before training begins and gives mean, colours and digest.
-func openFiles(list func(root string) (*labelled.Set, error)) func(context.Context, Source, ablations.Data) (*Dataset, error) {
-	return func(ctx context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+func openFiles(list func(root string) (*imagefiles.Set, error)) func(context.Context, Source, recipe.Data) (*Dataset, error) {
+	return func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 		if _, err := stat(cfg.Root, s.Layout); err != nil {
 			return nil, err
 		}
@@ -63,8 +63,8 @@ func openFiles(list func(root string) (*labelled.Set, error)) func(context.Conte
 		if err != nil {
 			return nil, fmt.Errorf("%w%s", err, seeList)
 		}
-		fit := picture.Fit{ShortSide: cfg.ShortSide, Size: cfg.Size}
-		if fit == (picture.Fit{}) {
+		fit := imaging.Fit{ShortSide: cfg.ShortSide, Size: cfg.Size}
+		if fit == (imaging.Fit{}) {
 			fit.ShortSide = 256
 		}
 		ds := &Dataset{Classes: set.Classes, Shape: arch.Shape{Height: fit.Side(), Width: fit.Side(), Channels: 3}, closer: set}
@@ -77,10 +77,10 @@ func openFiles(list func(root string) (*labelled.Set, error)) func(context.Conte
 }
 
 // survey decodes the files that are asked for and keeps the usable ones.
-func (ds *Dataset) survey(ctx context.Context, set *labelled.Set, fit picture.Fit, cfg ablations.Data) error {
+func (ds *Dataset) survey(ctx context.Context, set *imagefiles.Set, fit imaging.Fit, cfg recipe.Data) error {
 	for _, part := range []struct {
 		name  string
-		files []labelled.File
+		files []imagefiles.File
 		want  int
 		to    *Split
 	}{{"train", set.Train, cfg.Train, &ds.Train}, {"test", set.Test, cfg.Test, &ds.Test}} {
@@ -108,11 +108,11 @@ func (ds *Dataset) survey(ctx context.Context, set *labelled.Set, fit picture.Fi
 var errEnough = errors.New("enough images")
 
 // usable decodes files in the order of the data set until there are want of them, all if want is 0.
-func (ds *Dataset) usable(ctx context.Context, split string, files []labelled.File, fit picture.Fit, want int) (*imageFiles, error) {
-	files = labelled.Mix(split, files)
-	f := &imageFiles{readers: sync.Pool{New: func() any { return picture.NewReader(fit) }}}
+func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.File, fit imaging.Fit, want int) (*imageFiles, error) {
+	files = imagefiles.Mix(split, files)
+	f := &imageFiles{readers: sync.Pool{New: func() any { return imaging.NewReader(fit) }}}
 	sum := sha256.New()
-	err := labelled.Decode(ctx, files, fit, runtime.GOMAXPROCS(0), func(d labelled.Decoded) error {
+	err := imagefiles.Decode(ctx, files, fit, runtime.GOMAXPROCS(0), func(d imagefiles.Decoded) error {
 		file := files[d.Index]
 		if d.Err != nil {
 			ds.LeftOut = append(ds.LeftOut, pack.LeftOut{Split: split, Name: file.Name, Reason: d.Err.Error()})
@@ -136,9 +136,9 @@ func (ds *Dataset) usable(ctx context.Context, split string, files []labelled.Fi
 
 // imageFiles are images that are decoded whenever they are read.
 type imageFiles struct {
-	kept       []labelled.File
-	readers    sync.Pool // of *picture.Reader
-	statistics picture.Statistics
+	kept       []imagefiles.File
+	readers    sync.Pool // of *imaging.Reader
+	statistics imaging.Statistics
 	sum        string
 }
 
@@ -155,7 +155,7 @@ func (f *imageFiles) image(i int, buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s, which was read before: %w", f.kept[i].Name, err)
 	}
-	r := f.readers.Get().(*picture.Reader)
+	r := f.readers.Get().(*imaging.Reader)
 	defer f.readers.Put(r)
 	if err := r.Read(text, buf); err != nil {
 		return nil, fmt.Errorf("%s, which was read before: %w", f.kept[i].Name, err)

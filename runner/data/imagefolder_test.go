@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/ablations"
-	"ablate/runner/data/labelled"
+	"ablate/recipe"
+	"ablate/runner/data/imagefiles"
+	"ablate/runner/data/imaging"
 	"ablate/runner/data/pack"
-	"ablate/runner/data/picture"
 )
 
 // imageTree makes an ImageFolder of three classes with n images each in train and two in val.
@@ -43,9 +43,9 @@ func imageTree(t testing.TB, n int) string {
 	return root
 }
 
-func packTree(t testing.TB, root string, fit picture.Fit, maxBad int) string {
+func packTree(t testing.TB, root string, fit imaging.Fit, maxBad int) string {
 	t.Helper()
-	set, err := labelled.Open(root)
+	set, err := imagefiles.Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func packTree(t testing.TB, root string, fit picture.Fit, maxBad int) string {
 	return dir
 }
 
-func open(t testing.TB, cfg ablations.Data) *Dataset {
+func open(t testing.TB, cfg recipe.Data) *Dataset {
 	t.Helper()
 	ds, err := Open(t.Context(), cfg)
 	if err != nil {
@@ -70,17 +70,17 @@ func open(t testing.TB, cfg ablations.Data) *Dataset {
 // Training from files, from a pack of them and from memory sees the same batches, bit for bit.
 func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 	root := imageTree(t, 8)
-	cfg := ablations.Data{Mean: "image", Scale: 0.5, Crop: 5, Flip: true, Train: 20}
+	cfg := recipe.Data{Mean: "image", Scale: 0.5, Crop: 5, Flip: true, Train: 20}
 	files, packed := cfg, cfg
 	files.Name, files.Root, files.ShortSide = "imagefolder", root, 8
-	packed.Name, packed.Root = "packed", packTree(t, root, picture.Fit{ShortSide: 8}, 0)
+	packed.Name, packed.Root = "packed", packTree(t, root, imaging.Fit{ShortSide: 8}, 0)
 	inMemory := &Dataset{Name: "memory"}
 	var want []Batch
 	for _, ds := range []*Dataset{open(t, files), open(t, packed), inMemory} {
 		p := newPipeline(t, ds, cfg, 6, 7)
 		var got []Batch
 		for epoch := range 2 {
-			for _, r := range []*Reader{p.Train(t.Context(), epoch, 0), p.Test(t.Context(), ablations.CentreView)} {
+			for _, r := range []*Reader{p.Train(t.Context(), epoch, 0), p.Test(t.Context(), recipe.CentreCrop)} {
 				for range p.Batches() {
 					b, err := r.Next()
 					if err != nil {
@@ -119,9 +119,9 @@ func copied(t *testing.T, s Split, size int) Split {
 // The mean that a source knows is the one that would be computed; for fewer images than all it is computed.
 func TestKnownMeans(t *testing.T) {
 	root := imageTree(t, 5)
-	dir := packTree(t, root, picture.Fit{Size: 6}, 0)
+	dir := packTree(t, root, imaging.Fit{Size: 6}, 0)
 	for _, n := range []int{0, 7} {
-		for _, cfg := range []ablations.Data{{Name: "imagefolder", Root: root, Size: 6, Train: n}, {Name: "packed", Root: dir, Train: n}} {
+		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 6, Train: n}, {Name: "packed", Root: dir, Train: n}} {
 			ds := open(t, cfg)
 			want, err := meanImage(ds.Train, ds.Shape.Len())
 			if err != nil {
@@ -140,10 +140,10 @@ func TestKnownMeans(t *testing.T) {
 // The first images are a sample of all classes, and digests tell samples apart.
 func TestFirstImagesAreMixed(t *testing.T) {
 	root := imageTree(t, 20)
-	dir := packTree(t, root, picture.Fit{Size: 2}, 0)
+	dir := packTree(t, root, imaging.Fit{Size: 2}, 0)
 	digests := map[string]bool{}
 	for _, n := range []int{0, 12} {
-		for _, cfg := range []ablations.Data{{Name: "imagefolder", Root: root, Size: 2, Train: n}, {Name: "packed", Root: dir, Train: n}} {
+		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 2, Train: n}, {Name: "packed", Root: dir, Train: n}} {
 			ds := open(t, cfg)
 			digests[ds.Digests["train"]] = true
 			for class := range int32(3) {
@@ -164,7 +164,7 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("GIF89a"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cfg := ablations.Data{Name: "imagefolder", Root: root, Size: 4}
+	cfg := recipe.Data{Name: "imagefolder", Root: root, Size: 4}
 	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "1 files hold no usable image") || !strings.Contains(err.Error(), "train/c1/2.png") {
 		t.Errorf("%v", err)
 	}
@@ -182,15 +182,15 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 // A file or a shard that goes bad while it is trained on ends the epoch with an error that names it.
 func TestImageThatGoesBadInTraining(t *testing.T) {
 	root := imageTree(t, 4)
-	dir := packTree(t, root, picture.Fit{Size: 8}, 0)
+	dir := packTree(t, root, imaging.Fit{Size: 8}, 0)
 	for _, k := range []struct {
-		cfg     ablations.Data
+		cfg     recipe.Data
 		victim  string
 		says    string
 		content []byte
 	}{
-		{ablations.Data{Name: "imagefolder", Root: root, Size: 8, Mean: "none", Scale: 1}, filepath.Join(root, "train", "c2", "1.png"), "train/c2/1.png, which was read before", nil},
-		{ablations.Data{Name: "packed", Root: dir, Mean: "none", Scale: 1}, filepath.Join(dir, "train-00000.shard"), "train-00000.shard: image", make([]byte, 12*8*8*3)},
+		{recipe.Data{Name: "imagefolder", Root: root, Size: 8, Mean: "none", Scale: 1}, filepath.Join(root, "train", "c2", "1.png"), "train/c2/1.png, which was read before", nil},
+		{recipe.Data{Name: "packed", Root: dir, Mean: "none", Scale: 1}, filepath.Join(dir, "train-00000.shard"), "train-00000.shard: image", make([]byte, 12*8*8*3)},
 	} {
 		ds := open(t, k.cfg)
 		p := newPipeline(t, ds, k.cfg, 4, 1)
@@ -215,15 +215,15 @@ func TestImageThatGoesBadInTraining(t *testing.T) {
 }
 
 func TestPackedRefuses(t *testing.T) {
-	dir := packTree(t, imageTree(t, 2), picture.Fit{Size: 4}, 0)
+	dir := packTree(t, imageTree(t, 2), imaging.Fit{Size: 4}, 0)
 	for _, k := range []struct {
-		cfg  ablations.Data
+		cfg  recipe.Data
 		is   error
 		says string
 	}{
-		{ablations.Data{Name: "packed", Root: t.TempDir()}, ErrMissing, "make the pack with ablate data pack"},
-		{ablations.Data{Name: "packed", Root: dir, Size: 8}, nil, "this pack is already (stretched to 4×4)"},
-		{ablations.Data{Name: "packed", Root: dir, Train: 7}, nil, "data.train asks for 7 images, there are 6"},
+		{recipe.Data{Name: "packed", Root: t.TempDir()}, ErrMissing, "make the pack with ablate data pack"},
+		{recipe.Data{Name: "packed", Root: dir, Size: 8}, nil, "this pack is already (stretched to 4×4)"},
+		{recipe.Data{Name: "packed", Root: dir, Train: 7}, nil, "data.train asks for 7 images, there are 6"},
 	} {
 		if _, err := Open(t.Context(), k.cfg); err == nil || k.is != nil && !errors.Is(err, k.is) || !strings.Contains(err.Error(), k.says) {
 			t.Errorf("%+v: %v, want %q", k.cfg, err, k.says)
@@ -244,7 +244,7 @@ func TestRealImageNetSample(t *testing.T) {
 		t.Skip("ABLATE_DATA is not set: the ImageNet sample is not read")
 	}
 	root := filepath.Join(data, "imagenette-sample")
-	r, err := Check(t.Context(), "packed", packTree(t, root, picture.Fit{ShortSide: 256}, 0))
+	r, err := Check(t.Context(), "packed", packTree(t, root, imaging.Fit{ShortSide: 256}, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/data/pack"
 )
 
@@ -20,7 +20,7 @@ var packedSource = Source{
 	check:  checkPacked,
 }
 
-func openPacked(_ context.Context, s Source, cfg ablations.Data) (*Dataset, error) {
+func openPacked(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 	p, err := openPack(cfg.Root, s.Layout)
 	if err != nil {
 		return nil, err

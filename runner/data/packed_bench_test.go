@@ -3,8 +3,8 @@ package data
 import (
 	"testing"
 
-	"ablate/ablations"
-	"ablate/runner/data/picture"
+	"ablate/recipe"
+	"ablate/runner/data/imaging"
 )
 
 // BenchmarkPackedBatches is what a training run on a pack does with its images,
@@ -19,9 +19,9 @@ func BenchmarkPackedBatches(b *testing.B) {
 
 func packedBatches(b *testing.B, colours float64) {
 	const batch = 32
-	cfg := ablations.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, CropAt: ablations.CropRandom, Flip: true,
-		PCAColour: ablations.PCAColour{Std: colours}}
-	cfg.Root = packTree(b, imageTree(b, 320), picture.Fit{Size: 256}, 0)
+	cfg := recipe.Data{Name: "packed", Mean: "image", Scale: 1, Crop: 224, CropAt: recipe.CropRandom, Flip: true,
+		PCAColour: recipe.PCAColour{Std: colours}}
+	cfg.Root = packTree(b, imageTree(b, 320), imaging.Fit{Size: 256}, 0)
 	ds := open(b, cfg)
 	p, err := NewPipeline(ds, cfg, batch, 1)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"runtime"
 	"sync"
 
-	"ablate/ablations"
 	"ablate/arch"
-	"ablate/runner/input"
+	"ablate/recipe"
+	"ablate/runner/augment"
 	"ablate/runner/random"
 )
 
@@ -21,7 +21,7 @@ type Pipeline struct {
 
 	ds    *Dataset
 	train Split // with the wrong labels that the recipe asks for
-	cfg   ablations.Data
+	cfg   recipe.Data
 	batch int
 	shape arch.Shape // of an image as the net sees it
 	mean  []float32  // one value an input value
@@ -33,7 +33,7 @@ type Pipeline struct {
 }
 
 // NewPipeline computes the mean and colours of the training images and checks that the recipe fits the data.
-func NewPipeline(ds *Dataset, cfg ablations.Data, batch int, seed uint64) (*Pipeline, error) {
+func NewPipeline(ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipeline, error) {
 	p := &Pipeline{ds: ds, train: ds.Train, cfg: cfg, batch: batch, shape: ds.Shape,
 		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"),
 		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour")}
@@ -123,13 +123,13 @@ func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
 // A Batch is images ready for the net or, Raw, for a device that makes its input of them.
 type Batch struct {
-	X       []float32    // [batch, height, width, channels]; nil of a Raw pipeline
-	Images  input.Images // of a Raw pipeline alone
-	Y       []float32    // class numbers
-	N       int          // images; whatever comes after them is zero, or shown as zero
-	First   int          // place of the first image in its split, or in the epoch's order
-	Indices []int32      // of the images in their split
-	View    int          // which of the Views of these images it is, in evaluation
+	X       []float32      // [batch, height, width, channels]; nil of a Raw pipeline
+	Images  augment.Images // of a Raw pipeline alone
+	Y       []float32      // class numbers
+	N       int            // images; whatever comes after them is zero, or shown as zero
+	First   int            // place of the first image in its split, or in the epoch's order
+	Indices []int32        // of the images in their split
+	View    int            // which of the Views of these images it is, in evaluation
 	Views   int
 }
 
@@ -206,7 +206,7 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 func (p *Pipeline) newBatch() *Batch {
 	b := &Batch{Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
 	if p.Raw {
-		b.Images = input.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Views: make([]input.View, p.batch),
+		b.Images = augment.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Transforms: make([]augment.Transform, p.batch),
 			Mean: p.mean, MeanAt: p.meanAt}
 	} else {
 		b.X = make([]float32, p.batch*p.shape.Len())
@@ -269,19 +269,19 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 
 // Test reads the test images in order. Each batch comes once for every view, one
 // after the other. The last one may hold fewer images.
-func (p *Pipeline) Test(ctx context.Context, views ablations.Views) *Reader {
-	if views == ablations.TenViews {
+func (p *Pipeline) Test(ctx context.Context, views recipe.TestCrops) *Reader {
+	if views == recipe.TenCrop {
 		return p.inOrder(ctx, p.ds.Test, p.ten())
 	}
-	return p.inOrder(ctx, p.ds.Test, []input.View{p.centre()})
+	return p.inOrder(ctx, p.ds.Test, []augment.Transform{p.centre()})
 }
 
 // Validation reads the held-out training images in order, each cut to its centre.
 func (p *Pipeline) Validation(ctx context.Context) *Reader {
-	return p.inOrder(ctx, p.ds.Validation, []input.View{p.centre()})
+	return p.inOrder(ctx, p.ds.Validation, []augment.Transform{p.centre()})
 }
 
-func (p *Pipeline) inOrder(ctx context.Context, s Split, views []input.View) *Reader {
+func (p *Pipeline) inOrder(ctx context.Context, s Split, views []augment.Transform) *Reader {
 	n := s.Len()
 	begin := func(b *Batch, i int) {
 		b.First, b.View, b.Views = i/len(views)*p.batch, i%len(views), len(views)
@@ -302,7 +302,7 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []input.View) *Re
 func (p *Pipeline) blank(b *Batch) {
 	if b.X == nil {
 		for j := b.N; j < p.batch; j++ {
-			b.Images.Views[j] = p.outside()
+			b.Images.Transforms[j] = p.outside()
 		}
 	} else {
 		clear(b.X[b.N*p.shape.Len():])
@@ -313,7 +313,7 @@ func (p *Pipeline) blank(b *Batch) {
 
 // prepare puts image index of a split into the batch as its image j: shown as the
 // view says or, Raw, with the view.
-func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v input.View, buf []byte) error {
+func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v augment.Transform, buf []byte) error {
 	size := p.ds.Shape.Len()
 	if b.X == nil {
 		buf = b.Images.Pixels[j*size:][:size]
@@ -324,7 +324,7 @@ func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v input.View, 
 	}
 	if b.X == nil {
 		copy(buf, image) // which may lie there already
-		b.Images.Views[j] = v
+		b.Images.Transforms[j] = v
 	} else {
 		p.show(b.X[j*p.shape.Len():][:p.shape.Len()], image, v)
 	}
@@ -334,7 +334,7 @@ func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v input.View, 
 }
 
 // show writes a view of an image. What lies outside the image is zero, the mean's colour.
-func (p *Pipeline) show(to []float32, image []byte, v input.View) {
+func (p *Pipeline) show(to []float32, image []byte, v augment.Transform) {
 	in, out := p.ds.Shape, p.shape
 	top, left := int(v.Top), int(v.Left)
 	meanTop, meanLeft := top, left

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 )
 
 // numbered is a data set of n training and m test images whose values are all different from image to image:
@@ -29,9 +29,9 @@ func numbered(n, m int, shape arch.Shape) *Dataset {
 	return &Dataset{Name: "numbered", Classes: make([]string, 10), Shape: shape, Train: split(n), Test: split(m)}
 }
 
-var raw = ablations.Data{Mean: "none", Scale: 1}
+var raw = recipe.Data{Mean: "none", Scale: 1}
 
-func newPipeline(t *testing.T, ds *Dataset, cfg ablations.Data, batch int, seed uint64) *Pipeline {
+func newPipeline(t *testing.T, ds *Dataset, cfg recipe.Data, batch int, seed uint64) *Pipeline {
 	t.Helper()
 	p, err := NewPipeline(ds, cfg, batch, seed)
 	if err != nil {
@@ -55,7 +55,7 @@ func all(t *testing.T, r *Reader) []Batch {
 		}
 		c := *b
 		c.X, c.Y, c.Indices = slices.Clone(b.X), slices.Clone(b.Y), slices.Clone(b.Indices)
-		c.Images.Pixels, c.Images.Views = slices.Clone(b.Images.Pixels), slices.Clone(b.Images.Views)
+		c.Images.Pixels, c.Images.Transforms = slices.Clone(b.Images.Pixels), slices.Clone(b.Images.Transforms)
 		batches = append(batches, c)
 	}
 }
@@ -78,7 +78,7 @@ func equal(a, b []Batch) bool {
 	})
 }
 
-var augmented = ablations.Data{Mean: "image", Scale: 0.5, Pad: 1, Crop: 4, Flip: true}
+var augmented = recipe.Data{Mean: "image", Scale: 0.5, Pad: 1, Crop: 4, Flip: true}
 
 func TestTrainIsAFunctionOfSeedAndEpoch(t *testing.T) {
 	ds := numbered(23, 3, arch.Shape{Height: 4, Width: 4, Channels: 3})
@@ -156,7 +156,7 @@ func TestCropsAndFlips(t *testing.T) {
 				}
 			}
 		}
-		p := newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 1, Pad: 1, Crop: 2, Flip: k.flip}, 1, 4)
+		p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Pad: 1, Crop: 2, Flip: k.flip}, 1, 4)
 		got := map[[4]float32]int{}
 		for epoch := range 400 {
 			for _, b := range all(t, p.Train(t.Context(), epoch, 0)) {
@@ -182,7 +182,7 @@ func TestMean(t *testing.T) {
 		{"image", func(v int) int { return v }},
 		{"channel", func(v int) int { return v % 2 }},
 	} {
-		cfg := ablations.Data{Mean: k.mean, Scale: 0.25}
+		cfg := recipe.Data{Mean: k.mean, Scale: 0.25}
 		sums, left := map[int]float64{}, []float32(nil)
 		for i, x := range images(all(t, newPipeline(t, ds, cfg, 8, 1).Train(t.Context(), 0, 0))) {
 			for v := range x {
@@ -213,11 +213,11 @@ func TestMean(t *testing.T) {
 
 func TestTestImages(t *testing.T) {
 	ds := numbered(10, 7, arch.Shape{Height: 4, Width: 4, Channels: 1})
-	p := newPipeline(t, ds, ablations.Data{Mean: "none", Scale: 1, Crop: 2, Flip: true}, 3, 1)
+	p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Crop: 2, Flip: true}, 3, 1)
 	if p.Shape() != (arch.Shape{Height: 2, Width: 2, Channels: 1}) {
 		t.Fatalf("shape %v after a crop of 2", p.Shape())
 	}
-	batches := all(t, p.Test(t.Context(), ablations.CentreView))
+	batches := all(t, p.Test(t.Context(), recipe.CentreCrop))
 	next := int32(0)
 	for _, b := range batches {
 		if b.First != int(next) {
@@ -246,14 +246,14 @@ func TestTestImages(t *testing.T) {
 func TestPipelineRefuses(t *testing.T) {
 	ds := numbered(10, 2, arch.Shape{Height: 4, Width: 4, Channels: 1})
 	for _, k := range []struct {
-		cfg   ablations.Data
+		cfg   recipe.Data
 		batch int
 		says  string
 	}{
 		{raw, 11, "train.batch is 11, data numbered has 10 training images"},
 		{raw, 0, "train.batch is 0"},
-		{ablations.Data{Crop: 5}, 1, "data.crop is 5, images are 4×4 with their border"},
-		{ablations.Data{Pad: 2}, 1, "data.pad is 2 without data.crop"},
+		{recipe.Data{Crop: 5}, 1, "data.crop is 5, images are 4×4 with their border"},
+		{recipe.Data{Pad: 2}, 1, "data.pad is 2 without data.crop"},
 	} {
 		if _, err := NewPipeline(ds, k.cfg, k.batch, 1); err == nil || !strings.Contains(err.Error(), k.says) {
 			t.Errorf("%+v, batch %d: %v, want %q", k.cfg, k.batch, err, k.says)
@@ -297,7 +297,7 @@ func TestReadersEnd(t *testing.T) {
 		},
 		"cancelled on the way": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			r := p.Test(ctx, ablations.CentreView)
+			r := p.Test(ctx, recipe.CentreCrop)
 			if _, err := r.Next(); err != nil {
 				t.Error(err)
 			}
@@ -350,14 +350,14 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 // made; in the last one, views past every image.
 func TestRawBatches(t *testing.T) {
 	ds := photographs(23, 6)
-	for what, cfg := range map[string]ablations.Data{
+	for what, cfg := range map[string]recipe.Data{
 		"crops over the border": {Mean: "image", Scale: 0.5, Pad: 2, Crop: 6, Flip: true},
-		"colours":               {Mean: "image_centre", Scale: 0.02, Crop: 4, PCAColour: ablations.PCAColour{Std: 0.1, Shrink: true}},
+		"colours":               {Mean: "image_centre", Scale: 0.02, Crop: 4, PCAColour: recipe.PCAColour{Std: 0.1, Shrink: true}},
 		"as they are":           {Mean: "channel", Scale: 1},
 	} {
 		p := newPipeline(t, ds, cfg, 5, 7)
 		read := func() []Batch {
-			return slices.Concat(all(t, p.Train(t.Context(), 2, 1)), all(t, p.Test(t.Context(), ablations.TenViews)), all(t, p.Test(t.Context(), ablations.CentreView)))
+			return slices.Concat(all(t, p.Train(t.Context(), 2, 1)), all(t, p.Test(t.Context(), recipe.TenCrop)), all(t, p.Test(t.Context(), recipe.CentreCrop)))
 		}
 		want := read()
 		p.Raw = true
@@ -365,10 +365,10 @@ func TestRawBatches(t *testing.T) {
 		size, stored := p.Shape().Len(), ds.Shape.Len()
 		for i := range got {
 			raw := got[i].Images
-			if got[i].X != nil || raw.Shape != ds.Shape || len(raw.Views) != 5 || len(raw.Pixels) != 5*stored {
-				t.Fatalf("%s: batch %d has %d values, %d bytes and %d views of %v", what, i, len(got[i].X), len(raw.Pixels), len(raw.Views), raw.Shape)
+			if got[i].X != nil || raw.Shape != ds.Shape || len(raw.Transforms) != 5 || len(raw.Pixels) != 5*stored {
+				t.Fatalf("%s: batch %d has %d values, %d bytes and %d views of %v", what, i, len(got[i].X), len(raw.Pixels), len(raw.Transforms), raw.Shape)
 			}
-			for j, v := range raw.Views {
+			for j, v := range raw.Transforms {
 				image := raw.Pixels[j*stored:][:stored]
 				if j < got[i].N && !slices.Equal(image, ds.Train.Images[int(got[i].Indices[j])*stored:][:stored]) {
 					t.Errorf("%s: batch %d, image %d is not image %d of the split", what, i, j, got[i].Indices[j])

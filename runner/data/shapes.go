@@ -8,8 +8,8 @@ import (
 	"runtime"
 	"sync"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/random"
 )
 
@@ -39,7 +39,7 @@ const (
 	maxShapes      = 1_000_000
 )
 
-func openShapes(_ context.Context, _ Source, cfg ablations.Data) (*Dataset, error) {
+func openShapes(_ context.Context, _ Source, cfg recipe.Data) (*Dataset, error) {
 	cfg.Train, cfg.Test = cmp.Or(cfg.Train, 10_000), cmp.Or(cfg.Test, 2_000)
 	if max(cfg.Train, cfg.Test) > maxShapes {
 		return nil, fmt.Errorf("data.train and data.test: at most %d images are drawn", maxShapes)

@@ -8,13 +8,13 @@ import (
 	"slices"
 	"testing"
 
-	"ablate/ablations"
+	"ablate/recipe"
 )
 
 // The pictures are the same bytes everywhere and always. Whoever changes how
 // they are drawn changes what every study on them measured, and renews this digest.
 func TestShapesStayTheSame(t *testing.T) {
-	ds, err := Open(t.Context(), ablations.Data{Name: "shapes", Train: 40, Test: 20})
+	ds, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 40, Test: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestShapesDoNotDependOnWorkersOrCount(t *testing.T) {
 }
 
 func TestShapesAreBalancedAndNeverRepeat(t *testing.T) {
-	ds, err := Open(t.Context(), ablations.Data{Name: "shapes", Train: 200, Test: 100})
+	ds, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 200, Test: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/graph"
 )
 
@@ -151,7 +151,7 @@ func (s *script) bind(where Placement) (*Program, error) {
 type binder struct {
 	*layout
 	arenas    []Memory
-	precision ablations.Precision
+	precision recipe.Precision
 }
 
 // tensor is a value on a device.

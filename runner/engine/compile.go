@@ -5,7 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/graph"
 )
 
@@ -40,7 +40,7 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 		c.fusePoolGrad(f)
 	}
 	c.fuseReLUGrad()
-	if params.where.alone() != nil && params.where.Precision == ablations.BF16 {
+	if params.where.alone() != nil && params.where.Precision == recipe.BF16 {
 		c.narrow(keep)
 	}
 	place := placeByColumns

@@ -15,7 +15,7 @@ import (
 	"fmt"
 	"time"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/graph"
 )
 
@@ -56,7 +56,7 @@ type Queue interface {
 type Precise interface {
 	Device
 	// Forms says why it does not form products so, nil if it does.
-	Forms(ablations.Precision) error
+	Forms(recipe.Precision) error
 }
 
 // A Fuser has a kernel for two gradients at once, where one of them alone reads
@@ -155,7 +155,7 @@ type Instr struct {
 	// Fuser: In is {x, y, dy} with LRN's x and y, and the gradient dy of the pooling's output.
 	Pool *graph.MaxPoolGrad
 	// Precision is that of the products of a Conv, Dense or Local and their gradients.
-	Precision ablations.Precision
+	Precision recipe.Precision
 	// Update makes a DenseWeightGrad change the weights In[2] and velocities
 	// In[3] instead of storing the gradient: Out has no memory then.
 	Update *Update
@@ -185,8 +185,8 @@ type Context struct {
 	Decay    float64 // weight decay
 	// Factors multiplies the rate of the parameters it names; all others have 1.
 	Factors map[string]float64
-	// DropoutOff makes dropout layers act as in evaluation.
-	DropoutOff bool
+	// DropoutUntil makes dropout layers act as in evaluation.
+	DropoutUntil bool
 }
 
 // Factor multiplies a parameter's rate; 0 freezes it.

@@ -5,7 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
-	"ablate/runner/input"
+	"ablate/runner/augment"
 )
 
 // ImageMemory is memory of a device that turns stored images into a net's input itself.
@@ -14,7 +14,7 @@ type ImageMemory interface {
 	// WriteImages writes what the net sees of the images to a tensor in this memory,
 	// of shape [images, height, width, channels]. When it returns the images are
 	// taken, though the tensor may not have its values before the device's next kernel or Read.
-	WriteImages(to Tensor, images input.Images) error
+	WriteImages(to Tensor, images augment.Images) error
 }
 
 // TakesImages tells whether WriteImages serves for an input: whether all devices
@@ -34,7 +34,7 @@ func (p *Program) TakesImages(n *gorgonia.Node) bool {
 
 // WriteImages gives an input of images, [batch, height, width, channels], its
 // value. Each device gets the images of its chunks, or all.
-func (p *Program) WriteImages(n *gorgonia.Node, images input.Images) error {
+func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 	t, err := p.tensor(n)
 	if err != nil {
 		return err
@@ -59,13 +59,13 @@ func (p *Program) WriteImages(n *gorgonia.Node, images input.Images) error {
 }
 
 // fit refuses images for which a device would read or write out of bounds.
-func (s spread) fit(m input.Images) error {
+func (s spread) fit(m augment.Images) error {
 	if len(s.shape) != 4 || s.shape[3] != m.Shape.Channels {
 		return fmt.Errorf("images of %v for an input of shape %v", m.Shape, s.shape)
 	}
 	height, width, size := s.shape[1], s.shape[2], m.Shape.Len()
-	if n := s.len() / (height * width * m.Shape.Channels); len(m.Views) != n || len(m.Pixels) != n*size {
-		return fmt.Errorf("%d views and %d bytes for %d images of %v", len(m.Views), len(m.Pixels), n, m.Shape)
+	if n := s.len() / (height * width * m.Shape.Channels); len(m.Transforms) != n || len(m.Pixels) != n*size {
+		return fmt.Errorf("%d views and %d bytes for %d images of %v", len(m.Transforms), len(m.Pixels), n, m.Shape)
 	}
 	if len(m.Mean) != size {
 		return fmt.Errorf("a mean of %d values for images of %v", len(m.Mean), m.Shape)

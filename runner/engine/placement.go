@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/graph"
 )
 
@@ -24,7 +24,7 @@ type Placement struct {
 	Chunks int
 	// Precision of the products of convolutions and dense layers. With BF16 one device
 	// that has everything also stores activations as bfloat16.
-	Precision ablations.Precision
+	Precision recipe.Precision
 }
 
 // alone is the device that has everything, nil where a net or a batch is divided.
@@ -54,7 +54,7 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 	case batch%p.Chunks != 0:
 		return fmt.Errorf("a batch of %d images in %d equal chunks: %w", batch, p.Chunks, ErrPlacement)
 	case p.Chunks%devices != 0:
-		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.chunks to a power of 2 that is a multiple of the devices",
+		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.micro_batches to a power of 2 that is a multiple of the devices",
 			p.Chunks, devices, p.Group.Name(), ErrPlacement)
 	}
 	return nil
@@ -62,7 +62,7 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 
 // checkPrecision asks every device whether it forms products so.
 func (p Placement) checkPrecision() error {
-	if p.Precision == ablations.Float32 {
+	if p.Precision == recipe.Float32 {
 		return nil
 	}
 	for _, dev := range p.Group.devices {
@@ -78,7 +78,7 @@ func (p Placement) checkPrecision() error {
 }
 
 // A precisionError is an ErrPlacement in other words.
-type precisionError struct{ ablations.Precision }
+type precisionError struct{ recipe.Precision }
 
 func (e *precisionError) Error() string        { return fmt.Sprintf("no precision %s", e.Precision) }
 func (e *precisionError) Is(target error) bool { return target == ErrPlacement }

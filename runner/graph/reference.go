@@ -287,7 +287,7 @@ func avgPoolGrad[T float](batch int, w Window, dy, dx []T) {
 type Clock struct {
 	Seed       uint64
 	Step       uint64
-	DropoutOff bool // dropout acts as in evaluation
+	DropoutUntil bool // dropout acts as in evaluation
 }
 
 // DropoutStream is the random stream a dropout layer draws its masks from: word i of step s decides activation i.
@@ -299,7 +299,7 @@ func DropoutStream(seed uint64, layer string) random.Stream {
 func DropoutThreshold(rate float64) uint64 { return uint64(rate * (1 << 32)) }
 
 func dropout[T float](o *Dropout, x, y []T) {
-	if !o.Train || o.clock.DropoutOff {
+	if !o.Train || o.clock.DropoutUntil {
 		for i, v := range x {
 			y[i] = v * T(o.Kept())
 		}

@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"ablate/runner/data/picture"
+	"ablate/runner/data/imaging"
 )
 
 // ErrMissing is a folder without a pack, or with an unfinished one. ErrCorrupt
@@ -35,11 +35,11 @@ const (
 // A Manifest is pack.json: what a pack holds and how it was made.
 type Manifest struct {
 	Format  int              `json:"format"`
-	Method  string           `json:"method"` // picture.Method
-	Fit     picture.Fit      `json:"fit"`
+	Method  string           `json:"method"` // imaging.Method
+	Fit     imaging.Fit      `json:"fit"`
 	Classes []string         `json:"classes"`
 	Splits  map[string]Split `json:"splits"` // train and test
-	Colour  picture.Colour   `json:"colour"` // of the training images
+	Colour  imaging.Colour   `json:"colour"` // of the training images
 	LeftOut []LeftOut        `json:"left_out"`
 	Mean    string           `json:"mean_sha256"`
 	Source  string           `json:"source"` // SHA-256 of the list of source files and their labels

@@ -16,8 +16,8 @@ import (
 	"strings"
 	"testing"
 
-	"ablate/runner/data/labelled"
-	"ablate/runner/data/picture"
+	"ablate/runner/data/imagefiles"
+	"ablate/runner/data/imaging"
 )
 
 // folder makes an ImageFolder of two classes with n small images each in train, and three in val.
@@ -54,16 +54,16 @@ func folder(t testing.TB, n int) string {
 	return root
 }
 
-func list(t testing.TB, root string) *labelled.Set {
+func list(t testing.TB, root string) *imagefiles.Set {
 	t.Helper()
-	s, err := labelled.ImageFolder(root)
+	s, err := imagefiles.ImageFolder(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-var small = Options{Fit: picture.Fit{ShortSide: 8}, Workers: 2}
+var small = Options{Fit: imaging.Fit{ShortSide: 8}, Workers: 2}
 
 // contents are a folder's files by name.
 func contents(t testing.TB, dir string) map[string]string {
@@ -112,9 +112,9 @@ func TestPackGivesWhatWasDecoded(t *testing.T) {
 	}
 	for split, k := range map[string]struct {
 		im    *Images
-		files []labelled.File
+		files []imagefiles.File
 	}{"train": {&p.Train, set.Train}, "test": {&p.Test, set.Test}} {
-		byName := map[string]labelled.File{}
+		byName := map[string]imagefiles.File{}
 		for _, f := range k.files {
 			byName[f.Name] = f
 		}
@@ -127,7 +127,7 @@ func TestPackGivesWhatWasDecoded(t *testing.T) {
 			f := byName[name]
 			delete(byName, name)
 			text, err := f.Read()
-			if err := errors.Join(err, picture.NewReader(small.Fit).Read(text, want)); err != nil {
+			if err := errors.Join(err, imaging.NewReader(small.Fit).Read(text, want)); err != nil {
 				t.Fatal(err)
 			}
 			got, err := k.im.At(i)
@@ -186,7 +186,7 @@ func TestPackIsTheSameForAnyJobs(t *testing.T) {
 	root := folder(t, 40)
 	one, many := t.TempDir(), t.TempDir()
 	for dir, workers := range map[string]int{one: 1, many: 7} {
-		if _, err := Write(t.Context(), list(t, root), dir, Options{Fit: picture.Fit{Size: 6}, Workers: workers}); err != nil {
+		if _, err := Write(t.Context(), list(t, root), dir, Options{Fit: imaging.Fit{Size: 6}, Workers: workers}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestPackGoesOn(t *testing.T) {
 	if _, err := Open(stopped); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "not finished") {
 		t.Errorf("open a stopped pack: %v", err)
 	}
-	if _, err := Write(t.Context(), list(t, root), stopped, Options{Fit: picture.Fit{Size: 8}, Workers: 1}); err == nil || !strings.Contains(err.Error(), "other settings") {
+	if _, err := Write(t.Context(), list(t, root), stopped, Options{Fit: imaging.Fit{Size: 8}, Workers: 1}); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("go on with another size: %v", err)
 	}
 	kept := 0
@@ -379,7 +379,7 @@ func TestCutWhileMapped(t *testing.T) {
 		t.Skip("a mapped file cannot be cut on Windows")
 	}
 	dir := t.TempDir()
-	if _, err := Write(t.Context(), list(t, folder(t, 50)), dir, Options{Fit: picture.Fit{Size: 64}, Workers: 2}); err != nil {
+	if _, err := Write(t.Context(), list(t, folder(t, 50)), dir, Options{Fit: imaging.Fit{Size: 64}, Workers: 2}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := Open(dir)
@@ -435,8 +435,8 @@ func FuzzManifest(f *testing.F) {
 func sparse(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
-	fit := picture.Fit{ShortSide: 256}
-	m := Manifest{Format: formatVersion, Method: picture.Method, Fit: fit, Classes: make([]string, 1000), Splits: map[string]Split{}}
+	fit := imaging.Fit{ShortSide: 256}
+	m := Manifest{Format: formatVersion, Method: imaging.Method, Fit: fit, Classes: make([]string, 1000), Splits: map[string]Split{}}
 	for split, images := range map[string]int{"train": n, "test": n / 25} {
 		var s Split
 		var index []byte

@@ -17,13 +17,13 @@ import (
 	"slices"
 	"strings"
 
-	"ablate/runner/data/labelled"
-	"ablate/runner/data/picture"
+	"ablate/runner/data/imagefiles"
+	"ablate/runner/data/imaging"
 )
 
 // Options say how a set is packed. None but Fit changes the bytes.
 type Options struct {
-	Fit     picture.Fit
+	Fit     imaging.Fit
 	Workers int
 	// MaxBad is how many files may be left out because they hold no usable image.
 	MaxBad int
@@ -49,7 +49,7 @@ const hopeless = 1000
 type plan struct {
 	Format int         `json:"format"`
 	Method string      `json:"method"`
-	Fit    picture.Fit `json:"fit"`
+	Fit    imaging.Fit `json:"fit"`
 	Source string      `json:"source"`
 }
 
@@ -57,19 +57,19 @@ type plan struct {
 // attempt was stopped is continued: whole shards are verified and kept. The
 // pack exists once its manifest does, which is written last. The context's error
 // means that the same call goes on later.
-func Write(ctx context.Context, set *labelled.Set, dir string, o Options) (*Manifest, error) {
+func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Manifest, error) {
 	if err := o.Fit.Validate(); err != nil {
 		return nil, err
 	}
-	w := &writer{dir: dir, set: set, o: o, plan: plan{formatVersion, picture.Method, o.Fit, sourceDigest(set)}}
+	w := &writer{dir: dir, set: set, o: o, plan: plan{formatVersion, imaging.Method, o.Fit, sourceDigest(set)}}
 	done, err := w.begin()
 	if err != nil || done != nil {
 		return done, err
 	}
-	m := &Manifest{Format: formatVersion, Method: picture.Method, Fit: o.Fit, Classes: set.Classes,
+	m := &Manifest{Format: formatVersion, Method: imaging.Method, Fit: o.Fit, Classes: set.Classes,
 		Splits: map[string]Split{}, LeftOut: []LeftOut{}, Source: w.plan.Source}
 	for _, name := range splits {
-		var stats picture.Statistics
+		var stats imaging.Statistics
 		split, err := w.split(ctx, name, &stats)
 		if err != nil {
 			return nil, err
@@ -98,10 +98,10 @@ func Write(ctx context.Context, set *labelled.Set, dir string, o Options) (*Mani
 
 // sourceDigest identifies the list of files, their labels and classes. It says
 // nothing of their contents, which are not read twice.
-func sourceDigest(set *labelled.Set) string {
+func sourceDigest(set *imagefiles.Set) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", set.Classes)
-	for _, files := range [][]labelled.File{set.Train, set.Test} {
+	for _, files := range [][]imagefiles.File{set.Train, set.Test} {
 		for _, f := range files {
 			fmt.Fprintf(h, "%d %s\n", f.Label, f.Name)
 		}
@@ -113,7 +113,7 @@ func sourceDigest(set *labelled.Set) string {
 // A writer packs one set into one folder.
 type writer struct {
 	dir     string
-	set     *labelled.Set
+	set     *imagefiles.Set
 	o       Options
 	plan    plan
 	now     Progress
@@ -156,12 +156,12 @@ func (w *writer) begin() (done *Manifest, err error) {
 }
 
 // split packs one split and writes the files beside its shards.
-func (w *writer) split(ctx context.Context, name string, stats *picture.Statistics) (Split, error) {
+func (w *writer) split(ctx context.Context, name string, stats *imaging.Statistics) (Split, error) {
 	files := w.set.Train
 	if name == "test" {
 		files = w.set.Test
 	}
-	files = labelled.Mix(name, files)
+	files = imagefiles.Mix(name, files)
 	var s Split
 	var index, names bytes.Buffer
 	for k := 0; k*shardImages < len(files); k++ {
@@ -189,7 +189,7 @@ func (w *writer) split(ctx context.Context, name string, stats *picture.Statisti
 }
 
 // encodeMean is the mean image as float32, little-endian.
-func encodeMean(s *picture.Statistics) []byte {
+func encodeMean(s *imaging.Statistics) []byte {
 	var b []byte
 	for _, v := range s.Mean() {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
@@ -207,7 +207,7 @@ type built struct {
 }
 
 // shard keeps what an earlier attempt wrote, or writes the shard.
-func (w *writer) shard(ctx context.Context, split string, k int, files []labelled.File, stats *picture.Statistics) (built, error) {
+func (w *writer) shard(ctx context.Context, split string, k int, files []imagefiles.File, stats *imaging.Statistics) (built, error) {
 	name := shardName(split, k)
 	if b, ok := w.kept(name, files, stats); ok {
 		w.now.Files += len(files)
@@ -220,7 +220,7 @@ func (w *writer) shard(ctx context.Context, split string, k int, files []labelle
 	sum := sha256.New()
 	err := writeFile(w.dir, name, func(f io.Writer) error {
 		to := io.MultiWriter(f, sum)
-		return labelled.Decode(ctx, files, w.o.Fit, w.o.Workers, func(d labelled.Decoded) error {
+		return imagefiles.Decode(ctx, files, w.o.Fit, w.o.Workers, func(d imagefiles.Decoded) error {
 			file := files[d.Index]
 			w.now.Files++
 			w.now.Bytes += d.Bytes
@@ -250,7 +250,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // kept reads a shard that an earlier attempt finished, verifies it, and counts
 // its images in the statistics. Whatever is wrong with it, it is written again,
 // and so it is when a file that was left out has been mended.
-func (w *writer) kept(name string, files []labelled.File, stats *picture.Statistics) (built, bool) {
+func (w *writer) kept(name string, files []imagefiles.File, stats *imaging.Statistics) (built, bool) {
 	var b built
 	text, err := os.ReadFile(filepath.Join(w.dir, name+".json"))
 	if err != nil || json.Unmarshal(text, &b) != nil {
@@ -265,9 +265,9 @@ func (w *writer) kept(name string, files []labelled.File, stats *picture.Statist
 	for _, l := range b.LeftOut {
 		left[l.Name] = true
 	}
-	files = slices.DeleteFunc(slices.Clone(files), func(f labelled.File) bool { return !left[f.Name] })
+	files = slices.DeleteFunc(slices.Clone(files), func(f imagefiles.File) bool { return !left[f.Name] })
 	mended := false
-	err = labelled.Decode(context.Background(), files, w.o.Fit, 1, func(d labelled.Decoded) error {
+	err = imagefiles.Decode(context.Background(), files, w.o.Fit, 1, func(d imagefiles.Decoded) error {
 		mended = mended || d.Err == nil
 		return nil
 	})

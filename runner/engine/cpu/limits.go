@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
 )
 
@@ -20,8 +20,8 @@ const (
 // threads of the device reach together: the best of some trials of a loop that
 // touches registers only, and of y += a·x over arrays that fit no cache.
 // Products are of float32 alone.
-func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
-	if p != ablations.Float32 {
+func (d *Device) Limits(p recipe.Precision) (engine.Limits, error) {
+	if p != recipe.Float32 {
 		return engine.Limits{}, fmt.Errorf("device %s forms products in float32, not in %s", d.name, p)
 	}
 	f := &fmaLoop{d: d}

@@ -127,7 +127,7 @@ const dropoutLen = 1024
 func (o *dropouts) tile(_, i int) {
 	from, to := i*dropoutLen, min((i+1)*dropoutLen, len(o.x))
 	x, y := o.x[from:to], o.y[from:to]
-	if !o.op.Train || o.context.DropoutOff {
+	if !o.op.Train || o.context.DropoutUntil {
 		scale(y, x, float32(o.op.Kept()))
 	} else {
 		o.draw(y, x, from)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
@@ -125,10 +125,10 @@ func (m matrix) transpose() nvidia.Transpose {
 }
 
 // product adds the call of c = a·b, of m × k and k × n values; c is of type tc. Sums are float32.
-func (p *plan) product(precision ablations.Precision, m, n, k int, a, b matrix, c nvidia.Address, tc engine.Type) {
+func (p *plan) product(precision recipe.Precision, m, n, k int, a, b matrix, c nvidia.Address, tc engine.Type) {
 	types := map[engine.Type]nvidia.BLASType{engine.Float32: nvidia.BLASFloat, engine.BFloat16: nvidia.BLASBFloat16}
 	t, to, compute := types[typeOf(precision)], types[tc], nvidia.ComputeFloat
-	if precision == ablations.TF32 {
+	if precision == recipe.TF32 {
 		compute = nvidia.ComputeTF32
 	}
 	blas := p.d.blas

@@ -14,12 +14,12 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda"
-	"ablate/runner/engine/cuda/emulation"
-	"ablate/runner/engine/cuda/fake"
+	"ablate/runner/engine/cuda/cudatest/emulation"
+	"ablate/runner/engine/cuda/cudatest/fake"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
 	"ablate/runner/engine/enginetest"
@@ -91,7 +91,7 @@ func TestPoolGradIsFused(t *testing.T) {
 		t.Error("other weights than from two kernels")
 	}
 	for _, fuses := range []engine.Device{dev, plain{dev.(engine.Queue)}} {
-		prog, _, err := train(t, fuses, ablations.Float32, 4)
+		prog, _, err := train(t, fuses, recipe.Float32, 4)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestConvolutionsFinishApart(t *testing.T) {
 		m.Apart = apart
 		dev := start(t, m, true, 0)
 		results[apart] = result(t, dev, engine.Instr{Op: conv, ReLU: true}, conv.InputShapes(), conv.OutputShape())
-		for _, p := range []ablations.Precision{ablations.Float32, ablations.BF16} {
+		for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
 			prog, g, err := train(t, dev, p, 4)
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +201,7 @@ func TestGPU(t *testing.T) {
 		if _, err := dev.Alloc(1 << 42); !errors.As(err, &memory) || memory.Need != 1<<44 || memory.Free <= 0 {
 			t.Error(err)
 		}
-		prog, g, err := train(t, dev, ablations.Float32, 32)
+		prog, g, err := train(t, dev, recipe.Float32, 32)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestGPU(t *testing.T) {
 }
 
 // train makes a device's program of a small net's training step.
-func train(t *testing.T, dev engine.Device, p ablations.Precision, batch int) (*engine.Program, *graph.Graph, error) {
+func train(t *testing.T, dev engine.Device, p recipe.Precision, batch int) (*engine.Program, *graph.Graph, error) {
 	t.Helper()
 	net, err := arch.Nets.Load("alexnet-32")
 	if err != nil {
@@ -245,7 +245,7 @@ func run(t *testing.T, prog *engine.Program, g *graph.Graph) error {
 func TestStepsBecomeGraphs(t *testing.T) {
 	m := machine(t, 1, plenty)
 	dev := start(t, m, true, 0)
-	prog, g, err := train(t, dev, ablations.Float32, 4)
+	prog, g, err := train(t, dev, recipe.Float32, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestPrecisionsNeedTheLibraries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []ablations.Precision{ablations.TF32, ablations.BF16} {
+	for _, p := range []recipe.Precision{recipe.TF32, recipe.BF16} {
 		whole := engine.Placement{Group: engine.NewGroup(start(t, m, true, 0)), Precision: p}
 		if err := whole.Check(net, 4); err != nil {
 			t.Error(err)
@@ -313,7 +313,7 @@ func TestMemory(t *testing.T) {
 	dev := start(t, m, false, 0)
 	defer dev.Close()
 	for range 8 { // of 5 MiB each
-		prog, g, err := train(t, dev, ablations.Float32, 4)
+		prog, g, err := train(t, dev, recipe.Float32, 4)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	}
-	_, _, err := train(t, dev, ablations.Float32, 256)
+	_, _, err := train(t, dev, recipe.Float32, 256)
 	var memory *engine.MemoryError
 	if !errors.As(err, &memory) || memory.Need <= memory.Free || memory.Free <= 0 || memory.Free > most {
 		t.Fatal(err)
@@ -331,7 +331,7 @@ func TestMemory(t *testing.T) {
 	if want := "for activations on cuda:0: device cuda:0: out of memory: "; !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
-	if prog, g, err := train(t, dev, ablations.Float32, 4); err != nil {
+	if prog, g, err := train(t, dev, recipe.Float32, 4); err != nil {
 		t.Error("nothing works afterwards:", err)
 	} else if err := run(t, prog, g); err != nil {
 		t.Error(err)
@@ -344,7 +344,7 @@ func TestLostGPU(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			m := machine(t, 1, plenty)
 			dev := start(t, m, true, 0)
-			prog, g, err := train(t, dev, ablations.Float32, 4)
+			prog, g, err := train(t, dev, recipe.Float32, 4)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -469,12 +469,12 @@ func TestPrecisions(t *testing.T) {
 	flat := image(2, 3, 7)
 	ops = append(ops, graph.NewDense("l", 5, flat, 9), graph.NewDenseDataGrad("l", 5, flat, 9), graph.NewDenseWeightGrad("l", 5, flat, 9))
 	for _, o := range ops {
-		results := map[ablations.Precision][]float32{}
-		for _, p := range []ablations.Precision{ablations.Float32, ablations.TF32, ablations.BF16} {
+		results := map[recipe.Precision][]float32{}
+		for _, p := range []recipe.Precision{recipe.Float32, recipe.TF32, recipe.BF16} {
 			results[p] = result(t, dev, engine.Instr{Op: o, Precision: p}, o.InputShapes(), o.OutputShape())
 		}
-		exact := results[ablations.Float32]
-		for p, within := range map[ablations.Precision]float64{ablations.TF32: 1e-3, ablations.BF16: 1e-2} {
+		exact := results[recipe.Float32]
+		for p, within := range map[recipe.Precision]float64{recipe.TF32: 1e-3, recipe.BF16: 1e-2} {
 			if d := distance(results[p], exact); !(d > within/1000 && d < within) {
 				t.Errorf("%v in %s is %.2g away", o, p, d)
 			}
@@ -490,11 +490,11 @@ func TestPrecisions(t *testing.T) {
 func TestActivationsAreNarrowed(t *testing.T) {
 	dev := start(t, machine(t, 1, plenty), true, 0)
 	defer dev.Close()
-	wide, _, err := train(t, dev, ablations.Float32, 4)
+	wide, _, err := train(t, dev, recipe.Float32, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	narrow, g, err := train(t, dev, ablations.BF16, 4)
+	narrow, g, err := train(t, dev, recipe.BF16, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -507,8 +507,8 @@ func TestActivationsAreNarrowed(t *testing.T) {
 			pool = n
 		}
 	}
-	results := map[ablations.Precision][]float32{}
-	for _, p := range []ablations.Precision{ablations.Float32, ablations.BF16} {
+	results := map[recipe.Precision][]float32{}
+	for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
 		where := engine.On(dev)
 		where.Precision = p
 		params, err := engine.NewParams(where, g.Params)
@@ -529,7 +529,7 @@ func TestActivationsAreNarrowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := map[ablations.Precision]int{ablations.BF16: 1}[p]; casts(prog) != want {
+		if want := map[recipe.Precision]int{recipe.BF16: 1}[p]; casts(prog) != want {
 			t.Errorf("%d casts in %s, not %d:\n%s", casts(prog), p, want, strings.Join(prog.Steps(), "\n"))
 		}
 		if trained, err := engine.Train(g, params, pool); err != nil || casts(trained) != casts(prog) { // the layers behind read what was cast
@@ -542,7 +542,7 @@ func TestActivationsAreNarrowed(t *testing.T) {
 		}
 		results[p] = y
 	}
-	if d := distance(results[ablations.BF16], results[ablations.Float32]); !(d > 1e-4 && d < 2e-2) {
+	if d := distance(results[recipe.BF16], results[recipe.Float32]); !(d > 1e-4 && d < 2e-2) {
 		t.Errorf("the pooled values are %.2g away", d)
 	}
 }

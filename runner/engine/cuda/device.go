@@ -16,7 +16,7 @@ import (
 	"runtime"
 	"sync"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
@@ -245,8 +245,8 @@ func (d *Device) Hardware() string { return d.hardware }
 func (d *Device) Threads() int { return 0 }
 
 // Forms says that cuDNN and cuBLAS are needed where products are not of float32.
-func (d *Device) Forms(p ablations.Precision) error {
-	if p != ablations.Float32 && (d.dnn == nil || d.blas == nil) {
+func (d *Device) Forms(p recipe.Precision) error {
+	if p != recipe.Float32 && (d.dnn == nil || d.blas == nil) {
 		return errors.New("cuDNN and cuBLAS form such products, and one is missing: see `ablate doctor`")
 	}
 	return nil

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"unsafe"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
@@ -66,7 +66,7 @@ func (d *Device) closeDNN() error {
 type geometry struct {
 	batch     int
 	window    graph.Window
-	precision ablations.Precision
+	precision recipe.Precision
 	fold      int // pixels of a side that become channels, see folded; 1: none do
 }
 
@@ -77,8 +77,8 @@ type geometry struct {
 // are one. An output is then a sum of 432 products, of which 363 are not with
 // zeros; padded, its 3 channels make 484 in tf32 and 968 in bf16. The gradient to
 // the image, which a first layer does not need, is not folded.
-func folded(w graph.Window, p ablations.Precision) int {
-	if p != ablations.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
+func folded(w graph.Window, p recipe.Precision) int {
+	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
 		return w.Stride
 	}
 	return 1
@@ -156,7 +156,7 @@ func (p *plan) convolve(in engine.Instr, g geometry, direction int, add func(eng
 		add(in, c, *a)
 		return
 	}
-	if g.precision != ablations.Float32 {
+	if g.precision != recipe.Float32 {
 		p.err = fmt.Errorf("cuDNN has no deterministic algorithm for %v at precision %s: %w", in.Op, g.precision, engine.ErrNoKernel)
 	}
 }
@@ -226,9 +226,9 @@ func frame(g geometry) *convolution {
 	c.in.Channels *= g.fold * g.fold
 	multiple := 1
 	switch g.precision {
-	case ablations.TF32:
+	case recipe.TF32:
 		c.math, multiple = nvidia.DefaultMath, 4
-	case ablations.BF16:
+	case recipe.BF16:
 		c.math, multiple = nvidia.TensorMath, 8
 	}
 	if w.Groups == 1 {

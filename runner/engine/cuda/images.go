@@ -5,10 +5,10 @@ import (
 	"runtime"
 	"unsafe"
 
+	"ablate/runner/augment"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
-	"ablate/runner/input"
 )
 
 var _ engine.ImageMemory = (*memory)(nil)
@@ -61,7 +61,7 @@ func (r *imageRoom) close(d *Device, note func(nvidia.Result)) {
 }
 
 // WriteImages sends the images as bytes and finishes them on the device.
-func (m *memory) WriteImages(to engine.Tensor, images input.Images) error {
+func (m *memory) WriteImages(to engine.Tensor, images augment.Images) error {
 	if err := m.check("input", to.Off, to.Len()); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (m *memory) WriteImages(to engine.Tensor, images input.Images) error {
 }
 
 // show uploads a batch and begins the kernel that cuts, mirrors and colours it.
-func (d *Device) show(to engine.Tensor, images input.Images) error {
+func (d *Device) show(to engine.Tensor, images augment.Images) error {
 	r := &d.images
 	mean, err := d.mean(images.Mean)
 	if err != nil {
@@ -84,7 +84,7 @@ func (d *Device) show(to engine.Tensor, images input.Images) error {
 	if err := d.send(&slot.pixels, &r.staging, images.Pixels); err != nil {
 		return err
 	}
-	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Views))), input.ViewLen*len(images.Views))
+	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Transforms))), augment.TransformLen*len(images.Transforms))
 	if err := d.send(&slot.views, &r.staging, views); err != nil {
 		return err
 	}
@@ -131,4 +131,4 @@ func (d *Device) send(to **memory, by *staging, from []byte) error {
 }
 
 // The kernel reads views as they lie in Go's memory.
-var _ = [input.ViewLen]byte([unsafe.Sizeof(input.View{})]byte{})
+var _ = [augment.TransformLen]byte([unsafe.Sizeof(augment.Transform{})]byte{})

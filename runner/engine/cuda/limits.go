@@ -3,8 +3,8 @@ package cuda
 import (
 	"math"
 
-	"ablate/ablations"
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 	"ablate/runner/random"
@@ -21,11 +21,11 @@ const (
 // Limits measures the products a second of one large matrix product at a
 // precision (a dense layer's data gradient, which is a product and nothing else),
 // and the traffic of a kernel that reads and writes every value once.
-func (d *Device) Limits(p ablations.Precision) (engine.Limits, error) {
+func (d *Device) Limits(p recipe.Precision) (engine.Limits, error) {
 	return d.limits(p, limitSide, limitStream)
 }
 
-func (d *Device) limits(p ablations.Precision, side, stream int) (engine.Limits, error) {
+func (d *Device) limits(p recipe.Precision, side, stream int) (engine.Limits, error) {
 	var l engine.Limits
 	plane := arch.Shape{Height: 1, Width: 1, Channels: side}
 	images := engine.Tensor{Shape: []int{side, 1, 1, side}, Type: typeOf(p)}

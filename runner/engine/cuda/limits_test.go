@@ -5,10 +5,10 @@ import (
 	"testing"
 	"unsafe"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
-	"ablate/runner/engine/cuda/emulation"
-	"ablate/runner/engine/cuda/fake"
+	"ablate/runner/engine/cuda/cudatest/emulation"
+	"ablate/runner/engine/cuda/cudatest/fake"
 	"ablate/runner/engine/cuda/nvidia"
 )
 
@@ -27,7 +27,7 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	for _, p := range []ablations.Precision{ablations.Float32, ablations.TF32, ablations.BF16} {
+	for _, p := range []recipe.Precision{recipe.Float32, recipe.TF32, recipe.BF16} {
 		l, err := d.limits(p, 48, 1000)
 		if err != nil {
 			t.Fatal(err)

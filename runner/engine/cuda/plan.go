@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/engine/cuda/nvidia"
@@ -153,7 +153,7 @@ type operand struct {
 }
 
 // operand reserves what a tensor needs at a precision.
-func (p *plan) operand(t engine.Tensor, precision ablations.Precision) operand {
+func (p *plan) operand(t engine.Tensor, precision recipe.Precision) operand {
 	o := operand{Tensor: t, as: typeOf(precision)}
 	if t.Type != o.as {
 		o.narrow = p.reserve(uint64(o.as.Bytes()) * uint64(t.Len()))
@@ -171,8 +171,8 @@ func (p *plan) read(o operand) nvidia.Address {
 }
 
 // typeOf is what operands of a precision are stored as: TF32 is float32 whose last bits the GPU ignores.
-func typeOf(p ablations.Precision) engine.Type {
-	if p == ablations.BF16 {
+func typeOf(p recipe.Precision) engine.Type {
+	if p == recipe.BF16 {
 		return engine.BFloat16
 	}
 	return engine.Float32

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"ablate/ablations"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
@@ -14,7 +14,7 @@ import (
 // float32 is as near as ever, what is stored as bfloat16 as near as its rounding.
 func narrowed(t *testing.T, dev engine.Device) {
 	precise, ok := dev.(engine.Precise)
-	if !ok || precise.Forms(ablations.BF16) != nil {
+	if !ok || precise.Forms(recipe.BF16) != nil {
 		t.Skip("the device stores float32 alone")
 	}
 	for name, o := range cases() {
@@ -33,7 +33,7 @@ func narrowed(t *testing.T, dev engine.Device) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := run(t, dev, engine.Instr{Op: o, Precision: ablations.BF16}, o, in, types, engine.Context{Seed: 3, Step: 11})
+			got := run(t, dev, engine.Instr{Op: o, Precision: recipe.BF16}, o, in, types, engine.Context{Seed: 3, Step: 11})
 			if i, diff := worst(got, want); diff > within {
 				t.Errorf("value %d is %v, the definition gives %v (off by %.2g of the largest)", i, got[i], want[i], diff)
 			}

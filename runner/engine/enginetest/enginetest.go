@@ -389,7 +389,7 @@ func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float
 func dropoutOff(t *testing.T, dev engine.Device) {
 	for _, inverted := range []bool{false, true} {
 		o := graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: inverted}, true,
-			&graph.Clock{Seed: 3, Step: 11, DropoutOff: true})
+			&graph.Clock{Seed: 3, Step: 11, DropoutUntil: true})
 		x := make([]float32, 3*5*7*31)
 		random.New(1, "x").Normal(x, 0, 0, 1)
 		want := make([]float64, len(x))
@@ -405,7 +405,7 @@ func dropoutOff(t *testing.T, dev engine.Device) {
 		if i, diff := worst(toFloat32(defined), want); diff > 1e-6 {
 			t.Errorf("inverted %v: the definition gives %v for value %d, want %v", inverted, defined[i], i, want[i])
 		}
-		compare(t, runKernel(t, dev, o, [][]float32{x}, false, engine.Context{Seed: 3, Step: 11, DropoutOff: true}), want, fmt.Sprintf("inverted %v", inverted))
+		compare(t, runKernel(t, dev, o, [][]float32{x}, false, engine.Context{Seed: 3, Step: 11, DropoutUntil: true}), want, fmt.Sprintf("inverted %v", inverted))
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"ablate/arch"
+	"ablate/runner/augment"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
-	"ablate/runner/input"
 	"ablate/runner/random"
 )
 
@@ -75,8 +75,8 @@ func evaluating(t *testing.T, where engine.Placement, net *arch.Net, batch int) 
 
 // stored are random images, a little larger than the input, and a view of every
 // kind: within the image, over each of its sides, past it; mirrored, of moved colours, both.
-func stored(cut arch.Shape, n int, fixed bool) input.Images {
-	m := input.Images{Shape: shape(cut.Height+3, cut.Width+2, cut.Channels)}
+func stored(cut arch.Shape, n int, fixed bool) augment.Images {
+	m := augment.Images{Shape: shape(cut.Height+3, cut.Width+2, cut.Channels)}
 	values := make([]float32, m.Shape.Len())
 	for i := range n {
 		random.New(3, "pixels").Normal(values, uint64(i), 128, 60)
@@ -94,18 +94,18 @@ func stored(cut arch.Shape, n int, fixed bool) input.Images {
 	places := [][2]int32{{1, 2}, {0, 0}, {-2, 1}, {2, -1}, {height - 4, 1}, {1, width - 5}, {height, 0}, {-1, -width}}
 	for i := range n {
 		at := places[i%len(places)]
-		v := input.View{Top: at[0], Left: at[1], Flip: i%2 == 1, Scale: 1 / float32(3+i)}
+		v := augment.Transform{Top: at[0], Left: at[1], Flip: i%2 == 1, Scale: 1 / float32(3+i)}
 		if i%3 > 0 {
 			v.Shifted, v.Shift = true, [3]float32{1.7, -20.3, float32(i) / 7}
 		}
-		m.Views = append(m.Views, v)
+		m.Transforms = append(m.Transforms, v)
 	}
 	return m
 }
 
 // shown is a value of an input by definition: that of image i at a row, column and channel of its cut.
-func shown(m input.Images, cut arch.Shape, i, y, x, c int) float32 {
-	v := m.Views[i]
+func shown(m augment.Images, cut arch.Shape, i, y, x, c int) float32 {
+	v := m.Transforms[i]
 	if v.Flip {
 		x = cut.Width - 1 - x
 	}
@@ -125,23 +125,23 @@ func shown(m input.Images, cut arch.Shape, i, y, x, c int) float32 {
 	return value * v.Scale
 }
 
-func showing(t *testing.T, prog *engine.Program, g *graph.Graph, cut arch.Shape, m input.Images) {
+func showing(t *testing.T, prog *engine.Program, g *graph.Graph, cut arch.Shape, m augment.Images) {
 	t.Helper()
 	if err := prog.WriteImages(g.Input, m); err != nil {
 		t.Fatal(err)
 	}
-	got := make([]float32, len(m.Views)*cut.Len())
+	got := make([]float32, len(m.Transforms)*cut.Len())
 	if err := prog.Read(g.Input, got); err != nil {
 		t.Fatal(err)
 	}
 	for at, value := range got {
 		i, y, x, c := at/cut.Len(), at/(cut.Width*cut.Channels)%cut.Height, at/cut.Channels%cut.Width, at%cut.Channels
 		if want := shown(m, cut, i, y, x, c); math.Float32bits(value) != math.Float32bits(want) {
-			t.Fatalf("image %d, shown as %+v, is %v at row %d, column %d, channel %d, want %v", i, m.Views[i], value, y, x, c, want)
+			t.Fatalf("image %d, shown as %+v, is %v at row %d, column %d, channel %d, want %v", i, m.Transforms[i], value, y, x, c, want)
 		}
 	}
 	// All devices have the input: copies that differ would give other logits.
-	logits, again := make([]float32, len(m.Views)*g.Logits.Shape()[3]), make([]float32, len(m.Views)*g.Logits.Shape()[3])
+	logits, again := make([]float32, len(m.Transforms)*g.Logits.Shape()[3]), make([]float32, len(m.Transforms)*g.Logits.Shape()[3])
 	run := func(to []float32) {
 		t.Helper()
 		if err := prog.RunAll(); err != nil {
@@ -164,15 +164,15 @@ func showing(t *testing.T, prog *engine.Program, g *graph.Graph, cut arch.Shape,
 }
 
 // refusedImages checks that nothing is read or written out of bounds.
-func refusedImages(t *testing.T, prog *engine.Program, g *graph.Graph, good input.Images) {
+func refusedImages(t *testing.T, prog *engine.Program, g *graph.Graph, good augment.Images) {
 	t.Helper()
-	for want, spoil := range map[string]func(m *input.Images){
-		"for an input of shape": func(m *input.Images) { m.Shape.Channels = 1 },
-		"7 views":               func(m *input.Images) { m.Views = m.Views[:7] },
-		"bytes for 8 images":    func(m *input.Images) { m.Pixels = m.Pixels[1:] },
-		"a mean of":             func(m *input.Images) { m.Mean = m.Mean[1:] },
-		"no cut":                func(m *input.Images) { m.MeanAt = &[2]int{1, 3} },
-		"row -1":                func(m *input.Images) { m.MeanAt = &[2]int{-1, 0} },
+	for want, spoil := range map[string]func(m *augment.Images){
+		"for an input of shape": func(m *augment.Images) { m.Shape.Channels = 1 },
+		"7 views":               func(m *augment.Images) { m.Transforms = m.Transforms[:7] },
+		"bytes for 8 images":    func(m *augment.Images) { m.Pixels = m.Pixels[1:] },
+		"a mean of":             func(m *augment.Images) { m.Mean = m.Mean[1:] },
+		"no cut":                func(m *augment.Images) { m.MeanAt = &[2]int{1, 3} },
+		"row -1":                func(m *augment.Images) { m.MeanAt = &[2]int{-1, 0} },
 	} {
 		m := good
 		spoil(&m)

@@ -49,7 +49,7 @@ func (s *Step) Bytes(c *engine.Context) []byte {
 	b := s.buf
 	binary.LittleEndian.PutUint64(b, c.Step)
 	binary.LittleEndian.PutUint32(b[8:], math.Float32bits(float32(c.Momentum)))
-	binary.LittleEndian.PutUint32(b[12:], uint32(boolean(c.DropoutOff)))
+	binary.LittleEndian.PutUint32(b[12:], uint32(boolean(c.DropoutUntil)))
 	for i := range s.slots {
 		slot, to := &s.slots[i], b[stepHead+i*slotLen:]
 		if slot.of != nil {

@@ -1,4 +1,4 @@
-package labelled
+package imagefiles
 
 import (
 	"archive/tar"
@@ -15,7 +15,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"ablate/runner/data/picture"
+	"ablate/runner/data/imaging"
 )
 
 // write makes a tree of files.
@@ -293,7 +293,7 @@ func TestDecode(t *testing.T) {
 		}
 		files = append(files, File{place: onDisk(filepath.Join(root, name))})
 	}
-	fit := picture.Fit{Size: 2}
+	fit := imaging.Fit{Size: 2}
 	for _, workers := range []int{1, 3, 16} {
 		next := 0
 		err := Decode(t.Context(), files, fit, workers, func(d Decoded) error {

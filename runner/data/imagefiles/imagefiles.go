@@ -1,8 +1,8 @@
-// Package labelled lists image files and their classes, as the usual data sets
+// Package imagefiles lists image files and their classes, as the usual data sets
 // lay them out: ImageFolder trees, Tiny ImageNet and the ILSVRC 2012 archives.
 // Nothing is unpacked: members of archives are read where they lie, so that no
 // member's name can lead anywhere.
-package labelled
+package imagefiles
 
 import (
 	"errors"

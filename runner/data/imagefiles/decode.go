@@ -1,10 +1,10 @@
-package labelled
+package imagefiles
 
 import (
 	"context"
 	"sync"
 
-	"ablate/runner/data/picture"
+	"ablate/runner/data/imaging"
 )
 
 // A Decoded is what came of a file.
@@ -12,14 +12,14 @@ type Decoded struct {
 	Index  int    // in the list
 	Pixels []byte // valid during the call; nil if Err is set
 	Bytes  int64  // read from the file
-	Err    error  // picture.ErrBad or ErrUnreadable
+	Err    error  // imaging.ErrBad or ErrUnreadable
 }
 
 // Decode reads files with the given number of workers and hands each result, in
 // the order of the list, to use, which is called from one goroutine at a time. It ends with
 // the first error of use, or with the context. A few results a worker are held
 // in memory.
-func Decode(ctx context.Context, files []File, fit picture.Fit, workers int, use func(Decoded) error) error {
+func Decode(ctx context.Context, files []File, fit imaging.Fit, workers int, use func(Decoded) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	type slot struct {
 		d    Decoded
@@ -56,7 +56,7 @@ func Decode(ctx context.Context, files []File, fit picture.Fit, workers int, use
 	})
 	for range workers {
 		running.Go(func() {
-			r := picture.NewReader(fit)
+			r := imaging.NewReader(fit)
 			for s := range work {
 				text, err := files[s.d.Index].Read()
 				if err == nil {

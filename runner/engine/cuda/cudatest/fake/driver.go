@@ -11,7 +11,7 @@ import (
 	"sync"
 	"unsafe"
 
-	"ablate/runner/engine/cuda/emulation"
+	"ablate/runner/engine/cuda/cudatest/emulation"
 	"ablate/runner/engine/cuda/nvidia"
 )
 

@@ -1,4 +1,4 @@
-package ablations
+package recipe
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package picture
+package imaging
 
 import (
 	"cmp"
@@ -91,7 +91,7 @@ func TestPhotographsAgainstPeers(t *testing.T) {
 
 // The rate that packing is limited by: one core's decode and resize of real
 // photographs, those of ABLATE_PHOTOGRAPHS if that names another folder of
-// ABLATE_DATA. Run with: go test ./runner/data/picture -run - -bench Photographs -cpu 1
+// ABLATE_DATA. Run with: go test ./runner/data/imaging -run - -bench Photographs -cpu 1
 func BenchmarkPhotographs(b *testing.B) {
 	folder := cmp.Or(os.Getenv("ABLATE_PHOTOGRAPHS"), "imagenet-originals")
 	var names []string

@@ -1,4 +1,4 @@
-package ablations
+package recipe
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ type (
 	CropAt string
 	// ColourScale is what the draws of PCAColour are multiplied by.
 	ColourScale string
-	// Views is what of a test image is shown.
-	Views string
+	// TestCrops is what of a test image is shown.
+	TestCrops string
 	// A Precision is what the products of convolutions and dense layers are formed
 	// of. Sums, weights and everything else are float32.
 	Precision string
@@ -36,8 +36,8 @@ const (
 	SqrtEigenvalue ColourScale = ""
 	Eigenvalue     ColourScale = "eigenvalue"
 
-	CentreView Views = ""
-	TenViews   Views = "ten"
+	CentreCrop TestCrops = ""
+	TenCrop    TestCrops = "ten"
 
 	Float32 Precision = ""
 	TF32    Precision = "tf32" // of operands' first 10 bits after the point
@@ -68,8 +68,8 @@ func (c *ColourScale) UnmarshalStrict(n *strictyaml.Node) error {
 }
 
 // UnmarshalStrict reads centre or ten.
-func (v *Views) UnmarshalStrict(n *strictyaml.Node) error {
-	return word(n, v, "kind of views", "centre", string(TenViews))
+func (v *TestCrops) UnmarshalStrict(n *strictyaml.Node) error {
+	return word(n, v, "kind of test crops", "centre", string(TenCrop))
 }
 
 // UnmarshalStrict reads float32, tf32 or bf16.

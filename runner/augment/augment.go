@@ -1,7 +1,7 @@
-// Package input is batches of images as bytes with the view of each that a net
+// Package augment is batches of images as bytes with the transform of each that a net
 // sees, for devices that crop, mirror and shift colours themselves: a quarter of
 // the bytes of a finished input reaches them.
-package input
+package augment
 
 import "ablate/arch"
 
@@ -13,7 +13,7 @@ import "ablate/arch"
 type Images struct {
 	Shape  arch.Shape // of a stored image: [height, width, channels] bytes
 	Pixels []byte     // of all images, one after the other
-	Views  []View     // one an image
+	Transforms  []Transform     // one an image
 	// Mean is an image's: Shape.Len() values, the same slice for all batches of a
 	// pipeline, so that a device may keep its copy.
 	Mean []float32
@@ -21,8 +21,8 @@ type Images struct {
 	MeanAt *[2]int
 }
 
-// A View says how an image is shown. CUDA kernels read it as it lies here.
-type View struct {
+// A Transform says how an image is shown. CUDA kernels read it as it lies here.
+type Transform struct {
 	Top, Left int32      // where it is cut: row and column of the image, below 0 in its border
 	Flip      bool       // the cut is mirrored, left to right
 	Shifted   bool       // Shift is added, to images of three channels
@@ -30,12 +30,12 @@ type View struct {
 	Shift     [3]float32 // of red, green and blue, in grey levels
 }
 
-// ViewLen is the size of a View in bytes.
-const ViewLen = 28
+// TransformLen is the size of a Transform in bytes.
+const TransformLen = 28
 
 // Part is n images from number first on.
 func (i Images) Part(first, n int) Images {
 	size := i.Shape.Len()
-	i.Pixels, i.Views = i.Pixels[first*size:][:n*size], i.Views[first:][:n]
+	i.Pixels, i.Transforms = i.Pixels[first*size:][:n*size], i.Transforms[first:][:n]
 	return i
 }

@@ -1,12 +1,12 @@
-// Package ablations holds what a study changes and how: the recipe of a
-// training run, edits on it, the catalogue of named ablations, and the designs
-// that turn a list of components into variants.
-package ablations
+// Package recipe holds all that determines a training run but its seed: the
+// net, the data and the training, what is valid, and what differs between two.
+package recipe
 
 import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"ablate/arch"
@@ -37,19 +37,19 @@ type Data struct {
 	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty"` // rgb (default), grey, hsv, ycbcr
 	// Mean is what is subtracted: image (the per-pixel mean of the training set; default), image_centre
 	// (the middle of that, wherever the crop lies, as in the 2012 source), channel, none.
-	Mean      string    `yaml:"mean" json:"mean"`
-	Scale     float64   `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
-	Pad       int       `yaml:"pad" json:"pad"`                         // zero border added before a crop
-	Crop      int       `yaml:"crop" json:"crop"`                       // square crop, 0 means none; in training where CropAt says, at test where Views says
-	CropAt    CropAt    `yaml:"crop_at" json:"crop_at,omitempty"`       // random (default), centre
-	CropChunk int       `yaml:"crop_chunk" json:"crop_chunk,omitempty"` // so many images in a row share one crop and flip (32 in the 2012 source); 0 means each has its own
-	Flip      bool      `yaml:"flip" json:"flip"`                       // horizontal reflections in training
-	PCAColour PCAColour `yaml:"pca_colour" json:"pca_colour,omitzero"`
-	NoiseOff  NoiseOff  `yaml:"noise_off" json:"noise_off,omitzero"`
-	// Views is what of a test image is shown: centre (default), or ten: the four corners, the centre and their
+	Mean         string       `yaml:"mean" json:"mean"`
+	Scale        float64      `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
+	Pad          int          `yaml:"pad" json:"pad"`                         // zero border added before a crop
+	Crop         int          `yaml:"crop" json:"crop"`                       // square crop, 0 means none; in training where CropAt says, at test where TestCrops says
+	CropAt       CropAt       `yaml:"crop_at" json:"crop_at,omitempty"`       // random (default), centre
+	CropChunk    int          `yaml:"crop_chunk" json:"crop_chunk,omitempty"` // so many images in a row share one crop and flip (32 in the 2012 source); 0 means each has its own
+	Flip         bool         `yaml:"flip" json:"flip"`                       // horizontal reflections in training
+	PCAColour    PCAColour    `yaml:"pca_colour" json:"pca_colour,omitzero"`
+	AugmentUntil AugmentUntil `yaml:"augment_until" alias:"noise_off" json:"augment_until,omitzero"`
+	// TestCrops is what of a test image is shown: centre (default), or ten: the four corners, the centre and their
 	// reflections, whose softmax outputs are averaged (paper, section 4.1). Ten are shown after the last epoch;
 	// the epochs before are tested on the centre.
-	Views Views `yaml:"views" json:"views,omitempty"`
+	TestCrops TestCrops `yaml:"test_crops" alias:"views" json:"test_crops,omitempty"`
 }
 
 // PCAColour shifts the colours of each training image along the principal
@@ -66,10 +66,10 @@ type PCAColour struct {
 	Shrink bool        `yaml:"shrink" json:"shrink,omitempty"` // divide the training image by 1 + Std afterwards, as the 2012 source does
 }
 
-// NoiseOff says from which epoch on, counted from 0, each kind of noise is left
+// AugmentUntil says from which epoch on, counted from 0, each kind of noise is left
 // out; 0 means never. The runs of 2012 trained their last 25 epochs without
 // colour noise (layer-params-145.cfg).
-type NoiseOff struct {
+type AugmentUntil struct {
 	Crop      int `yaml:"crop" json:"crop,omitempty"` // the centre from then on
 	Flip      int `yaml:"flip" json:"flip,omitempty"`
 	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty"`
@@ -90,9 +90,9 @@ type Train struct {
 	// gradients are added in pairs: several devices can share them, and the result
 	// depends on the number of chunks but not of devices. 0 leaves batches whole.
 	// A batch norm's statistics are a chunk's.
-	Chunks     int       `yaml:"chunks" json:"chunks,omitempty"`
-	DropoutOff int       `yaml:"dropout_off" json:"dropout_off,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
-	Precision  Precision `yaml:"precision" json:"precision,omitempty"`     // of products: float32 (default), tf32 or bf16, which a GPU forms faster
+	MicroBatches int       `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty"`
+	DropoutUntil int       `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+	Precision    Precision `yaml:"precision" json:"precision,omitempty"`                             // of products: float32 (default), tf32 or bf16, which a GPU forms faster
 }
 
 // Bias is the biases' own learning rate, where they have one (epsB of the 2012
@@ -150,6 +150,44 @@ func Defaults() Recipe {
 		Data:  Data{Mean: "image", Scale: 1},
 		Train: Train{Momentum: 0.9, Schedule: Schedule{Kind: "constant", Factor: 0.1, Patience: 5, Drops: 3, Steps: 4}},
 	}
+}
+
+// Decode reads the JSON of a recipe as a run's record stores it, and knows the
+// names that keys had in records of format 1.
+func Decode(text []byte) (Recipe, error) {
+	var r Recipe
+	var sections map[string]json.RawMessage
+	if err := json.Unmarshal(text, &sections); err != nil {
+		return r, fmt.Errorf("recipe: %w", err)
+	}
+	for section, t := range map[string]reflect.Type{"data": reflect.TypeFor[Data](), "train": reflect.TypeFor[Train]()} {
+		var keys map[string]json.RawMessage
+		if json.Unmarshal(sections[section], &keys) != nil {
+			continue // the error is told below
+		}
+		for i := range t.NumField() {
+			tag := t.Field(i).Tag
+			old, isOld := keys[tag.Get("alias")]
+			if !isOld {
+				continue
+			}
+			delete(keys, tag.Get("alias"))
+			keys[tag.Get("yaml")] = old
+		}
+		renamed, err := json.Marshal(keys)
+		if err != nil {
+			return r, fmt.Errorf("recipe: %w", err)
+		}
+		sections[section] = renamed
+	}
+	renamed, err := json.Marshal(sections)
+	if err == nil {
+		err = json.Unmarshal(renamed, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("recipe: %w", err)
+	}
+	return r, nil
 }
 
 // Clone is a deep copy.

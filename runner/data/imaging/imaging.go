@@ -1,11 +1,11 @@
-// Package picture turns image files into the square RGB images that nets are
+// Package imaging turns image files into the square RGB images that nets are
 // trained on: it decodes JPEG and PNG whatever their names say, turns them as
 // their EXIF data asks, and resizes and cuts them as the paper did (section 2:
 // "we first rescaled the image such that the shorter side was of length 256,
 // and then cropped out the central 256×256 patch").
 //
 // The result is computed with integers and is the same on every machine.
-package picture
+package imaging
 
 import (
 	"bytes"

@@ -1,12 +1,27 @@
-package ablations
+package recipe
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
+	"ablate/arch"
 	"ablate/strictyaml"
 )
+
+// sample uses keys whose defaults are to use nothing: colour noise, ten views.
+func sample(t *testing.T, net string) Recipe {
+	t.Helper()
+	r := Defaults()
+	n, err := arch.Nets.Load(net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Net, r.Data.Name, r.Data.Flip = n, "shapes", true
+	r.Data.Crop, r.Data.PCAColour.Std, r.Data.TestCrops = r.Net.Input.Height, 0.1, TenCrop
+	r.Train.Batch, r.Train.Epochs, r.Train.LR, r.Train.WeightDecay = 10, 1, 0.01, 0.0005
+	return r
+}
 
 // decoded reads a recipe's data and train sections on top of the test's recipe.
 func decoded(t *testing.T, text string) (Recipe, error) {
@@ -15,15 +30,15 @@ func decoded(t *testing.T, text string) (Recipe, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := recipe(t, "alexnet")
+	r := sample(t, "alexnet")
 	return r, n.Decode(&r)
 }
 
 // A default that is written out is the recipe that does not write it, and keys
 // that are not used are not in what identifies a run.
 func TestDefaultsAreOneRecipe(t *testing.T) {
-	plain := recipe(t, "alexnet")
-	plain.Data.PCAColour, plain.Data.Views = PCAColour{}, CentreView
+	plain := sample(t, "alexnet")
+	plain.Data.PCAColour, plain.Data.TestCrops = PCAColour{}, CentreCrop
 	written := plain.Clone()
 	n, err := strictyaml.Parse("r.yaml", []byte(`
 data: {colour_space: rgb, crop_at: random, views: centre, pca_colour: {std: 0, scale: sqrt_eigenvalue}}
@@ -43,7 +58,7 @@ train: {layer_rates: []}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"validation", "label_noise", "colour_space", "crop_at", "crop_chunk", "pca_colour", "noise_off", "views", "bias\":{\"lr", "layer_rates", "dropout_off", "power", "inverted"} {
+	for _, key := range []string{"validation", "label_noise", "colour_space", "crop_at", "crop_chunk", "pca_colour", "augment_until", "test_crops", "bias\":{\"lr", "layer_rates", "dropout_until", "power", "inverted"} {
 		if strings.Contains(string(text), key) {
 			t.Errorf("%s is part of a recipe that does not use it", key)
 		}
@@ -56,9 +71,9 @@ func TestIdentityHoldsTheRecipe(t *testing.T) {
 	for _, text := range []string{
 		"{}", "data: {validation: 5}", "data: {label_noise: 0.1}", "data: {colour_space: hsv}", "data: {mean: image_centre}",
 		"data: {crop_at: centre}", "data: {crop_chunk: 32}", "data: {pca_colour: {std: 0.2}}", "data: {pca_colour: {scale: eigenvalue}}",
-		"data: {pca_colour: {shrink: true}}", "data: {noise_off: {crop: 3}}", "data: {noise_off: {flip: 3}}", "data: {noise_off: {pca_colour: 3}}",
-		"data: {views: centre}", "train: {bias: {lr: 0.02}}", "train: {bias: {schedule: {kind: linear}}}", "train: {layer_rates: [{layer: conv1, from: 3, factor: 0}]}",
-		"train: {dropout_off: 3}", "train: {schedule: {kind: poly, power: 2}}", "train: {schedule: {kind: exp, target: 2}}",
+		"data: {pca_colour: {shrink: true}}", "data: {augment_until: {crop: 3}}", "data: {augment_until: {flip: 3}}", "data: {augment_until: {pca_colour: 3}}",
+		"data: {test_crops: centre}", "train: {bias: {lr: 0.02}}", "train: {bias: {schedule: {kind: linear}}}", "train: {layer_rates: [{layer: conv1, from: 3, factor: 0}]}",
+		"train: {dropout_until: 3}", "train: {schedule: {kind: poly, power: 2}}", "train: {schedule: {kind: exp, target: 2}}",
 	} {
 		r, err := decoded(t, text)
 		if err != nil {
@@ -79,7 +94,7 @@ func TestRecipesThatFail(t *testing.T) {
 	for text, says := range map[string]string{
 		"data: {colour_space: hvs}":                                "r.yaml:1: unknown colour space hvs; did you mean hsv?",
 		"data: {crop_at: center}":                                  "r.yaml:1: unknown place of crops center; did you mean centre?",
-		"data: {views: 10}":                                        "unknown kind of views 10; known: centre, ten",
+		"data: {test_crops: 10}":                                        "unknown kind of test crops 10; known: centre, ten",
 		"data: {pca_colour: {scale: lambda}}":                      "unknown scale of colours lambda; known: sqrt_eigenvalue, eigenvalue",
 		"data: {pca_color: {std: 0.1}}":                            "unknown key pca_color; did you mean pca_colour?",
 		"data: {label_noise: 1.5}":                                 "data.label_noise is 1.5",
@@ -91,15 +106,15 @@ func TestRecipesThatFail(t *testing.T) {
 		"data: {crop_chunk: -1}":                                   "data.crop_chunk is -1",
 		"data: {pca_colour: {std: -1}}":                            "data.pca_colour.std is -1",
 		"data: {colour_space: grey}":                               "data.pca_colour shifts RGB colours; data.colour_space is grey",
-		"data: {crop: 0}":                                          "data.views is ten",
-		"data: {noise_off: {flip: -2}}":                            "data.noise_off",
+		"data: {crop: 0}":                                          "data.test_crops is ten",
+		"data: {augment_until: {flip: -2}}":                            "data.augment_until",
 		"train: {bias: {lr: -1}}":                                  "train.bias.lr is -1",
 		"train: {bias: {schedule: {kind: plateau}}}":               "train.bias.schedule.kind is plateau",
 		"train: {bias: {schedule: {kind: linaer}}}":                `train.bias.schedule.kind is "linaer"`,
 		"train: {bias: {schedule: {kind: exp}}}":                   "train.bias.schedule.target",
 		"train: {schedule: {kind: poly}}":                          "train.schedule.power",
 		"train: {schedule: {kind: linear, power: 2}}":              "train.schedule.power is for kind poly",
-		"train: {dropout_off: -1}":                                 "train.dropout_off is -1",
+		"train: {dropout_until: -1}":                                 "train.dropout_until is -1",
 		"train: {layer_rates: [{layer: conv9, factor: 0}]}":        `train.layer_rates names "conv9"; the layers that learn are conv1`,
 		"train: {layer_rates: [{layer: relu1, factor: 0}]}":        `train.layer_rates names "relu1"`,
 		"train: {layer_rates: [{layer: conv1, factor: -1}]}":       "train.layer_rates of conv1: from and factor must not be negative",
@@ -128,21 +143,72 @@ func TestBiasSchedule(t *testing.T) {
 	}
 }
 
-// An ablation that removes a layer removes its rates.
-func TestRemovedLayersHaveNoRates(t *testing.T) {
-	r, err := decoded(t, "train: {layer_rates: [{layer: conv1, from: 2, factor: 0}, {layer: conv3, from: 2, factor: 0}]}")
+// Where the data lies is no part of a recipe's identity; everything that changes the result is.
+func TestIdentity(t *testing.T) {
+	id := func(change func(*Recipe)) string {
+		r := sample(t, "alexnet-32")
+		change(&r)
+		s, err := r.Identity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	base := id(func(*Recipe) {})
+	for name, change := range map[string]func(*Recipe){
+		"root": func(r *Recipe) { r.Data.Root = "/elsewhere" }, "title": func(r *Recipe) { r.Net.Title = "x" },
+	} {
+		if id(change) != base {
+			t.Errorf("%s changes the identity", name)
+		}
+	}
+	for name, change := range map[string]func(*Recipe){
+		"lr": func(r *Recipe) { r.Train.LR = 1 }, "net": func(r *Recipe) { r.Net.Columns = 1 }, "data": func(r *Recipe) { r.Data.Flip = false },
+	} {
+		if id(change) == base {
+			t.Errorf("%s does not change the identity", name)
+		}
+	}
+}
+
+// A key that was renamed is read under its old name, in a study and in a record, and is the same recipe.
+func TestOldNames(t *testing.T) {
+	old, err := decoded(t, "data: {views: ten, noise_off: {flip: 3}}\ntrain: {batch: 8, chunks: 2, dropout_off: 4}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	drop, _ := Catalogue.Get("drop-conv3")
-	got, err := Apply(r, drop.For("alexnet")...)
+	now, err := decoded(t, "data: {test_crops: ten, augment_until: {flip: 3}}\ntrain: {batch: 8, micro_batches: 2, dropout_until: 4}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := got.Validate(); err != nil || len(got.Train.LayerRates) != 1 || got.Train.LayerRates[0].Layer != "conv1" {
-		t.Errorf("%+v, %v", got.Train.LayerRates, err)
+	text, err := json.Marshal(now)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(r.Train.LayerRates) != 2 || r.Train.LayerRates[1].Layer != "conv3" {
-		t.Errorf("the base became %+v", r.Train.LayerRates)
+	for _, r := range []*strings.Replacer{
+		strings.NewReplacer(),
+		strings.NewReplacer("test_crops", "views", "augment_until", "noise_off", "micro_batches", "chunks", "dropout_until", "dropout_off"),
+	} {
+		stored, err := Decode([]byte(r.Replace(string(text))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := now.Identity()
+		for _, got := range []Recipe{old, stored} {
+			if id, _ := got.Identity(); id != want {
+				t.Errorf("%s is not the same recipe", r.Replace(string(text)))
+			}
+		}
+	}
+	for _, text := range []string{"", "[]", `{"data": 1}`, `{"net": 1}`} {
+		if _, err := Decode([]byte(text)); err == nil {
+			t.Errorf("%q was read as a recipe", text)
+		}
+	}
+	if _, err := decoded(t, "train: {chunks: 2, micro_batches: 2}"); err == nil || !strings.Contains(err.Error(), "two names") {
+		t.Errorf("both names: %v", err)
+	}
+	if _, err := decoded(t, "train: {dropout_of: 4}"); err == nil || !strings.Contains(err.Error(), "dropout_until") {
+		t.Errorf("%v suggests an old name", err)
 	}
 }

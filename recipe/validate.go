@@ -1,4 +1,4 @@
-package ablations
+package recipe
 
 import (
 	"errors"
@@ -50,8 +50,8 @@ func (d Data) rules() []rule {
 		{d.CropChunk < 0, fmt.Sprintf("data.crop_chunk is %d; it is how many images share a crop and flip", d.CropChunk)},
 		{d.PCAColour.Std < 0, fmt.Sprintf("data.pca_colour.std is %v; it must not be negative", d.PCAColour.Std)},
 		{d.PCAColour.Std > 0 && d.ColourSpace != RGB, fmt.Sprintf("data.pca_colour shifts RGB colours; data.colour_space is %s", d.ColourSpace)},
-		{d.NoiseOff.Crop < 0 || d.NoiseOff.Flip < 0 || d.NoiseOff.PCAColour < 0, "data.noise_off lists epochs, which are not negative"},
-		{d.Views == TenViews && d.Crop == 0, "data.views is ten, which are crops; set data.crop"},
+		{d.AugmentUntil.Crop < 0 || d.AugmentUntil.Flip < 0 || d.AugmentUntil.PCAColour < 0, "data.augment_until lists epochs, which are not negative"},
+		{d.TestCrops == TenCrop && d.Crop == 0, "data.test_crops is ten, which are crops; set data.crop"},
 	}
 }
 
@@ -60,15 +60,15 @@ var means = []string{"image", "image_centre", "channel", "none"}
 func (t Train) rules() []rule {
 	return []rule{
 		{t.Batch < 1, fmt.Sprintf("train.batch is %d; at least 1 is needed", t.Batch)},
-		{t.Chunks < 0 || t.Chunks == 1 || t.Chunks&(t.Chunks-1) != 0, fmt.Sprintf("train.chunks is %d; a batch is cut into 2, 4, 8 … parts, or 0 for none", t.Chunks)},
-		{t.Chunks > 0 && t.Batch%t.Chunks != 0, fmt.Sprintf("train.chunks is %d, which does not divide train.batch %d", t.Chunks, t.Batch)},
+		{t.MicroBatches < 0 || t.MicroBatches == 1 || t.MicroBatches&(t.MicroBatches-1) != 0, fmt.Sprintf("train.micro_batches is %d; a batch is cut into 2, 4, 8 … parts, or 0 for none", t.MicroBatches)},
+		{t.MicroBatches > 0 && t.Batch%t.MicroBatches != 0, fmt.Sprintf("train.micro_batches is %d, which does not divide train.batch %d", t.MicroBatches, t.Batch)},
 		{t.Epochs < 1, fmt.Sprintf("train.epochs is %d; at least 1 is needed", t.Epochs)},
 		{t.LR <= 0, fmt.Sprintf("train.lr is %v; it must be above 0", t.LR)},
 		{t.Momentum < 0 || t.Momentum >= 1, fmt.Sprintf("train.momentum is %v; it lies from 0 to below 1", t.Momentum)},
 		{t.WeightDecay < 0, fmt.Sprintf("train.weight_decay is %v; it must not be negative", t.WeightDecay)},
 		{t.Bias.LR < 0, fmt.Sprintf("train.bias.lr is %v; it must not be negative", t.Bias.LR)},
 		{t.Bias.Schedule.Kind == "plateau", "train.bias.schedule.kind is plateau; leave the schedule out, and the biases' rate falls with the weights'"},
-		{t.DropoutOff < 0, fmt.Sprintf("train.dropout_off is %d; it is an epoch, or 0 for never", t.DropoutOff)},
+		{t.DropoutUntil < 0, fmt.Sprintf("train.dropout_until is %d; it is an epoch, or 0 for never", t.DropoutUntil)},
 	}
 }
 
