@@ -160,7 +160,7 @@ func (r *reporter) options() (reports.Options, error) {
 	}
 	o := reports.Options{
 		Variants: variantNames(r.plan), Metric: r.metric, At: at, Shape: reports.Shape(r.shape), Columns: r.columns,
-		Speed: true, History: r.store.Metrics, Predictions: r.store.Predictions,
+		Speed: true, Metrics: r.store.Metrics, Predictions: r.store.Predictions,
 	}
 	if f, ok := r.out.(*os.File); ok && r.output == "" && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -193,7 +193,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	var b bytes.Buffer
 	switch r.format {
 	case html:
-		err = page.Write(&b, table, page.Source{Records: records, History: r.store.Metrics, Filters: r.store.Filters, Times: r.store.Times})
+		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters, Times: r.store.Times})
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:
@@ -351,7 +351,7 @@ func writeReports(store *experiments.Store, study *configs.Study) error {
 		return err
 	}
 	table, err := reports.Table(study.Name, records, reports.Options{
-		Variants: variantNames(study), History: store.Metrics, Predictions: store.Predictions,
+		Variants: variantNames(study), Metrics: store.Metrics, Predictions: store.Predictions,
 	})
 	if err != nil {
 		return err

@@ -16,14 +16,14 @@ import (
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	store := &experiments.Store{Root: filepath.Join(dir, "runs")}
-	begin := func(variant string) *experiments.Run {
+	begin := func(variant string) *experiments.Recorder {
 		r, err := store.Start(experiments.Record{Study: "s", Variant: variant, Seed: 1, Identity: variant}, experiments.StartOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	end := func(r *experiments.Run, wrong float64) {
+	end := func(r *experiments.Recorder, wrong float64) {
 		if err := r.Finish(experiments.Done, &experiments.Result{Epochs: 1, Top1Error: experiments.Number(wrong), TestExamples: 100}, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ func record(identity string) Record {
 		Attempts: []Attempt{{Device: "cpu", Hardware: "test", Threads: 1}}, Provenance: Capture(CaptureOptions{})}
 }
 
-func start(t *testing.T, s *Store, identity string, o StartOptions) *Run {
+func start(t *testing.T, s *Store, identity string, o StartOptions) *Recorder {
 	t.Helper()
 	r, err := s.Start(record(identity), o)
 	if err != nil {
@@ -35,7 +35,7 @@ func start(t *testing.T, s *Store, identity string, o StartOptions) *Run {
 }
 
 // finish runs a run to its end with fixed results.
-func finish(t *testing.T, r *Run) {
+func finish(t *testing.T, r *Recorder) {
 	t.Helper()
 	for e := 1; e <= 2; e++ {
 		if err := r.Log(Metric{Epoch: e, Step: int64(e) * 10, Name: "test_loss", Value: Number(1 / float64(e))}); err != nil {

@@ -30,7 +30,7 @@ type Times struct {
 
 // SaveFilters stores the first layer's weights as they were drawn and as they
 // are trained, both of one shape, [kernel, kernel, in, out].
-func (r *Run) SaveFilters(initial, trained Tensor) error {
+func (r *Recorder) SaveFilters(initial, trained Tensor) error {
 	if err := r.held(); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (r *Run) SaveFilters(initial, trained Tensor) error {
 }
 
 // SaveTimes stores the kernels' times.
-func (r *Run) SaveTimes(t Times) error {
+func (r *Recorder) SaveTimes(t Times) error {
 	if err := r.held(); err != nil {
 		return err
 	}

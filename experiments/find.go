@@ -133,8 +133,8 @@ func runGarbage(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	var paths []string
 	for _, e := range entries {
-		_, _, state := parseStateName(e.Name())
-		if state && rec.Status.Final() || strings.HasPrefix(e.Name(), unfinished) {
+		_, _, isCheckpoint := parseCheckpointName(e.Name())
+		if isCheckpoint && rec.Status.Final() || strings.HasPrefix(e.Name(), unfinished) {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}

@@ -56,14 +56,14 @@ func TestFullDisk(t *testing.T) {
 	for pages := range int64(6) {
 		s := &Store{small(t, "size=256k")}
 		r := start(t, s, "a", StartOptions{})
-		if err := r.SaveState(stateAt(10)); err != nil {
+		if err := r.SaveCheckpoint(checkpointAt(10)); err != nil {
 			t.Fatal(err)
 		}
 		free := fill(t, s.Root, pages*4096)
-		big := stateAt(20)
+		big := checkpointAt(20)
 		big.Tensors = append(big.Tensors, Tensor{"large", []int{8192}, make([]float32, 8192)})
-		if err := r.SaveState(big); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("%d pages: state: %v", pages, err)
+		if err := r.SaveCheckpoint(big); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%d pages: checkpoint: %v", pages, err)
 		}
 		if _, err := r.SaveWeights(big.Tensors); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages: weights: %v", pages, err)
@@ -80,7 +80,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		free()
 		r = again(t, s, r)
-		wantState(t, r, 10)
+		wantCheckpoint(t, r, 10)
 		if _, err := ReadMetrics(MetricsPath(r.Dir())); err != nil {
 			t.Error(err)
 		}

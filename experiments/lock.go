@@ -95,7 +95,7 @@ func claim(path, host string) error {
 
 // held says whether the folder is still this run's, before anything is written
 // into it: a folder that was deleted and made again is another's.
-func (r *Run) held() error {
+func (r *Recorder) held() error {
 	text, err := os.ReadFile(filepath.Join(r.dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w: its lock is gone; run again once the folder is back", r.dir, ErrLost)

@@ -58,8 +58,8 @@ type StartOptions struct {
 	Fresh bool // move a run that is there aside, whatever its recipe and state
 }
 
-// A Run is a run's folder, held by this process. Its methods are for one goroutine.
-type Run struct {
+// A Recorder is the open folder of a run, held by this process. Its methods are for one goroutine.
+type Recorder struct {
 	dir     string
 	rec     Record
 	log     *os.File
@@ -71,7 +71,7 @@ type Run struct {
 // hold what is known of it, without its time and process. A run that is done or
 // diverged gives ErrDone, one of another recipe ErrChanged, one that another
 // process works on ErrBusy. An unfinished run begins again from its first step.
-func (s *Store) Start(rec Record, o StartOptions) (*Run, error) {
+func (s *Store) Start(rec Record, o StartOptions) (*Recorder, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (s *Store) Start(rec Record, o StartOptions) (*Run, error) {
 	return r, nil
 }
 
-func begin(dir string, rec Record, o StartOptions) (*Run, error) {
+func begin(dir string, rec Record, o StartOptions) (*Recorder, error) {
 	var earlier []Attempt
 	old, err := readRecord(filepath.Join(dir, recordFile))
 	switch {
@@ -105,7 +105,7 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
 			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
 	case old.Status.Final():
-		if err := dropStates(dir); err != nil { // a process killed right after its end left them
+		if err := dropCheckpoints(dir); err != nil { // a process killed right after its end left them
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
@@ -125,7 +125,7 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 	}
 	rec.Attempts = append(slices.Clone(earlier), a)
 	rec.Version, rec.Status, rec.Error, rec.Result = FormatVersion, Running, "", nil
-	r := &Run{dir: dir, rec: rec}
+	r := &Recorder{dir: dir, rec: rec}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.closeFiles())
 	}
@@ -133,7 +133,7 @@ func begin(dir string, rec Record, o StartOptions) (*Run, error) {
 }
 
 // open makes an attempt's files.
-func (r *Run) open() (err error) {
+func (r *Recorder) open() (err error) {
 	if r.log, err = os.OpenFile(filepath.Join(r.dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (r *Run) open() (err error) {
 	return r.Logf("attempt %d on %s", len(r.rec.Attempts), r.rec.Attempts[len(r.rec.Attempts)-1].Hardware)
 }
 
-func (r *Run) closeFiles() error {
+func (r *Recorder) closeFiles() error {
 	var errs []error
 	for _, f := range []*os.File{r.log, r.metrics} {
 		if f != nil {
@@ -233,16 +233,16 @@ const (
 var now = time.Now
 
 // Dir is the run's folder.
-func (r *Run) Dir() string { return r.dir }
+func (r *Recorder) Dir() string { return r.dir }
 
 // Logf writes a line with the time to log.txt.
-func (r *Run) Logf(format string, args ...any) error {
+func (r *Recorder) Logf(format string, args ...any) error {
 	_, err := fmt.Fprintf(r.log, "%s %s\n", now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 	return err
 }
 
 // Log appends a metric. The attempt's number is filled in.
-func (r *Run) Log(m Metric) error {
+func (r *Recorder) Log(m Metric) error {
 	m.Attempt = len(r.rec.Attempts)
 	line, err := json.Marshal(m)
 	if err != nil {
@@ -255,7 +255,7 @@ func (r *Run) Log(m Metric) error {
 }
 
 // SaveWeights writes the trained weights and gives the SHA-256 of the file.
-func (r *Run) SaveWeights(tensors []Tensor) (string, error) {
+func (r *Recorder) SaveWeights(tensors []Tensor) (string, error) {
 	if err := r.held(); err != nil {
 		return "", err
 	}
@@ -263,7 +263,7 @@ func (r *Run) SaveWeights(tensors []Tensor) (string, error) {
 }
 
 // SavePredictions writes one line for each test image.
-func (r *Run) SavePredictions(p []Prediction) error {
+func (r *Recorder) SavePredictions(p []Prediction) error {
 	if err := r.held(); err != nil {
 		return err
 	}
@@ -271,7 +271,7 @@ func (r *Run) SavePredictions(p []Prediction) error {
 }
 
 // Finish records how the run ended. result may be nil, err the reason.
-func (r *Run) Finish(status Status, result *Result, err error) error {
+func (r *Recorder) Finish(status Status, result *Result, err error) error {
 	r.rec.Status, r.rec.Result = status, result
 	said := string(status)
 	if err != nil {
@@ -289,12 +289,12 @@ func (r *Run) Finish(status Status, result *Result, err error) error {
 		return err
 	}
 	if status.Final() {
-		return dropStates(r.dir) // only now: until the record says so, the run may have to go on
+		return dropCheckpoints(r.dir) // only now: until the record says so, the run may have to go on
 	}
 	return nil
 }
 
-func (r *Run) save() error {
+func (r *Recorder) save() error {
 	if err := r.held(); err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (r *Run) save() error {
 }
 
 // Close lets go of the run. Closing again does nothing.
-func (r *Run) Close() error {
+func (r *Recorder) Close() error {
 	if r.closed {
 		return nil
 	}

@@ -25,7 +25,7 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 		row.Changes = nil
 		other := against[row.Variant]
 		if len(other) == 0 {
-			row.Notes = append(row.Notes, Clean(c.Against)+" has no variant of this name")
+			row.Notes = append(row.Notes, Sanitize(c.Against)+" has no variant of this name")
 			continue
 		}
 		if len(groups[i]) > 0 {
@@ -35,11 +35,11 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 	var only []string
 	for _, name := range slices.Sorted(maps.Keys(against)) {
 		if !slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Variant == name }) {
-			only = append(only, Clean(name))
+			only = append(only, Sanitize(name))
 		}
 	}
 	if len(only) > 0 {
-		c.Notes = append(c.Notes, fmt.Sprintf("only %s has %s", Clean(c.Against), strings.Join(only, ", ")))
+		c.Notes = append(c.Notes, fmt.Sprintf("only %s has %s", Sanitize(c.Against), strings.Join(only, ", ")))
 	}
 }
 

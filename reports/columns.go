@@ -135,14 +135,14 @@ func (c *Comparison) marks() []field {
 			return slices.Contains(applied[i], a)
 		}
 		fields = append(fields, field{
-			"changed", column{head: Clean(a)},
+			"changed", column{head: Sanitize(a)},
 			func(r Row) string {
 				if has(r) {
 					return "✓"
 				}
 				return "·"
 			}, false,
-			[]string{Clean(a)},
+			[]string{Sanitize(a)},
 			func(r Row) []string { return []string{strconv.FormatBool(has(r))} },
 		})
 	}
@@ -164,7 +164,7 @@ func positive(n int64) string {
 
 func (c *Comparison) changedHead() string {
 	if c.Against != "" {
-		return "changed since " + Clean(c.Against)
+		return "changed since " + Sanitize(c.Against)
 	}
 	return "changed"
 }
@@ -176,7 +176,7 @@ func changed(r Row) string {
 	return cleanList(r.Changes)
 }
 
-func cleanList(words []string) string { return Clean(strings.Join(words, ", ")) }
+func cleanList(words []string) string { return Sanitize(strings.Join(words, ", ")) }
 
 func (c *Comparison) errorWords(r Row) string {
 	switch e := r.Error; {
@@ -369,7 +369,7 @@ func deviceFull(r Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{""}
 	}
-	return []string{Clean(r.Speeds[0].Device)}
+	return []string{Sanitize(r.Speeds[0].Device)}
 }
 
 // movedWords gives the bytes that a row's devices send each other in a training step.
@@ -401,5 +401,5 @@ func (c *Comparison) speedFull(r Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{"", ""}
 	}
-	return []string{exact(r.Speeds[0].ImagesPerSecond), Clean(r.Speeds[0].Hardware)}
+	return []string{exact(r.Speeds[0].ImagesPerSecond), Sanitize(r.Speeds[0].Hardware)}
 }

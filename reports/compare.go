@@ -22,7 +22,7 @@ func (c *Comparison) rivals(groups [][]outcome, against map[string][]outcome) []
 	for i, row := range c.Rows {
 		switch {
 		case against != nil:
-			all[i] = rival{"that of " + Clean(c.Against), against[row.Variant]}
+			all[i] = rival{"that of " + Sanitize(c.Against), against[row.Variant]}
 		case i == 0 || c.Baseline == "":
 		case c.Shape == Cumulative:
 			all[i] = rival{"the row above", groups[i-1]}

@@ -26,16 +26,16 @@ func writeCSV(b *bytes.Buffer, c *Comparison) error {
 	}
 	lines := [][]string{append(head, "notes")}
 	for _, r := range c.Rows {
-		line := []string{Clean(r.Variant)}
+		line := []string{Sanitize(r.Variant)}
 		for _, f := range fields {
 			if c.csvHas(f) {
 				line = append(line, f.full(r)...)
 			}
 		}
-		lines = append(lines, append(line, Clean(strings.Join(r.Notes, "; "))))
+		lines = append(lines, append(line, Sanitize(strings.Join(r.Notes, "; "))))
 	}
 	for _, e := range c.Effects {
-		line := []string{Clean("effect: " + e.name())}
+		line := []string{Sanitize("effect: " + e.name())}
 		for _, f := range fields {
 			switch {
 			case !c.csvHas(f):

@@ -184,7 +184,7 @@ func TestAt(t *testing.T) {
 		if err != nil || at.String() != c.at {
 			t.Fatalf("ParseAt(%q) = %v, %v", c.at, at, err)
 		}
-		table, err := Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), Options{At: at, History: history})
+		table, err := Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), Options{At: at, Metrics: history})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestAt(t *testing.T) {
 			t.Errorf("%s: notes of a log that cannot be read: %q", c.at, table.Rows[1].Notes)
 		}
 	}
-	table, err := Table("cifar10-norm", baseline8, Options{At: At{Epoch: 9}, History: history})
+	table, err := Table("cifar10-norm", baseline8, Options{At: At{Epoch: 9}, Metrics: history})
 	if err != nil || len(table.Rows[0].Runs) != 0 || table.Rows[0].Notes[0] != "seeds 1–8 done, but its log has no test_top1_error at epoch 9; left out" {
 		t.Errorf("an epoch that never was: %v, %q", err, table.Rows[0].Notes)
 	}
@@ -353,9 +353,9 @@ func TestViews(t *testing.T) {
 		want string
 	}{
 		{Options{}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{Options{At: At{Epoch: 4}, History: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{Options{At: At{Epoch: 2}, History: history}, "test images seen by one view, the centre, before the last epoch"},
-		{Options{At: At{Best: true}, History: history}, "test images seen by one view, the centre, before the last epoch"},
+		{Options{At: At{Epoch: 4}, Metrics: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{Options{At: At{Epoch: 2}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
+		{Options{At: At{Best: true}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
 		{Options{Metric: "train_loss"}, ""},
 	} {
 		table, err := Table("cifar10-norm", records, c.opts)

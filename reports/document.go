@@ -44,7 +44,7 @@ func (c *Comparison) table() (document, error) {
 		d.columns = append(d.columns, f.column)
 	}
 	for _, r := range c.Rows {
-		name := cell{text: Clean(r.Variant)}
+		name := cell{text: Sanitize(r.Variant)}
 		for _, n := range r.Notes {
 			name.marks = append(name.marks, d.footnote(n))
 		}
@@ -72,11 +72,11 @@ func (d *document) footnote(text string) int {
 
 // title writes "study · net on data · 40 epochs · 8 paired seeds · what the error is".
 func (c *Comparison) title() string {
-	parts := []string{Clean(c.Study)}
+	parts := []string{Sanitize(c.Study)}
 	if c.Against != "" {
-		parts[0] += " against " + Clean(c.Against)
+		parts[0] += " against " + Sanitize(c.Against)
 	}
-	switch net, data := Clean(c.Net), Clean(c.Data); {
+	switch net, data := Sanitize(c.Net), Sanitize(c.Data); {
 	case net != "" && data != "":
 		parts = append(parts, net+" on "+data)
 	case net+data != "":

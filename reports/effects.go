@@ -137,7 +137,7 @@ func (c *Comparison) effectTable() document {
 		delta := &Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}
 		bold := e.claims()
 		d.rows = append(d.rows, []cell{
-			{text: Clean(e.name())}, {text: itoa(e.K)}, {text: c.deltaWords(delta), bold: bold},
+			{text: Sanitize(e.name())}, {text: itoa(e.K)}, {text: c.deltaWords(delta), bold: bold},
 			{text: holmWords(delta)}, {text: c.verdict(e.Verdict), bold: bold},
 		})
 	}

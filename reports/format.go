@@ -83,10 +83,10 @@ var rightToLeft = []*unicode.RangeTable{
 	unicode.Nko, unicode.Samaritan, unicode.Mandaic, unicode.Adlam,
 }
 
-// Clean makes text from records safe to print: what would move the cursor,
+// Sanitize makes text from records safe to print: what would move the cursor,
 // end the line or turn its direction is written as its escape, and words in a
 // right-to-left script are isolated (Unicode Annex 9, FSI and PDI).
-func Clean(s string) string {
+func Sanitize(s string) string {
 	var b strings.Builder
 	isolate := false
 	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {

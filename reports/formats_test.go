@@ -186,8 +186,8 @@ func TestModelIndex(t *testing.T) {
 			t.Errorf("%s: %d collections, %d models", name, len(got.Collections), len(got.Models))
 		}
 		for i, r := range table.Rows {
-			if got.Models[i].Name != Clean(r.Variant) {
-				t.Errorf("%s: model %q, want %q", name, got.Models[i].Name, Clean(r.Variant))
+			if got.Models[i].Name != Sanitize(r.Variant) {
+				t.Errorf("%s: model %q, want %q", name, got.Models[i].Name, Sanitize(r.Variant))
 			}
 			if (r.Error.K > 0) != (len(got.Models[i].Results) == 1) {
 				t.Errorf("%s: model %q of %d runs has %d results", name, r.Variant, r.Error.K, len(got.Models[i].Results))

@@ -46,10 +46,10 @@ func writeLatexTable(b *bytes.Buffer, d document) {
 	}
 	fmt.Fprint(b, "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\n\\footnotesize\\raggedright\n")
 	for i, n := range d.footnotes {
-		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(Clean(n)))
+		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(Sanitize(n)))
 	}
 	for _, n := range d.notes {
-		fmt.Fprintf(b, "%s\\par\n", latex(Clean(n)))
+		fmt.Fprintf(b, "%s\\par\n", latex(Sanitize(n)))
 	}
 	fmt.Fprint(b, "\\end{minipage}\n\\end{table}\n")
 	for _, m := range d.more {

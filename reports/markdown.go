@@ -39,10 +39,10 @@ func writeMarkdown(b *bytes.Buffer, d document) error {
 		fmt.Fprintln(b)
 	}
 	for i, n := range d.footnotes {
-		fmt.Fprintf(b, "- %s %s\n", superscript(i+1), escape(Clean(n)))
+		fmt.Fprintf(b, "- %s %s\n", superscript(i+1), escape(Sanitize(n)))
 	}
 	for _, n := range d.notes {
-		fmt.Fprintf(b, "- %s\n", escape(Clean(n)))
+		fmt.Fprintf(b, "- %s\n", escape(Sanitize(n)))
 	}
 	for _, m := range d.more {
 		fmt.Fprintln(b)

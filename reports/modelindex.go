@@ -54,9 +54,9 @@ type (
 // writeModelIndex prints each variant as a model for those who collect results:
 // the mean over its seeds, errors as accuracies.
 func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
-	study := Clean(c.Study)
+	study := Sanitize(c.Study)
 	index := modelIndex{Collections: []collection{{study, metadata{
-		Architecture: Clean(c.Net), TrainingData: Clean(c.Data), Epochs: c.Epochs[1],
+		Architecture: Sanitize(c.Net), TrainingData: Sanitize(c.Data), Epochs: c.Epochs[1],
 	}}}}
 	for _, e := range c.Effects {
 		m := modelEffect{Ablations: cleaned(e.Factors), Metric: c.Metric.Name, Delta: e.Mean, Verdict: string(e.Verdict.Word)}
@@ -66,12 +66,12 @@ func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
 		index.Collections[0].Metadata.Effects = append(index.Collections[0].Metadata.Effects, m)
 	}
 	for _, r := range c.Rows {
-		m := model{Name: Clean(r.Variant), InCollection: study, Metadata: metadata{
+		m := model{Name: Sanitize(r.Variant), InCollection: study, Metadata: metadata{
 			FLOPs: r.MACs, Parameters: r.Params, Seeds: r.Error.K, Changes: cleaned(r.Changes),
 		}}
 		if r.Error.K > 0 {
 			name, value := c.Metric.collected(r.Error.Mean)
-			m.Results = []modelResult{{Clean(c.Data), "Image Classification", map[string]float64{name: value}}}
+			m.Results = []modelResult{{Sanitize(c.Data), "Image Classification", map[string]float64{name: value}}}
 		}
 		index.Models = append(index.Models, m)
 	}
@@ -88,7 +88,7 @@ func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
 func cleaned(words []string) []string {
 	var all []string
 	for _, w := range words {
-		all = append(all, Clean(w))
+		all = append(all, Sanitize(w))
 	}
 	return all
 }

@@ -246,7 +246,7 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 func (c *Comparison) rivalWords() string {
 	switch {
 	case c.Against != "":
-		return "that of the same variant in " + Clean(c.Against)
+		return "that of the same variant in " + Sanitize(c.Against)
 	case c.Shape == Cumulative:
 		return "that of the row above"
 	}

@@ -52,7 +52,7 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 			views = append(views, viewWords(r, recipes[r.Identity].Data))
 		}
 		for _, a := range r.Attempts {
-			hardware = append(hardware, Clean(a.Hardware))
+			hardware = append(hardware, Sanitize(a.Hardware))
 		}
 		p := r.Provenance
 		if p == nil {

@@ -142,7 +142,7 @@ func sourceFull(r Row) []string {
 	if r.Published == nil {
 		return []string{"", ""}
 	}
-	return []string{Clean(r.Published.Claim.Source), Clean(r.Published.Claim.Where)}
+	return []string{Sanitize(r.Published.Claim.Source), Sanitize(r.Published.Claim.Where)}
 }
 
 func agreementFull(r Row) []string {

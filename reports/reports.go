@@ -59,8 +59,8 @@ type Options struct {
 	// compared with the one of its name there instead of with the baseline.
 	Against        string
 	AgainstRecords []experiments.Record
-	// History reads a run's log, where its figure is not in its record; nil where logs are not at hand.
-	History func(experiments.Record) ([]experiments.Metric, error)
+	// Metrics reads a run's log, where its figure is not in its record; nil where logs are not at hand.
+	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Predictions reads a run's predictions, for comparing one net with one; nil where they are not at hand.
 	Predictions func(experiments.Record) ([]experiments.Prediction, error)
 	// Speed adds the column images/s.
@@ -180,7 +180,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	baseline := cmp.Or(opts.Baseline, DefaultBaseline)
 	names := order(records, opts.Variants, baseline)
-	pick := picker{c.Metric, c.At, opts.History}
+	pick := picker{c.Metric, c.At, opts.Metrics}
 	groups, err := group(pick.outcomes(records), c.Seeds, names)
 	if err != nil {
 		return nil, fmt.Errorf("report %s: %w", study, err)

@@ -213,7 +213,7 @@ func TestGolden(t *testing.T) {
 		{"factorial", "cifar10-norm", factorial(), Options{Columns: []string{"changed", "error", "wins", "delta", "verdict"}}},
 		{"matrix", "cifar10-norm", factorial(), Options{Shape: Matrix}},
 		{"cumulative", "cifar10-norm", factorial()[:24], Options{Shape: Cumulative}},
-		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, History: history}},
+		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, Metrics: history}},
 		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
 		{"two-devices", "cifar10-norm", twoDevices(), Options{Speed: true}},
 		{"published", "mine", published(), Options{}},
@@ -465,7 +465,7 @@ func TestFigures(t *testing.T) {
 		{seedList([]uint64{math.MaxUint64 - 1, math.MaxUint64}), "seeds 18446744073709551614, 18446744073709551615"},
 		{superscript(120), "¹²⁰"},
 		{CommandLine([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
-		{Clean("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
+		{Sanitize("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
 		{escape("a|b *c* _d_ e_f <g> &h"), `a\|b \*c\* \_d\_ e_f &lt;g> &amp;h`},
 	} {
 		if c.got != c.want {

@@ -82,7 +82,7 @@ func (s *SelfCheck) Render(w io.Writer, format string) error {
 func (s *SelfCheck) writeCSV(b *bytes.Buffer) error {
 	return csv.NewWriter(b).WriteAll([][]string{
 		{"study", "baseline", "metric", "at", "seeds", "mean", "sd", "pairs", "splits", "level", "found", "holds"},
-		{Clean(s.Study), Clean(s.Baseline), s.Metric.Name, s.At.String(), itoa(s.Error.K), exact(s.Error.Mean), exact(s.Error.SD),
+		{Sanitize(s.Study), Sanitize(s.Baseline), s.Metric.Name, s.At.String(), itoa(s.Error.K), exact(s.Error.Mean), exact(s.Error.SD),
 			itoa(s.Pairs), itoa(s.Splits), exact(s.Level), itoa(s.Found), strconv.FormatBool(s.Holds())},
 	})
 }
@@ -122,7 +122,7 @@ func (s *SelfCheck) document() document {
 	}
 	return document{
 		name:  s.Study + "-self-check",
-		title: strings.Join([]string{Clean(s.Study), "A/A self-check of " + Clean(s.Baseline), s.Metric.Title + " " + s.At.words()}, " · "),
+		title: strings.Join([]string{Sanitize(s.Study), "A/A self-check of " + Sanitize(s.Baseline), s.Metric.Title + " " + s.At.words()}, " · "),
 		columns: []column{
 			{head: "seeds", right: true}, {head: s.Metric.Head, right: true}, {head: "pairs", right: true},
 			{head: "splits", right: true}, {head: "level", right: true}, {head: "found", right: true}, {head: "verdict"},

@@ -61,10 +61,10 @@ func writeText(b *bytes.Buffer, d document) error {
 	}
 	fmt.Fprintln(b)
 	for i, n := range d.footnotes {
-		fmt.Fprintln(b, wrap(superscript(i+1)+" "+Clean(n), limit, noteHanging))
+		fmt.Fprintln(b, wrap(superscript(i+1)+" "+Sanitize(n), limit, noteHanging))
 	}
 	for _, n := range d.notes {
-		fmt.Fprintln(b, wrap(Clean(n), limit, noteHanging))
+		fmt.Fprintln(b, wrap(Sanitize(n), limit, noteHanging))
 	}
 	for _, m := range d.more {
 		fmt.Fprintln(b)

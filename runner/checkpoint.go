@@ -31,9 +31,9 @@ type partial struct {
 // velocitySuffix ends the name of a parameter's momentum in a checkpoint.
 const velocitySuffix = ".velocity"
 
-// state is the trainer as a checkpoint holds it.
-func (t *trainer) state() (experiments.State, error) {
-	s := experiments.State{Step: int64(t.step), Logged: t.logged}
+// checkpoint returns the trainer as a checkpoint holds it.
+func (t *trainer) checkpoint() (experiments.Checkpoint, error) {
+	s := experiments.Checkpoint{Step: int64(t.step), Logged: t.logged}
 	var err error
 	s.Counters, err = json.Marshal(counters{t.epochs, t.batch,
 		partial{t.sum.n, t.sum.wrong1, t.sum.wrong5, experiments.Number(t.sum.loss)}, t.rates.weights.progress()})
@@ -54,8 +54,8 @@ func (t *trainer) state() (experiments.State, error) {
 }
 
 // resume puts the trainer where the run's newest checkpoint stands, if it has one.
-func (t *trainer) resume(run *experiments.Run) error {
-	s, err := run.State()
+func (t *trainer) resume(run *experiments.Recorder) error {
+	s, err := run.LatestCheckpoint()
 	if err != nil || s == nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (t *trainer) resume(run *experiments.Run) error {
 	return nil
 }
 
-func (t *trainer) restore(s *experiments.State) error {
+func (t *trainer) restore(s *experiments.Checkpoint) error {
 	var c counters
 	if err := json.Unmarshal(s.Counters, &c); err != nil {
 		return err
@@ -95,7 +95,7 @@ const firstSteps = 3
 
 // A saver writes a trainer's checkpoints when they are due.
 type saver struct {
-	run   *experiments.Run
+	run   *experiments.Recorder
 	t     *trainer
 	every configs.Interval
 	last  time.Time
@@ -108,7 +108,7 @@ type position struct {
 	step   uint64
 }
 
-func newSaver(run *experiments.Run, t *trainer, every configs.Interval) *saver {
+func newSaver(run *experiments.Recorder, t *trainer, every configs.Interval) *saver {
 	return &saver{run, t, every, time.Now(), position{t.epochs, t.step}}
 }
 
@@ -145,11 +145,11 @@ func (s *saver) save() error {
 	if here == s.saved {
 		return nil
 	}
-	state, err := s.t.state()
+	c, err := s.t.checkpoint()
 	if err != nil {
 		return err
 	}
-	if err := s.run.SaveState(state); err != nil {
+	if err := s.run.SaveCheckpoint(c); err != nil {
 		return err
 	}
 	s.saved, s.last = here, time.Now()

@@ -7,7 +7,7 @@ import (
 // saveFilters stores the first layer's filters before and after training, for
 // their pictures (paper, figure 3). The first ones are drawn again: they depend
 // on the seed alone. Nets that do not begin with a convolution have none.
-func (t *trainer) saveFilters(run *experiments.Run) error {
+func (t *trainer) saveFilters(run *experiments.Recorder) error {
 	if len(t.graph.Params) == 0 || len(t.graph.Params[0].Shape) != 4 {
 		return nil
 	}
@@ -30,7 +30,7 @@ const timedSteps = 3
 
 // saveTimes runs the training step a few more times, kernel by kernel, on the
 // batch that is still in the program's inputs. The weights it changes are saved already.
-func (t *trainer) saveTimes(run *experiments.Run, hardware string) error {
+func (t *trainer) saveTimes(run *experiments.Recorder, hardware string) error {
 	names := t.train.Steps()
 	times := experiments.Times{Hardware: hardware, Batch: t.recipe.Train.Batch}
 	if t.steps > warmUp {

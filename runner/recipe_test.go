@@ -48,7 +48,7 @@ func trainEpoch(t *testing.T, tr *trainer) {
 // snapshot copies all weights and velocities.
 func snapshot(t *testing.T, tr *trainer) map[string][]float32 {
 	t.Helper()
-	s, err := tr.state()
+	s, err := tr.checkpoint()
 	if err != nil {
 		t.Fatal(err)
 	}

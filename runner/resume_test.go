@@ -172,13 +172,13 @@ func TestRestoreRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(*experiments.State){
-		"tensors":  func(s *experiments.State) { s.Tensors = s.Tensors[1:] },
-		"unknown":  func(s *experiments.State) { s.Tensors[0].Name = "conv9.weight" },
-		"size":     func(s *experiments.State) { s.Tensors[0].Data = s.Tensors[0].Data[1:] },
-		"counters": func(s *experiments.State) { s.Counters = []byte(`{"epochs":"many"}`) },
+	for name, change := range map[string]func(*experiments.Checkpoint){
+		"tensors":  func(s *experiments.Checkpoint) { s.Tensors = s.Tensors[1:] },
+		"unknown":  func(s *experiments.Checkpoint) { s.Tensors[0].Name = "conv9.weight" },
+		"size":     func(s *experiments.Checkpoint) { s.Tensors[0].Data = s.Tensors[0].Data[1:] },
+		"counters": func(s *experiments.Checkpoint) { s.Counters = []byte(`{"epochs":"many"}`) },
 	} {
-		s, err := tr.state()
+		s, err := tr.checkpoint()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -251,7 +251,7 @@ func record(r Run, ds *data.Dataset, dev *Devices, o Options) (experiments.Recor
 
 // train trains a run to its end, from where an earlier attempt left it, and
 // records every epoch, the weights and the predictions.
-func train(ctx context.Context, r Run, ds *data.Dataset, dev *Devices, run *experiments.Run, o Options) (*experiments.Result, error) {
+func train(ctx context.Context, r Run, ds *data.Dataset, dev *Devices, run *experiments.Recorder, o Options) (*experiments.Result, error) {
 	t, err := newTrainer(r.Variant.Recipe, ds, dev, r.Seed)
 	if err != nil {
 		return nil, err
@@ -276,7 +276,7 @@ func train(ctx context.Context, r Run, ds *data.Dataset, dev *Devices, run *expe
 }
 
 // finish trains the epochs that are left.
-func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver *saver, p Progress) (*experiments.Result, error) {
+func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Recorder, saver *saver, p Progress) (*experiments.Result, error) {
 	epochs := t.recipe.Train.Epochs
 	all := float64(t.pipeline.Batches() * epochs)
 	started := time.Now()
@@ -332,7 +332,7 @@ func (t *trainer) finish(ctx context.Context, r Run, run *experiments.Run, saver
 	}, nil
 }
 
-func (t *trainer) logEpoch(run *experiments.Run, e Epoch, since time.Duration) error {
+func (t *trainer) logEpoch(run *experiments.Recorder, e Epoch, since time.Duration) error {
 	for _, m := range []struct {
 		name  string
 		value float64
@@ -348,7 +348,7 @@ func (t *trainer) logEpoch(run *experiments.Run, e Epoch, since time.Duration) e
 }
 
 // log records a metric of the epoch that is just trained.
-func (t *trainer) log(run *experiments.Run, name string, value float64, since time.Duration) error {
+func (t *trainer) log(run *experiments.Recorder, name string, value float64, since time.Duration) error {
 	err := run.Log(experiments.Metric{Epoch: t.epochs + 1, Step: int64(t.step), Name: name, Value: experiments.Number(value), Seconds: since.Seconds()})
 	if err == nil {
 		t.logged++
@@ -358,7 +358,7 @@ func (t *trainer) log(run *experiments.Run, name string, value float64, since ti
 
 // observe tells the schedule an epoch's error: on the held-out images where the
 // recipe has some, on the test images otherwise.
-func (t *trainer) observe(ctx context.Context, run *experiments.Run, test score, since time.Duration) error {
+func (t *trainer) observe(ctx context.Context, run *experiments.Recorder, test score, since time.Duration) error {
 	if t.recipe.Data.Validation == 0 {
 		t.rates.weights.observe(test.top1Error())
 		return nil

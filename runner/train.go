@@ -34,7 +34,7 @@ type trainer struct {
 	rates    *rates
 
 	// Where training stands. With the weights and velocities this is all that the
-	// rest of a run depends on: see state.
+	// rest of a run depends on: see checkpoint.
 	epochs int    // completed
 	batch  int    // trained of the next one
 	step   uint64 // trained in all

@@ -21,13 +21,13 @@ type curveSet struct {
 
 // curves draws the mean of each variant's error over epochs and the range of its seeds.
 func (b *builder) curves() []curveSet {
-	if b.s.History == nil {
+	if b.s.Metrics == nil {
 		return nil
 	}
 	logs := map[string][][]experiments.Metric{}
 	for _, row := range b.c.Rows {
 		for _, r := range b.of(row.Variant) {
-			log, err := b.s.History(r)
+			log, err := b.s.Metrics(r)
 			if err != nil {
 				b.problem(fmt.Sprintf("log of %s seed %d", r.Variant, r.Seed), err)
 				continue

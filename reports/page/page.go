@@ -27,7 +27,7 @@ import (
 var files embed.FS
 
 var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"clean": reports.Clean,
+	"clean": reports.Sanitize,
 	"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
 }).ParseFS(files, "page.html"))
 
@@ -35,8 +35,8 @@ var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
 type Source struct {
 	// Records are the study's, as the comparison was made of.
 	Records []experiments.Record
-	// History reads a run's log, as experiments.Series leaves it.
-	History func(experiments.Record) ([]experiments.Metric, error)
+	// Metrics reads a run's log, as experiments.Series leaves it.
+	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
 	// Times reads the kernels' times.

@@ -61,7 +61,7 @@ func source(records []experiments.Record) Source {
 	}
 	return Source{
 		Records: records,
-		History: func(r experiments.Record) ([]experiments.Metric, error) {
+		Metrics: func(r experiments.Record) ([]experiments.Metric, error) {
 			var log []experiments.Metric
 			for epoch := 1; epoch <= 2; epoch++ {
 				for _, name := range []string{"test_top1_error", "train_top1_error"} {
@@ -194,7 +194,7 @@ func TestOddRecords(t *testing.T) {
 	bad := slices.Concat(study("baseline", lrn, 0.2), study("sound", lrn, 0.3))
 	bad[0].Recipe = []byte(`{"net": 3}`)
 	failing := Source{Records: bad,
-		History: func(experiments.Record) ([]experiments.Metric, error) { return nil, errors.New("log torn") },
+		Metrics: func(experiments.Record) ([]experiments.Metric, error) { return nil, errors.New("log torn") },
 		Filters: func(experiments.Record) (a, b experiments.Tensor, err error) { return a, b, errors.New("no weights") },
 		Times: func(experiments.Record) (experiments.Times, error) {
 			return experiments.Times{}, errors.New("no times")
@@ -239,8 +239,8 @@ func TestTicks(t *testing.T) {
 func TestColours(t *testing.T) {
 	records := sample()
 	s := source(records)
-	history := s.History
-	s.History = func(r experiments.Record) ([]experiments.Metric, error) {
+	history := s.Metrics
+	s.Metrics = func(r experiments.Record) ([]experiments.Metric, error) {
 		if r.Variant == "baseline" {
 			return nil, nil
 		}

@@ -29,7 +29,7 @@ type svg struct {
 func newSVG(width, height int, title, description string) *svg {
 	s := &svg{width: width, height: height}
 	fmt.Fprintf(s, `<svg viewBox="0 0 %d %d" role="img" xmlns="http://www.w3.org/2000/svg"><title>%s</title><desc>%s</desc>`,
-		width, height, html.EscapeString(reports.Clean(title)), html.EscapeString(reports.Clean(description)))
+		width, height, html.EscapeString(reports.Sanitize(title)), html.EscapeString(reports.Sanitize(description)))
 	return s
 }
 
@@ -46,7 +46,7 @@ func (s *svg) line(class string, x1, y1, x2, y2 float64) {
 }
 
 func (s *svg) text(class, anchor string, x, y float64, words string) {
-	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(reports.Clean(words)))
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(reports.Sanitize(words)))
 }
 
 func (s *svg) rect(class string, x, y, w, h float64) {

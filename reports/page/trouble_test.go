@@ -50,11 +50,11 @@ func TestTrouble(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := source(c.records)
-			s.History = func(r experiments.Record) ([]experiments.Metric, error) {
+			s.Metrics = func(r experiments.Record) ([]experiments.Metric, error) {
 				if r.Result == nil {
 					return nil, nil
 				}
-				return source(c.records).History(r)
+				return source(c.records).Metrics(r)
 			}
 			page := written(t, c.records, s)
 			for _, want := range c.says {

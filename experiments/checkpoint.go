@@ -14,71 +14,71 @@ import (
 	"strings"
 )
 
-// A State is what an unfinished run needs to go on as if it had never stopped.
-type State struct {
+// A Checkpoint is what an unfinished run needs to go on as if it had never stopped.
+type Checkpoint struct {
 	Step     int64           // trained
 	Logged   int             // points of the metric series up to here
 	Counters json.RawMessage // the trainer's own
 	Tensors  []Tensor        // weights, momentum
 }
 
-// A stateFile is a state on disk. Its name holds the digest of its content, so
+// A checkpointFile is a checkpoint on disk. Its name holds the digest of its content, so
 // that one rename makes both appear: state-STEP-SHA256.safetensors.
-type stateFile struct {
+type checkpointFile struct {
 	path   string
 	step   int64
 	digest string
 }
 
 const (
-	statePrefix = "state-"
-	stateSuffix = ".safetensors"
-	stateFormat = "ablate-state"
+	checkpointPrefix = "state-"
+	checkpointSuffix = ".safetensors"
+	checkpointFormat = "ablate-state"
 )
 
-func stateName(step int64, digest string) string {
-	return fmt.Sprint(statePrefix, step, "-", digest, stateSuffix)
+func checkpointName(step int64, digest string) string {
+	return fmt.Sprint(checkpointPrefix, step, "-", digest, checkpointSuffix)
 }
 
-// parseStateName takes a file's name apart.
-func parseStateName(name string) (step int64, digest string, ok bool) {
-	name, ok = strings.CutPrefix(name, statePrefix)
-	name, whole := strings.CutSuffix(name, stateSuffix)
+// parseCheckpointName takes a file's name apart.
+func parseCheckpointName(name string) (step int64, digest string, ok bool) {
+	name, ok = strings.CutPrefix(name, checkpointPrefix)
+	name, whole := strings.CutSuffix(name, checkpointSuffix)
 	number, digest, cut := strings.Cut(name, "-")
 	step, err := strconv.ParseInt(number, 10, 64)
 	return step, digest, ok && whole && cut && err == nil && len(digest) == 2*sha256.Size
 }
 
-// states lists a folder's states, the newest first.
-func states(dir string) ([]stateFile, error) {
+// checkpoints lists a folder's checkpoints, the newest first.
+func checkpoints(dir string) ([]checkpointFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var list []stateFile
+	var list []checkpointFile
 	for _, e := range entries {
-		if step, digest, ok := parseStateName(e.Name()); ok {
-			list = append(list, stateFile{filepath.Join(dir, e.Name()), step, digest})
+		if step, digest, ok := parseCheckpointName(e.Name()); ok {
+			list = append(list, checkpointFile{filepath.Join(dir, e.Name()), step, digest})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b stateFile) int { return cmp.Compare(b.step, a.step) })
+	slices.SortStableFunc(list, func(a, b checkpointFile) int { return cmp.Compare(b.step, a.step) })
 	return list, nil
 }
 
-// SaveState writes a state. What it was before stays until the new file has been
+// SaveCheckpoint writes a checkpoint. What it was before stays until the new file has been
 // read back from the disk and found whole, and one more stays after that. Equal
 // training gives equal bytes.
-func (r *Run) SaveState(s State) error {
+func (r *Recorder) SaveCheckpoint(s Checkpoint) error {
 	if err := r.held(); err != nil {
 		return err
 	}
-	if err := r.metrics.Sync(); err != nil { // a state must not be ahead of the figures before it
-		return fmt.Errorf("save the state: %w", err)
+	if err := r.metrics.Sync(); err != nil { // a checkpoint must not be ahead of the figures before it
+		return fmt.Errorf("save the checkpoint: %w", err)
 	}
-	about := map[string]string{"format": stateFormat, "version": strconv.Itoa(FormatVersion), "identity": r.rec.Identity,
+	about := map[string]string{"format": checkpointFormat, "version": strconv.Itoa(FormatVersion), "identity": r.rec.Identity,
 		"step": strconv.FormatInt(s.Step, 10), "logged": strconv.Itoa(s.Logged), "counters": string(s.Counters)}
 	var digest string
-	beside, err := writeBeside(filepath.Join(r.dir, statePrefix+strconv.FormatInt(s.Step, 10)), func(w io.Writer) (err error) {
+	beside, err := writeBeside(filepath.Join(r.dir, checkpointPrefix+strconv.FormatInt(s.Step, 10)), func(w io.Writer) (err error) {
 		digest, err = writeTensors(w, s.Tensors, about)
 		return err
 	})
@@ -87,22 +87,22 @@ func (r *Run) SaveState(s State) error {
 	}
 	if back, err := fileDigest(beside); err != nil || back != digest {
 		os.Remove(beside)
-		return fmt.Errorf("save the state: %s does not read back as it was written: %w", beside, cmp.Or(err, ErrWeights))
+		return fmt.Errorf("save the checkpoint: %s does not read back as it was written: %w", beside, cmp.Or(err, ErrWeights))
 	}
-	path := filepath.Join(r.dir, stateName(s.Step, digest))
+	path := filepath.Join(r.dir, checkpointName(s.Step, digest))
 	if err := publish(beside, path); err != nil {
 		return err
 	}
-	return r.pruneStates(path)
+	return r.pruneCheckpoints(path)
 }
 
-// pruneStates keeps a state and the newest of the others.
-func (r *Run) pruneStates(newest string) error {
-	list, err := states(r.dir)
+// pruneCheckpoints keeps a checkpoint and the newest of the others.
+func (r *Recorder) pruneCheckpoints(newest string) error {
+	list, err := checkpoints(r.dir)
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(f stateFile) bool { return f.path == newest })
+	list = slices.DeleteFunc(list, func(f checkpointFile) bool { return f.path == newest })
 	for i, f := range list {
 		if i > 0 {
 			if err := os.Remove(f.path); err != nil {
@@ -113,23 +113,23 @@ func (r *Run) pruneStates(newest string) error {
 	return nil
 }
 
-func dropStates(dir string) error {
-	list, err := states(dir)
+func dropCheckpoints(dir string) error {
+	list, err := checkpoints(dir)
 	for _, f := range list {
 		err = errors.Join(err, os.Remove(f.path))
 	}
 	return err
 }
 
-// State gives the newest state that is whole, nil if there is none: the run then
+// LatestCheckpoint returns the newest checkpoint that is whole, nil if there is none: the run then
 // begins at its first step. Damaged ones are named in the log and removed.
-func (r *Run) State() (*State, error) {
-	list, err := states(r.dir)
+func (r *Recorder) LatestCheckpoint() (*Checkpoint, error) {
+	list, err := checkpoints(r.dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range list {
-		s, err := r.readState(f)
+		s, err := r.readCheckpoint(f)
 		if err == nil {
 			r.rec.Attempts[len(r.rec.Attempts)-1].From = s.Step
 			return s, errors.Join(r.Logf("goes on from step %d", s.Step), r.save())
@@ -142,7 +142,7 @@ func (r *Run) State() (*State, error) {
 	return nil, nil
 }
 
-func (r *Run) readState(f stateFile) (*State, error) {
+func (r *Recorder) readCheckpoint(f checkpointFile) (*Checkpoint, error) {
 	digest, err := fileDigest(f.path)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (r *Run) readState(f stateFile) (*State, error) {
 	if digest != f.digest {
 		return nil, fmt.Errorf("its SHA-256 is %s", digest)
 	}
-	s, identity, err := openState(f.path)
+	s, identity, err := openCheckpoint(f.path)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +168,8 @@ func (r *Run) readState(f stateFile) (*State, error) {
 	return s, nil
 }
 
-// openState reads a state and the identity of the run it belongs to.
-func openState(path string) (*State, string, error) {
+// openCheckpoint reads a checkpoint and the identity of the run it belongs to.
+func openCheckpoint(path string) (*Checkpoint, string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, "", err
@@ -179,18 +179,18 @@ func openState(path string) (*State, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return parseState(f, info.Size())
+	return parseCheckpoint(f, info.Size())
 }
 
-func parseState(r io.ReaderAt, size int64) (*State, string, error) {
+func parseCheckpoint(r io.ReaderAt, size int64) (*Checkpoint, string, error) {
 	tensors, about, err := parseTensors(r, size)
 	if err != nil {
 		return nil, "", err
 	}
-	if about["format"] != stateFormat || about["version"] != strconv.Itoa(FormatVersion) {
-		return nil, "", fmt.Errorf("not an %s of version %d", stateFormat, FormatVersion)
+	if about["format"] != checkpointFormat || about["version"] != strconv.Itoa(FormatVersion) {
+		return nil, "", fmt.Errorf("not an %s of version %d", checkpointFormat, FormatVersion)
 	}
-	s := &State{Counters: json.RawMessage(about["counters"]), Tensors: tensors}
+	s := &Checkpoint{Counters: json.RawMessage(about["counters"]), Tensors: tensors}
 	if s.Step, err = strconv.ParseInt(about["step"], 10, 64); err != nil {
 		return nil, "", err
 	}
@@ -218,8 +218,8 @@ func fileDigest(path string) (string, error) {
 }
 
 // LogFirstStep records the weights' digest after a step, counted from 1, before
-// any state of that step. Where an earlier attempt had another, the log says so.
-func (r *Run) LogFirstStep(step int, digest string) error {
+// any checkpoint of that step. Where an earlier attempt had another, the log says so.
+func (r *Recorder) LogFirstStep(step int, digest string) error {
 	switch n := len(r.rec.FirstSteps); {
 	case step <= n && r.rec.FirstSteps[step-1] == digest:
 		return nil

@@ -14,26 +14,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// stateAt is a state whose values tell its step.
-func stateAt(step int64) State {
-	return State{Step: step, Counters: json.RawMessage(fmt.Sprintf(`{"epochs":%d}`, step/10)),
+// checkpointAt is a checkpoint whose values tell its step.
+func checkpointAt(step int64) Checkpoint {
+	return Checkpoint{Step: step, Counters: json.RawMessage(fmt.Sprintf(`{"epochs":%d}`, step/10)),
 		Tensors: []Tensor{{"w", []int{2}, []float32{float32(step), -1}}, {"w.velocity", []int{2}, []float32{0, float32(step)}}}}
 }
 
-// withStates is a run with states at the steps given, ended as a kill would, but for the lock.
-func withStates(t *testing.T, steps ...int64) (*Store, *Run) {
+// withCheckpoints is a run with checkpoints at the steps given, ended as a kill would, but for the lock.
+func withCheckpoints(t *testing.T, steps ...int64) (*Store, *Recorder) {
 	t.Helper()
 	s := &Store{t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	for _, step := range steps {
-		if err := r.SaveState(stateAt(step)); err != nil {
+		if err := r.SaveCheckpoint(checkpointAt(step)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return s, r
 }
 
-func again(t *testing.T, s *Store, r *Run) *Run {
+func again(t *testing.T, s *Store, r *Recorder) *Recorder {
 	t.Helper()
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -43,52 +43,52 @@ func again(t *testing.T, s *Store, r *Run) *Run {
 	return r
 }
 
-func wantState(t *testing.T, r *Run, step int64) {
+func wantCheckpoint(t *testing.T, r *Recorder, step int64) {
 	t.Helper()
-	got, err := r.State()
+	got, err := r.LatestCheckpoint()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := stateAt(step); got == nil || !cmp.Equal(want, *got) {
+	if want := checkpointAt(step); got == nil || !cmp.Equal(want, *got) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestState(t *testing.T) {
-	s, r := withStates(t, 7, 10, 20)
-	if list, _ := states(r.Dir()); len(list) != 2 || list[0].step != 20 || list[1].step != 10 {
+func TestCheckpoint(t *testing.T) {
+	s, r := withCheckpoints(t, 7, 10, 20)
+	if list, _ := checkpoints(r.Dir()); len(list) != 2 || list[0].step != 20 || list[1].step != 10 {
 		t.Errorf("kept %v", list)
 	}
 	r = again(t, s, r)
-	wantState(t, r, 20)
+	wantCheckpoint(t, r, 20)
 	if from := r.rec.Attempts[1].From; from != 20 {
 		t.Errorf("the attempt says it went on from step %d", from)
 	}
 	finish(t, r)
-	if list, _ := states(r.Dir()); len(list) > 0 {
+	if list, _ := checkpoints(r.Dir()); len(list) > 0 {
 		t.Errorf("a done run keeps %v", list)
 	}
 }
 
-func TestNoState(t *testing.T) {
-	_, r := withStates(t)
+func TestNoCheckpoint(t *testing.T) {
+	_, r := withCheckpoints(t)
 	defer r.Close()
-	if s, err := r.State(); s != nil || err != nil {
+	if s, err := r.LatestCheckpoint(); s != nil || err != nil {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
 
-// The same state is the same bytes, whoever writes it and when.
-func TestStateBytes(t *testing.T) {
+// The same checkpoint is the same bytes, whoever writes it and when.
+func TestCheckpointBytes(t *testing.T) {
 	var names []string
 	var texts [][]byte
 	for range 2 {
-		s, r := withStates(t, 3)
+		s, r := withCheckpoints(t, 3)
 		r = again(t, s, r)
-		if err := r.SaveState(stateAt(9)); err != nil {
+		if err := r.SaveCheckpoint(checkpointAt(9)); err != nil {
 			t.Fatal(err)
 		}
-		list, _ := states(r.Dir())
+		list, _ := checkpoints(r.Dir())
 		text, err := os.ReadFile(list[0].path)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestStateBytes(t *testing.T) {
 
 // Whatever happens to the newest checkpoint's bytes, it is found out, named in
 // the log, removed, and the one before it is used.
-func TestDamagedState(t *testing.T) {
+func TestDamagedCheckpoint(t *testing.T) {
 	damage := map[string]func([]byte) []byte{
 		"empty":       func([]byte) []byte { return nil },
 		"longer":      func(b []byte) []byte { return append(b, 0) },
@@ -113,8 +113,8 @@ func TestDamagedState(t *testing.T) {
 		damage[fmt.Sprint("cut ", i)] = func(b []byte) []byte { return b[:i*len(b)/24] }
 	}
 	for name, change := range damage {
-		s, r := withStates(t, 10, 20)
-		list, _ := states(r.Dir())
+		s, r := withCheckpoints(t, 10, 20)
+		list, _ := checkpoints(r.Dir())
 		text, err := os.ReadFile(list[0].path)
 		if err != nil {
 			t.Fatal(err)
@@ -123,44 +123,44 @@ func TestDamagedState(t *testing.T) {
 			t.Fatal(err)
 		}
 		r = again(t, s, r)
-		wantState(t, r, 10)
+		wantCheckpoint(t, r, 10)
 		log, _ := os.ReadFile(filepath.Join(r.Dir(), logFile))
 		if !strings.Contains(string(log), filepath.Base(list[0].path)+" cannot be used") {
 			t.Errorf("%s: the log says\n%s", name, log)
 		}
-		if left, _ := states(r.Dir()); len(left) != 1 {
+		if left, _ := checkpoints(r.Dir()); len(left) != 1 {
 			t.Errorf("%s: %v are left", name, left)
 		}
 	}
 }
 
 // A checkpoint of another recipe, or one that knows more of the metric log than is there, is not used.
-func TestForeignState(t *testing.T) {
-	s, r := withStates(t, 10)
+func TestForeignCheckpoint(t *testing.T) {
+	s, r := withCheckpoints(t, 10)
 	r.rec.Identity = "b"
-	if err := r.SaveState(stateAt(20)); err != nil {
+	if err := r.SaveCheckpoint(checkpointAt(20)); err != nil {
 		t.Fatal(err)
 	}
 	r = again(t, s, r)
-	wantState(t, r, 10)
+	wantCheckpoint(t, r, 10)
 
-	ahead := stateAt(30)
+	ahead := checkpointAt(30)
 	ahead.Logged = 1
-	if err := r.SaveState(ahead); err != nil {
+	if err := r.SaveCheckpoint(ahead); err != nil {
 		t.Fatal(err)
 	}
 	r = again(t, s, r)
-	wantState(t, r, 10)
+	wantCheckpoint(t, r, 10)
 }
 
 // A folder that vanished, or that another process took, is noticed before the next file is written.
 func TestLostFolder(t *testing.T) {
-	_, r := withStates(t, 1)
+	_, r := withCheckpoints(t, 1)
 	if err := os.RemoveAll(r.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	for name, err := range map[string]error{
-		"state": r.SaveState(stateAt(2)), "record": r.Finish(Done, &Result{}, nil),
+		"checkpoint": r.SaveCheckpoint(checkpointAt(2)), "record": r.Finish(Done, &Result{}, nil),
 		"predictions": r.SavePredictions(nil), "first step": r.LogFirstStep(1, "x"),
 	} {
 		if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), r.Dir()) {
@@ -168,7 +168,7 @@ func TestLostFolder(t *testing.T) {
 		}
 	}
 	putLock(t, r.Dir(), []byte(`{"pid":1,"host":"elsewhere"}`))
-	if err := r.SaveState(stateAt(3)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "process 1 on elsewhere") {
+	if err := r.SaveCheckpoint(checkpointAt(3)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "process 1 on elsewhere") {
 		t.Errorf("%v", err)
 	}
 	if err := r.Close(); err != nil {
@@ -180,7 +180,7 @@ func TestLostFolder(t *testing.T) {
 }
 
 func TestFirstSteps(t *testing.T) {
-	s, r := withStates(t)
+	s, r := withCheckpoints(t)
 	log := func(step int, digest string) {
 		t.Helper()
 		if err := r.LogFirstStep(step, digest); err != nil {
@@ -224,9 +224,9 @@ func TestClockGoesBack(t *testing.T) {
 	defer func() { now = time.Now }()
 	at := time.Now()
 	now = func() time.Time { at = at.Add(-time.Hour); return at }
-	s, r := withStates(t, 10)
+	s, r := withCheckpoints(t, 10)
 	r = again(t, s, r)
-	wantState(t, r, 10)
+	wantCheckpoint(t, r, 10)
 	finish(t, r)
 	records, problems := s.Load("s")
 	if len(problems) > 0 || len(records) != 1 || records[0].Status != Done || len(records[0].Attempts) != 2 {
@@ -238,17 +238,17 @@ func TestClockGoesBack(t *testing.T) {
 }
 
 // What a checkpoint's reader takes is bounded by the file, whatever is claimed in it.
-func FuzzReadState(f *testing.F) {
+func FuzzReadCheckpoint(f *testing.F) {
 	s := &Store{f.TempDir()}
 	r, err := s.Start(record("a"), StartOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.SaveState(stateAt(12)); err != nil {
+	if err := r.SaveCheckpoint(checkpointAt(12)); err != nil {
 		f.Fatal(err)
 	}
-	list, err := states(r.Dir())
+	list, err := checkpoints(r.Dir())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func FuzzReadState(f *testing.F) {
 	f.Add(text)
 	f.Add([]byte("\x58\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{"format":"ablate-state","version":"1","step":"-1","logged":"1e9999"}}  `))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, _, err := parseState(bytes.NewReader(text), int64(len(text)))
+		s, _, err := parseCheckpoint(bytes.NewReader(text), int64(len(text)))
 		if err != nil {
 			return
 		}
