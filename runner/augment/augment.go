@@ -11,9 +11,9 @@ import "ablate/arch"
 //
 // at the pixel of the image that the view says, and 0 outside the image.
 type Images struct {
-	Shape  arch.Shape // of a stored image: [height, width, channels] bytes
-	Pixels []byte     // of all images, one after the other
-	Transforms  []Transform     // one an image
+	Shape      arch.Shape  // of a stored image: [height, width, channels] bytes
+	Pixels     []byte      // of all images, one after the other
+	Transforms []Transform // one an image
 	// Mean is an image's: Shape.Len() values, the same slice for all batches of a
 	// pipeline, so that a device may keep its copy.
 	Mean []float32
