@@ -63,7 +63,7 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		"no-crops-and-flips":      "data.crop_at –→centre · data.flip true→false",
 		"no-flip":                 "data.flip true→false",
 		"no-pca-colour":           "data.pca_colour.std 0.1→–",
-		"one-view":                "data.views ten→–",
+		"one-view":                "data.test_crops ten→–",
 		"drop-conv3":              "− conv3, relu3",
 		"drop-conv4":              "− conv4, relu4",
 		"drop-conv5":              "− conv5, relu5",

@@ -176,7 +176,7 @@ func (s selector) pick(n *arch.Net) ([]int, error) {
 	var picked []int
 	for i, l := range n.Layers {
 		names = append(names, l.Name)
-		if (s.Names == nil || slices.Contains(s.Names, l.Name)) && (s.Kinds == nil || slices.Contains(s.Kinds, l.Params.Kind())) {
+		if (s.Names == nil || slices.Contains(s.Names, l.Name)) && (s.Kinds == nil || slices.Contains(s.Kinds, l.Spec.Kind())) {
 			picked = append(picked, i)
 		}
 	}
@@ -278,7 +278,7 @@ func (e Edit) apply(r *recipe.Recipe) error {
 
 // setLayer sets one key of a layer, or scales it.
 func setLayer(l *arch.Layer, key string, v *strictyaml.Node) error {
-	v, err := scaled(l.Params, key, v)
+	v, err := scaled(l.Spec, key, v)
 	if err != nil {
 		return err
 	}

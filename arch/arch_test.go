@@ -197,9 +197,9 @@ func TestUnknownNet(t *testing.T) {
 func TestCloneIsDeep(t *testing.T) {
 	n, _ := Nets.Load("alexnet")
 	c := n.Clone()
-	*c.Layers[2].Params.(*LRN).AlphaOverSize = true
-	c.Layers[0].Params.(*Conv).Filters = 1
-	if *n.Layers[2].Params.(*LRN).AlphaOverSize || n.Layers[0].Params.(*Conv).Filters == 1 {
+	*c.Layers[2].Spec.(*LRN).AlphaOverSize = true
+	c.Layers[0].Spec.(*Conv).Filters = 1
+	if *n.Layers[2].Spec.(*LRN).AlphaOverSize || n.Layers[0].Spec.(*Conv).Filters == 1 {
 		t.Error("changing the clone changed the net")
 	}
 }

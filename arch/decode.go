@@ -26,39 +26,39 @@ const (
 type kind struct {
 	word string
 	name string // relu1, norm2, pool5 …
-	make func() Params
+	make func() Spec
 }
 
 var one = Factor{1, 1}
 
 var kinds = []kind{
-	{"conv", "conv", func() Params {
+	{"conv", "conv", func() Spec {
 		return &Conv{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}}
 	}},
-	{"local", "local", func() Params {
+	{"local", "local", func() Spec {
 		return &Local{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}}
 	}},
-	{"dense", "fc", func() Params { return &Dense{Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}} }},
-	{"relu", "relu", func() Params { return &ReLU{} }},
-	{"tanh", "tanh", func() Params { return &Tanh{A: 1, B: 1} }},
-	{"sigmoid", "sigmoid", func() Params { return &Sigmoid{} }},
-	{"leaky_relu", "relu", func() Params { return &LeakyReLU{Slope: 0.01} }},
-	{"rrelu", "relu", func() Params { return &RReLU{Lower: 1. / 8, Upper: 1. / 3} }},
-	{"prelu", "relu", func() Params { return &PReLU{Slope: 0.25} }},
-	{"elu", "elu", func() Params { return &ELU{Alpha: 1} }},
-	{"selu", "selu", func() Params { return &SELU{} }},
-	{"softplus", "softplus", func() Params { return &Softplus{} }},
-	{"arcsinh", "arcsinh", func() Params { return &Arcsinh{} }},
-	{"maxout", "maxout", func() Params { return &Maxout{Pieces: 2} }},
-	{"batch_norm", "bn", func() Params { return &BatchNorm{Epsilon: 1e-5, Average: 0.1, Affine: true} }},
-	{"lrn", "norm", func() Params { return &LRN{Region: AcrossMaps} }},
-	{"maxpool", "pool", func() Params { return &MaxPool{Stride: 1} }},
-	{"avgpool", "pool", func() Params { return &AvgPool{Stride: 1} }},
-	{"maxavgpool", "pool", func() Params { return &MaxAvgPool{Stride: 1} }},
-	{"spatialpyramid", "pool", func() Params { return &SpatialPyramid{Levels: []int{1, 2, 4}} }},
-	{"stochasticpool", "pool", func() Params { return &StochasticPool{Stride: 1} }},
-	{"dropout", "drop", func() Params { return &Dropout{} }},
-	{"softmax_loss", "loss", func() Params { return &SoftmaxLoss{} }},
+	{"dense", "fc", func() Spec { return &Dense{Init: Init{Kind: Gaussian}, LR: one, Decay: Factor{1, 0}} }},
+	{"relu", "relu", func() Spec { return &ReLU{} }},
+	{"tanh", "tanh", func() Spec { return &Tanh{A: 1, B: 1} }},
+	{"sigmoid", "sigmoid", func() Spec { return &Sigmoid{} }},
+	{"leaky_relu", "relu", func() Spec { return &LeakyReLU{Slope: 0.01} }},
+	{"rrelu", "relu", func() Spec { return &RReLU{Lower: 1. / 8, Upper: 1. / 3} }},
+	{"prelu", "relu", func() Spec { return &PReLU{Slope: 0.25} }},
+	{"elu", "elu", func() Spec { return &ELU{Alpha: 1} }},
+	{"selu", "selu", func() Spec { return &SELU{} }},
+	{"softplus", "softplus", func() Spec { return &Softplus{} }},
+	{"arcsinh", "arcsinh", func() Spec { return &Arcsinh{} }},
+	{"maxout", "maxout", func() Spec { return &Maxout{Pieces: 2} }},
+	{"batch_norm", "bn", func() Spec { return &BatchNorm{Epsilon: 1e-5, Momentum: 0.1, Affine: true} }},
+	{"lrn", "norm", func() Spec { return &LRN{Region: AcrossMaps} }},
+	{"maxpool", "pool", func() Spec { return &MaxPool{Stride: 1} }},
+	{"avgpool", "pool", func() Spec { return &AvgPool{Stride: 1} }},
+	{"maxavgpool", "pool", func() Spec { return &MaxAvgPool{Stride: 1} }},
+	{"spatialpyramid", "pool", func() Spec { return &SpatialPyramid{Levels: []int{1, 2, 4}} }},
+	{"stochasticpool", "pool", func() Spec { return &StochasticPool{Stride: 1} }},
+	{"dropout", "drop", func() Spec { return &Dropout{} }},
+	{"softmax_loss", "loss", func() Spec { return &SoftmaxLoss{} }},
 }
 
 // Kinds are the words for layers, as the YAML form uses them.
@@ -118,16 +118,16 @@ func (n *Net) Complete() error {
 	count := map[string]int{}
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		k, _ := kindOf(l.Params.Kind())
+		k, _ := kindOf(l.Spec.Kind())
 		for count[k.name]++; l.Name == ""; count[k.name]++ {
 			if name := fmt.Sprint(k.name, count[k.name]); !taken[name] {
 				l.Name, taken[name] = name, true
 				break
 			}
 		}
-		if _, last := l.Params.(*SoftmaxLoss); last != (i == len(n.Layers)-1) {
+		if _, last := l.Spec.(*SoftmaxLoss); last != (i == len(n.Layers)-1) {
 			if last {
-				return fmt.Errorf("layer %s: softmax_loss ends a net, %s comes after it", l.Name, n.Layers[i+1].Params.Kind())
+				return fmt.Errorf("layer %s: softmax_loss ends a net, %s comes after it", l.Name, n.Layers[i+1].Spec.Kind())
 			}
 			return fmt.Errorf("the last layer is %s; a net ends with softmax_loss", l.Name)
 		}
@@ -154,14 +154,14 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 	if !ok {
 		return strictyaml.Unknown(node, "layer kind", word, Kinds())
 	}
-	l.Params = k.make()
+	l.Spec = k.make()
 	if name := body.Get("name"); name != nil {
 		if err := name.Decode(&l.Name); err != nil {
 			return err
 		}
 		body = body.Without("name")
 	}
-	if err := body.Decode(l.Params); err != nil {
+	if err := body.Decode(l.Spec); err != nil {
 		return err
 	}
 	return l.check(body)
@@ -169,8 +169,8 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 
 // Set changes one parameter of the layer, as an edit does.
 func (l *Layer) Set(key string, v *strictyaml.Node) error {
-	if err := strictyaml.SetField(l.Params, key, v); err != nil {
-		return fmt.Errorf("%w (layer %s is a %s)", err, l.Name, l.Params.Kind())
+	if err := strictyaml.SetField(l.Spec, key, v); err != nil {
+		return fmt.Errorf("%w (layer %s is a %s)", err, l.Name, l.Spec.Kind())
 	}
 	return l.check(v)
 }
@@ -178,13 +178,13 @@ func (l *Layer) Set(key string, v *strictyaml.Node) error {
 // check refuses values that no net can have; shapes are Infer's business.
 func (l *Layer) check(at *strictyaml.Node) error {
 	bad := func(format string, args ...any) error {
-		name := l.Params.Kind()
+		name := l.Spec.Kind()
 		if l.Name != "" {
 			name += " " + l.Name
 		}
 		return at.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
 	}
-	switch p := l.Params.(type) {
+	switch p := l.Spec.(type) {
 	case *Conv:
 		return p.check(bad)
 	case *Local:
@@ -234,8 +234,8 @@ func (l *Layer) check(at *strictyaml.Node) error {
 			return bad("pieces is %d; at least 2 channels compete", p.Pieces)
 		}
 	case *BatchNorm:
-		if p.Epsilon <= 0 || p.Average <= 0 || p.Average > 1 {
-			return bad("epsilon must be above 0 and average between 0 and 1")
+		if p.Epsilon <= 0 || p.Momentum <= 0 || p.Momentum > 1 {
+			return bad("epsilon must be above 0 and momentum above 0 and at most 1")
 		}
 	case *Dropout:
 		if p.Rate < 0 || p.Rate >= 1 {
@@ -311,13 +311,13 @@ func (n *Net) Clone() *Net {
 
 // Clone is a deep copy.
 func (l Layer) Clone() Layer {
-	p := reflect.New(reflect.TypeOf(l.Params).Elem())
-	p.Elem().Set(reflect.ValueOf(l.Params).Elem())
+	p := reflect.New(reflect.TypeOf(l.Spec).Elem())
+	p.Elem().Set(reflect.ValueOf(l.Spec).Elem())
 	if lrn, ok := p.Interface().(*LRN); ok && lrn.AlphaOverSize != nil {
 		over := *lrn.AlphaOverSize
 		lrn.AlphaOverSize = &over
 	}
-	return Layer{l.Name, p.Interface().(Params)}
+	return Layer{l.Name, p.Interface().(Spec)}
 }
 
 // MarshalJSON writes the net in the keys of its YAML form, every default
@@ -326,9 +326,9 @@ func (l Layer) Clone() Layer {
 func (n *Net) MarshalJSON() ([]byte, error) {
 	layers := make([]any, len(n.Layers))
 	for i, l := range n.Layers {
-		body := plain(reflect.ValueOf(l.Params)).(map[string]any)
+		body := plain(reflect.ValueOf(l.Spec)).(map[string]any)
 		body["name"] = l.Name
-		layers[i] = map[string]any{l.Params.Kind(): body}
+		layers[i] = map[string]any{l.Spec.Kind(): body}
 	}
 	return json.Marshal(map[string]any{"net": n.Name, "input": n.Input, "columns": n.Columns, "layers": layers})
 }
@@ -345,7 +345,7 @@ func (n *Net) UnmarshalJSON(text []byte) error {
 // Values gives a layer's parameters by their YAML keys, dotted below the first level: pad.top, init.std.
 func (l Layer) Values() map[string]any {
 	flat := map[string]any{}
-	flatten(flat, "", plain(reflect.ValueOf(l.Params)).(map[string]any))
+	flatten(flat, "", plain(reflect.ValueOf(l.Spec)).(map[string]any))
 	return flat
 }
 

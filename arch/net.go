@@ -23,12 +23,12 @@ type Shape struct {
 // A Layer is one entry of a net's layers list: a kind and that kind's parameters.
 // In YAML it is a mapping of one key, `- conv: {name: conv1, filters: 96, …}`.
 type Layer struct {
-	Name   string // unique in the net; filled in (relu1, pool2 …) where the YAML leaves it out
-	Params Params // a pointer to one of the kinds below
+	Name string // unique in the net; filled in (relu1, pool2 …) where the YAML leaves it out
+	Spec Spec   // a pointer to one of the kinds below
 }
 
-// Params are the parameters of one kind of layer.
-type Params interface {
+// A Spec holds what a net file says of one layer: its hyperparameters.
+type Spec interface {
 	// Kind is the word the YAML form uses: conv, relu, lrn …
 	Kind() string
 }
@@ -131,9 +131,9 @@ type Maxout struct {
 // pixels, then scales and shifts it (Ioffe and Szegedy 2015, arXiv 1502.03167).
 // In evaluation running averages of mean and variance take the batch's place.
 type BatchNorm struct {
-	Epsilon float64 `yaml:"epsilon"` // added to the variance; default 1e-5
-	Average float64 `yaml:"average"` // the latest batch's share in the running averages; default 0.1
-	Affine  bool    `yaml:"affine"`  // learn scale and shift; default true
+	Epsilon  float64 `yaml:"epsilon"`                  // added to the variance; default 1e-5
+	Momentum float64 `yaml:"momentum" alias:"average"` // share of the newest batch in the running averages (PyTorch's momentum); default 0.1
+	Affine   bool    `yaml:"affine"`                   // learn scale and shift; default true
 }
 
 // Local is a convolution whose weights and biases are not shared: every output

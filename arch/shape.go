@@ -14,8 +14,8 @@ func (s Shape) String() string { return fmt.Sprintf("%d×%d×%d", s.Height, s.Wi
 // Len is the number of activations.
 func (s Shape) Len() int { return s.Height * s.Width * s.Channels }
 
-// A Placed layer is one whose shapes are known.
-type Placed struct {
+// A LayerInfo layer is one whose shapes are known.
+type LayerInfo struct {
 	Layer   Layer
 	In, Out Shape
 	Groups  int // of a convolution; for LRN across maps the columns a window stays in
@@ -27,11 +27,11 @@ type Placed struct {
 const maxLen = 1 << 33
 
 // Infer computes every layer's shapes and cost.
-func (n *Net) Infer() ([]Placed, error) {
-	placed := make([]Placed, 0, len(n.Layers))
+func (n *Net) Infer() ([]LayerInfo, error) {
+	placed := make([]LayerInfo, 0, len(n.Layers))
 	in, from := n.Input, "the input"
 	for _, l := range n.Layers {
-		p := Placed{Layer: l, In: in, Out: in, Groups: 1}
+		p := LayerInfo{Layer: l, In: in, Out: in, Groups: 1}
 		if err := p.place(n.Columns); err != nil {
 			return nil, fmt.Errorf("net %s, layer %s after %s: %w", n.Name, l.Name, from, err)
 		}
@@ -45,8 +45,8 @@ func (n *Net) Infer() ([]Placed, error) {
 }
 
 // place sets Out, Groups and the costs of a layer.
-func (p *Placed) place(columns int) error {
-	switch l := p.Layer.Params.(type) {
+func (p *LayerInfo) place(columns int) error {
+	switch l := p.Layer.Spec.(type) {
 	case *Conv:
 		weights, err := p.convolve(l, columns)
 		p.Params = weights + int64(l.Filters)
@@ -106,7 +106,7 @@ func (p *Placed) place(columns int) error {
 }
 
 // convolve sets the output and groups of a convolution, and gives the number of one output pixel's weights.
-func (p *Placed) convolve(l *Conv, columns int) (weights int64, err error) {
+func (p *LayerInfo) convolve(l *Conv, columns int) (weights int64, err error) {
 	p.Groups = l.Groups
 	if l.WithinColumn {
 		p.Groups = columns
@@ -124,7 +124,7 @@ func (p *Placed) convolve(l *Conv, columns int) (weights int64, err error) {
 }
 
 // window sets the output of a layer that slides a window over the image.
-func (p *Placed) window(kernel, stride int, pad Pad, ceil bool, channels int) error {
+func (p *LayerInfo) window(kernel, stride int, pad Pad, ceil bool, channels int) error {
 	h := outputs(p.In.Height, kernel, stride, pad.Top, pad.Bottom, ceil)
 	w := outputs(p.In.Width, kernel, stride, pad.Left, pad.Right, ceil)
 	if h < 1 || w < 1 {

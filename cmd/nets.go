@@ -91,7 +91,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	if asJSON {
 		var layers []layerEntry
 		for _, p := range placed {
-			layers = append(layers, layerEntry{p.Layer.Name, p.Layer.Params.Kind(), p.Out, p.Params, p.MACs})
+			layers = append(layers, layerEntry{p.Layer.Name, p.Layer.Spec.Kind(), p.Out, p.Params, p.MACs})
 		}
 		return printJSON(w, struct {
 			Net    string       `json:"net"`
@@ -111,7 +111,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 }
 
 // describe says in few words what a layer does.
-func describe(p arch.Placed) string {
+func describe(p arch.LayerInfo) string {
 	pool := func(what string, kernel, stride int, ceil bool) string {
 		s := fmt.Sprintf("%s %d/%d", what, kernel, stride)
 		if ceil {
@@ -119,7 +119,7 @@ func describe(p arch.Placed) string {
 		}
 		return s
 	}
-	switch l := p.Layer.Params.(type) {
+	switch l := p.Layer.Spec.(type) {
 	case *arch.Conv:
 		return convolution("conv", l, p.Groups)
 	case *arch.Local:
@@ -147,7 +147,7 @@ func describe(p arch.Placed) string {
 	case *arch.Dropout:
 		return fmt.Sprintf("dropout %v", l.Rate)
 	default:
-		return p.Layer.Params.Kind()
+		return p.Layer.Spec.Kind()
 	}
 }
 

@@ -121,7 +121,7 @@ func formats() []string { return append(reports.Formats(), html, svg) }
 // order gives a study's name, and the study where its file is at hand. The
 // records of a name that ships with no study are reported in the order of names.
 func order(study string) (string, *configs.Study, error) {
-	s, err := configs.Outline(study)
+	s, err := configs.LoadLenient(study)
 	switch {
 	case err == nil:
 		return s.Name, s, nil

@@ -85,7 +85,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	if v := study.OnDevices(); v != "" && c.Flags().Changed("device") {
+	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
 		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out", settings.Device, v)
 	}
 	device := settings.Device

@@ -116,9 +116,9 @@ func Load(name string, sets []string) (*Study, error) {
 	return decode(node)
 }
 
-// Outline reads a study whose records are to be read, not made: variables of the
+// LoadLenient reads a study whose records are to be read, not made: variables of the
 // environment that are unset, such as the folder of the data, stand for themselves.
-func Outline(name string) (*Study, error) {
+func LoadLenient(name string) (*Study, error) {
 	node, err := read(name, nil)
 	if err != nil {
 		return nil, err
@@ -240,8 +240,8 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	return s, s.distinct(node)
 }
 
-// OnDevices is the first variant that says itself where it trains, "" if none does.
-func (s *Study) OnDevices() string {
+// PinnedVariant is the first variant that says itself where it trains, "" if none does.
+func (s *Study) PinnedVariant() string {
 	for _, v := range s.Variants {
 		if v.Device != "" {
 			return v.Name + " on " + v.Device

@@ -32,8 +32,8 @@ func Changes(from, to Recipe) []string {
 		switch {
 		case !ok:
 			added = append(added, l.Name)
-		case old.Params.Kind() != l.Params.Kind():
-			changed.add(old.Params.Kind()+" → "+l.Params.Kind(), l.Name)
+		case old.Spec.Kind() != l.Spec.Kind():
+			changed.add(old.Spec.Kind()+" → "+l.Spec.Kind(), l.Name)
 		default:
 			for _, what := range layerChanges(old, l) {
 				changed.add(what, l.Name)

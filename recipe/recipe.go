@@ -210,3 +210,19 @@ func (r Recipe) Identity() (string, error) {
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
 }
+
+// SameAs says whether a stored recipe, the JSON in a run's record, is this one:
+// whether both have the same identity once the names that keys had when it was
+// recorded are read as today's.
+func SameAs(stored []byte, r Recipe) (bool, error) {
+	old, err := Decode(stored)
+	if err != nil {
+		return false, err
+	}
+	was, err := old.Identity()
+	if err != nil {
+		return false, err
+	}
+	is, err := r.Identity()
+	return was == is, err
+}

@@ -212,3 +212,34 @@ func TestOldNames(t *testing.T) {
 		t.Errorf("%v suggests an old name", err)
 	}
 }
+
+// A layer's key that was renamed is read under its old name too: batch norm's
+// momentum was called average, and a record of then is the recipe of now.
+func TestOldNamesOfLayers(t *testing.T) {
+	r := sample(t, "alexnet-bn")
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.ReplaceAll(string(text), `"affine":true,"epsilon":0.00001,"momentum":`, `"affine":true,"epsilon":0.00001,"average":`)
+	if old == string(text) {
+		t.Fatalf("no momentum in %s", text)
+	}
+	stored, err := Decode([]byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := SameAs([]byte(old), r); err != nil || !same {
+		t.Errorf("a record that says average is not the recipe that says momentum: %v", err)
+	}
+	stored.Net.Layers[0].Spec.(*arch.Conv).Filters++
+	if text, err = json.Marshal(stored); err != nil {
+		t.Fatal(err)
+	}
+	if same, err := SameAs(text, r); err != nil || same {
+		t.Errorf("one filter more is the same recipe: %v", err)
+	}
+	if _, err := SameAs([]byte("{"), r); err == nil {
+		t.Error("half a record was compared")
+	}
+}

@@ -89,7 +89,7 @@ func (s Schedule) rules(key string) []rule {
 var schedules = []string{"constant", "step", "plateau", "discrete_exp", "linear", "poly", "exp"}
 
 // layersExist checks that every entry of layer_rates names a layer that learns, once an epoch.
-func (t Train) layersExist(placed []arch.Placed) error {
+func (t Train) layersExist(placed []arch.LayerInfo) error {
 	var learn []string
 	for _, p := range placed {
 		if p.Params > 0 {

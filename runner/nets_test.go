@@ -52,7 +52,7 @@ func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	t.Helper()
 	net = net.Clone()
 	for i, l := range net.Layers[:len(net.Layers)-2] {
-		switch p := l.Params.(type) {
+		switch p := l.Spec.(type) {
 		case *arch.Dense:
 			p.Outputs = min(p.Outputs, 128)
 		case *arch.Conv: // dense layers within columns
@@ -147,7 +147,7 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
 			for _, l := range net.Layers {
-				switch p := l.Params.(type) {
+				switch p := l.Spec.(type) {
 				case *arch.Conv:
 					p.Init = arch.Init{Kind: arch.He}
 				case *arch.Local:

@@ -157,7 +157,7 @@ func TestBiasRate(t *testing.T) {
 	layers := started(t, func(r *recipe.Recipe) {
 		r.Net = r.Net.Clone()
 		for _, l := range r.Net.Layers {
-			switch p := l.Params.(type) {
+			switch p := l.Spec.(type) {
 			case *arch.Conv:
 				p.LR.Bias /= 2
 			case *arch.Dense:

@@ -77,11 +77,11 @@ func (b *builder) nets() (figures []figure, layers []layerTable) {
 }
 
 // layers lists a net, with the time of each layer's kernels where a run recorded it.
-func (b *builder) layers(records []experiments.Record, placed []arch.Placed) ([]layerRow, string) {
+func (b *builder) layers(records []experiments.Record, placed []arch.LayerInfo) ([]layerRow, string) {
 	times, note := b.times(records)
 	var rows []layerRow
 	for _, p := range placed {
-		r := layerRow{Layer: p.Layer.Name, Kind: p.Layer.Params.Kind(), Output: p.Out.String()}
+		r := layerRow{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out.String()}
 		if p.Params > 0 {
 			r.Params = thousands(p.Params)
 		}
@@ -148,12 +148,12 @@ type box struct {
 	crosses bool   // reads all columns
 }
 
-func newDrawing(net *arch.Net, placed []arch.Placed) *drawing {
+func newDrawing(net *arch.Net, placed []arch.LayerInfo) *drawing {
 	d := &drawing{columns: max(1, net.Columns), boxes: map[string]box{}}
 	for i, p := range placed {
-		values, _ := json.Marshal(p.Layer.Params) // plain data: cannot fail
-		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Params.Kind(), values, p.Groups)}
-		switch p.Layer.Params.(type) {
+		values, _ := json.Marshal(p.Layer.Spec) // plain data: cannot fail
+		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Spec.Kind(), values, p.Groups)}
+		switch p.Layer.Spec.(type) {
 		case *arch.Conv:
 			x.crosses = i > 0 && p.Groups < d.columns
 		case *arch.Dense:

@@ -154,7 +154,7 @@ func compute(t *testing.T, op gorgonia.Op, o shaped, in [][]float64) []float64 {
 // layers within them, odd numbers of outputs, and a random layer of each kind.
 func columnNet() *arch.Net {
 	init := arch.Init{Kind: "he"}
-	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "columns", Input: arch.Shape{Height: 9, Width: 9, Channels: 3}, Columns: 2, Layers: []arch.Layer{
 		layer("conv1", &arch.Conv{Filters: 6, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1}, Groups: 1, Init: init}),
 		layer("pool1", &arch.StochasticPool{Kernel: 2, Stride: 1}),

@@ -146,7 +146,7 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gor
 		lr = 1
 	}
 	scale, shift := b.learned(name+".weight", s.Channels, 1, lr), b.learned(name+".bias", s.Channels, 0, lr)
-	mean, variance := b.average(name+".mean", s.Channels, 0, l.Average), b.average(name+".variance", s.Channels, 1, l.Average)
+	mean, variance := b.average(name+".mean", s.Channels, 0, l.Momentum), b.average(name+".variance", s.Channels, 1, l.Momentum)
 	op := NewBatchNorm(name, b.g.Batch, s, l.Epsilon)
 	if !b.train {
 		b.g.Params = append(b.g.Params, mean, variance)
@@ -164,9 +164,9 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gor
 }
 
 // layer adds one layer on top of x.
-func (b *builder) layer(p arch.Placed, x *gorgonia.Node) (*gorgonia.Node, error) {
+func (b *builder) layer(p arch.LayerInfo, x *gorgonia.Node) (*gorgonia.Node, error) {
 	name, batch := p.Layer.Name, b.g.Batch
-	switch l := p.Layer.Params.(type) {
+	switch l := p.Layer.Spec.(type) {
 	case *arch.Conv:
 		op := NewConv(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
 		w, bias := b.params(name, op.Weights(), l.Filters, l.Init, l.LR, l.Decay)
@@ -227,7 +227,7 @@ func (b *builder) layer(p arch.Placed, x *gorgonia.Node) (*gorgonia.Node, error)
 		b.g.Loss = loss
 		return loss, err
 	default:
-		return nil, fmt.Errorf("no op for a layer of kind %s", p.Layer.Params.Kind())
+		return nil, fmt.Errorf("no op for a layer of kind %s", p.Layer.Spec.Kind())
 	}
 }
 

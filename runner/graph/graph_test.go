@@ -16,7 +16,7 @@ import (
 func testNet() *arch.Net {
 	no, yes := false, true
 	init := arch.Init{Kind: "he"}
-	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "test", Input: arch.Shape{Height: 7, Width: 8, Channels: 2}, Columns: 2, Layers: []arch.Layer{
 		layer("conv1", &arch.Conv{Filters: 4, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Right: 1}, Groups: 1, Init: init}),
 		layer("relu1", &arch.ReLU{}),
@@ -61,13 +61,13 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 // laterNets have the layers that came after the paper, each between learned
 // layers, so that its gradients to its input and its own parameters count.
 func laterNets() []*arch.Net {
-	between := func(name string, layers ...arch.Params) *arch.Net {
+	between := func(name string, layers ...arch.Spec) *arch.Net {
 		n := &arch.Net{Name: name, Input: arch.Shape{Height: 4, Width: 5, Channels: 2}, Columns: 1, Layers: []arch.Layer{
-			{Name: "conv1", Params: &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, Init: arch.Init{Kind: "he"}}}}}
+			{Name: "conv1", Spec: &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, Init: arch.Init{Kind: "he"}}}}}
 		for i, l := range layers {
-			n.Layers = append(n.Layers, arch.Layer{Name: "x" + string(rune('0'+i)), Params: l})
+			n.Layers = append(n.Layers, arch.Layer{Name: "x" + string(rune('0'+i)), Spec: l})
 		}
-		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Params: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}}, arch.Layer{Name: "loss", Params: &arch.SoftmaxLoss{}})
+		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Spec: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}}, arch.Layer{Name: "loss", Spec: &arch.SoftmaxLoss{}})
 		return n
 	}
 	pad := arch.Pad{Top: 1, Left: 1}
@@ -81,8 +81,8 @@ func laterNets() []*arch.Net {
 		between("softplus", &arch.Softplus{Shift: math.Ln2}),
 		between("arcsinh", &arch.Arcsinh{}),
 		between("maxout", &arch.Maxout{Pieces: 2}),
-		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.1, Affine: true}),
-		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Average: 0.1, Affine: true}),
+		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
+		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
 		between("local", &arch.Local{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2, Init: arch.Init{Kind: "he"}}),
 		between("local with strides", &arch.Local{Filters: 3, Kernel: 2, Stride: 2, Groups: 1, Init: arch.Init{Kind: "he"}}, &arch.Tanh{A: 1, B: 1}),
 		between("maxavgpool", &arch.MaxAvgPool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}),

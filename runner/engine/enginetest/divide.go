@@ -47,7 +47,7 @@ func paper(t *testing.T, name string, size int) *arch.Net {
 	}
 	net.Input.Height, net.Input.Width = size, size
 	for i, l := range net.Layers {
-		if d, ok := l.Params.(*arch.Dense); ok && i < len(net.Layers)-2 {
+		if d, ok := l.Spec.(*arch.Dense); ok && i < len(net.Layers)-2 {
 			d.Outputs = 64
 		}
 	}
@@ -60,9 +60,9 @@ func twoColumns() *arch.Net {
 	net.Name, net.Columns = "two columns", 2
 	at := slices.IndexFunc(net.Layers, func(l arch.Layer) bool { return l.Name == "fc3" })
 	net.Layers = slices.Insert(net.Layers, at,
-		arch.Layer{Name: "rrelu2", Params: &arch.RReLU{Lower: 0.125, Upper: 0.4}},
-		arch.Layer{Name: "pyramid2", Params: &arch.SpatialPyramid{Levels: []int{1, 2}}},
-		arch.Layer{Name: "drop2", Params: &arch.Dropout{Rate: 0.2}})
+		arch.Layer{Name: "rrelu2", Spec: &arch.RReLU{Lower: 0.125, Upper: 0.4}},
+		arch.Layer{Name: "pyramid2", Spec: &arch.SpatialPyramid{Levels: []int{1, 2}}},
+		arch.Layer{Name: "drop2", Spec: &arch.Dropout{Rate: 0.2}})
 	return net
 }
 
@@ -235,7 +235,7 @@ func refused(t *testing.T, group func(*testing.T, int) *engine.Group) {
 	two, four := group(t, 2), group(t, 4)
 	joined := tiny()
 	joined.Columns = 1
-	joined.Layers[4].Params.(*arch.Conv).WithinColumn = false
+	joined.Layers[4].Spec.(*arch.Conv).WithinColumn = false
 	for name, c := range map[string]struct {
 		where engine.Placement
 		net   *arch.Net

@@ -519,7 +519,7 @@ func tiny() *arch.Net {
 	no := false
 	one := arch.Factor{Weight: 1, Bias: 1}
 	he := arch.Init{Kind: "he"}
-	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "tiny", Input: shape(13, 11, 3), Columns: 2, Layers: []arch.Layer{
 		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1, Right: 2}, Groups: 1, Init: he, LR: one}),
 		layer("relu1", &arch.ReLU{}),
@@ -545,11 +545,11 @@ func tiny() *arch.Net {
 func later() *arch.Net {
 	one := arch.Factor{Weight: 1, Bias: 1}
 	he := arch.Init{Kind: "he"}
-	layer := func(name string, p arch.Params) arch.Layer { return arch.Layer{Name: name, Params: p} }
+	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "later", Input: shape(9, 9, 3), Columns: 1, Layers: []arch.Layer{
 		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Groups: 1, Init: he, LR: one}),
 		layer("relu1", &arch.PReLU{Slope: 0.25}),
-		layer("bn1", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.25, Affine: true}),
+		layer("bn1", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.25, Affine: true}),
 		layer("pool1", &arch.MaxAvgPool{Kernel: 3, Stride: 2}),
 		layer("local2", &arch.Local{Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 2, Init: he, LR: one}),
 		layer("elu2", &arch.ELU{Alpha: 1}),
@@ -557,7 +557,7 @@ func later() *arch.Net {
 		layer("maxout2", &arch.Maxout{Pieces: 2}),
 		layer("fc3", &arch.Dense{Outputs: 6, Init: he, LR: one}),
 		layer("softplus3", &arch.Softplus{}),
-		layer("bn3", &arch.BatchNorm{Epsilon: 1e-3, Average: 0.25}),
+		layer("bn3", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.25}),
 		layer("fc4", &arch.Dense{Outputs: 4, Init: he, LR: one}),
 		layer("loss", &arch.SoftmaxLoss{}),
 	}}
