@@ -42,7 +42,7 @@ func TestInterrupt(t *testing.T) {
 		if want := "go on with: ablate run plain.yaml --runs runs\n"; !strings.HasSuffix(out.String(), want) {
 			t.Errorf("%v: %q does not end with %q", s, out.String(), want)
 		}
-		if states, _ := filepath.Glob(filepath.Join(dir, "runs", "plain", "baseline", "seed-1", "state-*")); len(states) == 0 {
+		if states, _ := filepath.Glob(filepath.Join(dir, "runs", "plain", "baseline", "seed-1", "checkpoint-*")); len(states) == 0 {
 			t.Errorf("%v: no checkpoint", s)
 		}
 	}

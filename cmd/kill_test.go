@@ -162,7 +162,7 @@ func killedRun(t *testing.T, root, study string) killed {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "state-") || e.Name() == "lock" {
+		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "checkpoint-") || e.Name() == "lock" {
 			t.Errorf("%s was left behind", e.Name())
 		}
 	}
@@ -170,7 +170,7 @@ func killedRun(t *testing.T, root, study string) killed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := killed{digest("checkpoint.safetensors"), digest("predictions.csv"), experiments.Series(metrics), records[0].FirstSteps}
+	k := killed{digest("weights.safetensors"), digest("predictions.csv"), experiments.Series(metrics), records[0].FirstSteps}
 	if k.Weights != records[0].Result.WeightsSHA256 {
 		t.Error("the record holds another digest of the weights")
 	}

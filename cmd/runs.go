@@ -145,9 +145,9 @@ and files that were never finished. Runs themselves, done or not, stay.`,
 			if err != nil {
 				return err
 			}
-			paths, err := store.Garbage()
-			if err != nil {
-				return err
+			paths, problems := store.Garbage()
+			for _, p := range problems {
+				fmt.Fprintln(c.ErrOrStderr(), "ablate:", p)
 			}
 			var freed int64
 			for _, path := range paths {

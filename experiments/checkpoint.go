@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// A Checkpoint is what an unfinished run needs to go on as if it had never stopped.
+// A Checkpoint is what an unfinished run needs to continue as if it had never stopped.
 type Checkpoint struct {
 	Step     int64           // trained
 	Logged   int             // points of the metric series up to here
@@ -22,31 +22,43 @@ type Checkpoint struct {
 	Tensors  []Tensor        // weights, momentum
 }
 
-// A checkpointFile is a checkpoint on disk. Its name holds the digest of its content, so
-// that one rename makes both appear: state-STEP-SHA256.safetensors.
+// A checkpointFile is a checkpoint on disk. Its name holds the digest of its
+// content, so that one rename makes both appear: checkpoint-STEP-SHA256.safetensors.
 type checkpointFile struct {
 	path   string
+	format string // that its name is of
 	step   int64
 	digest string
 }
 
 const (
-	checkpointPrefix = "state-"
+	checkpointPrefix = "checkpoint-"
 	checkpointSuffix = ".safetensors"
-	checkpointFormat = "ablate-state"
+	checkpointFormat = "ablate-checkpoint"
 )
+
+// checkpointFormats says which format and version a prefix of the name stands for.
+var checkpointFormats = map[string]struct{ format, version string }{
+	checkpointPrefix:  {checkpointFormat, "2"},
+	checkpointPrefix1: {checkpointFormat1, "1"},
+}
 
 func checkpointName(step int64, digest string) string {
 	return fmt.Sprint(checkpointPrefix, step, "-", digest, checkpointSuffix)
 }
 
 // parseCheckpointName takes a file's name apart.
-func parseCheckpointName(name string) (step int64, digest string, ok bool) {
-	name, ok = strings.CutPrefix(name, checkpointPrefix)
-	name, whole := strings.CutSuffix(name, checkpointSuffix)
-	number, digest, cut := strings.Cut(name, "-")
-	step, err := strconv.ParseInt(number, 10, 64)
-	return step, digest, ok && whole && cut && err == nil && len(digest) == 2*sha256.Size
+func parseCheckpointName(name string) (checkpointFile, bool) {
+	for prefix, f := range checkpointFormats {
+		rest, ok := strings.CutPrefix(name, prefix)
+		rest, whole := strings.CutSuffix(rest, checkpointSuffix)
+		number, digest, cut := strings.Cut(rest, "-")
+		step, err := strconv.ParseInt(number, 10, 64)
+		if ok && whole && cut && err == nil && len(digest) == 2*sha256.Size {
+			return checkpointFile{format: f.format, step: step, digest: digest}, true
+		}
+	}
+	return checkpointFile{}, false
 }
 
 // checkpoints lists a folder's checkpoints, the newest first.
@@ -57,43 +69,53 @@ func checkpoints(dir string) ([]checkpointFile, error) {
 	}
 	var list []checkpointFile
 	for _, e := range entries {
-		if step, digest, ok := parseCheckpointName(e.Name()); ok {
-			list = append(list, checkpointFile{filepath.Join(dir, e.Name()), step, digest})
+		if f, ok := parseCheckpointName(e.Name()); ok {
+			f.path = filepath.Join(dir, e.Name())
+			list = append(list, f)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b checkpointFile) int { return cmp.Compare(b.step, a.step) })
 	return list, nil
 }
 
-// SaveCheckpoint writes a checkpoint. What it was before stays until the new file has been
-// read back from the disk and found whole, and one more stays after that. Equal
-// training gives equal bytes.
-func (r *Recorder) SaveCheckpoint(s Checkpoint) error {
+// SaveCheckpoint writes a checkpoint. The one before stays until the new file has
+// been read back from the disk and found whole, and one more stays after that.
+// Equal training makes equal bytes.
+func (r *Recorder) SaveCheckpoint(c Checkpoint) error {
 	if err := r.held(); err != nil {
 		return err
 	}
-	if err := r.metrics.Sync(); err != nil { // a checkpoint must not be ahead of the figures before it
+	if err := r.metrics.sync(); err != nil { // a checkpoint must not be ahead of the figures before it
 		return fmt.Errorf("save the checkpoint: %w", err)
 	}
-	about := map[string]string{"format": checkpointFormat, "version": strconv.Itoa(FormatVersion), "identity": r.rec.Identity,
-		"step": strconv.FormatInt(s.Step, 10), "logged": strconv.Itoa(s.Logged), "counters": string(s.Counters)}
-	var digest string
-	beside, err := writeBeside(filepath.Join(r.dir, checkpointPrefix+strconv.FormatInt(s.Step, 10)), func(w io.Writer) (err error) {
-		digest, err = writeTensors(w, s.Tensors, about)
-		return err
-	})
+	path, err := r.writeCheckpoint(c)
 	if err != nil {
 		return err
 	}
+	return r.pruneCheckpoints(path)
+}
+
+// writeCheckpoint writes a checkpoint, reads it back and returns its path.
+func (r *Recorder) writeCheckpoint(c Checkpoint) (string, error) {
+	about := map[string]string{
+		"format": checkpointFormat, "version": checkpointFormats[checkpointPrefix].version, "identity": r.rec.Identity,
+		"step": strconv.FormatInt(c.Step, 10), "logged": strconv.Itoa(c.Logged), "counters": string(c.Counters),
+	}
+	path := filepath.Join(r.dir, checkpointPrefix+strconv.FormatInt(c.Step, 10))
+	var digest string
+	beside, err := writeBeside(path, tensorsSize(c.Tensors), func(w io.Writer) (err error) {
+		digest, err = writeTensors(w, c.Tensors, about)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
 	if back, err := fileDigest(beside); err != nil || back != digest {
 		os.Remove(beside)
-		return fmt.Errorf("save the checkpoint: %s does not read back as it was written: %w", beside, cmp.Or(err, ErrWeights))
+		return "", writeError(beside, 0, fmt.Errorf("it does not read back as it was written: %w", cmp.Or(err, ErrWeights)))
 	}
-	path := filepath.Join(r.dir, checkpointName(s.Step, digest))
-	if err := publish(beside, path); err != nil {
-		return err
-	}
-	return r.pruneCheckpoints(path)
+	path = filepath.Join(r.dir, checkpointName(c.Step, digest))
+	return path, publish(beside, path)
 }
 
 // pruneCheckpoints keeps a checkpoint and the newest of the others.
@@ -121,65 +143,63 @@ func dropCheckpoints(dir string) error {
 	return err
 }
 
-// LatestCheckpoint returns the newest checkpoint that is whole, nil if there is none: the run then
-// begins at its first step. Damaged ones are named in the log and removed.
+// LatestCheckpoint returns the newest checkpoint that is whole, nil if there is
+// none: the run then begins at its first step. Damaged ones are named in the log
+// and removed.
 func (r *Recorder) LatestCheckpoint() (*Checkpoint, error) {
 	list, err := checkpoints(r.dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range list {
-		s, err := r.readCheckpoint(f)
+		c, err := r.readCheckpoint(f)
 		if err == nil {
-			r.rec.Attempts[len(r.rec.Attempts)-1].From = s.Step
-			return s, errors.Join(r.Logf("goes on from step %d", s.Step), r.save())
+			r.attempt().From = c.Step
+			return c, errors.Join(r.Logf("continues from step %d", c.Step), r.save())
 		}
-		if err := errors.Join(r.Logf("checkpoint %s cannot be used, the one before it is tried: %v", filepath.Base(f.path), err),
-			os.Remove(f.path)); err != nil {
+		said := r.Logf("checkpoint %s cannot be used, the one before it is tried: %v", filepath.Base(f.path), err)
+		if err := errors.Join(said, os.Remove(f.path)); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
 }
 
+// readCheckpoint reads a checkpoint that this run can continue from.
 func (r *Recorder) readCheckpoint(f checkpointFile) (*Checkpoint, error) {
-	digest, err := fileDigest(f.path)
+	c, identity, err := f.read()
 	if err != nil {
 		return nil, err
 	}
-	if digest != f.digest {
-		return nil, fmt.Errorf("its SHA-256 is %s", digest)
-	}
-	s, identity, err := openCheckpoint(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if identity != r.rec.Identity || s.Step != f.step {
+	if identity != r.rec.Identity || c.Step != f.step {
 		return nil, errors.New("it is of another run")
 	}
-	metrics, err := ReadMetrics(filepath.Join(r.dir, metricsFile))
+	metrics, err := ReadMetrics(MetricsPath(r.dir))
 	if err != nil {
 		return nil, err
 	}
-	metrics = slices.DeleteFunc(metrics, func(m Metric) bool { return m.Step > s.Step })
-	if n := len(Series(metrics)); n < s.Logged {
-		return nil, fmt.Errorf("%s holds %d of the %d points that came before it", metricsFile, n, s.Logged)
+	metrics = slices.DeleteFunc(metrics, func(m Metric) bool { return m.Step > c.Step })
+	if n := len(Series(metrics)); n < c.Logged {
+		return nil, fmt.Errorf("%s holds %d of the %d points that came before it", metricsFile, n, c.Logged)
 	}
-	return s, nil
+	return c, nil
 }
 
-// openCheckpoint reads a checkpoint and the identity of the run it belongs to.
-func openCheckpoint(path string) (*Checkpoint, string, error) {
-	f, err := os.Open(path)
+// read reads the checkpoint and the identity of the run it belongs to.
+func (f checkpointFile) read() (*Checkpoint, string, error) {
+	digest, err := fileDigest(f.path)
 	if err != nil {
 		return nil, "", err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	if digest != f.digest {
+		return nil, "", fmt.Errorf("its SHA-256 is %s", digest)
+	}
+	file, size, err := openFile(f.path, maxWeights)
 	if err != nil {
 		return nil, "", err
 	}
-	return parseCheckpoint(f, info.Size())
+	defer file.Close()
+	return parseCheckpoint(file, size)
 }
 
 func parseCheckpoint(r io.ReaderAt, size int64) (*Checkpoint, string, error) {
@@ -187,25 +207,29 @@ func parseCheckpoint(r io.ReaderAt, size int64) (*Checkpoint, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if about["format"] != checkpointFormat || about["version"] != strconv.Itoa(FormatVersion) {
-		return nil, "", fmt.Errorf("not an %s of version %d", checkpointFormat, FormatVersion)
+	known := false
+	for _, f := range checkpointFormats {
+		known = known || f.format == about["format"] && f.version == about["version"]
 	}
-	s := &Checkpoint{Counters: json.RawMessage(about["counters"]), Tensors: tensors}
-	if s.Step, err = strconv.ParseInt(about["step"], 10, 64); err != nil {
+	if !known {
+		return nil, "", fmt.Errorf("not an %s of a version that this ablate reads", checkpointFormat)
+	}
+	c := &Checkpoint{Counters: json.RawMessage(about["counters"]), Tensors: tensors}
+	if c.Step, err = strconv.ParseInt(about["step"], 10, 64); err != nil {
 		return nil, "", err
 	}
-	if s.Logged, err = strconv.Atoi(about["logged"]); err != nil {
+	if c.Logged, err = strconv.Atoi(about["logged"]); err != nil {
 		return nil, "", err
 	}
-	if !json.Valid(s.Counters) {
-		return nil, "", errors.New("counters that are no JSON")
+	if !json.Valid(c.Counters) {
+		return nil, "", errors.New("its counters are not JSON")
 	}
-	return s, about["identity"], nil
+	return c, about["identity"], nil
 }
 
 // fileDigest is the SHA-256 of a file.
 func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := openFile(path, maxWeights)
 	if err != nil {
 		return "", err
 	}
@@ -215,23 +239,4 @@ func fileDigest(path string) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
-}
-
-// LogFirstStep records the weights' digest after a step, counted from 1, before
-// any checkpoint of that step. Where an earlier attempt had another, the log says so.
-func (r *Recorder) LogFirstStep(step int, digest string) error {
-	switch n := len(r.rec.FirstSteps); {
-	case step <= n && r.rec.FirstSteps[step-1] == digest:
-		return nil
-	case step <= n:
-		if err := r.Logf("the weights after step %d are not those of the attempt before", step); err != nil {
-			return err
-		}
-		r.rec.FirstSteps[step-1] = digest
-	case step == n+1:
-		r.rec.FirstSteps = append(r.rec.FirstSteps, digest)
-	default:
-		return fmt.Errorf("the digest of step %d after that of step %d", step, n)
-	}
-	return r.save()
 }

@@ -23,7 +23,7 @@ func checkpointAt(step int64) Checkpoint {
 // withCheckpoints is a run with checkpoints at the steps given, ended as a kill would, but for the lock.
 func withCheckpoints(t *testing.T, steps ...int64) (*Store, *Recorder) {
 	t.Helper()
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	for _, step := range steps {
 		if err := r.SaveCheckpoint(checkpointAt(step)); err != nil {
@@ -239,7 +239,7 @@ func TestClockGoesBack(t *testing.T) {
 
 // What a checkpoint's reader takes is bounded by the file, whatever is claimed in it.
 func FuzzReadCheckpoint(f *testing.F) {
-	s := &Store{f.TempDir()}
+	s := &Store{Root: f.TempDir()}
 	r, err := s.Start(record("a"), StartOptions{})
 	if err != nil {
 		f.Fatal(err)

@@ -58,7 +58,7 @@ func finish(t *testing.T, r *Recorder) {
 }
 
 func TestRun(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	finish(t, r)
 	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrDone) {
@@ -90,7 +90,7 @@ func TestRun(t *testing.T) {
 func TestFilesDependOnResultsAlone(t *testing.T) {
 	var files [2][2][]byte
 	for i := range files {
-		s := &Store{t.TempDir()}
+		s := &Store{Root: t.TempDir()}
 		r := start(t, s, "a", StartOptions{})
 		finish(t, r)
 		for j, name := range []string{weightsFile, predictionsFile} {
@@ -110,7 +110,7 @@ func TestFilesDependOnResultsAlone(t *testing.T) {
 
 // A changed recipe neither overwrites nor mixes.
 func TestChangedRecipe(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	finish(t, r)
 	if _, err := s.Start(record("b"), StartOptions{}); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "--fresh") {
@@ -120,7 +120,7 @@ func TestChangedRecipe(t *testing.T) {
 	if err := fresh.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readRecord(filepath.Join(r.Dir()+".old-1", recordFile)); err != nil {
+	if _, err := ReadRecord(r.Dir() + ".old-1"); err != nil {
 		t.Errorf("the old run was not kept: %v", err)
 	}
 	for _, name := range []string{metricsFile, weightsFile, predictionsFile, logFile} {
@@ -138,7 +138,7 @@ func TestChangedRecipe(t *testing.T) {
 
 // An unfinished run goes on as another attempt.
 func TestSecondAttempt(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	if err := r.Finish(Interrupted, nil, errors.New("stopped")); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestSecondAttempt(t *testing.T) {
 // TestMain serves TestBusy: the same binary, told to, holds a run until its input ends.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("ABLATE_TEST_HOLD"); dir != "" {
-		s := &Store{dir}
+		s := &Store{Root: dir}
 		if _, err := s.Start(record("a"), StartOptions{}); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -190,7 +190,7 @@ func TestBusy(t *testing.T) {
 	if _, err := out.Read(line); err != nil || string(line[:4]) != "held" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	s := &Store{dir}
+	s := &Store{Root: dir}
 	_, err = s.Start(record("a"), StartOptions{})
 	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprint(child.Process.Pid)) {
 		t.Errorf("while another holds it: %v", err)
@@ -203,7 +203,7 @@ func TestBusy(t *testing.T) {
 }
 
 func TestNamesStayInside(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	for _, name := range []string{"..", ".", "a/b", `a\b`, "", "/abs", "a\nb", "a\x1b[1m", "a\x00"} {
 		rec := record("a")
 		rec.Variant = name
@@ -224,7 +224,7 @@ func TestOddNames(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows knows no such names")
 	}
-	s := &Store{filepath.Join(t.TempDir(), "runs [1]*")}
+	s := &Store{Root: filepath.Join(t.TempDir(), "runs [1]*")}
 	names := []string{"[ab]", "a b", "lr=0.1", "naïve ×2", "-x", "seed-1"}
 	for _, name := range names {
 		rec := record("a")
@@ -246,7 +246,7 @@ func TestOddNames(t *testing.T) {
 
 // Seeds sort as numbers, and what lies beside the runs is left alone.
 func TestLoadSorts(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	for _, seed := range []uint64{10, 9, 2} {
 		rec := record("a")
 		rec.Seed = seed
@@ -280,7 +280,7 @@ func TestLoadSorts(t *testing.T) {
 // Where nothing can be written, the error names the folder.
 func TestUnwritable(t *testing.T) {
 	t.Run("a file in the way", func(t *testing.T) {
-		s := &Store{filepath.Join(t.TempDir(), "runs")}
+		s := &Store{Root: filepath.Join(t.TempDir(), "runs")}
 		if err := os.WriteFile(s.Root, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestUnwritable(t *testing.T) {
 		}
 	})
 	t.Run("a read-only folder", func(t *testing.T) {
-		s := &Store{t.TempDir()}
+		s := &Store{Root: t.TempDir()}
 		if err := os.Chmod(s.Root, 0o555); err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestUnwritable(t *testing.T) {
 
 // A damaged record is named and the others are read.
 func TestDamagedRecord(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	finish(t, start(t, s, "a", StartOptions{}))
 	bad := filepath.Join(s.Root, "s", "w", "seed-1")
 	if err := os.MkdirAll(bad, 0o755); err != nil {
@@ -556,7 +556,7 @@ func FuzzReadPredictions(f *testing.F) {
 }
 
 func FuzzReadWeights(f *testing.F) {
-	s := &Store{f.TempDir()}
+	s := &Store{Root: f.TempDir()}
 	r, err := s.Start(record("a"), StartOptions{})
 	if err != nil {
 		f.Fatal(err)

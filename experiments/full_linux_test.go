@@ -54,7 +54,7 @@ func fill(t *testing.T, root string, leave int64) (free func()) {
 // left, nothing that is half written is taken for a file.
 func TestFullDisk(t *testing.T) {
 	for pages := range int64(6) {
-		s := &Store{small(t, "size=256k")}
+		s := &Store{Root: small(t, "size=256k")}
 		r := start(t, s, "a", StartOptions{})
 		if err := r.SaveCheckpoint(checkpointAt(10)); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 		finish(t, r)
-		for _, name := range []string{".writing-*", "state-*"} {
+		for _, name := range []string{".writing-*", "checkpoint-*"} {
 			if left, _ := filepath.Glob(filepath.Join(r.Dir(), name)); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
@@ -95,7 +95,7 @@ func TestFullDisk(t *testing.T) {
 
 // On a full disk no run begins, and none is thought to have begun.
 func TestStartOnFullDisk(t *testing.T) {
-	s := &Store{small(t, "size=8m")}
+	s := &Store{Root: small(t, "size=8m")}
 	// Room for the patch of any working tree that the tests may run in.
 	free := fill(t, s.Root, 0)
 	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, syscall.ENOSPC) {
@@ -107,7 +107,7 @@ func TestStartOnFullDisk(t *testing.T) {
 
 // A disk that becomes read-only ends a run with a clear error.
 func TestReadOnlyDisk(t *testing.T) {
-	s := &Store{small(t, "size=256k")}
+	s := &Store{Root: small(t, "size=256k")}
 	r := start(t, s, "a", StartOptions{})
 	if err := r.closeFiles(); err != nil { // the kernel refuses while files are open for writing
 		t.Fatal(err)

@@ -8,109 +8,228 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
-const lockFile = "lock"
-
-// An owner is what a lock file holds.
+// An owner is what a lock file holds: which process holds the run, and on what
+// machine and in which table of processes its number counts.
 type owner struct {
-	PID     int       `json:"pid"`
-	Host    string    `json:"host"`
-	Process string    `json:"process,omitempty"` // tells the process from a later one of the same number, where the system can
-	Since   time.Time `json:"since"`
+	processID
+	PID   int       `json:"pid"`
+	Host  string    `json:"host"`
+	Since time.Time `json:"since"`
 }
 
-// gone says that the owner certainly no longer runs: only its own host can tell.
-func (o owner) gone(host string) bool {
-	if o.Host != host {
-		return false
+// A processID tells a process from every other one, as far as the system can
+// tell. Empty strings are what it cannot tell.
+type processID struct {
+	Process   string `json:"process,omitempty"`       // the boot and the moment in it at which the process began
+	Boot      string `json:"boot,omitempty"`          // the machine's boot, the same in all its containers
+	Machine   string `json:"machine,omitempty"`       // the machine, across its boots
+	Namespace string `json:"pid_namespace,omitempty"` // the table of processes: a container has its own
+}
+
+func (o owner) String() string {
+	said := fmt.Sprintf("process %d on %s", o.PID, o.Host)
+	if o.Namespace != "" && o.Namespace != initialNamespace {
+		said += " (in a container, " + o.Namespace + ")"
 	}
-	if o.PID <= 0 {
-		return true
+	return said
+}
+
+// self describes this process.
+func self() owner {
+	return owner{PID: os.Getpid(), Host: hostname(), Since: now().UTC(), processID: identify()}
+}
+
+// A fate is what can be said of the owner of a lock.
+type fate int
+
+const (
+	unknown fate = iota // whether it runs cannot be told from here: the lock holds
+	running
+	gone
+)
+
+// fate says whether the owner still runs, as seen by me.
+func (o owner) fate(me owner) fate {
+	switch {
+	case o.PID <= 0:
+		return gone
+	case o.Namespace == "" || me.Namespace == "": // a system or an earlier ablate that does not tell containers apart
+		if o.Host != me.Host {
+			return unknown
+		}
+	case o.Boot != me.Boot:
+		// The machine was started again, unless this is another one of the same name. A container may bring the
+		// name of a host and the number of a machine with it, so it proves nothing.
+		if o.Host == me.Host && o.Machine == me.Machine && o.Namespace == initialNamespace && me.Namespace == initialNamespace {
+			return gone
+		}
+		return unknown
+	case o.Namespace != me.Namespace:
+		return unknown
 	}
 	if now := birth(o.PID); o.Process != "" && now != "" {
-		return now != o.Process
+		if now == o.Process {
+			return running
+		}
+		return gone
 	}
-	return !alive(o.PID)
+	if alive(o.PID) {
+		return running
+	}
+	return gone
+}
+
+// A hold is a lock that this process has taken.
+type hold struct {
+	path string
+	text []byte
 }
 
 // lock takes a run's folder for this process. The lock of a process that is
-// gone from this host is taken over. All of it happens under the system's own
-// lock on the folder, which it lifts when a process dies: of two processes that
-// find the same dead lock, one would else remove the other's new one.
-func lock(dir string) error {
+// certainly gone is taken over. All of it happens under the system's own lock on
+// the folder, where the file system has one, which the system lifts when a
+// process dies: of two processes that find the same dead lock, one would
+// otherwise remove the other's new one.
+func lock(dir string) (hold, error) {
 	release, err := guard(dir)
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", dir, err)
+		return hold{}, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	defer release()
-	host, path := hostname(), filepath.Join(dir, lockFile)
-	text, err := os.ReadFile(path)
+	me, path := self(), filepath.Join(dir, lockFile)
+	o, text, err := readLock(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return claim(path, host)
+		return claim(path, me)
 	case err != nil:
-		return fmt.Errorf("lock %s: %w", dir, err)
+		return hold{}, err
 	}
+	if len(text) > 0 && o.fate(me) != gone { // an empty one is of a process that died before it wrote its name
+		return hold{}, o.busy(dir, me)
+	}
+	if err := takeAway(path, text); err != nil {
+		return hold{}, err
+	}
+	return claim(path, me)
+}
+
+// busy is the error of a run that is held.
+func (o owner) busy(dir string, me owner) error {
+	if o.fate(me) == running {
+		return fmt.Errorf("%s: %w: %s", dir, ErrBusy, o)
+	}
+	return fmt.Errorf("%s: %w: %s, which cannot be looked up from here; if it is gone, ablate runs unlock %s",
+		dir, ErrBusy, o, dir)
+}
+
+// readLock reads the lock of a run's folder. One that cannot be read holds.
+func readLock(dir string) (owner, []byte, error) {
 	var o owner
-	if len(text) == 0 { // its process died before it could write its name
-		o = owner{Host: host}
-	} else if err := json.Unmarshal(text, &o); err != nil {
-		return fmt.Errorf("%s: %w, but its lock cannot be read; remove %s if nothing works there", dir, ErrBusy, path)
+	text, err := readFile(filepath.Join(dir, lockFile), maxLock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, nil, err
 	}
-	switch {
-	case o.gone(host):
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("take over the lock of a process that is gone: %w", err)
+	if err == nil && len(text) > 0 {
+		err = json.Unmarshal(text, &o)
+	}
+	if err != nil {
+		return o, text, fmt.Errorf("%s: %w, but its lock cannot be read; if nothing works there, ablate runs unlock %s (lock: %s)",
+			dir, ErrBusy, dir, filepath.Join(dir, lockFile))
+	}
+	return o, text, nil
+}
+
+// takeAway removes a lock that was judged, and none that took its place in the
+// meantime: on network file systems another host may be as quick.
+func takeAway(path string, judged []byte) error {
+	aside := fmt.Sprintf("%s.taken-%d-%d", path, os.Getpid(), now().UnixNano())
+	if err := os.Rename(path, aside); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
 		}
-		return claim(path, host)
-	case o.Host != host:
-		return fmt.Errorf("%s: %w: process %d on %s; remove %s if it is gone", dir, ErrBusy, o.PID, o.Host, path)
+		return fmt.Errorf("take over the lock of a process that is gone: %w", err)
 	}
-	return fmt.Errorf("%s: %w: process %d on %s", dir, ErrBusy, o.PID, o.Host)
+	text, err := os.ReadFile(aside)
+	if err == nil && !bytes.Equal(text, judged) {
+		os.Link(aside, path) // put it back, unless its place is taken again
+		err = fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
+	}
+	return errors.Join(err, os.Remove(aside))
 }
 
 // claim makes the lock file, which fails where a process of another host was quicker.
-func claim(path, host string) error {
-	text, err := json.Marshal(owner{os.Getpid(), host, birth(os.Getpid()), now().UTC()})
+func claim(path string, me owner) (hold, error) {
+	text, err := json.Marshal(me)
 	if err != nil {
-		return err
+		return hold{}, err
 	}
+	text = append(text, '\n')
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
+		return hold{}, fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
 	}
 	if err != nil {
-		return fmt.Errorf("lock the run: %w", err)
+		return hold{}, writeError(path, int64(len(text)), err)
 	}
-	_, err = f.Write(append(text, '\n'))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(path)
-		return fmt.Errorf("lock the run: %w", err)
+		return hold{}, writeError(path, int64(len(text)), err)
 	}
-	return nil
+	return hold{path, text}, nil
 }
 
-// held says whether the folder is still this run's, before anything is written
-// into it: a folder that was deleted and made again is another's.
-func (r *Recorder) held() error {
-	text, err := os.ReadFile(filepath.Join(r.dir, lockFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w: its lock is gone; run again once the folder is back", r.dir, ErrLost)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", r.dir, ErrLost, err)
+// check says whether the folder is still this process's, before anything is
+// written into it: a folder that was deleted and made again is another's. It
+// compares the lock with what was written, so a host may change its name.
+func (h hold) check() error {
+	dir := filepath.Dir(h.path)
+	text, err := readFile(h.path, maxLock)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w: its lock is gone; run again once the folder is back", dir, ErrLost)
+	case err != nil:
+		return fmt.Errorf("%s: %w: %w", dir, ErrLost, err)
+	case bytes.Equal(text, h.text):
+		return nil
 	}
 	var o owner
-	if json.Unmarshal(text, &o) != nil || o.PID != os.Getpid() || o.Host != hostname() {
-		return fmt.Errorf("%s: %w: the lock is another's, process %d on %s", r.dir, ErrLost, o.PID, o.Host)
+	if json.Unmarshal(text, &o) != nil {
+		return fmt.Errorf("%s: %w: its lock was overwritten", dir, ErrLost)
 	}
-	return nil
+	return fmt.Errorf("%s: %w: %s holds it now", dir, ErrLost, o)
 }
 
-func unlock(dir string) { os.Remove(filepath.Join(dir, lockFile)) }
+// release lets go of the folder, unless the lock is gone already or another's.
+func (h hold) release() {
+	if h.check() == nil {
+		os.Remove(h.path)
+	}
+}
+
+// Unlock removes the lock of a run whose process is gone without a trace that
+// could be seen from here, and returns whose it was. A process that is seen to
+// run keeps its lock.
+func Unlock(dir string) (string, error) {
+	release, err := guard(dir)
+	if err != nil {
+		return "", fmt.Errorf("lock %s: %w", dir, err)
+	}
+	defer release()
+	o, text, err := readLock(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%s: nothing holds the run", dir)
+	case err != nil || len(text) == 0:
+		return "a lock without a name", os.Remove(filepath.Join(dir, lockFile))
+	case o.fate(self()) == running:
+		return "", fmt.Errorf("%s: %w: %s, which is running; stop it first", dir, ErrBusy, o)
+	}
+	return o.String(), takeAway(filepath.Join(dir, lockFile), text)
+}
 
 func hostname() string {
 	host, err := os.Hostname()
@@ -118,26 +237,4 @@ func hostname() string {
 		return "unknown"
 	}
 	return host
-}
-
-// birth names the moment a process began, by the machine's boot and its clock
-// ticks since, on systems with a Linux /proc; elsewhere it is empty.
-func birth(pid int) string {
-	const starttime = 22 - 3 // proc(5): field 22, counted from the third, which follows the name in brackets
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return ""
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= starttime {
-		return ""
-	}
-	if fields[0] == "Z" || fields[0] == "X" { // killed, and nobody has asked how it ended: common where process 1 does not
-		return "ended"
-	}
-	return strings.TrimSpace(string(boot)) + "/" + fields[starttime]
 }

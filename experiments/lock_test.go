@@ -30,13 +30,13 @@ func TestForeignLocks(t *testing.T) {
 		o    owner
 		busy bool
 	}{
-		{"this process", owner{PID: os.Getpid(), Host: here, Process: birth(os.Getpid())}, true},
-		{"an earlier process of this number", owner{PID: os.Getpid(), Host: here, Process: "another-boot/1"}, birth(os.Getpid()) == ""},
+		{"this process", owner{PID: os.Getpid(), Host: here, processID: processID{Process: birth(os.Getpid())}}, true},
+		{"an earlier process of this number", owner{PID: os.Getpid(), Host: here, processID: processID{Process: "another-boot/1"}}, birth(os.Getpid()) == ""},
 		{"a process that cannot be", owner{PID: 1<<31 - 2, Host: here}, false},
 		{"another host", owner{PID: 1<<31 - 2, Host: here + "-not"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &Store{t.TempDir()}
+			s := &Store{Root: t.TempDir()}
 			text, err := json.Marshal(c.o)
 			if err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestForeignLocks(t *testing.T) {
 // A lock that cannot be read holds, and the message says how to get on. An empty
 // one is of a process that died before it could write its name.
 func TestUnreadableLock(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	dir := filepath.Join(s.Root, "s", "v", "seed-3")
 	putLock(t, dir, []byte(`{"pid":`))
 	_, err := s.Start(record("a"), StartOptions{})
@@ -84,7 +84,7 @@ func TestOneTakesOver(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range won {
 			wg.Go(func() {
-				err := lock(dir)
+				_, err := lock(dir)
 				won[i] = err == nil
 				if err != nil && !errors.Is(err, ErrBusy) {
 					t.Error(err)
@@ -109,7 +109,7 @@ func TestOneTakesOver(t *testing.T) {
 
 // Closing twice must not let go of what another process holds by then.
 func TestCloseTwice(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestCloseTwice(t *testing.T) {
 
 // A start that is refused leaves the holder's lock alone, --fresh or not.
 func TestRefusalKeepsTheLock(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	defer r.Close()
 	for range 2 {
@@ -138,7 +138,7 @@ func TestRefusalKeepsTheLock(t *testing.T) {
 
 // What a killed attempt left half-written goes; what is whole stays.
 func TestSweep(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	r.Close()
 	for _, name := range []string{unfinished + weightsFile + "-1", weightsFile, "notes.txt"} {
@@ -156,7 +156,7 @@ func TestSweep(t *testing.T) {
 
 // A record that says nothing of its attempt gets one.
 func TestNoAttempt(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	rec := record("a")
 	rec.Attempts = nil
 	r, err := s.Start(rec, StartOptions{})
@@ -177,19 +177,19 @@ func TestZombieIsGone(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Skip(err)
 	}
-	o := owner{PID: child.Process.Pid, Host: hostname(), Process: birth(child.Process.Pid)}
+	o := owner{PID: child.Process.Pid, Host: hostname(), processID: processID{Process: birth(child.Process.Pid)}}
 	if o.Process == "" {
 		child.Process.Kill()
 		child.Wait()
 		t.Skip("this system does not tell processes apart")
 	}
-	if o.gone(hostname()) {
+	if o.fate(self()) == gone {
 		t.Error("a running process is called gone")
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); !o.gone(hostname()); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); o.fate(self()) != gone; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a zombie still counts as alive")
 		}

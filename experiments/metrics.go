@@ -3,6 +3,7 @@ package experiments
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,48 +16,114 @@ import (
 // metricsHead is the first line of metrics.jsonl.
 const metricsHead = `{"format":"ablate-metrics","version":1}`
 
+// A metricsLog is metrics.jsonl, open for appending.
+type metricsLog struct {
+	path string
+	file *os.File
+	size int64 // that the file has if nobody else writes to it
+}
+
 // openMetrics opens the log for appending. A last line that a crash cut short is removed.
-func openMetrics(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+func openMetrics(path string) (*metricsLog, error) {
+	size, err := repair(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := repair(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+	// Appending, so that even a writer that should not be there tears no line.
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, writeError(path, 0, err)
 	}
-	return f, nil
+	return &metricsLog{path, f, size}, nil
+}
+
+func (l *metricsLog) Close() error { return l.file.Close() }
+
+func (l *metricsLog) append(m Metric) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("log %s: %w", m.Name, err)
+	}
+	if err := l.whole(); err != nil {
+		return fmt.Errorf("log %s: %w", m.Name, err)
+	}
+	n, err := l.file.Write(append(line, '\n'))
+	l.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("log %s: %w", m.Name, writeError(l.path, int64(len(line)+1), err))
+	}
+	return nil
+}
+
+// whole says whether the log still stands in the run's folder with all that was
+// written: a run whose figures were deleted meanwhile must not end as done.
+func (l *metricsLog) whole() error {
+	here, err := l.file.Stat()
+	if err != nil {
+		return writeError(l.path, 0, err)
+	}
+	there, err := os.Stat(l.path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	case !os.SameFile(here, there):
+		return fmt.Errorf("%s: %w: the file was replaced", l.path, ErrLost)
+	case there.Size() != l.size:
+		return fmt.Errorf("%s: %w: the file has %d bytes, %d were written", l.path, ErrLost, there.Size(), l.size)
+	}
+	return nil
+}
+
+// sync makes what was logged durable.
+func (l *metricsLog) sync() error {
+	if err := l.whole(); err != nil {
+		return err
+	}
+	if err := l.file.Sync(); err != nil {
+		return writeError(l.path, 0, err)
+	}
+	return nil
 }
 
 // errMetrics refuses what was written by something else, or by a later version.
 var errMetrics = errors.New("not a metric log of version 1")
 
-// repair cuts off a torn last line, writes the header into an empty file, and stands at the end.
-func repair(f *os.File) error {
-	size, err := f.Seek(0, io.SeekEnd)
+// repair cuts off a torn last line, writes the header into an empty file and returns the file's size.
+func repair(path string) (size int64, err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return err
+		return 0, writeError(path, 0, err)
+	}
+	defer func() { err = cmp.Or(err, f.Close()) }()
+	if size, err = f.Seek(0, io.SeekEnd); err != nil {
+		return 0, err
 	}
 	end, err := lastLine(f, size)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("%s: %w", path, err)
 	}
+	const head = metricsHead + "\n"
 	if end > 0 {
-		head := make([]byte, len(metricsHead)+1)
-		if _, err := f.ReadAt(head, 0); err != nil || string(head) != metricsHead+"\n" {
-			return errMetrics
+		first := make([]byte, len(head))
+		if _, err := f.ReadAt(first, 0); err != nil || string(first) != head {
+			return 0, fmt.Errorf("%s: %w", path, errMetrics)
 		}
 	}
 	if end < size {
 		if err := f.Truncate(end); err != nil {
-			return err
+			return 0, writeError(path, 0, err)
 		}
 	}
-	if _, err := f.Seek(end, io.SeekStart); err != nil || end > 0 {
-		return err
+	if end > 0 {
+		return end, nil
 	}
-	_, err = f.WriteString(metricsHead + "\n")
-	return err
+	if _, err := f.WriteAt([]byte(head), 0); err != nil {
+		return 0, writeError(path, int64(len(head)), err)
+	}
+	return int64(len(head)), nil
 }
 
 // lastLine is where the line after the last newline begins.
@@ -76,12 +143,16 @@ func lastLine(f io.ReaderAt, size int64) (int64, error) {
 	return 0, nil
 }
 
-// maxLine bounds one line of the log, and is the buffer that each of a study's logs is read through.
-const maxLine = 1 << 16
+// Bounds on what is read of a log: the bytes of a line, which are also the
+// buffer that each of a study's logs is read through, and the lines.
+const (
+	maxLine  = 1 << 16
+	maxLines = 1 << 20
+)
 
 // ReadMetrics reads a log. A torn last line is left out; any other bad line is an error with its number.
 func ReadMetrics(path string) ([]Metric, error) {
-	f, err := os.Open(path)
+	f, _, err := openFile(path, maxMetrics)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +175,8 @@ func parseMetrics(r io.Reader) ([]Metric, error) {
 			return out, nil // whatever is left has no newline: torn
 		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("%d: longer than %d bytes", n, maxLine)
+		case n > maxLines:
+			return nil, fmt.Errorf("%d: more than %d lines", n, maxLines)
 		case err != nil:
 			return nil, fmt.Errorf("%d: %w", n, err)
 		}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
+
+// maxImages bounds how many predictions are read.
+const maxImages = 1 << 22
 
 var predictionsHead = []string{"index", "label", "predicted", "rank", "log_prob"}
 
@@ -30,7 +32,7 @@ func writePredictions(path string, ps []Prediction) error {
 
 // ReadPredictions reads predictions.csv.
 func ReadPredictions(path string) ([]Prediction, error) {
-	f, err := os.Open(path)
+	f, _, err := openFile(path, maxPredictions)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +71,9 @@ func parsePredictions(r io.Reader) ([]Prediction, error) {
 		}
 		if p.LogProb, err = strconv.ParseFloat(row[4], 64); err != nil {
 			return nil, badField(c, 4, err)
+		}
+		if len(ps) == maxImages {
+			return nil, fmt.Errorf("more than %d images", maxImages)
 		}
 		ps = append(ps, p)
 	}

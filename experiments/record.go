@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// FormatVersion is the version of the files in a run's folder.
-const FormatVersion = 1
+// FormatVersion is the version of the files in a run's folder that are written; earlier ones are read.
+const FormatVersion = 2
 
 // Status is where a run stands.
 type Status string
@@ -69,7 +69,7 @@ type Result struct {
 	TestExamples    int    `json:"test_examples"`
 	ImagesPerSecond Number `json:"images_per_second"`     // training in the last attempt, warm-up left out, 0 if no step is left; alone changes with time
 	BytesMoved      int64  `json:"bytes_moved,omitempty"` // from device to device in a training step, by the last attempt's devices; absent on one
-	WeightsSHA256   string `json:"weights_sha256"`        // of the bytes of checkpoint.safetensors, as SaveWeights gives it
+	WeightsSHA256   string `json:"weights_sha256"`        // of the bytes of weights.safetensors, as SaveWeights returns it
 }
 
 // A Metric is one line of metrics.jsonl.

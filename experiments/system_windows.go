@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -32,4 +33,22 @@ func guard(dir string) (release func(), err error) {
 		return nil, err
 	}
 	return func() { windows.CloseHandle(h) }, nil
+}
+
+// noSpace says that a disk or a quota is full.
+func noSpace(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}
+
+// freeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
+func freeSpace(dir string) int64 {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return -1
+	}
+	var free uint64
+	if windows.GetDiskFreeSpaceEx(path, &free, nil, nil) != nil {
+		return -1
+	}
+	return int64(free)
 }

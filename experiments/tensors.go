@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 )
 
@@ -31,7 +30,7 @@ type entry struct {
 // writeTensors writes the safetensors format: the header's length (8 bytes,
 // little-endian), the header as JSON with sorted keys and padded with spaces to
 // a multiple of 8, the values. What is written depends on nothing but the
-// tensors and the metadata, which may be nil; its SHA-256 is given back.
+// tensors and the metadata, which may be nil; it returns its SHA-256.
 func writeTensors(f io.Writer, tensors []Tensor, about map[string]string) (string, error) {
 	head, err := tensorHeader(tensors, about)
 	if err != nil {
@@ -51,9 +50,18 @@ func writeTensors(f io.Writer, tensors []Tensor, about map[string]string) (strin
 	return fmt.Sprintf("%x", digest.Sum(nil)), nil
 }
 
-// writeWeights replaces a weights file and gives its SHA-256.
+// tensorsSize is the size of the tensors' values, which is nearly that of their file.
+func tensorsSize(tensors []Tensor) int64 {
+	size := int64(0)
+	for _, t := range tensors {
+		size += 4 * int64(len(t.Data))
+	}
+	return size
+}
+
+// writeWeights replaces a weights file and returns its SHA-256.
 func writeWeights(path string, tensors []Tensor) (digest string, err error) {
-	err = writeWith(path, func(w io.Writer) (err error) {
+	err = writeWith(path, tensorsSize(tensors), func(w io.Writer) (err error) {
 		digest, err = writeTensors(w, tensors, nil)
 		return err
 	})
@@ -99,21 +107,18 @@ const metadata = "__metadata__"
 // ErrWeights is a weights file that cannot be read.
 var ErrWeights = errors.New("not a readable safetensors file")
 
-// maxHeader bounds a header, as the format's own readers do.
-const maxHeader = 100 << 20
+// maxHeader bounds a header: 100 bytes for each of 100,000 tensors are less. (The
+// format's own readers take 100 MB, which would be a gigabyte once it is parsed.)
+const maxHeader = 10 << 20
 
 // ReadWeights reads a safetensors file of float32 tensors, in the order of their values.
 func ReadWeights(path string) ([]Tensor, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path, maxWeights)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	t, _, err := parseTensors(f, info.Size())
+	t, _, err := parseTensors(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, err, ErrWeights)
 	}

@@ -87,7 +87,7 @@ func TestForeignTree(t *testing.T) {
 
 // The patch lies beside the run, until an attempt without one.
 func TestPatch(t *testing.T) {
-	s := &Store{t.TempDir()}
+	s := &Store{Root: t.TempDir()}
 	rec := record("a")
 	rec.Provenance = &Provenance{patch: []byte("--- a\n+++ b\n")}
 	r, err := s.Start(rec, StartOptions{})

@@ -120,7 +120,7 @@ func outcomeOf(t *testing.T, root string) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return outcome{read("checkpoint.safetensors"), read("predictions.csv"), experiments.Series(metrics), records[0].Result, records[0].FirstSteps}
+	return outcome{read("weights.safetensors"), read("predictions.csv"), experiments.Series(metrics), records[0].Result, records[0].FirstSteps}
 }
 
 func (o outcome) diff(other outcome) string {
@@ -217,7 +217,7 @@ func TestCheckpointInterval(t *testing.T) {
 		panicking()
 		machine.Close()
 		var newest int64
-		files, _ := filepath.Glob(filepath.Join(root, "s", "small", "seed-1", "state-*"))
+		files, _ := filepath.Glob(filepath.Join(root, "s", "small", "seed-1", "checkpoint-*"))
 		for _, f := range files {
 			var step int64
 			for _, c := range strings.SplitN(filepath.Base(f), "-", 3)[1] {

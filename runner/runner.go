@@ -198,7 +198,7 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 	if err != nil {
 		return "", err
 	}
-	run, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh})
+	run, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh, Identify: identify})
 	if err != nil {
 		return "", err
 	}
@@ -222,6 +222,15 @@ func execute(ctx context.Context, r Run, sets datasets, o Options) (experiments.
 		return "", fmt.Errorf("%w of %s seed %d (%s): %w", ErrRecord, r.Variant.Name, r.Seed, status, ferr)
 	}
 	return status, err
+}
+
+// identify returns the identity that a stored recipe has today.
+func identify(stored json.RawMessage) (string, error) {
+	r, err := recipe.Decode(stored)
+	if err != nil {
+		return "", err
+	}
+	return r.Identity()
 }
 
 // record is what is known of a run before it begins.

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,9 +29,9 @@ func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 }
 // the weights file with its digest. Nothing is written.
 func Verify(ctx context.Context, rec experiments.Record, dir string, dev *Devices, steps int, now experiments.CaptureOptions) (Verification, error) {
 	v := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
-	var r recipe.Recipe
-	if err := json.Unmarshal(rec.Recipe, &r); err != nil {
-		return v, fmt.Errorf("%s: read the recipe: %w", v.Run, err)
+	r, err := recipe.Decode(rec.Recipe)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", v.Run, err)
 	}
 	if len(rec.FirstSteps) == 0 {
 		return v, fmt.Errorf("%s: its record holds no digests of first steps", v.Run)

@@ -11,7 +11,7 @@ import (
 )
 
 // What a run keeps for pictures is read as it was saved, and says so where it is missing or damaged.
-func TestExtras(t *testing.T) {
+func TestFiltersAndTimes(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	run := start(t, s, "one", StartOptions{})
 	defer run.Close()

@@ -1,0 +1,110 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The files of a run's folder; FORMAT.md describes them.
+const (
+	recordFile      = "run.json"
+	metricsFile     = "metrics.jsonl"
+	weightsFile     = "weights.safetensors"
+	predictionsFile = "predictions.csv"
+	filtersFile     = "filters.safetensors"
+	timesFile       = "times.json"
+	patchFile       = "patch.diff"
+	logFile         = "log.txt"
+	lockFile        = "lock"
+
+	unfinished = ".writing-" // begins the name of a file that is not whole yet
+)
+
+// The files of a run's folder that others read.
+
+// RecordPath is the file of a run's record.
+func RecordPath(dir string) string      { return filepath.Join(dir, recordFile) }
+func MetricsPath(dir string) string     { return filepath.Join(dir, metricsFile) }
+func PredictionsPath(dir string) string { return filepath.Join(dir, predictionsFile) }
+
+// WeightsPath is the file of a run's trained weights, under the name that its format gives it.
+func WeightsPath(dir string) string {
+	path := filepath.Join(dir, weightsFile)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if old := filepath.Join(dir, weightsFile1); exists(old) {
+			return old
+		}
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Bounds on what is read of a record, which may come from anywhere. They are far
+// above what a run writes: attempts, epochs and images by the million.
+const (
+	maxRecord      = 4 << 20   // bytes of run.json and of times.json
+	maxMetrics     = 256 << 20 // bytes of metrics.jsonl
+	maxPredictions = 512 << 20 // bytes of predictions.csv
+	maxWeights     = 64 << 30  // bytes of a safetensors file
+	maxLock        = 4 << 10   // bytes of a lock
+)
+
+// errLarge refuses a file that is larger than its reader's bound.
+var errLarge = errors.New("larger than is read")
+
+// openFile opens a file of a record. What could be read for ever, a FIFO or a
+// device, is refused before it is opened, and so is a file of more than limit bytes.
+func openFile(path string, limit int64) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s: not a regular file", path)
+	}
+	if info.Size() > limit {
+		return nil, 0, fmt.Errorf("%s: %w: %d bytes, at most %d are", path, errLarge, info.Size(), limit)
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
+}
+
+// readFile reads a file of at most limit bytes, even if it grows meanwhile.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, _, err := openFile(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s: %w", path, errLarge)
+	}
+	return text, err
+}
+
+// ReadRecord reads the record in a run's folder.
+func ReadRecord(dir string) (Record, error) {
+	var r Record
+	path := RecordPath(dir)
+	text, err := readFile(path, maxRecord)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	if r.Version < 1 || r.Version > FormatVersion {
+		return r, fmt.Errorf("%s: format version %d; this ablate reads versions 1 to %d", path, r.Version, FormatVersion)
+	}
+	return r, nil
+}

@@ -1,0 +1,33 @@
+package experiments
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// SaveFilters stores the first layer's weights as they were drawn and as they
+// are trained, both of one shape, [kernel, kernel, in, out].
+func (r *Recorder) SaveFilters(initial, trained Tensor) error {
+	if err := r.held(); err != nil {
+		return err
+	}
+	_, err := writeWeights(filepath.Join(r.dir, filtersFile), []Tensor{initial, trained})
+	return err
+}
+
+// Filters reads what SaveFilters stored for a record's run.
+func (s *Store) Filters(r Record) (initial, trained Tensor, err error) {
+	dir, err := s.path(r.Study, r.Variant, r.Seed)
+	if err != nil {
+		return initial, trained, err
+	}
+	path := filepath.Join(dir, filtersFile)
+	tensors, err := ReadWeights(path)
+	if err != nil {
+		return initial, trained, err
+	}
+	if len(tensors) != 2 {
+		return initial, trained, fmt.Errorf("%s: %d tensors, want 2", path, len(tensors))
+	}
+	return tensors[0], tensors[1], nil
+}

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin && !freebsd && !windows
+
+package experiments
+
+func noSpace(error) bool { return false }
+
+func freeSpace(string) int64 { return -1 }

@@ -1,0 +1,168 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Recorder is the open folder of a run, held by this process. Its methods are for one goroutine.
+type Recorder struct {
+	dir     string
+	rec     Record
+	hold    hold
+	log     *os.File
+	metrics *metricsLog
+	closed  bool
+}
+
+// now is the clock, which tests turn back.
+var now = time.Now
+
+// open makes an attempt's files. old is the record of the attempt before, if there was one.
+func (r *Recorder) open(old *Record) (err error) {
+	path := filepath.Join(r.dir, logFile)
+	if r.log, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+		return writeError(path, 0, err)
+	}
+	if r.metrics, err = openMetrics(MetricsPath(r.dir)); err != nil {
+		return err
+	}
+	if p := r.rec.Provenance; p != nil && len(p.patch) > 0 {
+		if err := WriteFile(filepath.Join(r.dir, patchFile), p.patch); err != nil {
+			return err
+		}
+	}
+	if old != nil {
+		if err := r.adopt(*old); err != nil {
+			return err
+		}
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	return r.Logf("attempt %d on %s", len(r.rec.Attempts), r.attempt().Hardware)
+}
+
+func (r *Recorder) closeFiles() error {
+	var errs []error
+	if r.log != nil {
+		errs = append(errs, r.log.Close())
+	}
+	if r.metrics != nil {
+		errs = append(errs, r.metrics.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// attempt is the one that is under way.
+func (r *Recorder) attempt() *Attempt { return &r.rec.Attempts[len(r.rec.Attempts)-1] }
+
+// Dir is the run's folder.
+func (r *Recorder) Dir() string { return r.dir }
+
+// held says whether the folder is still this run's.
+func (r *Recorder) held() error { return r.hold.check() }
+
+// Logf writes a line with the time to log.txt.
+func (r *Recorder) Logf(format string, args ...any) error {
+	line := fmt.Sprintf("%s %s\n", now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
+	if _, err := r.log.WriteString(line); err != nil {
+		return writeError(filepath.Join(r.dir, logFile), int64(len(line)), err)
+	}
+	return nil
+}
+
+// Log appends a metric. The attempt's number is filled in.
+func (r *Recorder) Log(m Metric) error {
+	if err := r.held(); err != nil {
+		return err
+	}
+	m.Attempt = len(r.rec.Attempts)
+	return r.metrics.append(m)
+}
+
+// LogFirstStep records the weights' digest after a step, counted from 1, before
+// any checkpoint of that step. Where an earlier attempt had another, the log says so.
+func (r *Recorder) LogFirstStep(step int, digest string) error {
+	switch n := len(r.rec.FirstSteps); {
+	case step <= n && r.rec.FirstSteps[step-1] == digest:
+		return nil
+	case step <= n:
+		if err := r.Logf("the weights after step %d are not those of the attempt before", step); err != nil {
+			return err
+		}
+		r.rec.FirstSteps[step-1] = digest
+	case step == n+1:
+		r.rec.FirstSteps = append(r.rec.FirstSteps, digest)
+	default:
+		return fmt.Errorf("the digest of step %d after that of step %d", step, n)
+	}
+	return r.save()
+}
+
+// SaveWeights writes the trained weights and returns the SHA-256 of the file.
+func (r *Recorder) SaveWeights(tensors []Tensor) (string, error) {
+	if err := r.held(); err != nil {
+		return "", err
+	}
+	return writeWeights(filepath.Join(r.dir, weightsFile), tensors)
+}
+
+// SavePredictions writes one line for each test image.
+func (r *Recorder) SavePredictions(p []Prediction) error {
+	if err := r.held(); err != nil {
+		return err
+	}
+	return writePredictions(PredictionsPath(r.dir), p)
+}
+
+// Finish records how the run ended. result may be nil, err the reason.
+func (r *Recorder) Finish(status Status, result *Result, err error) error {
+	r.rec.Status, r.rec.Result = status, result
+	said := string(status)
+	if err != nil {
+		r.rec.Error, _, _ = strings.Cut(err.Error(), "\n")
+		said += ": " + err.Error()
+	}
+	if err := r.Logf("%s", said); err != nil {
+		return err
+	}
+	if err := r.metrics.sync(); err != nil { // a run is not done before its figures are safe
+		return fmt.Errorf("finish the run: %w", err)
+	}
+	r.attempt().Ended = now().UTC()
+	if err := r.save(); err != nil {
+		return err
+	}
+	if status.Final() {
+		return dropCheckpoints(r.dir) // only now: until the record says so, the run may have to go on
+	}
+	return nil
+}
+
+func (r *Recorder) save() error {
+	if err := r.held(); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(r.rec, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	return WriteFile(RecordPath(r.dir), append(text, '\n'))
+}
+
+// Close releases the run. Closing again does nothing.
+func (r *Recorder) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	err := r.closeFiles()
+	r.hold.release()
+	return err
+}

@@ -1,0 +1,189 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What Store.Start refuses.
+var (
+	ErrDone    = errors.New("the run is done")                  // nothing is left to do
+	ErrChanged = errors.New("a run of another recipe is there") // mixing them would be wrong
+	ErrData    = errors.New("the data has changed since")       // likewise
+	ErrBusy    = errors.New("another process holds the run")
+)
+
+// ErrLost is a folder that no longer belongs to the run that trains in it: it was
+// deleted, moved, replaced or unmounted, or its lock was removed by hand.
+var ErrLost = errors.New("the run has lost its folder")
+
+// StartOptions say what Start may do with what it finds.
+type StartOptions struct {
+	Fresh bool // move a run that is there aside, whatever its recipe and state
+	// Identify returns the identity that a stored recipe has today. With it a run
+	// is continued whose record names the recipe's keys as an earlier format did.
+	Identify func(recipe json.RawMessage) (string, error)
+}
+
+// same says whether a record is of the recipe with this identity.
+func (o StartOptions) same(old Record, identity string) bool {
+	if old.Identity == identity {
+		return true
+	}
+	if o.Identify == nil {
+		return false
+	}
+	today, err := o.Identify(old.Recipe)
+	return err == nil && today == identity
+}
+
+// Start takes hold of a run's folder and opens a new attempt: rec.Attempts must
+// hold what is known of it, without its time and process. It returns ErrDone for
+// a run that is done or diverged, ErrChanged for one of another recipe, ErrData
+// for one that saw other images, and ErrBusy for one that another process works
+// on. An unfinished run is continued by LatestCheckpoint, or begins again.
+func (s *Store) Start(rec Record, o StartOptions) (*Recorder, error) {
+	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.makeFolder(dir); err != nil {
+		return nil, err
+	}
+	h, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := begin(dir, h, rec, o)
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
+	var before *Record
+	old, err := ReadRecord(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case o.Fresh: // a damaged record too
+		if err := setAside(dir); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, fmt.Errorf("%w; --fresh moves the run aside", err)
+	case !o.same(old, rec.Identity):
+		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
+			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
+	case old.Status.Final():
+		if err := dropCheckpoints(dir); err != nil { // a process killed right after its end left them
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
+	default:
+		if err := sameData(old.Provenance, rec.Provenance); err != nil {
+			return nil, fmt.Errorf("%s: %w; bring the images back, or give --fresh to move the old run aside", dir, err)
+		}
+		before = &old
+	}
+	if err := sweep(dir); err != nil {
+		return nil, err
+	}
+	var a Attempt
+	if n := len(rec.Attempts); n > 0 {
+		a = rec.Attempts[n-1]
+	}
+	a.Started, a.PID, a.Host = now().UTC(), os.Getpid(), hostname()
+	if rec.Provenance != nil {
+		a.Commit = rec.Provenance.Commit
+	}
+	rec.Attempts = []Attempt{a}
+	if before != nil {
+		rec.Attempts, rec.FirstSteps = append(slices.Clone(before.Attempts), a), before.FirstSteps
+	}
+	rec.Version, rec.Status, rec.Error, rec.Result = FormatVersion, Running, "", nil
+	r := &Recorder{dir: dir, rec: rec, hold: h}
+	if err := r.open(before); err != nil {
+		return nil, errors.Join(err, r.closeFiles())
+	}
+	return r, nil
+}
+
+// sameData refuses images other than those that an earlier attempt saw. What
+// only one of the two records has cannot be compared.
+func sameData(then, now *Provenance) error {
+	if then == nil || now == nil {
+		return nil
+	}
+	for _, split := range slices.Sorted(maps.Keys(then.Data)) {
+		if is, ok := now.Data[split]; ok && is != then.Data[split] {
+			return fmt.Errorf("%w: %s was %.12s, is %.12s", ErrData, split, then.Data[split], is)
+		}
+	}
+	return nil
+}
+
+// setAside moves what a folder holds, but for its lock, to the first free
+// NAME.old-K beside it. The record goes last: if this is cut short, the folder
+// still says whose files it holds, and the next --fresh moves the rest.
+func setAside(dir string) error {
+	to, err := firstFree(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("move the old run aside: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if n := e.Name(); n != recordFile && n != lockFile {
+			names = append(names, n)
+		}
+	}
+	for _, n := range append(names, recordFile) {
+		if err := os.Rename(filepath.Join(dir, n), filepath.Join(to, n)); err != nil {
+			return fmt.Errorf("move the old run aside: %w", err)
+		}
+	}
+	return errors.Join(syncFolder(to), syncFolder(dir))
+}
+
+// firstFree makes the first folder DIR.old-K that is not there yet.
+func firstFree(dir string) (string, error) {
+	for k := 1; ; k++ {
+		to := fmt.Sprintf("%s.old-%d", dir, k)
+		err := os.Mkdir(to, 0o755)
+		if err == nil {
+			return to, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("move the old run aside: %w", err)
+		}
+	}
+}
+
+// sweep removes what an attempt that was killed left half-written, and the
+// patch, which is the new attempt's to write.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) || e.Name() == patchFile {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
