@@ -14,6 +14,7 @@ import (
 	"ablate/configs"
 	"ablate/recipe"
 	"ablate/runner"
+	"ablate/runner/device"
 	"ablate/runner/engine"
 )
 
@@ -21,7 +22,7 @@ func newBench() *cobra.Command {
 	var (
 		names        []string
 		batch, steps int
-		device       string
+		list         string
 		parallel     string
 		precision    string
 		threads      int
@@ -56,12 +57,12 @@ the limit that binds it.
 			if train.Precision, err = recipe.ParsePrecision(precision); err != nil {
 				return fmt.Errorf("--precision: %w", err)
 			}
-			dev, err := runner.OpenDevices(device, threads)
+			group, err := device.Open(list, threads)
 			if err != nil {
 				return err
 			}
-			defer dev.Close()
-			b, err := runner.Benchmark(c.Context(), net, dev, train, steps)
+			defer group.Close()
+			b, err := runner.Benchmark(c.Context(), net, group, train, steps)
 			if errors.Is(err, engine.ErrPlacement) {
 				return err
 			}
@@ -81,7 +82,7 @@ the limit that binds it.
 	f.StringSliceVar(&names, "ablate", nil, "ablations to apply to the net first")
 	f.IntVar(&batch, "batch", 128, "images in a step")
 	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
-	f.StringVar(&device, "device", "auto", deviceUsage)
+	f.StringVar(&list, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
 	f.StringVar(&precision, "precision", recipe.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")

@@ -11,15 +11,16 @@ import (
 	"ablate/configs"
 	"ablate/runner"
 	"ablate/runner/data"
+	"ablate/runner/device"
 )
 
 // printPlan is the dry run: what would be trained and what differs from the
 // baseline. Without the data it is still a plan, only without times.
-func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner.Run, m *runner.Machine) error {
+func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n", s.Name, first.Net.Name, first.Data.Name,
-		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(runs))
-	predicted, missing := runner.Predict(ctx, s, m)
+		first.Train.Epochs, first.Train.Batch, len(s.Variants), len(s.Seeds), len(jobs))
+	predicted, missing := runner.Predict(ctx, s, devices.Get)
 	if missing != nil && !errors.Is(missing, data.ErrMissing) {
 		return missing
 	}
@@ -49,7 +50,7 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, runs []runner
 	for _, p := range predicted {
 		total += p
 	}
-	fmt.Fprintf(w, "\nseeds %s · predicted %s on %s\nnothing was trained\n", joinSeeds(s.Seeds), about(total), m.Hardware())
+	fmt.Fprintf(w, "\nseeds %s · predicted %s on %s\nnothing was trained\n", joinSeeds(s.Seeds), about(total), devices.Hardware())
 	return nil
 }
 

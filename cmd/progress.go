@@ -11,6 +11,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/runner"
+	"ablate/runner/train"
 )
 
 // progress prints how a study goes: one line that is rewritten, with an ETA, on
@@ -18,14 +19,14 @@ import (
 type progress struct {
 	w        io.Writer
 	live     bool
-	runs     []runner.Run
+	jobs     []runner.Job
 	work     float64 // of all runs that are to be trained
 	done     float64 // of the runs that have ended
 	skipped  int
 	ended    int
 	started  time.Time
 	drawn    time.Time
-	last     runner.Epoch
+	last     train.Epoch
 	lastLine int
 }
 
@@ -37,36 +38,36 @@ func newProgress(w io.Writer) *progress {
 }
 
 // Start says what is ahead.
-func (p *progress) Start(runs []runner.Run) {
-	p.runs, p.started = runs, time.Now()
-	for _, r := range runs {
+func (p *progress) Start(jobs []runner.Job) {
+	p.jobs, p.started = jobs, time.Now()
+	for _, r := range jobs {
 		p.work += work(r)
 	}
 }
 
 // work is how much of the study a run is. Runs differ in their net's cost and their epochs.
-func work(r runner.Run) float64 { return r.Work(1) }
+func work(r runner.Job) float64 { return r.Work(1) }
 
 // Skip takes a run that was done before out of the reckoning.
-func (p *progress) Skip(r runner.Run) {
+func (p *progress) Skip(r runner.Job) {
 	p.skipped++
 	p.ended++
 	p.work -= work(r)
 }
 
 // Begin starts a run's line.
-func (p *progress) Begin(r runner.Run, _ string) { p.last = runner.Epoch{} }
+func (p *progress) Begin(r runner.Job, _ string) { p.last = train.Epoch{} }
 
 // Step redraws the line, ten times a second at most.
-func (p *progress) Step(r runner.Run, epoch int, share float64) {
+func (p *progress) Step(r runner.Job, epoch int, share float64) {
 	if !p.live || time.Since(p.drawn) < 100*time.Millisecond {
 		return
 	}
 	p.drawn = time.Now()
-	line := fmt.Sprintf("[%d/%d] %s seed %d  epoch %d/%d  %3.0f %%", p.ended+1, len(p.runs), r.Variant.Name, r.Seed,
+	line := fmt.Sprintf("[%d/%d] %s seed %d  epoch %d/%d  %3.0f %%", p.ended+1, len(p.jobs), r.Variant.Name, r.Seed,
 		epoch, r.Variant.Recipe.Train.Epochs, 100*share)
 	if p.last.Number > 0 {
-		line += fmt.Sprintf("  loss %.3f  test error %.1f %%", p.last.TrainLoss, 100*p.last.TestTop1)
+		line += fmt.Sprintf("  loss %.3f  test error %.1f %%", p.last.Train.Loss(), 100*p.last.Test.Top1Error())
 	}
 	if eta := p.eta(work(r) * share); eta > 0 {
 		line += "  ETA " + eta.Round(time.Second).String()
@@ -85,24 +86,24 @@ func (p *progress) eta(current float64) time.Duration {
 }
 
 // Epoch remembers what the line shows.
-func (p *progress) Epoch(_ runner.Run, e runner.Epoch) { p.last = e }
+func (p *progress) Epoch(_ runner.Job, e train.Epoch) { p.last = e }
 
 // End leaves a line behind.
-func (p *progress) End(r runner.Run, status experiments.Status, err error) {
+func (p *progress) End(r runner.Job, status experiments.Status, err error) {
 	p.done += work(r)
 	p.ended++
 	p.draw("")
 	if status == "" {
 		return
 	}
-	line := fmt.Sprintf("[%d/%d] %s seed %d  %s", p.ended, len(p.runs), r.Variant.Name, r.Seed, status)
+	line := fmt.Sprintf("[%d/%d] %s seed %d  %s", p.ended, len(p.jobs), r.Variant.Name, r.Seed, status)
 	switch {
 	case err != nil:
 		line += ": " + strings.SplitN(err.Error(), "\n", 2)[0]
 	default:
-		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", p.last.TrainLoss, 100*p.last.TestTop1)
+		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", p.last.Train.Loss(), 100*p.last.Test.Top1Error())
 	}
-	if eta := p.eta(0); eta > 0 && p.ended < len(p.runs) && status != experiments.Interrupted {
+	if eta := p.eta(0); eta > 0 && p.ended < len(p.jobs) && status != experiments.Interrupted {
 		line += "  ETA " + eta.Round(time.Second).String()
 	}
 	fmt.Fprintln(p.w, line)

@@ -14,6 +14,7 @@ import (
 	"ablate/configs"
 	"ablate/experiments"
 	"ablate/runner"
+	"ablate/runner/device"
 )
 
 type runOptions struct {
@@ -81,30 +82,30 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 			return fmt.Errorf("--checkpoint-every: %w", err)
 		}
 	}
-	runs, err := runner.Plan(study)
+	jobs, err := runner.Plan(study)
 	if err != nil {
 		return err
 	}
 	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
 		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out", settings.Device, v)
 	}
-	device := settings.Device
-	if device == "auto" && study.Device != "" {
-		device = study.Device
+	list := settings.Device
+	if list == "auto" && study.Device != "" {
+		list = study.Device
 	}
-	machine := runner.NewMachine(device, settings.Threads)
-	defer machine.Close()
+	devices := device.NewPool(list, settings.Threads)
+	defer devices.Close()
 	if o.dryRun {
-		return printPlan(c.Context(), c.OutOrStdout(), study, runs, machine)
+		return printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices)
 	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {
 		return err
 	}
 	progress := newProgress(c.ErrOrStderr())
-	outcome, err := runner.Execute(c.Context(), runs, runner.Options{
-		Study: study, Store: store, Machine: machine, Fresh: o.fresh, Checkpoint: study.Checkpoint,
-		Provenance: experiments.CaptureOptions{Command: os.Args}, Progress: progress,
+	outcome, err := runner.Execute(c.Context(), jobs, runner.Options{
+		Study: study, Store: store, Devices: devices.Get, Fresh: o.fresh, Checkpoint: study.Checkpoint,
+		Command: os.Args, Progress: progress,
 	})
 	progress.close()
 	if errors.Is(err, runner.ErrRecord) {

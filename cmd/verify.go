@@ -12,6 +12,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/runner"
+	"ablate/runner/device"
 )
 
 func newVerify() *cobra.Command {
@@ -46,18 +47,20 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 			if err != nil {
 				return err
 			}
-			dev, err := runner.OpenDevices(settings.Device, settings.Threads)
+			group, err := device.Open(settings.Device, settings.Threads)
 			if err != nil {
 				return err
 			}
-			defer dev.Close()
+			defer group.Close()
+			verifier := runner.Verifier{Devices: group, Steps: steps, Command: os.Args}
+			defer verifier.Close()
 			wrong := 0
 			for _, dir := range dirs {
 				rec, err := experiments.ReadRecord(dir)
 				if err != nil {
 					return err
 				}
-				v, err := runner.Verify(c.Context(), rec, dir, dev, steps, experiments.CaptureOptions{Command: os.Args, Threads: dev.Threads()})
+				v, err := verifier.Verify(c.Context(), rec, dir)
 				if err != nil {
 					return errors.Join(err, ctxError(c.Context()))
 				}

@@ -9,9 +9,10 @@ import (
 
 	"ablate/arch"
 	"ablate/recipe"
+	"ablate/runner/device"
 	"ablate/runner/engine"
-	"ablate/runner/graph"
 	"ablate/runner/random"
+	"ablate/runner/train"
 )
 
 // A Bench is the speed of one net's training step on one device.
@@ -36,38 +37,41 @@ type Bench struct {
 // A Kernel is one step of the program, in the order they run.
 type Kernel struct {
 	Name    string  `json:"name"`
-	By      string  `json:"by,omitempty"` // the library's algorithm, where there are several ways
+	By      string  `json:"by,omitempty"` // the library's algorithm, where it has several
 	Seconds float64 `json:"seconds"`      // median
 	GFLOPS  float64 `json:"gflops,omitempty"`
 	GBs     float64 `json:"gb_per_second"`         // every operand counted once
 	Moved   int64   `json:"bytes_moved,omitempty"` // from device to device
 	Limit   string  `json:"limit"`                 // what binds it: compute or memory
-	OfLimit float64 `json:"of_limit"`              // share of that limit it reaches
+	OfLimit float64 `json:"of_limit"`              // the share of that limit it reaches
 }
 
-// benchWarmUp is how many steps run before the first that counts.
+// benchWarmUp is the number of steps that run before the first that counts.
 const benchWarmUp = 2
 
 // Benchmark times whole training steps (forward, loss, backward, update) of a
 // net on random images that are already in memory, as the peer's script does,
-// then the same number of steps kernel by kernel. Of train only the batch and its
-// chunks count. batch and steps are at least 1.
-func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train recipe.Train, steps int) (*Bench, error) {
-	batch := train.Batch
-	if err := dev.placement(train).Check(net, batch); err != nil { // before seconds of measuring
+// then the same number of steps kernel by kernel. Of the recipe only the batch,
+// its micro-batches and the precision count. batch and steps are at least 1.
+func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train, steps int) (*Bench, error) {
+	if err := device.Place(group, r).Check(net, r.Batch); err != nil { // before seconds of measuring
 		return nil, err
 	}
-	limits, err := dev.Limits(train.Precision)
+	limits, err := group.Limits(r.Precision)
 	if err != nil {
 		return nil, err
 	}
 	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
-	program, err := benchProgram(net, dev, train)
+	program, err := benchProgram(net, group, r)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bench{Net: net.Name, Device: dev.Name(), Hardware: dev.HardwareAt(train.Precision), Precision: train.Precision.String(), Threads: dev.Threads(), Batch: batch,
-		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20), PeakGFLOPS: limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9, BytesMoved: program.Moved()}
+	b := &Bench{
+		Net: net.Name, Device: group.Name(), Hardware: group.Hardware(r.Precision), Precision: r.Precision.String(),
+		Threads: group.Threads(), Batch: r.Batch,
+		ActivationsMiB: float64(program.ArenaLen()) * 4 / (1 << 20),
+		PeakGFLOPS:     limits.FLOPS / 1e9, PeakGBs: limits.Bytes / 1e9, BytesMoved: program.Moved(),
+	}
 	for i := range benchWarmUp + steps {
 		start := time.Now()
 		if err := errors.Join(program.RunAll(), program.Wait()); err != nil {
@@ -82,7 +86,7 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train recipe.Tr
 	}
 	b.PeakRSSMiB = peakRSS() >> 20
 	step := median(b.StepSeconds)
-	b.ImagesPerSecond = float64(batch) / step
+	b.ImagesPerSecond = float64(r.Batch) / step
 	var work int64
 	for i := range program.Steps() {
 		work += program.Cost(i).FLOPs
@@ -93,37 +97,25 @@ func Benchmark(ctx context.Context, net *arch.Net, dev *Devices, train recipe.Tr
 }
 
 // benchProgram compiles a net's training step and fills its inputs.
-func benchProgram(net *arch.Net, dev *Devices, t recipe.Train) (*engine.Program, error) {
-	where, batch := dev.placement(t), t.Batch
-	g, err := graph.Build(net, where.ChunkOf(batch), true)
+func benchProgram(net *arch.Net, group *engine.Group, r recipe.Train) (*engine.Program, error) {
+	m, err := train.Compile(net, device.Place(group, r), r.Batch, 1)
 	if err != nil {
 		return nil, err
-	}
-	params, err := engine.NewParams(where, g.Params)
-	if err != nil {
-		return nil, err
-	}
-	if err := initialise(params, g.Params, 1); err != nil {
-		return nil, err
-	}
-	program, err := engine.Train(g, params)
-	if err != nil {
-		return nil, smaller(err, batch)
 	}
 	image := make([]float32, net.Input.Len())
-	for n := range batch {
+	for n := range r.Batch {
 		random.New(1, "bench/images").Normal(image, uint64(n), 0, 1)
-		if err := program.WriteAt(g.Input, n*len(image), image); err != nil {
+		if err := m.Program.WriteAt(m.Graph.Input, n*len(image), image); err != nil {
 			return nil, err
 		}
 	}
-	labels := make([]float32, batch)
+	labels := make([]float32, r.Batch)
 	for i := range labels {
-		labels[i] = float32(i % g.Logits.Shape()[3])
+		labels[i] = float32(i % m.Graph.Logits.Shape()[3])
 	}
-	train := recipe.Defaults().Train
-	program.Context = engine.Context{Seed: 1, Rate: 1e-4, Momentum: train.Momentum, Decay: train.WeightDecay}
-	return program, program.Write(g.Labels, labels)
+	defaults := recipe.Defaults().Train
+	m.Program.Context = engine.Context{Seed: 1, Rate: 1e-4, Momentum: defaults.Momentum, Decay: defaults.WeightDecay}
+	return m.Program, m.Program.Write(m.Graph.Labels, labels)
 }
 
 func benchKernels(ctx context.Context, program *engine.Program, limits engine.Limits, steps int) ([]Kernel, error) {
@@ -144,8 +136,11 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	kernels := make([]Kernel, len(names))
 	for i, name := range names {
 		cost, t := program.Cost(i), median(times[i])
-		k := Kernel{Name: name, By: program.By(i), Seconds: t, GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
-			Limit: "memory", OfLimit: cost.Seconds(limits) / t}
+		k := Kernel{
+			Name: name, By: program.By(i), Seconds: t,
+			GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
+			Limit: "memory", OfLimit: cost.Seconds(limits) / t,
+		}
 		if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
 			k.Limit = "compute"
 		}
@@ -154,8 +149,8 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	return kernels, nil
 }
 
-func median(of []float64) float64 {
-	sorted := slices.Sorted(slices.Values(of))
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

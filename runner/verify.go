@@ -2,81 +2,86 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"ablate/experiments"
 	"ablate/recipe"
-	"ablate/runner/engine/cpu"
+	"ablate/runner/engine"
+	"ablate/runner/train"
 )
 
 // A Verification is what training a run's first steps again came to.
 type Verification struct {
 	Run         string   `json:"run"`
 	Steps       int      `json:"steps"`                 // whose weights were compared
-	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights are others, 0 if none
+	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights differ, 0 if none
 	Files       []string `json:"files,omitempty"`       // what is wrong with the run's files
-	Differences []string `json:"differences,omitempty"` // between now and then: build, kernels, data
+	Differences []string `json:"differences,omitempty"` // between then and now: build, kernels, data
 }
 
 // OK says that everything that was compared is equal.
 func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 }
 
-// Verify trains the first steps of a recorded run again and compares the
-// weights' digests with those recorded, at most steps of them. It also compares
-// the weights file with its digest. Nothing is written.
-func Verify(ctx context.Context, rec experiments.Record, dir string, dev *Devices, steps int, now experiments.CaptureOptions) (Verification, error) {
-	v := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
-	r, err := recipe.Decode(rec.Recipe)
-	if err != nil {
-		return v, fmt.Errorf("%s: %w", v.Run, err)
-	}
-	if len(rec.FirstSteps) == 0 {
-		return v, fmt.Errorf("%s: its record holds no digests of first steps", v.Run)
-	}
-	ds, err := datasets{}.open(ctx, r.Data)
-	if err != nil {
-		return v, fmt.Errorf("%s: %w", v.Run, err)
-	}
-	v.Files = checkFiles(rec, dir)
-	now.Data, now.CPU, now.Features = ds.Digests, cpu.Model(), cpu.Features()
-	v.Differences = differences(rec.Provenance, experiments.Capture(now))
-	t, err := newTrainer(r, ds, dev, rec.Seed)
-	if err != nil {
-		return v, fmt.Errorf("%s: %w", v.Run, err)
-	}
-	want := rec.FirstSteps[:min(steps, len(rec.FirstSteps))]
-	return v, t.compare(ctx, want, &v)
+// A Verifier compares recorded runs with what this program makes of their recipes.
+// It keeps the data sets that it opens until it is closed.
+type Verifier struct {
+	Devices *engine.Group
+	Steps   int      // the number of first steps that are trained again, at most
+	Command []string // what the user typed
+	sets    datasets
 }
 
-// errEnough ends an epoch early.
-var errEnough = errors.New("enough steps")
+// Close closes the data sets.
+func (v *Verifier) Close() { v.sets.close() }
 
-// compare trains as many steps as there are digests, over epochs if need be.
-func (t *trainer) compare(ctx context.Context, want []string, v *Verification) error {
-	for v.Differs == 0 && v.Steps < len(want) {
-		_, err := t.epoch(ctx, func(int) error {
-			digest, err := t.digest()
-			if err != nil {
-				return err
-			}
-			if digest != want[v.Steps] {
-				v.Differs = v.Steps + 1
-			}
-			if v.Steps++; v.Differs > 0 || v.Steps == len(want) {
-				return errEnough
-			}
-			return nil
-		})
-		if errors.Is(err, errEnough) {
-			return nil
-		}
+// Verify trains the first steps of a recorded run again and compares the
+// weights' digests with those recorded. It also compares the weights file and
+// the predictions with the record. Nothing is written.
+func (v *Verifier) Verify(ctx context.Context, rec experiments.Record, dir string) (Verification, error) {
+	out := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
+	if err := v.verify(ctx, rec, dir, &out); err != nil {
+		return out, fmt.Errorf("%s: %w", out.Run, err)
+	}
+	return out, nil
+}
+
+func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir string, out *Verification) error {
+	r, err := recipe.Decode(rec.Recipe)
+	if err != nil {
+		return err
+	}
+	if err := r.Validate(); err != nil {
+		return fmt.Errorf("the recipe that is stored cannot be trained: %w", err)
+	}
+	if len(rec.FirstSteps) == 0 {
+		return fmt.Errorf("its record holds no digests of first steps")
+	}
+	if v.sets == nil {
+		v.sets = datasets{}
+	}
+	ds, err := v.sets.open(ctx, r.Data)
+	if err != nil {
+		return err
+	}
+	out.Files = checkFiles(rec, dir)
+	out.Differences = differences(rec.Provenance, provenance(v.Command, v.Devices, ds.Digests))
+	t, err := train.New(r, ds, v.Devices, rec.Seed)
+	if err != nil {
+		return err
+	}
+	want := rec.FirstSteps[:min(v.Steps, len(rec.FirstSteps))]
+	for digest, err := range t.Digests(ctx) {
 		if err != nil {
 			return err
 		}
-		t.next()
+		if digest != want[out.Steps] {
+			out.Differs = out.Steps + 1
+		}
+		if out.Steps++; out.Differs > 0 || out.Steps == len(want) {
+			break
+		}
 	}
 	return nil
 }
@@ -97,13 +102,13 @@ func checkFiles(rec experiments.Record, dir string) []string {
 	if err != nil {
 		return append(wrong, err.Error())
 	}
-	var s score
+	var s train.Score
 	for _, p := range predictions {
-		s.add(p)
+		s.Add(p)
 	}
-	if s.n != rec.Result.TestExamples || experiments.Number(s.top1Error()) != rec.Result.Top1Error {
-		wrong = append(wrong, fmt.Sprintf("the predictions give a top-1 error of %v over %d images, the record says %v over %d",
-			s.top1Error(), s.n, rec.Result.Top1Error, rec.Result.TestExamples))
+	if s.Images != rec.Result.TestExamples || experiments.Number(s.Top1Error()) != rec.Result.Top1Error {
+		wrong = append(wrong, fmt.Sprintf("the predictions have a top-1 error of %v over %d images, the record says %v over %d",
+			s.Top1Error(), s.Images, rec.Result.Top1Error, rec.Result.TestExamples))
 	}
 	return wrong
 }
@@ -116,7 +121,7 @@ func differences(then, now *experiments.Provenance) []string {
 	var out []string
 	say := func(what, then, now string) {
 		if then != now {
-			out = append(out, fmt.Sprintf("%s: %s then, %s now", what, known(then), known(now)))
+			out = append(out, fmt.Sprintf("%s: %s then, %s now", what, orNone(then), orNone(now)))
 		}
 	}
 	say("commit", then.Commit, now.Commit)
@@ -135,7 +140,7 @@ func differences(then, now *experiments.Provenance) []string {
 	return out
 }
 
-func known(s string) string {
+func orNone(s string) string {
 	if s == "" {
 		return "none"
 	}

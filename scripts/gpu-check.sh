@@ -20,7 +20,7 @@ build() {
     go test -c "${small[@]}" -o "$dir/cuda.test" ./runner/engine/cuda &&
     go test -c "${small[@]}" -o "$dir/kernels.test" ./runner/engine/cuda/kernels &&
     go test -c "${small[@]}" -o "$dir/nvidia.test" ./runner/engine/cuda/nvidia &&
-    go test -c "${small[@]}" -o "$dir/runner.test" ./runner &&
+    go test -c -tags long "${small[@]}" -o "$dir/train.test" ./runner/train &&
     cp scripts/gpu-check.sh scripts/peer_gpu.py "$dir"
 }
 
@@ -72,7 +72,7 @@ print(":".join(sorted(glob.glob(os.path.join(os.path.dirname(os.path.dirname(tor
   part 30 libraries "$dir/nvidia.test" -test.v -test.run Libraries
   part 60 compiler "$dir/kernels.test" -test.run NVRTC
   part 120 "suite of every device" "$dir/cuda.test" -test.run GPU -test.v
-  part 200 "the CPU's weights, equal bits" "$dir/runner.test" -test.run 'GPU|Precisions' -test.v
+  part 200 "the CPU's weights, equal bits" "$dir/train.test" -test.run 'GPU|Precisions' -test.v
   export -f twice
   part 120 "stopped and resumed" bash -c 'twice "$@"' twice "$dir/ablate" "$scratch"
   part 60 "kernel by kernel, float32" "$dir/ablate" bench alexnet --device cuda:0 --batch 256 --steps 10

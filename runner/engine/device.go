@@ -31,6 +31,10 @@ type Device interface {
 	Hardware() string
 	// Alloc returns zeroed memory for n float32 values, aligned to 64 bytes.
 	Alloc(n int) (Memory, error)
+	// Threads is the number of worker threads on the host, 0 where the device computes by itself.
+	Threads() int
+	// Limits measures the most that the device can do.
+	Limits(recipe.Precision) (Limits, error)
 	// Kernel binds an instruction to the tensors it names, or gives an error wrapping ErrNoKernel.
 	Kernel(Instr) (Kernel, error)
 	// Close stops the device and frees what it owns.

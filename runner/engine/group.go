@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"ablate/recipe"
 )
 
 // A Group is devices that run programs together, a goroutine each. Between two
@@ -49,6 +51,54 @@ func (g *Group) Name() string {
 		names = append(names, d.Name())
 	}
 	return strings.Join(names, ",")
+}
+
+// Hardware is what speeds are compared under: the devices and, where it is not
+// float32, the precision of products.
+func (g *Group) Hardware(p recipe.Precision) string {
+	var kinds []string
+	count := map[string]int{}
+	for _, d := range g.devices {
+		h := d.Hardware()
+		if count[h]++; count[h] == 1 {
+			kinds = append(kinds, h)
+		}
+	}
+	for i, h := range kinds {
+		if count[h] > 1 {
+			kinds[i] = fmt.Sprintf("%d × %s", count[h], h)
+		}
+	}
+	all := strings.Join(kinds, " + ")
+	if p != recipe.Float32 {
+		all += ", " + p.String()
+	}
+	return all
+}
+
+// Threads is the number of worker threads of all devices.
+func (g *Group) Threads() int {
+	n := 0
+	for _, d := range g.devices {
+		n += d.Threads()
+	}
+	return n
+}
+
+// Limits measures what all devices can do at the same time.
+func (g *Group) Limits(p recipe.Precision) (Limits, error) {
+	limits, errs := make([]Limits, len(g.devices)), make([]error, len(g.devices))
+	var measuring sync.WaitGroup
+	for i, d := range g.devices {
+		measuring.Go(func() { limits[i], errs[i] = d.Limits(p) })
+	}
+	measuring.Wait()
+	var all Limits
+	for _, l := range limits {
+		all.FLOPS += l.FLOPS
+		all.Bytes += l.Bytes
+	}
+	return all, errors.Join(errs...)
 }
 
 // Close stops the goroutines and closes the devices.

@@ -1,4 +1,4 @@
-package runner
+package train
 
 import (
 	"fmt"
@@ -9,23 +9,23 @@ import (
 	"ablate/runner/random"
 )
 
-// initChunk is how many weights are drawn at a time: AlexNet's fc6 alone would
-// need 151 MB beside the device's copy.
+// initChunk is the number of weights that are drawn at a time: AlexNet's fc6
+// alone would need 151 MB beside the device's copy.
 const initChunk = 1 << 16
 
 // initialise sets a net's weights for a seed. Each parameter draws from a stream
 // of its own name, so that a variant without some layer starts all others alike.
-func initialise(params *engine.Params, of []graph.Param, seed uint64) error {
+func initialise(values *engine.Params, params []graph.Param, seed uint64) error {
 	buffer := make([]float32, initChunk)
-	for _, p := range of {
+	for _, p := range params {
 		stream := initStream(seed, p.Name)
 		n := engine.Tensor{Shape: p.Shape}.Len()
 		for first := 0; first < n; first += initChunk {
-			values := buffer[:min(initChunk, n-first)]
-			if err := draw(values, first, p, stream); err != nil {
+			chunk := buffer[:min(initChunk, n-first)]
+			if err := draw(chunk, first, p, stream); err != nil {
 				return fmt.Errorf("initialise %s: %w", p.Name, err)
 			}
-			if err := params.SetWeightsAt(p.Name, first, values); err != nil {
+			if err := values.SetWeightsAt(p.Name, first, chunk); err != nil {
 				return err
 			}
 		}
@@ -35,7 +35,7 @@ func initialise(params *engine.Params, of []graph.Param, seed uint64) error {
 
 func initStream(seed uint64, param string) random.Stream { return random.New(seed, "init/"+param) }
 
-// draw makes a parameter's values from index first on.
+// draw draws a parameter's values from index first on.
 func draw(values []float32, first int, p graph.Param, stream random.Stream) error {
 	bound := 1 / math.Sqrt(float64(p.FanIn))
 	switch {

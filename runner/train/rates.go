@@ -1,4 +1,4 @@
-package runner
+package train
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 	"ablate/runner/graph"
 )
 
-// rates gives the learning rate of the weights and what multiplies it for single
-// parameters: biases with a rate of their own, layers that slow down or freeze.
+// rates are the learning rate of the weights and the factors that multiply it for
+// single parameters: biases with a rate of their own, layers that slow down or freeze.
 type rates struct {
 	weights *schedule
 	biases  *schedule // nil where they follow the weights'
-	ratio   float64   // of the biases' rate to the weights' then
+	ratio   float64   // of the biases' rate to the weights', where they follow
 	layers  []recipe.LayerRate
 	params  []graph.Param
 	factors map[string]float64 // nil where all are 1
@@ -44,8 +44,8 @@ func newRates(t recipe.Train, params []graph.Param) (*rates, error) {
 // layerOf is the layer that a parameter belongs to.
 func layerOf(p graph.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '.')] }
 
-// at gives the weights' rate when done epochs are trained, and every parameter's
-// factor. The map is the same one each time: a step allocates nothing.
+// at returns the weights' rate after done epochs and every parameter's factor.
+// It returns the same map each time, so that a step allocates nothing.
 func (r *rates) at(done float64) (weights float64, factors map[string]float64) {
 	weights = r.weights.rate(done)
 	if r.factors == nil {

@@ -1,4 +1,4 @@
-package runner
+package train
 
 import (
 	"cmp"
@@ -12,7 +12,6 @@ import (
 
 	"ablate/arch"
 	"ablate/configs"
-	"ablate/experiments"
 	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/engine"
@@ -27,26 +26,21 @@ import (
 // has one. Without it a GPU's kernels are emulated, and fewer steps are made.
 const gpuVariable = "ABLATE_TEST_DEVICE"
 
-// gpu gives a placement on the GPU at hand, and how many steps a test can afford there.
+// gpu is a placement on the GPU at hand, and the number of steps that a test can afford there.
 func gpu(t *testing.T, p recipe.Precision) (where engine.Placement, steps uint64) {
 	t.Helper()
 	if name := os.Getenv(gpuVariable); name != "" {
-		dev, err := OpenDevices(name, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { dev.Close() })
-		return engine.Placement{Group: dev.Group, Precision: p}, 20
+		return engine.Placement{Group: opened(t, name, 0), Precision: p}, 20
 	}
 	if p != recipe.Float32 {
 		t.Skipf("precision %s needs a GPU: set %s to its name", p, gpuVariable)
 	}
 	_, dev := fakeGPU(t)
-	return engine.Placement{Group: dev.Group}, 2
+	return engine.Placement{Group: dev}, 2
 }
 
 // fakeGPU is one whose kernels are emulated.
-func fakeGPU(t *testing.T) (*fake.Machine, *Devices) {
+func fakeGPU(t *testing.T) (*fake.Machine, *engine.Group) {
 	t.Helper()
 	emulated, err := emulation.New()
 	if errors.Is(err, emulation.ErrNoCompiler) {
@@ -61,47 +55,31 @@ func fakeGPU(t *testing.T) (*fake.Machine, *Devices) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Devices{Group: engine.NewGroup(dev), members: []Device{dev}}
-	t.Cleanup(func() { d.Close() })
-	return m, d
+	g := engine.NewGroup(dev)
+	t.Cleanup(func() { g.Close() })
+	return m, g
 }
 
-// on is a machine whose cuda:0 is given.
-func on(dev *Devices) *Machine {
-	m := NewMachine("cuda:0", 0)
-	m.opened["cuda:0"] = dev
-	return m
-}
-
-// A run on a GPU that is stopped and goes on there ends as one that was never stopped.
-func TestGPURunsGoOn(t *testing.T) {
-	r := smallRun(t)
+// A run on a GPU that is stopped and continues there ends as one that was never stopped.
+func TestGPURunsContinue(t *testing.T) {
+	r := smallRecipe(t)
 	_, dev := fakeGPU(t)
 	whole, stopped := t.TempDir(), t.TempDir()
-	if out := attemptWith(t, r, whole, on(dev), 0); out.Done != 1 {
-		t.Fatalf("%+v", out)
-	}
-	if out := attemptWith(t, r, stopped, on(dev), 7); !out.Interrupted {
-		t.Fatalf("%+v", out)
-	}
-	if out := attemptWith(t, r, stopped, on(dev), 0); out.Done != 1 {
-		t.Fatalf("%+v", out)
-	}
+	attempt{recipe: r, root: whole, devices: dev}.whole(t)
+	attempt{recipe: r, root: stopped, devices: dev}.stopped(t, 7)
+	attempt{recipe: r, root: stopped, devices: dev}.whole(t)
 	want := outcomeOf(t, whole)
 	if d := want.diff(outcomeOf(t, stopped)); d != "" {
 		t.Error(d)
 	}
 }
 
-// A GPU that is lost ends the study: the run is kept as it was last saved and ends as
-// one that was never lost.
+// A run whose GPU is lost is kept as it was last saved, and ends as one whose GPU was never lost.
 func TestRunsOutliveLostGPUs(t *testing.T) {
-	r := smallRun(t)
+	r := smallRecipe(t)
 	whole, root := t.TempDir(), t.TempDir()
 	m, dev := fakeGPU(t)
-	if out := attemptWith(t, r, whole, on(dev), 0); out.Done != 1 {
-		t.Fatalf("%+v", out)
-	}
+	attempt{recipe: r, root: whole, devices: dev}.whole(t)
 	perRun := m.Calls("StreamSync")
 	m, dev = fakeGPU(t)
 	m.Fail = func(function string, n int) nvidia.Result {
@@ -110,17 +88,12 @@ func TestRunsOutliveLostGPUs(t *testing.T) {
 		}
 		return 0
 	}
-	second := r
-	second.Seed = 2
-	out, err := Execute(t.Context(), []Run{r, second}, Options{Study: &configs.Study{Name: "s"}, Store: &experiments.Store{Root: root}, Machine: on(dev),
-		Progress: &stopAfter{}, Checkpoint: configs.Interval{Steps: 2}})
-	if err != nil || out.Failed != 1 || out.Done != 0 || !errors.Is(out.Lost, engine.ErrDeviceLost) {
-		t.Fatalf("%+v, %v", out, err)
+	err := attempt{recipe: r, root: root, devices: dev, every: configs.Interval{Steps: 2}}.run(t)
+	if !errors.Is(err, engine.ErrDeviceLost) {
+		t.Fatal(err)
 	}
 	_, dev = fakeGPU(t)
-	if out := attemptWith(t, r, root, on(dev), 0); out.Done != 1 {
-		t.Fatalf("%+v", out)
-	}
+	attempt{recipe: r, root: root, devices: dev}.whole(t)
 	want := outcomeOf(t, whole)
 	if d := want.diff(outcomeOf(t, root)); d != "" {
 		t.Error(d)
@@ -128,7 +101,7 @@ func TestRunsOutliveLostGPUs(t *testing.T) {
 }
 
 // A net that does not fit says which batch would.
-func TestSmallerBatches(t *testing.T) {
+func TestSuggestBatch(t *testing.T) {
 	for _, c := range []struct {
 		batch      int
 		need, free int64
@@ -138,18 +111,18 @@ func TestSmallerBatches(t *testing.T) {
 		{128, 4000, 300, "a batch of 9 would fit, try --set train.batch=9"},
 		{4, 4000, 900, "not even one image fits beside the weights"},
 	} {
-		err := smaller(fmt.Errorf("allocate: %w", &engine.MemoryError{Need: c.need << 20, Free: c.free << 20}), c.batch)
+		err := suggestBatch(fmt.Errorf("allocate: %w", &engine.MemoryError{Need: c.need << 20, Free: c.free << 20}), c.batch)
 		want := fmt.Sprintf("allocate: out of memory: %d MiB are needed, %d MiB are free; %s", c.need, c.free, c.want)
 		if err.Error() != want {
 			t.Errorf("%q, want %q", err, want)
 		}
 	}
-	if other := errors.New("other"); smaller(other, 4) != other {
+	if other := errors.New("other"); suggestBatch(other, 4) != other {
 		t.Error("another error was changed")
 	}
 }
 
-// What a GPU makes of stored images is the host's input, bit for bit.
+// What a GPU makes of stored images is the input that the host makes, bit for bit.
 func TestGPUFinishesImages(t *testing.T) {
 	for name, change := range map[string]func(*recipe.Data){
 		"whole":           func(d *recipe.Data) { d.Crop, d.Flip = 0, false },
@@ -162,38 +135,22 @@ func TestGPUFinishesImages(t *testing.T) {
 		"ten views":       func(d *recipe.Data) { d.TestCrops = recipe.TenCrop },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := smallRun(t)
-			change(&r.Variant.Recipe.Data)
-			side := cmp.Or(r.Variant.Recipe.Data.Crop, 32)
-			r.Variant.Recipe.Net.Input.Height, r.Variant.Recipe.Net.Input.Width = side, side
-			r.Variant.Recipe.Train.Batch = 8 // 60 and 30 images: the last test batch is short
-			host, err := OpenDevices("cpu", 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer host.Close()
+			r := smallRecipe(t)
+			change(&r.Data)
+			side := cmp.Or(r.Data.Crop, 32)
+			r.Net.Input.Height, r.Net.Input.Width = side, side
+			r.Train.Batch = 8 // 60 and 30 images: the last test batch is short
 			_, dev := fakeGPU(t)
-			ds, err := datasets{}.open(t.Context(), r.Variant.Recipe.Data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			theirs, err := newTrainer(r.Variant.Recipe, ds, host, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ours, err := newTrainer(r.Variant.Recipe, ds, dev, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sameInputs(t, ours.train, ours.graph, ours.pipeline.Train(t.Context(), 1, 0), theirs.pipeline.Train(t.Context(), 1, 0))
-			views := r.Variant.Recipe.Data.TestCrops
-			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), views), theirs.pipeline.Test(t.Context(), views))
+			theirs, ours := trainer(t, r, opened(t, "cpu", 1)), trainer(t, r, dev)
+			sameInputs(t, ours.model.Program, ours.model.Graph, ours.pipeline.Train(t.Context(), 1, 0), theirs.pipeline.Train(t.Context(), 1, 0))
+			crops := r.Data.TestCrops
+			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), crops), theirs.pipeline.Test(t.Context(), crops))
 		})
 	}
 }
 
-// sameInputs gives a program every batch of one reader, as stored, and compares
-// its input with the other reader's.
+// sameInputs writes every batch of one reader, as stored, to a program and compares
+// the program's input with the other reader's.
 func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finished *data.Reader) {
 	t.Helper()
 	defer stored.Close()
@@ -223,21 +180,14 @@ func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finishe
 }
 
 // A GPU's weights follow the CPU's: masks, noise and updates are the same, only
-// the order of sums differs. Of every net that ships.
+// the order of sums differs.
 func TestGPUFollowsCPU(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains every net")
-	}
-	cpu, err := OpenDevices("cpu", 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cpu.Close()
+	cpu := opened(t, "cpu", 2)
 	where, steps := gpu(t, recipe.Float32)
-	for _, name := range arch.Nets.Names() {
+	for _, name := range netNames(t) {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
-			want := trajectory(t, engine.Placement{Group: cpu.Group}, net, steps)
+			want := trajectory(t, engine.Placement{Group: cpu}, net, steps)
 			trajectory(t, where, net, steps).near(t, want, 1e-3)
 		})
 	}
@@ -293,9 +243,9 @@ func trajectory(t *testing.T, where engine.Placement, net *arch.Net, steps uint6
 	for step := range steps {
 		p.losses = append(p.losses, b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, []float32{0, 1, 2, float32(step % 3)}))
 	}
-	p.names, p.digest = b.params.Names(), digestOfParams(t, b.params)
+	p.names, p.digest = b.Params.Names(), digestOfParams(t, b.Params)
 	for _, name := range p.names {
-		w, err := b.params.Weights(name)
+		w, err := b.Params.Weights(name)
 		if err != nil {
 			t.Fatal(err)
 		}

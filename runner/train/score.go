@@ -1,4 +1,4 @@
-package runner
+package train
 
 import (
 	"ablate/experiments"
@@ -8,24 +8,30 @@ import (
 // top is how deep top-5 error looks.
 const top = 5
 
-// A score sums up predictions.
-type score struct {
-	n, wrong1, wrong5 int
-	loss              float64
+// A Score sums up predictions.
+type Score struct {
+	Images, Wrong1, Wrong5 int
+	LossSum                float64
 }
 
-func (s score) top1Error() float64 { return float64(s.wrong1) / float64(s.n) }
-func (s score) top5Error() float64 { return float64(s.wrong5) / float64(s.n) }
-func (s score) meanLoss() float64  { return s.loss / float64(s.n) }
+// Top1Error is the share of images whose label is not the first choice.
+func (s Score) Top1Error() float64 { return float64(s.Wrong1) / float64(s.Images) }
 
-func (s *score) add(p experiments.Prediction) {
-	s.n++
-	s.loss -= p.LogProb
+// Top5Error is the share of images whose label is not among the first five choices.
+func (s Score) Top5Error() float64 { return float64(s.Wrong5) / float64(s.Images) }
+
+// Loss is the mean cross-entropy.
+func (s Score) Loss() float64 { return s.LossSum / float64(s.Images) }
+
+// Add counts a prediction.
+func (s *Score) Add(p experiments.Prediction) {
+	s.Images++
+	s.LossSum -= p.LogProb
 	if p.Rank > 1 {
-		s.wrong1++
+		s.Wrong1++
 	}
 	if p.Rank > top {
-		s.wrong5++
+		s.Wrong5++
 	}
 }
 

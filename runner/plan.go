@@ -1,0 +1,39 @@
+// Package runner turns a study into runs: it plans them, trains them one after
+// the other and records what they come to. It also verifies runs that are
+// recorded, predicts how long a study takes and times a net's training step.
+package runner
+
+import (
+	"fmt"
+
+	"ablate/arch"
+	"ablate/configs"
+)
+
+// A Job is a variant under one seed.
+type Job struct {
+	Variant configs.Variant
+	Seed    uint64
+	Cost    arch.Cost
+}
+
+// Work is the number of multiply-accumulates of training: forward, and twice as many for the two gradients.
+func (j Job) Work(trainImages int) float64 {
+	return 3 * float64(j.Cost.MACs) * float64(trainImages) * float64(j.Variant.Recipe.Train.Epochs)
+}
+
+// Plan lists a study's jobs: all variants under the first seed, then under the
+// next, so that an unfinished study is already a comparison.
+func Plan(s *configs.Study) ([]Job, error) {
+	var jobs []Job
+	for _, seed := range s.Seeds {
+		for _, v := range s.Variants {
+			cost, err := v.Recipe.Net.Cost()
+			if err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			jobs = append(jobs, Job{Variant: v, Seed: seed, Cost: cost})
+		}
+	}
+	return jobs, nil
+}

@@ -1,0 +1,219 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/runner/data"
+	"ablate/runner/device"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cpu"
+	"ablate/runner/train"
+)
+
+// Options say where and how a study runs. None of it changes a result.
+type Options struct {
+	Study      *configs.Study
+	Store      *experiments.Store
+	Devices    Devices
+	Fresh      bool             // move runs that are there aside and begin again
+	Checkpoint configs.Interval // how often an unfinished run is saved
+	Command    []string         // what the user typed, for the record
+	Progress   Progress
+}
+
+// Devices opens the devices of a list, as device.Pool.Get does. An empty list is
+// that of runs which ask for none.
+type Devices func(list string) (*engine.Group, error)
+
+// open opens the devices that a variant trains on.
+func (d Devices) open(v configs.Variant) (*engine.Group, error) {
+	group, err := d(v.Device)
+	if err != nil && v.Device != "" {
+		return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+	}
+	return group, err
+}
+
+// check opens a variant's devices and says whether they can share its training.
+func (d Devices) check(v configs.Variant) error {
+	group, err := d.open(v)
+	if err != nil {
+		return err
+	}
+	if err := device.Place(group, v.Recipe.Train).Check(v.Recipe.Net, v.Recipe.Train.Batch); err != nil {
+		return fmt.Errorf("variant %s: %w", v.Name, err)
+	}
+	return nil
+}
+
+// Progress is told how a study proceeds. Calls come from one goroutine.
+type Progress interface {
+	Start(jobs []Job)
+	Skip(j Job) // was done before
+	Begin(j Job, dir string)
+	Step(j Job, epoch int, progress float64) // the share of the run that is trained
+	Epoch(j Job, e train.Epoch)
+	End(j Job, status experiments.Status, err error)
+}
+
+// ErrRecord is a run whose end cannot be recorded, on a full disk for example.
+// What was saved before stays, and the same command continues from there.
+var ErrRecord = errors.New("cannot record the end")
+
+// Outcome counts how a study's runs ended.
+type Outcome struct {
+	Done, Skipped, Diverged, Failed int
+	Interrupted                     bool
+	// Lost is what happened to a device that will not compute again in this process.
+	// Its run failed, and continues from its checkpoint when it is started again.
+	Lost error
+}
+
+// Execute trains every job that is not done yet. A run that fails or diverges
+// does not stop the others; only an interrupt, a record that cannot be written or a lost device does.
+func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
+	var out Outcome
+	sets := datasets{}
+	defer sets.close()
+	if err := sets.check(ctx, jobs); err != nil {
+		return out, err
+	}
+	for _, j := range jobs {
+		if err := o.Devices.check(j.Variant); err != nil {
+			return out, err
+		}
+	}
+	o.Progress.Start(jobs)
+	for _, j := range jobs {
+		if ctx.Err() != nil {
+			out.Interrupted = true
+			return out, nil
+		}
+		status, err := execute(ctx, j, sets, o)
+		if errors.Is(err, experiments.ErrDone) {
+			o.Progress.Skip(j)
+			out.Skipped++
+			continue
+		}
+		o.Progress.End(j, status, err)
+		switch status {
+		case experiments.Done:
+			out.Done++
+		case experiments.Diverged:
+			out.Diverged++
+		case experiments.Failed:
+			out.Failed++
+			if errors.Is(err, engine.ErrDeviceLost) {
+				out.Lost = err
+				return out, nil
+			}
+		case experiments.Interrupted:
+			out.Interrupted = true
+			return out, nil
+		default: // it could not even begin: the record is refused or cannot be written
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// execute trains and records one run. An empty status means that nothing was begun.
+func execute(ctx context.Context, j Job, sets datasets, o Options) (experiments.Status, error) {
+	ds, err := sets.open(ctx, j.Variant.Recipe.Data)
+	if err != nil {
+		return "", err
+	}
+	group, err := o.Devices.open(j.Variant)
+	if err != nil {
+		return "", err
+	}
+	rec, err := record(j, ds, group, o)
+	if err != nil {
+		return "", err
+	}
+	recorder, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh, Identify: identify})
+	if err != nil {
+		return "", err
+	}
+	defer recorder.Close()
+	o.Progress.Begin(j, recorder.Dir())
+	result, err := trainRun(ctx, j, ds, group, recorder, o)
+	status := experiments.Done
+	switch {
+	case err == nil:
+	case errors.Is(err, train.ErrDiverged):
+		status = experiments.Diverged
+	case ctx.Err() != nil:
+		status, err = experiments.Interrupted, errors.New("stopped by the user")
+	default:
+		status = experiments.Failed
+	}
+	if ferr := recorder.Finish(status, result, err); ferr != nil {
+		if err != nil {
+			ferr = fmt.Errorf("%w, after: %w", ferr, err)
+		}
+		return "", fmt.Errorf("%w of %s seed %d (%s): %w", ErrRecord, j.Variant.Name, j.Seed, status, ferr)
+	}
+	return status, err
+}
+
+func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group, rec *experiments.Recorder, o Options) (*experiments.Result, error) {
+	t, err := train.New(j.Variant.Recipe, ds, group, j.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return t.Run(ctx, rec, train.Options{
+		Checkpoint: o.Checkpoint,
+		OnStep:     func(epoch int, progress float64) { o.Progress.Step(j, epoch, progress) },
+		OnEpoch:    func(e train.Epoch) { o.Progress.Epoch(j, e) },
+	})
+}
+
+// identify returns the identity that a stored recipe has today.
+func identify(stored json.RawMessage) (string, error) {
+	r, err := recipe.Decode(stored)
+	if err != nil {
+		return "", err
+	}
+	return r.Identity()
+}
+
+// record is what is known of a run before it begins.
+func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiments.Record, error) {
+	v := j.Variant
+	text, err := json.Marshal(v.Recipe)
+	if err != nil {
+		return experiments.Record{}, fmt.Errorf("store the recipe of %s: %w", v.Name, err)
+	}
+	identity, err := v.Recipe.Identity()
+	if err != nil {
+		return experiments.Record{}, err
+	}
+	digests := maps.Clone(ds.Digests)
+	for _, l := range ds.LeftOut {
+		digests["left out: "+l.Name] = l.Reason
+	}
+	return experiments.Record{
+		Study: o.Study.Name, Variant: v.Name, Seed: j.Seed,
+		Identity: identity, Recipe: text, Ablations: v.Ablations, Edited: v.Edited, Changes: v.Changes,
+		Params: j.Cost.Params, MACs: j.Cost.MACs,
+		Attempts: []experiments.Attempt{{
+			Device: group.Name(), Hardware: group.Hardware(v.Recipe.Train.Precision), Threads: group.Threads(),
+		}},
+		Provenance: provenance(o.Command, group, digests),
+	}, nil
+}
+
+// provenance is where what this process trains on a group of devices comes from.
+func provenance(command []string, group *engine.Group, digests map[string]string) *experiments.Provenance {
+	return experiments.Capture(experiments.CaptureOptions{
+		Command: command, Threads: group.Threads(), CPU: cpu.Model(), Features: cpu.Features(), Data: digests,
+	})
+}

@@ -1,0 +1,112 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/runner/device"
+	"ablate/runner/engine"
+	"ablate/runner/engine/cpu"
+	"ablate/runner/train"
+)
+
+// tiny is a study of one variant whose runs take six steps.
+func tiny(t *testing.T, seeds string) (*configs.Study, []Job) {
+	t.Helper()
+	s, err := configs.Load("testdata/tiny.yaml", []string{"seeds=" + seeds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := Plan(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, jobs
+}
+
+// stopAfter interrupts a study after some steps.
+type stopAfter struct {
+	steps     int
+	interrupt context.CancelFunc
+	skipped   int
+}
+
+func (s *stopAfter) Step(Job, int, float64) {
+	if s.steps--; s.steps == 0 {
+		s.interrupt()
+	}
+}
+func (s *stopAfter) Skip(Job)                         { s.skipped++ }
+func (*stopAfter) Start([]Job)                        {}
+func (*stopAfter) Begin(Job, string)                  {}
+func (*stopAfter) Epoch(Job, train.Epoch)             {}
+func (*stopAfter) End(Job, experiments.Status, error) {}
+
+// An interrupted study continues where it was stopped, and what is done is skipped.
+func TestExecuteContinues(t *testing.T) {
+	t.Parallel()
+	s, jobs := tiny(t, "3")
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	o := Options{Study: s, Store: &experiments.Store{Root: t.TempDir()}, Devices: devices.Get}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	o.Progress = &stopAfter{steps: 8, interrupt: interrupt}
+	if out, err := Execute(ctx, jobs, o); err != nil || out != (Outcome{Done: 1, Interrupted: true}) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	rest := &stopAfter{steps: -1}
+	o.Progress = rest
+	if out, err := Execute(t.Context(), jobs, o); err != nil || out != (Outcome{Done: 2, Skipped: 1}) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	// The batch that was loaded already when the interrupt came was the third of the second run.
+	if trained := -1 - rest.steps; trained != 3+6 || rest.skipped != 1 {
+		t.Errorf("%d steps trained and %d runs skipped, want 9 and 1", trained, rest.skipped)
+	}
+}
+
+// A device that is lost ends the study: the next run would only fail too.
+func TestLostDeviceEndsTheStudy(t *testing.T) {
+	t.Parallel()
+	s, jobs := tiny(t, "2")
+	dev, err := cpu.New("cpu", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := engine.NewGroup(&losing{Device: dev, kernels: 20})
+	defer group.Close()
+	out, err := Execute(t.Context(), jobs, Options{
+		Study: s, Store: &experiments.Store{Root: t.TempDir()}, Progress: &stopAfter{},
+		Devices: func(string) (*engine.Group, error) { return group, nil },
+	})
+	if err != nil || out.Failed != 1 || out.Done != 0 || !errors.Is(out.Lost, engine.ErrDeviceLost) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+}
+
+// A losing device is lost after some kernels.
+type losing struct {
+	engine.Device
+	kernels int
+}
+
+func (d *losing) Kernel(i engine.Instr) (engine.Kernel, error) {
+	k, err := d.Device.Kernel(i)
+	return losingKernel{k, d}, err
+}
+
+type losingKernel struct {
+	engine.Kernel
+	of *losing
+}
+
+func (k losingKernel) Run(c *engine.Context) error {
+	if k.of.kernels--; k.of.kernels < 0 {
+		return engine.ErrDeviceLost
+	}
+	return k.Kernel.Run(c)
+}

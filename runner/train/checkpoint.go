@@ -1,0 +1,154 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"ablate/configs"
+	"ablate/experiments"
+)
+
+// counters are what an unfinished run needs besides weights and momentum. The
+// order of the images, crops, flips and dropout masks are functions of seed,
+// epoch and step, so nothing of them is kept.
+type counters struct {
+	Epochs   int           `json:"epochs"` // completed
+	Batch    int           `json:"batch"`  // batches trained of the next epoch
+	Sum      storedScore   `json:"sum"`    // of the next epoch's images so far
+	Schedule scheduleState `json:"schedule"`
+}
+
+// storedScore is a Score as a checkpoint holds it.
+type storedScore struct {
+	N      int                `json:"n"`
+	Wrong1 int                `json:"wrong1"`
+	Wrong5 int                `json:"wrong5"`
+	Loss   experiments.Number `json:"loss"`
+}
+
+// velocitySuffix ends the name of a parameter's momentum in a checkpoint.
+const velocitySuffix = ".velocity"
+
+// checkpoint returns the trainer as a checkpoint holds it.
+func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
+	c := experiments.Checkpoint{Step: int64(t.step), Logged: t.logged}
+	sum := storedScore{N: t.running.Images, Wrong1: t.running.Wrong1, Wrong5: t.running.Wrong5,
+		Loss: experiments.Number(t.running.LossSum)}
+	var err error
+	c.Counters, err = json.Marshal(counters{Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state()})
+	if err != nil {
+		return c, err
+	}
+	if c.Tensors, err = t.weights(); err != nil {
+		return c, err
+	}
+	params := t.model.Params
+	for _, name := range params.Names() {
+		v, err := params.Velocity(name)
+		if err != nil {
+			return c, err
+		}
+		c.Tensors = append(c.Tensors, experiments.Tensor{Name: name + velocitySuffix, Shape: params.Shape(name), Data: v})
+	}
+	return c, nil
+}
+
+// resume puts the trainer where the run's newest checkpoint stands, if it has one.
+func (t *Trainer) resume(rec *experiments.Recorder) error {
+	c, err := rec.LatestCheckpoint()
+	if err != nil || c == nil {
+		return err
+	}
+	if err := t.restore(c); err != nil {
+		return fmt.Errorf("resume from step %d: %w", c.Step, err)
+	}
+	return nil
+}
+
+func (t *Trainer) restore(from *experiments.Checkpoint) error {
+	var c counters
+	if err := json.Unmarshal(from.Counters, &c); err != nil {
+		return err
+	}
+	params := t.model.Params
+	if want := 2 * len(params.Names()); len(from.Tensors) != want {
+		return fmt.Errorf("the checkpoint holds %d tensors, the net has %d", len(from.Tensors), want)
+	}
+	for _, x := range from.Tensors {
+		name, velocity := strings.CutSuffix(x.Name, velocitySuffix)
+		set := params.SetWeights
+		if velocity {
+			set = params.SetVelocity
+		}
+		if err := set(name, x.Data); err != nil {
+			return err
+		}
+	}
+	t.position = position{
+		epoch: c.Epochs, batch: c.Batch, step: uint64(from.Step), logged: from.Logged,
+		running: Score{Images: c.Sum.N, Wrong1: c.Sum.Wrong1, Wrong5: c.Sum.Wrong5, LossSum: float64(c.Sum.Loss)},
+	}
+	t.rates.weights.restore(c.Schedule)
+	return nil
+}
+
+// FirstSteps is the number of first steps whose weights' digests stand in a run's record.
+const FirstSteps = 3
+
+// A checkpointer writes a trainer's checkpoints when they are due.
+type checkpointer struct {
+	rec   *experiments.Recorder
+	t     *Trainer
+	every configs.Interval
+	last  time.Time
+	saved position
+}
+
+func newCheckpointer(rec *experiments.Recorder, t *Trainer, every configs.Interval) *checkpointer {
+	return &checkpointer{rec: rec, t: t, every: every, last: time.Now(), saved: t.position}
+}
+
+// afterStep is called after every step.
+func (c *checkpointer) afterStep() error {
+	if c.t.step <= FirstSteps {
+		digest, err := c.t.digest()
+		if err != nil {
+			return err
+		}
+		if err := c.rec.LogFirstStep(int(c.t.step), digest); err != nil {
+			return err
+		}
+	}
+	due := c.every.Time > 0 && time.Since(c.last) >= c.every.Time ||
+		c.every.Steps > 0 && c.t.step%uint64(c.every.Steps) == 0
+	if !due {
+		return nil
+	}
+	return c.save()
+}
+
+// afterEpoch is called between epochs.
+func (c *checkpointer) afterEpoch() error {
+	if c.every.Epochs == 0 || c.t.epoch%c.every.Epochs != 0 {
+		return nil
+	}
+	return c.save()
+}
+
+// save writes a checkpoint, unless the last one stands here.
+func (c *checkpointer) save() error {
+	if c.t.epoch == c.saved.epoch && c.t.step == c.saved.step {
+		return nil
+	}
+	checkpoint, err := c.t.checkpoint()
+	if err != nil {
+		return err
+	}
+	if err := c.rec.SaveCheckpoint(checkpoint); err != nil {
+		return err
+	}
+	c.saved, c.last = c.t.position, time.Now()
+	return nil
+}

@@ -1,0 +1,27 @@
+package train
+
+import (
+	"ablate/experiments"
+)
+
+// saveFilters stores the first layer's filters before and after training, for
+// their pictures (paper, figure 3). The initial ones are drawn again: they depend
+// on the seed alone. A net that does not begin with a convolution has none.
+func (t *Trainer) saveFilters(rec *experiments.Recorder) error {
+	params := t.model.Graph.Params
+	if len(params) == 0 || len(params[0].Shape) != 4 {
+		return nil
+	}
+	p := params[0]
+	trained, err := t.model.Params.Weights(p.Name)
+	if err != nil {
+		return err
+	}
+	initial := make([]float32, len(trained))
+	if err := draw(initial, 0, p, initStream(t.seed, p.Name)); err != nil {
+		return err
+	}
+	return rec.SaveFilters(
+		experiments.Tensor{Name: p.Name + ".initial", Shape: p.Shape, Data: initial},
+		experiments.Tensor{Name: p.Name + ".trained", Shape: p.Shape, Data: trained})
+}

@@ -1,0 +1,314 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"ablate/arch"
+	"ablate/configs"
+	"ablate/runner/device"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+	"ablate/runner/random"
+)
+
+// netNames are the nets that ship: all of them in a long test, otherwise a few
+// that have every kind of layer, with towers and without.
+func netNames(t *testing.T) []string {
+	t.Helper()
+	names := arch.Nets.Names()
+	if long {
+		return names
+	}
+	size := map[string]int{}
+	kinds := map[string][]string{}
+	for _, name := range names {
+		net := small(t, name)
+		size[name] = net.Input.Len() * len(net.Layers)
+		for _, l := range net.Layers {
+			kinds[name] = append(kinds[name], fmt.Sprintf("%T, %d columns", l.Spec, max(net.Columns, 1)))
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return size[a] - size[b] })
+	seen := map[string]bool{}
+	return slices.DeleteFunc(names, func(name string) bool {
+		before := len(seen)
+		for _, kind := range kinds[name] {
+			seen[kind] = true
+		}
+		return len(seen) == before
+	})
+}
+
+// The weights after some steps are the same bits for every number of threads,
+// and for AVX2 and AVX-512.
+func TestWeightsDoNotDependOnThreadsOrVectors(t *testing.T) {
+	type on struct {
+		kernels string
+		threads int
+	}
+	steps, others := uint64(5), []on{{"", 3}, {"avx2", 2}}
+	if long {
+		steps, others = 20, []on{{"", 2}, {"", 3}, {"", 7}, {"avx2", 2}}
+	}
+	for _, name := range netNames(t) {
+		t.Run(name, func(t *testing.T) {
+			net := small(t, name)
+			want := trainedDigest(t, net, "", 1, steps)
+			for _, c := range others {
+				if got := trainedDigest(t, net, c.kernels, c.threads, steps); got != want {
+					t.Errorf("%d threads, kernels %q: other weights than one thread's", c.threads, c.kernels)
+				}
+			}
+		})
+	}
+}
+
+// Every shipped net gives one device's weights with its columns on two, if it
+// has two, and with its batch's chunks on one and on two.
+func TestEveryNetOnTwoDevices(t *testing.T) {
+	one, two := opened(t, "cpu", 1), opened(t, "cpu:0,cpu:1", 2)
+	for _, name := range netNames(t) {
+		t.Run(name, func(t *testing.T) {
+			net := small(t, name)
+			for _, chunks := range []int{0, 2} {
+				if chunks == 0 && net.Columns < 2 {
+					continue
+				}
+				where := engine.Placement{Group: two, Chunks: chunks}
+				if err := where.Check(net, 4); err != nil {
+					t.Fatal(err)
+				}
+				want := digestOf(t, engine.Placement{Group: one, Chunks: chunks}, net, 2, 0, 1, 0, 1)
+				if digestOf(t, where, net, 2, 0, 1, 0, 1) != want {
+					t.Errorf("other weights on two devices than on one, in %d chunks", chunks)
+				}
+			}
+		})
+	}
+}
+
+// small is a shipped net, shrunk.
+func small(t *testing.T, name string) *arch.Net {
+	t.Helper()
+	net, err := arch.Nets.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shrunk(t, net)
+}
+
+// shrunk is a net with narrow dense layers and at the least input that fits it,
+// so that a step stays affordable. All its layers are there. Unless the test is
+// long, convolutions have a quarter of their filters too.
+func shrunk(t *testing.T, net *arch.Net) *arch.Net {
+	t.Helper()
+	net = net.Clone()
+	for i, l := range net.Layers[:len(net.Layers)-2] {
+		switch p := l.Spec.(type) {
+		case *arch.Dense:
+			p.Outputs = min(p.Outputs, 128)
+		case *arch.Conv:
+			if i > 0 && p.Filters >= 4096 { // dense layers within columns
+				p.Filters = 128
+			}
+			p.Filters = quarter(p.Filters)
+		case *arch.Local:
+			p.Filters = quarter(p.Filters)
+		}
+	}
+	own := net.Input
+	for side := min(32, own.Height); side <= own.Height; side++ {
+		net.Input.Height, net.Input.Width = side, side
+		if _, err := net.Infer(); err == nil {
+			return net
+		}
+	}
+	t.Fatalf("%s does not fit its own input", net.Name)
+	return nil
+}
+
+// quarter divides a number of filters by 4, to a number that can still be split
+// into towers and maxout pieces.
+func quarter(filters int) int {
+	if long || filters < 16 {
+		return filters
+	}
+	return filters / 16 * 4
+}
+
+// A bench trains one net on batches that the test makes up.
+type bench struct {
+	*Model
+	x []float32
+}
+
+func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
+	t.Helper()
+	m, err := Compile(net, where, batch, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{Model: m, x: make([]float32, batch*net.Input.Len())}
+}
+
+// step trains on noise number n under the given labels and returns the loss.
+func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32) float32 {
+	t.Helper()
+	random.New(1, "x").Normal(b.x, n, 0, 1)
+	if err := b.Program.Write(b.Graph.Input, b.x); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Program.Write(b.Graph.Labels, labels); err != nil {
+		t.Fatal(err)
+	}
+	b.Program.Context = c
+	if err := b.Program.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	loss := []float32{0}
+	if err := b.Program.Read(b.Graph.Loss, loss); err != nil {
+		t.Fatal(err)
+	}
+	return loss[0]
+}
+
+// allocatesNothing checks that a step of any layer leaves nothing to collect.
+func (b *bench) allocatesNothing(t *testing.T) {
+	t.Helper()
+	var err error
+	if n := testing.AllocsPerRun(2, func() { err = b.Program.RunAll() }); n != 0 || err != nil {
+		t.Errorf("%v allocations a step, error %v", n, err)
+	}
+}
+
+// Every shipped net learns a batch by heart: the loss falls below a tenth of its
+// start. Weights start from He et al. 2015, since a std of 0.01 is meant for
+// layers of thousands of inputs, and nothing is dropped.
+func TestEveryNetLearnsABatchByHeart(t *testing.T) {
+	dev := opened(t, "cpu", 2)
+	labels := []float32{0, 1, 2, 3, 4, 5, 6, 7}
+	for _, name := range netNames(t) {
+		t.Run(name, func(t *testing.T) {
+			net := small(t, name)
+			for _, l := range net.Layers {
+				switch p := l.Spec.(type) {
+				case *arch.Conv:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Local:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Dense:
+					p.Init = arch.Init{Kind: arch.He}
+				case *arch.Dropout:
+					p.Rate = 0
+				}
+			}
+			b := newBench(t, engine.Placement{Group: dev}, net, len(labels))
+			first, last := float32(0), float32(0)
+			const most = 400
+			for step := range uint64(most) {
+				last = b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.003, Momentum: 0.9}, 0, labels)
+				if step == 0 {
+					first = last
+				}
+				if last < first/10 {
+					b.allocatesNothing(t)
+					return
+				}
+			}
+			t.Errorf("after %d steps the loss went from %v to %v", most, first, last)
+		})
+	}
+}
+
+// Every net of every shipped study builds, and a step of it has a finite loss and
+// changes the first weights that learn.
+func TestEveryVariantTakesAStep(t *testing.T) {
+	t.Setenv("ABLATE_DATA", t.TempDir())
+	dev := opened(t, "cpu", 2)
+	seen := map[string]bool{}
+	for _, study := range configs.Names() {
+		s, err := configs.Load(study, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range s.Variants {
+			text, err := json.Marshal(shrunk(t, v.Recipe.Net))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[string(text)] { // its recipe differs in what a step does not see
+				continue
+			}
+			seen[string(text)] = true
+			t.Run(study+"/"+v.Name, func(t *testing.T) {
+				b := newBench(t, engine.Placement{Group: dev}, shrunk(t, v.Recipe.Net), 3)
+				learned := b.Graph.Params[slices.IndexFunc(b.Graph.Params, func(p graph.Param) bool { return p.LR > 0 })].Name
+				before, err := b.Params.Weights(learned)
+				if err != nil {
+					t.Fatal(err)
+				}
+				loss := b.step(t, engine.Context{Seed: 1, Rate: 0.01, Momentum: 0.9, Decay: 0.1}, 0, []float32{0, 1, 2})
+				if !(loss > 0 && loss < 100) {
+					t.Errorf("the loss is %v", loss)
+				}
+				b.allocatesNothing(t)
+				after, err := b.Params.Weights(learned)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.Equal(before, after) {
+					t.Errorf("%s did not move", learned)
+				}
+			})
+		}
+	}
+}
+
+// trainedDigest trains some steps and hashes the weights. Kernels that this machine
+// lacks are left out: there is nothing to compare.
+func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int, steps uint64) [32]byte {
+	t.Helper()
+	t.Setenv("ABLATE_CPU", kernels)
+	dev, err := device.Open("cpu", threads)
+	if err != nil {
+		if kernels != "" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	return digestOf(t, engine.Placement{Group: dev}, net, steps, 0, 0, 1)
+}
+
+// digestOf trains some steps on noise under the given labels, of which the second changes, and hashes the weights.
+func digestOf(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, labels ...float32) [32]byte {
+	t.Helper()
+	b := newBench(t, where, net, len(labels))
+	for step := range steps {
+		labels[1] = float32(step % 2)
+		b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, labels)
+	}
+	return digestOfParams(t, b.Params)
+}
+
+// digestOfParams hashes all weights.
+func digestOfParams(t *testing.T, params *engine.Params) [32]byte {
+	t.Helper()
+	h := sha256.New()
+	for _, name := range params.Names() {
+		w, err := params.Weights(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(h, name)
+		if err := binary.Write(h, binary.LittleEndian, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return [32]byte(h.Sum(nil))
+}

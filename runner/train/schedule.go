@@ -1,0 +1,86 @@
+package train
+
+import (
+	"math"
+
+	"ablate/experiments"
+	"ablate/recipe"
+)
+
+// A schedule is the learning rate at each point of training.
+type schedule struct {
+	recipe.Schedule
+	base   float64
+	epochs int
+
+	// What a plateau has observed.
+	best    float64 // lowest error so far
+	waited  int     // epochs since
+	dropped int     // how often the rate has been lowered
+}
+
+func newSchedule(s recipe.Schedule, base float64, epochs int) *schedule {
+	return &schedule{Schedule: s, base: base, epochs: epochs, best: math.Inf(1)}
+}
+
+// rate is the learning rate after done epochs, of which the last may be a part.
+func (s *schedule) rate(done float64) float64 {
+	epoch := int(done)
+	switch s.Kind {
+	case "step":
+		rate := s.base
+		for _, at := range s.At {
+			if epoch >= at {
+				rate *= s.Factor
+			}
+		}
+		return rate
+	case "plateau":
+		return s.base * math.Pow(s.Factor, float64(s.dropped))
+	case "discrete_exp":
+		// cuda-convnet2's dexp: Steps equal stretches of training, each rate lower by the same factor,
+		// the last at base/Target.
+		if s.Steps < 2 {
+			return s.base
+		}
+		stage := min(epoch*s.Steps/s.epochs, s.Steps-1)
+		return s.base * math.Pow(s.Target, -float64(stage)/float64(s.Steps-1))
+	case "linear":
+		return s.base * (1 - done/float64(s.epochs))
+	case "poly":
+		return s.base * math.Pow(1-done/float64(s.epochs), s.Power)
+	case "exp":
+		return s.base * math.Pow(s.Target, -done/float64(s.epochs))
+	default:
+		return s.base
+	}
+}
+
+// observe tells the schedule an epoch's error on images that are not trained on.
+// plateau lowers the rate when the error has not fallen for Patience epochs
+// (paper, section 5: by hand there).
+func (s *schedule) observe(err float64) {
+	if err < s.best {
+		s.best, s.waited = err, 0
+		return
+	}
+	if s.waited++; s.waited >= s.Patience && s.dropped < s.Drops {
+		s.dropped++
+		s.waited = 0
+	}
+}
+
+// scheduleState is what a checkpoint holds of a schedule.
+type scheduleState struct {
+	Best    experiments.Number `json:"best"`
+	Waited  int                `json:"waited"`
+	Dropped int                `json:"dropped"`
+}
+
+func (s *schedule) state() scheduleState {
+	return scheduleState{Best: experiments.Number(s.best), Waited: s.waited, Dropped: s.dropped}
+}
+
+func (s *schedule) restore(from scheduleState) {
+	s.best, s.waited, s.dropped = float64(from.Best), from.Waited, from.Dropped
+}

@@ -1,0 +1,281 @@
+// Package train trains one net under one seed. Trainer.loop is the training
+// loop; the parts that it calls have a file each: step, evaluate, schedule,
+// rates, checkpoint. compile turns a net into programs, and initial draws its
+// first weights.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/runner/data"
+	"ablate/runner/device"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// ErrDiverged is the end of a run whose loss became NaN or infinite.
+var ErrDiverged = errors.New("the loss is not a finite number")
+
+// A Trainer is one net on its devices under one seed, ready to train.
+type Trainer struct {
+	recipe   recipe.Recipe
+	seed     uint64
+	hardware string // what speeds are compared under
+	pipeline *data.Pipeline
+	model    *Model
+	eval     *engine.Program
+	evalNet  *graph.Graph
+	rates    *rates
+	position
+	speed speed
+
+	labels  [2][]float32 // of the batch that is being trained and of the next
+	logits  []float32
+	softmax []float64 // outputs of a batch, summed over its views
+	loss    []float32
+}
+
+// A position is where training stands. With the weights and velocities it is all
+// that the rest of a run depends on.
+type position struct {
+	epoch   int    // epochs completed
+	batch   int    // batches trained of the next epoch
+	step    uint64 // steps trained in all
+	running Score  // of the batches of the next epoch
+	logged  int    // points of the metric series
+}
+
+// nextEpoch moves to the start of the next epoch.
+func (p *position) nextEpoch() { p.epoch, p.batch, p.running = p.epoch+1, 0, Score{} }
+
+// Options say what happens while a run trains. None of it changes the result.
+type Options struct {
+	Checkpoint configs.Interval                  // how often the run is saved
+	OnStep     func(epoch int, progress float64) // progress is the share of the run that is trained; may be nil
+	OnEpoch    func(Epoch)                       // may be nil
+}
+
+// An Epoch is what one epoch came to.
+type Epoch struct {
+	Number     int // from 1
+	Rate       float64
+	Train      Score
+	Test       Score
+	Validation Score // empty unless the recipe holds out images
+}
+
+// New compiles a net for the devices and draws the weights that the seed begins with.
+func New(r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*Trainer, error) {
+	pipeline, err := newPipeline(r, ds, seed)
+	if err != nil {
+		return nil, err
+	}
+	where := device.Place(group, r.Train)
+	model, err := Compile(r.Net, where, r.Train.Batch, seed)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{recipe: r, seed: seed, hardware: group.Hardware(r.Train.Precision), pipeline: pipeline, model: model}
+	if t.rates, err = newRates(r.Train, model.Graph.Params); err != nil {
+		return nil, err
+	}
+	if t.evalNet, err = graph.Build(r.Net, where.ChunkOf(r.Train.Batch), false); err != nil {
+		return nil, err
+	}
+	if t.eval, err = engine.Evaluate(t.evalNet, model.Params); err != nil {
+		return nil, suggestBatch(err, r.Train.Batch)
+	}
+	pipeline.Raw = model.Program.TakesImages(model.Graph.Input)
+	t.logits = make([]float32, r.Train.Batch*t.classes())
+	t.softmax = make([]float64, len(t.logits))
+	t.loss = make([]float32, 1)
+	for i := range t.labels {
+		t.labels[i] = make([]float32, r.Train.Batch)
+	}
+	return t, nil
+}
+
+// Check says whether a recipe's net and batch fit a data set.
+func Check(r recipe.Recipe, ds *data.Dataset) error {
+	_, err := newPipeline(r, ds, 0)
+	return err
+}
+
+// newPipeline prepares a data set for a recipe's net and refuses what does not fit.
+func newPipeline(r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
+	p, err := data.NewPipeline(ds, r.Data, r.Train.Batch, seed)
+	if err != nil {
+		return nil, err
+	}
+	if got := p.Shape(); got != r.Net.Input {
+		return nil, fmt.Errorf("net %s takes %v images, data %s has %v: set net.input or data.crop",
+			r.Net.Name, r.Net.Input, r.Data.Name, got)
+	}
+	placed, err := r.Net.Infer()
+	if err != nil {
+		return nil, err
+	}
+	if outputs := placed[len(placed)-1].In.Channels; outputs < len(ds.Classes) {
+		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s", r.Net.Name, outputs, len(ds.Classes), ds.Name)
+	}
+	return p, nil
+}
+
+func (t *Trainer) classes() int { return t.model.Graph.Logits.Shape()[3] }
+
+// Run trains from the newest checkpoint, or from the initial weights, to the end
+// of the last epoch, and records every epoch, the weights and the predictions.
+// Where the context ends it, it saves a checkpoint.
+func (t *Trainer) Run(ctx context.Context, rec *experiments.Recorder, o Options) (*experiments.Result, error) {
+	if err := t.resume(rec); err != nil {
+		return nil, err
+	}
+	checkpoints := newCheckpointer(rec, t, o.Checkpoint)
+	result, err := t.loop(ctx, rec, checkpoints, o)
+	if err == nil {
+		err = t.saveFilters(rec)
+	}
+	if err == nil {
+		err = t.saveTimes(rec) // last, since it trains on
+	}
+	if err != nil && ctx.Err() != nil {
+		if failed := checkpoints.save(); failed != nil {
+			return nil, fmt.Errorf("%w (and the checkpoint cannot be saved: %w)", err, failed)
+		}
+	}
+	return result, err
+}
+
+// loop is the training loop.
+func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoints *checkpointer, o Options) (*experiments.Result, error) {
+	started := time.Now()
+	epochs := t.recipe.Train.Epochs
+	var last Epoch
+	var predictions []experiments.Prediction
+	for t.epoch < epochs {
+		e := Epoch{Number: t.epoch + 1, Rate: t.rates.weights.rate(float64(t.epoch))}
+		for err := range t.steps(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			if o.OnStep != nil {
+				o.OnStep(e.Number, float64(t.step)/float64(t.pipeline.Batches()*epochs))
+			}
+			if err := checkpoints.afterStep(); err != nil {
+				return nil, err
+			}
+		}
+		e.Train = t.running
+		var err error
+		if e.Test, predictions, err = t.test(ctx, e.Number == epochs); err != nil {
+			return nil, err
+		}
+		if e.Validation, err = t.validate(ctx); err != nil {
+			return nil, err
+		}
+		if err := t.log(rec, e, time.Since(started)); err != nil {
+			return nil, err
+		}
+		t.rates.weights.observe(e.held().Top1Error())
+		if o.OnEpoch != nil {
+			o.OnEpoch(e)
+		}
+		last = e
+		if t.nextEpoch(); t.epoch < epochs {
+			if err := checkpoints.afterEpoch(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t.save(rec, last, predictions)
+}
+
+// held is the score on images that are not trained on: the held-out ones where
+// the recipe has some, the test images otherwise.
+func (e Epoch) held() Score {
+	if e.Validation.Images > 0 {
+		return e.Validation
+	}
+	return e.Test
+}
+
+// log records an epoch's metrics.
+func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) error {
+	type metric struct {
+		name  string
+		value float64
+	}
+	var metrics []metric
+	if e.Validation.Images > 0 {
+		metrics = append(metrics, metric{"validation_loss", e.Validation.Loss()},
+			metric{"validation_top1_error", e.Validation.Top1Error()})
+	}
+	metrics = append(metrics, metric{"lr", e.Rate},
+		metric{"train_loss", e.Train.Loss()}, metric{"train_top1_error", e.Train.Top1Error()},
+		metric{"test_loss", e.Test.Loss()}, metric{"test_top1_error", e.Test.Top1Error()},
+		metric{"test_top5_error", e.Test.Top5Error()})
+	for _, m := range metrics {
+		err := rec.Log(experiments.Metric{Epoch: e.Number, Step: int64(t.step), Name: m.name,
+			Value: experiments.Number(m.value), Seconds: since.Seconds()})
+		if err != nil {
+			return err
+		}
+	}
+	t.logged += len(metrics)
+	return nil
+}
+
+// save records what a run that has ended came to.
+func (t *Trainer) save(rec *experiments.Recorder, last Epoch, predictions []experiments.Prediction) (*experiments.Result, error) {
+	weights, err := t.weights()
+	if err != nil {
+		return nil, err
+	}
+	digest, err := rec.SaveWeights(weights)
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.SavePredictions(predictions); err != nil {
+		return nil, err
+	}
+	return &experiments.Result{
+		Epochs:          t.epoch,
+		TrainLoss:       experiments.Number(last.Train.Loss()),
+		TestLoss:        experiments.Number(last.Test.Loss()),
+		Top1Error:       experiments.Number(last.Test.Top1Error()),
+		Top5Error:       experiments.Number(last.Test.Top5Error()),
+		TestExamples:    len(predictions),
+		ImagesPerSecond: experiments.Number(t.speed.imagesPerSecond()),
+		BytesMoved:      t.model.Program.Moved(),
+		WeightsSHA256:   digest,
+	}, nil
+}
+
+// weights are the parameters as the weights file holds them.
+func (t *Trainer) weights() ([]experiments.Tensor, error) {
+	var tensors []experiments.Tensor
+	params := t.model.Params
+	for _, name := range params.Names() {
+		values, err := params.Weights(name)
+		if err != nil {
+			return nil, err
+		}
+		tensors = append(tensors, experiments.Tensor{Name: name, Shape: params.Shape(name), Data: values})
+	}
+	return tensors, nil
+}
+
+// digest is the SHA-256 of the weights as they are now.
+func (t *Trainer) digest() (string, error) {
+	weights, err := t.weights()
+	if err != nil {
+		return "", err
+	}
+	return experiments.Digest(weights)
+}
