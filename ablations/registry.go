@@ -2,28 +2,32 @@ package ablations
 
 import (
 	"embed"
-	"fmt"
-	"io/fs"
-	"path"
 	"slices"
-	"strings"
 
 	"ablate/strictyaml"
 )
 
 // An Ablation is a named, documented list of edits.
 type Ablation struct {
-	Name       string            `yaml:"ablation"`
-	Does       string            `yaml:"does"`       // one sentence
-	References []string          `yaml:"references"` // where it is claimed or was tried
-	Edits      []Edit            `yaml:"edits"`
-	Nets       map[string][]Edit `yaml:"nets"` // other edits for nets of these names, where the same idea needs another form
+	Name       string       `yaml:"ablation"`
+	Does       string       `yaml:"does"`       // one sentence
+	References []string     `yaml:"references"` // where it is claimed or was tried
+	Edits      []Edit       `yaml:"edits"`
+	Other      []OtherEdits `yaml:"other"` // for nets where the same idea takes other edits
+}
+
+// OtherEdits stand in for an ablation's edits on some nets.
+type OtherEdits struct {
+	Nets  []string `yaml:"nets"`
+	Edits []Edit   `yaml:"edits"`
 }
 
 // For are the edits of the ablation on a net.
 func (a Ablation) For(net string) []Edit {
-	if edits, ok := a.Nets[net]; ok {
-		return edits
+	for _, o := range a.Other {
+		if slices.Contains(o.Nets, net) {
+			return o.Edits
+		}
 	}
 	return a.Edits
 }
@@ -33,70 +37,46 @@ var embedded embed.FS
 
 // A Registry is a set of named ablations.
 type Registry struct {
+	*strictyaml.Registry
 	byName map[string]Ablation
-	text   map[string]string
 }
 
 // Catalogue holds the ablations that ship with ablate.
-var Catalogue = mustLoad(embedded, "catalogue")
+var Catalogue = mustLoad(strictyaml.NewRegistry(embedded, "catalogue", "ablation"))
 
-func mustLoad(files fs.FS, dir string) *Registry {
-	r, err := load(files, dir)
-	if err != nil {
-		panic(err) // the files are part of the program; a test loads them
+func mustLoad(files *strictyaml.Registry) *Registry {
+	r := &Registry{files, map[string]Ablation{}}
+	for _, name := range files.Names() {
+		a, err := r.load(name)
+		if err != nil {
+			panic(err) // the files are part of the program; a test loads them
+		}
+		r.byName[name] = a
 	}
 	return r
 }
 
-func load(files fs.FS, dir string) (*Registry, error) {
-	r := &Registry{byName: map[string]Ablation{}, text: map[string]string{}}
-	entries, err := fs.ReadDir(files, dir)
+func (r *Registry) load(name string) (Ablation, error) {
+	var a Ablation
+	node, err := r.Parse(name)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
-	for _, e := range entries {
-		file := path.Join(dir, e.Name())
-		text, err := fs.ReadFile(files, file)
-		if err != nil {
-			return nil, err
-		}
-		node, err := strictyaml.Parse(file, text)
-		if err != nil {
-			return nil, err
-		}
-		var a Ablation
-		if err := node.Decode(&a); err != nil {
-			return nil, err
-		}
-		if a.Name != strings.TrimSuffix(e.Name(), ".yaml") || a.Does == "" || len(a.References) == 0 || len(a.Edits) == 0 {
-			return nil, node.Errorf("an ablation needs the file's name, does, references and edits")
-		}
-		r.byName[a.Name], r.text[a.Name] = a, string(text)
+	if err := node.Decode(&a); err != nil {
+		return a, err
 	}
-	return r, nil
+	if a.Name != name || a.Does == "" || len(a.References) == 0 || len(a.Edits) == 0 {
+		return a, node.Errorf("an ablation needs the file's name, does, references and edits")
+	}
+	return a, nil
 }
 
-// Names are the ablations, sorted.
-func (r *Registry) Names() []string {
-	names := make([]string, 0, len(r.byName))
-	for n := range r.byName {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Get gives the ablation of a name.
+// Get returns the ablation of a name.
 func (r *Registry) Get(name string) (Ablation, error) {
 	a, ok := r.byName[name]
-	if ok {
-		return a, nil
+	if !ok {
+		_, err := r.Parse(name)
+		return a, err
 	}
-	if near, ok := strictyaml.Nearest(name, r.Names()); ok {
-		return a, fmt.Errorf("no ablation is called %s; did you mean %s?", name, near)
-	}
-	return a, fmt.Errorf("no ablation is called %s; known: %s", name, strings.Join(r.Names(), ", "))
+	return a, nil
 }
-
-// Text is an ablation's file, which says its edits better than words could.
-func (r *Registry) Text(name string) string { return r.text[name] }

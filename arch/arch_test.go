@@ -206,8 +206,8 @@ func TestCloneIsDeep(t *testing.T) {
 
 // A net file is untrusted: no panic, and no shape that Infer lets through is absurd.
 func FuzzParse(f *testing.F) {
-	for _, text := range Nets.files {
-		f.Add(text)
+	for _, name := range Nets.Names() {
+		f.Add(Nets.Text(name))
 	}
 	f.Add(head + "  - conv: {filters: 1000000000, kernel: 1000000000, init: {kind: he}, pad: 1000000000}\n  - softmax_loss: {}\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -80,7 +80,7 @@ type layerEntry struct {
 }
 
 func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
-	placed, err := n.Infer()
+	infos, err := n.Infer()
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	}
 	if asJSON {
 		var layers []layerEntry
-		for _, p := range placed {
+		for _, p := range infos {
 			layers = append(layers, layerEntry{p.Layer.Name, p.Layer.Spec.Kind(), p.Out, p.Params, p.MACs})
 		}
 		return printJSON(w, struct {
@@ -103,67 +103,11 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "%s · %s\n%s\n\n", n.Name, n.Title, n.Source)
 	rows := [][]string{{"layer", "what", "output", "params", "MACs"}, {"input", "", n.Input.String(), "", ""}}
-	for _, p := range placed {
-		rows = append(rows, []string{p.Layer.Name, describe(p), p.Out.String(), blank(p.Params), blank(p.MACs)})
+	for _, p := range infos {
+		rows = append(rows, []string{p.Layer.Name, p.Layer.Spec.Words(p), p.Out.String(), blank(p.Params), blank(p.MACs)})
 	}
 	rows = append(rows, []string{"total", "", "", thousands(cost.Params), thousands(cost.MACs)})
 	return printTable(w, rows, "lllrr")
-}
-
-// describe says in few words what a layer does.
-func describe(p arch.LayerInfo) string {
-	pool := func(what string, kernel, stride int, ceil bool) string {
-		s := fmt.Sprintf("%s %d/%d", what, kernel, stride)
-		if ceil {
-			s += " ceil"
-		}
-		return s
-	}
-	switch l := p.Layer.Spec.(type) {
-	case *arch.Conv:
-		return convolution("conv", l, p.Groups)
-	case *arch.Local:
-		return convolution("local", (*arch.Conv)(l), p.Groups)
-	case *arch.LRN:
-		where := "across"
-		if l.Region == arch.WithinMap {
-			where = "within"
-		}
-		return fmt.Sprintf("lrn %s, size %d", where, l.Size)
-	case *arch.MaxPool:
-		return pool("maxpool", l.Kernel, l.Stride, l.Ceil)
-	case *arch.AvgPool:
-		return pool("avgpool", l.Kernel, l.Stride, l.Ceil)
-	case *arch.MaxAvgPool:
-		return pool("maxavgpool", l.Kernel, l.Stride, l.Ceil)
-	case *arch.StochasticPool:
-		return pool("stochasticpool", l.Kernel, l.Stride, l.Ceil)
-	case *arch.SpatialPyramid:
-		return fmt.Sprintf("spatialpyramid %v", l.Levels)
-	case *arch.RReLU:
-		return fmt.Sprintf("rrelu %.3g to %.3g", l.Lower, l.Upper)
-	case *arch.Maxout:
-		return fmt.Sprintf("maxout of %d", l.Pieces)
-	case *arch.Dropout:
-		return fmt.Sprintf("dropout %v", l.Rate)
-	default:
-		return p.Layer.Spec.Kind()
-	}
-}
-
-func convolution(kind string, l *arch.Conv, groups int) string {
-	s := fmt.Sprintf("%s %d×%d/%d", kind, l.Kernel, l.Kernel, l.Stride)
-	if top := l.Pad.Top; l.Pad == (arch.Pad{Top: top, Bottom: top, Left: top, Right: top}) {
-		if top > 0 {
-			s += fmt.Sprintf(" pad %d", top)
-		}
-	} else {
-		s += fmt.Sprintf(" pad %d,%d,%d,%d", l.Pad.Top, l.Pad.Bottom, l.Pad.Left, l.Pad.Right)
-	}
-	if groups > 1 {
-		s += fmt.Sprintf(", %d groups", groups)
-	}
-	return s
 }
 
 func blank(n int64) string {

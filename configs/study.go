@@ -69,11 +69,11 @@ type file struct {
 	Study      string           `yaml:"study"`
 	Title      string           `yaml:"title"`
 	Extends    string           `yaml:"extends"`
-	Net        *strictyaml.Node `yaml:"-"`
+	Net        *strictyaml.Node `yaml:"net"`
 	Data       recipe.Data      `yaml:"data"`
 	Train      recipe.Train     `yaml:"train"`
 	Seeds      seeds            `yaml:"seeds"`
-	Variants   []variant        `yaml:"-"`
+	Variants   *strictyaml.Node `yaml:"variants"`
 	Design     string           `yaml:"design"`
 	Components []string         `yaml:"components"`
 	Device     string           `yaml:"device"`
@@ -190,41 +190,42 @@ func open(name string) (label string, text []byte, err error) {
 	if err == nil {
 		return "configs/" + name + ".yaml", text, nil
 	}
-	if near, ok := strictyaml.Nearest(name, Names()); ok {
-		return name, nil, fmt.Errorf("%w: %s; did you mean %s?", ErrUnknown, name, near)
-	}
-	return name, nil, fmt.Errorf("%w: %s; known: %s, or give a file", ErrUnknown, name, strings.Join(Names(), ", "))
+	return name, nil, fmt.Errorf("%w: %s%s", ErrUnknown, strictyaml.Plain(name), strictyaml.Suggest(name, Names()))
 }
 
 // decode turns the merged YAML into a resolved study.
 func decode(node *strictyaml.Node) (*Study, error) {
 	defaults := recipe.Defaults()
 	f := file{Design: string(ablations.Each), Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
-	if err := node.Without("net", "variants").Decode(&f); err != nil {
-		return nil, known(err)
+	if err := node.Decode(&f); err != nil {
+		return nil, err
 	}
 	if !validName.MatchString(f.Study) {
-		return nil, at(node, "study").Errorf("study %q: a study needs a name of lower-case letters, digits and - _ . +", f.Study)
+		return nil, node.At("study").Errorf("study %q: a study needs a name of lower-case letters, digits and - _ . +", f.Study)
 	}
 	if len(f.Seeds) == 0 {
-		return nil, at(node, "seeds").Errorf("no seeds: write seeds: 3, or a list")
+		return nil, node.At("seeds").Errorf("no seeds: write seeds: 3, or a list")
 	}
-	net, err := loadNet(node)
+	if f.Net == nil {
+		return nil, node.Errorf("no net: write net: with a name of ablate nets, a file, or the net itself")
+	}
+	net, err := loadNet(f.Net)
 	if err != nil {
 		return nil, err
 	}
 	if f.Train.MicroBatches, err = f.Parallel.Chunks(f.Train.MicroBatches); err != nil {
-		return nil, at(node, "parallel").Errorf("parallel: %w", err)
+		return nil, node.At("parallel").Errorf("parallel: %w", err)
 	}
 	base := recipe.Recipe{Net: net, Data: f.Data, Train: f.Train}
 	if err := base.Validate(); err != nil {
-		return nil, place(node, err)
+		return nil, located(node, err)
 	}
-	if f.Variants, err = variants(node, f); err != nil {
+	list, err := variants(node, f)
+	if err != nil {
 		return nil, err
 	}
 	s := &Study{Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint}
-	for _, v := range f.Variants {
+	for _, v := range list {
 		r, err := v.recipe(base)
 		if err != nil {
 			return nil, err
@@ -260,59 +261,25 @@ func (s *Study) distinct(node *strictyaml.Node) error {
 		}
 		id += " " + v.Device
 		if other, ok := seen[id]; ok {
-			return at(node, "variants").Errorf("variants %s and %s are the same recipe", other, v.Name)
+			return node.At("variants").Errorf("variants %s and %s are the same recipe", other, v.Name)
 		}
 		seen[id] = v.Name
 	}
 	return nil
 }
 
-// known adds the keys that are read apart to the suggestions for an unknown one.
-func known(err error) error {
-	var e *strictyaml.Error
-	if !errors.As(err, &e) {
-		return err
+// located puts file and line before the error of a check that knows its key; one about the net's shapes has none.
+func located(node *strictyaml.Node, err error) error {
+	key := "net"
+	if e := (*strictyaml.Error)(nil); errors.As(err, &e) && e.Key != "" {
+		key = e.Key
 	}
-	word, ok := strings.CutPrefix(e.Msg, "unknown key ")
-	if !ok || strings.Contains(e.Msg, "did you mean") {
-		return err
-	}
-	word, _, _ = strings.Cut(word, ";")
-	if near, ok := strictyaml.Nearest(word, []string{"net", "variants"}); ok {
-		return &strictyaml.Error{Pos: e.Pos, Msg: fmt.Sprintf("unknown key %s; did you mean %s?", word, near)}
-	}
-	return err
-}
-
-// at is where a key was written, the whole study if it was not.
-func at(node *strictyaml.Node, key string) *strictyaml.Node {
-	n := node
-	for _, k := range strings.Split(key, ".") {
-		v := n.Get(k)
-		if v == nil {
-			return n
-		}
-		n = v
-	}
-	return n
-}
-
-// place puts file and line before a message that begins with a key's path.
-func place(node *strictyaml.Node, err error) error {
-	key, _, _ := strings.Cut(err.Error(), " ")
-	if !strings.Contains(key, ".") {
-		key = "net"
-	}
-	return at(node, key).Errorf("%w", err)
+	return node.At(key).Errorf("%w", err)
 }
 
 // loadNet reads a registered name, a file, or an inline mapping.
-func loadNet(node *strictyaml.Node) (*arch.Net, error) {
-	v := node.Get("net")
-	switch {
-	case v == nil:
-		return nil, node.Errorf("no net: write net: with a name of ablate nets, a file, or the net itself")
-	case v.Kind == strictyaml.Mapping:
+func loadNet(v *strictyaml.Node) (*arch.Net, error) {
+	if v.Kind == strictyaml.Mapping {
 		n := new(arch.Net)
 		return n, v.Decode(n)
 	}
@@ -337,17 +304,17 @@ var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_+.-]{0,99}$`)
 // variants lists a study's variants, the baseline first.
 func variants(node *strictyaml.Node, f file) ([]variant, error) {
 	list := []variant{{name: Baseline, at: node}}
-	v := node.Get("variants")
+	v := f.Variants
 	if !slices.Contains(ablations.Designs, f.Design) {
-		return nil, strictyaml.Unknown(at(node, "design"), "design", f.Design, ablations.Designs)
+		return nil, strictyaml.Unknown(node.At("design"), "design", f.Design, ablations.Designs)
 	}
 	design := ablations.Design(f.Design)
 	if design == ablations.Each {
 		if f.Components != nil {
-			return nil, at(node, "components").Errorf("components are for the designs leave-one-out, cumulative and factorial; this is each")
+			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; this is each")
 		}
 		if v == nil || v.Kind != strictyaml.Mapping || len(v.Keys()) == 0 {
-			return nil, at(node, "variants").Errorf("no variants: write at least variants: {baseline: {}}")
+			return nil, node.At("variants").Errorf("no variants: write at least variants: {baseline: {}}")
 		}
 	}
 	if v != nil {
@@ -371,14 +338,14 @@ func variants(node *strictyaml.Node, f file) ([]variant, error) {
 	}
 	combinations, err := design.Combinations(f.Components)
 	if err != nil {
-		return nil, at(node, "design").Errorf("%w", err)
+		return nil, node.At("design").Errorf("%w", err)
 	}
 	for _, c := range combinations {
 		name := ablations.CombinationName(c)
 		if slices.ContainsFunc(list, func(v variant) bool { return v.name == name }) {
-			return nil, at(node, "components").Errorf("variant %s is given twice", name)
+			return nil, node.At("components").Errorf("variant %s is given twice", name)
 		}
-		list = append(list, variant{at: at(node, "components"), name: name, Ablate: c})
+		list = append(list, variant{at: node.At("components"), name: name, Ablate: c})
 	}
 	return list, nil
 }

@@ -22,84 +22,118 @@ type Recipe struct {
 
 // Data says which images a run sees and how they are prepared.
 type Data struct {
-	Name  string `yaml:"name" json:"name"`   // ablate data list names them
-	Root  string `yaml:"root" json:"root"`   // folder or archive; where it lies does not change the result
-	Train int    `yaml:"train" json:"train"` // training images to use, 0 means all (for shapes: how many are drawn)
-	Test  int    `yaml:"test" json:"test"`   // likewise
-	// How image files become squares, where they are trained on without packing them. One of the two; both 0 means short_side: 256.
-	ShortSide int `yaml:"short_side" json:"short_side,omitempty"` // the shorter side gets this length, the centre is cut out
-	Size      int `yaml:"size" json:"size,omitempty"`             // the whole image is stretched to this height and width
-	MaxBad    int `yaml:"max_bad" json:"max_bad,omitempty"`       // files without a usable image that may be left out
-	// Validation holds out so many of the training images, the last ones. The schedule then looks at the
-	// error on them, which is logged as validation_top1_error, instead of the test error.
-	Validation  int         `yaml:"validation" json:"validation,omitempty"`
-	LabelNoise  float64     `yaml:"label_noise" json:"label_noise,omitempty"`   // share of the training images that carry a wrong label, drawn from the seed
-	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty"` // rgb (default), grey, hsv, ycbcr
-	// Mean is what is subtracted: image (the per-pixel mean of the training set; default), image_centre
-	// (the middle of that, wherever the crop lies, as in the 2012 source), channel, none.
-	Mean         string       `yaml:"mean" json:"mean"`
-	Scale        float64      `yaml:"scale" json:"scale"`                     // multiplies after the mean is subtracted; default 1 (pixels 0..255, as in 2012)
-	Pad          int          `yaml:"pad" json:"pad"`                         // zero border added before a crop
-	Crop         int          `yaml:"crop" json:"crop"`                       // square crop, 0 means none; in training where CropAt says, at test where TestCrops says
-	CropAt       CropAt       `yaml:"crop_at" json:"crop_at,omitempty"`       // random (default), centre
-	CropChunk    int          `yaml:"crop_chunk" json:"crop_chunk,omitempty"` // so many images in a row share one crop and flip (32 in the 2012 source); 0 means each has its own
-	Flip         bool         `yaml:"flip" json:"flip"`                       // horizontal reflections in training
-	PCAColour    PCAColour    `yaml:"pca_colour" json:"pca_colour,omitzero"`
-	AugmentUntil AugmentUntil `yaml:"augment_until" alias:"noise_off" json:"augment_until,omitzero"`
-	// TestCrops is what of a test image is shown: centre (default), or ten: the four corners, the centre and their
-	// reflections, whose softmax outputs are averaged (paper, section 4.1). Ten are shown after the last epoch;
-	// the epochs before are tested on the centre.
-	TestCrops TestCrops `yaml:"test_crops" alias:"views" json:"test_crops,omitempty"`
+	// the data set; `ablate data list` names them
+	Name string `yaml:"name" json:"name" example:"cifar10"`
+	// folder or archive that holds it; where it lies does not change the result
+	Root string `yaml:"root" json:"root" example:"${ABLATE_DATA}/cifar-10-batches-bin"`
+	// training images to use, the first ones; 0 means all. For shapes: how many are drawn
+	Train int `yaml:"train" json:"train" min:"0" max:"1000000000" unit:"images" example:"50000"`
+	// test images to use, the first ones; 0 means all. For shapes: how many are drawn
+	Test int `yaml:"test" json:"test" min:"0" max:"1000000000" unit:"images" example:"10000"`
+	// image files that are trained on without packing them: the shorter side gets this length and the centre is
+	// cut out. 0 with size 0 means 256
+	ShortSide int `yaml:"short_side" json:"short_side,omitempty" min:"0" max:"16384" unit:"pixels" example:"256"`
+	// image files that are trained on without packing them: the whole image is stretched to this height and width
+	Size int `yaml:"size" json:"size,omitempty" min:"0" max:"16384" unit:"pixels" example:"64"`
+	// files without a usable image that may be left out
+	MaxBad int `yaml:"max_bad" json:"max_bad,omitempty" min:"0" max:"1000000000" unit:"files" example:"3"`
+	// training images to hold out, the last ones. The schedule then looks at the error on them, which is logged
+	// as validation_top1_error, instead of the test error
+	Validation int `yaml:"validation" json:"validation,omitempty" min:"0" max:"1000000000" unit:"images" example:"5000"`
+	// share of the training images that carry a wrong label, drawn from the seed
+	LabelNoise float64 `yaml:"label_noise" json:"label_noise,omitempty" min:"0" max:"1" example:"0.1"`
+	// what a pixel's numbers mean
+	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty" zero:"rgb" oneof:"rgb grey hsv ycbcr" example:"grey"`
+	// what is subtracted: image (the mean of the training images, pixel by pixel), image_centre (the middle of that,
+	// wherever the crop lies, as in the 2012 source), channel (one number a channel), none
+	Mean string `yaml:"mean" json:"mean" oneof:"image image_centre channel none" example:"channel"`
+	// multiplies pixels after the mean is subtracted; 1 keeps 0 to 255, as in 2012
+	Scale float64 `yaml:"scale" json:"scale" above:"0" max:"1e6" example:"0.0039"`
+	// zero border added before a crop
+	Pad int `yaml:"pad" json:"pad" min:"0" max:"16384" unit:"pixels" example:"4"`
+	// side of the square crop, in training where crop_at says, at test where test_crops says; 0 means none
+	Crop int `yaml:"crop" json:"crop" min:"0" max:"16384" unit:"pixels" example:"224"`
+	// where crops lie in training
+	CropAt CropAt `yaml:"crop_at" json:"crop_at,omitempty" zero:"random" oneof:"random centre" example:"centre"`
+	// images in a row that share one crop and reflection (32 in the 2012 source); 0 means that each has its own
+	CropChunk int `yaml:"crop_chunk" json:"crop_chunk,omitempty" min:"0" max:"1000000000" unit:"images" example:"32"`
+	// reflect training images left to right at random
+	Flip bool `yaml:"flip" json:"flip" example:"true"`
+	// shifts of the training images' colours
+	PCAColour PCAColour `yaml:"pca_colour" json:"pca_colour,omitzero" example:"{std: 0.1}"`
+	// the epochs at which kinds of augmentation end
+	AugmentUntil AugmentUntil `yaml:"augment_until" alias:"noise_off" json:"augment_until,omitzero" example:"{flip: 60}"`
+	// what of a test image is shown: centre, or ten (the four corners, the centre and their reflections, whose
+	// softmax outputs are averaged; the paper, section 4.1). Ten are shown after the last epoch; the epochs before
+	// are tested on the centre
+	TestCrops TestCrops `yaml:"test_crops" alias:"views" json:"test_crops,omitempty" zero:"centre" oneof:"centre ten" example:"ten"`
 }
 
 // PCAColour shifts the colours of each training image along the principal
-// components p_i of the training set's RGB values, anew at every use (paper, section 4.1):
+// components p_i of the training set's RGB values, drawn afresh at every use (the
+// paper, section 4.1):
 //
-//	x + [p1 p2 p3]·[α1·s1 α2·s2 α3·s3]ᵀ   α_i ~ N(0, Std)
+//	x + [p1 p2 p3]·[α1·s1 α2·s2 α3·s3]ᵀ   α_i ~ N(0, std)
 //
 // The 2012 source takes s_i = √λ_i, the standard deviations, in grey levels. The
 // text says s_i = λ_i, the eigenvalues; that makes sense for pixels from 0 to 1
 // alone, so it is λ_i/255 grey levels here, 2 to 13 times less on ImageNet.
 type PCAColour struct {
-	Std    float64     `yaml:"std" json:"std"`                 // of α; 0.1 in the paper, 0 means no shift
-	Scale  ColourScale `yaml:"scale" json:"scale,omitempty"`   // sqrt_eigenvalue (default), eigenvalue
-	Shrink bool        `yaml:"shrink" json:"shrink,omitempty"` // divide the training image by 1 + Std afterwards, as the 2012 source does
+	// standard deviation of α; 0.1 in the paper, 0 means no shift
+	Std float64 `yaml:"std" json:"std" min:"0" max:"1e6" example:"0.1"`
+	// what α is multiplied by: the square roots of the eigenvalues, as in the 2012 source, or the eigenvalues
+	Scale ColourScale `yaml:"scale" json:"scale,omitempty" zero:"sqrt_eigenvalue" oneof:"sqrt_eigenvalue eigenvalue" example:"eigenvalue"`
+	// divide the training image by 1 + std afterwards, as the 2012 source does
+	Shrink bool `yaml:"shrink" json:"shrink,omitempty" example:"true"`
 }
 
-// AugmentUntil says from which epoch on, counted from 0, each kind of noise is left
-// out; 0 means never. The runs of 2012 trained their last 25 epochs without
-// colour noise (layer-params-145.cfg).
+// AugmentUntil says from which epoch on, counted from 0, each kind of augmentation is
+// left out; 0 means never. The runs of 2012 trained their last 25 epochs without
+// colour shifts (layer-params-145.cfg).
 type AugmentUntil struct {
-	Crop      int `yaml:"crop" json:"crop,omitempty"` // the centre from then on
-	Flip      int `yaml:"flip" json:"flip,omitempty"`
-	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty"`
+	// crops are the centre from this epoch on
+	Crop int `yaml:"crop" json:"crop,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
+	// no reflections from this epoch on
+	Flip int `yaml:"flip" json:"flip,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
+	// no colour shifts from this epoch on
+	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
 }
 
-// Train is how the weights are learned (paper, section 5).
+// Train is how the weights are learned (the paper, section 5).
 type Train struct {
-	Batch       int      `yaml:"batch" json:"batch"`
-	Epochs      int      `yaml:"epochs" json:"epochs"`
-	LR          float64  `yaml:"lr" json:"lr"`
-	Momentum    float64  `yaml:"momentum" json:"momentum"`
-	WeightDecay float64  `yaml:"weight_decay" json:"weight_decay"`
-	Schedule    Schedule `yaml:"schedule" json:"schedule"`
-	Bias        Bias     `yaml:"bias" json:"bias,omitzero"`
-	// LayerRates changes the learning rate of single layers from an epoch on.
-	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty"`
-	// Chunks cuts every batch into so many equal parts, a power of 2, whose mean
-	// gradients are added in pairs: several devices can share them, and the result
-	// depends on the number of chunks but not of devices. 0 leaves batches whole.
-	// A batch norm's statistics are a chunk's.
-	MicroBatches int       `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty"`
-	DropoutUntil int       `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty"` // from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
-	Precision    Precision `yaml:"precision" json:"precision,omitempty"`                             // of products: float32 (default), tf32 or bf16, which a GPU forms faster
+	// images of one step
+	Batch int `yaml:"batch" json:"batch" min:"1" max:"1048576" unit:"images" example:"128"`
+	// times that the training images are shown
+	Epochs int `yaml:"epochs" json:"epochs" min:"1" max:"1000000000" unit:"epochs" example:"90"`
+	// learning rate of the first epoch
+	LR float64 `yaml:"lr" json:"lr" above:"0" example:"0.01"`
+	// share of the last update that the next one keeps
+	Momentum float64 `yaml:"momentum" json:"momentum" min:"0" below:"1" example:"0.9"`
+	// share of a weight, times the learning rate, that each step takes off
+	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay" min:"0" max:"1e6" example:"0.0005"`
+	// how the learning rate changes
+	Schedule Schedule `yaml:"schedule" json:"schedule" example:"{kind: step, at: [30, 60]}"`
+	// a learning rate of the biases' own
+	Bias Bias `yaml:"bias" json:"bias,omitzero" example:"{lr: 0.02}"`
+	// factors that change the learning rate of single layers from an epoch on
+	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty" items:"4096" example:"[{layer: conv1, from: 10, factor: 0}]"`
+	// equal parts that each batch is cut into, a power of 2, whose mean gradients are added in pairs: several
+	// devices can share them. The result depends on the number of parts but not of devices; a batch norm's
+	// statistics are those of a part. 0 leaves batches whole
+	MicroBatches int `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty" min:"0" max:"65536" example:"4"`
+	// from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
+	DropoutUntil int `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"80"`
+	// what products are formed of: float32, or tf32 or bf16, which a GPU forms faster
+	Precision Precision `yaml:"precision" json:"precision,omitempty" zero:"float32" oneof:"float32 tf32 bf16" example:"bf16"`
 }
 
 // Bias is the biases' own learning rate, where they have one (epsB of the 2012
 // source). A layer's lr_factor multiplies it.
 type Bias struct {
-	LR       float64  `yaml:"lr" json:"lr"`                      // 0 means the weights'
-	Schedule Schedule `yaml:"schedule" json:"schedule,omitzero"` // none means that it falls as the weights' does; not plateau
+	// learning rate of the first epoch; 0 means the weights'
+	LR float64 `yaml:"lr" json:"lr" min:"0" example:"0.02"`
+	// how it changes, in any way but plateau; if left out, it falls as the weights' does
+	Schedule Schedule `yaml:"schedule" json:"schedule,omitzero" example:"{kind: step, at: [30]}"`
 }
 
 // UnmarshalStrict reads a bias rate on top of the defaults of a schedule.
@@ -111,37 +145,49 @@ func (b *Bias) UnmarshalStrict(n *strictyaml.Node) error {
 	return n.Decode((*plain)(b))
 }
 
-// A LayerRate multiplies a layer's learning rate by Factor from epoch From on,
-// counted from 0, until the layer's next entry. A factor of 0 freezes the layer:
-// weights, biases and momentum stay as they are.
+// A LayerRate multiplies a layer's learning rate by a factor from an epoch on, until
+// the layer's next entry. A factor of 0 freezes the layer: weights, biases and
+// momentum stay as they are.
 type LayerRate struct {
-	Layer  string  `yaml:"layer" json:"layer"`
-	From   int     `yaml:"from" json:"from"`
-	Factor float64 `yaml:"factor" json:"factor"`
+	// a layer that learns
+	Layer string `yaml:"layer" json:"layer" example:"conv1"`
+	// the epoch, counted from 0
+	From int `yaml:"from" json:"from" min:"0" max:"1000000000" unit:"epochs" example:"10"`
+	// multiplies the layer's learning rate
+	Factor float64 `yaml:"factor" json:"factor" min:"0" max:"1e6" example:"0.1"`
 }
 
 // Schedule is how the learning rate changes. Kinds:
 //
 //	constant
-//	step         multiply by Factor at the start of each epoch in At (counted from 0)
-//	plateau      multiply by Factor when the error has not fallen for Patience epochs, at most Drops times
+//	step         multiply by factor at the start of each epoch in at (counted from 0)
+//	plateau      multiply by factor when the error has not fallen for patience epochs, at most drops times
 //	             (the error on the validation images if there are any, on the test images otherwise)
-//	discrete_exp cuda-convnet's dexp: divide by Target^(1/(Steps-1)) at each 1/Steps of training, rounded up to whole epochs, so that it ends at lr/Target
+//	discrete_exp cuda-convnet's dexp: divide by target^(1/(steps−1)) at each 1/steps of training,
+//	             rounded up to whole epochs, so that it ends at lr/target
 //
 // and, changing at every step, p being the share of training that is done:
 //
 //	linear       lr·(1 − p)
-//	poly         lr·(1 − p)^Power
-//	exp          lr·Target^−p
+//	poly         lr·(1 − p)^power
+//	exp          lr·target^−p
 type Schedule struct {
-	Kind     string  `yaml:"kind" json:"kind"`
-	At       []int   `yaml:"at" json:"at,omitempty"`
-	Factor   float64 `yaml:"factor" json:"factor,omitempty"`     // default 0.1
-	Patience int     `yaml:"patience" json:"patience,omitempty"` // default 5
-	Drops    int     `yaml:"drops" json:"drops,omitempty"`       // default 3 (paper, section 5: "reduced three times")
-	Target   float64 `yaml:"target" json:"target,omitempty"`
-	Power    float64 `yaml:"power" json:"power,omitempty"`
-	Steps    int     `yaml:"steps" json:"steps,omitempty"` // default 4
+	// which of these
+	Kind string `yaml:"kind" json:"kind" oneof:"constant step plateau discrete_exp linear poly exp" example:"step"`
+	// step: the epochs, in rising order
+	At []int `yaml:"at" json:"at,omitempty" min:"0" max:"1000000000" items:"10000" unit:"epochs" example:"[30, 60]"`
+	// step, plateau: what the rate is multiplied by
+	Factor float64 `yaml:"factor" json:"factor,omitempty" above:"0" below:"1" example:"0.1"`
+	// plateau: epochs without a lower error before the rate falls
+	Patience int `yaml:"patience" json:"patience,omitempty" min:"1" max:"1000000000" unit:"epochs" example:"5"`
+	// plateau: how often the rate may fall (the paper, section 5: "reduced three times")
+	Drops int `yaml:"drops" json:"drops,omitempty" min:"0" max:"10000" example:"3"`
+	// discrete_exp, exp: what the rate is divided by in all; above 1
+	Target float64 `yaml:"target" json:"target,omitempty" min:"0" max:"1e30" example:"250"`
+	// poly: the exponent; above 0
+	Power float64 `yaml:"power" json:"power,omitempty" min:"0" max:"1000" example:"0.5"`
+	// discrete_exp: stretches of training with one rate each
+	Steps int `yaml:"steps" json:"steps,omitempty" min:"2" max:"10000" example:"4"`
 }
 
 // Defaults are what a study need not write.

@@ -13,8 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,15 +26,6 @@ const (
 	MaxDepth = 64
 	MaxNodes = 200_000
 )
-
-// An Error says what is wrong and where.
-type Error struct {
-	Pos, Msg string
-	Err      error // what it wraps, if anything
-}
-
-func (e *Error) Error() string { return e.Pos + ": " + e.Msg }
-func (e *Error) Unwrap() error { return e.Err }
 
 // A Kind is the kind of a Node.
 type Kind int
@@ -57,6 +46,7 @@ type Node struct {
 	File string
 	Line int
 
+	key    string // where it stands in the document, dotted: train.lr
 	text   string
 	quoted bool // written as a string, whatever it looks like
 	items  []*Node
@@ -83,7 +73,7 @@ func Parse(file string, text []byte) (*Node, error) {
 		return nil, syntaxError(file, err)
 	}
 	c := converter{file: file}
-	return c.node(doc.Content[0], 0)
+	return c.node(doc.Content[0], "", 0)
 }
 
 // syntaxError rewords "yaml: line 3: …" as file:3: ….
@@ -104,8 +94,8 @@ type converter struct {
 	count int
 }
 
-func (c *converter) node(y *yaml.Node, depth int) (*Node, error) {
-	n := &Node{File: c.file, Line: y.Line}
+func (c *converter) node(y *yaml.Node, key string, depth int) (*Node, error) {
+	n := &Node{File: c.file, Line: y.Line, key: key}
 	if c.count++; c.count > MaxNodes || depth > MaxDepth {
 		return nil, n.Errorf("the document is too large or too deep")
 	}
@@ -119,7 +109,7 @@ func (c *converter) node(y *yaml.Node, depth int) (*Node, error) {
 	case yaml.SequenceNode:
 		n.Kind = List
 		for _, item := range y.Content {
-			v, err := c.node(item, depth+1)
+			v, err := c.node(item, key, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -135,6 +125,10 @@ func (c *converter) node(y *yaml.Node, depth int) (*Node, error) {
 
 func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 	n.Kind, n.values = Mapping, map[string]*Node{}
+	prefix := n.key
+	if prefix != "" {
+		prefix += "."
+	}
 	for i := 0; i < len(y.Content); i += 2 {
 		k := y.Content[i]
 		at := &Node{File: c.file, Line: k.Line}
@@ -147,7 +141,7 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 		case n.values[key] != nil:
 			return at.Errorf("key %s is given twice, first on line %d", key, n.values[key].Line)
 		}
-		v, err := c.node(y.Content[i+1], depth+1)
+		v, err := c.node(y.Content[i+1], prefix+key, depth+1)
 		if err != nil {
 			return err
 		}
@@ -189,7 +183,35 @@ func (n *Node) Pos() string {
 // Errorf is an Error at the node's place.
 func (n *Node) Errorf(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &Error{n.Pos(), err.Error(), errors.Unwrap(err)}
+	return &Error{Pos: n.Pos(), Key: n.key, Msg: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// wants is an Error about a value of the wrong type: "epochs wants a whole number, found …".
+func (n *Node) wants(what string) error {
+	name := n.key[strings.LastIndexByte(n.key, '.')+1:]
+	if name == "" {
+		return n.Errorf("wants %s, found %s", what, n.describe())
+	}
+	return n.Errorf("%s wants %s, found %s", name, what, n.describe())
+}
+
+// At is the value at a dotted path or, where that was not written, the closest mapping above it.
+func (n *Node) At(path string) *Node {
+	for _, key := range strings.Split(path, ".") {
+		v := n.values[key]
+		if v == nil {
+			return n
+		}
+		n = v
+	}
+	return n
+}
+
+// under is the node as if it had been written at another path.
+func (n *Node) under(path string) *Node {
+	c := *n
+	c.key = path
+	return &c
 }
 
 // Keys are a mapping's keys in the order written.
@@ -203,9 +225,6 @@ func (n *Node) Items() []*Node { return n.items }
 
 // Text is a scalar as written.
 func (n *Node) Text() string { return n.text }
-
-// IsNull says that nothing was written.
-func (n *Node) IsNull() bool { return n.Kind == Null }
 
 // Without is the mapping without some keys.
 func (n *Node) Without(keys ...string) *Node {
@@ -229,9 +248,9 @@ func (n *Node) One(what string) (key string, value *Node, err error) {
 func (n *Node) describe() string {
 	switch n.Kind {
 	case Scalar:
-		return strconv.Quote(n.text)
+		return Quote(n.text)
 	case Mapping:
-		return fmt.Sprintf("a mapping of %d keys", len(n.keys))
+		return fmt.Sprintf("a mapping of %s", counted(len(n.keys), "key"))
 	default:
 		return n.Kind.String()
 	}
@@ -245,7 +264,7 @@ func Merge(base, over *Node) *Node {
 		}
 		return over
 	}
-	m := &Node{Kind: Mapping, File: over.File, Line: over.Line, keys: slices.Clone(base.keys), values: map[string]*Node{}}
+	m := &Node{Kind: Mapping, File: over.File, Line: over.Line, key: over.key, keys: slices.Clone(base.keys), values: map[string]*Node{}}
 	for _, k := range base.keys {
 		m.values[k] = base.values[k]
 	}
@@ -261,13 +280,14 @@ func Merge(base, over *Node) *Node {
 // SetPath gives a copy in which the value at a dotted path is v, mappings on the way included.
 func (n *Node) SetPath(path string, v *Node) (*Node, error) {
 	keys := strings.Split(path, ".")
-	over := v
+	over := v.under(path)
 	for i := len(keys) - 1; i >= 0; i-- {
 		key := keys[i]
 		if key == "" || key != strings.ToLower(key) {
 			return nil, v.Errorf("%q is not a path of lower-case keys", path)
 		}
-		over = &Node{Kind: Mapping, File: v.File, Line: v.Line, keys: []string{key}, values: map[string]*Node{key: over}}
+		over = &Node{Kind: Mapping, File: v.File, Line: v.Line, key: strings.Join(keys[:i], "."),
+			keys: []string{key}, values: map[string]*Node{key: over}}
 	}
 	return Merge(n, over), nil
 }
@@ -321,249 +341,4 @@ func (n *Node) expand(lookup func(string) (string, bool)) (string, error) {
 		b.WriteString(before + value)
 		rest = tail
 	}
-}
-
-// An Unmarshaler reads itself from a node.
-type Unmarshaler interface{ UnmarshalStrict(*Node) error }
-
-// Decode fills a struct, map, slice or scalar. Only keys that are present are
-// set, so decoding on top of defaults keeps the others.
-func (n *Node) Decode(into any) error { return n.decode(reflect.ValueOf(into).Elem()) }
-
-func (n *Node) decode(v reflect.Value) error {
-	if v.CanAddr() {
-		if u, ok := v.Addr().Interface().(Unmarshaler); ok {
-			return u.UnmarshalStrict(n)
-		}
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
-		}
-		return n.decode(v.Elem())
-	case reflect.Struct:
-		return n.decodeStruct(v)
-	case reflect.Slice:
-		if n.Kind != List {
-			return n.Errorf("wants a list, found %s", n.describe())
-		}
-		s := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
-		for i, item := range n.items {
-			if err := item.decode(s.Index(i)); err != nil {
-				return err
-			}
-		}
-		v.Set(s)
-		return nil
-	case reflect.Map:
-		return n.decodeMap(v)
-	default:
-		return n.decodeScalar(v)
-	}
-}
-
-func (n *Node) decodeStruct(v reflect.Value) error {
-	if n.Kind == Null { // `relu:` means the same as `relu: {}`
-		return nil
-	}
-	if n.Kind != Mapping {
-		return n.Errorf("wants a mapping of %s, found %s", strings.Join(fieldNames(v.Type()), ", "), n.describe())
-	}
-	given := map[uintptr]string{}
-	for _, k := range n.keys {
-		f, ok := field(v, k)
-		if !ok {
-			return n.unknown(k, fieldNames(v.Type()))
-		}
-		if other, twice := given[f.Addr().Pointer()]; twice {
-			return n.values[k].Errorf("%s and %s are two names of the same key; leave one out", other, k)
-		}
-		given[f.Addr().Pointer()] = k
-		if err := n.values[k].decode(f); err != nil {
-			return named(err, k)
-		}
-	}
-	return nil
-}
-
-// named puts the key before the message of a type error about its value.
-func named(err error, key string) error {
-	var e *Error
-	if errors.As(err, &e) && strings.HasPrefix(e.Msg, "wants ") {
-		return &Error{Pos: e.Pos, Msg: key + " " + e.Msg}
-	}
-	return err
-}
-
-// unknown says that a key is not known and which one may have been meant.
-func (n *Node) unknown(key string, names []string) error {
-	at := n
-	if v := n.values[key]; v != nil {
-		at = v
-	}
-	return Unknown(at, "key", key, names)
-}
-
-// Unknown is the error for a word that is none of names, with the nearest of them.
-func Unknown(at *Node, what, word string, names []string) error {
-	if near, ok := Nearest(word, names); ok {
-		return at.Errorf("unknown %s %s; did you mean %s?", what, word, near)
-	}
-	return at.Errorf("unknown %s %s; known: %s", what, word, strings.Join(names, ", "))
-}
-
-func fieldNames(t reflect.Type) []string {
-	var names []string
-	for i := range t.NumField() {
-		if tag := t.Field(i).Tag.Get("yaml"); tag != "" && tag != "-" {
-			names = append(names, tag)
-		}
-	}
-	return names
-}
-
-// field finds a struct's field by its yaml tag, or by its alias tag: the name it
-// had before, which is still read but never suggested.
-func field(v reflect.Value, key string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag; tag.Get("yaml") == key || tag.Get("alias") == key && key != "" {
-			return v.Field(i), true
-		}
-	}
-	return reflect.Value{}, false
-}
-
-func (n *Node) decodeMap(v reflect.Value) error {
-	if n.Kind != Mapping {
-		return n.Errorf("wants a mapping, found %s", n.describe())
-	}
-	m := reflect.MakeMap(v.Type())
-	for _, k := range n.keys {
-		e := reflect.New(v.Type().Elem()).Elem()
-		if err := n.values[k].decode(e); err != nil {
-			return err
-		}
-		m.SetMapIndex(reflect.ValueOf(k), e)
-	}
-	v.Set(m)
-	return nil
-}
-
-func (n *Node) decodeScalar(v reflect.Value) error {
-	fail := func(want string) error { return n.Errorf("wants %s, found %s", want, n.describe()) }
-	if n.Kind != Scalar {
-		return fail(wanted(v.Kind()))
-	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(n.text)
-	case reflect.Bool:
-		if n.quoted || n.text != "true" && n.text != "false" {
-			return fail("true or false")
-		}
-		v.SetBool(n.text == "true")
-	case reflect.Int, reflect.Int64:
-		i, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 10, 64)
-		if err != nil || n.quoted {
-			return fail("a whole number")
-		}
-		v.SetInt(i)
-	case reflect.Uint64:
-		i, err := strconv.ParseUint(strings.ReplaceAll(n.text, "_", ""), 10, 64)
-		if err != nil || n.quoted {
-			return fail("a whole number, not negative")
-		}
-		v.SetUint(i)
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
-		if err != nil || n.quoted || math.IsNaN(f) || math.IsInf(f, 0) || strings.ContainsAny(n.text, "xXpP") {
-			return fail("a finite number")
-		}
-		v.SetFloat(f)
-	default:
-		return n.Errorf("values of type %v are not read", v.Type())
-	}
-	return nil
-}
-
-func wanted(k reflect.Kind) string {
-	switch k {
-	case reflect.String:
-		return "a word"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Float64:
-		return "a number"
-	default:
-		return "a whole number"
-	}
-}
-
-// Field finds the field of a struct at a dotted path of yaml names. Pointers on
-// the way are followed; at is where an unknown name is reported.
-func Field(of any, path string, at *Node) (reflect.Value, error) {
-	v := reflect.ValueOf(of).Elem()
-	for _, key := range strings.Split(path, ".") {
-		for v.Kind() == reflect.Pointer {
-			v = v.Elem()
-		}
-		if v.Kind() != reflect.Struct {
-			return v, at.Errorf("%s: nothing lies below a value", path)
-		}
-		f, ok := field(v, key)
-		if !ok {
-			return v, Unknown(at, "key", path, paths(v.Type(), strings.TrimSuffix(path, key)))
-		}
-		v = f
-	}
-	return v, nil
-}
-
-func paths(t reflect.Type, prefix string) []string {
-	names := fieldNames(t)
-	for i := range names {
-		names[i] = prefix + names[i]
-	}
-	return names
-}
-
-// SetField decodes v into the field at a dotted path.
-func SetField(into any, path string, v *Node) error {
-	f, err := Field(into, path, v)
-	if err != nil {
-		return err
-	}
-	return named(v.decode(f), path)
-}
-
-// Nearest is the candidate with the smallest edit distance to word, if one is near: within a third of its length, or 2.
-func Nearest(word string, candidates []string) (string, bool) {
-	best, dist := "", max(2, len(word)/3)+1
-	for _, c := range candidates {
-		if d := distance(word, c); d < dist {
-			best, dist = c, d
-		}
-	}
-	return best, best != ""
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -59,7 +59,7 @@ func TestErrors(t *testing.T) {
 		"inner:\n  size: 1.5\n":       `f:2: size wants a whole number, found "1.5"`,
 		"inner: [1]\n":                "f:1: inner wants a mapping of size, names, found a list",
 		"inner: {names: a}\n":         `f:1: names wants a list, found "a"`,
-		"name: {a: 1}\n":              "f:1: name wants a word, found a mapping of 1 keys",
+		"name: {a: 1}\n":              "f:1: name wants a word, found a mapping of 1 key",
 		"name: &a x\nrate: *a\n":      "f:2: anchors and aliases are not supported; write the value out, or use extends",
 		"name: x\n---\nname: y\n":     "f:2: a second document; one file holds one",
 		"name: [\n":                   "f:1: did not find expected node content",

@@ -15,7 +15,6 @@ import (
 	"math"
 	"os"
 	"sort"
-	"strings"
 
 	"ablate/arch"
 	"ablate/recipe"
@@ -191,10 +190,7 @@ func find(name string) (Source, error) {
 		}
 		names = append(names, s.Name)
 	}
-	if near, ok := strictyaml.Nearest(name, names); ok {
-		return Source{}, fmt.Errorf("no data set is called %s; did you mean %s?", name, near)
-	}
-	return Source{}, fmt.Errorf("no data set is called %s; known: %s", name, strings.Join(names, ", "))
+	return Source{}, fmt.Errorf("no data set is called %s%s", strictyaml.Plain(name), strictyaml.Suggest(name, names))
 }
 
 // Open reads a data set and keeps the images that the recipe asks for: the first data.train and data.test of them.

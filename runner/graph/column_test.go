@@ -157,12 +157,12 @@ func columnNet() *arch.Net {
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "columns", Input: arch.Shape{Height: 9, Width: 9, Channels: 3}, Columns: 2, Layers: []arch.Layer{
 		layer("conv1", &arch.Conv{Filters: 6, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1}, Groups: 1, Init: init}),
-		layer("pool1", &arch.StochasticPool{Kernel: 2, Stride: 1}),
-		layer("local2", &arch.Local{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
+		layer("pool1", &arch.StochasticPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
+		layer("local2", &arch.Local{Conv: arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}}),
 		layer("drop2", &arch.Dropout{Rate: 0.4}),
 		layer("rrelu2", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
 		layer("conv3", &arch.Conv{Filters: 6, Kernel: 2, Stride: 2, Groups: 1, Init: init}),
-		layer("local4", &arch.Local{Filters: 2, Kernel: 2, Stride: 1, Pad: arch.Pad{Left: 1}, Groups: 1, Init: init}),
+		layer("local4", &arch.Local{Conv: arch.Conv{Filters: 2, Kernel: 2, Stride: 1, Pad: arch.Pad{Left: 1}, Groups: 1, Init: init}}),
 		layer("pyramid4", &arch.SpatialPyramid{Levels: []int{1, 2}}),
 		layer("fc5", &arch.Dense{Outputs: 7, Init: init}),
 		layer("drop5", &arch.Dropout{Rate: 0.3, Inverted: true}),

@@ -21,11 +21,11 @@ func testNet() *arch.Net {
 		layer("conv1", &arch.Conv{Filters: 4, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Right: 1}, Groups: 1, Init: init}),
 		layer("relu1", &arch.ReLU{}),
 		layer("norm1", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
-		layer("pool1", &arch.MaxPool{Kernel: 3, Stride: 2, Ceil: true}),
+		layer("pool1", &arch.MaxPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Ceil: true}}),
 		layer("conv2", &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
 		layer("tanh2", &arch.Tanh{A: 1.2, B: 0.8}),
 		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &yes, Beta: 0.75, K: 1, Region: arch.WithinMap}),
-		layer("pool2", &arch.AvgPool{Kernel: 2, Stride: 1}),
+		layer("pool2", &arch.AvgPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
 		layer("fc3", &arch.Dense{Outputs: 5, Init: init}),
 		layer("sigmoid3", &arch.Sigmoid{}),
 		layer("drop3", &arch.Dropout{Rate: 0.3}),
@@ -83,10 +83,10 @@ func laterNets() []*arch.Net {
 		between("maxout", &arch.Maxout{Pieces: 2}),
 		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
 		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
-		between("local", &arch.Local{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2, Init: arch.Init{Kind: "he"}}),
-		between("local with strides", &arch.Local{Filters: 3, Kernel: 2, Stride: 2, Groups: 1, Init: arch.Init{Kind: "he"}}, &arch.Tanh{A: 1, B: 1}),
-		between("maxavgpool", &arch.MaxAvgPool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}),
-		between("stochasticpool", &arch.StochasticPool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}),
+		between("local", &arch.Local{Conv: arch.Conv{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2, Init: arch.Init{Kind: "he"}}}),
+		between("local with strides", &arch.Local{Conv: arch.Conv{Filters: 3, Kernel: 2, Stride: 2, Groups: 1, Init: arch.Init{Kind: "he"}}}, &arch.Tanh{A: 1, B: 1}),
+		between("maxavgpool", &arch.MaxAvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
+		between("stochasticpool", &arch.StochasticPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
 	}
 }
 

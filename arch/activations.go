@@ -1,0 +1,137 @@
+package arch
+
+import "fmt"
+
+// ReLU is max(0, x).
+type ReLU struct{ Elementwise }
+
+func (*ReLU) Kind() string           { return "relu" }
+func (*ReLU) stem() string           { return "relu" }
+func (*ReLU) Words(LayerInfo) string { return "relu" }
+
+// Tanh is a·tanh(b·x): cuda-convnet's form, the plain tanh by default.
+type Tanh struct {
+	Elementwise
+	// scales the output; not 0
+	A float64 `yaml:"a" min:"-1e6" max:"1e6" example:"1.7159"`
+	// scales the input; not 0
+	B float64 `yaml:"b" min:"-1e6" max:"1e6" example:"0.6667"`
+}
+
+func (*Tanh) Kind() string           { return "tanh" }
+func (*Tanh) stem() string           { return "tanh" }
+func (*Tanh) Words(LayerInfo) string { return "tanh" }
+func (l *Tanh) defaults()            { *l = Tanh{A: 1, B: 1} }
+
+func (l *Tanh) check() error {
+	if l.A == 0 || l.B == 0 {
+		return fmt.Errorf("a and b must not be 0")
+	}
+	return nil
+}
+
+// Sigmoid is 1/(1+e^−x).
+type Sigmoid struct{ Elementwise }
+
+func (*Sigmoid) Kind() string           { return "sigmoid" }
+func (*Sigmoid) stem() string           { return "sigmoid" }
+func (*Sigmoid) Words(LayerInfo) string { return "sigmoid" }
+
+// LeakyReLU is x above 0 and slope·x below (Maas et al. 2013; "very leaky" with 1/3).
+type LeakyReLU struct {
+	Elementwise
+	// of the line below 0
+	Slope float64 `yaml:"slope" above:"0" max:"1e6" example:"0.333"`
+}
+
+func (*LeakyReLU) Kind() string           { return "leaky_relu" }
+func (*LeakyReLU) stem() string           { return "relu" }
+func (*LeakyReLU) Words(LayerInfo) string { return "leaky_relu" }
+func (l *LeakyReLU) defaults()            { *l = LeakyReLU{Slope: 0.01} }
+
+func (l *LeakyReLU) check() error {
+	if l.Slope <= 0 {
+		return fmt.Errorf("slope is %v; it must be above 0 (at 0 it is a relu)", l.Slope)
+	}
+	return nil
+}
+
+// RReLU is a leaky ReLU whose slope is drawn for each value in training,
+// uniformly from lower to upper, and is their mean in evaluation (Xu et al. 2015,
+// arXiv 1505.00853).
+type RReLU struct {
+	Elementwise
+	// the least slope
+	Lower float64 `yaml:"lower" above:"0" max:"1e6" example:"0.125"`
+	// the greatest slope, at least lower
+	Upper float64 `yaml:"upper" above:"0" max:"1e6" example:"0.333"`
+}
+
+func (*RReLU) Kind() string { return "rrelu" }
+func (*RReLU) stem() string { return "relu" }
+func (l *RReLU) defaults()  { *l = RReLU{Lower: 1. / 8, Upper: 1. / 3} }
+
+// Words are as in "rrelu 0.125 to 0.333".
+func (l *RReLU) Words(LayerInfo) string { return fmt.Sprintf("rrelu %.3g to %.3g", l.Lower, l.Upper) }
+
+func (l *RReLU) check() error {
+	if l.Lower <= 0 || l.Upper < l.Lower {
+		return fmt.Errorf("lower is %v and upper %v; slopes are above 0, the lower bound first", l.Lower, l.Upper)
+	}
+	return nil
+}
+
+// PReLU is a leaky ReLU whose slope is learned, one a channel (He et al. 2015,
+// arXiv 1502.01852). The slopes learn at the layers' rate and do not decay.
+type PReLU struct {
+	Elementwise
+	// where the slopes start
+	Slope float64 `yaml:"slope" min:"-1e6" max:"1e6" example:"0.25"`
+}
+
+func (*PReLU) Kind() string           { return "prelu" }
+func (*PReLU) stem() string           { return "relu" }
+func (*PReLU) Words(LayerInfo) string { return "prelu" }
+func (l *PReLU) defaults()            { *l = PReLU{Slope: 0.25} }
+
+func (l *PReLU) place(p *LayerInfo, _ int) error {
+	p.Params = int64(p.In.Channels)
+	return nil
+}
+
+// ELU is x above 0 and alpha·(e^x − 1) below (Clevert et al. 2015, arXiv 1511.07289).
+type ELU struct {
+	Elementwise
+	// minus the least output
+	Alpha float64 `yaml:"alpha" above:"0" max:"1e6" example:"1"`
+}
+
+func (*ELU) Kind() string           { return "elu" }
+func (*ELU) stem() string           { return "elu" }
+func (*ELU) Words(LayerInfo) string { return "elu" }
+func (l *ELU) defaults()            { *l = ELU{Alpha: 1} }
+
+// SELU is the ELU scaled so that mean 0 and variance 1 are a fixed point (Klambauer et al. 2017, arXiv 1706.02515).
+type SELU struct{ Elementwise }
+
+func (*SELU) Kind() string           { return "selu" }
+func (*SELU) stem() string           { return "selu" }
+func (*SELU) Words(LayerInfo) string { return "selu" }
+
+// Softplus is log(1 + e^x) − shift; with a shift of log 2 it goes through 0.
+type Softplus struct {
+	Elementwise
+	// subtracted from the output
+	Shift float64 `yaml:"shift" min:"-1e6" max:"1e6" example:"0.6931"`
+}
+
+func (*Softplus) Kind() string           { return "softplus" }
+func (*Softplus) stem() string           { return "softplus" }
+func (*Softplus) Words(LayerInfo) string { return "softplus" }
+
+// Arcsinh is log(x + √(x² + 1)): linear about 0, logarithmic far from it.
+type Arcsinh struct{ Elementwise }
+
+func (*Arcsinh) Kind() string           { return "arcsinh" }
+func (*Arcsinh) stem() string           { return "arcsinh" }
+func (*Arcsinh) Words(LayerInfo) string { return "arcsinh" }

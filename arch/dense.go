@@ -1,0 +1,40 @@
+package arch
+
+import "fmt"
+
+// Dense is a fully connected layer. Weights are [in, outputs], in being
+// height·width·channels flattened in NHWC order.
+type Dense struct {
+	// numbers that the layer computes; in the last one, the classes
+	Outputs int `yaml:"outputs" min:"1" max:"1048576" example:"1000"`
+	// how weights and biases start
+	Init Init `yaml:"init" example:"{kind: he}"`
+	// multiplies the learning rate of weights and biases
+	LR Factor `yaml:"lr_factor" example:"{bias: 2}"`
+	// multiplies the weight decay; by default biases do not decay
+	Decay Factor `yaml:"decay_factor" example:"{weight: 0}"`
+}
+
+func (*Dense) Kind() string { return "dense" }
+func (*Dense) stem() string { return "fc" }
+
+func (d *Dense) defaults() {
+	*d = Dense{Init: Init{Kind: Gaussian}, LR: Factor{Weight: 1, Bias: 1}, Decay: Factor{Weight: 1}}
+}
+
+func (d *Dense) check() error {
+	if d.Outputs < 1 {
+		return fmt.Errorf("outputs must be positive")
+	}
+	return d.Init.check()
+}
+
+func (d *Dense) place(p *LayerInfo, _ int) (err error) {
+	p.Out = Shape{Height: 1, Width: 1, Channels: d.Outputs}
+	p.MACs, err = product("weights", p.In.Len(), d.Outputs)
+	p.Params = p.MACs + int64(d.Outputs)
+	return err
+}
+
+// Words say nothing that the output's shape does not.
+func (*Dense) Words(LayerInfo) string { return "dense" }
