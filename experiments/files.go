@@ -68,14 +68,22 @@ func openFile(path string, limit int64) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: not a regular file", path)
+	if err := regular(path); err != nil {
+		return nil, 0, err
 	}
 	if info.Size() > limit {
 		return nil, 0, fmt.Errorf("%s: %w: %d bytes, at most %d are", path, errLarge, info.Size(), limit)
 	}
 	f, err := os.Open(path)
 	return f, info.Size(), err
+}
+
+// regular refuses what is there and not a regular file.
+func regular(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file", path)
+	}
+	return nil
 }
 
 // readFile reads a file of at most limit bytes, even if it grows meanwhile.

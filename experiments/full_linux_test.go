@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -65,10 +66,16 @@ func TestFullDisk(t *testing.T) {
 		if err := r.SaveCheckpoint(big); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages: checkpoint: %v", pages, err)
 		}
-		if _, err := r.SaveWeights(big.Tensors); !errors.Is(err, syscall.ENOSPC) {
+		_, err := r.SaveWeights(big.Tensors)
+		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages: weights: %v", pages, err)
 		}
-		var err error
+		var w *WriteError
+		if !errors.As(err, &w) || w.Path != filepath.Join(r.Dir(), weightsFile) || w.Need < 4*8192 || w.Free < 0 || w.Free > w.Need ||
+			!containsAll(err.Error(), weightsFile, fmt.Sprintf("it needs %d bytes", w.Need), fmt.Sprintf("free at least %d bytes", w.Need-w.Free)) {
+			t.Errorf("%d pages: weights: %v", pages, err)
+		}
+		err = nil
 		for i := 0; err == nil && i < 1000; i++ { // until the log is full too
 			err = r.Log(Metric{Epoch: 1, Step: int64(i), Name: "x", Value: 1})
 		}

@@ -231,7 +231,8 @@ func Unlock(dir string) (string, error) {
 	return o.String(), takeAway(filepath.Join(dir, lockFile), text)
 }
 
-func hostname() string {
+// hostname is a variable for tests, which cannot rename the host.
+var hostname = func() string {
 	host, err := os.Hostname()
 	if err != nil {
 		return "unknown"

@@ -57,6 +57,70 @@ func TestForeignLocks(t *testing.T) {
 	}
 }
 
+// Whether an owner is gone is only said where it can be known.
+func TestFate(t *testing.T) {
+	id := func(boot, machine, namespace, process string) processID {
+		return processID{Boot: boot, Machine: machine, Namespace: namespace, Process: process}
+	}
+	const first, other = initialNamespace, "pid:[4026532000]"
+	if first == "" {
+		t.Skip("this system has no containers")
+	}
+	me := owner{PID: os.Getpid(), Host: "h", processID: id("boot", "machine", first, birth(os.Getpid()))}
+	contained := owner{PID: os.Getpid(), Host: "h", processID: id("boot", "machine", other, birth(os.Getpid()))}
+	for name, c := range map[string]struct {
+		o, me owner
+		want  fate
+	}{
+		"itself": {me, me, running},
+		"an earlier process of this number": {
+			owner{PID: me.PID, Host: "h", processID: id("boot", "machine", first, "boot/1")}, me, gone},
+		"no such process": {owner{PID: 1<<31 - 2, Host: "h", processID: id("boot", "machine", first, "boot/1")}, me, gone},
+		"the host has another name since": {
+			owner{PID: me.PID, Host: "before", processID: me.processID}, me, running},
+		"gone since the host has another name": {
+			owner{PID: 1<<31 - 2, Host: "before", processID: id("boot", "machine", first, "boot/1")}, me, gone},
+		"in a container, seen from outside":  {contained, me, unknown},
+		"outside, seen from a container":     {me, contained, unknown},
+		"in the same container":              {contained, contained, running},
+		"gone from a container":              {owner{PID: 1<<31 - 2, Host: "h", processID: contained.processID}, me, unknown},
+		"before the machine was started":     {owner{PID: 5, Host: "h", processID: id("old", "machine", first, "old/1")}, me, gone},
+		"on another machine of this name":    {owner{PID: 5, Host: "h", processID: id("old", "another", first, "old/1")}, me, unknown},
+		"on another machine":                 {owner{PID: 5, Host: "g", processID: id("old", "another", first, "old/1")}, me, unknown},
+		"in a container of an earlier boot":  {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")}, me, unknown},
+		"of a container, in an earlier boot": {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")}, contained, unknown},
+	} {
+		if got := c.o.fate(c.me); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// A lock that holds without need is removed by name, and says whose it was.
+func TestUnlock(t *testing.T) {
+	s := &Store{Root: t.TempDir()}
+	dir := filepath.Join(s.Root, "s", "v", "seed-3")
+	text, err := json.Marshal(owner{PID: 7, Host: "elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	putLock(t, dir, text)
+	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "ablate runs unlock "+dir) {
+		t.Errorf("%v", err)
+	}
+	if whose, err := Unlock(dir); err != nil || whose != "process 7 on elsewhere" {
+		t.Errorf("%q, %v", whose, err)
+	}
+	if _, err := Unlock(dir); err == nil {
+		t.Error("what nothing holds was unlocked")
+	}
+	putLock(t, dir, []byte("{torn"))
+	if _, err := Unlock(dir); err != nil {
+		t.Error(err)
+	}
+	finish(t, start(t, s, "a", StartOptions{}))
+}
+
 // A lock that cannot be read holds, and the message says how to get on. An empty
 // one is of a process that died before it could write its name.
 func TestUnreadableLock(t *testing.T) {

@@ -90,8 +90,8 @@ var errMetrics = errors.New("not a metric log of version 1")
 
 // repair cuts off a torn last line, writes the header into an empty file and returns the file's size.
 func repair(path string) (size int64, err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("%s: not a regular file", path)
+	if err := regular(path); err != nil {
+		return 0, err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -157,14 +157,14 @@ func ReadMetrics(path string) ([]Metric, error) {
 		return nil, err
 	}
 	defer f.Close()
-	m, err := parseMetrics(f)
+	m, err := parseMetrics(f, maxLines)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%w", path, err)
 	}
 	return m, nil
 }
 
-func parseMetrics(r io.Reader) ([]Metric, error) {
+func parseMetrics(r io.Reader, limit int) ([]Metric, error) {
 	br := bufio.NewReaderSize(r, maxLine)
 	names := map[string]string{}
 	var out []Metric
@@ -175,8 +175,8 @@ func parseMetrics(r io.Reader) ([]Metric, error) {
 			return out, nil // whatever is left has no newline: torn
 		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("%d: longer than %d bytes", n, maxLine)
-		case n > maxLines:
-			return nil, fmt.Errorf("%d: more than %d lines", n, maxLines)
+		case n > limit:
+			return nil, fmt.Errorf("%d: more than %d lines", n, limit)
 		case err != nil:
 			return nil, fmt.Errorf("%d: %w", n, err)
 		}

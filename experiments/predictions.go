@@ -37,14 +37,14 @@ func ReadPredictions(path string) ([]Prediction, error) {
 		return nil, err
 	}
 	defer f.Close()
-	ps, err := parsePredictions(f)
+	ps, err := parsePredictions(f, maxImages)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return ps, nil
 }
 
-func parsePredictions(r io.Reader) ([]Prediction, error) {
+func parsePredictions(r io.Reader, limit int) ([]Prediction, error) {
 	c := csv.NewReader(r)
 	c.ReuseRecord = true
 	head, err := c.Read()
@@ -72,8 +72,8 @@ func parsePredictions(r io.Reader) ([]Prediction, error) {
 		if p.LogProb, err = strconv.ParseFloat(row[4], 64); err != nil {
 			return nil, badField(c, 4, err)
 		}
-		if len(ps) == maxImages {
-			return nil, fmt.Errorf("more than %d images", maxImages)
+		if len(ps) == limit {
+			return nil, fmt.Errorf("more than %d images", limit)
 		}
 		ps = append(ps, p)
 	}

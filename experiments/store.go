@@ -78,6 +78,10 @@ func (s *Store) makeFolder(dir string) error {
 	return nil
 }
 
+// Guard keeps out other processes of this host that call it too, until release
+// is called or this process ends.
+func (s *Store) Guard() (release func(), err error) { return guard(s.Root) }
+
 // Load reads a study's records, sorted by variant and seed. Records that cannot
 // be read are left out and listed, so that a report can do without them.
 func (s *Store) Load(study string) ([]Record, []error) {

@@ -108,3 +108,73 @@ func TestPatch(t *testing.T) {
 		t.Errorf("the first attempt's patch is still there: %v", err)
 	}
 }
+
+// A source tree that was unpacked from somewhere may configure git to run
+// programs. Asking it for its state ran its filters.
+func TestTreeRunsNothing(t *testing.T) {
+	dir := repository(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	pwned := filepath.Join(t.TempDir(), "pwned")
+	script := filepath.Join(dir, ".git", "run.sh")
+	put(t, script, "#!/bin/sh\necho \"$0 $*\" >>"+pwned+"\ncat\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{
+		"filter.x.clean": script, "filter.x.smudge": script, "filter.x.process": script, "filter.x.required": "true",
+		"core.fsmonitor": script, "core.hooksPath": filepath.Join(dir, ".git", "hooks"), "core.sshCommand": script,
+		"diff.external": script, "diff.x.textconv": script, "diff.x.command": script, "core.pager": script,
+		"core.editor": script, "core.gitProxy": script, "core.alternateRefsCommand": script, "core.attributesFile": ".git/more",
+		"alias.diff": "!" + script, "alias.ls-files": "!" + script, "remote.origin.url": "ext::" + script,
+		"remote.origin.promisor": "true", "extensions.partialClone": "origin", "protocol.ext.allow": "always",
+	} {
+		c := exec.Command("git", "config", key, value)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", key, err, out)
+		}
+	}
+	for _, hook := range []string{"post-index-change", "fsmonitor-watchman", "post-checkout"} {
+		if err := os.Symlink(script, filepath.Join(dir, ".git", "hooks", hook)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, filepath.Join(dir, ".gitattributes"), "* filter=x diff=x\n")
+	put(t, filepath.Join(dir, ".git", "info", "attributes"), "* filter=x diff=x\n")
+	put(t, filepath.Join(dir, ".git", "more"), "* filter=x diff=x\n")
+	put(t, filepath.Join(dir, ".git", "info", "exclude"), "secret\n")
+	put(t, filepath.Join(dir, "a.go"), "package changed\n")
+	put(t, filepath.Join(dir, "secret"), "x")
+	got, ok := findTree(dir, "example.com/net")
+	if !ok || got.branch != "work" || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v\n%s", got, ok, got.patch)
+	}
+	if _, ok := got.untracked["secret"]; ok || got.untracked[".gitattributes"] == "" {
+		t.Errorf("untracked: %v", got.untracked)
+	}
+	if text, err := os.ReadFile(pwned); err == nil {
+		t.Errorf("git ran:\n%s", text)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "ablate-git-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Another working tree of a repository has its index elsewhere.
+func TestLinkedWorktree(t *testing.T) {
+	dir := repository(t)
+	other := filepath.Join(t.TempDir(), "other")
+	c := exec.Command("git", "worktree", "add", "--quiet", "-b", "side", other)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	clean, ok := findTree(other, "example.com/net")
+	if !ok || clean.branch != "side" || clean.dirty() {
+		t.Errorf("%+v, %v", clean, ok)
+	}
+	put(t, filepath.Join(other, "a.go"), "package changed\n")
+	if got, ok := findTree(other, "example.com/net"); !ok || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v", got, ok)
+	}
+}

@@ -50,65 +50,65 @@ CREATE TABLE IF NOT EXISTS runs (
 ) STRICT;
 PRAGMA user_version = 1;`
 
-// List brings the index up to date and lists runs by study, variant and seed.
-// Records that cannot be read are given as problems. An index that turns out to
-// be damaged is rebuilt.
+// List brings the index up to date and lists runs by study, variant and seed. It
+// returns the records that cannot be read as problems. An index that is damaged
+// is rebuilt; where it cannot be written, on a full disk for one, or should not
+// be, on a network file system, it is made in memory.
 func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) (runs []Entry, problems []error, err error) {
-	runs, problems, err = list(ctx, store, f, rebuild)
-	if err != nil && !rebuild && ctx.Err() == nil {
-		return list(ctx, store, f, true)
+	if path := place(store); path != memory {
+		// One process at a time: another's rebuilding would take the file away from under this one.
+		release, err := store.Guard()
+		if err != nil {
+			return nil, nil, err
+		}
+		defer release()
+		if rebuild {
+			remove(path)
+		}
+		if runs, problems, err = list(ctx, store, path, f); err == nil || ctx.Err() != nil {
+			return runs, problems, err
+		}
+		if remove(path) == nil {
+			if runs, problems, err = list(ctx, store, path, f); err == nil || ctx.Err() != nil {
+				return runs, problems, err
+			}
+		}
 	}
-	return runs, problems, err
+	return list(ctx, store, memory, f)
 }
 
-func list(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) ([]Entry, []error, error) {
-	x, err := Open(ctx, store, rebuild)
+func list(ctx context.Context, store *experiments.Store, path string, f Filter) ([]Entry, []error, error) {
+	x, err := open(ctx, store, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer x.Close()
-	problems, err := x.Refresh(ctx)
+	defer x.close()
+	problems, err := x.refresh(ctx)
 	if err != nil {
 		return nil, problems, err
 	}
-	runs, err := x.Runs(ctx, f)
+	runs, err := x.runs(ctx, f)
 	return runs, problems, err
 }
 
-// An Index is an open index.
-type Index struct {
-	db    *sql.DB
-	store *experiments.Store
-}
+// memory is SQLite's name for a database without a file.
+const memory = ":memory:"
 
-// Open opens a store's index and makes it if it is not there. One that is
-// damaged or of another version is made anew, and so is any if rebuild is set.
-// Where the folder cannot be written, the index lives in memory.
-func Open(ctx context.Context, store *experiments.Store, rebuild bool) (*Index, error) {
-	if info, err := os.Stat(store.Root); err != nil || !info.IsDir() {
-		return open(ctx, store, ":memory:") // nothing is there to be listed
+// place is where a store's index lives. Where there is nothing to be listed, no file is made.
+func place(store *experiments.Store) string {
+	info, err := os.Stat(store.Root)
+	if err != nil || !info.IsDir() {
+		return memory
 	}
-	path := filepath.Join(store.Root, File)
-	if rebuild {
-		if err := remove(path); err != nil {
-			return nil, err
-		}
+	// SQLite's locks do not hold across the hosts of a network file system (sqlite.org/howtocorrupt.html, 2.1).
+	if isNetwork(store.Root) {
+		return memory
 	}
-	x, err := open(ctx, store, path)
-	if err == nil {
-		return x, nil
-	}
-	if !writable(store.Root) {
-		return open(ctx, store, ":memory:")
-	}
-	if err := remove(path); err != nil {
-		return nil, err
-	}
-	return open(ctx, store, path)
+	return filepath.Join(store.Root, File)
 }
 
 func remove(path string) error {
-	for _, p := range []string{path, path + "-journal"} {
+	for _, p := range []string{path + "-journal", path} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("rebuild the index: %w", err)
 		}
@@ -116,26 +116,23 @@ func remove(path string) error {
 	return nil
 }
 
-func writable(dir string) bool {
-	f, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return os.Remove(f.Name()) == nil
+// An index is an open database.
+type index struct {
+	db    *sql.DB
+	store *experiments.Store
 }
 
 // patience is how long one process waits for another that writes the index.
 const patience = 30 * time.Second
 
-func open(ctx context.Context, store *experiments.Store, path string) (*Index, error) {
+func open(ctx context.Context, store *experiments.Store, path string) (*index, error) {
 	name := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 	db, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=immediate", name, patience.Milliseconds()))
 	if err != nil {
 		return nil, fmt.Errorf("open the index: %w", err)
 	}
 	db.SetMaxOpenConns(1) // in memory every connection would be a database of its own
-	x := &Index{db, store}
+	x := &index{db: db, store: store}
 	if err := x.prepare(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open the index %s: %w", path, err)
@@ -144,7 +141,7 @@ func open(ctx context.Context, store *experiments.Store, path string) (*Index, e
 }
 
 // prepare makes the table in a new file and refuses another version's.
-func (x *Index) prepare(ctx context.Context) error {
+func (x *index) prepare(ctx context.Context) error {
 	var version int
 	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
@@ -160,12 +157,11 @@ func (x *Index) prepare(ctx context.Context) error {
 	return fmt.Errorf("version %d, this ablate writes 1", version)
 }
 
-// Close closes the index.
-func (x *Index) Close() error { return x.db.Close() }
+func (x *index) close() error { return x.db.Close() }
 
-// Refresh reads the records that are new or have changed and forgets those that
-// are gone. Records that cannot be read are given as problems.
-func (x *Index) Refresh(ctx context.Context) (problems []error, err error) {
+// refresh reads the records that are new or have changed and forgets those that
+// are gone. It returns the records that cannot be read as problems.
+func (x *index) refresh(ctx context.Context) (problems []error, err error) {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("refresh the index: %w", err)
@@ -260,8 +256,8 @@ type Filter struct {
 	Status experiments.Status
 }
 
-// Runs lists runs by study, variant and seed.
-func (x *Index) Runs(ctx context.Context, f Filter) ([]Entry, error) {
+// runs lists runs by study, variant and seed.
+func (x *index) runs(ctx context.Context, f Filter) ([]Entry, error) {
 	rows, err := x.db.QueryContext(ctx, `SELECT dir, study, variant, seed, status, attempts, started, ended, epochs, top1_error,
 		hardware, commit_hash, identity, weights, error FROM runs
 		WHERE (?1 = '' OR study = ?1) AND (?2 = '' OR status = ?2)

@@ -39,17 +39,9 @@ func leave(s *experiments.Store, variant string, seed uint64, status experiments
 // listed brings an index up to date and gives "variant/seed status" of every run.
 func listed(t testing.TB, s *experiments.Store, rebuild bool, f Filter) []string {
 	t.Helper()
-	x, err := Open(t.Context(), s, rebuild)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close()
-	if problems, err := x.Refresh(t.Context()); err != nil || len(problems) > 0 {
+	runs, problems, err := List(t.Context(), s, f, rebuild)
+	if err != nil || len(problems) > 0 {
 		t.Fatal(problems, err)
-	}
-	runs, err := x.Runs(t.Context(), f)
-	if err != nil {
-		t.Fatal(err)
 	}
 	var out []string
 	for _, r := range runs {
@@ -110,60 +102,59 @@ func TestDamagedRecord(t *testing.T) {
 	if err := os.WriteFile(experiments.RecordPath(dir), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x, err := Open(t.Context(), s, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close()
-	problems, err := x.Refresh(t.Context())
-	if err != nil || len(problems) != 1 || !strings.Contains(problems[0].Error(), dir) {
-		t.Errorf("%v, %v", problems, err)
-	}
-	if runs, err := x.Runs(t.Context(), Filter{}); err != nil || len(runs) != 1 {
-		t.Errorf("%v, %v", runs, err)
+	runs, problems, err := List(t.Context(), s, Filter{}, false)
+	if err != nil || len(runs) != 1 || len(problems) != 1 || !strings.Contains(problems[0].Error(), dir) {
+		t.Errorf("%v, %v, %v", runs, problems, err)
 	}
 }
 
 const childRoot = "ABLATE_TEST_INDEX"
 
-// TestMain lets the test binary be a process that trains and lists.
+// TestMain lets the test binary be a process that trains runs, or lists them.
 func TestMain(m *testing.M) {
-	if root := os.Getenv(childRoot); root != "" {
-		if err := trainAndList(root, os.Getenv("ABLATE_TEST_VARIANT")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	root := os.Getenv(childRoot)
+	if root == "" {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	child := trainAndList
+	if os.Getenv("ABLATE_TEST_VARIANT") == "" {
+		child = listTen
+	}
+	if err := child(&experiments.Store{Root: root}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // trainAndList trains ten runs and brings the index up to date after each.
-func trainAndList(root, variant string) error {
-	s := &experiments.Store{Root: root}
+func trainAndList(s *experiments.Store) error {
 	for seed := range uint64(10) {
-		if _, err := leave(s, variant, seed, experiments.Done); err != nil {
+		if _, err := leave(s, os.Getenv("ABLATE_TEST_VARIANT"), seed, experiments.Done); err != nil {
 			return err
 		}
-		x, err := Open(context.Background(), s, false)
-		if err != nil {
-			return err
-		}
-		_, err = x.Refresh(context.Background())
-		if err := errors.Join(err, x.Close()); err != nil {
+		if _, _, err := List(context.Background(), s, Filter{}, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Processes that write different runs and bring the index up to date at once do not hinder each other.
-func TestManyProcesses(t *testing.T) {
-	s := &experiments.Store{Root: t.TempDir()}
+// listTen lists the ten runs that are there.
+func listTen(s *experiments.Store) error {
+	runs, problems, err := List(context.Background(), s, Filter{}, false)
+	if err == nil && (len(runs) != 10 || len(problems) > 0) {
+		err = fmt.Errorf("%d runs, %v", len(runs), problems)
+	}
+	return err
+}
+
+// processes starts processes at once and waits for them.
+func processes(t *testing.T, s *experiments.Store, n int, environment func(i int) string) {
+	t.Helper()
 	var children []*exec.Cmd
-	for i := range 4 {
+	for i := range n {
 		c := exec.Command(os.Args[0])
-		c.Env = append(os.Environ(), childRoot+"="+s.Root, fmt.Sprint("ABLATE_TEST_VARIANT=v", i))
+		c.Env = append(os.Environ(), childRoot+"="+s.Root, environment(i))
 		c.Stderr = os.Stderr
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
@@ -175,8 +166,47 @@ func TestManyProcesses(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// Processes that write different runs and bring the index up to date at once do not hinder each other.
+func TestManyProcesses(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	processes(t, s, 4, func(i int) string { return fmt.Sprint("ABLATE_TEST_VARIANT=v", i) })
 	if n := len(listed(t, s, false, Filter{})); n != 40 {
 		t.Errorf("%d runs are listed", n)
+	}
+}
+
+// Twelve processes find a truncated index at once. Each removed and rebuilt it
+// under the others' feet, and a third of them could not list.
+func TestManyProcessesOverDamage(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	for seed := range uint64(10) {
+		train(t, s, "a", seed, experiments.Done)
+	}
+	listed(t, s, true, Filter{})
+	path := filepath.Join(s.Root, File)
+	for range 3 {
+		if err := os.Truncate(path, 5000); err != nil {
+			t.Fatal(err)
+		}
+		processes(t, s, 12, func(int) string { return "ABLATE_TEST_VARIANT=" })
+	}
+	if text, err := os.ReadFile(path); err != nil || len(text) <= 5000 {
+		t.Errorf("the index was not rebuilt: %d bytes, %v", len(text), err)
+	}
+}
+
+// A folder that cannot be written is listed all the same. (Root may write into a
+// read-only folder, so the index's name is taken by a folder with something in it.)
+func TestUnwritableIndex(t *testing.T) {
+	s := &experiments.Store{Root: t.TempDir()}
+	train(t, s, "a", 1, experiments.Done)
+	if err := os.MkdirAll(filepath.Join(s.Root, File, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"a/1 done"}, listed(t, s, false, Filter{})); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -1,0 +1,5 @@
+package experiments
+
+import "errors"
+
+func makeFIFO(string) error { return errors.ErrUnsupported }
