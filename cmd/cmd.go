@@ -4,23 +4,24 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"ablate/configs"
+	"ablate/experiments"
+	"ablate/runner/engine"
 )
 
 // Exit codes, the same for every command.
 const (
 	exitDone        = 0
-	exitFailed      = 1 // a run failed or diverged
-	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was begun
-	exitInterrupted = 3 // stopped by Ctrl-C or SIGTERM; the same command goes on
+	exitFailed      = 1  // a run failed or diverged, or the output cannot be written
+	exitUsage       = 2  // a flag, a config or the data is wrong; nothing was begun
+	exitInterrupted = 3  // stopped by Ctrl-C or SIGTERM; the same command continues
+	exitLater       = 75 // held by another process, record not writable, device lost: try later (EX_TEMPFAIL of sysexits.h)
 )
 
 // An exit is an error that chooses its own exit code.
@@ -32,25 +33,42 @@ type exit struct {
 func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
-// Execute runs the command line and gives the process's exit code. Ctrl-C and SIGTERM cancel what runs.
+// Execute runs the command line and returns the process's exit code. Ctrl-C and SIGTERM cancel what runs.
 func Execute(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // who asks twice does not want to wait for the checkpoint
+	out := &printable{w: stdout}
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = out.err
+	}
 	if err == nil {
 		return exitDone
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "ablate:", strings.TrimSpace(text))
+	if err.Error() != "" {
+		complain(stderr, err)
 	}
-	var e *exit
-	if errors.As(err, &e) {
-		return e.code
+	if out.err != nil && errors.Is(err, out.err) {
+		return exitFailed
+	}
+	return exitCode(err)
+}
+
+// exitCode is the exit code of an error: what it chose itself, or what kind it is of.
+func exitCode(err error) int {
+	var chosen *exit
+	var unwritten *experiments.WriteError
+	switch {
+	case errors.As(err, &chosen):
+		return chosen.code
+	case errors.As(err, &unwritten), errors.Is(err, experiments.ErrBusy), errors.Is(err, experiments.ErrLost),
+		errors.Is(err, engine.ErrDeviceLost):
+		return exitLater
 	}
 	return exitUsage
 }
@@ -72,7 +90,8 @@ Settings also come from the environment (ABLATE_RUNS, ABLATE_DEVICE,
 ABLATE_THREADS) and from ablate.yaml in the current folder.
 
 Exit codes: 0 done, 1 a run failed, 2 usage or config, 3 interrupted (the same
-command goes on).`,
+command continues), 75 try again later (another process holds the run, the
+record cannot be written, or a device was lost).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

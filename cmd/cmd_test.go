@@ -3,6 +3,7 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec("ablate", args[1:]...)
 	code := "0"
 	if e, ok := err.(interface{ ExitCode() int }); ok {
-		code = string(rune('0' + e.ExitCode()))
+		code = strconv.Itoa(e.ExitCode())
 	}
 	if code != args[0] {
 		ts.Fatalf("ablate %v: exit code %s (%v), want %s", args[1:], code, err, args[0])

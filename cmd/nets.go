@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -153,6 +154,12 @@ func printTable(w io.Writer, rows [][]string, align string) error {
 			Borders:  tw.BorderNone,
 			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
 		})))
+	for i, row := range rows {
+		rows[i] = slices.Clone(row)
+		for j, cell := range row {
+			rows[i][j] = plain(cell, longestCell)
+		}
+	}
 	t.Header(rows[0])
 	if err := t.Bulk(rows[1:]); err != nil {
 		return err

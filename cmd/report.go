@@ -205,7 +205,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 // put writes the report to where it was asked for.
 func (r *reporter) put(text []byte) error {
 	if r.output != "" {
-		return experiments.WriteFile(r.output, text)
+		return writeOutput(r.output, text)
 	}
 	_, err := r.out.Write(text)
 	return err
@@ -252,7 +252,7 @@ const clearScreen = "\x1b[H\x1b[J"
 // watch writes the report whenever it changes, until the study has ended or the
 // context is done. Where there is no record yet it waits for the first.
 func (r *reporter) watch(ctx context.Context) error {
-	f, isFile := r.out.(*os.File)
+	f, isFile := asFile(r.out)
 	if r.output == "" && !(isFile && term.IsTerminal(int(f.Fd()))) {
 		return errors.New("--watch: the output is no terminal; name a file with --output")
 	}
@@ -272,7 +272,7 @@ func (r *reporter) watch(ctx context.Context) error {
 			if !bytes.Equal(text, last) {
 				last = text
 				if r.output == "" {
-					text = append([]byte(clearScreen), text...)
+					fmt.Fprint(f, clearScreen)
 				}
 				if err := r.put(text); err != nil {
 					return err
@@ -320,7 +320,7 @@ func (r *reporter) ended(records []experiments.Record, seen bool) bool {
 func load(store *experiments.Store, study string) ([]experiments.Record, error) {
 	records, problems := store.Load(study)
 	for _, p := range problems {
-		fmt.Fprintln(os.Stderr, "ablate: left out:", p)
+		complain(os.Stderr, fmt.Errorf("left out: %w", p))
 	}
 	if len(records) == 0 {
 		return nil, fmt.Errorf("no runs of %s under %s: train them with ablate run %s", study, store.Root, study)

@@ -29,7 +29,8 @@ at any time: the folders are the truth.
   ablate runs
   ablate runs quickstart --status failed
   ablate runs rm quickstart/baseline/1
-  ablate runs gc --dry-run`,
+  ablate runs gc --dry-run
+  ablate runs unlock quickstart/baseline/1`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -45,7 +46,7 @@ at any time: the folders are the truth.
 				return err
 			}
 			for _, p := range problems {
-				fmt.Fprintln(c.ErrOrStderr(), "ablate: left out:", p)
+				complain(c.ErrOrStderr(), fmt.Errorf("left out: %w", p))
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
@@ -58,7 +59,7 @@ at any time: the folders are the truth.
 	c.Flags().StringVar(&status, "status", "", "only runs that are running, done, diverged, failed or interrupted")
 	c.Flags().BoolVar(&rebuild, "rebuild", false, "build the index from nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.AddCommand(newRunsRm(), newRunsGC())
+	c.AddCommand(newRunsRm(), newRunsGC(), newRunsUnlock())
 	return c
 }
 
@@ -138,7 +139,8 @@ func newRunsGC() *cobra.Command {
 		Use:   "gc",
 		Short: "Delete what no report and no later attempt needs",
 		Long: `gc deletes runs that --fresh has set aside, checkpoints of runs that have ended,
-and files that were never finished. Runs themselves, done or not, stay.`,
+and files that were never finished. Runs themselves, done or not, stay, and so
+does everything of a run whose record cannot be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := openStore(c)
@@ -147,7 +149,7 @@ and files that were never finished. Runs themselves, done or not, stay.`,
 			}
 			paths, problems := store.Garbage()
 			for _, p := range problems {
-				fmt.Fprintln(c.ErrOrStderr(), "ablate:", p)
+				complain(c.ErrOrStderr(), p)
 			}
 			var freed int64
 			for _, path := range paths {
@@ -173,6 +175,35 @@ and files that were never finished. Runs themselves, done or not, stay.`,
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be deleted")
 	return c
+}
+
+func newRunsUnlock() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock RUN",
+		Short: "Release a run whose process is gone where nobody can tell",
+		Long: `unlock removes the lock of a run. The lock of a process that is seen to be gone
+is taken over without it. It is needed where nobody can tell: the process ran on
+another host or in another container, and the run is "held by another process"
+though you know that the process is gone. A process that is seen to run keeps
+its lock.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			dir, err := store.FindFolder(args[0])
+			if err != nil {
+				return err
+			}
+			whose, err := experiments.Unlock(dir)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "unlocked %s, which was held by %s\n", dir, plain(whose, longestCell))
+			return err
+		},
+	}
 }
 
 // sizeOf is the size of a file, or of all files in a folder.

@@ -91,7 +91,7 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 				1e3*float64(t.Waiting), 1e3*step, 100*float64(t.Waiting)/step)})
 		}
 		if res.BytesMoved > 0 {
-			rows = append(rows, []string{"moved in a step", megabytes(res.BytesMoved) + " between " + r.Attempts[len(r.Attempts)-1].Device})
+			rows = append(rows, []string{"moved in a step", megabytes(res.BytesMoved) + between(r.Attempts)})
 		}
 	}
 	if p := r.Provenance; p != nil {
@@ -113,6 +113,14 @@ func host(p *experiments.Provenance) string {
 	return fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)
 }
 
+// between names the devices that the last attempt moved bytes between.
+func between(attempts []experiments.Attempt) string {
+	if len(attempts) == 0 {
+		return ""
+	}
+	return " between " + attempts[len(attempts)-1].Device
+}
+
 func describeAttempt(a experiments.Attempt) string {
 	said := fmt.Sprintf("%s on %s, %s", a.Started.Local().Format(time.DateTime), a.Host, a.Hardware)
 	if a.From > 0 {
@@ -124,12 +132,20 @@ func describeAttempt(a experiments.Attempt) string {
 	return said + ", " + a.Ended.Sub(a.Started).Round(time.Second).String()
 }
 
-// printCurve draws a metric over the epochs. What is not finite leaves a gap.
+// Bounds on a curve: asciigraph lays out its axis by the range of the values, and
+// draws no more columns than these.
+const (
+	largestDrawn = 1e9
+	mostColumns  = 60
+)
+
+// printCurve draws a metric over the epochs. What cannot be drawn leaves a gap:
+// what is not finite, and what is so large that the axis could not be labelled.
 func printCurve(w io.Writer, series []experiments.Metric, metric string) error {
 	var values []float64
 	var names []string
 	known := map[string]bool{}
-	finite := 0
+	drawn := 0
 	for _, m := range series {
 		if !known[m.Name] {
 			known[m.Name] = true
@@ -139,23 +155,28 @@ func printCurve(w io.Writer, series []experiments.Metric, metric string) error {
 			continue
 		}
 		v := float64(m.Value)
-		if math.IsInf(v, 0) {
+		if math.Abs(v) > largestDrawn {
 			v = math.NaN()
 		}
 		if !math.IsNaN(v) {
-			finite++
+			drawn++
 		}
 		values = append(values, v)
 	}
 	if len(names) > 0 && !known[metric] {
 		return fmt.Errorf("--metric %s: the run has %s", metric, strings.Join(names, ", "))
 	}
-	if finite == 0 {
+	if len(values) == 0 {
 		_, err := fmt.Fprintln(w, "\nno epoch is complete")
 		return err
 	}
-	graph := asciigraph.Plot(values, asciigraph.Height(10), asciigraph.Width(min(60, max(2, 6*len(values)))), asciigraph.Precision(3),
-		asciigraph.Caption(fmt.Sprintf("%s by epoch, %d in all", metric, len(values))))
+	caption := fmt.Sprintf("%s by epoch, %d in all", plain(metric, longestCell), len(values))
+	if drawn == 0 {
+		_, err := fmt.Fprintf(w, "\n%s, none of which can be drawn\n", caption)
+		return err
+	}
+	graph := asciigraph.Plot(values, asciigraph.Height(10), asciigraph.Width(min(mostColumns, max(2, 6*len(values)))),
+		asciigraph.Precision(3), asciigraph.Caption(caption))
 	_, err := fmt.Fprintf(w, "\n%s\n", graph)
 	return err
 }

@@ -13,22 +13,9 @@ import (
 // ErrNoRun is a name that no run has.
 var ErrNoRun = errors.New("no such run")
 
-// Find returns the folder of a run: STUDY/VARIANT/seed-N, STUDY/VARIANT/N, or its path.
+// Find returns the folder of a recorded run: STUDY/VARIANT/seed-N, STUDY/VARIANT/N, or its path.
 func (s *Store) Find(name string) (string, error) {
-	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
-	if rel, err := filepath.Rel(s.Root, name); err == nil && filepath.IsLocal(rel) {
-		if path := strings.Split(filepath.ToSlash(rel), "/"); len(path) == 3 {
-			parts = path // a path to the folder
-		}
-	}
-	if len(parts) != 3 {
-		return "", fmt.Errorf("%w: %s; a run is called STUDY/VARIANT/SEED, as in quickstart/baseline/1; ablate runs lists them", ErrNoRun, name)
-	}
-	seed, err := strconv.ParseUint(strings.TrimPrefix(parts[2], "seed-"), 10, 64)
-	if err != nil {
-		return "", fmt.Errorf("%w: %s; its seed is not a number", ErrNoRun, name)
-	}
-	dir, err := s.path(parts[0], parts[1], seed)
+	dir, err := s.FindFolder(name)
 	if err != nil {
 		return "", err
 	}
@@ -36,6 +23,25 @@ func (s *Store) Find(name string) (string, error) {
 		return "", fmt.Errorf("%w: %s has no %s; ablate runs lists what is there", ErrNoRun, dir, recordFile)
 	}
 	return dir, nil
+}
+
+// FindFolder is Find for a run that may have no record.
+func (s *Store) FindFolder(name string) (string, error) {
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
+	if rel, err := filepath.Rel(s.Root, name); err == nil && filepath.IsLocal(rel) {
+		if path := strings.Split(filepath.ToSlash(rel), "/"); len(path) == 3 {
+			parts = path // a path to the folder
+		}
+	}
+	if len(parts) != 3 {
+		return "", fmt.Errorf("%w: %s; a run is called STUDY/VARIANT/SEED, as in quickstart/baseline/1; ablate runs lists them",
+			ErrNoRun, name)
+	}
+	seed, err := strconv.ParseUint(strings.TrimPrefix(parts[2], "seed-"), 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s; its seed is not a number", ErrNoRun, name)
+	}
+	return s.path(parts[0], parts[1], seed)
 }
 
 // Studies lists the studies that have folders.

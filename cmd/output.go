@@ -1,0 +1,47 @@
+package cmd
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ablate/experiments"
+)
+
+// writeOutput writes a file that the user named. A plain file is replaced as a
+// whole, also where a symbolic link leads to it. Anything else, a device, a FIFO,
+// /dev/stdout, is written to and stays what it is.
+func writeOutput(path string, text []byte) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		for _, f := range []*os.File{os.Stdout, os.Stderr} { // also where the shell sent them to a file
+			if std, err := f.Stat(); err == nil && os.SameFile(std, info) {
+				_, err := f.Write(text)
+				return err
+			}
+		}
+	}
+	link, lerr := os.Lstat(path)
+	isLink := lerr == nil && link.Mode()&fs.ModeSymlink != 0
+	if err == nil && !info.Mode().IsRegular() || err != nil && isLink {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(text)
+		return cmp.Or(err, f.Close())
+	}
+	if isLink {
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+	}
+	err = experiments.WriteFile(path, text)
+	var w *experiments.WriteError
+	if errors.As(err, &w) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		return w.Err // the path is wrong, and will be next time
+	}
+	return err
+}
