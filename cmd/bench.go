@@ -87,6 +87,7 @@ the limit that binds it.
 	f.StringVar(&precision, "precision", recipe.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	addProfiles(c)
 	return c
 }
 

@@ -84,19 +84,19 @@ func printCheck(c *cobra.Command, r data.Report) error {
 	if err := printTable(w, rows, "lrr"); err != nil {
 		return err
 	}
-	for _, l := range ds.LeftOut {
+	for _, l := range ds.Skipped {
 		fmt.Fprintln(w, "bad ", l)
 	}
-	if n := len(ds.LeftOut); n > 0 {
+	if n := len(ds.Skipped); n > 0 {
 		return &exit{exitFailed, fmt.Errorf("%d files hold no usable image", n)}
 	}
 	return nil
 }
 
 type packOptions struct {
-	fit    imaging.Fit
-	jobs   int
-	maxBad int
+	fit        imaging.Fit
+	jobs       int
+	maxSkipped int
 }
 
 func newPack() *cobra.Command {
@@ -112,9 +112,9 @@ colours' principal components. Studies then say
   data: {name: packed, root: DST}
 
 The bytes depend on the files and the size alone, not on --jobs. A pack that
-was stopped is continued by the same command; until it is finished nothing
-takes it for one. Files that hold no usable image are listed in
-DST/left-out.txt; more of them than --max-bad end the command.
+was stopped is continued by the same command; until it is finished it cannot be
+used. Files that hold no usable image are listed in DST/left-out.txt; where there
+are more than --max-skipped, the command fails.
 
   ablate data pack imagenet imagenet-256
   ablate data pack tiny-imagenet-200 tiny-64 --size 64
@@ -128,7 +128,9 @@ usage or not the layout of a data set, 3 interrupted.`,
 	f.IntVar(&o.fit.ShortSide, "short-side", 256, "resize the shorter side to this and cut out the central square (paper, section 2)")
 	f.IntVar(&o.fit.Size, "size", 0, "stretch the whole image to this height and width instead")
 	f.IntVar(&o.jobs, "jobs", runtime.GOMAXPROCS(0), "files to decode at a time")
-	f.IntVar(&o.maxBad, "max-bad", 0, "files without a usable image that may be left out")
+	f.IntVar(&o.maxSkipped, "max-skipped", 0, "files without a usable image that may be skipped")
+	f.IntVar(&o.maxSkipped, "max-bad", 0, "what --max-skipped was called")
+	f.Lookup("max-bad").Hidden = true
 	c.MarkFlagsMutuallyExclusive("short-side", "size")
 	return c
 }
@@ -140,8 +142,8 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	if err := o.fit.Validate(); err != nil {
 		return err
 	}
-	if o.jobs < 1 || o.maxBad < 0 {
-		return fmt.Errorf("--jobs %d --max-bad %d: at least 1 and 0", o.jobs, o.maxBad)
+	if o.jobs < 1 || o.maxSkipped < 0 {
+		return fmt.Errorf("--jobs %d --max-skipped %d: at least 1 and 0", o.jobs, o.maxSkipped)
 	}
 	set, err := imagefiles.Open(src)
 	if err != nil {
@@ -149,7 +151,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	}
 	defer set.Close()
 	progress := newPackProgress(c.ErrOrStderr())
-	m, err := pack.Write(c.Context(), set, dst, pack.Options{Fit: o.fit, Workers: o.jobs, MaxBad: o.maxBad, Progress: progress.update})
+	m, err := pack.Write(c.Context(), set, dst, pack.Options{Fit: o.fit, Workers: o.jobs, MaxSkipped: o.maxSkipped, Progress: progress.update})
 	progress.end()
 	if err != nil {
 		if err := interrupted(c, err); errors.As(err, new(*exit)) {
@@ -159,15 +161,15 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	}
 	w := c.OutOrStdout()
 	train, test := m.Splits["train"], m.Splits["test"]
-	fmt.Fprintf(w, "%s: %s training and %s test images of %d×%d×3, %d classes; %d files left out, %d ignored\n", dst,
-		thousands(int64(train.Images)), thousands(int64(test.Images)), m.Fit.Side(), m.Fit.Side(), len(m.Classes), len(m.LeftOut), len(set.Ignored))
+	fmt.Fprintf(w, "%s: %s training and %s test images of %d×%d×3, %d classes; %d files skipped, %d ignored\n", dst,
+		thousands(int64(train.Images)), thousands(int64(test.Images)), m.Fit.Side(), m.Fit.Side(), len(m.Classes), len(m.Skipped), len(set.Ignored))
 	return nil
 }
 
-// interrupted gives the context's end its exit code.
+// interrupted is the error of a command that the user stopped, err otherwise.
 func interrupted(c *cobra.Command, err error) error {
 	if c.Context().Err() != nil {
-		return &exit{exitInterrupted, fmt.Errorf("interrupted (%w); the same command goes on", err)}
+		return &exit{exitInterrupted, fmt.Errorf("interrupted (%w); the same command continues", err)}
 	}
 	return err
 }

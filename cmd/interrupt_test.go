@@ -39,7 +39,7 @@ func TestInterrupt(t *testing.T) {
 		if err := c.Wait(); !errors.As(err, &e) || e.ExitCode() != exitInterrupted {
 			t.Errorf("%v: %v\n%s", s, err, out.String())
 		}
-		if want := "go on with: ablate run plain.yaml --runs runs\n"; !strings.HasSuffix(out.String(), want) {
+		if want := "continue with: ablate run plain.yaml --runs runs\n"; !strings.HasSuffix(out.String(), want) {
 			t.Errorf("%v: %q does not end with %q", s, out.String(), want)
 		}
 		if states, _ := filepath.Glob(filepath.Join(dir, "runs", "plain", "baseline", "seed-1", "checkpoint-*")); len(states) == 0 {

@@ -34,9 +34,9 @@ func newRun() *cobra.Command {
 		Short: "Train what a study asks for and print its comparison table",
 		Long: `run trains every variant of a study under every seed, one run after the other,
 and prints the comparison table. STUDY is a file or the name of a study that
-ships with ablate. What is done already is skipped, and a run that was stopped,
-by Ctrl-C or by a crash, goes on from its last checkpoint: the same command goes
-on, and the result is the same to the last bit.
+ships with ablate. Runs that are done are skipped, and a run that was stopped,
+by Ctrl-C or by a crash, continues from its last checkpoint when the same command
+is given again. The result is the same to the last bit.
 
   ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
@@ -52,13 +52,14 @@ data, 3 interrupted.`,
 	f := c.Flags()
 	f.StringArrayVar(&o.sets, "set", nil, "override a key of the study, as in train.epochs=1 (repeatable)")
 	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants (and the baseline)")
-	f.IntVar(&o.seeds, "seeds", 0, "run only the first so many seeds")
+	f.IntVar(&o.seeds, "seeds", 0, "run only the first `N` seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
-	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train anew")
+	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train again")
 	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
 	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
+	addProfiles(c)
 	return c
 }
 
@@ -150,10 +151,10 @@ func (o runOptions) narrow(s *configs.Study) error {
 // finishStudy prints and writes the table and turns the outcome into an exit code.
 func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
 	if out.Interrupted {
-		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept, go on with: %s", command(os.Args))}
+		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s", command(os.Args))}
 	}
 	if out.Lost != nil {
-		return &exit{exitFailed, fmt.Errorf("%w; what is trained is kept, go on with: %s", out.Lost, command(os.Args))}
+		return &exit{exitFailed, fmt.Errorf("%w; what is trained is kept; continue with: %s", out.Lost, command(os.Args))}
 	}
 	if err := writeReports(store, study); err != nil {
 		return err

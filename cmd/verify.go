@@ -21,10 +21,10 @@ func newVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify RUN|STUDY",
 		Short: "Train a run's first steps again and compare the weights bit for bit",
-		Long: `verify trains the first steps of a recorded run anew and compares the SHA-256 of
-the weights after each with those recorded; of a study, all its runs. It also
-compares a run's weights file and predictions with its record. If something is
-not equal, it says what differs: build, machine, CPU path, data.
+		Long: `verify trains the first steps of a recorded run again and compares the SHA-256 of
+the weights after each step with those recorded. Of a study it verifies all runs.
+It also compares the weights file and the predictions with the record. Where
+something is not equal, it says what differs: build, machine, CPU path, data.
 
   ablate verify quickstart/baseline/1
   ablate verify quickstart
@@ -84,7 +84,7 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 	return c
 }
 
-// runsNamed gives the folder of a run, or those of a study's runs.
+// runsNamed returns the folder of a run, or those of a study's runs.
 func runsNamed(store *experiments.Store, name string) ([]string, error) {
 	dir, err := store.Find(name)
 	if err == nil {

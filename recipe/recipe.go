@@ -36,7 +36,7 @@ type Data struct {
 	// image files that are trained on without packing them: the whole image is stretched to this height and width
 	Size int `yaml:"size" json:"size,omitempty" min:"0" max:"16384" unit:"pixels" example:"64"`
 	// files without a usable image that may be left out
-	MaxBad int `yaml:"max_bad" json:"max_bad,omitempty" min:"0" max:"1000000000" unit:"files" example:"3"`
+	MaxSkipped int `yaml:"max_skipped" alias:"max_bad" json:"max_skipped,omitempty" min:"0" max:"1000000000" unit:"files" example:"3"`
 	// training images to hold out, the last ones. The schedule then looks at the error on them, which is logged
 	// as validation_top1_error, instead of the test error
 	Validation int `yaml:"validation" json:"validation,omitempty" min:"0" max:"1000000000" unit:"images" example:"5000"`

@@ -20,7 +20,7 @@ type Bench struct {
 	Net             string    `json:"net"`
 	Device          string    `json:"device"`
 	Hardware        string    `json:"hardware"`
-	Precision       string    `json:"precision"` // of products
+	Precision       string    `json:"precision"` // in which products are formed
 	Threads         int       `json:"threads"`
 	Batch           int       `json:"batch"`
 	ImagesPerSecond float64   `json:"images_per_second"` // of the median step

@@ -197,7 +197,7 @@ func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiment
 		return experiments.Record{}, err
 	}
 	digests := maps.Clone(ds.Digests)
-	for _, l := range ds.LeftOut {
+	for _, l := range ds.Skipped {
 		digests["left out: "+l.Name] = l.Reason
 	}
 	return experiments.Record{

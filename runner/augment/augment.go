@@ -1,6 +1,6 @@
-// Package augment is batches of images as bytes with the transform of each that a net
-// sees, for devices that crop, mirror and shift colours themselves: a quarter of
-// the bytes of a finished input reaches them.
+// Package augment describes batches of images as bytes, each with the transform that
+// makes a net's input of it, for devices that crop, mirror and shift colours
+// themselves: they receive a quarter of the bytes of a finished input.
 package augment
 
 import "ablate/arch"
@@ -9,13 +9,13 @@ import "ablate/arch"
 //
 //	(pixel − mean [+ shift of its channel])·scale
 //
-// at the pixel of the image that the view says, and 0 outside the image.
+// at the pixel that the transform points to, and 0 outside the image.
 type Images struct {
-	Shape      arch.Shape  // of a stored image: [height, width, channels] bytes
-	Pixels     []byte      // of all images, one after the other
+	Shape      arch.Shape  // a stored image: [height, width, channels] bytes
+	Pixels     []byte      // all images, one after the other
 	Transforms []Transform // one an image
-	// Mean is an image's: Shape.Len() values, the same slice for all batches of a
-	// pipeline, so that a device may keep its copy.
+	// Mean has a value for each byte of an image. It is the same slice for all
+	// batches of a pipeline, so that a device may keep its copy.
 	Mean []float32
 	// MeanAt is where the mean is cut (row, column) instead of where the image is.
 	MeanAt *[2]int
@@ -26,8 +26,8 @@ type Transform struct {
 	Top, Left int32      // where it is cut: row and column of the image, below 0 in its border
 	Flip      bool       // the cut is mirrored, left to right
 	Shifted   bool       // Shift is added, to images of three channels
-	Scale     float32    // multiplies what is left then
-	Shift     [3]float32 // of red, green and blue, in grey levels
+	Scale     float32    // multiplies the difference
+	Shift     [3]float32 // added to red, green and blue, in grey levels
 }
 
 // TransformLen is the size of a Transform in bytes.

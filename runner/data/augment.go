@@ -11,21 +11,21 @@ import (
 	"ablate/runner/random"
 )
 
-// noisy is how a training image is shown: image index, at a place in the epoch's order.
-func (p *Pipeline) noisy(epoch, place int, index int32) augment.Transform {
+// augmented is how image index of the training split is shown at a place in the epoch's order.
+func (p *Pipeline) augmented(epoch, place int, index int32) augment.Transform {
 	step, at := uint64(epoch), uint64(index)
 	if p.cfg.CropChunk > 1 { // one draw for a run of images
 		at = uint64(place / p.cfg.CropChunk)
 	}
-	v, off := p.centre(), p.cfg.AugmentUntil
-	if p.cfg.CropAt == recipe.CropRandom && on(off.Crop, epoch) {
+	v, until := p.centre(), p.cfg.AugmentUntil
+	if p.cfg.CropAt == recipe.CropRandom && on(until.Crop, epoch) {
 		v.Top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
 		v.Left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
 	}
-	if p.cfg.Flip && on(off.Flip, epoch) {
+	if p.cfg.Flip && on(until.Flip, epoch) {
 		v.Flip = p.flip.Uint32(step, at)&1 == 1
 	}
-	if p.cfg.PCAColour.Std > 0 && on(off.PCAColour, epoch) {
+	if p.cfg.PCAColour.Std > 0 && on(until.PCAColour, epoch) {
 		var alpha [3]float32
 		p.colour.NormalFrom(alpha[:], step, 4*uint64(index), 0, p.cfg.PCAColour.Std)
 		v.Shifted, v.Shift = true, p.axes.shift(alpha)
@@ -34,7 +34,7 @@ func (p *Pipeline) noisy(epoch, place int, index int32) augment.Transform {
 	return v
 }
 
-// on tells whether noise that ends at an epoch, or never if that is 0, is there in another.
+// on says whether an augmentation that lasts until an epoch, or for ever if that is 0, is on in another.
 func on(until, epoch int) bool { return until == 0 || epoch < until }
 
 // room is the number of places a crop can have along one side of the image and its border.
@@ -53,7 +53,7 @@ func (p *Pipeline) cut(top, left int32) augment.Transform {
 	return augment.Transform{Top: top, Left: left, Scale: float32(p.cfg.Scale)}
 }
 
-// outside is a view past every image: nothing but zeros.
+// outside is a cut that lies past every image: nothing but zeros.
 func (p *Pipeline) outside() augment.Transform { return p.cut(int32(p.ds.Shape.Height), 0) }
 
 // ten are the four corners and the centre of the bordered image, then their
@@ -62,16 +62,18 @@ func (p *Pipeline) ten() []augment.Transform {
 	bottom := p.offset(p.room(p.ds.Shape.Height, p.shape.Height) - 1)
 	right := p.offset(p.room(p.ds.Shape.Width, p.shape.Width) - 1)
 	first := p.offset(0)
-	views := []augment.Transform{p.cut(first, first), p.cut(first, right), p.cut(bottom, first), p.cut(bottom, right), p.centre()}
-	for _, v := range views[:5] {
-		v.Flip = true
-		views = append(views, v)
+	crops := []augment.Transform{
+		p.cut(first, first), p.cut(first, right), p.cut(bottom, first), p.cut(bottom, right), p.centre(),
 	}
-	return views
+	for _, c := range crops[:5] {
+		c.Flip = true
+		crops = append(crops, c)
+	}
+	return crops
 }
 
-// colourAxes are the directions that PCAColour moves colours in, each as long as
-// a draw of 1 moves them, in grey levels.
+// colourAxes are the directions in which PCAColour shifts colours, each as long as
+// the shift of a draw of 1, in grey levels.
 type colourAxes struct {
 	axis [3][3]float64
 	gain float32 // multiplies the shifted image
@@ -98,7 +100,7 @@ func (ds *Dataset) colourAxes(cfg recipe.PCAColour) (colourAxes, error) {
 	for i, value := range ds.Colour.Values {
 		length := math.Sqrt(value)
 		if cfg.Scale == recipe.Eigenvalue {
-			length = value / 255 // of pixels from 0 to 1, in grey levels
+			length = value / 255 // the eigenvalue for pixels from 0 to 1, in grey levels
 		}
 		for c, x := range ds.Colour.Vectors[i] {
 			a.axis[i][c] = length * x
@@ -120,16 +122,16 @@ func (a *colourAxes) shift(alpha [3]float32) [3]float32 {
 	return out
 }
 
-// wrongLabels copies labels and gives a share of them, rounded to whole images,
-// another class than their own, every other one being as likely.
+// wrongLabels copies labels and replaces a share of them, rounded to whole images,
+// by another class, each of the others being as likely.
 func wrongLabels(labels []int32, classes int, share float64, stream random.Stream) []int32 {
-	noisy := append([]int32(nil), labels...)
+	wrong := append([]int32(nil), labels...)
 	for i, index := range stream.Perm(0, len(labels))[:int(math.Round(share*float64(len(labels))))] {
-		wrong := int32(stream.Intn(1, uint64(i), classes-1))
-		if wrong >= labels[index] {
-			wrong++
+		class := int32(stream.Intn(1, uint64(i), classes-1))
+		if class >= labels[index] {
+			class++
 		}
-		noisy[index] = wrong
+		wrong[index] = class
 	}
-	return noisy
+	return wrong
 }

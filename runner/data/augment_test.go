@@ -83,7 +83,7 @@ func TestNoiseOff(t *testing.T) {
 		p := newPipeline(t, ds, cfg, 6, 3)
 		seen := map[int32]augment.Transform{}
 		for i := range int32(6) {
-			seen[i] = p.noisy(epoch, int(i), i)
+			seen[i] = p.augmented(epoch, int(i), i)
 		}
 		return seen
 	}

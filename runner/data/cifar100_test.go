@@ -46,7 +46,7 @@ func TestCIFAR100(t *testing.T) {
 	}
 	write("test.bin", train[:10])
 	write("train.bin", train[:len(train)-1])
-	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "train.bin has") {
+	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "train.bin: it has") {
 		t.Errorf("a cut file: %v", err)
 	}
 }

@@ -17,13 +17,13 @@ import (
 )
 
 func TestCIFARPlanesBecomePixels(t *testing.T) {
-	text := make([]byte, 2*cifarRecord)
-	text[0], text[cifarRecord] = 3, 9
-	record := text[cifarRecord:]
+	text := make([]byte, 2*cifar10Record)
+	text[0], text[cifar10Record] = 3, 9
+	record := text[cifar10Record:]
 	record[1], record[1+cifarPlane], record[1+2*cifarPlane] = 10, 20, 30 // the first pixel's red, green, blue
 	record[cifarPlane], record[2*cifarPlane], record[3*cifarPlane] = 40, 50, 60
 	var s Split
-	if err := s.addCIFAR(text); err != nil {
+	if err := s.addCIFAR(text, cifar10Record, 10); err != nil {
 		t.Fatal(err)
 	}
 	second := s.Images[3*cifarPlane:]
@@ -43,9 +43,9 @@ func TestDamagedCIFAR(t *testing.T) {
 		make func(file string) error
 		says string
 	}{
-		"truncated": {sized(cifarBytes - 1), "it has 30729999 bytes instead of 30730000; unpack it again"},
-		"longer":    {sized(cifarBytes + 1), "it has 30730001 bytes instead of 30730000"},
-		"altered":   {sized(cifarBytes), "and the official file's 5dd7e06a14cb22eb9f671a540d1b7c25"},
+		"truncated": {sized(cifar10Bytes - 1), "it has 30729999 bytes instead of 30730000; unpack it again"},
+		"longer":    {sized(cifar10Bytes + 1), "it has 30730001 bytes instead of 30730000"},
+		"altered":   {sized(cifar10Bytes), "and the official file's 5dd7e06a14cb22eb9f671a540d1b7c25"},
 	} {
 		dir := t.TempDir()
 		if err := k.make(filepath.Join(dir, "data_batch_1.bin")); err != nil {
@@ -59,12 +59,12 @@ func TestDamagedCIFAR(t *testing.T) {
 }
 
 func TestCIFARLabelOutOfRange(t *testing.T) {
-	text := make([]byte, cifarRecord)
+	text := make([]byte, cifar10Record)
 	text[0] = 10
-	if err := new(Split).addCIFAR(text); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record 0 has label 10") {
+	if err := new(Split).addCIFAR(text, cifar10Record, 10); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record 0 has label 10") {
 		t.Error(err)
 	}
-	if err := new(Split).addCIFAR(text[1:]); !errors.Is(err, ErrCorrupt) {
+	if err := new(Split).addCIFAR(text[1:], cifar10Record, 10); !errors.Is(err, ErrCorrupt) {
 		t.Error(err)
 	}
 }
@@ -153,12 +153,12 @@ func FuzzUntar(f *testing.F) {
 
 func FuzzCIFAR(f *testing.F) {
 	f.Add([]byte(nil))
-	f.Add(make([]byte, cifarRecord))
-	f.Add(bytes.Repeat([]byte{9}, 2*cifarRecord))
-	f.Add(make([]byte, cifarRecord+1))
+	f.Add(make([]byte, cifar10Record))
+	f.Add(bytes.Repeat([]byte{9}, 2*cifar10Record))
+	f.Add(make([]byte, cifar10Record+1))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var s Split
-		if err := s.addCIFAR(text); err != nil {
+		if err := s.addCIFAR(text, cifar10Record, 10); err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%v is not ErrCorrupt", err)
 			}

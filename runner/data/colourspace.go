@@ -9,7 +9,7 @@ import (
 )
 
 // convert turns the images of a data set into another colour space, one byte a
-// value. Digests stay those of the images as they were read.
+// value. Digests stay those of the images as they are stored.
 func (ds *Dataset) convert(to recipe.ColourSpace) error {
 	if to == recipe.RGB {
 		return nil
@@ -72,7 +72,7 @@ func convertPixels(dst, rgb []byte, to recipe.ColourSpace) {
 	}
 }
 
-// hsv gives hue, saturation and value (Smith 1978, "Color gamut transform
+// hsv returns hue, saturation and value (Smith 1978, "Color gamut transform
 // pairs"), rounded, the full circle being 256. Grey has hue 0.
 func hsv(r, g, b byte) (h, s, v byte) {
 	top, bottom := max(r, g, b), min(r, g, b)

@@ -31,30 +31,27 @@ var (
 
 // A Split is a set of labelled images of one shape, in memory or stored elsewhere.
 type Split struct {
-	Images []byte // NHWC, 0..255; nil where stored gives them
+	Images []byte // NHWC, 0..255; nil where they are stored elsewhere
 	Labels []int32
 	stored stored
 }
 
 // stored are images that do not lie in memory. They are read by several goroutines at once.
 type stored interface {
-	// image gives image i. It may use buf, which holds one image.
+	// image returns image i. It may use buf, which holds one image.
 	image(i int, buf []byte) ([]byte, error)
 	// digest is the SHA-256 of the first n images and their labels, as they are stored.
 	digest(n int) string
 }
 
-// Image gives image i, of size bytes, which must not be written to. It may lie in
-// buf, which holds size bytes if the split is Stored.
+// Image returns image i, of size bytes, which must not be written to. It may lie in
+// buf, which is what buffer returned.
 func (s Split) Image(i, size int, buf []byte) ([]byte, error) {
 	if s.stored != nil {
 		return s.stored.image(i, buf)
 	}
 	return s.Images[i*size:][:size], nil
 }
-
-// Stored tells whether images lie elsewhere than in memory.
-func (s Split) Stored() bool { return s.stored != nil }
 
 // buffer is what Image needs.
 func (s Split) buffer(size int) []byte {
@@ -108,12 +105,12 @@ type Dataset struct {
 	Mean []float32
 	// Colour says how the training images' colours are spread, nil where the source does not know it.
 	Colour *imaging.Colour
-	// LeftOut names the files that hold no usable image, and why.
-	LeftOut []pack.LeftOut
+	// Skipped are the files that hold no usable image.
+	Skipped []pack.Skipped
 	closer  io.Closer
 }
 
-// Close gives back what the data set holds open; its images must not be used after it.
+// Close closes what the data set holds open; its images must not be used after it.
 func (ds *Dataset) Close() error {
 	if ds.closer == nil {
 		return nil
@@ -130,7 +127,7 @@ type Source struct {
 	Files   []File // of the official distribution
 	Classes []string
 	open    func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error)
-	// check verifies what opening does not, nil if that is nothing.
+	// check verifies what opening does not; nil if there is nothing else.
 	check func(ctx context.Context, s Source, root string) error
 }
 
@@ -139,12 +136,12 @@ type File struct {
 	Name  string
 	Bytes int64  // 0 where the size is not published
 	MD5   string // empty where none is published
-	// Optional files are checked where they are there: the data set can be read from others.
+	// Optional files are checked if they are there: the data set can be read from others.
 	Optional bool
 }
 
-// read reads a file that says it has size bytes, and verifies size and digest.
-// Memory is taken only once the size is known to be right.
+// read reads a file of size bytes, and verifies size and digest. It allocates
+// memory only once the size is known to be right.
 func (f File) read(r io.Reader, size int64) ([]byte, error) {
 	if size != f.Bytes {
 		return nil, fmt.Errorf("it has %d bytes instead of %d; unpack it again: %w", size, f.Bytes, ErrCorrupt)
@@ -153,7 +150,7 @@ func (f File) read(r io.Reader, size int64) ([]byte, error) {
 	if n, err := io.ReadFull(r, text); err != nil {
 		return nil, fmt.Errorf("it breaks off after %d of %d bytes (%v); fetch it again: %w", n, size, err, ErrCorrupt)
 	}
-	if sum := fmt.Sprintf("%x", md5.Sum(text)); sum != f.MD5 {
+	if sum := fmt.Sprintf("%x", md5.Sum(text)); f.MD5 != "" && sum != f.MD5 {
 		return nil, fmt.Errorf("its MD5 is %s and the official file's %s; unpack it again: %w", sum, f.MD5, ErrCorrupt)
 	}
 	return text, nil
@@ -161,7 +158,7 @@ func (f File) read(r io.Reader, size int64) ([]byte, error) {
 
 const seeList = " (ablate data list says where to get it)"
 
-// stat looks at data.root. Where it is not set or not there, the error tells what it must be.
+// stat looks at data.root. Where it is not set or not there, the error says what it must be.
 func stat(root, layout string) (fs.FileInfo, error) {
 	if root == "" {
 		return nil, fmt.Errorf("data.root is not set; it must be %s%s: %w", layout, seeList, ErrMissing)
@@ -173,9 +170,12 @@ func stat(root, layout string) (fs.FileInfo, error) {
 	return info, err
 }
 
-var sources = []Source{shapesSource, cifar10Source, cifar100Source, imageFolderSource, tinyImageNetSource, imageNetSource, packedSource, mnistSource, fashionSource, kmnistSource}
+var sources = []Source{
+	shapesSource, cifar10Source, cifar100Source, imageFolderSource, tinyImageNetSource, imageNetSource,
+	packedSource, mnistSource, fashionSource, kmnistSource,
+}
 
-// List gives the data sets that can be opened, sorted by name.
+// List returns the data sets that can be opened, sorted by name.
 func List() []Source {
 	list := append([]Source(nil), sources...)
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
@@ -239,7 +239,7 @@ func (ds *Dataset) holdOut(n int) error {
 	}
 	ds.Validation.Labels, ds.Train.Labels = ds.Train.Labels[left:], ds.Train.Labels[:left]
 	if ds.Train.stored != nil {
-		ds.Validation.stored = later{ds.Train.stored, left}
+		ds.Validation.stored = offset{ds.Train.stored, left}
 	} else {
 		ds.Validation.Images, ds.Train.Images = ds.Train.Images[left*size:], ds.Train.Images[:left*size]
 	}
@@ -247,28 +247,28 @@ func (ds *Dataset) holdOut(n int) error {
 	return nil
 }
 
-// later are stored images from some number on.
-type later struct {
+// An offset split begins at a later image of another.
+type offset struct {
 	stored
 	from int
 }
 
-func (l later) image(i int, buf []byte) ([]byte, error) { return l.stored.image(l.from+i, buf) }
+func (o offset) image(i int, buf []byte) ([]byte, error) { return o.stored.image(o.from+i, buf) }
 
 // A Report is what Check found.
 type Report struct {
 	Dataset *Dataset
 	// Balance counts the images of each class, training and test.
 	Balance [][2]int
-	// Shared counts the images that are in both splits.
+	// Shared counts the test images that are also in training.
 	Shared int
-	// Repeated counts the training images that stand there more than once.
+	// Repeated counts the training images that are there more than once, but for the first.
 	Repeated int
 }
 
 // Check opens the whole of a data set, which verifies sizes, digests and labels,
 // and counts classes and duplicates. Files that hold no usable image are in the
-// report's LeftOut.
+// data set's Skipped.
 func Check(ctx context.Context, name, root string) (Report, error) {
 	s, err := find(name)
 	if err != nil {
@@ -280,7 +280,7 @@ func Check(ctx context.Context, name, root string) (Report, error) {
 		}
 	}
 	cfg := recipe.Defaults().Data
-	cfg.Name, cfg.Root, cfg.MaxBad = name, root, math.MaxInt
+	cfg.Name, cfg.Root, cfg.MaxSkipped = name, root, math.MaxInt
 	ds, err := Open(ctx, cfg)
 	if err != nil {
 		return Report{}, err

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"ablate/arch"
 	"ablate/recipe"
+	"ablate/runner/data/files"
 )
 
 const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, " +
@@ -99,17 +99,17 @@ func openIDX(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 
 // readIDX reads name or name.gz from a folder.
 func readIDX(root, name string, rank int) ([]byte, []int, error) {
-	f, err := os.Open(filepath.Join(root, name))
+	f, size, err := files.Open(filepath.Join(root, name))
 	zipped := errors.Is(err, fs.ErrNotExist)
 	if zipped {
-		f, err = os.Open(filepath.Join(root, name+".gz"))
+		f, size, err = files.Open(filepath.Join(root, name+".gz"))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("neither %s nor %s.gz is in %s; data.root must be %s%s: %w",
 			name, name, root, idxLayout, seeList, ErrMissing)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", err, ErrCorrupt)
 	}
 	defer f.Close()
 	var r io.Reader = bufio.NewReader(f)
@@ -117,20 +117,25 @@ func readIDX(root, name string, rank int) ([]byte, []int, error) {
 		if r, err = gzip.NewReader(r); err != nil {
 			return nil, nil, fmt.Errorf("%s.gz is not a gzip file (%v); fetch it again: %w", name, err, ErrCorrupt)
 		}
+		size *= mostDeflated
 	}
-	values, dims, err := parseIDX(r, rank)
+	values, dims, err := parseIDX(r, size, rank)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return values, dims, nil
 }
 
-// maxIDX bounds what a header may claim: 64 times MNIST.
-const maxIDX = 3 << 30
+// maxIDX bounds what a header may claim: ten times MNIST.
+const maxIDX = 512 << 20
+
+// mostDeflated is the most bytes that a byte of a gzip file can stand for.
+const mostDeflated = 1032
 
 // parseIDX reads the format's bytes: two zeros, the type (8: unsigned byte), the
-// rank, big-endian sizes, values. Memory grows with what is there, not with what the header claims.
-func parseIDX(r io.Reader, rank int) ([]byte, []int, error) {
+// rank, big-endian sizes, values. It takes no memory for more than size bytes,
+// whatever the header claims.
+func parseIDX(r io.Reader, size int64, rank int) ([]byte, []int, error) {
 	head := make([]byte, 4+4*rank)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, nil, fmt.Errorf("the header is cut short: %w", ErrCorrupt)
@@ -147,20 +152,19 @@ func parseIDX(r io.Reader, rank int) ([]byte, []int, error) {
 		dims[i] = int(d)
 		total *= d
 	}
-	values, err := io.ReadAll(io.LimitReader(r, total+1))
-	if err != nil {
+	if total > size {
+		return nil, nil, fmt.Errorf("the header claims %d values, the file can hold %d at most; fetch it again: %w", total, size, ErrCorrupt)
+	}
+	values := make([]byte, total)
+	n, err := io.ReadFull(r, values)
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, nil, fmt.Errorf("the header claims %d values, there are %d; fetch it again: %w", total, n, ErrCorrupt)
+	case err != nil:
 		return nil, nil, fmt.Errorf("it breaks off or is damaged (%v); fetch it again: %w", err, ErrCorrupt)
 	}
-	if int64(len(values)) != total {
-		return nil, nil, fmt.Errorf("the header claims %d values, there are %s; fetch it again: %w",
-			total, count(len(values), total), ErrCorrupt)
+	if n, err := r.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		return nil, nil, fmt.Errorf("the header claims %d values, there are more; fetch it again: %w", total, ErrCorrupt)
 	}
 	return values, dims, nil
-}
-
-func count(n int, want int64) string {
-	if int64(n) > want {
-		return "more"
-	}
-	return fmt.Sprint(n)
 }

@@ -16,13 +16,13 @@ import (
 	"ablate/runner/data/pack"
 )
 
-// decodedAnew says what all sources of image files share.
-const decodedAnew = "; every image is decoded once before training, to find those that cannot be used, and again at every epoch: " +
+// decodedAgain says what all sources of image files share.
+const decodedAgain = "; every image is decoded once before training, to find those that cannot be used, and again at every epoch: " +
 	"ablate data pack does it once for all"
 
 var imageFolderSource = Source{
 	Name:   "imagefolder",
-	What:   "JPEG and PNG files in one folder a class, resized to data.short_side (256) or data.size" + decodedAnew,
+	What:   "JPEG and PNG files in one folder a class, resized to data.short_side (256) or data.size" + decodedAgain,
 	Where:  "your own images, or any data set that is laid out so",
 	Layout: imagefiles.FolderLayout,
 	open:   openFiles(imagefiles.ImageFolder),
@@ -30,7 +30,7 @@ var imageFolderSource = Source{
 
 var tinyImageNetSource = Source{
 	Name: "tiny-imagenet",
-	What: "110,000 labelled photographs, 64×64×3, 200 classes (100,000 for training); set data.size: 64" + decodedAnew,
+	What: "110,000 labelled photographs, 64×64×3, 200 classes (100,000 for training); set data.size: 64" + decodedAgain,
 	Where: "tiny-imagenet-200.zip of Stanford's course CS231N, 248,100,043 bytes; a part of ImageNet: " +
 		"non-commercial research and education",
 	Layout: imagefiles.TinyLayout,
@@ -40,7 +40,7 @@ var tinyImageNetSource = Source{
 var imageNetSource = Source{
 	Name: "imagenet",
 	What: "ILSVRC 2012: 1,281,167 training and 50,000 validation photographs of every size, 1,000 classes, " +
-		"read out of the archives as downloaded" + decodedAnew,
+		"read out of the archives as downloaded" + decodedAgain,
 	Where:  "ImageNet's site, after registration; non-commercial research and education",
 	Layout: imagefiles.ILSVRCLayout,
 	Files: []File{
@@ -53,7 +53,7 @@ var imageNetSource = Source{
 }
 
 // openFiles opens a source of image files: it decodes all that are asked for
-// once, which finds the bad ones before training begins and gives mean, colours and digest.
+// once, which finds the bad ones before training begins and yields mean, colours and digest.
 func openFiles(list func(root string) (*imagefiles.Set, error)) func(context.Context, Source, recipe.Data) (*Dataset, error) {
 	return func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
 		if _, err := stat(cfg.Root, s.Layout); err != nil {
@@ -93,13 +93,13 @@ func (ds *Dataset) survey(ctx context.Context, set *imagefiles.Set, fit imaging.
 			colour := f.statistics.Colour()
 			ds.Mean, ds.Colour = f.statistics.Mean(), &colour
 		}
-		if len(f.kept) == 0 && len(ds.LeftOut) <= cfg.MaxBad {
+		if len(f.kept) == 0 && len(ds.Skipped) <= cfg.MaxSkipped {
 			return fmt.Errorf("no usable image is left in %s: %w", part.name, ErrCorrupt)
 		}
 	}
-	if n := len(ds.LeftOut); n > cfg.MaxBad {
-		return fmt.Errorf("%d files hold no usable image, data.max_bad is %d; ablate data check lists them, the first: %s: %w",
-			n, cfg.MaxBad, ds.LeftOut[0], ErrCorrupt)
+	if n := len(ds.Skipped); n > cfg.MaxSkipped {
+		return fmt.Errorf("%d files hold no usable image, data.max_skipped is %d; ablate data check lists them, the first: %s: %w",
+			n, cfg.MaxSkipped, ds.Skipped[0], ErrCorrupt)
 	}
 	return nil
 }
@@ -109,13 +109,13 @@ var errEnough = errors.New("enough images")
 
 // usable decodes files in the order of the data set until there are want of them, all if want is 0.
 func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.File, fit imaging.Fit, want int) (*imageFiles, error) {
-	files = imagefiles.Mix(split, files)
+	files = imagefiles.Shuffle(split, files)
 	f := &imageFiles{readers: sync.Pool{New: func() any { return imaging.NewReader(fit) }}}
 	sum := sha256.New()
 	err := imagefiles.Decode(ctx, files, fit, runtime.GOMAXPROCS(0), func(d imagefiles.Decoded) error {
 		file := files[d.Index]
 		if d.Err != nil {
-			ds.LeftOut = append(ds.LeftOut, pack.LeftOut{Split: split, Name: file.Name, Reason: d.Err.Error()})
+			ds.Skipped = append(ds.Skipped, pack.Skipped{Split: split, Name: file.Name, Reason: d.Err.Error()})
 			return nil
 		}
 		f.kept = append(f.kept, file)

@@ -43,7 +43,7 @@ func imageTree(t testing.TB, n int) string {
 	return root
 }
 
-func packTree(t testing.TB, root string, fit imaging.Fit, maxBad int) string {
+func packTree(t testing.TB, root string, fit imaging.Fit, maxSkipped int) string {
 	t.Helper()
 	set, err := imagefiles.Open(root)
 	if err != nil {
@@ -51,7 +51,7 @@ func packTree(t testing.TB, root string, fit imaging.Fit, maxBad int) string {
 	}
 	defer set.Close()
 	dir := filepath.Join(t.TempDir(), "pack")
-	if _, err := pack.Write(t.Context(), set, dir, pack.Options{Fit: fit, Workers: 2, MaxBad: maxBad}); err != nil {
+	if _, err := pack.Write(t.Context(), set, dir, pack.Options{Fit: fit, Workers: 2, MaxSkipped: maxSkipped}); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -168,13 +168,13 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "1 files hold no usable image") || !strings.Contains(err.Error(), "train/c1/2.png") {
 		t.Errorf("%v", err)
 	}
-	cfg.MaxBad = 1
+	cfg.MaxSkipped = 1
 	ds := open(t, cfg)
-	if ds.Train.Len() != 11 || len(ds.LeftOut) != 1 {
-		t.Errorf("%d images, left out %v", ds.Train.Len(), ds.LeftOut)
+	if ds.Train.Len() != 11 || len(ds.Skipped) != 1 {
+		t.Errorf("%d images, left out %v", ds.Train.Len(), ds.Skipped)
 	}
 	r, err := Check(t.Context(), "imagefolder", root)
-	if err != nil || len(r.Dataset.LeftOut) != 1 || r.Balance[1] != [2]int{3, 2} {
+	if err != nil || len(r.Dataset.Skipped) != 1 || r.Balance[1] != [2]int{3, 2} {
 		t.Errorf("%v, %+v", err, r)
 	}
 }

@@ -38,7 +38,7 @@ func openPacked(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) 
 		Classes: p.Classes, Shape: arch.Shape{Height: p.Fit.Side(), Width: p.Fit.Side(), Channels: 3},
 		Train:   Split{Labels: p.Train.Labels, stored: packedImages{&p.Train, p.Digest("train")}},
 		Test:    Split{Labels: p.Test.Labels, stored: packedImages{&p.Test, p.Digest("test")}},
-		LeftOut: p.LeftOut, Mean: mean, Colour: &p.Colour, closer: p,
+		Skipped: p.Skipped, Mean: mean, Colour: &p.Colour, closer: p,
 	}, nil
 }
 
@@ -73,7 +73,7 @@ func checkPacked(ctx context.Context, s Source, root string) error {
 // packedImages are images of a pack.
 type packedImages struct {
 	images *pack.Images
-	sum    string // of the whole split
+	sum    string // digest of the whole split
 }
 
 func (p packedImages) image(i int, _ []byte) ([]byte, error) {

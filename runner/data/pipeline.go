@@ -15,17 +15,17 @@ import (
 
 // A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours, wrong labels.
 type Pipeline struct {
-	// Raw makes the readers begun from now on hand out images as bytes, with how
-	// each is shown, for devices that make the net's input of them.
+	// Raw makes the readers begun from now on hand out images as bytes and how
+	// each is shown, for devices that make the net's input themselves.
 	Raw bool
 
 	ds    *Dataset
 	train Split // with the wrong labels that the recipe asks for
 	cfg   recipe.Data
 	batch int
-	shape arch.Shape // of an image as the net sees it
-	mean  []float32  // one value an input value
-	// meanAt is where the mean is cut for all images, nil where each has it from its own place.
+	shape arch.Shape // an image as the net sees it
+	mean  []float32  // a value for each value of a stored image
+	// meanAt is where the mean is cut for all images, nil where it is cut as the image is.
 	meanAt *[2]int
 	axes   colourAxes
 
@@ -58,7 +58,7 @@ func NewPipeline(ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipelin
 	}
 	if cfg.LabelNoise > 0 {
 		if len(ds.Classes) < 2 {
-			return nil, fmt.Errorf("data.label_noise needs another class to give, %s has %d", ds.Name, len(ds.Classes))
+			return nil, fmt.Errorf("data.label_noise needs another class, %s has %d", ds.Name, len(ds.Classes))
 		}
 		p.train.Labels = wrongLabels(ds.Train.Labels, len(ds.Classes), cfg.LabelNoise, random.New(seed, "data/label-noise"))
 	}
@@ -117,19 +117,19 @@ func meanImage(s Split, size int) ([]float32, error) {
 // Shape is an image as the net sees it.
 func (p *Pipeline) Shape() arch.Shape { return p.shape }
 
-// Batches is the number of whole batches in a training epoch. What is left over
-// is not seen in that epoch; every epoch has another order.
+// Batches is the number of whole batches in a training epoch. The images that
+// are left over are not seen in that epoch; every epoch has another order.
 func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
-// A Batch is images ready for the net or, Raw, for a device that makes its input of them.
+// A Batch is images ready for the net or, if Raw, for a device that makes the input itself.
 type Batch struct {
-	X       []float32      // [batch, height, width, channels]; nil of a Raw pipeline
-	Images  augment.Images // of a Raw pipeline alone
+	X       []float32      // [batch, height, width, channels]; nil if Raw
+	Images  augment.Images // set only if Raw
 	Y       []float32      // class numbers
-	N       int            // images; whatever comes after them is zero, or shown as zero
+	N       int            // images; the rest of the batch is zero, or shown as zero
 	First   int            // place of the first image in its split, or in the epoch's order
-	Indices []int32        // of the images in their split
-	View    int            // which of the Views of these images it is, in evaluation
+	Indices []int32        // places of the images in their split
+	View    int            // in evaluation: which of the Views of these images this is
 	Views   int
 }
 
@@ -138,19 +138,19 @@ type Batch struct {
 type Reader struct {
 	ready, free chan *Batch
 	last        *Batch
-	end         error // what Next gives after the last batch
+	end         error // what Next returns after the last batch
 	cancel      context.CancelFunc
 	ctx         context.Context
 	done        sync.WaitGroup
 }
 
-// ahead is how many batches exist at a time: one in use, the others ready or being filled.
+// ahead is the number of batches that exist at a time: one in use, the others ready or being filled.
 const ahead = 3
 
-// A filler prepares a batch's images [from, to) with a buffer that one stored image fits in.
+// A filler prepares a batch's images [from, to). buf has room for one stored image.
 type filler func(b *Batch, from, to int, buf []byte) error
 
-// read prepares so many batches: begin says what batch i will hold, and several
+// read prepares a number of batches: begin says what batch i will hold, and several
 // goroutines fill it.
 func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b *Batch, i int), fill filler) *Reader {
 	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead), end: io.EOF}
@@ -172,7 +172,7 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 			}
 		})
 	}
-	size := max(1, p.batch/(4*workers)) // of a part: small, so that no worker waits long for another
+	size := max(1, p.batch/(4*workers)) // parts are small, so that no worker waits long for another
 	r.done.Go(func() {
 		defer close(r.ready)
 		defer close(parts)
@@ -202,20 +202,22 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 	return r
 }
 
-// newBatch makes room for a batch's images, as the net takes them or as bytes.
+// newBatch allocates a batch for images as the net takes them, or as bytes.
 func (p *Pipeline) newBatch() *Batch {
 	b := &Batch{Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
 	if p.Raw {
-		b.Images = augment.Images{Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()), Transforms: make([]augment.Transform, p.batch),
-			Mean: p.mean, MeanAt: p.meanAt}
+		b.Images = augment.Images{
+			Shape: p.ds.Shape, Pixels: make([]byte, p.batch*p.ds.Shape.Len()),
+			Transforms: make([]augment.Transform, p.batch), Mean: p.mean, MeanAt: p.meanAt,
+		}
 	} else {
 		b.X = make([]float32, p.batch*p.shape.Len())
 	}
 	return b
 }
 
-// Next gives the next batch, which belongs to the caller until the call after
-// it; io.EOF at the end, the context's error if it was cancelled.
+// Next returns the next batch, which belongs to the caller until the call after
+// it. The error is io.EOF at the end, and the context's where that was cancelled.
 func (r *Reader) Next() (*Batch, error) {
 	if r.last != nil {
 		r.free <- r.last
@@ -245,9 +247,9 @@ func (r *Reader) Close() {
 	r.done.Wait()
 }
 
-// Train reads an epoch's batches from number from on (0 is the first). The order
-// depends on seed and epoch, an image's crop, flip and colours on seed, epoch and
-// the image, or, where a chunk shares crop and flip, its place in the order.
+// Train reads an epoch's batches, beginning with number from (0 is the first). The
+// order depends on seed and epoch; an image's crop, flip and colours depend on
+// seed, epoch and the image or, where a chunk shares crop and flip, its place in the order.
 func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	if from < 0 || from > p.Batches() {
 		r := p.read(ctx, p.train, 0, nil, nil)
@@ -259,7 +261,7 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	return p.read(ctx, p.train, p.Batches()-from, begin, func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
 			index := order[b.First+j]
-			if err := p.prepare(b, j, p.train, index, p.noisy(epoch, b.First+j, index), buf); err != nil {
+			if err := p.prepare(b, j, p.train, index, p.augmented(epoch, b.First+j, index), buf); err != nil {
 				return err
 			}
 		}
@@ -269,8 +271,8 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 
 // Test reads the test images in order. Each batch comes once for every view, one
 // after the other. The last one may hold fewer images.
-func (p *Pipeline) Test(ctx context.Context, views recipe.TestCrops) *Reader {
-	if views == recipe.TenCrop {
+func (p *Pipeline) Test(ctx context.Context, crops recipe.TestCrops) *Reader {
+	if crops == recipe.TenCrop {
 		return p.inOrder(ctx, p.ds.Test, p.ten())
 	}
 	return p.inOrder(ctx, p.ds.Test, []augment.Transform{p.centre()})

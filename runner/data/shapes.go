@@ -51,7 +51,7 @@ func openShapes(_ context.Context, _ Source, cfg recipe.Data) (*Dataset, error) 
 	}, nil
 }
 
-// drawShapes draws image i from step i of a stream, so the work can be shared out in any way.
+// drawShapes draws image i from step i of a stream, so the work can be divided in any way.
 func drawShapes(stream string, n int) Split {
 	s := Split{Images: make([]byte, n*shapesSide*shapesSide*3), Labels: make([]int32, n)}
 	r := random.New(shapesSeed, stream)

@@ -5,7 +5,7 @@
 // any draw can be made at once, in any order, by any number of threads, and on
 // a GPU. One stream a purpose: a new use of randomness shifts no other.
 //
-// The same arguments give the same bits on every platform. Integers are safe by
+// The same arguments yield the same bits on every platform. Integers are safe by
 // themselves; floating point is confined to operations that IEEE 754 rounds in
 // one way. Go may fuse x*y + z into one rounding where the processor can (arm64
 // does, amd64 does not), hence the explicit conversions around products, which
@@ -23,7 +23,7 @@ import (
 // A Stream is the random numbers of one purpose in one run.
 type Stream struct{ key [2]uint32 }
 
-// New gives the stream of a seed and a name. Its key is the first 8 bytes of
+// New returns the stream of a seed and a name. Its key is the first 8 bytes of
 // SHA-256 over the seed (8 bytes, little-endian) and the name.
 func New(seed uint64, name string) Stream {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+len(name)), seed)
@@ -34,7 +34,7 @@ func New(seed uint64, name string) Stream {
 // Key is what the stream is encrypted under, for a device that draws the words itself.
 func (s Stream) Key() [2]uint32 { return s.key }
 
-// Block gives four words, the encryption of the counter (index, step).
+// Block returns four words, the encryption of the counter (index, step).
 func (s Stream) Block(step, index uint64) [4]uint32 {
 	return philox(s.key, [4]uint32{uint32(index), uint32(index >> 32), uint32(step), uint32(step >> 32)})
 }

@@ -14,8 +14,8 @@ const warmUp = 5
 
 // speed measures the steps of an attempt after its warm-up.
 type speed struct {
-	steps    int           // of the attempt, with the warm-up
-	measured time.Duration // of the steps after it
+	steps    int           // with the warm-up
+	measured time.Duration // without it
 	waited   time.Duration // part of measured, for images
 	images   int
 }

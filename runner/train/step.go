@@ -87,7 +87,8 @@ func (t *Trainer) feed(b *data.Batch) error {
 	return m.Program.Write(m.Graph.Labels, b.Y)
 }
 
-// write gives a program its images: as they are stored, where its device prepares them itself.
+// write puts a batch's images into a program's input: as they are stored, where
+// the device makes the input itself.
 func write(p *engine.Program, g *graph.Graph, b *data.Batch) error {
 	if b.X == nil {
 		return p.WriteImages(g.Input, b.Images)

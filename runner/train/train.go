@@ -35,7 +35,7 @@ type Trainer struct {
 	position
 	speed speed
 
-	labels  [2][]float32 // of the batch that is being trained and of the next
+	labels  [2][]float32 // one for the batch that is being trained, one for the next
 	logits  []float32
 	softmax []float64 // outputs of a batch, summed over its views
 	loss    []float32
@@ -47,7 +47,7 @@ type position struct {
 	epoch   int    // epochs completed
 	batch   int    // batches trained of the next epoch
 	step    uint64 // steps trained in all
-	running Score  // of the batches of the next epoch
+	running Score  // over the batches of the next epoch
 	logged  int    // points of the metric series
 }
 

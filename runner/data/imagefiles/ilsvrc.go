@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ablate/runner/data/files"
 )
 
 // The files of the ILSVRC 2012 distribution.
@@ -88,7 +89,7 @@ func (s *Set) ilsvrc(root string) error {
 
 // open opens an archive for as long as the set is open.
 func (s *Set) open(name string) (io.ReaderAt, int64, error) {
-	f, err := os.Open(name)
+	f, size, err := files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("%s is missing; the root must be %s: %w", name, ILSVRCLayout, ErrLayout)
 	}
@@ -96,11 +97,7 @@ func (s *Set) open(name string) (io.ReaderAt, int64, error) {
 		return nil, 0, err
 	}
 	s.closers = append(s.closers, f)
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
+	return f, size, nil
 }
 
 // listTrain lists an archive of archives, one a class.
@@ -143,7 +140,7 @@ func listFlat(archive io.ReaderAt, size int64) ([]File, error) {
 	return list(archive, 0, size, "val/", 0)
 }
 
-// list gives the images of the archive that lies at [at, at+size).
+// list returns the images of the archive that lies at [at, at+size).
 func list(archive io.ReaderAt, at, size int64, prefix string, label int32) ([]File, error) {
 	var files []File
 	err := walk(archive, at, size, func(m member) error {
@@ -234,7 +231,7 @@ func validationNumbers(root string) (numbers []string, from string, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return numbers, groundTruth, err
 	}
-	f, err := os.Open(filepath.Join(root, devkit))
+	f, _, err := files.Open(filepath.Join(root, devkit))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("no labels of the validation images in %s; it must be %s: %w", root, ILSVRCLayout, ErrLayout)
 	}
@@ -262,8 +259,7 @@ func devkitNumbers(r io.Reader) ([]string, error) {
 		if path.Base(h.Name) != groundTruth || h.Typeflag != tar.TypeReg {
 			continue
 		}
-		const most = 16 << 20
-		text, err := io.ReadAll(io.LimitReader(t, most))
+		text, err := io.ReadAll(io.LimitReader(t, maxList))
 		if err != nil {
 			return nil, fmt.Errorf("%s breaks off (%v): %w", groundTruth, err, ErrLayout)
 		}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"ablate/runner/data/files"
 )
 
 // ErrLayout is a folder or archive that does not hold what it should. ErrUnreadable is one file that cannot be read.
@@ -51,31 +53,21 @@ type place interface{ read() ([]byte, error) }
 // Read reads the whole file. Errors are ErrUnreadable and do not repeat the name.
 func (f File) Read() ([]byte, error) { return f.place.read() }
 
-// maxFile is more than any photograph takes; what is larger is not read into memory.
+// maxFile is more than any photograph takes; a larger file is not read into memory.
 const maxFile = 256 << 20
 
 // onDisk is a file's path.
 type onDisk string
 
 func (p onDisk) read() ([]byte, error) {
-	info, err := os.Stat(string(p))
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	if !info.Mode().IsRegular() { // a pipe would wait for ever
-		return nil, fmt.Errorf("not a regular file: %w", ErrUnreadable)
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%d bytes, at most %d are read: %w", info.Size(), maxFile, ErrUnreadable)
-	}
-	text, err := os.ReadFile(string(p))
+	text, err := files.Read(string(p), maxFile)
 	if err != nil {
 		return nil, unreadable(err)
 	}
 	return text, nil
 }
 
-// unreadable drops the path from an error: whoever lists it gives the shorter name.
+// unreadable drops the path from an error: whoever lists it has the shorter name.
 func unreadable(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {

@@ -322,12 +322,12 @@ func TestMixKeepsEveryFile(t *testing.T) {
 	for i := range 1000 {
 		files = append(files, File{Label: int32(i)})
 	}
-	mixed := Mix("train", files)
-	if slices.EqualFunc(mixed, files, func(a, b File) bool { return a.Label == b.Label }) {
-		t.Error("nothing was mixed")
+	shuffled := Shuffle("train", files)
+	if slices.EqualFunc(shuffled, files, func(a, b File) bool { return a.Label == b.Label }) {
+		t.Error("nothing was shuffled")
 	}
-	slices.SortFunc(mixed, func(a, b File) int { return int(a.Label - b.Label) })
-	for i, f := range mixed {
+	slices.SortFunc(shuffled, func(a, b File) int { return int(a.Label - b.Label) })
+	for i, f := range shuffled {
 		if f.Label != int32(i) {
 			t.Fatalf("file %d is missing", i)
 		}

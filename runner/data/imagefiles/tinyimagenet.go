@@ -2,10 +2,11 @@ package imagefiles
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ablate/runner/data/files"
 )
 
 // TinyLayout says what TinyImageNet reads.
@@ -51,9 +52,12 @@ func TinyImageNet(root string) (*Set, error) {
 	return s, s.checkNames()
 }
 
+// maxList bounds a list of classes or labels: ImageNet's longest has 0.5 MB.
+const maxList = 64 << 20
+
 // lines are a text file's lines without the empty ones at its end.
 func lines(name string) ([]string, error) {
-	text, err := os.ReadFile(name)
+	text, err := files.Read(name, maxList)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrLayout)
 	}

@@ -221,7 +221,7 @@ func clamp(v int32) byte {
 	return byte(v)
 }
 
-// rgb gives the colours of any other kind of image, without its alpha, which is
+// rgb returns the colours of any other kind of image without its alpha, which is
 // what Pillow's convert("RGB") and OpenCV do: ImageNet was always read so.
 // 16-bit values keep their high byte.
 func rgb(img image.Image) []byte {
@@ -233,7 +233,7 @@ func rgb(img image.Image) []byte {
 			case *image.NRGBA:
 				p := img.Pix[img.PixOffset(x, y):]
 				out = append(out, p[0], p[1], p[2])
-			case *image.RGBA: // PNG gives this kind for opaque images only
+			case *image.RGBA: // a PNG is of this kind only if it is opaque
 				p := img.Pix[img.PixOffset(x, y):]
 				out = append(out, p[0], p[1], p[2])
 			case *image.NRGBA64:

@@ -28,7 +28,7 @@ const (
 func isJPEG(file []byte) bool { return bytes.HasPrefix(file, []byte{marker, startOfImage}) }
 
 // decodeJPEG decodes with github.com/gen2brain/jpegn, which takes a third of
-// image/jpeg's time and gives the same bits with its assembly and without. It
+// image/jpeg's time and returns the same bits with its assembly and without. It
 // fills in what a file lacks, so a file that was cut off is refused here.
 func decodeJPEG(file []byte) (image.Image, error) {
 	header, err := jpegn.DecodeConfig(bytes.NewReader(file))

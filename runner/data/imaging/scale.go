@@ -26,7 +26,7 @@ type scaler struct {
 	rows []int64
 	sums []int64
 	both []int64           // two rows of samples, the second 2³² times
-	taps map[side]sideTaps // of the sides met last: many photographs have the same
+	taps map[side]sideTaps // for the sides met last: many photographs have the same
 }
 
 // A side is what taps depend on.
@@ -50,7 +50,7 @@ type four struct {
 	weights [4]int64
 }
 
-// of gives a side's taps, which are made once.
+// of returns a side's taps, which are made once.
 func (s *scaler) of(size, cover int, w window) sideTaps {
 	key := side{size, cover, w}
 	if t, ok := s.taps[key]; ok {

@@ -27,9 +27,9 @@ const (
 	formatVersion = 1
 	manifestName  = "pack.json"    // written last: a folder without it is not a pack
 	planName      = "packing.json" // removed last
-	leftOutName   = "left-out.txt"
+	skippedName   = "left-out.txt"
 	meanName      = "train.mean"
-	shardImages   = 1024 // source files a shard; those left out make it smaller
+	shardImages   = 1024 // source files a shard; it has fewer images where some were skipped
 )
 
 // A Manifest is pack.json: what a pack holds and how it was made.
@@ -40,7 +40,7 @@ type Manifest struct {
 	Classes []string         `json:"classes"`
 	Splits  map[string]Split `json:"splits"` // train and test
 	Colour  imaging.Colour   `json:"colour"` // of the training images
-	LeftOut []LeftOut        `json:"left_out"`
+	Skipped []Skipped        `json:"left_out"`
 	Mean    string           `json:"mean_sha256"`
 	Source  string           `json:"source"` // SHA-256 of the list of source files and their labels
 }
@@ -61,14 +61,14 @@ type Shard struct {
 	SHA256 string `json:"sha256"`
 }
 
-// LeftOut is a source file that is not in the pack, and why.
-type LeftOut struct {
+// A Skipped file is a source file that is not in the pack.
+type Skipped struct {
 	Split  string `json:"split"`
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
 
-func (l LeftOut) String() string { return l.Name + ": " + l.Reason }
+func (l Skipped) String() string { return l.Name + ": " + l.Reason }
 
 // Splits in the order in which they are packed.
 var splits = []string{"train", "test"}

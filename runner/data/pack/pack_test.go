@@ -265,7 +265,7 @@ func TestBadFilesAreListed(t *testing.T) {
 	if _, err := Open(dir); !errors.Is(err, ErrMissing) {
 		t.Errorf("a pack with bad files was finished: %v", err)
 	}
-	listed := contents(t, dir)[leftOutName]
+	listed := contents(t, dir)[skippedName]
 	for _, name := range []string{"train/class0/0002.png: the png is truncated", "train/class1/zero.jpg: the file is empty"} {
 		if !strings.Contains(listed, name) {
 			t.Errorf("the list does not say %q: %s", name, listed)
@@ -276,9 +276,9 @@ func TestBadFilesAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := small
-	o.MaxBad = want - 1
+	o.MaxSkipped = want - 1
 	m, err := Write(t.Context(), list(t, root), dir, o)
-	if err != nil || len(m.LeftOut) != want-1 || m.Splits["train"].Images != 12 {
+	if err != nil || len(m.Skipped) != want-1 || m.Splits["train"].Images != 12 {
 		t.Fatalf("%v, %+v", err, m)
 	}
 	again := t.TempDir()

@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/edsrzf/mmap-go"
+
+	"ablate/runner/data/files"
 )
 
 // A Pack is a finished pack. Its images stay on disk until they are read.
@@ -33,7 +35,7 @@ type Images struct {
 	size   int      // bytes an image
 	index  []byte   // entries
 	shards [][]byte // mapped
-	files  []string // of shards
+	files  []string // names of the shards
 	starts []int    // number of the first image of each shard
 }
 
@@ -68,12 +70,19 @@ func (p *Pack) Close() error {
 	return errors.Join(errs...)
 }
 
+// Bounds of the files that are read whole: a pack of ImageNet has a manifest of
+// 0.2 MB, and a system's paths have at most 4,096 bytes.
+const (
+	maxManifest = 256 << 20
+	maxName     = 4096
+)
+
 func readManifest(dir string) (*Manifest, error) {
 	name := filepath.Join(dir, manifestName)
-	text, err := os.ReadFile(name)
+	text, err := files.Read(name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, planName)); err == nil {
-			return nil, fmt.Errorf("packing into %s was not finished; the same ablate data pack goes on with it: %w", dir, ErrMissing)
+			return nil, fmt.Errorf("packing into %s was not finished; the same ablate data pack continues it: %w", dir, ErrMissing)
 		}
 		return nil, fmt.Errorf("%s is not there; make the pack with ablate data pack: %w", name, ErrMissing)
 	}
@@ -129,7 +138,7 @@ func (p *Pack) open(name string) (Images, error) {
 	s := p.Splits[name]
 	im := Images{name: name, size: p.Fit.Len()}
 	var err error
-	if im.index, err = p.verified(indexName(name), s.Index); err != nil {
+	if im.index, err = p.verified(indexName(name), int64(s.Images)*entryBytes, s.Index); err != nil {
 		return im, err
 	}
 	if im.Labels, err = parseIndex(im.index, s.Images, len(p.Classes)); err != nil {
@@ -149,7 +158,7 @@ func (p *Pack) open(name string) (Images, error) {
 
 func (p *Pack) mapShard(s Shard) ([]byte, error) {
 	name := filepath.Join(p.dir, s.File)
-	f, err := os.Open(name)
+	f, size, err := files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing; pack again: %w", name, ErrCorrupt)
 	}
@@ -157,12 +166,8 @@ func (p *Pack) mapShard(s Shard) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if want := int64(s.Images) * int64(p.Fit.Len()); info.Size() != want {
-		return nil, fmt.Errorf("%s has %d bytes instead of %d; pack again: %w", name, info.Size(), want, ErrCorrupt)
+	if want := int64(s.Images) * int64(p.Fit.Len()); size != want {
+		return nil, fmt.Errorf("%s has %d bytes instead of %d; pack again: %w", name, size, want, ErrCorrupt)
 	}
 	m, err := mmap.Map(f, mmap.RDONLY, 0)
 	if err != nil {
@@ -172,10 +177,10 @@ func (p *Pack) mapShard(s Shard) ([]byte, error) {
 	return m, nil
 }
 
-// verified reads a small file whose digest is known.
-func (p *Pack) verified(name, want string) ([]byte, error) {
+// verified reads a file of at most limit bytes whose digest is known.
+func (p *Pack) verified(name string, limit int64, want string) ([]byte, error) {
 	path := filepath.Join(p.dir, name)
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing; pack again: %w", path, ErrCorrupt)
 	}
@@ -188,7 +193,7 @@ func (p *Pack) verified(name, want string) ([]byte, error) {
 	return text, nil
 }
 
-// parseIndex gives the labels of an index of so many images and classes.
+// parseIndex returns the labels of an index.
 func parseIndex(index []byte, images, classes int) ([]int32, error) {
 	if images < 0 || len(index)%entryBytes != 0 || len(index)/entryBytes != images {
 		return nil, fmt.Errorf("%d bytes are not %d entries of %d: %w", len(index), images, entryBytes, ErrCorrupt)
@@ -202,7 +207,7 @@ func parseIndex(index []byte, images, classes int) ([]int32, error) {
 	return labels, nil
 }
 
-// At gives the bytes of image i, height, width, RGB, which must not be written
+// At returns the bytes of image i, height, width, RGB, which must not be written
 // to. They are compared with the CRC-32C that was taken when they were packed,
 // which costs less than preparing them for a net.
 func (im *Images) At(i int) (image []byte, err error) {
@@ -223,7 +228,7 @@ func (im *Images) At(i int) (image []byte, err error) {
 
 // Mean is the mean image of the training images, one value an input value, 0..255.
 func (p *Pack) Mean() ([]float32, error) {
-	text, err := p.verified(meanName, p.Manifest.Mean)
+	text, err := p.verified(meanName, 4*int64(p.Fit.Len()), p.Manifest.Mean)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +244,7 @@ func (p *Pack) Mean() ([]float32, error) {
 
 // Names are the source files of a split's images, train or test, in their order.
 func (p *Pack) Names(split string) ([]string, error) {
-	text, err := p.verified(namesName(split), p.Splits[split].Names)
+	text, err := p.verified(namesName(split), int64(p.Splits[split].Images)*maxName, p.Splits[split].Names)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +255,7 @@ func (p *Pack) Names(split string) ([]string, error) {
 	return names, nil
 }
 
-// Verify reads everything and compares it with the digests of the manifest. It gives all that is wrong.
+// Verify reads everything and compares it with the digests of the manifest. It returns all that is wrong.
 func (p *Pack) Verify(ctx context.Context) error {
 	var errs []error
 	if _, err := p.Mean(); err != nil {
@@ -264,7 +269,7 @@ func (p *Pack) Verify(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if _, err := p.verified(shard.File, shard.SHA256); err != nil {
+			if _, err := p.verified(shard.File, int64(shard.Images)*int64(p.Fit.Len()), shard.SHA256); err != nil {
 				errs = append(errs, err)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"ablate/runner/data/files"
 	"ablate/runner/data/imagefiles"
 	"ablate/runner/data/imaging"
 )
@@ -25,18 +26,18 @@ import (
 type Options struct {
 	Fit     imaging.Fit
 	Workers int
-	// MaxBad is how many files may be left out because they hold no usable image.
-	MaxBad int
-	// Progress is told after every file, nil if nobody asks.
+	// MaxSkipped is the number of files that may be skipped because they hold no usable image.
+	MaxSkipped int
+	// Progress is called after every file; it may be nil.
 	Progress func(Progress)
 }
 
-// Progress is how far packing has come.
+// Progress says how far packing has come.
 type Progress struct {
 	Files, Total int   // source files, of all splits
-	Kept         int   // of Files: packed by an earlier attempt
+	Kept         int   // part of Files: packed by an earlier attempt
 	Bytes        int64 // read from source files in this attempt
-	LeftOut      int
+	Skipped      int
 }
 
 // ErrBadFiles is a set with more unusable files than allowed. The message names the file that lists them.
@@ -45,7 +46,7 @@ var ErrBadFiles = errors.New("files that hold no usable image")
 // hopeless is how many bad files beyond the limit end packing early: the folder is then not what it was taken for.
 const hopeless = 1000
 
-// A plan says what an unfinished pack will be; only the same plan may go on with it.
+// A plan says what an unfinished pack will be; only the same plan may continue it.
 type plan struct {
 	Format int         `json:"format"`
 	Method string      `json:"method"`
@@ -56,7 +57,7 @@ type plan struct {
 // Write packs a set into dir, which is made. A folder in which an earlier
 // attempt was stopped is continued: whole shards are verified and kept. The
 // pack exists once its manifest does, which is written last. The context's error
-// means that the same call goes on later.
+// means that the same call continues later.
 func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Manifest, error) {
 	if err := o.Fit.Validate(); err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Ma
 		return done, err
 	}
 	m := &Manifest{Format: formatVersion, Method: imaging.Method, Fit: o.Fit, Classes: set.Classes,
-		Splits: map[string]Split{}, LeftOut: []LeftOut{}, Source: w.plan.Source}
+		Splits: map[string]Split{}, Skipped: []Skipped{}, Source: w.plan.Source}
 	for _, name := range splits {
 		var stats imaging.Statistics
 		split, err := w.split(ctx, name, &stats)
@@ -84,7 +85,7 @@ func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Ma
 			}
 		}
 	}
-	if len(w.leftOut) > o.MaxBad {
+	if len(w.skipped) > o.MaxSkipped {
 		return nil, w.tooManyBad()
 	}
 	for _, name := range splits {
@@ -92,7 +93,7 @@ func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Ma
 			return nil, fmt.Errorf("no usable image is left in %s", name)
 		}
 	}
-	m.LeftOut = append(m.LeftOut, w.leftOut...)
+	m.Skipped = append(m.Skipped, w.skipped...)
 	return m, w.finish(m)
 }
 
@@ -117,7 +118,7 @@ type writer struct {
 	o       Options
 	plan    plan
 	now     Progress
-	leftOut []LeftOut
+	skipped []Skipped
 }
 
 // begin makes the folder, or finds the same pack in it, whole or begun.
@@ -134,7 +135,7 @@ func (w *writer) begin() (done *Manifest, err error) {
 	} else if !errors.Is(err, ErrMissing) {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(w.dir, planName))
+	text, err := files.Read(filepath.Join(w.dir, planName), maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err := os.ReadDir(w.dir)
 		if err != nil {
@@ -161,7 +162,7 @@ func (w *writer) split(ctx context.Context, name string, stats *imaging.Statisti
 	if name == "test" {
 		files = w.set.Test
 	}
-	files = imagefiles.Mix(name, files)
+	files = imagefiles.Shuffle(name, files)
 	var s Split
 	var index, names bytes.Buffer
 	for k := 0; k*shardImages < len(files); k++ {
@@ -175,8 +176,8 @@ func (w *writer) split(ctx context.Context, name string, stats *imaging.Statisti
 			names.WriteString(n)
 			names.WriteByte('\n')
 		}
-		w.leftOut = append(w.leftOut, b.LeftOut...)
-		if len(w.leftOut) > w.o.MaxBad+hopeless {
+		w.skipped = append(w.skipped, b.Skipped...)
+		if len(w.skipped) > w.o.MaxSkipped+hopeless {
 			return s, w.tooManyBad()
 		}
 		if b.Shard.Images > 0 {
@@ -203,7 +204,7 @@ type built struct {
 	Shard   Shard
 	Entries []entry
 	Names   []string
-	LeftOut []LeftOut
+	Skipped []Skipped
 }
 
 // shard keeps what an earlier attempt wrote, or writes the shard.
@@ -212,7 +213,7 @@ func (w *writer) shard(ctx context.Context, split string, k int, files []imagefi
 	if b, ok := w.kept(name, files, stats); ok {
 		w.now.Files += len(files)
 		w.now.Kept += len(files)
-		w.now.LeftOut += len(b.LeftOut)
+		w.now.Skipped += len(b.Skipped)
 		w.tell()
 		return b, ctx.Err()
 	}
@@ -226,8 +227,8 @@ func (w *writer) shard(ctx context.Context, split string, k int, files []imagefi
 			w.now.Bytes += d.Bytes
 			defer w.tell()
 			if d.Err != nil {
-				b.LeftOut = append(b.LeftOut, LeftOut{split, file.Name, oneLine(d.Err)})
-				w.now.LeftOut++
+				b.Skipped = append(b.Skipped, Skipped{split, file.Name, oneLine(d.Err)})
+				w.now.Skipped++
 				return nil
 			}
 			stats.Add(d.Pixels)
@@ -249,25 +250,25 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // kept reads a shard that an earlier attempt finished, verifies it, and counts
 // its images in the statistics. Whatever is wrong with it, it is written again,
-// and so it is when a file that was left out has been mended.
-func (w *writer) kept(name string, files []imagefiles.File, stats *imaging.Statistics) (built, bool) {
+// and so it is when a file that was skipped has been mended.
+func (w *writer) kept(name string, sources []imagefiles.File, stats *imaging.Statistics) (built, bool) {
 	var b built
-	text, err := os.ReadFile(filepath.Join(w.dir, name+".json"))
+	text, err := files.Read(filepath.Join(w.dir, name+".json"), maxManifest)
 	if err != nil || json.Unmarshal(text, &b) != nil {
 		return b, false
 	}
 	n := b.Shard.Images
-	images, err := os.ReadFile(filepath.Join(w.dir, name))
+	images, err := files.Read(filepath.Join(w.dir, name), int64(n)*int64(w.o.Fit.Len()))
 	if err != nil || len(images) != n*w.o.Fit.Len() || len(b.Names) != n || len(b.Entries) != n || digest(images) != b.Shard.SHA256 {
 		return b, false
 	}
 	left := map[string]bool{}
-	for _, l := range b.LeftOut {
+	for _, l := range b.Skipped {
 		left[l.Name] = true
 	}
-	files = slices.DeleteFunc(slices.Clone(files), func(f imagefiles.File) bool { return !left[f.Name] })
+	sources = slices.DeleteFunc(slices.Clone(sources), func(f imagefiles.File) bool { return !left[f.Name] })
 	mended := false
-	err = imagefiles.Decode(context.Background(), files, w.o.Fit, 1, func(d imagefiles.Decoded) error {
+	err = imagefiles.Decode(context.Background(), sources, w.o.Fit, 1, func(d imagefiles.Decoded) error {
 		mended = mended || d.Err == nil
 		return nil
 	})
@@ -293,16 +294,16 @@ func (w *writer) tooManyBad() error {
 	if err := w.list(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%d %w, %d allowed; they are listed in %s, the first: %s; mend them, or pass --max-bad %d to leave them out",
-		len(w.leftOut), ErrBadFiles, w.o.MaxBad, filepath.Join(w.dir, leftOutName), w.leftOut[0], len(w.leftOut))
+	return fmt.Errorf("%d %w, %d allowed; they are listed in %s, the first: %s; mend them, or pass --max-skipped %d to skip them",
+		len(w.skipped), ErrBadFiles, w.o.MaxSkipped, filepath.Join(w.dir, skippedName), w.skipped[0], len(w.skipped))
 }
 
 func (w *writer) list() error {
 	var b strings.Builder
-	for _, l := range w.leftOut {
+	for _, l := range w.skipped {
 		fmt.Fprintln(&b, l)
 	}
-	return writeBytes(w.dir, leftOutName, []byte(b.String()))
+	return writeBytes(w.dir, skippedName, []byte(b.String()))
 }
 
 // finish makes the pack whole, and removes what only an unfinished one needs.
@@ -313,7 +314,7 @@ func (w *writer) finish(m *Manifest) error {
 	if err := writeJSON(w.dir, manifestName, m); err != nil {
 		return err
 	}
-	keep := map[string]bool{manifestName: true, leftOutName: true, meanName: true}
+	keep := map[string]bool{manifestName: true, skippedName: true, meanName: true}
 	for split, s := range m.Splits {
 		keep[indexName(split)], keep[namesName(split)] = true, true
 		for _, shard := range s.Shards {

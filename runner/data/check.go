@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"ablate/runner/data/files"
 )
 
 // checkFiles compares the files of a distribution with their published sizes and digests.
@@ -27,7 +28,7 @@ func checkFiles(ctx context.Context, s Source, root string) error {
 // check reads the file once, in pieces: archives do not fit in memory.
 func (f File) check(ctx context.Context, root string) error {
 	name := filepath.Join(root, f.Name)
-	in, err := os.Open(name)
+	in, size, err := files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) && f.Optional {
 		return nil
 	}
@@ -35,15 +36,11 @@ func (f File) check(ctx context.Context, root string) error {
 		return fmt.Errorf("%s is missing: %w", name, ErrMissing)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", err, ErrCorrupt)
 	}
 	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	if f.Bytes > 0 && info.Size() != f.Bytes {
-		return fmt.Errorf("%s has %d bytes instead of %d; fetch it again: %w", name, info.Size(), f.Bytes, ErrCorrupt)
+	if f.Bytes > 0 && size != f.Bytes {
+		return fmt.Errorf("%s has %d bytes instead of %d; fetch it again: %w", name, size, f.Bytes, ErrCorrupt)
 	}
 	if f.MD5 == "" {
 		return nil

@@ -1,0 +1,23 @@
+//go:build unix
+
+package files
+
+import (
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// A pipe without a writer used to be waited for; /dev/zero was read until memory ended.
+func TestPipesAndDevices(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	for _, name := range []string{pipe, "/dev/zero", "/dev/null"} {
+		if _, err := Read(name, 1<<20); !errors.Is(err, ErrNotRegular) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
