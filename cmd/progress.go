@@ -55,6 +55,12 @@ func (p *progress) Skip(r runner.Job) {
 	p.work -= work(r)
 }
 
+// Held says who trains a run. It stays in the reckoning: it may have to be trained here after all.
+func (p *progress) Held(r runner.Job, err error) {
+	p.draw("")
+	fmt.Fprintf(p.w, "%s seed %d is left to another process: %s\n", r.Variant.Name, r.Seed, plain(err.Error(), longestMessage))
+}
+
 // Begin starts a run's line.
 func (p *progress) Begin(r runner.Job, _ string) { p.last = train.Epoch{} }
 

@@ -23,6 +23,8 @@ type runOptions struct {
 	seeds    int
 	dryRun   bool
 	fresh    bool
+	failFast bool
+	only     []string
 	every    string
 	parallel string
 }
@@ -36,7 +38,8 @@ func newRun() *cobra.Command {
 and prints the comparison table. STUDY is a file or the name of a study that
 ships with ablate. Runs that are done are skipped, and a run that was stopped,
 by Ctrl-C or by a crash, continues from its last checkpoint when the same command
-is given again. The result is the same to the last bit.
+is given again. The result is the same to the last bit. Processes that run one
+study at the same time divide its runs among them.
 
   ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
@@ -45,7 +48,8 @@ is given again. The result is the same to the last bit.
 Records and the table are written under runs/STUDY/.
 
 Exit codes: 0 all runs are done, 1 a run failed or diverged, 2 usage, config or
-data, 3 interrupted.`,
+data, 3 interrupted, 75 try again later: other processes hold what is left, the
+record cannot be written, or a device was lost.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
 	}
@@ -55,6 +59,8 @@ data, 3 interrupted.`,
 	f.IntVar(&o.seeds, "seeds", 0, "run only the first `N` seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
 	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train again")
+	f.StringSliceVar(&o.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
+	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
 	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
@@ -87,6 +93,9 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	if jobs, err = o.pick(jobs); err != nil {
+		return err
+	}
 	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
 		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out", settings.Device, v)
 	}
@@ -105,12 +114,12 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(c.Context(), jobs, runner.Options{
-		Study: study, Store: store, Devices: devices.Get, Fresh: o.fresh, Checkpoint: study.Checkpoint,
-		Command: os.Args, Progress: progress,
+		Study: study, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
+		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress,
 	})
 	progress.close()
 	if errors.Is(err, runner.ErrRecord) {
-		return &exit{exitFailed, err}
+		return &exit{exitLater, fmt.Errorf("%w; what is saved is kept; continue with: %s", err, command(os.Args))}
 	}
 	if err != nil {
 		return err
@@ -148,23 +157,46 @@ func (o runOptions) narrow(s *configs.Study) error {
 	return nil
 }
 
+// pick keeps the runs that --only names.
+func (o runOptions) pick(jobs []runner.Job) ([]runner.Job, error) {
+	if len(o.only) == 0 {
+		return jobs, nil
+	}
+	var picked []runner.Job
+	for _, want := range o.only {
+		i := slices.IndexFunc(jobs, func(j runner.Job) bool { return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want })
+		if i < 0 {
+			return nil, fmt.Errorf("--only %s: the study has no such run; write VARIANT/SEED, as in --only %s/%d",
+				want, jobs[0].Variant.Name, jobs[0].Seed)
+		}
+		picked = append(picked, jobs[i])
+	}
+	return picked, nil
+}
+
 // finishStudy prints and writes the table and turns the outcome into an exit code.
 func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s", command(os.Args))}
 	}
 	if out.Lost != nil {
-		return &exit{exitFailed, fmt.Errorf("%w; what is trained is kept; continue with: %s", out.Lost, command(os.Args))}
+		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s", out.Lost, command(os.Args))}
 	}
-	if err := writeReports(store, study); err != nil {
-		return err
-	}
-	if err := printReport(w, store, study); err != nil {
-		return err
+	if out != (runner.Outcome{Held: out.Held}) { // else there may be nothing to print yet
+		if err := writeReports(store, study); err != nil {
+			return err
+		}
+		if err := printReport(w, store, study); err != nil {
+			return err
+		}
 	}
 	if n := out.Failed + out.Diverged; n > 0 {
 		return &exit{exitFailed, fmt.Errorf("%d of %d runs did not finish (%d diverged, %d failed); the table says which",
 			n, n+out.Done+out.Skipped, out.Diverged, out.Failed)}
+	}
+	if out.Held > 0 {
+		return &exit{exitLater, fmt.Errorf("%d of %d runs are held by other processes; try again later with: %s",
+			out.Held, out.Held+out.Done+out.Skipped, command(os.Args))}
 	}
 	return ctxError(ctx)
 }

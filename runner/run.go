@@ -23,6 +23,7 @@ type Options struct {
 	Store      *experiments.Store
 	Devices    Devices
 	Fresh      bool             // move runs that are there aside and begin again
+	FailFast   bool             // end with the first run that fails or diverges
 	Checkpoint configs.Interval // how often an unfinished run is saved
 	Command    []string         // what the user typed, for the record
 	Progress   Progress
@@ -56,20 +57,22 @@ func (d Devices) check(v configs.Variant) error {
 // Progress is told how a study proceeds. Calls come from one goroutine.
 type Progress interface {
 	Start(jobs []Job)
-	Skip(j Job) // was done before
+	Skip(j Job)            // was done before
+	Held(j Job, err error) // another process trains it; it is looked at again at the end
 	Begin(j Job, dir string)
 	Step(j Job, epoch int, progress float64) // the share of the run that is trained
 	Epoch(j Job, e train.Epoch)
 	End(j Job, status experiments.Status, err error)
 }
 
-// ErrRecord is a run whose end cannot be recorded, on a full disk for example.
-// What was saved before stays, and the same command continues from there.
-var ErrRecord = errors.New("cannot record the end")
+// ErrRecord is a run that cannot be recorded, on a full disk for example. What was
+// saved before stays, and the same command continues from there.
+var ErrRecord = errors.New("cannot record the run")
 
 // Outcome counts how a study's runs ended.
 type Outcome struct {
 	Done, Skipped, Diverged, Failed int
+	Held                            int // by other processes, to the end
 	Interrupted                     bool
 	// Lost is what happened to a device that will not compute again in this process.
 	// Its run failed, and continues from its checkpoint when it is started again.
@@ -77,7 +80,10 @@ type Outcome struct {
 }
 
 // Execute trains every job that is not done yet. A run that fails or diverges
-// does not stop the others; only an interrupt, a record that cannot be written or a lost device does.
+// does not stop the others unless FailFast says so; an interrupt, a record that
+// cannot be written or a lost device does. A run that another process holds is
+// left to it and looked at again after the others: processes that execute one
+// study divide its runs.
 func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	var out Outcome
 	sets := datasets{}
@@ -91,15 +97,37 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 		}
 	}
 	o.Progress.Start(jobs)
+	for left := jobs; len(left) > 0; {
+		held, end, err := out.pass(ctx, left, sets, o)
+		if end || err != nil {
+			return out, err
+		}
+		if len(held) == len(left) {
+			out.Held = len(held)
+			break
+		}
+		left = held
+	}
+	return out, nil
+}
+
+// pass executes jobs one after the other and returns those that other processes
+// hold, and whether that was the end of the study.
+func (out *Outcome) pass(ctx context.Context, jobs []Job, sets datasets, o Options) (held []Job, end bool, err error) {
 	for _, j := range jobs {
 		if ctx.Err() != nil {
 			out.Interrupted = true
-			return out, nil
+			return held, true, nil
 		}
 		status, err := execute(ctx, j, sets, o)
-		if errors.Is(err, experiments.ErrDone) {
+		switch {
+		case errors.Is(err, experiments.ErrDone):
 			o.Progress.Skip(j)
 			out.Skipped++
+			continue
+		case status == "" && errors.Is(err, experiments.ErrBusy):
+			o.Progress.Held(j, err)
+			held = append(held, j)
 			continue
 		}
 		o.Progress.End(j, status, err)
@@ -108,20 +136,23 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 			out.Done++
 		case experiments.Diverged:
 			out.Diverged++
+			end = o.FailFast
 		case experiments.Failed:
 			out.Failed++
+			end = o.FailFast
 			if errors.Is(err, engine.ErrDeviceLost) {
-				out.Lost = err
-				return out, nil
+				out.Lost, end = err, true
 			}
 		case experiments.Interrupted:
-			out.Interrupted = true
-			return out, nil
+			out.Interrupted, end = true, true
 		default: // it could not even begin: the record is refused or cannot be written
-			return out, err
+			return held, true, err
+		}
+		if end {
+			return held, true, nil
 		}
 	}
-	return out, nil
+	return held, false, nil
 }
 
 // execute trains and records one run. An empty status means that nothing was begun.
@@ -146,8 +177,12 @@ func execute(ctx context.Context, j Job, sets datasets, o Options) (experiments.
 	o.Progress.Begin(j, recorder.Dir())
 	result, err := trainRun(ctx, j, ds, group, recorder, o)
 	status := experiments.Done
+	var unwritten *experiments.WriteError
+	unrecorded := errors.As(err, &unwritten) || errors.Is(err, experiments.ErrLost)
 	switch {
 	case err == nil:
+	case unrecorded: // the next run's would be lost too
+		status = experiments.Failed
 	case errors.Is(err, train.ErrDiverged):
 		status = experiments.Diverged
 	case ctx.Err() != nil:
@@ -155,11 +190,15 @@ func execute(ctx context.Context, j Job, sets datasets, o Options) (experiments.
 	default:
 		status = experiments.Failed
 	}
-	if ferr := recorder.Finish(status, result, err); ferr != nil {
-		if err != nil {
-			ferr = fmt.Errorf("%w, after: %w", ferr, err)
-		}
-		return "", fmt.Errorf("%w of %s seed %d (%s): %w", ErrRecord, j.Variant.Name, j.Seed, status, ferr)
+	ferr := recorder.Finish(status, result, err)
+	switch {
+	case unrecorded:
+		ferr = err // the first of the two says best what is wrong
+	case ferr != nil && err != nil:
+		ferr = fmt.Errorf("%w, after: %w", ferr, err)
+	}
+	if ferr != nil {
+		return "", fmt.Errorf("%w %s seed %d (%s): %w", ErrRecord, j.Variant.Name, j.Seed, status, ferr)
 	}
 	return status, err
 }

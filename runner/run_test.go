@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 
 	"ablate/configs"
@@ -40,6 +41,7 @@ func (s *stopAfter) Step(Job, int, float64) {
 	}
 }
 func (s *stopAfter) Skip(Job)                         { s.skipped++ }
+func (*stopAfter) Held(Job, error)                    {}
 func (*stopAfter) Start([]Job)                        {}
 func (*stopAfter) Begin(Job, string)                  {}
 func (*stopAfter) Epoch(Job, train.Epoch)             {}
@@ -109,4 +111,106 @@ func (k losingKernel) Run(c *engine.Context) error {
 		return engine.ErrDeviceLost
 	}
 	return k.Kernel.Run(c)
+}
+
+// A watcher calls back as a study proceeds.
+type watcher struct {
+	stopAfter
+	dir  string
+	held []Job
+	step func(j Job, dir string)
+}
+
+func (w *watcher) Begin(_ Job, dir string) { w.dir = dir }
+func (w *watcher) Held(j Job, _ error)     { w.held = append(w.held, j) }
+func (w *watcher) Step(j Job, _ int, _ float64) {
+	if w.step != nil {
+		w.step(j, w.dir)
+	}
+}
+
+// hold begins a run as another process would.
+func hold(t *testing.T, store *experiments.Store, j Job) *experiments.Recorder {
+	t.Helper()
+	identity, err := j.Variant.Recipe.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := store.Start(experiments.Record{
+		Study: "tiny", Variant: j.Variant.Name, Seed: j.Seed, Identity: identity, Recipe: []byte("{}"),
+	}, experiments.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// What another process trains is left to it, and looked at again at the end.
+func TestProcessesDivideAStudy(t *testing.T) {
+	t.Parallel()
+	s, jobs := tiny(t, "3")
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	for name, c := range map[string]struct {
+		release bool // while the others are trained
+		want    Outcome
+	}{
+		"held to the end":  {false, Outcome{Done: 2, Held: 1}},
+		"released in time": {true, Outcome{Done: 3}},
+	} {
+		store := &experiments.Store{Root: t.TempDir()}
+		other := hold(t, store, jobs[0])
+		w := &watcher{step: func(j Job, _ string) {
+			if c.release && j.Seed == jobs[2].Seed {
+				other.Close()
+			}
+		}}
+		out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get, Progress: w})
+		if err != nil || out != c.want {
+			t.Errorf("%s: %+v, %v", name, out, err)
+		}
+		if len(w.held) == 0 || w.held[0].Seed != jobs[0].Seed {
+			t.Errorf("%s: held %v", name, w.held)
+		}
+		other.Close()
+	}
+}
+
+// A run that diverges ends the study where that was asked for.
+func TestFailFast(t *testing.T) {
+	t.Parallel()
+	s, err := configs.Load("testdata/tiny.yaml", []string{"seeds=2", "train.lr=1e30"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := Plan(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	for fast, want := range map[bool]Outcome{false: {Diverged: 2}, true: {Diverged: 1}} {
+		out, err := Execute(t.Context(), jobs, Options{
+			Study: s, Store: &experiments.Store{Root: t.TempDir()}, Devices: devices.Get, Progress: &stopAfter{}, FailFast: fast,
+		})
+		if err != nil || out != want {
+			t.Errorf("%v: %+v, %v", fast, out, err)
+		}
+	}
+}
+
+// A record that can no longer be written ends the study: every further run would
+// train for nothing.
+func TestLostRecordEndsTheStudy(t *testing.T) {
+	t.Parallel()
+	s, jobs := tiny(t, "2")
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	w := &watcher{step: func(_ Job, dir string) { os.Remove(experiments.MetricsPath(dir)) }}
+	out, err := Execute(t.Context(), jobs, Options{
+		Study: s, Store: &experiments.Store{Root: t.TempDir()}, Devices: devices.Get, Progress: w,
+	})
+	if !errors.Is(err, ErrRecord) || !errors.Is(err, experiments.ErrLost) || out != (Outcome{}) {
+		t.Errorf("%+v, %v", out, err)
+	}
 }
