@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,6 +47,20 @@ func writeCSV(b *bytes.Buffer, c *Comparison) error {
 			}
 		}
 		lines = append(lines, append(line, ""))
+	}
+	return writeCells(b, lines)
+}
+
+// writeCells writes lines of cells. A cell that a spreadsheet would take for a
+// formula, though it is not a number, gets an apostrophe before it, which makes
+// it text there (owasp.org/www-community/attacks/CSV_Injection).
+func writeCells(b *bytes.Buffer, lines [][]string) error {
+	for _, line := range lines {
+		for i, cell := range line {
+			if _, err := strconv.ParseFloat(cell, 64); err != nil && cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
+				line[i] = "'" + cell
+			}
+		}
 	}
 	return csv.NewWriter(b).WriteAll(lines)
 }

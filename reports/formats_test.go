@@ -285,3 +285,15 @@ func TestLatexEscapes(t *testing.T) {
 		}
 	}
 }
+
+// A record may come from anywhere, and a spreadsheet runs what begins as a formula does.
+func TestCSVHoldsNoFormulas(t *testing.T) {
+	var b bytes.Buffer
+	lines := [][]string{{"=HYPERLINK(1)", "@SUM(1)", "+cmd", "-2+3", "-0.25", "+1e9", "", "a=b", "\u2212 norm1"}}
+	if err := writeCells(&b, lines); err != nil {
+		t.Fatal(err)
+	}
+	if want := "'=HYPERLINK(1),'@SUM(1),'+cmd,'-2+3,-0.25,+1e9,,a=b,\u2212 norm1\n"; b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+}

@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -80,7 +79,7 @@ func (s *SelfCheck) Render(w io.Writer, format string) error {
 
 // writeCSV prints the figures in full precision.
 func (s *SelfCheck) writeCSV(b *bytes.Buffer) error {
-	return csv.NewWriter(b).WriteAll([][]string{
+	return writeCells(b, [][]string{
 		{"study", "baseline", "metric", "at", "seeds", "mean", "sd", "pairs", "splits", "level", "found", "holds"},
 		{Sanitize(s.Study), Sanitize(s.Baseline), s.Metric.Name, s.At.String(), itoa(s.Error.K), exact(s.Error.Mean), exact(s.Error.SD),
 			itoa(s.Pairs), itoa(s.Splits), exact(s.Level), itoa(s.Found), strconv.FormatBool(s.Holds())},
