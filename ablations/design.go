@@ -17,7 +17,7 @@ const (
 )
 
 // Designs are the words a study may use.
-var Designs = []string{string(Each), string(LeaveOneOut), string(Cumulative), string(Factorial)}
+var Designs = []Design{Each, LeaveOneOut, Cumulative, Factorial}
 
 // maxFactors bounds a factorial design: 2^6 variants are 64.
 const maxFactors = 6

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ablate/arch"
@@ -66,7 +67,13 @@ func (e *Edit) UnmarshalStrict(n *strictyaml.Node) error {
 			if e.value = body.Get("value"); e.value == nil {
 				return body.Errorf("set needs a value beside its key")
 			}
-			return e.decode(body.Without("value"), "", map[string]any{"key": &e.key})
+			if err := e.decode(body.Without("value"), "", map[string]any{"key": &e.key}); err != nil {
+				return err
+			}
+			if e.key == "" {
+				return body.Errorf("set needs a key, as in train.weight_decay; this one is empty")
+			}
+			return nil
 		}
 		e.values = body.Without("select")
 		if len(e.values.Keys()) == 0 {
@@ -182,7 +189,7 @@ func (s selector) pick(n *arch.Net) ([]int, error) {
 	}
 	for _, name := range s.Names {
 		if !slices.Contains(names, name) {
-			return nil, s.at.Errorf("net %s has no layer %s; it has %s", n.Name, name, strings.Join(names, ", "))
+			return nil, s.at.Errorf("net %s has no layer %s; it has %s", n.Name, strictyaml.Plain(name), strings.Join(names, ", "))
 		}
 	}
 	if len(picked) == 0 {
@@ -196,9 +203,9 @@ func (s selector) pick(n *arch.Net) ([]int, error) {
 	case "last":
 		return picked[len(picked)-1:], nil
 	}
-	var nth int
-	if _, err := fmt.Sscan(s.Nth, &nth); err != nil || nth < 1 || nth > len(picked) {
-		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d", s.Nth, len(picked), len(picked))
+	nth, err := strconv.Atoi(s.Nth)
+	if err != nil || nth < 1 || nth > len(picked) {
+		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d", strictyaml.Plain(s.Nth), len(picked), len(picked))
 	}
 	return picked[nth-1 : nth], nil
 }
@@ -254,6 +261,9 @@ func (e Edit) apply(r *recipe.Recipe) error {
 			}
 		}
 	case "insert":
+		if more := len(picked) * len(e.layers); len(n.Layers)+more > arch.MaxLayers {
+			return e.at.Errorf("this insert makes %d layers; a net has at most %d", len(n.Layers)+more, arch.MaxLayers)
+		}
 		for _, i := range slices.Backward(picked) {
 			if !e.before {
 				i++

@@ -9,17 +9,24 @@ import (
 
 // An Ablation is a named, documented list of edits.
 type Ablation struct {
-	Name       string       `yaml:"ablation"`
-	Does       string       `yaml:"does"`       // one sentence
-	References []string     `yaml:"references"` // where it is claimed or was tried
-	Edits      []Edit       `yaml:"edits"`
-	Other      []OtherEdits `yaml:"other"` // for nets where the same idea takes other edits
+	// its name, which is the file's
+	Name string `yaml:"ablation" required:"true" example:"no-lrn"`
+	// what it does, in one sentence
+	Does string `yaml:"does" required:"true" example:"Removes every local response normalisation."`
+	// where it is claimed or was tried
+	References []string `yaml:"references" required:"true" example:"['Krizhevsky et al. 2012, section 3.3']"`
+	// the changes, in order
+	Edits []Edit `yaml:"edits" required:"true" example:"[{remove: {select: {kind: lrn}}}]"`
+	// for nets where the same idea takes other edits
+	Other []OtherEdits `yaml:"other" example:"[{nets: [caffenet], edits: [{remove: {select: {name: norm1}}}]}]"`
 }
 
 // OtherEdits stand in for an ablation's edits on some nets.
 type OtherEdits struct {
-	Nets  []string `yaml:"nets"`
-	Edits []Edit   `yaml:"edits"`
+	// names of the nets
+	Nets []string `yaml:"nets" required:"true" example:"[alexnet, caffenet]"`
+	// the changes, in order
+	Edits []Edit `yaml:"edits" required:"true" example:"[{remove: {select: {name: norm1}}}]"`
 }
 
 // For are the edits of the ablation on a net.

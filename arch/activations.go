@@ -40,7 +40,7 @@ func (*Sigmoid) Words(LayerInfo) string { return "sigmoid" }
 // LeakyReLU is x above 0 and slope·x below (Maas et al. 2013; "very leaky" with 1/3).
 type LeakyReLU struct {
 	Elementwise
-	// of the line below 0
+	// the slope of the line below 0
 	Slope float64 `yaml:"slope" above:"0" max:"1e6" example:"0.333"`
 }
 

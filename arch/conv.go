@@ -76,6 +76,11 @@ func (c *Conv) slide(p *LayerInfo, columns int) (weights int, err error) {
 	return int(n), err
 }
 
+func (c *Conv) simplify(p LayerInfo) {
+	c.Groups, c.WithinColumn = p.Groups, false
+	c.Init = c.Init.simple()
+}
+
 // Words are as in "conv 5×5/1 pad 2, 2 groups".
 func (c *Conv) Words(p LayerInfo) string { return c.words("conv", p.Groups) }
 
@@ -96,10 +101,14 @@ func (c *Conv) words(kind string, groups int) string {
 
 // Pad is zero padding in pixels. In YAML a single number means all four sides.
 type Pad struct {
-	Top    int `yaml:"top" json:"top" min:"0" max:"16384" unit:"pixels" example:"1"`
+	// above the image
+	Top int `yaml:"top" json:"top" min:"0" max:"16384" unit:"pixels" example:"1"`
+	// below the image
 	Bottom int `yaml:"bottom" json:"bottom" min:"0" max:"16384" unit:"pixels" example:"1"`
-	Left   int `yaml:"left" json:"left" min:"0" max:"16384" unit:"pixels" example:"1"`
-	Right  int `yaml:"right" json:"right" min:"0" max:"16384" unit:"pixels" example:"1"`
+	// left of the image
+	Left int `yaml:"left" json:"left" min:"0" max:"16384" unit:"pixels" example:"1"`
+	// right of the image
+	Right int `yaml:"right" json:"right" min:"0" max:"16384" unit:"pixels" example:"1"`
 }
 
 // UnmarshalStrict reads `pad: 2` or `pad: {right: 3, bottom: 3}`.

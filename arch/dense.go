@@ -36,5 +36,7 @@ func (d *Dense) place(p *LayerInfo, _ int) (err error) {
 	return err
 }
 
+func (d *Dense) simplify(LayerInfo) { d.Init = d.Init.simple() }
+
 // Words say nothing that the output's shape does not.
 func (*Dense) Words(LayerInfo) string { return "dense" }

@@ -26,10 +26,21 @@ func (i Init) check() error {
 	return nil
 }
 
+// simple is the start without what its kind never reads.
+func (i Init) simple() Init {
+	if i.Kind != Gaussian {
+		i.Std = 0
+	}
+	if i.Kind == Uniform {
+		i.Bias = 0
+	}
+	return i
+}
+
 // Factor multiplies a recipe value (learning rate, weight decay) for one layer's weights and biases.
 type Factor struct {
-	// of the weights
+	// the factor for the weights
 	Weight float64 `yaml:"weight" json:"weight" min:"0" max:"1e6" example:"1"`
-	// of the biases
+	// the factor for the biases
 	Bias float64 `yaml:"bias" json:"bias" min:"0" max:"1e6" example:"2"`
 }

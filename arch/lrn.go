@@ -19,7 +19,7 @@ type LRN struct {
 	Alpha float64 `yaml:"alpha" min:"0" max:"1e6" example:"1.0e-4"`
 	// whether alpha is divided by the window's area: true in Caffe, PyTorch and the 2012 source, false in the paper
 	// and TensorFlow; it must be stated
-	AlphaOverSize *bool `yaml:"alpha_over_size" example:"false"`
+	AlphaOverSize *bool `yaml:"alpha_over_size" required:"true" example:"false"`
 	// the power
 	Beta float64 `yaml:"beta" min:"-1e3" max:"1e3" example:"0.75"`
 	// added to the sum

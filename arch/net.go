@@ -18,7 +18,7 @@ import (
 // A Net is a network as its YAML file states it.
 type Net struct {
 	// the net's name: lower-case letters, digits and - _ . +
-	Name string `yaml:"net" example:"my-net"`
+	Name string `yaml:"net" required:"true" example:"my-net"`
 	// one line for listings
 	Title string `yaml:"title" example:"LeNet-5 with ReLU"`
 	// where the numbers come from
@@ -28,7 +28,7 @@ type Net struct {
 	// towers that the channels are split into, as over the paper's two GPUs
 	Columns int `yaml:"columns" min:"1" max:"1024" example:"2"`
 	// the layers in order; the last is softmax_loss
-	Layers []Layer `yaml:"layers" items:"4096" example:"[{dense: {outputs: 10, init: {kind: he}}}, {softmax_loss: {}}]"`
+	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{dense: {outputs: 10, init: {kind: he}}}, {softmax_loss: {}}]"`
 }
 
 // A Shape is the size of one image's activations, stored height × width × channels (NHWC without N).
@@ -110,6 +110,9 @@ func (n *Net) Complete() error {
 	}
 	return strictyaml.CheckBounds(n, "")
 }
+
+// MaxLayers is how many layers a net may have: the bound in the tag of Net.Layers.
+const MaxLayers = 4096
 
 // maxName bounds the names of nets and layers, which stand in messages, tables and files.
 const maxName = 100

@@ -32,6 +32,14 @@ func (l *Pool) place(p *LayerInfo, _ int) error {
 	return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 }
 
+// simplify leaves ceil out where rounding up or down is the same.
+func (l *Pool) simplify(p LayerInfo) {
+	down := p
+	if down.window(l.Kernel, l.Stride, l.Pad, false, p.In.Channels) == nil && down.Out == p.Out {
+		l.Ceil = false
+	}
+}
+
 // Words are as in "maxpool 3/2 ceil".
 func (l *Pool) Words(p LayerInfo) string {
 	s := fmt.Sprintf("%s %d/%d", p.Layer.Spec.Kind(), l.Kernel, l.Stride)

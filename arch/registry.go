@@ -3,7 +3,6 @@ package arch
 import (
 	"embed"
 	"fmt"
-	"os"
 	"strings"
 
 	"ablate/strictyaml"
@@ -26,7 +25,7 @@ func IsPath(name string) bool {
 // Load returns the net registered under a name, or the one in a file.
 func (r Registry) Load(name string) (*Net, error) {
 	if IsPath(name) {
-		text, err := os.ReadFile(name)
+		text, err := strictyaml.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read net: %w", err)
 		}

@@ -108,3 +108,22 @@ func (n *Net) Cost() (Cost, error) {
 	}
 	return c, err
 }
+
+// Effective is the net without what its layers never read, so that two nets which
+// compute the same are one. A net that does not fit stays as it is.
+func (n *Net) Effective() *Net {
+	c := n.Clone()
+	layers, err := n.Infer()
+	if err != nil {
+		return c
+	}
+	for i, l := range c.Layers {
+		if s, ok := l.Spec.(simplifier); ok {
+			s.simplify(layers[i])
+		}
+	}
+	return c
+}
+
+// A simplifier is a kind with keys that others may leave without effect.
+type simplifier interface{ simplify(p LayerInfo) }

@@ -74,44 +74,47 @@ train: {batch: 10, epochs: 1, lr: 0.01}
 seeds: 1
 `
 
+// badStudies are bad inputs and what is said of them.
+var badStudies = map[string]struct{ yaml, want string }{
+	"unknown key":        {good + "variants: {a: {ablate: [no-lrn]}}\nepoch: 3\n", "s.yaml:7: unknown key epoch; known: study"},
+	"unknown inner key":  {strings.Replace(good, "epochs", "epoch", 1), "s.yaml:4: unknown key epoch; did you mean epochs?"},
+	"misspelt net":       {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
+	"repeated key":       {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
+	"upper case":         {strings.Replace(good, "seeds", "Seeds", 1), `s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
+	"wrong type":         {strings.Replace(good, "batch: 10", "batch: ten", 1), `s.yaml:4: batch wants a whole number, found "ten"`},
+	"zero seeds":         {strings.Replace(good, "seeds: 1", "seeds: 0", 1), "s.yaml:5: seeds is 0; 1 to 10000 are possible"},
+	"no variants":        {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
+	"zero variants":      {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
+	"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n", "s.yaml:8: key a is given twice, first on line 7"},
+	"same recipe twice":  {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n", "s.yaml:6: variants a and b are the same recipe"},
+	"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
+	"odd name":           {good + "variants: {../a: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
+	"unknown ablation":   {good + "variants: {a: {ablate: [no-lnr]}}\n", "s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
+	"unknown net":        {strings.Replace(good, "alexnet-32", "alexnet-23", 1), "s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
+	"bad value":          {strings.Replace(good, "lr: 0.01", "lr: -1", 1), "s.yaml:4: train.lr is -1; it must be above 0"},
+	"edit that does nothing": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool1}, kernel: 3}\n",
+		"s.yaml:7: variant a: " + "s.yaml:9: this set on net alexnet-32: changes nothing"},
+	"edit that selects nothing": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {kind: tanh}}\n",
+		"s.yaml:7: variant a: s.yaml:9: kind tanh selects no layer of net alexnet-32: changes nothing"},
+	"edit of an unknown layer": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {name: conv9}}\n", "s.yaml:9: net alexnet-32 has no layer conv9; it has conv1, relu1"},
+	"edit of an unknown key": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: conv1}, filter: 3}\n",
+		"s.yaml:9: unknown key filter; did you mean filters? (layer conv1 is a conv)"},
+	"net that no longer fits": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool2}, kernel: 99, ceil: false}\n",
+		"s.yaml:9: after this edit, net alexnet-32, layer pool2 after norm2: a 99×99 window does not fit 16×16×32: the output would be 0×0×32: shapes do not fit"},
+	"unset variable":            {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1), "s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
+	"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
+	"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
+	"unknown parallel":          {good + "parallel: data-parallel\nvariants: {baseline: {}}\n", `s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
+	"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
+	"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
+	"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
+	"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
+	"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
+}
+
 // Every kind of bad input gives one line that says what and where.
 func TestBadStudies(t *testing.T) {
-	for name, c := range map[string]struct{ yaml, want string }{
-		"unknown key":        {good + "variants: {a: {ablate: [no-lrn]}}\nepoch: 3\n", "s.yaml:7: unknown key epoch; known: study"},
-		"unknown inner key":  {strings.Replace(good, "epochs", "epoch", 1), "s.yaml:4: unknown key epoch; did you mean epochs?"},
-		"misspelt net":       {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
-		"repeated key":       {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
-		"upper case":         {strings.Replace(good, "seeds", "Seeds", 1), `s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
-		"wrong type":         {strings.Replace(good, "batch: 10", "batch: ten", 1), `s.yaml:4: batch wants a whole number, found "ten"`},
-		"zero seeds":         {strings.Replace(good, "seeds: 1", "seeds: 0", 1), "s.yaml:5: seeds is 0; 1 to 10000 are possible"},
-		"no variants":        {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
-		"zero variants":      {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
-		"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n", "s.yaml:8: key a is given twice, first on line 7"},
-		"same recipe twice":  {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n", "s.yaml:6: variants a and b are the same recipe"},
-		"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
-		"odd name":           {good + "variants: {../a: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
-		"unknown ablation":   {good + "variants: {a: {ablate: [no-lnr]}}\n", "s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
-		"unknown net":        {strings.Replace(good, "alexnet-32", "alexnet-23", 1), "s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
-		"bad value":          {strings.Replace(good, "lr: 0.01", "lr: -1", 1), "s.yaml:4: train.lr is -1; it must be above 0"},
-		"edit that does nothing": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool1}, kernel: 3}\n",
-			"s.yaml:7: variant a: " + "s.yaml:9: this set on net alexnet-32: changes nothing"},
-		"edit that selects nothing": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {kind: tanh}}\n",
-			"s.yaml:7: variant a: s.yaml:9: kind tanh selects no layer of net alexnet-32: changes nothing"},
-		"edit of an unknown layer": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {name: conv9}}\n", "s.yaml:9: net alexnet-32 has no layer conv9; it has conv1, relu1"},
-		"edit of an unknown key": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: conv1}, filter: 3}\n",
-			"s.yaml:9: unknown key filter; did you mean filters? (layer conv1 is a conv)"},
-		"net that no longer fits": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool2}, kernel: 99, ceil: false}\n",
-			"s.yaml:9: after this edit, net alexnet-32, layer pool2 after norm2: a 99×99 window does not fit 16×16×32: the output would be 0×0×32: shapes do not fit"},
-		"unset variable":            {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1), "s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
-		"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
-		"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
-		"unknown parallel":          {good + "parallel: data-parallel\nvariants: {baseline: {}}\n", `s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
-		"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
-		"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
-		"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
-		"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
-		"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
-	} {
+	for name, c := range badStudies {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(write(t, "s.yaml", c.yaml), nil)
 			if err == nil {

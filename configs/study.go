@@ -13,10 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"ablate/ablations"
@@ -64,30 +61,37 @@ func Names() []string {
 	return files
 }
 
-// file is a study as written.
+// file is a study as written: one question, and the variants of a recipe that answer it.
 type file struct {
-	Study      string           `yaml:"study"`
-	Title      string           `yaml:"title"`
-	Extends    string           `yaml:"extends"`
-	Net        *strictyaml.Node `yaml:"net"`
-	Data       recipe.Data      `yaml:"data"`
-	Train      recipe.Train     `yaml:"train"`
-	Seeds      seeds            `yaml:"seeds"`
-	Variants   *strictyaml.Node `yaml:"variants"`
-	Design     string           `yaml:"design"`
-	Components []string         `yaml:"components"`
-	Device     string           `yaml:"device"`
-	Parallel   Parallel         `yaml:"parallel"`
-	Checkpoint Interval         `yaml:"checkpoint"`
-}
-
-// variant is one entry under variants.
-type variant struct {
-	at     *strictyaml.Node
-	name   string
-	Ablate []string         `yaml:"ablate"`
-	Edits  []ablations.Edit `yaml:"edits"`
-	Device string           `yaml:"device"`
+	// the study's name, which names its folder of records: lower-case letters, digits and - _ . +
+	Study string `yaml:"study" required:"true" example:"cifar10-norm"`
+	// the question, which heads every report
+	Title string `yaml:"title" example:"does a small net need LRN?"`
+	// a study to start from: the name of one that ships, or a file relative to this one. Mappings merge key by key,
+	// lists and values replace, and null drops what was inherited; the name and the title are a study's own
+	Extends string `yaml:"extends" example:"cifar10-base"`
+	// a name of `ablate nets`, a file relative to this one, or the net itself
+	Net *strictyaml.Node `yaml:"net" required:"true" example:"alexnet-32"`
+	// which images a run sees and how they are prepared
+	Data recipe.Data `yaml:"data" required:"true" example:"{name: cifar10, root: cifar-10-batches-bin}"`
+	// how the weights are learned
+	Train recipe.Train `yaml:"train" required:"true" example:"{batch: 128, epochs: 40, lr: 0.01}"`
+	// how many seeds every variant is trained under (1, 2, 3 …), or a list of them. Comparisons are paired by seed
+	Seeds seeds `yaml:"seeds" required:"true" example:"8"`
+	// what is compared, by name. The first is the baseline, which all others are compared with; if it is not
+	// written, it is the recipe as it is
+	Variants *strictyaml.Node `yaml:"variants" example:"{no-lrn: {ablate: [no-lrn]}}"`
+	// variants to make of components: each (none; the variants as written), leave-one-out (one without each
+	// component), cumulative (each without one more), factorial (every combination)
+	Design ablations.Design `yaml:"design" oneof:"each leave-one-out cumulative factorial" example:"factorial"`
+	// what a design takes away: a list of ablations, or a mapping of names to what a variant may say (ablate, edits)
+	Components components `yaml:"components" example:"[no-lrn, no-dropout]"`
+	// where runs are trained: auto, cpu, cuda:0, or several (cuda:0,cuda:1) that share each run
+	Device string `yaml:"device" example:"cuda:0"`
+	// what several devices share: the net's columns, as the paper's GPUs did, or the images of every batch
+	Parallel Parallel `yaml:"parallel" oneof:"columns data" example:"data"`
+	// how often an unfinished run is saved: a time, "2 epochs", "100 steps" or never. It changes no result
+	Checkpoint Interval `yaml:"checkpoint" example:"10m"`
 }
 
 // Load reads a study by name or from a file, applies the overrides
@@ -135,73 +139,15 @@ func LoadLenient(name string) (*Study, error) {
 	return decode(node)
 }
 
-// read parses a file and lays it over what it extends. chain holds the files on the way here.
-func read(name string, chain []string) (*strictyaml.Node, error) {
-	label, text, err := open(name)
-	if err != nil {
-		return nil, err
-	}
-	if slices.Contains(chain, label) {
-		return nil, fmt.Errorf("%s: extends goes round in a circle: %s → %s", label, strings.Join(chain, " → "), label)
-	}
-	chain = append(chain, label)
-	node, err := strictyaml.Parse(label, text)
-	if err != nil {
-		return nil, err
-	}
-	if node.Kind != strictyaml.Mapping {
-		return nil, node.Errorf("a study is a mapping: study, net, data, train, seeds, variants")
-	}
-	extends := node.Get("extends")
-	if extends == nil {
-		return node, nil
-	}
-	var base string
-	if err := extends.Decode(&base); err != nil {
-		return nil, err
-	}
-	if arch.IsPath(base) && !filepath.IsAbs(base) {
-		base = filepath.Join(filepath.Dir(label), base)
-	}
-	parent, err := read(base, chain)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrUnknown) {
-			return nil, extends.Errorf("extends: %w", err)
-		}
-		return nil, err
-	}
-	// A name and a title are a study's own.
-	return strictyaml.Merge(parent.Without("extends", "study", "title"), node), nil
-}
-
-// ErrUnknown says that no study of this name ships.
-var ErrUnknown = errors.New("no such study")
-
-// open finds a study's text: a file, or one of those that ship.
-func open(name string) (label string, text []byte, err error) {
-	if arch.IsPath(name) {
-		text, err = os.ReadFile(name)
-		if err != nil {
-			return name, nil, fmt.Errorf("read study: %w", err)
-		}
-		return filepath.Clean(name), text, nil
-	}
-	text, err = embedded.ReadFile(path.Clean(name) + ".yaml")
-	if err == nil {
-		return "configs/" + name + ".yaml", text, nil
-	}
-	return name, nil, fmt.Errorf("%w: %s%s", ErrUnknown, strictyaml.Plain(name), strictyaml.Suggest(name, Names()))
-}
-
 // decode turns the merged YAML into a resolved study.
 func decode(node *strictyaml.Node) (*Study, error) {
 	defaults := recipe.Defaults()
-	f := file{Design: string(ablations.Each), Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
+	f := file{Design: ablations.Each, Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
 	if err := node.Decode(&f); err != nil {
 		return nil, err
 	}
-	if !validName.MatchString(f.Study) {
-		return nil, node.At("study").Errorf("study %q: a study needs a name of lower-case letters, digits and - _ . +", f.Study)
+	if err := checkName(f.Study); err != nil {
+		return nil, node.At("study").Errorf("study %s: %w", strictyaml.Quote(f.Study), err)
 	}
 	if len(f.Seeds) == 0 {
 		return nil, node.At("seeds").Errorf("no seeds: write seeds: 3, or a list")
@@ -226,11 +172,11 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	}
 	s := &Study{Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint}
 	for _, v := range list {
-		r, err := v.recipe(base)
+		resolved, err := v.resolve(base)
 		if err != nil {
 			return nil, err
 		}
-		s.Variants = append(s.Variants, Variant{Name: v.name, Ablations: v.Ablate, Edited: len(v.Edits) > 0, Device: v.Device, Recipe: r})
+		s.Variants = append(s.Variants, resolved)
 	}
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = recipe.Changes(s.Variants[0].Recipe, v.Recipe)
@@ -251,19 +197,25 @@ func (s *Study) PinnedVariant() string {
 	return ""
 }
 
-// distinct refuses two variants that are the same recipe on the same devices: they would be compared for nothing.
+// distinct refuses two variants that train the same bits on the same devices: they would be compared for nothing.
 func (s *Study) distinct(node *strictyaml.Node) error {
-	seen := map[string]string{}
+	seen := map[string]Variant{}
 	for _, v := range s.Variants {
-		id, err := v.Recipe.Identity()
+		id, err := v.Recipe.Effective().Identity()
 		if err != nil {
 			return err
 		}
 		id += " " + v.Device
-		if other, ok := seen[id]; ok {
-			return node.At("variants").Errorf("variants %s and %s are the same recipe", other, v.Name)
+		other, again := seen[id]
+		if !again {
+			seen[id] = v
+			continue
 		}
-		seen[id] = v.Name
+		why := ""
+		if key, reason := recipe.Unread(other.Recipe, v.Recipe); key != "" {
+			why = fmt.Sprintf(": %s is never read where %s", key, reason)
+		}
+		return node.At("variants").Errorf("variants %s and %s are the same recipe%s", other.Name, v.Name, why)
 	}
 	return nil
 }
@@ -291,119 +243,8 @@ func loadNet(v *strictyaml.Node) (*arch.Net, error) {
 		name = filepath.Join(filepath.Dir(v.File), name)
 	}
 	n, err := arch.Nets.Load(name)
-	var e *strictyaml.Error
-	if err != nil && !errors.As(err, &e) {
+	if e := (*strictyaml.Error)(nil); err != nil && !errors.As(err, &e) {
 		return nil, v.Errorf("%w", err)
 	}
 	return n, err
-}
-
-// validName keeps names usable as folders everywhere.
-var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_+.-]{0,99}$`)
-
-// variants lists a study's variants, the baseline first.
-func variants(node *strictyaml.Node, f file) ([]variant, error) {
-	list := []variant{{name: Baseline, at: node}}
-	v := f.Variants
-	if !slices.Contains(ablations.Designs, f.Design) {
-		return nil, strictyaml.Unknown(node.At("design"), "design", f.Design, ablations.Designs)
-	}
-	design := ablations.Design(f.Design)
-	if design == ablations.Each {
-		if f.Components != nil {
-			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; this is each")
-		}
-		if v == nil || v.Kind != strictyaml.Mapping || len(v.Keys()) == 0 {
-			return nil, node.At("variants").Errorf("no variants: write at least variants: {baseline: {}}")
-		}
-	}
-	if v != nil {
-		for _, name := range v.Keys() {
-			e := variant{at: v.Get(name), name: name}
-			if !validName.MatchString(name) {
-				return nil, e.at.Errorf("variant %q: names are lower-case letters, digits and - _ . +", name)
-			}
-			if err := e.at.Decode(&e); err != nil {
-				return nil, err
-			}
-			if name == Baseline {
-				list[0] = e
-				continue
-			}
-			list = append(list, e)
-		}
-	}
-	if design == ablations.Each {
-		return list, nil
-	}
-	combinations, err := design.Combinations(f.Components)
-	if err != nil {
-		return nil, node.At("design").Errorf("%w", err)
-	}
-	for _, c := range combinations {
-		name := ablations.CombinationName(c)
-		if slices.ContainsFunc(list, func(v variant) bool { return v.name == name }) {
-			return nil, node.At("components").Errorf("variant %s is given twice", name)
-		}
-		list = append(list, variant{at: node.At("components"), name: name, Ablate: c})
-	}
-	return list, nil
-}
-
-// recipe applies a variant's ablations and then its own edits.
-func (v variant) recipe(base recipe.Recipe) (recipe.Recipe, error) {
-	var edits []ablations.Edit
-	for _, name := range v.Ablate {
-		a, err := ablations.Catalogue.Get(name)
-		if err != nil {
-			return base, v.at.Errorf("variant %s: %w", v.name, err)
-		}
-		edits = append(edits, a.For(base.Net.Name)...)
-	}
-	edits = append(edits, v.Edits...)
-	if v.name != Baseline && len(edits) == 0 && v.Device == "" {
-		return base, v.at.Errorf("variant %s: %w: give it ablate, edits or a device", v.name, ablations.ErrNoChange)
-	}
-	r, err := ablations.Apply(base, edits...)
-	if err != nil {
-		return r, v.at.Errorf("variant %s: %w", v.name, err)
-	}
-	if err := r.Validate(); err != nil {
-		return r, v.at.Errorf("variant %s: %w", v.name, err)
-	}
-	return r, nil
-}
-
-// seeds are a number k, meaning 1 … k, or a list.
-type seeds []uint64
-
-const maxSeeds = 10_000
-
-// UnmarshalStrict reads either form.
-func (s *seeds) UnmarshalStrict(n *strictyaml.Node) error {
-	if n.Kind == strictyaml.List {
-		var list []uint64
-		if err := n.Decode(&list); err != nil {
-			return err
-		}
-		for i, v := range list {
-			if slices.Contains(list[:i], v) {
-				return n.Errorf("seed %d is given twice", v)
-			}
-		}
-		*s = list
-		return nil
-	}
-	var k uint64
-	if err := n.Decode(&k); err != nil {
-		return err
-	}
-	if k < 1 || k > maxSeeds {
-		return n.Errorf("seeds is %d; 1 to %d are possible", k, maxSeeds)
-	}
-	*s = nil
-	for i := range k {
-		*s = append(*s, i+1)
-	}
-	return nil
 }

@@ -23,7 +23,7 @@ type Recipe struct {
 // Data says which images a run sees and how they are prepared.
 type Data struct {
 	// the data set; `ablate data list` names them
-	Name string `yaml:"name" json:"name" example:"cifar10"`
+	Name string `yaml:"name" json:"name" required:"true" example:"cifar10"`
 	// folder or archive that holds it; where it lies does not change the result
 	Root string `yaml:"root" json:"root" example:"${ABLATE_DATA}/cifar-10-batches-bin"`
 	// training images to use, the first ones; 0 means all. For shapes: how many are drawn
@@ -150,7 +150,7 @@ func (b *Bias) UnmarshalStrict(n *strictyaml.Node) error {
 // momentum stay as they are.
 type LayerRate struct {
 	// a layer that learns
-	Layer string `yaml:"layer" json:"layer" example:"conv1"`
+	Layer string `yaml:"layer" json:"layer" required:"true" example:"conv1"`
 	// the epoch, counted from 0
 	From int `yaml:"from" json:"from" min:"0" max:"1000000000" unit:"epochs" example:"10"`
 	// multiplies the layer's learning rate

@@ -83,7 +83,20 @@ func (b Bounds) Allow(x float64) bool {
 	return (x > b.Min || !b.Above && x == b.Min) && (x < b.Max || !b.Below && x == b.Max)
 }
 
-func short(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+// short writes 1,048,576 and 0.5.
+func short(x float64) string {
+	if x != math.Trunc(x) || math.Abs(x) >= 1e15 {
+		return strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	s := strconv.FormatFloat(math.Abs(x), 'f', -1, 64)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	if x < 0 {
+		s = "−" + s
+	}
+	return s
+}
 
 // CheckBounds is the error of the first value in a struct, or in those within it,
 // that its field's tags do not allow. Its key is dotted and begins with prefix;

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +24,7 @@ import (
 
 // Bounds on what Parse accepts: far above any study, far below what hurts.
 const (
-	MaxBytes = 4 << 20
+	MaxBytes = 1 << 20
 	MaxDepth = 64
 	MaxNodes = 200_000
 )
@@ -256,7 +258,8 @@ func (n *Node) describe() string {
 	}
 }
 
-// Merge lays over on top of base: mappings merge key by key, everything else is replaced. Neither is changed.
+// Merge lays over on top of base: mappings merge key by key, null drops a key of
+// base, everything else is replaced. Neither is changed.
 func Merge(base, over *Node) *Node {
 	if base == nil || over == nil || base.Kind != Mapping || over.Kind != Mapping {
 		if over == nil {
@@ -268,12 +271,20 @@ func Merge(base, over *Node) *Node {
 	for _, k := range base.keys {
 		m.values[k] = base.values[k]
 	}
+	dropped := map[string]bool{}
 	for _, k := range over.keys {
-		if _, ok := m.values[k]; !ok {
+		_, inherited := m.values[k]
+		if inherited && over.values[k].Kind == Null {
+			delete(m.values, k)
+			dropped[k] = true
+			continue
+		}
+		if !inherited {
 			m.keys = append(m.keys, k)
 		}
 		m.values[k] = Merge(base.values[k], over.values[k])
 	}
+	m.keys = slices.DeleteFunc(m.keys, func(k string) bool { return dropped[k] })
 	return m
 }
 
@@ -341,4 +352,36 @@ func (n *Node) expand(lookup func(string) (string, bool)) (string, error) {
 		b.WriteString(before + value)
 		rest = tail
 	}
+}
+
+// ReadFile reads a file that somebody named, which may be anything: it refuses
+// what is not a regular file, which might never end, and what is longer than
+// Parse accepts, before it reads any of it.
+func ReadFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, pathError(name, err)
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", Plain(name))
+	case info.Size() > MaxBytes:
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", Plain(name), info.Size(), MaxBytes)
+	case info.Size() == 0: // such as those of /proc, which may hold anything all the same
+		return nil, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, pathError(name, err)
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxBytes+1)) // one more than Parse accepts, should it have grown
+}
+
+// pathError keeps a file's name short and printable in a message.
+func pathError(name string, err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return fmt.Errorf("open %s: %w", Plain(name), e.Err)
+	}
+	return err
 }

@@ -1,0 +1,38 @@
+package cmd
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ablate/configs"
+)
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema [" + strings.Join(configs.Schemas, "|") + "]",
+		Short: "Print the JSON Schema of studies, nets or ablations, for editors",
+		Long: `schema prints the JSON Schema (draft 2020-12) of the files that ablate reads: every
+key with its type, default, range and meaning. Editors complete and check with it.
+With the YAML language server, save it beside a study and begin the study with
+
+  # yaml-language-server: $schema=study.schema.json
+
+docs/studies.md says the same in prose.`,
+		Example: `  ablate schema > study.schema.json
+  ablate schema net > net.schema.json`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: configs.Schemas,
+		RunE: func(c *cobra.Command, args []string) error {
+			of := configs.Schemas[0]
+			if len(args) == 1 {
+				of = args[0]
+			}
+			s, err := configs.Schema(of)
+			if err != nil {
+				return err
+			}
+			return printJSON(c.OutOrStdout(), s)
+		},
+	}
+}

@@ -1,0 +1,78 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ablate/arch"
+	"ablate/strictyaml"
+)
+
+// read parses a file and lays it over what it extends. chain holds the files on the way here.
+func read(name string, chain []string) (*strictyaml.Node, error) {
+	label, text, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(chain, label) {
+		return nil, fmt.Errorf("%s: extends goes round in a circle: %s → %s", label, strings.Join(chain, " → "), label)
+	}
+	if len(chain) == maxExtends {
+		return nil, fmt.Errorf("%s: extends goes on for more than %d files", label, maxExtends)
+	}
+	chain = append(chain, label)
+	node, err := strictyaml.Parse(label, text)
+	if err != nil {
+		return nil, err
+	}
+	if node.Kind != strictyaml.Mapping {
+		return nil, node.Errorf("a study is a mapping of study, net, data, train, seeds and variants")
+	}
+	extends := node.Get("extends")
+	if extends == nil {
+		return node, nil
+	}
+	var base string
+	if err := extends.Decode(&base); err != nil {
+		return nil, err
+	}
+	if arch.IsPath(base) && !filepath.IsAbs(base) {
+		base = filepath.Join(filepath.Dir(label), base)
+	}
+	parent, err := read(base, chain)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrUnknown) {
+			return nil, extends.Errorf("extends: %w", err)
+		}
+		return nil, err
+	}
+	// A name and a title are a study's own.
+	return strictyaml.Merge(parent.Without("extends", "study", "title"), node), nil
+}
+
+// maxExtends is how many studies may stand on each other.
+const maxExtends = 32
+
+// ErrUnknown says that no study of this name ships.
+var ErrUnknown = errors.New("no such study")
+
+// open finds a study's text: a file, or one of those that ship.
+func open(name string) (label string, text []byte, err error) {
+	if arch.IsPath(name) {
+		text, err = strictyaml.ReadFile(name)
+		if err != nil {
+			return name, nil, fmt.Errorf("read study: %w", err)
+		}
+		return filepath.Clean(name), text, nil
+	}
+	text, err = embedded.ReadFile(path.Clean(name) + ".yaml")
+	if err == nil {
+		return "configs/" + name + ".yaml", text, nil
+	}
+	return name, nil, fmt.Errorf("%w: %s%s", ErrUnknown, strictyaml.Plain(name), strictyaml.Suggest(name, Names()))
+}

@@ -1,0 +1,125 @@
+package configs
+
+import (
+	"embed"
+	"fmt"
+	"reflect"
+
+	"ablate/ablations"
+	"ablate/arch"
+	"ablate/recipe"
+	"ablate/strictyaml"
+)
+
+// The comments on the keys describe them to users too.
+//
+//go:embed *.go
+var source embed.FS
+
+// Schemas are the kinds of files that there is a schema of.
+var Schemas = []string{"study", "net", "ablation"}
+
+var what = map[string]string{
+	"study":    "One question: a recipe, its variants, and the seeds that they are trained under.",
+	"net":      "A network, layer by layer.",
+	"ablation": "A named, documented list of edits.",
+}
+
+// Schema is the JSON Schema of studies, nets or ablations, made from the types that
+// read them, their tags and their comments.
+func Schema(of string) (*strictyaml.Schema, error) {
+	c, err := comments()
+	if err != nil {
+		return nil, err
+	}
+	var s *strictyaml.Schema
+	switch of {
+	case "study":
+		s = studySchema(c)
+	case "net":
+		s = arch.NetSchema(c)
+	case "ablation":
+		s = ablations.Schema(c)
+	default:
+		return nil, fmt.Errorf("no schema is called %s%s", strictyaml.Plain(of), strictyaml.Suggest(of, Schemas))
+	}
+	s.Dialect, s.Title, s.Description = strictyaml.Dialect, "ablate "+of, what[of]
+	s.Defs = ablations.Definitions(c)
+	return s, nil
+}
+
+// comments are those of every type that a study holds.
+func comments() (strictyaml.Comments, error) {
+	c := strictyaml.Comments{}
+	for _, read := range []func(strictyaml.Comments) error{arch.ReadComments, recipe.ReadComments, ablations.ReadComments} {
+		if err := read(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, c.ReadComments(reflect.TypeFor[Study]().PkgPath(), source)
+}
+
+// studySchema is the schema of a study. What is required is required of one that extends no other.
+func studySchema(c strictyaml.Comments) *strictyaml.Schema {
+	defaults := recipe.Defaults()
+	defaults.Train.Bias.Schedule = defaults.Train.Schedule
+	s := c.Describe(file{Data: defaults.Data, Train: defaults.Train, Design: ablations.Each, Device: "auto"})
+	net := s.Properties.Get("net")
+	net.AnyOf = []*strictyaml.Schema{{Type: strictyaml.Types{"string"}}, arch.NetSchema(c)}
+	whole := relaxed(s)
+	s.Required = []string{"study"}
+	s.If, s.Else = &strictyaml.Schema{Required: []string{"extends"}}, whole
+
+	variants := s.Properties.Get("variants")
+	variants.Type = strictyaml.Types{"object"}
+	variants.PropertyNames = &strictyaml.Schema{Pattern: validName.String()}
+	variants.MaxProperties = maxVariants
+	one := c.Describe(variant{})
+	one.Type = strictyaml.Types{"object", "null"}
+	variants.Additional = one
+	return s
+}
+
+// relaxed takes what is required of the mappings in a schema out of it, and returns it by itself.
+func relaxed(s *strictyaml.Schema) *strictyaml.Schema {
+	required := &strictyaml.Schema{Required: s.Required}
+	s.Required = nil
+	for _, p := range s.Properties {
+		if sub := relaxed(p.Schema); sub.Required != nil || sub.Properties != nil || sub.AnyOf != nil {
+			required.Properties = append(required.Properties, strictyaml.Property{Key: p.Key, Schema: sub})
+		}
+	}
+	if len(s.AnyOf) == 2 && len(s.AnyOf[0].Type) == 1 && s.AnyOf[0].Type[0] == "string" {
+		required.AnyOf = []*strictyaml.Schema{s.AnyOf[0], relaxed(s.AnyOf[1])}
+	}
+	return required
+}
+
+// Describe is a number of seeds or a list of them.
+func (seeds) Describe(strictyaml.Comments) *strictyaml.Schema {
+	most := float64(maxSeeds)
+	one := &strictyaml.Schema{Type: strictyaml.Types{"integer"}, Minimum: new(0.0)}
+	return &strictyaml.Schema{AnyOf: []*strictyaml.Schema{
+		{Type: strictyaml.Types{"integer"}, Minimum: new(1.0), Maximum: &most},
+		{Type: strictyaml.Types{"array"}, Items: one, MinItems: 1, MaxItems: maxSeeds, UniqueItems: true},
+	}}
+}
+
+// Describe is a list of ablations or a mapping that defines what is taken away.
+func (components) Describe(c strictyaml.Comments) *strictyaml.Schema {
+	one := c.Describe(component{})
+	one.Type = strictyaml.Types{"object", "null"}
+	return &strictyaml.Schema{AnyOf: []*strictyaml.Schema{
+		{Type: strictyaml.Types{"array"}, Items: &strictyaml.Schema{Type: strictyaml.Types{"string"}}, UniqueItems: true},
+		{Type: strictyaml.Types{"object"}, PropertyNames: &strictyaml.Schema{Pattern: validName.String()}, Additional: one},
+	}}
+}
+
+// Describe is what ParseInterval reads.
+func (Interval) Describe(strictyaml.Comments) *strictyaml.Schema {
+	return &strictyaml.Schema{
+		Type:    strictyaml.Types{"string"},
+		Default: "10m",
+		Pattern: `^(never|[1-9][0-9]* (epochs?|steps?)|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`,
+	}
+}

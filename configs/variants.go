@@ -1,0 +1,234 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+
+	"ablate/ablations"
+	"ablate/recipe"
+	"ablate/strictyaml"
+)
+
+// variant is what a study says of one variant.
+type variant struct {
+	at   *strictyaml.Node
+	name string
+	// ablations of the catalogue, made one after the other
+	Ablate []string `yaml:"ablate" items:"100" example:"[no-lrn]"`
+	// changes of the variant's own, made after the ablations
+	Edits []ablations.Edit `yaml:"edits" items:"1000" example:"[{set: {key: train.weight_decay, value: 0}}]"`
+	// where this variant is trained, in place of the study's device
+	Device string `yaml:"device" example:"cuda:0,cuda:1"`
+
+	also []component // of a design, made before the edits
+}
+
+// A component is what a design takes away: a name, and the ablations and edits behind it.
+type component struct {
+	name string
+	at   *strictyaml.Node
+	// ablations of the catalogue, made one after the other
+	Ablate []string `yaml:"ablate" items:"100" example:"[no-lrn]"`
+	// changes of the component's own, made after the ablations
+	Edits []ablations.Edit `yaml:"edits" items:"1000" example:"[{set: {select: {kind: conv}, stride: 1}}]"`
+}
+
+// components are written as a list of ablations, or as a mapping that defines them.
+type components []component
+
+// UnmarshalStrict reads either form.
+func (c *components) UnmarshalStrict(n *strictyaml.Node) error {
+	*c = nil
+	if n.Kind == strictyaml.List {
+		var names []string
+		if err := n.Decode(&names); err != nil {
+			return err
+		}
+		for _, name := range names {
+			*c = append(*c, component{name: name, at: n, Ablate: []string{name}})
+		}
+		return nil
+	}
+	if n.Kind != strictyaml.Mapping {
+		return n.Errorf("components are a list of ablations, or a mapping of names to {ablate: […], edits: […]}")
+	}
+	for _, name := range n.Keys() {
+		one := component{name: name, at: n.Get(name)}
+		if err := checkName(name); err != nil {
+			return one.at.Errorf("component %s: %w", strictyaml.Quote(name), err)
+		}
+		if err := one.at.Decode(&one); err != nil {
+			return err
+		}
+		if len(one.Ablate)+len(one.Edits) == 0 {
+			one.Ablate = []string{name} // `no-lrn:` is the ablation of this name
+		}
+		*c = append(*c, one)
+	}
+	return nil
+}
+
+// maxVariants bounds a study, whose plan and table have a row for each.
+const maxVariants = 10_000
+
+// variants lists a study's variants, the baseline first.
+func variants(node *strictyaml.Node, f file) ([]variant, error) {
+	if !slices.Contains(ablations.Designs, f.Design) {
+		return nil, strictyaml.Unknown(node.At("design"), "design", string(f.Design), words(ablations.Designs))
+	}
+	if f.Design == ablations.Each {
+		if f.Components != nil {
+			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; this is each")
+		}
+		if f.Variants == nil || f.Variants.Kind != strictyaml.Mapping || len(f.Variants.Keys()) == 0 {
+			return nil, node.At("variants").Errorf("no variants: write at least variants: {baseline: {}}")
+		}
+	}
+	list, err := written(node, f.Variants)
+	if err != nil || f.Design == ablations.Each {
+		return list, err
+	}
+	made, err := designed(node, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range made {
+		if slices.ContainsFunc(list, func(w variant) bool { return v.name == w.name }) {
+			return nil, node.At("components").Errorf("variant %s is given twice", v.name)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func words[T ~string](list []T) []string {
+	var out []string
+	for _, w := range list {
+		out = append(out, string(w))
+	}
+	return out
+}
+
+// written are the variants under the key variants, the baseline first whether it is written or not.
+func written(node, v *strictyaml.Node) ([]variant, error) {
+	list := []variant{{name: Baseline, at: node}}
+	if v == nil {
+		return list, nil
+	}
+	if n := len(v.Keys()); n > maxVariants {
+		return nil, v.Errorf("%d variants; a study has at most %d", n, maxVariants)
+	}
+	for _, name := range v.Keys() {
+		one := variant{at: v.Get(name), name: name}
+		if err := checkName(name); err != nil {
+			return nil, one.at.Errorf("variant %s: %w", strictyaml.Quote(name), err)
+		}
+		if err := one.at.Decode(&one); err != nil {
+			return nil, err
+		}
+		if name == Baseline {
+			list[0] = one
+			continue
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// designed are the variants that a design makes of the components.
+func designed(node *strictyaml.Node, f file) ([]variant, error) {
+	var names []string
+	byName := map[string]component{}
+	for _, c := range f.Components {
+		if _, twice := byName[c.name]; twice {
+			return nil, c.at.Errorf("component %s is given twice", strictyaml.Plain(c.name))
+		}
+		names = append(names, c.name)
+		byName[c.name] = c
+	}
+	combinations, err := f.Design.Combinations(names)
+	if err != nil {
+		return nil, node.At("design").Errorf("%w", err)
+	}
+	var list []variant
+	for _, c := range combinations {
+		v := variant{at: node.At("components"), name: ablations.CombinationName(c)}
+		if err := checkCombination(v.name); err != nil {
+			return nil, v.at.Errorf("variant %s: %w", strictyaml.Quote(v.name), err)
+		}
+		for _, name := range c {
+			v.also = append(v.also, byName[name])
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// resolve applies a variant's ablations and edits, and checks what they make.
+func (v variant) resolve(base recipe.Recipe) (Variant, error) {
+	out := Variant{Name: v.name, Device: v.Device}
+	fail := func(err error) (Variant, error) { return out, v.at.Errorf("variant %s: %w", v.name, err) }
+	var edits []ablations.Edit
+	for _, step := range append([]component{{Ablate: v.Ablate}}, append(v.also, component{Edits: v.Edits})...) {
+		for _, name := range step.Ablate {
+			a, err := ablations.Catalogue.Get(name)
+			if err != nil {
+				return fail(err)
+			}
+			edits = append(edits, a.For(base.Net.Name)...)
+			out.Ablations = append(out.Ablations, name)
+		}
+		edits = append(edits, step.Edits...)
+		out.Edited = out.Edited || len(step.Edits) > 0
+	}
+	if v.name != Baseline && len(edits) == 0 && v.Device == "" {
+		return fail(fmt.Errorf("%w: give it ablate, edits or a device", ablations.ErrNoChange))
+	}
+	var err error
+	if out.Recipe, err = ablations.Apply(base, edits...); err != nil {
+		return fail(err)
+	}
+	if err := out.Recipe.Validate(); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// seeds are a number k, meaning 1 … k, or a list.
+type seeds []uint64
+
+const maxSeeds = 10_000
+
+// UnmarshalStrict reads either form.
+func (s *seeds) UnmarshalStrict(n *strictyaml.Node) error {
+	if n.Kind == strictyaml.List {
+		var list []uint64
+		if err := n.Decode(&list); err != nil {
+			return err
+		}
+		if len(list) > maxSeeds {
+			return n.Errorf("%d seeds; at most %d are possible", len(list), maxSeeds)
+		}
+		seen := map[uint64]bool{}
+		for _, v := range list {
+			if seen[v] {
+				return n.Errorf("seed %d is given twice", v)
+			}
+			seen[v] = true
+		}
+		*s = list
+		return nil
+	}
+	var k uint64
+	if err := n.Decode(&k); err != nil {
+		return err
+	}
+	if k < 1 || k > maxSeeds {
+		return n.Errorf("seeds is %d; 1 to %d are possible", k, maxSeeds)
+	}
+	*s = nil
+	for i := range k {
+		*s = append(*s, i+1)
+	}
+	return nil
+}

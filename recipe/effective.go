@@ -1,0 +1,99 @@
+package recipe
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"ablate/arch"
+	"ablate/strictyaml"
+)
+
+// An unread key has no effect where it holds that another key says so.
+type unread struct {
+	key    string
+	holds  bool
+	reason string // "train.schedule.kind is constant"
+}
+
+// sized are the data sets whose images have one size from the start, so that none is fitted or left out.
+var sized = []string{"shapes", "cifar10", "cifar100", "mnist", "fashion-mnist", "kmnist"}
+
+// unread lists the keys that nothing reads in this recipe.
+func (r Recipe) unread() []unread {
+	d, t := r.Data, r.Train
+	list := append(t.Schedule.unread("train.schedule"), t.Bias.Schedule.unread("train.bias.schedule")...)
+	moves := d.Crop > 0 && d.CropAt == CropRandom
+	ends := func(epoch int) bool { return epoch == 0 || epoch >= t.Epochs }
+	never := fmt.Sprintf("train.epochs is %d", t.Epochs)
+	drops := slices.ContainsFunc(r.Net.Layers, func(l arch.Layer) bool { _, is := l.Spec.(*arch.Dropout); return is })
+	fixed := slices.Contains(sized, d.Name)
+	return append(list, []unread{
+		{"data.short_side", fixed, "data.name is " + d.Name},
+		{"data.size", fixed, "data.name is " + d.Name},
+		{"data.max_bad", fixed, "data.name is " + d.Name},
+		{"data.crop_at", d.Crop == 0, "data.crop is 0"},
+		{"data.crop_chunk", !moves && !d.Flip, "data.flip is false and no crop moves"},
+		{"data.pca_colour.scale", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
+		{"data.pca_colour.shrink", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
+		{"data.augment_until.crop", !moves, "no crop moves; data.crop and data.crop_at say so"},
+		{"data.augment_until.flip", !d.Flip, "data.flip is false"},
+		{"data.augment_until.pca_colour", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
+		{"data.augment_until.crop", ends(d.AugmentUntil.Crop), never},
+		{"data.augment_until.flip", ends(d.AugmentUntil.Flip), never},
+		{"data.augment_until.pca_colour", ends(d.AugmentUntil.PCAColour), never},
+		{"train.dropout_until", !drops, "the net has no dropout"},
+		{"train.dropout_until", ends(t.DropoutUntil), never},
+	}...)
+}
+
+func (s Schedule) unread(key string) []unread {
+	reason := key + ".kind is " + s.Kind
+	if s.Kind == "" {
+		reason = key + " is left out"
+	}
+	reads := map[string][]string{
+		"step": {"at", "factor"}, "plateau": {"factor", "patience", "drops"}, "discrete_exp": {"target", "steps"},
+		"poly": {"power"}, "exp": {"target"},
+	}[s.Kind]
+	var list []unread
+	for _, k := range []string{"at", "factor", "patience", "drops", "target", "power", "steps"} {
+		list = append(list, unread{key + "." + k, !slices.Contains(reads, k), reason})
+	}
+	return list
+}
+
+// Effective is the recipe without what it never reads: two recipes that train the
+// same bits because they differ in such keys alone are one.
+func (r Recipe) Effective() Recipe {
+	r = r.Clone()
+	for _, u := range r.unread() {
+		if !u.holds {
+			continue
+		}
+		f, err := strictyaml.Field(&r, u.key, &strictyaml.Node{})
+		if err != nil {
+			panic(err) // a test reads every key
+		}
+		f.Set(reflect.Zero(f.Type()))
+	}
+	r.Net = r.Net.Effective()
+	if d := &r.Data; d.CropChunk == 1 { // a chunk of one image is none
+		d.CropChunk = 0
+	}
+	return r
+}
+
+// Unread is a key in which two recipes differ although neither reads it, and why
+// not; "" if there is none.
+func Unread(a, b Recipe) (key, reason string) {
+	unread := a.unread()
+	for i, u := range b.unread() {
+		x, errX := strictyaml.Field(&a, u.key, &strictyaml.Node{})
+		y, errY := strictyaml.Field(&b, u.key, &strictyaml.Node{})
+		if errX == nil && errY == nil && u.holds && unread[i].holds && !reflect.DeepEqual(x.Interface(), y.Interface()) {
+			return u.key, u.reason
+		}
+	}
+	return "", ""
+}
