@@ -31,7 +31,7 @@ func (r Recipe) unread() []unread {
 	return append(list, []unread{
 		{"data.short_side", fixed, "data.name is " + d.Name},
 		{"data.size", fixed, "data.name is " + d.Name},
-		{"data.max_bad", fixed, "data.name is " + d.Name},
+		{"data.max_skipped", fixed, "data.name is " + d.Name},
 		{"data.crop_at", d.Crop == 0, "data.crop is 0"},
 		{"data.crop_chunk", !moves && !d.Flip, "data.flip is false and no crop moves"},
 		{"data.pca_colour.scale", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},

@@ -1,0 +1,61 @@
+package recipe
+
+import (
+	"strings"
+	"testing"
+)
+
+// Two recipes that differ in keys which neither reads are one, and the key is named; with the key
+// that gives it a meaning they are two.
+func TestKeysThatAreNeverRead(t *testing.T) {
+	for _, c := range []struct{ base, changed, key, why string }{
+		{"", "train: {schedule: {patience: 7}}", "train.schedule.patience", "train.schedule.kind is constant"},
+		{"train: {schedule: {kind: plateau}}", "train: {schedule: {kind: plateau, patience: 7}}", "", ""},
+		{"", "train: {schedule: {factor: 0.5}}", "train.schedule.factor", "train.schedule.kind is constant"},
+		{"", "train: {schedule: {steps: 9}}", "train.schedule.steps", "train.schedule.kind is constant"},
+		{"", "train: {schedule: {target: 9}}", "train.schedule.target", "train.schedule.kind is constant"},
+		{"train: {bias: {lr: 1, schedule: {kind: linear}}}", "train: {bias: {lr: 1, schedule: {kind: linear, drops: 1}}}",
+			"train.bias.schedule.drops", "train.bias.schedule.kind is linear"},
+		{"", "data: {short_side: 99}", "data.short_side", "data.name is shapes"},
+		{"", "data: {size: 99}", "data.size", "data.name is shapes"},
+		{"", "data: {max_skipped: 99}", "data.max_skipped", "data.name is shapes"},
+		{"data: {name: imagefolder}", "data: {name: imagefolder, size: 99}", "", ""},
+		{"data: {crop: 0, flip: false, test_crops: centre}", "data: {crop: 0, flip: false, test_crops: centre, crop_chunk: 9}",
+			"data.crop_chunk", "data.flip is false"},
+		{"data: {flip: false, crop_at: centre}", "data: {flip: false, crop_at: centre, crop_chunk: 9}", "data.crop_chunk", "data.flip is false"},
+		{"data: {flip: true}", "data: {flip: true, crop_chunk: 9}", "", ""},
+		{"data: {flip: false}", "data: {flip: false, augment_until: {flip: 1}}", "data.augment_until.flip", "data.flip is false"},
+		{"train: {epochs: 3}", "train: {epochs: 3, dropout_until: 3}", "train.dropout_until", "train.epochs is 3"},
+		{"train: {epochs: 3}", "train: {epochs: 3, dropout_until: 2}", "", ""},
+		{"data: {pca_colour: {std: 0}}", "data: {pca_colour: {std: 0, scale: eigenvalue}}", "data.pca_colour.scale", "data.pca_colour.std is 0"},
+		{"data: {pca_colour: {std: 0}}", "data: {pca_colour: {std: 0, shrink: true}}", "data.pca_colour.shrink", "data.pca_colour.std is 0"},
+		{"data: {pca_colour: {std: 0}}", "data: {pca_colour: {std: 0}, augment_until: {pca_colour: 1}}", "data.augment_until.pca_colour", "data.pca_colour.std is 0"},
+	} {
+		a, err := decoded(t, "train: {momentum: 0.9}\n")
+		if err == nil && c.base != "" {
+			a, err = decoded(t, c.base)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := decoded(t, c.changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idA, errA := a.Effective().Identity()
+		idB, errB := b.Effective().Identity()
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		if (idA == idB) != (c.key != "") {
+			t.Errorf("%s beside %s: the same recipe: %v", c.changed, c.base, idA == idB)
+		}
+		key, why := Unread(a, b)
+		if key != c.key || !strings.Contains(why, c.why) {
+			t.Errorf("%s: %q is unread because %q; want %q, %q", c.changed, key, why, c.key, c.why)
+		}
+		if again, _ := b.Identity(); again == idB && c.key != "" {
+			t.Errorf("%s: Effective changed the recipe itself, or its identity ignores the key", c.changed)
+		}
+	}
+}
