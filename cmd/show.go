@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 		}
 	}
 	if p := r.Provenance; p != nil {
-		commit := p.Commit
+		commit := cmp.Or(p.Commit, strings.TrimSuffix("not known: "+p.NoCommit, ": "))
 		if p.Dirty {
 			commit += " with changes"
 		}

@@ -15,6 +15,7 @@ import (
 // Provenance is where a run comes from: code, build, machine, data.
 type Provenance struct {
 	Commit      string            `json:"commit,omitempty"`
+	NoCommit    string            `json:"no_commit,omitempty"` // why there is none
 	Branch      string            `json:"branch,omitempty"`
 	Dirty       bool              `json:"dirty"`
 	Patch       string            `json:"patch_sha256,omitempty"` // of patch.diff: tracked files against the commit
@@ -62,6 +63,7 @@ var process = sync.OnceValue(func() Provenance {
 	p := Provenance{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, GPUDriver: gpuDriver()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
+		p.NoCommit = "the program was built without modules"
 		return p
 	}
 	for _, m := range info.Deps {
@@ -76,10 +78,13 @@ var process = sync.OnceValue(func() Provenance {
 			p.Dirty = s.Value == "true"
 		}
 	}
-	// go run and go test record no commit, and no build records the changes:
-	// the source tree tells, if we stand in ours and at the commit that was built.
-	t, ok := findTree(".", info.Main.Path)
-	if ok && (p.Commit == "" || p.Commit == t.commit) {
+	// go run, go test and -buildvcs=false record no commit, and no build records the
+	// changes: the source tree tells, if we stand in ours and at the commit that was built.
+	t, err := findTree(".", info.Main.Path)
+	if err != nil && p.Commit == "" {
+		p.NoCommit = "the program was built without it (-buildvcs=false, go run, or no repository), and " + err.Error()
+	}
+	if err == nil && (p.Commit == "" || p.Commit == t.commit) {
 		p.Commit, p.Branch, p.Dirty = t.commit, t.branch, p.Dirty || t.dirty()
 		p.Untracked, p.patch = t.untracked, t.patch
 		if len(t.patch) > 0 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,17 +23,23 @@ type tree struct {
 
 func (t tree) dirty() bool { return len(t.patch) > 0 || len(t.untracked) > 0 }
 
+// Why there is no tree to describe.
+var (
+	errElsewhere = errors.New("it did not run inside its source tree")
+	errNoGit     = errors.New("git knows no commit of its source tree")
+)
+
 // findTree describes the source tree of a Go module around a folder. There is
 // none where the folder lies outside the module, so that the commit of a user's
 // own repository is not taken for ours, or where git is missing.
-func findTree(dir, module string) (tree, bool) {
+func findTree(dir, module string) (tree, error) {
 	dir, ok := moduleRoot(dir, module)
 	if !ok {
-		return tree{}, false
+		return tree{}, errElsewhere
 	}
 	g, ok := openRepository(dir)
 	if !ok {
-		return tree{}, false
+		return tree{}, errNoGit
 	}
 	defer g.close()
 	t := tree{commit: g.commit, branch: g.branch}
@@ -40,7 +47,7 @@ func findTree(dir, module string) (tree, bool) {
 	t.patch = []byte(patch)
 	others, _ := g.run("ls-files", "--others", "--exclude-standard", "-z")
 	t.untracked = digestFiles(dir, strings.FieldsFunc(others, func(c rune) bool { return c == 0 }))
-	return t, true
+	return t, nil
 }
 
 // maxGoMod bounds go.mod.

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,9 +48,9 @@ func repository(t *testing.T) string {
 
 func TestTree(t *testing.T) {
 	dir := repository(t)
-	clean, ok := findTree(dir, "example.com/net")
-	if !ok || len(clean.commit) < 40 || clean.branch != "work" || clean.dirty() {
-		t.Fatalf("%+v, %v", clean, ok)
+	clean, err := findTree(dir, "example.com/net")
+	if err != nil || len(clean.commit) < 40 || clean.branch != "work" || clean.dirty() {
+		t.Fatalf("%+v, %v", clean, err)
 	}
 	put(t, filepath.Join(dir, "a.go"), "package changed\n")
 	put(t, filepath.Join(dir, "sub", "new file.yaml"), "study: x\n")
@@ -57,9 +58,9 @@ func TestTree(t *testing.T) {
 	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
 		t.Log(err)
 	}
-	got, ok := findTree(filepath.Join(dir, "sub"), "example.com/net")
-	if !ok || got.commit != clean.commit || !got.dirty() || !strings.Contains(string(got.patch), "+package changed") {
-		t.Errorf("%+v, %v\n%s", got, ok, got.patch)
+	got, err := findTree(filepath.Join(dir, "sub"), "example.com/net")
+	if err != nil || got.commit != clean.commit || !got.dirty() || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v\n%s", got, err, got.patch)
 	}
 	if want := fmt.Sprintf("%x", sha256.Sum256([]byte("study: x\n"))); got.untracked["sub/new file.yaml"] != want {
 		t.Errorf("%v", got.untracked)
@@ -72,15 +73,15 @@ func TestTree(t *testing.T) {
 // The commit of somebody else's repository says nothing of this program.
 func TestForeignTree(t *testing.T) {
 	dir := repository(t)
-	if got, ok := findTree(dir, "ablate"); ok {
+	if got, err := findTree(dir, "ablate"); !errors.Is(err, errElsewhere) {
 		t.Errorf("%+v", got)
 	}
-	if got, ok := findTree(t.TempDir(), "ablate"); ok {
+	if got, err := findTree(t.TempDir(), "ablate"); !errors.Is(err, errElsewhere) {
 		t.Errorf("%+v", got)
 	}
 	bare := t.TempDir() // a module, but no repository
 	put(t, filepath.Join(bare, "go.mod"), "module ablate\n")
-	if got, ok := findTree(bare, "ablate"); ok {
+	if got, err := findTree(bare, "ablate"); !errors.Is(err, errNoGit) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -145,9 +146,9 @@ func TestTreeRunsNothing(t *testing.T) {
 	put(t, filepath.Join(dir, ".git", "info", "exclude"), "secret\n")
 	put(t, filepath.Join(dir, "a.go"), "package changed\n")
 	put(t, filepath.Join(dir, "secret"), "x")
-	got, ok := findTree(dir, "example.com/net")
-	if !ok || got.branch != "work" || !strings.Contains(string(got.patch), "+package changed") {
-		t.Errorf("%+v, %v\n%s", got, ok, got.patch)
+	got, err := findTree(dir, "example.com/net")
+	if err != nil || got.branch != "work" || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v\n%s", got, err, got.patch)
 	}
 	if _, ok := got.untracked["secret"]; ok || got.untracked[".gitattributes"] == "" {
 		t.Errorf("untracked: %v", got.untracked)
@@ -169,12 +170,12 @@ func TestLinkedWorktree(t *testing.T) {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	clean, ok := findTree(other, "example.com/net")
-	if !ok || clean.branch != "side" || clean.dirty() {
-		t.Errorf("%+v, %v", clean, ok)
+	clean, err := findTree(other, "example.com/net")
+	if err != nil || clean.branch != "side" || clean.dirty() {
+		t.Errorf("%+v, %v", clean, err)
 	}
 	put(t, filepath.Join(other, "a.go"), "package changed\n")
-	if got, ok := findTree(other, "example.com/net"); !ok || !strings.Contains(string(got.patch), "+package changed") {
-		t.Errorf("%+v, %v", got, ok)
+	if got, err := findTree(other, "example.com/net"); err != nil || !strings.Contains(string(got.patch), "+package changed") {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -127,7 +128,7 @@ func appendOrigin(lines []string, word string, said []string) []string {
 // commit writes "1a2b3c4d5e6f, with uncommitted changes", or that there were none.
 func commit(p *experiments.Provenance) string {
 	if p.Commit == "" {
-		return "not known: the program was built outside its repository"
+		return "not known: " + Sanitize(cmp.Or(p.NoCommit, "the program was built without it (-buildvcs=false, go run, or no repository)"))
 	}
 	if p.Dirty {
 		return short(p.Commit) + ", with uncommitted changes"
