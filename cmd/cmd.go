@@ -98,7 +98,7 @@ record cannot be written, or a device was lost).`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
 	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newBench(), newDoctor(),
-		newRuns(), newShow(), newDiff(), newVerify(), newSchema())
+		newRuns(), newShow(), newDiff(), newVerify(), newSchema(), newNotices())
 	return root
 }
 
