@@ -116,7 +116,8 @@ is never deleted.`,
 					return fmt.Errorf("%w; --force deletes it all the same", err)
 				}
 				if rec.Status.Final() && !force {
-					return fmt.Errorf("%s is %s and belongs to the report of %s; --force deletes it all the same", dir, rec.Status, rec.Study)
+					return fmt.Errorf("%s is %s and belongs to the report of %s; --force deletes it all the same",
+						dir, rec.Status, rec.Study)
 				}
 				dirs = append(dirs, dir)
 			}

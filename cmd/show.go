@@ -84,7 +84,8 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 		rows = append(rows,
 			[]string{"top-1 error", fmt.Sprintf("%.2f %% of %d test images", 100*float64(res.Top1Error), res.TestExamples)},
 			[]string{"top-5 error", fmt.Sprintf("%.2f %%", 100*float64(res.Top5Error))},
-			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after epoch %d", float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
+			[]string{"loss", fmt.Sprintf("%.4f in training, %.4f at test, after epoch %d",
+				float64(res.TrainLoss), float64(res.TestLoss), res.Epochs)},
 			[]string{"images/s", fmt.Sprintf("%.0f", float64(res.ImagesPerSecond))},
 			[]string{"weights", res.WeightsSHA256})
 		if step := float64(t.Batch) / float64(res.ImagesPerSecond); t.Batch > 0 && t.Waiting > 0 {

@@ -21,8 +21,8 @@ func (e *WriteError) Error() string {
 	if e.Free < 0 || !noSpace(e.Err) {
 		return fmt.Sprintf("write %s: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("write %s: %v; it needs %d bytes, %d are free: free at least %d bytes", e.Path, e.Err, e.Need, e.Free,
-		max(e.Need-e.Free, 1))
+	return fmt.Sprintf("write %s: %v; it needs %d bytes, %d are free: free at least %d bytes",
+		e.Path, e.Err, e.Need, e.Free, max(e.Need-e.Free, 1))
 }
 
 func (e *WriteError) Unwrap() error { return e.Err }
@@ -43,7 +43,7 @@ func WriteFile(path string, text []byte) error {
 	})
 }
 
-// writeWith is WriteFile for a text of so many bytes that is too large to be held twice.
+// writeWith is WriteFile for what is too large to be held twice. size is what a full disk is told to make room for.
 func writeWith(path string, size int64, write func(io.Writer) error) error {
 	beside, err := writeBeside(path, size, write)
 	if err != nil {

@@ -17,7 +17,10 @@ import (
 // checkpointAt is a checkpoint whose values tell its step.
 func checkpointAt(step int64) Checkpoint {
 	return Checkpoint{Step: step, Counters: json.RawMessage(fmt.Sprintf(`{"epochs":%d}`, step/10)),
-		Tensors: []Tensor{{"w", []int{2}, []float32{float32(step), -1}}, {"w.velocity", []int{2}, []float32{0, float32(step)}}}}
+		Tensors: []Tensor{
+			{"w", []int{2}, []float32{float32(step), -1}},
+			{"w.velocity", []int{2}, []float32{0, float32(step)}},
+		}}
 }
 
 // withCheckpoints is a run with checkpoints at the steps given, ended as a kill would, but for the lock.
@@ -168,7 +171,8 @@ func TestLostFolder(t *testing.T) {
 		}
 	}
 	putLock(t, r.Dir(), []byte(`{"pid":1,"host":"elsewhere"}`))
-	if err := r.SaveCheckpoint(checkpointAt(3)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "process 1 on elsewhere") {
+	if err := r.SaveCheckpoint(checkpointAt(3)); !errors.Is(err, ErrLost) ||
+		!strings.Contains(err.Error(), "process 1 on elsewhere") {
 		t.Errorf("%v", err)
 	}
 	if err := r.Close(); err != nil {
@@ -213,7 +217,10 @@ func TestSeries(t *testing.T) {
 		line(1, 10, "a", 1), line(1, 10, "b", 2), line(1, 20, "a", 3), line(1, 30, "a", 4), // then killed
 		line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4), line(2, 40, "a", 6),
 	})
-	want := []Metric{line(1, 10, "a", 1), line(1, 10, "b", 2), line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4), line(2, 40, "a", 6)}
+	want := []Metric{
+		line(1, 10, "a", 1), line(1, 10, "b", 2), line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4),
+		line(2, 40, "a", 6),
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

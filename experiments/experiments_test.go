@@ -87,7 +87,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Equal training gives equal files, whenever and wherever it ran.
+// Equal training makes equal files, whenever and wherever it ran.
 func TestFilesDependOnResultsAlone(t *testing.T) {
 	var files [2][2][]byte
 	for i := range files {
@@ -114,7 +114,8 @@ func TestChangedRecipe(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	finish(t, r)
-	if _, err := s.Start(record("b"), StartOptions{}); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "--fresh") {
+	if _, err := s.Start(record("b"), StartOptions{}); !errors.Is(err, ErrChanged) ||
+		!strings.Contains(err.Error(), "--fresh") {
 		t.Fatalf("%v", err)
 	}
 	fresh := start(t, s, "b", StartOptions{Fresh: true})
@@ -137,7 +138,7 @@ func TestChangedRecipe(t *testing.T) {
 	}
 }
 
-// An unfinished run goes on as another attempt.
+// An unfinished run continues as another attempt.
 func TestSecondAttempt(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
@@ -313,7 +314,8 @@ func TestUnwritable(t *testing.T) {
 		if os.Mkdir(filepath.Join(s.Root, "probe"), 0o755) == nil {
 			t.Skip("this user may write everywhere")
 		}
-		if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), s.Root) {
+		if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, fs.ErrPermission) ||
+			!strings.Contains(err.Error(), s.Root) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -359,7 +361,7 @@ func TestTornMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := ReadMetrics(path); err == nil || !strings.Contains(err.Error(), path+":2:") {
-		t.Errorf("a bad line in the middle gives %v", err)
+		t.Errorf("a bad line in the middle: %v", err)
 	}
 }
 
@@ -460,14 +462,18 @@ func TestWeightsRefused(t *testing.T) {
 	}
 }
 
-// What is written is read back: no tensors, scalars, empty ones, bits that are no number.
+// What is written is read back: no tensors, scalars, empty ones, bits that are not a number.
 func TestWeightsRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), weightsFile)
 	nan := math.Float32frombits(0x7fc12345)
 	for _, tensors := range [][]Tensor{
 		nil,
 		{{"scalar", []int{}, []float32{7}}},
-		{{"a", []int{0, 5}, []float32{}}, {"b", []int{2}, []float32{1, nan}}, {"c", []int{1, 1, 1}, []float32{float32(math.Inf(-1))}}},
+		{
+			{"a", []int{0, 5}, []float32{}},
+			{"b", []int{2}, []float32{1, nan}},
+			{"c", []int{1, 1, 1}, []float32{float32(math.Inf(-1))}},
+		},
 	} {
 		digest, err := writeWeights(path, tensors)
 		if err != nil {
@@ -491,7 +497,8 @@ func TestWeightsRoundTrip(t *testing.T) {
 // The bytes of the weights file, once written out: other programs read it.
 func TestWeightsGolden(t *testing.T) {
 	path := filepath.Join(t.TempDir(), weightsFile)
-	if _, err := writeWeights(path, []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}); err != nil {
+	tensors := []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}
+	if _, err := writeWeights(path, tensors); err != nil {
 		t.Fatal(err)
 	}
 	want := "\x70\x00\x00\x00\x00\x00\x00\x00" +
@@ -546,7 +553,8 @@ func TestPredictionsDamaged(t *testing.T) {
 		head + "1,2,3,4,0\n1,2,x,4,0": "line 3: predicted",
 		head + "1,2,3,4,-1e9999\n":    "line 2: log_prob",
 	} {
-		if _, err := parsePredictions(strings.NewReader(text), maxImages); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parsePredictions(strings.NewReader(text), maxImages); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -563,7 +571,8 @@ func TestPredictionsDamaged(t *testing.T) {
 func FuzzReadPredictions(f *testing.F) {
 	f.Add(strings.Join(predictionsHead, ",") + "\n0,1,1,1,-0.5\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if ps, err := parsePredictions(strings.NewReader(text), maxImages); err == nil && len(ps) > strings.Count(text, "\n") {
+		if ps, err := parsePredictions(strings.NewReader(text), maxImages); err == nil &&
+			len(ps) > strings.Count(text, "\n") {
 			t.Errorf("%d predictions out of %q", len(ps), text)
 		}
 	})
@@ -607,7 +616,7 @@ func FuzzReadMetrics(f *testing.F) {
 	})
 }
 
-// The quick way through a line gives what encoding/json gives.
+// The quick way through a line reads what encoding/json reads.
 func FuzzMetricLine(f *testing.F) {
 	f.Add(`{"attempt":1,"epoch":2,"step":3,"name":"a","value":-0.5,"seconds":1e-3}`)
 	f.Add(`{"attempt":1,"epoch":2,"step":3,"name":"a","value":"NaN","seconds":"NaN"}`)

@@ -25,14 +25,16 @@ const (
 	unfinished = ".writing-" // begins the name of a file that is not whole yet
 )
 
-// The files of a run's folder that others read.
-
 // RecordPath is the file of a run's record.
-func RecordPath(dir string) string      { return filepath.Join(dir, recordFile) }
-func MetricsPath(dir string) string     { return filepath.Join(dir, metricsFile) }
+func RecordPath(dir string) string { return filepath.Join(dir, recordFile) }
+
+// MetricsPath is the file of a run's metric log.
+func MetricsPath(dir string) string { return filepath.Join(dir, metricsFile) }
+
+// PredictionsPath is the file of what a run's net made of the test images.
 func PredictionsPath(dir string) string { return filepath.Join(dir, predictionsFile) }
 
-// WeightsPath is the file of a run's trained weights, under the name that its format gives it.
+// WeightsPath is the file of a run's trained weights, under the name of the format that the run was written in.
 func WeightsPath(dir string) string {
 	path := filepath.Join(dir, weightsFile)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {

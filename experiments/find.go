@@ -34,8 +34,8 @@ func (s *Store) FindFolder(name string) (string, error) {
 		}
 	}
 	if len(parts) != 3 {
-		return "", fmt.Errorf("%w: %s; a run is called STUDY/VARIANT/SEED, as in quickstart/baseline/1; ablate runs lists them",
-			ErrNoRun, name)
+		return "", fmt.Errorf("%w: %s; a run is called STUDY/VARIANT/SEED, as in quickstart/baseline/1; "+
+			"ablate runs lists them", ErrNoRun, name)
 	}
 	seed, err := strconv.ParseUint(strings.TrimPrefix(parts[2], "seed-"), 10, 64)
 	if err != nil {

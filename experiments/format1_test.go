@@ -95,7 +95,8 @@ func TestFormat1Continues(t *testing.T) {
 	want := func(r *Recorder, step int64) {
 		t.Helper()
 		c, err := r.LatestCheckpoint()
-		if err != nil || c == nil || c.Step != step || !strings.Contains(string(c.Counters), `"epochs":1`) || len(c.Tensors) != 8 {
+		if err != nil || c == nil || c.Step != step || !strings.Contains(string(c.Counters), `"epochs":1`) ||
+			len(c.Tensors) != 8 {
 			t.Fatalf("%+v, %v", c, err)
 		}
 	}
@@ -115,7 +116,8 @@ func TestFormat1Continues(t *testing.T) {
 	}
 	want(r, 7)
 	finish(t, r)
-	if got, err := ReadRecord(r.Dir()); err != nil || got.Status != Done || WeightsPath(r.Dir()) != filepath.Join(r.Dir(), weightsFile) {
+	if got, err := ReadRecord(r.Dir()); err != nil || got.Status != Done ||
+		WeightsPath(r.Dir()) != filepath.Join(r.Dir(), weightsFile) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

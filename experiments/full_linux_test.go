@@ -24,7 +24,7 @@ func small(t *testing.T, options string) string {
 	return dir
 }
 
-// fill takes all of a disk's space but a part, and gives a function that frees it.
+// fill takes all of a disk's space but a part, and returns a function that frees it.
 func fill(t *testing.T, root string, leave int64) (free func()) {
 	t.Helper()
 	path := filepath.Join(root, "filler")
@@ -51,7 +51,7 @@ func fill(t *testing.T, root string, leave int64) (free func()) {
 }
 
 // On a full disk every write says so, what was whole before stays whole, and
-// with space again the run goes on from its last checkpoint. However much is
+// with space again the run continues from its last checkpoint. However much is
 // left, nothing that is half written is taken for a file.
 func TestFullDisk(t *testing.T) {
 	for pages := range int64(6) {
@@ -71,8 +71,10 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%d pages: weights: %v", pages, err)
 		}
 		var w *WriteError
-		if !errors.As(err, &w) || w.Path != filepath.Join(r.Dir(), weightsFile) || w.Need < 4*8192 || w.Free < 0 || w.Free > w.Need ||
-			!containsAll(err.Error(), weightsFile, fmt.Sprintf("it needs %d bytes", w.Need), fmt.Sprintf("free at least %d bytes", w.Need-w.Free)) {
+		if !errors.As(err, &w) || w.Path != filepath.Join(r.Dir(), weightsFile) || w.Need < 4*8192 || w.Free < 0 ||
+			w.Free > w.Need ||
+			!containsAll(err.Error(), weightsFile, fmt.Sprintf("it needs %d bytes", w.Need),
+				fmt.Sprintf("free at least %d bytes", w.Need-w.Free)) {
 			t.Errorf("%d pages: weights: %v", pages, err)
 		}
 		err = nil

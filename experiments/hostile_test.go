@@ -17,6 +17,9 @@ func containsAll(text string, parts ...string) bool {
 	return true
 }
 
+// everyFile is what the readers below read.
+var everyFile = []string{recordFile, metricsFile, predictionsFile, weightsFile, filtersFile, timesFile, lockFile}
+
 // reads are all readers of a run's files.
 func reads(s *Store, dir string) map[string]error {
 	rec := record("a")
@@ -36,7 +39,7 @@ func TestHugeFiles(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	r.Close()
-	for _, name := range []string{recordFile, metricsFile, predictionsFile, weightsFile, filtersFile, timesFile, lockFile} {
+	for _, name := range everyFile {
 		f, err := os.Create(filepath.Join(r.Dir(), name))
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +60,7 @@ func TestNoFiles(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	r := start(t, s, "a", StartOptions{})
 	r.Close()
-	for _, name := range []string{recordFile, metricsFile, predictionsFile, weightsFile, filtersFile, timesFile, lockFile} {
+	for _, name := range everyFile {
 		os.Remove(filepath.Join(r.Dir(), name))
 		if err := makeFIFO(filepath.Join(r.Dir(), name)); err != nil {
 			t.Skip(err)
@@ -85,18 +88,21 @@ func TestNoFiles(t *testing.T) {
 
 // A log of more lines than a run writes is refused before it fills the memory.
 func TestManyLines(t *testing.T) {
-	text := metricsHead + "\n" + strings.Repeat(`{"attempt":1,"epoch":1,"step":1,"name":"x","value":1,"seconds":0}`+"\n", 3)
+	line := `{"attempt":1,"epoch":1,"step":1,"name":"x","value":1,"seconds":0}` + "\n"
+	text := metricsHead + "\n" + strings.Repeat(line, 3)
 	if m, err := parseMetrics(strings.NewReader(text), 4); err != nil || len(m) != 3 {
 		t.Errorf("%v, %v", m, err)
 	}
-	if _, err := parseMetrics(strings.NewReader(text), 3); err == nil || !strings.Contains(err.Error(), "more than 3 lines") {
+	if _, err := parseMetrics(strings.NewReader(text), 3); err == nil ||
+		!strings.Contains(err.Error(), "more than 3 lines") {
 		t.Errorf("%v", err)
 	}
 	text = strings.Join(predictionsHead, ",") + "\n" + strings.Repeat("0,0,0,1,0\n", 3)
 	if p, err := parsePredictions(strings.NewReader(text), 3); err != nil || len(p) != 3 {
 		t.Errorf("%v, %v", p, err)
 	}
-	if _, err := parsePredictions(strings.NewReader(text), 2); err == nil || !strings.Contains(err.Error(), "more than 2 images") {
+	if _, err := parsePredictions(strings.NewReader(text), 2); err == nil ||
+		!strings.Contains(err.Error(), "more than 2 images") {
 		t.Errorf("%v", err)
 	}
 }

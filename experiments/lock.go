@@ -63,7 +63,8 @@ func (o owner) fate(me owner) fate {
 	case o.Boot != me.Boot:
 		// The machine was started again, unless this is another one of the same name. A container may bring the
 		// name of a host and the number of a machine with it, so it proves nothing.
-		if o.Host == me.Host && o.Machine == me.Machine && o.Namespace == initialNamespace && me.Namespace == initialNamespace {
+		if o.Host == me.Host && o.Machine == me.Machine && o.Namespace == initialNamespace &&
+			me.Namespace == initialNamespace {
 			return gone
 		}
 		return unknown
@@ -136,8 +137,8 @@ func readLock(dir string) (owner, []byte, error) {
 		err = json.Unmarshal(text, &o)
 	}
 	if err != nil {
-		return o, text, fmt.Errorf("%s: %w, but its lock cannot be read; if nothing works there, ablate runs unlock %s (lock: %s)",
-			dir, ErrBusy, dir, filepath.Join(dir, lockFile))
+		return o, text, fmt.Errorf("%s: %w, but its lock %s cannot be read; if nothing works there, ablate runs unlock %s",
+			dir, ErrBusy, filepath.Join(dir, lockFile), dir)
 	}
 	return o, text, nil
 }

@@ -10,18 +10,22 @@ import (
 	"testing"
 )
 
+// contained gives a process a table of processes of its own, as a container does.
+func contained(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID} }
+
 // Two containers on one folder have the same host name and numbers that mean
 // other processes. Each took the other's lock for that of a process that is
 // gone, and both trained one run.
 func TestTwoContainers(t *testing.T) {
-	contained := func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID} }
 	dir := t.TempDir()
 	said, _, end := holder(t, dir, contained)
 	defer end()
 	if said != "held\n" {
 		t.Fatal(said)
 	}
-	for where, change := range map[string]func(*exec.Cmd){"outside": func(*exec.Cmd) {}, "in another container": contained} {
+	for where, change := range map[string]func(*exec.Cmd){
+		"outside": func(*exec.Cmd) {}, "in another container": contained,
+	} {
 		said, _, end := holder(t, dir, change)
 		if !strings.Contains(said, ErrBusy.Error()) || !strings.Contains(said, "in a container") {
 			t.Errorf("%s: %s", where, said)
@@ -33,7 +37,7 @@ func TestTwoContainers(t *testing.T) {
 // Whoever is killed in a container without a trace leaves a run that can be unlocked from outside.
 func TestContainerIsGone(t *testing.T) {
 	dir := t.TempDir()
-	said, _, end := holder(t, dir, func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID} })
+	said, _, end := holder(t, dir, contained)
 	if err := end(); err != nil || said != "held\n" {
 		t.Fatal(said, err)
 	}

@@ -31,7 +31,8 @@ func TestForeignLocks(t *testing.T) {
 		busy bool
 	}{
 		{"this process", owner{PID: os.Getpid(), Host: here, processID: processID{Process: birth(os.Getpid())}}, true},
-		{"an earlier process of this number", owner{PID: os.Getpid(), Host: here, processID: processID{Process: "another-boot/1"}}, birth(os.Getpid()) == ""},
+		{"an earlier process of this number", owner{PID: os.Getpid(), Host: here,
+			processID: processID{Process: "another-boot/1"}}, birth(os.Getpid()) == ""},
 		{"a process that cannot be", owner{PID: 1<<31 - 2, Host: here}, false},
 		{"another host", owner{PID: 1<<31 - 2, Host: here + "-not"}, true},
 	} {
@@ -50,7 +51,8 @@ func TestForeignLocks(t *testing.T) {
 				r.Close()
 				return
 			}
-			if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprint(c.o.PID)) || !strings.Contains(err.Error(), c.o.Host) {
+			if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprint(c.o.PID)) ||
+				!strings.Contains(err.Error(), c.o.Host) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -80,15 +82,20 @@ func TestFate(t *testing.T) {
 			owner{PID: me.PID, Host: "before", processID: me.processID}, me, running},
 		"gone since the host has another name": {
 			owner{PID: 1<<31 - 2, Host: "before", processID: id("boot", "machine", first, "boot/1")}, me, gone},
-		"in a container, seen from outside":  {contained, me, unknown},
-		"outside, seen from a container":     {me, contained, unknown},
-		"in the same container":              {contained, contained, running},
-		"gone from a container":              {owner{PID: 1<<31 - 2, Host: "h", processID: contained.processID}, me, unknown},
-		"before the machine was started":     {owner{PID: 5, Host: "h", processID: id("old", "machine", first, "old/1")}, me, gone},
-		"on another machine of this name":    {owner{PID: 5, Host: "h", processID: id("old", "another", first, "old/1")}, me, unknown},
-		"on another machine":                 {owner{PID: 5, Host: "g", processID: id("old", "another", first, "old/1")}, me, unknown},
-		"in a container of an earlier boot":  {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")}, me, unknown},
-		"of a container, in an earlier boot": {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")}, contained, unknown},
+		"in a container, seen from outside": {contained, me, unknown},
+		"outside, seen from a container":    {me, contained, unknown},
+		"in the same container":             {contained, contained, running},
+		"gone from a container":             {owner{PID: 1<<31 - 2, Host: "h", processID: contained.processID}, me, unknown},
+		"before the machine was started": {owner{PID: 5, Host: "h", processID: id("old", "machine", first, "old/1")},
+			me, gone},
+		"on another machine of this name": {owner{PID: 5, Host: "h", processID: id("old", "another", first, "old/1")},
+			me, unknown},
+		"on another machine": {owner{PID: 5, Host: "g", processID: id("old", "another", first, "old/1")},
+			me, unknown},
+		"in a container of an earlier boot": {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")},
+			me, unknown},
+		"of a container, in an earlier boot": {owner{PID: 5, Host: "h", processID: id("old", "machine", other, "old/1")},
+			contained, unknown},
 	} {
 		if got := c.o.fate(c.me); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
@@ -105,7 +112,8 @@ func TestUnlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	putLock(t, dir, text)
-	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "ablate runs unlock "+dir) {
+	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) ||
+		!strings.Contains(err.Error(), "ablate runs unlock "+dir) {
 		t.Errorf("%v", err)
 	}
 	if whose, err := Unlock(dir); err != nil || whose != "process 7 on elsewhere" {
@@ -228,7 +236,8 @@ func TestNoAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if records, _ := s.Load("s"); len(records) != 1 || len(records[0].Attempts) != 1 || records[0].Attempts[0].PID != os.Getpid() {
+	if records, _ := s.Load("s"); len(records) != 1 || len(records[0].Attempts) != 1 ||
+		records[0].Attempts[0].PID != os.Getpid() {
 		t.Errorf("%+v", records)
 	}
 }

@@ -226,7 +226,7 @@ type lineScanner struct {
 	bad  bool
 }
 
-// value gives the text after a key, up to the next comma or bracket.
+// value returns the text after a key, up to the next comma or bracket.
 func (s *lineScanner) value(key string) []byte {
 	after, ok := bytes.CutPrefix(s.rest, []byte(key))
 	end := bytes.IndexAny(after, ",}")

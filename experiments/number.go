@@ -23,7 +23,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. What is no number, null too, is
+// UnmarshalJSON reads what MarshalJSON writes. What is not a number, null too, is
 // an error: a value that was lost must not become 0.
 func (n *Number) UnmarshalJSON(text []byte) error {
 	switch string(text) {

@@ -15,7 +15,9 @@ const initialNamespace = "pid:[4026531836]"
 func identify() processID {
 	namespace, _ := os.Readlink("/proc/self/ns/pid")
 	return processID{
-		Process: birth(os.Getpid()), Boot: firstLine("/proc/sys/kernel/random/boot_id"), Machine: firstLine("/etc/machine-id"),
+		Process:   birth(os.Getpid()),
+		Boot:      firstLine("/proc/sys/kernel/random/boot_id"),
+		Machine:   firstLine("/etc/machine-id"),
 		Namespace: namespace,
 	}
 }

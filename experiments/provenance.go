@@ -35,7 +35,7 @@ type Provenance struct {
 	patch []byte
 }
 
-// CaptureOptions are what a process must tell about itself.
+// CaptureOptions are what the caller knows of the process.
 type CaptureOptions struct {
 	Command  []string
 	Threads  int
@@ -45,7 +45,8 @@ type CaptureOptions struct {
 }
 
 // allowed are the environment variables that may bear on a run and hold no secret.
-var allowed = []string{"ABLATE_CPU", "ABLATE_CUDA_LIBS", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS", "ABLATE_THREADS",
+var allowed = []string{"ABLATE_CPU", "ABLATE_CUDA_LIBS", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS",
+	"ABLATE_THREADS",
 	"CUDA_VISIBLE_DEVICES", "GOAMD64", "GODEBUG", "GOMAXPROCS"}
 
 // Capture collects the provenance of a run. What holds for the whole process is
@@ -94,7 +95,7 @@ var process = sync.OnceValue(func() Provenance {
 	return p
 })
 
-// gpuDriver is what NVIDIA's kernel module says of itself, nothing where there is none.
+// gpuDriver is what NVIDIA's kernel module says of itself, empty where there is none.
 func gpuDriver() string {
 	text, err := os.ReadFile("/proc/driver/nvidia/version")
 	if err != nil {

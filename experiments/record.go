@@ -1,4 +1,4 @@
-// Package experiments keeps the record of runs: one plain folder a run, which
+// Package experiments keeps the record of runs: one plain folder for each run, which
 // rsync can copy and cat can read.
 package experiments
 
@@ -21,7 +21,7 @@ const (
 	Interrupted Status = "interrupted" // Ctrl-C or SIGTERM
 )
 
-// Final says that nothing is left to train.
+// Final reports whether nothing is left to train.
 func (s Status) Final() bool { return s == Done || s == Diverged }
 
 // A Record is run.json: what was run, how it ended, and on what.
@@ -32,7 +32,7 @@ type Record struct {
 	Seed      uint64          `json:"seed"`
 	Identity  string          `json:"identity"`            // sha256 of the recipe without what cannot change the result
 	Recipe    json.RawMessage `json:"recipe"`              // resolved and frozen
-	Ablations []string        `json:"ablations,omitempty"` // of the catalogue, that made the variant
+	Ablations []string        `json:"ablations,omitempty"` // of the catalogue that made the variant
 	Edited    bool            `json:"edited,omitempty"`    // edits of the study's own came on top of Ablations
 	Changes   []string        `json:"changes"`             // what differs from the baseline, in words: "− norm1, norm2"
 	Params    int64           `json:"params"`
@@ -41,12 +41,12 @@ type Record struct {
 	Status     Status      `json:"status"`
 	Error      string      `json:"error,omitempty"` // why it failed or diverged, one line
 	Attempts   []Attempt   `json:"attempts"`
-	FirstSteps []string    `json:"first_steps,omitempty"` // SHA-256 of the weights after step 1, 2 …: what ablate verify trains anew
+	FirstSteps []string    `json:"first_steps,omitempty"` // SHA-256 of the weights after step 1, 2 …, for ablate verify
 	Result     *Result     `json:"result,omitempty"`
 	Provenance *Provenance `json:"provenance"`
 }
 
-// An Attempt is one process's go at a run.
+// An Attempt is what one process trained of a run.
 type Attempt struct {
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
@@ -56,20 +56,23 @@ type Attempt struct {
 	Hardware string    `json:"hardware"` // the key speeds are compared under: device, CPU or GPU model, threads, kernels
 	Threads  int       `json:"threads"`
 	Commit   string    `json:"commit,omitempty"` // of the program: a later attempt may come from another
-	From     int64     `json:"from"`             // step of the checkpoint it went on from, 0 if it began anew
+	From     int64     `json:"from"`             // step of the checkpoint it continued from, 0 if there was none
 }
 
 // A Result is what a finished run came to.
 type Result struct {
-	Epochs          int    `json:"epochs"`
-	TrainLoss       Number `json:"train_loss"`
-	TestLoss        Number `json:"test_loss"`
-	Top1Error       Number `json:"top1_error"` // share of the test images, 0..1, at the last epoch
-	Top5Error       Number `json:"top5_error"`
-	TestExamples    int    `json:"test_examples"`
-	ImagesPerSecond Number `json:"images_per_second"`     // training in the last attempt, warm-up left out, 0 if no step is left; alone changes with time
-	BytesMoved      int64  `json:"bytes_moved,omitempty"` // from device to device in a training step, by the last attempt's devices; absent on one
-	WeightsSHA256   string `json:"weights_sha256"`        // of the bytes of weights.safetensors, as SaveWeights returns it
+	Epochs       int    `json:"epochs"`
+	TrainLoss    Number `json:"train_loss"`
+	TestLoss     Number `json:"test_loss"`
+	Top1Error    Number `json:"top1_error"` // share of the test images, 0..1, at the last epoch
+	Top5Error    Number `json:"top5_error"`
+	TestExamples int    `json:"test_examples"`
+	// ImagesPerSecond is the speed of training in the last attempt without warm-up, 0 if no step is left without it. It
+	// alone changes from time to time.
+	ImagesPerSecond Number `json:"images_per_second"`
+	// BytesMoved is what a training step of the last attempt moved from device to device; absent on one device.
+	BytesMoved    int64  `json:"bytes_moved,omitempty"`
+	WeightsSHA256 string `json:"weights_sha256"` // of the bytes of weights.safetensors, as SaveWeights returns it
 }
 
 // A Metric is one line of metrics.jsonl.
@@ -77,7 +80,7 @@ type Metric struct {
 	Attempt int     `json:"attempt"`
 	Epoch   int     `json:"epoch"` // epochs completed
 	Step    int64   `json:"step"`
-	Name    string  `json:"name"` // lr, train_loss, train_top1_error, test_loss, test_top1_error, test_top5_error, validation_…: see FORMAT.md
+	Name    string  `json:"name"` // lr, train_loss, test_top1_error …: FORMAT.md lists them
 	Value   Number  `json:"value"`
 	Seconds float64 `json:"seconds"` // of training, since the attempt began
 }

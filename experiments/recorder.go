@@ -143,7 +143,7 @@ func (r *Recorder) Finish(status Status, result *Result, err error) error {
 		return err
 	}
 	if status.Final() {
-		return dropCheckpoints(r.dir) // only now: until the record says so, the run may have to go on
+		return dropCheckpoints(r.dir) // only now: until the record says so, the run may have to continue
 	}
 	return nil
 }

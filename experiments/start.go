@@ -82,7 +82,7 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 		return nil, fmt.Errorf("%w; --fresh moves the run aside", err)
 	case !o.same(old, rec.Identity):
 		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
-			"give --fresh to move the old run aside, or the study another name", dir, ErrChanged)
+			"--fresh moves the old run aside, or give the study another name", dir, ErrChanged)
 	case old.Status.Final():
 		if err := dropCheckpoints(dir); err != nil { // a process killed right after its end left them
 			return nil, err
@@ -90,7 +90,7 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
 	default:
 		if err := sameData(old.Provenance, rec.Provenance); err != nil {
-			return nil, fmt.Errorf("%s: %w; bring the images back, or give --fresh to move the old run aside", dir, err)
+			return nil, fmt.Errorf("%s: %w; bring the images back, or move the old run aside with --fresh", dir, err)
 		}
 		before = &old
 	}

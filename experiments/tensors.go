@@ -101,7 +101,7 @@ func tensorHeader(tensors []Tensor, about map[string]string) ([]byte, error) {
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
 }
 
-// metadata is the header's one key that is no tensor.
+// metadata is the header's one key that is not a tensor.
 const metadata = "__metadata__"
 
 // ErrWeights is a weights file that cannot be read.

@@ -43,7 +43,8 @@ func findTree(dir, module string) (tree, error) {
 	}
 	defer g.close()
 	t := tree{commit: g.commit, branch: g.branch}
-	patch, _ := g.run("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "HEAD")
+	patch, _ := g.run("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
+		"HEAD")
 	t.patch = []byte(patch)
 	others, _ := g.run("ls-files", "--others", "--exclude-standard", "-z")
 	t.untracked = digestFiles(dir, strings.FieldsFunc(others, func(c rune) bool { return c == 0 }))
@@ -143,7 +144,8 @@ const gitPatience = 20 * time.Second
 func (r gitView) run(args ...string) (string, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), gitPatience)
 	defer cancel()
-	c := exec.CommandContext(ctx, "git", append([]string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}, args...)...)
+	c := exec.CommandContext(ctx, "git", append([]string{"-c", "core.fsmonitor=false", "-c",
+		"core.hooksPath=" + os.DevNull}, args...)...)
 	c.Dir, c.Env = r.tree, r.environment
 	out, err := c.Output()
 	return string(out), err == nil

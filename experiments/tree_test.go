@@ -36,7 +36,8 @@ func repository(t *testing.T) string {
 	put(t, filepath.Join(dir, "a.go"), "package a\n")
 	put(t, filepath.Join(dir, ".gitignore"), "/runs/\n")
 	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=work"}, {"add", "."},
-		{"-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false", "commit", "--quiet", "--message=first"}} {
+		{"-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false", "commit", "--quiet",
+			"--message=first"}} {
 		c := exec.Command("git", args...)
 		c.Dir = dir
 		if out, err := c.CombinedOutput(); err != nil {
@@ -59,7 +60,8 @@ func TestTree(t *testing.T) {
 		t.Log(err)
 	}
 	got, err := findTree(filepath.Join(dir, "sub"), "example.com/net")
-	if err != nil || got.commit != clean.commit || !got.dirty() || !strings.Contains(string(got.patch), "+package changed") {
+	if err != nil || got.commit != clean.commit || !got.dirty() ||
+		!strings.Contains(string(got.patch), "+package changed") {
 		t.Errorf("%+v, %v\n%s", got, err, got.patch)
 	}
 	if want := fmt.Sprintf("%x", sha256.Sum256([]byte("study: x\n"))); got.untracked["sub/new file.yaml"] != want {
@@ -125,8 +127,9 @@ func TestTreeRunsNothing(t *testing.T) {
 		"filter.x.clean": script, "filter.x.smudge": script, "filter.x.process": script, "filter.x.required": "true",
 		"core.fsmonitor": script, "core.hooksPath": filepath.Join(dir, ".git", "hooks"), "core.sshCommand": script,
 		"diff.external": script, "diff.x.textconv": script, "diff.x.command": script, "core.pager": script,
-		"core.editor": script, "core.gitProxy": script, "core.alternateRefsCommand": script, "core.attributesFile": ".git/more",
-		"alias.diff": "!" + script, "alias.ls-files": "!" + script, "remote.origin.url": "ext::" + script,
+		"core.editor": script, "core.gitProxy": script, "core.alternateRefsCommand": script,
+		"core.attributesFile": ".git/more",
+		"alias.diff":          "!" + script, "alias.ls-files": "!" + script, "remote.origin.url": "ext::" + script,
 		"remote.origin.promisor": "true", "extensions.partialClone": "origin", "protocol.ext.allow": "always",
 	} {
 		c := exec.Command("git", "config", key, value)
@@ -175,7 +178,8 @@ func TestLinkedWorktree(t *testing.T) {
 		t.Errorf("%+v, %v", clean, err)
 	}
 	put(t, filepath.Join(other, "a.go"), "package changed\n")
-	if got, err := findTree(other, "example.com/net"); err != nil || !strings.Contains(string(got.patch), "+package changed") {
+	if got, err := findTree(other, "example.com/net"); err != nil ||
+		!strings.Contains(string(got.patch), "+package changed") {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

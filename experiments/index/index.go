@@ -54,7 +54,7 @@ PRAGMA user_version = 1;`
 // returns the records that cannot be read as problems. An index that is damaged
 // is rebuilt; where it cannot be written, on a full disk for one, or should not
 // be, on a network file system, it is made in memory.
-func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) (runs []Entry, problems []error, err error) {
+func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) ([]Entry, []error, error) {
 	if path := place(store); path != memory {
 		// One process at a time: another's rebuilding would take the file away from under this one.
 		release, err := store.Guard()
@@ -65,13 +65,12 @@ func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool)
 		if rebuild {
 			remove(path)
 		}
-		if runs, problems, err = list(ctx, store, path, f); err == nil || ctx.Err() != nil {
-			return runs, problems, err
+		runs, problems, err := list(ctx, store, path, f)
+		if err != nil && remove(path) == nil {
+			runs, problems, err = list(ctx, store, path, f)
 		}
-		if remove(path) == nil {
-			if runs, problems, err = list(ctx, store, path, f); err == nil || ctx.Err() != nil {
-				return runs, problems, err
-			}
+		if err == nil || ctx.Err() != nil {
+			return runs, problems, err
 		}
 	}
 	return list(ctx, store, memory, f)
@@ -127,7 +126,8 @@ const patience = 30 * time.Second
 
 func open(ctx context.Context, store *experiments.Store, path string) (*index, error) {
 	name := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
-	db, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=immediate", name, patience.Milliseconds()))
+	db, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_txlock=immediate", name,
+		patience.Milliseconds()))
 	if err != nil {
 		return nil, fmt.Errorf("open the index: %w", err)
 	}
@@ -258,8 +258,8 @@ type Filter struct {
 
 // runs lists runs by study, variant and seed.
 func (x *index) runs(ctx context.Context, f Filter) ([]Entry, error) {
-	rows, err := x.db.QueryContext(ctx, `SELECT dir, study, variant, seed, status, attempts, started, ended, epochs, top1_error,
-		hardware, commit_hash, identity, weights, error FROM runs
+	rows, err := x.db.QueryContext(ctx, `SELECT dir, study, variant, seed, status, attempts, started, ended, epochs,
+		top1_error, hardware, commit_hash, identity, weights, error FROM runs
 		WHERE (?1 = '' OR study = ?1) AND (?2 = '' OR status = ?2)
 		ORDER BY study, variant, length(seed), seed`, f.Study, string(f.Status))
 	if err != nil {
@@ -270,8 +270,8 @@ func (x *index) runs(ctx context.Context, f Filter) ([]Entry, error) {
 	for rows.Next() {
 		var e Entry
 		var seed, started, ended string
-		err := rows.Scan(&e.Dir, &e.Study, &e.Variant, &seed, &e.Status, &e.Attempts, &started, &ended, &e.Epochs, &e.Top1Error,
-			&e.Hardware, &e.Commit, &e.Identity, &e.Weights, &e.Error)
+		err := rows.Scan(&e.Dir, &e.Study, &e.Variant, &seed, &e.Status, &e.Attempts, &started, &ended, &e.Epochs,
+			&e.Top1Error, &e.Hardware, &e.Commit, &e.Identity, &e.Weights, &e.Error)
 		if err != nil {
 			return nil, fmt.Errorf("list runs: %w", err)
 		}

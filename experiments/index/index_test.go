@@ -27,7 +27,8 @@ func train(t testing.TB, s *experiments.Store, variant string, seed uint64, stat
 
 // leave leaves a run behind.
 func leave(s *experiments.Store, variant string, seed uint64, status experiments.Status) (string, error) {
-	r, err := s.Start(experiments.Record{Study: "s", Variant: variant, Seed: seed, Identity: "i", Recipe: json.RawMessage(`{}`),
+	r, err := s.Start(experiments.Record{Study: "s", Variant: variant, Seed: seed, Identity: "i",
+		Recipe:   json.RawMessage(`{}`),
 		Attempts: []experiments.Attempt{{Hardware: "test"}}}, experiments.StartOptions{})
 	if err != nil {
 		return "", err
@@ -36,7 +37,7 @@ func leave(s *experiments.Store, variant string, seed uint64, status experiments
 	return r.Dir(), errors.Join(err, r.Close())
 }
 
-// listed brings an index up to date and gives "variant/seed status" of every run.
+// listed brings an index up to date and returns "variant/seed status" of every run.
 func listed(t testing.TB, s *experiments.Store, rebuild bool, f Filter) []string {
 	t.Helper()
 	runs, problems, err := List(t.Context(), s, f, rebuild)
@@ -80,7 +81,7 @@ func TestIndex(t *testing.T) {
 // Whatever stands where the index should be, runs are listed.
 func TestDamagedIndex(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty": "", "text": "this is no database", "cut": "SQLite format 3\x00\x10\x00",
+		"empty": "", "text": "this is not a database", "cut": "SQLite format 3\x00\x10\x00",
 		"zeros": strings.Repeat("\x00", 8192),
 	} {
 		s := &experiments.Store{Root: t.TempDir()}
