@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"ablate/strictyaml"
 )
@@ -48,7 +49,7 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 		return err
 	}
 	if l.Spec = New(word); l.Spec == nil {
-		return strictyaml.Unknown(node, "layer kind", word, Kinds())
+		return unknownKind(node, word)
 	}
 	if name := body.Get("name"); name != nil {
 		if err := name.Decode(&l.Name); err != nil {
@@ -60,6 +61,14 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 		return err
 	}
 	return l.check(body)
+}
+
+// unknownKind says what a net can be, beside the nearest kind where there is one.
+func unknownKind(at *strictyaml.Node, word string) error {
+	if _, near := strictyaml.Nearest(word, Kinds()); near {
+		return strictyaml.Unknown(at, "layer kind", word, Kinds())
+	}
+	return at.Errorf("unknown layer kind %s; a net is a chain of layers of these kinds: %s", strictyaml.Plain(word), strings.Join(Kinds(), ", "))
 }
 
 // Set changes one key of the layer, as an edit does.

@@ -136,7 +136,7 @@ const (
 // narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
 func (o runOptions) narrow(s *configs.Study) error {
 	if o.seeds < 0 || o.seeds > len(s.Seeds) {
-		return fmt.Errorf("--seeds %d: the study has %d", o.seeds, len(s.Seeds))
+		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d", o.seeds, len(s.Seeds), max(o.seeds, 1))
 	}
 	if o.seeds > 0 {
 		s.Seeds = s.Seeds[:o.seeds]

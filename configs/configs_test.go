@@ -110,6 +110,25 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
 	"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
 	"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
+	"edit with an empty key":    {good + "variants: {a: {edits: [{set: {key: \"\", value: 0}}]}}\n", "s.yaml:6: set needs a key, as in train.weight_decay"},
+	"key that is never read": {good + "variants: {a: {edits: [{set: {key: train.schedule.patience, value: 9}}]}}\n",
+		"s.yaml:6: variants baseline and a are the same recipe: train.schedule.patience is never read where train.schedule.kind is constant"},
+	"device's name":   {good + "variants: {con: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "con": Windows keeps this name for a device`},
+	"own name":        {good + "variants: {seed-1: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "seed-1": records have files or folders of this name`},
+	"report's name":   {good + "variants: {report.txt: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "report.txt": records have files`},
+	"trailing dot":    {good + "variants: {\"a..\": {ablate: [no-lrn]}}\n", `s.yaml:6: variant "a..": a name does not end in a dot`},
+	"index's name":    {strings.Replace(good, "study: s", "study: index.sqlite", 1) + "variants: {baseline: {}}\n", `s.yaml:1: study "index.sqlite": records have`},
+	"controls":        {good + "variants: {\"a\\e[31m\\n\": {ablate: [no-lrn]}}\n", `s.yaml:6: variant "a\x1b[31m\n": names are`},
+	"long name":       {strings.Replace(good, "alexnet-32", strings.Repeat("n", 900_000), 1), "s.yaml:2: no net is called \"nnnn"},
+	"huge epochs":     {strings.Replace(good, "epochs: 1", "epochs: 1000000000000", 1), "s.yaml:4: train.epochs is 1000000000000; it must be from 1 to 1,000,000,000"},
+	"nth":             {good + "variants: {a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}}\n", "s.yaml:6: nth is 1x; 2 layers are selected"},
+	"negative factor": {good + "variants: {a: {edits: [{set: {select: {name: conv1}, lr_factor: {weight: -1}}}]}}\n", "s.yaml:6: conv conv1: lr_factor.weight is -1; it must be from 0 to"},
+	"insert that multiplies": {good + "variants: {a: {edits: [" + strings.Repeat("{insert: {after: {kind: [relu, conv]}, layers: ["+
+		strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 5) + "]}}\n", "layers; a net has at most 4096"},
+	"component twice":   {good + "design: cumulative\ncomponents: [no-lrn, no-lrn]\n", "s.yaml:7: component no-lrn is given twice"},
+	"unknown component": {good + "design: cumulative\ncomponents: {lrn: {ablat: [no-lrn]}}\n", "s.yaml:7: unknown key ablat; did you mean ablate?"},
+	"number as layers":  {strings.Replace(good, "net: alexnet-32", "net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: 3}", 1), "s.yaml:2: layers wants a list"},
+	"skip in a net":     {strings.Replace(good, "net: alexnet-32", "net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: [{concat: {}}]}", 1), "s.yaml:2: unknown layer kind concat; a net is a chain of layers of these kinds: conv"},
 }
 
 // Every kind of bad input gives one line that says what and where.
@@ -121,7 +140,7 @@ func TestBadStudies(t *testing.T) {
 				t.Fatal("no error")
 			}
 			got := strings.ReplaceAll(err.Error(), filepath.Dir(strings.SplitN(err.Error(), "s.yaml", 2)[0])+"/", "")
-			if !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+			if !strings.Contains(got, c.want) || strings.ContainsAny(got, "\n\x1b") || len(got) > 450 {
 				t.Errorf("gives  %s\nwants … %s", got, c.want)
 			}
 		})
@@ -193,6 +212,50 @@ func TestInlineNet(t *testing.T) {
 	}
 	if got := s.Variants[1].Changes; len(got) != 1 || got[0] != "relu1: relu → tanh" {
 		t.Errorf("changes %q", got)
+	}
+}
+
+// What extends brings can be dropped: variants, a design, any key, back to its default.
+func TestExtendsDrops(t *testing.T) {
+	base := strings.Replace(good, "lr: 0.01", "lr: 0.01, momentum: 0.5", 1) + "variants: {a: {ablate: [no-lrn]}, b: {ablate: [no-dropout]}}\n"
+	s, err := Load(write(t, "s.yaml", "study: s\nextends: base.yaml\nvariants: {a: null, c: {ablate: [tanh]}}\ntrain: {momentum: null}\n", "base.yaml", base), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range s.Variants {
+		names = append(names, v.Name)
+	}
+	if got := strings.Join(names, " "); got != "baseline b c" || s.Variants[0].Recipe.Train.Momentum != 0.9 {
+		t.Errorf("variants %s, momentum %v", got, s.Variants[0].Recipe.Train.Momentum)
+	}
+	if _, err := Load(write(t, "s.yaml", "study: s\nextends: base.yaml\nvariants: {x: null}\n", "base.yaml", base), nil); !errors.Is(err, ablations.ErrNoChange) {
+		t.Errorf("dropping what is not there: %v", err)
+	}
+}
+
+// A design's components may be of the study's own.
+func TestOwnComponents(t *testing.T) {
+	s, err := Load(write(t, "s.yaml", good+`design: factorial
+components:
+  no-lrn:
+  wide: {edits: [{set: {select: {name: conv1}, filters: {times: 2}}}]}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, v := range s.Variants {
+		got[v.Name] = strings.Join(v.Changes, " · ")
+		if v.Edited != strings.Contains(v.Name, "wide") || strings.Contains(v.Name, "no-lrn") != (len(v.Ablations) == 1) {
+			t.Errorf("%s: edited %v, ablations %v", v.Name, v.Edited, v.Ablations)
+		}
+	}
+	want := map[string]string{
+		"baseline": "", "no-lrn": "− norm1, norm2", "wide": "conv1: filters 16→32", "no-lrn+wide": "− norm1, norm2 · conv1: filters 16→32",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
 	}
 }
 

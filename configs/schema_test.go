@@ -78,8 +78,8 @@ var beyondSchema = []string{
 	"no variants", "zero variants", "same recipe twice", "same devices twice", "variant of nothing", "unknown ablation", "unknown net",
 	"edit that does nothing", "edit that selects nothing", "edit of an unknown layer", "edit of an unknown key", "net that no longer fits",
 	"unset variable", "unknown parent", "components without design", "columns and chunks", "chunks of an odd batch", "three chunks",
-	"key that is never read", "bias like the start", "device's name", "own name", "insert that multiplies", "scale to a fraction",
-	"component twice", "trailing dot", "ceil that changes nothing", "too many columns for the filters",
+	"key that is never read", "device's name", "own name", "report's name", "index's name", "trailing dot", "long name", "nth",
+	"negative factor", "insert that multiplies",
 }
 
 // A schema refuses every malformed study that a schema can.

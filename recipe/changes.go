@@ -72,11 +72,10 @@ func layersByName(n *arch.Net) map[string]arch.Layer {
 
 // layerChanges lists a layer's changed keys, "kernel 3→2".
 func layerChanges(from, to arch.Layer) []string {
-	a, b := from.Values(), to.Values()
-	if reflect.DeepEqual(a, b) {
+	if reflect.DeepEqual(from.Spec, to.Spec) {
 		return nil
 	}
-	return keyChanges("", a, b)
+	return keyChanges("", from.Values(), to.Values())
 }
 
 // keyChanges lists changed keys of nested maps in order.
