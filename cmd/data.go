@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ablate/arch"
+	"ablate/reports"
 	"ablate/runner/data"
 	"ablate/runner/data/imagefiles"
 	"ablate/runner/data/imaging"
@@ -61,7 +62,7 @@ func printSource(w io.Writer, s data.Source) {
 	for _, f := range s.Files {
 		fmt.Fprintf(w, "  file    %s", f.Name)
 		if f.Bytes > 0 {
-			fmt.Fprintf(w, ", %s bytes", thousands(f.Bytes))
+			fmt.Fprintf(w, ", %s bytes", reports.Thousands(f.Bytes))
 		}
 		if f.MD5 != "" {
 			fmt.Fprint(w, ", MD5 ", f.MD5)
@@ -74,12 +75,12 @@ func printSource(w io.Writer, s data.Source) {
 func printCheck(c *cobra.Command, r data.Report) error {
 	w := c.OutOrStdout()
 	ds := r.Dataset
-	fmt.Fprintf(w, "%s: %s training and %s test images of %v\n", ds.Name, thousands(int64(ds.Train.Len())), thousands(int64(ds.Test.Len())), arch.Shape(ds.Shape))
+	fmt.Fprintf(w, "%s: %s training and %s test images of %v\n", ds.Name, reports.Thousands(ds.Train.Len()), reports.Thousands(ds.Test.Len()), arch.Shape(ds.Shape))
 	fmt.Fprintf(w, "in both splits: %d; more than once in training: %d\n", r.Shared, r.Repeated)
 	fmt.Fprintf(w, "sha256 train %s\nsha256 test  %s\n\n", ds.Digests["train"], ds.Digests["test"])
 	rows := [][]string{{"class", "training", "test"}}
 	for i, n := range r.Balance {
-		rows = append(rows, []string{ds.Classes[i], thousands(int64(n[0])), thousands(int64(n[1]))})
+		rows = append(rows, []string{ds.Classes[i], reports.Thousands(n[0]), reports.Thousands(n[1])})
 	}
 	if err := printTable(w, rows, "lrr"); err != nil {
 		return err
@@ -162,7 +163,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	w := c.OutOrStdout()
 	train, test := m.Splits["train"], m.Splits["test"]
 	fmt.Fprintf(w, "%s: %s training and %s test images of %d×%d×3, %d classes; %d files skipped, %d ignored\n", dst,
-		thousands(int64(train.Images)), thousands(int64(test.Images)), m.Fit.Side(), m.Fit.Side(), len(m.Classes), len(m.Skipped), len(set.Ignored))
+		reports.Thousands(train.Images), reports.Thousands(test.Images), m.Fit.Side(), m.Fit.Side(), len(m.Classes), len(m.Skipped), len(set.Ignored))
 	return nil
 }
 

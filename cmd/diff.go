@@ -11,41 +11,41 @@ import (
 	"github.com/spf13/cobra"
 
 	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/reports"
 )
 
 func newDiff() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "diff RUN RUN",
-		Short: "Show what differs between two runs: recipe, result, provenance",
-		Long: `diff prints the keys of two runs' records that are not the same, and nothing
-else. A dash stands for a key that a run does not have.
-
-  ablate diff quickstart/baseline/1 quickstart/no-lrn/1`,
+		Use:     "diff RUN RUN",
+		Short:   "Show what differs between two runs: recipe, result, provenance",
+		Example: `  ablate diff quickstart/baseline/1 quickstart/no-lrn/1`,
+		Long: `diff prints what the second run's recipe changes of the first one's, and the
+other keys of the two records that are not the same. A dash stands for a key
+that a run does not have.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
 			if err != nil {
 				return err
 			}
-			var records [2]any
+			var records [2]experiments.Record
 			for i, name := range args {
 				dir, err := store.Find(name)
 				if err != nil {
 					return err
 				}
-				rec, err := experiments.ReadRecord(dir)
-				if err != nil {
-					return err
-				}
-				if records[i], err = asKeys(rec); err != nil {
+				if records[i], err = experiments.ReadRecord(dir); err != nil {
 					return err
 				}
 			}
-			d := &differences{List: []difference{}}
-			cmp.Equal(records[0], records[1], cmp.Reporter(d))
+			d, err := compareRecords(records[0], records[1])
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(d.List)
+				return printJSON(c.OutOrStdout(), d)
 			}
 			return d.print(c.OutOrStdout(), args)
 		},
@@ -54,9 +54,40 @@ else. A dash stands for a key that a run does not have.
 	return c
 }
 
-// asKeys is a record as plain JSON, without the attempts: their times and processes always differ.
+// A recordDiff is what differs between two records.
+type recordDiff struct {
+	Recipe []string     `json:"recipe"` // in words, as reports have them
+	Keys   []difference `json:"keys"`   // of the rest
+}
+
+// compareRecords compares two records. A recipe that cannot be read is compared
+// key by key, as the rest of a record is.
+func compareRecords(a, b experiments.Record) (recordDiff, error) {
+	d := recordDiff{Recipe: []string{}, Keys: []difference{}}
+	from, errA := recipe.Decode(a.Recipe)
+	to, errB := recipe.Decode(b.Recipe)
+	if errA == nil && errB == nil && from.Net != nil && to.Net != nil {
+		d.Recipe = append(d.Recipe, recipe.Changes(from, to)...)
+		a.Recipe, b.Recipe = nil, nil
+	}
+	x, err := asKeys(a)
+	if err != nil {
+		return d, err
+	}
+	y, err := asKeys(b)
+	if err != nil {
+		return d, err
+	}
+	r := &differences{list: d.Keys}
+	cmp.Equal(x, y, cmp.Reporter(r))
+	d.Keys = r.list
+	return d, nil
+}
+
+// asKeys is a record as plain JSON, without the attempts, whose times and
+// processes always differ, and without what the recipe's changes say already.
 func asKeys(r experiments.Record) (any, error) {
-	r.Attempts = nil
+	r.Attempts, r.Changes = nil, nil
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -75,19 +106,16 @@ type difference struct {
 	B   any    `json:"b"`
 }
 
-// differences collects the leaves in which two JSON values differ.
+// differences collects the leaves in which two JSON values differ. It is a cmp.Reporter.
 type differences struct {
 	path cmp.Path
-	List []difference
+	list []difference
 }
 
-// PushStep is part of cmp.Reporter.
 func (d *differences) PushStep(s cmp.PathStep) { d.path = append(d.path, s) }
 
-// PopStep is part of cmp.Reporter.
 func (d *differences) PopStep() { d.path = d.path[:len(d.path)-1] }
 
-// Report is part of cmp.Reporter.
 func (d *differences) Report(r cmp.Result) {
 	if r.Equal() {
 		return
@@ -110,17 +138,25 @@ func (d *differences) Report(r cmp.Result) {
 	if b.IsValid() {
 		diff.B = b.Interface()
 	}
-	d.List = append(d.List, diff)
+	d.list = append(d.list, diff)
 }
 
-func (d *differences) print(w io.Writer, names []string) error {
-	if len(d.List) == 0 {
+func (d recordDiff) print(w io.Writer, names []string) error {
+	if len(d.Recipe)+len(d.Keys) == 0 {
 		_, err := fmt.Fprintln(w, "nothing differs")
 		return err
 	}
+	for _, change := range d.Recipe {
+		if _, err := fmt.Fprintln(w, "recipe:", reports.Sanitize(change)); err != nil {
+			return err
+		}
+	}
+	if len(d.Keys) == 0 {
+		return nil
+	}
 	rows := [][]string{{"key", names[0], names[1]}}
-	for _, x := range d.List {
-		rows = append(rows, []string{x.Key, brief(x.A), brief(x.B)})
+	for _, x := range d.Keys {
+		rows = append(rows, []string{x.Key, reports.Sanitize(brief(x.A)), reports.Sanitize(brief(x.B))})
 	}
 	return printTable(w, rows, "lll")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ablate/arch"
+	"ablate/reports"
 )
 
 func newNets() *cobra.Command {
@@ -67,7 +68,7 @@ func listNets(w io.Writer, asJSON bool) error {
 	}
 	rows := [][]string{{"net", "params", "MACs", "what it is"}}
 	for _, e := range list {
-		rows = append(rows, []string{e.Name, thousands(e.Cost.Params), thousands(e.Cost.MACs), e.Title})
+		rows = append(rows, []string{e.Name, reports.Thousands(e.Cost.Params), reports.Thousands(e.Cost.MACs), e.Title})
 	}
 	return printTable(w, rows, "lrrl")
 }
@@ -107,7 +108,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	for _, p := range infos {
 		rows = append(rows, []string{p.Layer.Name, p.Layer.Spec.Words(p), p.Out.String(), blank(p.Params), blank(p.MACs)})
 	}
-	rows = append(rows, []string{"total", "", "", thousands(cost.Params), thousands(cost.MACs)})
+	rows = append(rows, []string{"total", "", "", reports.Thousands(cost.Params), reports.Thousands(cost.MACs)})
 	return printTable(w, rows, "lllrr")
 }
 
@@ -115,16 +116,7 @@ func blank(n int64) string {
 	if n == 0 {
 		return ""
 	}
-	return thousands(n)
-}
-
-// thousands writes 60,965,224.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return reports.Thousands(n)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"ablate/reports"
 	"ablate/runner/data/pack"
 )
 
@@ -50,7 +51,7 @@ func (p *packProgress) update(now pack.Progress) {
 // packLine says how far packing is, how fast it reads and when it will end. What
 // an earlier attempt packed says nothing of the speed.
 func packLine(now pack.Progress, since time.Duration) string {
-	line := fmt.Sprintf("%s of %s files", thousands(int64(now.Files)), thousands(int64(now.Total)))
+	line := fmt.Sprintf("%s of %s files", reports.Thousands(now.Files), reports.Thousands(now.Total))
 	done := now.Files - now.Kept
 	if seconds := since.Seconds(); seconds > 0 && done > 0 {
 		rate := float64(done) / seconds

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ablate/configs"
+	"ablate/reports"
 	"ablate/runner"
 	"ablate/runner/data"
 	"ablate/runner/device"
@@ -34,7 +35,7 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner
 		if changed == "" {
 			changed = "–"
 		}
-		rows = append(rows, []string{v.Name, changed, thousands(cost.Params), thousands(cost.MACs), "–"})
+		rows = append(rows, []string{v.Name, changed, reports.Thousands(cost.Params), reports.Thousands(cost.MACs), "–"})
 		if missing == nil {
 			rows[i+1][4] = about(predicted[i])
 		}

@@ -20,6 +20,7 @@ import (
 	"ablate/experiments"
 	"ablate/reports"
 	"ablate/reports/page"
+	"ablate/reports/render"
 )
 
 // reportFlags are what report is asked for.
@@ -61,7 +62,7 @@ of them is through, or Ctrl-C.`,
 	f := c.Flags()
 	f.StringVar(&o.format, "format", "text", strings.Join(formats(), ", "))
 	f.StringVar(&o.shape, "shape", reports.Shapes[0], strings.Join(reports.Shapes, ", "))
-	f.StringSliceVar(&o.columns, "columns", nil, "columns to show: "+strings.Join(reports.Columns(), ", "))
+	f.StringSliceVar(&o.columns, "columns", nil, "columns to show: "+strings.Join(render.Columns(), ", "))
 	f.StringVar(&o.metric, "metric", reports.Metrics()[0], strings.Join(reports.Metrics(), ", "))
 	f.StringVar(&o.at, "at", "last", "which epoch's figure counts: last, best, epoch:N")
 	f.StringVar(&o.against, "against", "", "compare with the same variants of this study")
@@ -89,7 +90,7 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 		return err
 	}
 	if !slices.Contains(formats(), o.format) {
-		return fmt.Errorf("--format %s: %w; there are %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
+		return fmt.Errorf("--format %s: %w; want one of %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
 	if o.selfCheck && o.format == svg {
 		return fmt.Errorf("--self-check: there is no picture of it; --format text, md, tex, csv, json or html prints it")
@@ -116,7 +117,7 @@ const (
 	svg  = "svg"
 )
 
-func formats() []string { return append(reports.Formats(), html, svg) }
+func formats() []string { return append(render.Formats(), html, svg) }
 
 // order gives a study's name, and the study where its file is at hand. The
 // records of a name that ships with no study are reported in the order of names.
@@ -197,7 +198,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:
-		err = reports.Render(&b, table, r.format)
+		err = render.Render(&b, table, r.format)
 	}
 	return b.Bytes(), records, err
 }
@@ -228,7 +229,7 @@ func (r *reporter) selfCheck() error {
 	if r.format == html {
 		err = page.WriteSelfCheck(&b, check, page.Source{Records: records})
 	} else {
-		err = check.Render(&b, r.format)
+		err = render.SelfCheck(&b, check, r.format)
 	}
 	if err != nil {
 		return err
@@ -358,7 +359,7 @@ func writeReports(store *experiments.Store, study *configs.Study) error {
 	}
 	for file, format := range map[string]string{textReport: "text", "report.md": "md"} {
 		var b bytes.Buffer
-		if err := reports.Render(&b, table, format); err != nil {
+		if err := render.Render(&b, table, format); err != nil {
 			return err
 		}
 		path := filepath.Join(store.Study(study.Name), file)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"ablate/recipe"
 )
 
 // byVariantName shares another study's outcomes out to their variants.
@@ -43,59 +45,15 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 	}
 }
 
-// recipeChanges lists the keys that differ between two recorded recipes, "train.epochs 4→10". Where
-// the data lay changes no result and is left out.
+// recipeChanges says what differs between two recorded recipes, as recipe.Changes does.
 func recipeChanges(from, to json.RawMessage) []string {
-	return jsonChanges("", decoded(from), decoded(to))
-}
-
-// decoded is JSON as values, numbers as they are written. Text that is no JSON differs from all other text.
-func decoded(text json.RawMessage) any {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return string(text)
+	a, errA := recipe.Decode(from)
+	b, errB := recipe.Decode(to)
+	switch {
+	case errA == nil && errB == nil && a.Net != nil && b.Net != nil:
+		return recipe.Changes(a, b)
+	case bytes.Equal(from, to):
+		return nil
 	}
-	return v
-}
-
-// maxValue is the most characters of a value that are written out.
-const maxValue = 24
-
-func jsonChanges(path string, a, b any) []string {
-	x, xm := a.(map[string]any)
-	y, ym := b.(map[string]any)
-	if !xm || !ym {
-		from, to := jsonText(a), jsonText(b)
-		switch {
-		case from == to:
-			return nil
-		case len(from) > maxValue || len(to) > maxValue:
-			return []string{path + " differs"}
-		}
-		return []string{path + " " + from + "→" + to}
-	}
-	keys := maps.Clone(x)
-	maps.Copy(keys, y)
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		at := strings.TrimPrefix(path+"."+k, ".")
-		if at != "data.root" {
-			out = append(out, jsonChanges(at, x[k], y[k])...)
-		}
-	}
-	return out
-}
-
-// jsonText writes a value in one line, – for none. Keys come sorted.
-func jsonText(v any) string {
-	if v == nil {
-		return none
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return strings.Trim(string(text), `"`)
+	return []string{"another recipe"} // one of them is not ours to read
 }

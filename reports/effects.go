@@ -19,12 +19,6 @@ type Effect struct {
 	Verdict stats.Verdict
 }
 
-// effectFields are the columns that say something of an effect too.
-var effectFields = []string{"delta", "raw_p", "p", "verdict"}
-
-// maxFactors is the most ablations whose combinations a study can declare.
-const maxFactors = 6
-
 // effects analyses a study whose variants are all combinations of at least two
 // ablations, as design factorial makes them, over the seeds that every variant
 // has finished. For other studies, and where no seed is whole, there are none.
@@ -76,7 +70,7 @@ func effects(rows []Row, groups [][]outcome) []Effect {
 	for i, holm := range stats.Holm(p) {
 		all[i].Holm = holm
 		all[i].Verdict = stats.Judge(all[i].Paired, holm, len(all))
-		if slices.ContainsFunc(cells, diverged) && all[i].claims() {
+		if slices.ContainsFunc(cells, diverged) && all[i].Claims() {
 			all[i].Verdict = stats.Verdict{Word: stats.NoEvidence}
 		}
 	}
@@ -93,7 +87,7 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 			}
 		}
 	}
-	if len(factors) < 2 || len(factors) > maxFactors || len(rows) != 1<<len(factors) {
+	if len(factors) < 2 || bits.Len(uint(len(rows)-1)) != len(factors) || bits.OnesCount(uint(len(rows))) != 1 {
 		return nil, nil
 	}
 	cells = make([][]outcome, len(rows))
@@ -110,36 +104,8 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 	return factors, cells
 }
 
-// claims reports whether the statistics carry the effect.
-func (e Effect) claims() bool { return e.Verdict.Word == stats.Better || e.Verdict.Word == stats.Worse }
+// Claims reports whether the statistics carry the effect.
+func (e Effect) Claims() bool { return e.Verdict.Word == stats.Better || e.Verdict.Word == stats.Worse }
 
-// name writes "no-lrn × tanh".
-func (e Effect) name() string { return strings.Join(e.Factors, " × ") }
-
-// effectTable is the effects as a document.
-func (c *Comparison) effectTable() document {
-	d := document{
-		name:  c.Study + "-effects",
-		title: "main effects and interactions",
-		columns: []column{
-			{head: "effect", wrap: cellWidth}, {head: "k", right: true}, {head: "Δ [95 %]"},
-			{head: "p (Holm)", right: true}, {head: "verdict", wrap: cellWidth},
-		},
-		notes: []string{"effect: what an ablation does" + c.Metric.unit() + " on average over the others; " +
-			"of a × b: half of how much the effect of one changes once the other is applied too; " +
-			"contrasts within each seed, adjusted over " + count(len(c.Effects), "effect")},
-		width: c.width,
-	}
-	if c.diverged {
-		d.notes = append(d.notes, "nothing is claimed, since runs diverged and the effects leave out just their seeds")
-	}
-	for _, e := range c.Effects {
-		delta := &Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}
-		bold := e.claims()
-		d.rows = append(d.rows, []cell{
-			{text: Sanitize(e.name())}, {text: itoa(e.K)}, {text: c.deltaWords(delta), bold: bold},
-			{text: holmWords(delta)}, {text: c.verdict(e.Verdict), bold: bold},
-		})
-	}
-	return d
-}
+// Name writes "no-lrn × tanh".
+func (e Effect) Name() string { return strings.Join(e.Factors, " × ") }

@@ -8,30 +8,30 @@ import (
 	"unicode"
 )
 
-// none stands in a cell that has nothing to say.
-const none = "–"
+// None stands where there is nothing to say.
+const None = "–"
 
-// percent writes a share in %, two decimals: 0.1231 is "12.31".
-func percent(share float64) string { return fmt.Sprintf("%.2f", 100*share) }
+// Percent writes a share in %, two decimals: 0.1231 is "12.31".
+func Percent(share float64) string { return fmt.Sprintf("%.2f", 100*share) }
 
-// pValue writes two figures: "0.031", "0.0078", "< 0.0001".
-func pValue(p float64) string {
+// PValue writes two figures: "0.031", "0.0078", "< 0.0001".
+func PValue(p float64) string {
 	if p < 0.0001 {
 		return "< 0.0001"
 	}
-	return strconv.FormatFloat(roundTo(p, 2), 'f', -1, 64)
+	return strconv.FormatFloat(RoundTo(p, 2), 'f', -1, 64)
 }
 
 // pWords writes a p value after the word: "= 0.031", "< 0.0001".
 func pWords(p float64) string {
-	if text := pValue(p); text[0] == '<' {
+	if text := PValue(p); text[0] == '<' {
 		return text
 	}
-	return "= " + pValue(p)
+	return "= " + PValue(p)
 }
 
-// roundTo rounds to so many figures.
-func roundTo(v float64, figures int) float64 {
+// RoundTo rounds to a number of significant figures.
+func RoundTo(v float64, figures int) float64 {
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', figures-1, 64), 64)
 	if err != nil {
 		return v
@@ -39,42 +39,18 @@ func roundTo(v float64, figures int) float64 {
 	return rounded
 }
 
-// metric is the short form of a count in three figures: 898, "2.11 M", "19.5 M", "724 M".
-func metric(n int64) string {
-	if n <= 0 {
-		return none
-	}
-	units := []string{"", " k", " M", " G", " T", " P", " E"}
-	v, unit := roundTo(float64(n), 3), 0
-	for v >= 1000 {
-		v /= 1000
-		unit++
-	}
-	switch {
-	case unit == 0:
-		return strconv.FormatInt(n, 10)
-	case v < 10:
-		return fmt.Sprintf("%.2f%s", v, units[unit])
-	case v < 100:
-		return fmt.Sprintf("%.1f%s", v, units[unit])
-	}
-	return fmt.Sprintf("%.0f%s", v, units[unit])
-}
-
-// thousands writes a positive figure with separators: "2,140"; below 10 with a decimal.
-func thousands(v float64) string {
+// Thousands writes a figure that is not negative with separators: "2,140"; below
+// 10 with a decimal unless it is whole.
+func Thousands[N int | int64 | float64](n N) string {
+	v := float64(n)
 	if v != math.Trunc(v) && v < 10 {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	digits := strconv.FormatFloat(v, 'f', 0, 64)
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(d)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
 	}
-	return b.String()
+	return digits
 }
 
 // rightToLeft are scripts that a line must isolate, or they pull the figures beside them over.
@@ -107,14 +83,4 @@ func Sanitize(s string) string {
 		return "\u2068" + text + "\u2069"
 	}
 	return text
-}
-
-// superscript writes a footnote's mark.
-func superscript(n int) string {
-	digits := []rune("⁰¹²³⁴⁵⁶⁷⁸⁹")
-	var b strings.Builder
-	for _, d := range strconv.Itoa(n) {
-		b.WriteRune(digits[d-'0'])
-	}
-	return b.String()
 }

@@ -50,7 +50,7 @@ func findMetric(name string) (Metric, error) {
 	}
 	i := slices.IndexFunc(metrics, func(m Metric) bool { return m.Name == name })
 	if i < 0 {
-		return Metric{}, fmt.Errorf("%w: metric %q; there are %s", ErrOption, name, strings.Join(Metrics(), ", "))
+		return Metric{}, fmt.Errorf("%w: metric %q; want one of %s", ErrOption, name, strings.Join(Metrics(), ", "))
 	}
 	return metrics[i], nil
 }
@@ -67,17 +67,17 @@ func (m Metric) valid(v float64) bool {
 	return math.Abs(v) <= maxLoss // false for NaN
 }
 
-// figure writes a value: in percent with two decimals, or as it is with four.
-func (m Metric) figure(v float64) string {
+// Figure writes a value: in percent with two decimals, or as it is with four.
+func (m Metric) Figure(v float64) string {
 	if m.Share {
-		return percent(v)
+		return Percent(v)
 	}
 	return fmt.Sprintf("%.4f", v)
 }
 
-// signed writes a difference with its sign: "+0.71", "−0.17", "0.00".
-func (m Metric) signed(v float64) string {
-	text := m.figure(math.Abs(v))
+// Signed writes a difference with its sign: "+0.71", "−0.17", "0.00".
+func (m Metric) Signed(v float64) string {
+	text := m.Figure(math.Abs(v))
 	switch {
 	case strings.Trim(text, "0.") == "":
 		return text
@@ -87,8 +87,8 @@ func (m Metric) signed(v float64) string {
 	return "+" + text
 }
 
-// unit says what differences are in, with a blank before it.
-func (m Metric) unit() string {
+// Unit says what differences are in, with a blank before it.
+func (m Metric) Unit() string {
 	if m.Share {
 		return " in percentage points"
 	}
@@ -149,8 +149,8 @@ func (a At) String() string {
 	return "last"
 }
 
-// words say the same to a reader.
-func (a At) words() string {
+// Words say the same to a reader.
+func (a At) Words() string {
 	switch {
 	case a.Best:
 		return "at each run's best epoch"
@@ -233,7 +233,7 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 		}
 	}
 	if epoch == 0 {
-		return 0, 0, fmt.Errorf("its log has no %s %s", p.metric.Name, p.at.words())
+		return 0, 0, fmt.Errorf("its log has no %s %s", p.metric.Name, p.at.Words())
 	}
 	return best, epoch, nil
 }

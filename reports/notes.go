@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/reports/stats"
 )
 
@@ -39,7 +40,7 @@ func runNotes(records []outcome, seeds []uint64) []string {
 	for _, status := range []experiments.Status{experiments.Diverged, experiments.Failed} {
 		if e := ends[status]; len(e) > 0 {
 			notes = append(notes, fmt.Sprintf("%d of %s %s, not in the mean: %s",
-				len(e), count(len(records), "run"), status, strings.Join(e, "; ")))
+				len(e), Count(len(records), "run"), status, strings.Join(e, "; ")))
 		}
 	}
 	if s := by[experiments.Running]; len(s) > 0 {
@@ -79,9 +80,6 @@ func end(r outcome) string {
 	return text
 }
 
-// sameDifference is a spread that no two error rates can have unless they are the same: far below one test image.
-const sameDifference = 1e-9
-
 // pairNotes says what stands in the way of reading a row's Δ simply.
 func pairNotes(row Row, records []outcome, to rival) []string {
 	d := row.Delta
@@ -97,11 +95,11 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	var notes []string
 	if d.K < len(row.Runs) || d.K < countRuns(to.records) {
 		notes = append(notes, fmt.Sprintf("Δ is over the %s that this variant and %s both finished",
-			count(d.K, "seed"), to.name))
+			Count(d.K, "seed"), to.name))
 	}
 	switch {
-	case d.K < 2 || d.SD > sameDifference:
-	case math.Abs(d.Mean) < sameDifference:
+	case d.K < 2 || d.SD > stats.SameDifference:
+	case math.Abs(d.Mean) < stats.SameDifference:
 		notes = append(notes, "every seed gave "+to.name+"'s figure exactly: do the two really train different nets?")
 	default:
 		notes = append(notes, "every seed gave the same difference: the interval has no width")
@@ -112,7 +110,7 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	if m := d.Nets; m != nil {
 		notes = append(notes, fmt.Sprintf("one net each: only this one is right on %s, only %s's on %s "+
 			"(McNemar's exact test: p %s); this speaks of these two nets only, not of what another seed would give",
-			count(m.OnlyFirst, "image"), to.name, count(m.OnlySecond, "image"), pWords(m.P)))
+			Count(m.OnlyFirst, "image"), to.name, Count(m.OnlySecond, "image"), pWords(m.P)))
 	}
 	return notes
 }
@@ -143,15 +141,15 @@ func testExamples(records []outcome) []int {
 // describe fills in what the whole table says: the title's parts, how to read it, where it comes from.
 func (c *Comparison) describe(groups [][]outcome) {
 	records := slices.Concat(groups...)
-	recipes := map[string]recipe{} // by identity: a thousand runs share a few
+	recipes := map[string]recipe.Recipe{} // by identity: a thousand runs share a few
 	for i, r := range records {
 		p, ok := recipes[r.Identity]
 		if !ok {
-			p = readRecipe(r.Recipe)
+			p = decodeRecipe(r.Recipe)
 			recipes[r.Identity] = p
 		}
 		if i == 0 {
-			c.Net, c.Data = p.net, p.Data.Name
+			c.Net, c.Data = p.Net.Name, p.Data.Name
 		}
 		if e := epochs(r, p); e > 0 {
 			if c.Epochs[0] == 0 || e < c.Epochs[0] {
@@ -165,7 +163,7 @@ func (c *Comparison) describe(groups [][]outcome) {
 }
 
 // epochs is how long a run trained, or was to train.
-func epochs(r outcome, p recipe) int {
+func epochs(r outcome, p recipe.Recipe) int {
 	if r.Result != nil && r.Result.Epochs > 0 {
 		return r.Result.Epochs
 	}
@@ -184,7 +182,7 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 			if r.Delta.K > stats.ExactPairs {
 				how = "sampled"
 			}
-			if r.Delta.Verdict.Effect > sameDifference {
+			if r.Delta.Verdict.Effect > stats.SameDifference {
 				effect = true
 			}
 			if r.Delta.Verdict.Needs > 0 {
@@ -200,14 +198,14 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	}
 	if compared {
 		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with its 95 %% t interval; "+
-			"p: %s sign-flip test, Holm-adjusted over %s", c.Metric.valueWord(), c.rivalWords(), c.Metric.unit(),
-			how, count(c.Family, "comparison")))
+			"p: %s sign-flip test, Holm-adjusted over %s", c.Metric.valueWord(), c.rivalWords(), c.Metric.Unit(),
+			how, Count(c.Family, "comparison")))
 	}
-	if slices.Contains(c.columns, "wins") {
+	if slices.Contains(c.Options.Columns, "wins") {
 		notes = append(notes, "P(better): the probability that the variant has the lower figure under a new seed, "+
 			"with its Clopper–Pearson interval; a tie is half a win")
 	}
-	if slices.Contains(c.columns, "seeds") {
+	if slices.Contains(c.Options.Columns, "seeds") {
 		notes = append(notes, "seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
 	}
 	if effect {
@@ -216,7 +214,7 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	}
 	if needs {
 		notes = append(notes, fmt.Sprintf("too few seeds: with %s no result of fewer paired seeds can reach p ≤ 0.05",
-			count(c.Family, "comparison")))
+			Count(c.Family, "comparison")))
 	}
 	if c.Shape == Matrix {
 		notes = append(notes, "✓: the ablation is applied; ·: it is not")
@@ -237,7 +235,7 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	if n := testExamples(records); len(n) == 1 && n[0] > 0 && len(c.Rows[0].Runs) > 0 {
 		e := c.Rows[0].Error.Mean
 		notes = append(notes, fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
-			thousands(float64(n[0])), percent(math.Sqrt(e*(1-e)/float64(n[0])))))
+			Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0])))))
 	}
 	return notes
 }
@@ -293,13 +291,13 @@ func seedList(seeds []uint64) string {
 func numberList(numbers []int) string {
 	var parts []string
 	for _, n := range numbers {
-		parts = append(parts, thousands(float64(n)))
+		parts = append(parts, Thousands(n))
 	}
 	return strings.Join(parts, " or ")
 }
 
-// count writes "1 seed", "2 seeds".
-func count(n int, thing string) string {
+// Count writes "1 seed", "2 seeds".
+func Count(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
 	}

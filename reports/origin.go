@@ -9,34 +9,17 @@ import (
 	"slices"
 	"strings"
 
+	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
 )
 
-// A recipe is the part of a record's recipe that a title tells.
-type recipe struct {
-	Net   json.RawMessage
-	Data  recipeData
-	Train struct{ Epochs int }
-	net   string
-}
-
-// recipeData is what a report tells of the images.
-type recipeData struct {
-	Name       string
-	Train      int    // how many of them are trained on; 0 for all
-	Validation int    // how many are held out of the training set and tested on
-	Views      string // of each test image
-}
-
-// readRecipe reads leniently: a report should not fail for a title.
-func readRecipe(text json.RawMessage) recipe {
-	var r recipe
-	if json.Unmarshal(text, &r) != nil {
-		return recipe{}
-	}
-	var net struct{ Net string }
-	if json.Unmarshal(r.Net, &r.net) != nil && json.Unmarshal(r.Net, &net) == nil {
-		r.net = net.Net
+// decodeRecipe reads a recorded recipe leniently: a report should not fail for a
+// title. What was not trained by ablate, or is damaged, has an empty one.
+func decodeRecipe(text json.RawMessage) recipe.Recipe {
+	r, err := recipe.Decode(text)
+	if err != nil || r.Net == nil {
+		return recipe.Recipe{Net: &arch.Net{}}
 	}
 	return r
 }
@@ -45,7 +28,7 @@ func readRecipe(text json.RawMessage) recipe {
 const shownOrigins = 3
 
 // origin says where the figures come from, as far as the records tell.
-func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []string {
+func (c *Comparison) origin(records []outcome, recipes map[string]recipe.Recipe) []string {
 	lines := []string{seedList(c.Seeds)}
 	var commits, data, hardware, commands, views []string
 	for _, r := range records {
@@ -68,30 +51,47 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe) []stri
 	lines = appendOrigin(lines, "data", data)
 	lines = appendOrigin(lines, "hardware", hardware)
 	lines = appendOrigin(lines, "command", commands)
-	if c.speed {
+	if c.Options.Speed {
 		lines = append(lines, c.speedOrigin()...)
 	}
 	return lines
 }
 
 // viewWords says how a test image was looked at for a run's figure.
-func viewWords(o outcome, d recipeData) string {
+func viewWords(o outcome, d recipe.Data) string {
 	switch {
-	case d.views() == 1:
+	case views(d) == 1:
 		return "one view, the centre"
-	case d.viewsAt(o) == 1:
+	case viewsAt(d, o) == 1:
 		return "one view, the centre, before the last epoch"
 	}
 	return "ten views, whose softmax outputs are averaged, at the last epoch"
 }
 
+// views is how many crops of a test image are looked at.
+func views(d recipe.Data) int {
+	if d.TestCrops == recipe.TenCrop {
+		return 10
+	}
+	return 1
+}
+
+// viewsAt is how many are behind a run's figure: before the last epoch the test
+// sees the centre alone.
+func viewsAt(d recipe.Data, o outcome) int {
+	if o.Result == nil || o.epoch < o.Result.Epochs {
+		return 1
+	}
+	return views(d)
+}
+
 // speedOrigin says what images/s is, and on what it was measured.
 func (c *Comparison) speedOrigin() []string {
-	keys := c.hardware()
+	keys := c.Hardware()
 	switch {
 	case len(keys) == 0:
 		return nil
-	case c.comparesDevices():
+	case c.ComparesDevices():
 		return []string{"images/s: training, warm-up left out, median over runs; moved/step: bytes from device to device in a training step"}
 	case len(keys) == 1:
 		return []string{"images/s: training, warm-up left out, median over runs"}
@@ -100,8 +100,8 @@ func (c *Comparison) speedOrigin() []string {
 		"which one column would mix", len(keys))}
 }
 
-// hardware gives every hardware key that has a speed.
-func (c *Comparison) hardware() []string {
+// Hardware lists every hardware key that has a speed.
+func (c *Comparison) Hardware() []string {
 	var keys []string
 	for _, r := range c.Rows {
 		for _, s := range r.Speeds {
@@ -167,4 +167,19 @@ func CommandLine(args []string) string {
 		parts = append(parts, a)
 	}
 	return strings.Join(parts, " ")
+}
+
+// ComparesDevices says that the rows trained on different devices, each row on
+// its own: the devices are what is compared, and stand beside the speeds.
+func (c *Comparison) ComparesDevices() bool {
+	var devices []string
+	for _, r := range c.Rows {
+		if len(r.Speeds) > 1 {
+			return false
+		}
+		if len(r.Speeds) == 1 {
+			devices = append(devices, r.Speeds[0].Device)
+		}
+	}
+	return len(slices.Compact(slices.Sorted(slices.Values(devices)))) > 1
 }

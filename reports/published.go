@@ -15,7 +15,7 @@ func (c *Comparison) publish(groups [][]outcome) {
 	if c.Against != "" || c.Shape == Cumulative || c.Baseline == "" || len(groups[0]) == 0 || len(c.Rows[0].Ablations) > 0 {
 		return
 	}
-	base := readRecipe(groups[0][0].Recipe)
+	base := decodeRecipe(groups[0][0].Recipe)
 	for i := range c.Rows[1:] {
 		row := &c.Rows[1+i]
 		if len(groups[1+i]) == 0 {
@@ -23,8 +23,8 @@ func (c *Comparison) publish(groups [][]outcome) {
 		}
 		r := ledger.Result{
 			Study: c.Study, Variant: row.Variant, Ablations: row.Ablations, Edited: groups[1+i][0].Edited,
-			Net: base.net, Data: base.Data.Name, Part: base.Data.Train > 0, HeldOut: base.Data.Validation > 0,
-			Views: base.Data.viewsAt(groups[0][0]), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
+			Net: base.Net.Name, Data: base.Data.Name, Part: base.Data.Train > 0, HeldOut: base.Data.Validation > 0,
+			Views: viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
 		}
 		if d := row.Delta; d != nil {
 			r.Delta, r.Pairs, r.Verdict = 100*d.Mean, d.K, claimed(d.Verdict.Word)
@@ -51,38 +51,22 @@ func claimed(w stats.Word) int {
 	return 0
 }
 
-// views is the number of views of each test image.
-func (d recipeData) views() int {
-	if d.Views == "ten" {
-		return 10
-	}
-	return 1
-}
-
-// viewsAt is the number behind a run's figure: only the last epoch's test sees more than the centre.
-func (d recipeData) viewsAt(o outcome) int {
-	if o.Result == nil || o.epoch < o.Result.Epochs {
-		return 1
-	}
-	return d.views()
-}
-
 // publishedNote says where a published difference comes from, what was compared, whether ours agrees, and what confounds theirs.
 func publishedNote(r Row) string {
 	c := r.Published.Claim
-	parts := []string{fmt.Sprintf("published Δ %s: %s: %s against %s", publishedWords(r), c.Cite(), c.Name, c.Base)}
+	parts := []string{fmt.Sprintf("published Δ %s: %s: %s against %s", r.PublishedDelta(), c.Cite(), c.Name, c.Base)}
 	if len(c.Nets) > 0 {
 		parts = append(parts, "net "+strings.Join(c.Nets, " or "))
 	}
 	where := c.Data + ", " + c.Split + " images"
 	if c.Views > 0 {
-		where += ", " + count(c.Views, "view")
+		where += ", " + Count(c.Views, "view")
 	}
 	parts = append(parts, where)
 	if c.Seeds > 0 {
-		parts = append(parts, count(c.Seeds, "run")+" each")
+		parts = append(parts, Count(c.Seeds, "run")+" each")
 	}
-	text := strings.Join(append(parts, agreementWords(r)), "; ")
+	text := strings.Join(append(parts, r.Agreement()), "; ")
 	if c.Confounded != "" {
 		text += "; confounded: " + c.Confounded
 	}
@@ -92,17 +76,19 @@ func publishedNote(r Row) string {
 	return text
 }
 
-// publishes reports whether any row has a published difference beside it.
-func (c *Comparison) publishes() bool {
+// Publishes reports whether any row has a published difference beside it.
+func (c *Comparison) Publishes() bool {
 	return slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Published != nil })
 }
 
-func publishedWords(r Row) string {
+// PublishedDelta writes the published difference in percentage points: "+1.37",
+// "> +2.00"; None where nothing was published.
+func (r Row) PublishedDelta() string {
 	j := r.Published
 	if j == nil {
-		return none
+		return None
 	}
-	text := Metric{Share: true}.signed(j.Delta / 100)
+	text := Metric{Share: true}.Signed(j.Delta / 100)
 	switch j.Figure.Bound {
 	case "over":
 		text = "> " + text
@@ -112,42 +98,15 @@ func publishedWords(r Row) string {
 	return text
 }
 
-func sourceWords(r Row) string {
-	if r.Published == nil {
-		return none
-	}
-	return r.Published.Claim.Key
-}
-
-func agreementWords(r Row) string {
+// Agreement says whether the row agrees with what was published, and why it
+// cannot be compared where it cannot.
+func (r Row) Agreement() string {
 	j := r.Published
 	switch {
 	case j == nil:
-		return none
+		return None
 	case j.Why != "":
-		return fmt.Sprintf("%s (%s)", j.Word, j.Why)
+		return fmt.Sprintf("%s (%s)", j.Agreement, j.Why)
 	}
-	return string(j.Word)
-}
-
-func publishedFull(r Row) []string {
-	j := r.Published
-	if j == nil {
-		return []string{"", ""}
-	}
-	return []string{exact(j.Delta / 100), j.Figure.Bound}
-}
-
-func sourceFull(r Row) []string {
-	if r.Published == nil {
-		return []string{"", ""}
-	}
-	return []string{Sanitize(r.Published.Claim.Source), Sanitize(r.Published.Claim.Where)}
-}
-
-func agreementFull(r Row) []string {
-	if r.Published == nil {
-		return []string{"", ""}
-	}
-	return []string{string(r.Published.Word), r.Published.Why}
+	return string(j.Agreement)
 }

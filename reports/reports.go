@@ -1,11 +1,10 @@
-// Package reports reads records and says what they show: the comparison table
-// of a study, as a typed model and printed.
+// Package reports reads records and says what they show: the comparison of a
+// study's variants, as a typed model. Package render prints it, page draws it.
 //
-// It goes in four steps, each in its own file: group (the records of one
+// It takes three steps, each in its own file: group (the records of one
 // variant, by seed), compare (spread, difference to the baseline, verdict:
-// package stats), note (everything a reader must know to read a row rightly),
-// render (the formats). Warnings are part of the model, so no format can leave
-// them out.
+// package stats), notes (everything a reader must know to read a row rightly).
+// Warnings are part of the model, so no format can leave them out.
 //
 // The same records give the same bytes. Speed is the one measured figure that
 // time changes, so a table has it only on request, and it has a table of its own.
@@ -29,8 +28,8 @@ var (
 	ErrNoRuns = errors.New("no runs recorded")
 	// ErrRecords says that records do not belong in one table.
 	ErrRecords = errors.New("records do not belong together")
-	// ErrOption says that a table was asked for that there is not.
-	ErrOption = errors.New("cannot be shown")
+	// ErrOption says that a table was asked for that cannot be made.
+	ErrOption = errors.New("invalid option")
 	// ErrFormat says that no format has the name asked for.
 	ErrFormat = errors.New("unknown format")
 )
@@ -53,7 +52,7 @@ type Options struct {
 	At At
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
 	Shape Shape
-	// Columns names the columns to show, one of Columns each; none means the usual ones.
+	// Columns names the columns to show, each one of render.Columns; none means the usual ones.
 	Columns []string
 	// Against is another study whose records AgainstRecords are: each variant is
 	// compared with the one of its name there instead of with the baseline.
@@ -101,11 +100,9 @@ type Comparison struct {
 	Notes    []string // how to read the table
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
-	paired   bool // every variant that has runs has them for all seeds
-	diverged bool // a run did
-	speed    bool
-	columns  []string
-	width    int
+	Paired   bool    // every variant that has runs has them for all seeds
+	Diverged bool    // a run did
+	Options  Options // what was asked for
 }
 
 // A Row is one variant.
@@ -140,8 +137,8 @@ type Delta struct {
 	Verdict stats.Verdict
 }
 
-// claims reports whether the statistics carry the difference.
-func (d *Delta) claims() bool {
+// Claims reports whether the statistics carry the difference.
+func (d *Delta) Claims() bool {
 	return d != nil && (d.Verdict.Word == stats.Better || d.Verdict.Word == stats.Worse)
 }
 
@@ -169,14 +166,14 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	c := &Comparison{
 		Study: study, Against: opts.Against, At: opts.At, Shape: cmp.Or(opts.Shape, DeltaShape),
-		Seeds: seedsOf(records), speed: opts.Speed, columns: opts.Columns, width: opts.Width,
+		Seeds: seedsOf(records), Options: opts,
 	}
 	var err error
 	if c.Metric, err = findMetric(opts.Metric); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(Shapes, string(c.Shape)) {
-		return nil, fmt.Errorf("%w: shape %q; there are %s", ErrOption, c.Shape, strings.Join(Shapes, ", "))
+		return nil, fmt.Errorf("%w: shape %q; want one of %s", ErrOption, c.Shape, strings.Join(Shapes, ", "))
 	}
 	baseline := cmp.Or(opts.Baseline, DefaultBaseline)
 	names := order(records, opts.Variants, baseline)
@@ -188,7 +185,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	for i, name := range names {
 		c.Rows = append(c.Rows, newRow(name, groups[i], c.Seeds))
 	}
-	c.paired = !slices.ContainsFunc(groups, func(g []outcome) bool {
+	c.Paired = !slices.ContainsFunc(groups, func(g []outcome) bool {
 		return len(g) > 0 && len(g) < len(c.Seeds)
 	})
 	if names[0] == baseline {
@@ -202,13 +199,10 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	c.compare(groups, c.rivals(groups, against), opts.Predictions)
 	if opts.Against == "" {
 		c.Effects = effects(c.Rows, groups)
-		c.diverged = slices.ContainsFunc(groups, diverged)
+		c.Diverged = slices.ContainsFunc(groups, diverged)
 	}
 	c.describe(groups)
 	c.publish(groups)
-	if _, err := c.chosen(); err != nil {
-		return nil, err
-	}
 	return c, nil
 }
 

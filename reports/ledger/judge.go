@@ -25,24 +25,24 @@ type Result struct {
 	Verdict        int      // +1 worse, −1 better, 0 no claim
 }
 
-// A Word is what a result says of a published difference.
-type Word string
+// A Agreement is what a result says of a published difference.
+type Agreement string
 
 // The words. See Judge.
 const (
-	Agrees        Word = "agrees"
-	Contradicts   Word = "contradicts"
-	Undecided     Word = "undecided"
-	NotComparable Word = "not comparable"
+	Agrees        Agreement = "agrees"
+	Contradicts   Agreement = "contradicts"
+	Undecided     Agreement = "undecided"
+	NotComparable Agreement = "not comparable"
 )
 
 // A Judgement is what a result says of a published difference, and why.
 type Judgement struct {
-	Claim  Claim
-	Figure Figure
-	Delta  float64 // published, in percentage points of error
-	Word   Word
-	Why    string // of NotComparable
+	Claim     Claim
+	Figure    Figure
+	Delta     float64 // published, in percentage points of error
+	Agreement Agreement
+	Why       string // of NotComparable
 }
 
 // Judge holds a result against the published comparison that fits it best; false where none is of its ablation.
@@ -83,11 +83,11 @@ func judge(claims []Claim, r Result) (Judgement, bool) {
 		at, why := obstacle(c, f, r)
 		if at > place {
 			d, _ := f.ErrorDelta()
-			best, place = Judgement{Claim: c, Figure: f, Delta: d, Word: NotComparable, Why: why}, at
+			best, place = Judgement{Claim: c, Figure: f, Delta: d, Agreement: NotComparable, Why: why}, at
 		}
 	}
 	if place == noObstacle {
-		best.Word = compare(best, r)
+		best.Agreement = compare(best, r)
 	}
 	return best, place >= 0
 }
@@ -159,7 +159,7 @@ func obstacle(c Claim, f Figure, r Result) (int, string) {
 }
 
 // compare is the rule of Judge for what can be compared.
-func compare(j Judgement, r Result) Word {
+func compare(j Judgement, r Result) Agreement {
 	published := j.Delta
 	half := (*r.High - *r.Low) / 2 * math.Sqrt(1+float64(r.Pairs)/float64(max(j.Claim.Seeds, 1)))
 	low, high := r.Delta-half, r.Delta+half

@@ -115,7 +115,7 @@ func TestJudge(t *testing.T) {
 	for name, test := range map[string]struct {
 		claim  Claim
 		change func(*Result)
-		want   Word
+		want   Agreement
 		why    string
 	}{
 		"agrees":            {claim(1.4, nil), nil, Agrees, ""},
@@ -145,8 +145,8 @@ func TestJudge(t *testing.T) {
 			test.change(&r)
 		}
 		got, ok := judge([]Claim{test.claim}, r)
-		if !ok || got.Word != test.want || got.Why != test.why {
-			t.Errorf("%s: %q %q (%v), want %q %q", name, got.Word, got.Why, ok, test.want, test.why)
+		if !ok || got.Agreement != test.want || got.Why != test.why {
+			t.Errorf("%s: %q %q (%v), want %q %q", name, got.Agreement, got.Why, ok, test.want, test.why)
 		}
 	}
 
@@ -165,7 +165,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("a claim in words is held against a figure: %v", j.Claim)
 	}
 	far := claim(5, func(c *Claim) { c.Data = "cifar10" })
-	if j, _ := judge([]Claim{far, claim(1.4, nil)}, ours); j.Word != Agrees || j.Delta != 1.4 {
+	if j, _ := judge([]Claim{far, claim(1.4, nil)}, ours); j.Agreement != Agrees || j.Delta != 1.4 {
 		t.Errorf("took %+v though one can be compared", j)
 	}
 }

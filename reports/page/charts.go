@@ -292,7 +292,7 @@ func (b *builder) forest(f frame) template.HTML {
 		}
 		s.circle("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5)
 		if j := r.Published; j != nil {
-			s.diamond(publishedClass(j.Word), x.at(j.Delta), y)
+			s.diamond(publishedClass(j.Agreement), x.at(j.Delta), y)
 		}
 	}
 	middle, y := float64(left+f.width-20)/2, float64(bottom)+36
@@ -314,7 +314,7 @@ func (b *builder) forest(f frame) template.HTML {
 }
 
 // publishedClass tells a published difference that can be compared from one that cannot.
-func publishedClass(w ledger.Word) string {
+func publishedClass(w ledger.Agreement) string {
 	if w == ledger.NotComparable {
 		return "published apart"
 	}

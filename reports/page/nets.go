@@ -11,6 +11,8 @@ import (
 
 	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/reports"
 )
 
 // A figure is one variant's net, drawn as the paper's Figure 2 has it: columns
@@ -35,16 +37,14 @@ type layerRow struct {
 
 // netOf reads the net of a record's recipe.
 func netOf(r experiments.Record) (*arch.Net, error) {
-	var recipe struct {
-		Net *arch.Net `json:"net"`
-	}
-	if err := json.Unmarshal(r.Recipe, &recipe); err != nil {
+	stored, err := recipe.Decode(r.Recipe)
+	if err != nil {
 		return nil, err
 	}
-	if recipe.Net == nil {
+	if stored.Net == nil {
 		return nil, fmt.Errorf("the record holds no net")
 	}
-	return recipe.Net, nil
+	return stored.Net, nil
 }
 
 // nets draws every variant's net and lists its layers.
@@ -83,10 +83,10 @@ func (b *builder) layers(records []experiments.Record, placed []arch.LayerInfo) 
 	for _, p := range placed {
 		r := layerRow{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out.String()}
 		if p.Params > 0 {
-			r.Params = thousands(p.Params)
+			r.Params = reports.Thousands(p.Params)
 		}
 		if p.MACs > 0 {
-			r.MACs = thousands(p.MACs)
+			r.MACs = reports.Thousands(p.MACs)
 		}
 		if t, ok := times[p.Layer.Name]; ok {
 			r.Time = fmt.Sprintf("%.2f", 1e3*t)
@@ -125,14 +125,6 @@ func layerOf(kernel string) string {
 	name, _, _ := strings.Cut(rest, "}")
 	name, _, _ = strings.Cut(name, ".")
 	return name
-}
-
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // A drawing is a net as boxes.

@@ -21,6 +21,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/reports"
+	"ablate/reports/render"
 )
 
 //go:embed page.html style.css
@@ -46,7 +47,7 @@ type Source struct {
 // content is what the layout shows.
 type content struct {
 	Style      template.CSS
-	Table      reports.Words
+	Table      render.Table
 	Curves     []curveSet
 	Forest     template.HTML
 	Speed      template.HTML
@@ -59,7 +60,7 @@ type content struct {
 
 // Write makes the page of a comparison. What cannot be read is named on the page and left out.
 func Write(w io.Writer, c *reports.Comparison, s Source) error {
-	table, err := c.Words()
+	table, err := render.New(c)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
 		return err
 	}
 	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: check.Baseline}}}, s: s}
-	return content{Style: template.CSS(style), Table: check.Words(), Provenance: b.provenance()}.write(w)
+	return content{Style: template.CSS(style), Table: render.SelfCheckTable(check), Provenance: b.provenance()}.write(w)
 }
 
 func (p content) write(w io.Writer) error {

@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-const recipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2, "layers": [
+const storedRecipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2, "layers": [
 {"conv": {"name": "conv1", "filters": 4, "kernel": 3, "init": {"kind": "he"}}}, {"relu": {"name": "relu1"}}, %s
 {"conv": {"name": "conv2", "filters": 4, "kernel": 3, "within_column": true, "init": {"kind": "he"}}},
 {"dense": {"name": "fc", "outputs": 2, "init": {"kind": "he"}}}, {"softmax_loss": {"name": "loss"}}]}}`
@@ -37,7 +37,7 @@ const lrn = `{"lrn": {"name": "norm1", "size": 3, "alpha": 0.1, "alpha_over_size
 func study(name, layer string, errors ...float64) []experiments.Record {
 	var rs []experiments.Record
 	for i, e := range errors {
-		r := experiments.Record{Study: "s", Variant: name, Seed: uint64(i + 1), Identity: "id", Recipe: []byte(fmt.Sprintf(recipe, layer)),
+		r := experiments.Record{Study: "s", Variant: name, Seed: uint64(i + 1), Identity: "id", Recipe: []byte(fmt.Sprintf(storedRecipe, layer)),
 			Params: 10, MACs: 1000, Status: experiments.Done,
 			Attempts:   []experiments.Attempt{{Hardware: "a CPU, 2 threads"}},
 			Result:     &experiments.Result{Epochs: 2, Top1Error: experiments.Number(e), TestExamples: 1000, ImagesPerSecond: experiments.Number(100 + 10*float64(i))},

@@ -71,3 +71,7 @@ func Median(x []float64) float64 {
 	s := slices.Sorted(slices.Values(x))
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
+
+// SameDifference is a spread that no two error rates can have unless they are
+// the same: far below one test image.
+const SameDifference = 1e-9

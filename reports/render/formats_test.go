@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -21,28 +21,29 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"ablate/experiments"
+	"ablate/reports"
 )
 
 // tables are comparisons of all sorts, by name.
-func tables(t *testing.T) map[string]*Comparison {
+func tables(t *testing.T) map[string]*reports.Comparison {
 	t.Helper()
-	all := map[string]*Comparison{}
+	all := map[string]*reports.Comparison{}
 	for name, c := range map[string]struct {
 		study   string
 		records []experiments.Record
-		opts    Options
+		opts    reports.Options
 	}{
-		"eight":      {"cifar10-norm", eight(), Options{Speed: true}},
-		"troubled":   {"cifar10-norm", troubled(), Options{}},
-		"odd":        {"odd|study_*", oddNames(), Options{}},
-		"one":        {"cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{Predictions: twoNets}},
-		"machines":   {"cifar10-norm", twoMachines(), Options{Speed: true}},
-		"factorial":  {"cifar10-norm", factorial(), Options{}},
-		"matrix":     {"cifar10-norm", factorial(), Options{Shape: Matrix}},
-		"cumulative": {"cifar10-norm", factorial(), Options{Shape: Cumulative}},
-		"loss":       {"cifar10-norm", eight(), Options{Metric: "test_loss"}},
+		"eight":      {"cifar10-norm", eight(), reports.Options{Speed: true}},
+		"troubled":   {"cifar10-norm", troubled(), reports.Options{}},
+		"odd":        {"odd|study_*", oddNames(), reports.Options{}},
+		"one":        {"cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{Predictions: twoNets}},
+		"machines":   {"cifar10-norm", twoMachines(), reports.Options{Speed: true}},
+		"factorial":  {"cifar10-norm", factorial(), reports.Options{}},
+		"matrix":     {"cifar10-norm", factorial(), reports.Options{Shape: reports.Matrix}},
+		"cumulative": {"cifar10-norm", factorial(), reports.Options{Shape: reports.Cumulative}},
+		"loss":       {"cifar10-norm", eight(), reports.Options{Metric: "test_loss"}},
 	} {
-		table, err := Table(c.study, c.records, c.opts)
+		table, err := reports.Table(c.study, c.records, c.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func tables(t *testing.T) map[string]*Comparison {
 	return all
 }
 
-func rendered(t *testing.T, c *Comparison, format string) []byte {
+func rendered(t *testing.T, c *reports.Comparison, format string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := Render(&b, c, format); err != nil {
@@ -186,8 +187,8 @@ func TestModelIndex(t *testing.T) {
 			t.Errorf("%s: %d collections, %d models", name, len(got.Collections), len(got.Models))
 		}
 		for i, r := range table.Rows {
-			if got.Models[i].Name != Sanitize(r.Variant) {
-				t.Errorf("%s: model %q, want %q", name, got.Models[i].Name, Sanitize(r.Variant))
+			if got.Models[i].Name != reports.Sanitize(r.Variant) {
+				t.Errorf("%s: model %q, want %q", name, got.Models[i].Name, reports.Sanitize(r.Variant))
 			}
 			if (r.Error.K > 0) != (len(got.Models[i].Results) == 1) {
 				t.Errorf("%s: model %q of %d runs has %d results", name, r.Variant, r.Error.K, len(got.Models[i].Results))
@@ -213,20 +214,20 @@ func TestMarkdownShowsItsWords(t *testing.T) {
 		for _, m := range cells.FindAllStringSubmatch(page.String(), -1) {
 			got = append(got, html.UnescapeString(tags.ReplaceAllString(m[1], "")))
 		}
-		d, err := table.table()
+		d, err := New(table)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var want []string
-		for _, d := range append([]document{d}, d.more...) {
-			for _, c := range d.columns {
-				want = append(want, c.head)
+		for _, d := range append([]Table{d}, d.More...) {
+			for _, c := range d.Columns {
+				want = append(want, c.Head)
 			}
-			for _, r := range d.rows {
+			for _, r := range d.Rows {
 				for _, c := range r {
-					text := c.text
-					if len(c.marks) > 0 {
-						text += " " + marks(c.marks)
+					text := c.Text
+					if len(c.Marks) > 0 {
+						text += " " + marks(c.Marks)
 					}
 					want = append(want, text)
 				}
@@ -235,7 +236,7 @@ func TestMarkdownShowsItsWords(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: the page shows\n%q\nwant\n%q", name, got, want)
 		}
-		claims := slices.ContainsFunc(table.Rows, func(r Row) bool { return r.Delta.claims() })
+		claims := slices.ContainsFunc(table.Rows, func(r reports.Row) bool { return r.Delta.Claims() })
 		if bold := strings.Contains(page.String(), "<strong>"); bold != claims {
 			t.Errorf("%s: bold is %v, claims are %v", name, bold, claims)
 		}

@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -6,45 +6,47 @@ import (
 	"strings"
 	"unicode"
 
+	"ablate/reports"
+
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
 )
 
 // writeMarkdown prints GitHub-flavoured Markdown.
-func writeMarkdown(b *bytes.Buffer, d document) error {
+func writeMarkdown(b *bytes.Buffer, d Table) error {
 	rows, all := [][]string{nil}, []int{}
-	for i, c := range d.columns {
-		rows[0] = append(rows[0], escape(c.head))
+	for i, c := range d.Columns {
+		rows[0] = append(rows[0], escape(c.Head))
 		all = append(all, i)
 	}
-	for _, r := range d.rows {
+	for _, r := range d.Rows {
 		var line []string
 		for _, c := range r {
-			text := escape(c.text)
-			if c.bold {
+			text := escape(c.Text)
+			if c.Bold {
 				text = "**" + text + "**"
 			}
-			if len(c.marks) > 0 {
-				text += " " + marks(c.marks)
+			if len(c.Marks) > 0 {
+				text += " " + marks(c.Marks)
 			}
 			line = append(line, text)
 		}
 		rows = append(rows, line)
 	}
-	fmt.Fprintf(b, "## %s\n\n", escape(d.title))
-	if len(d.rows) > 0 {
-		if err := draw(b, d.columns, rows, all, tablewriter.WithRenderer(renderer.NewMarkdown())); err != nil {
+	fmt.Fprintf(b, "## %s\n\n", escape(d.Title))
+	if len(d.Rows) > 0 {
+		if err := draw(b, d.Columns, rows, all, tablewriter.WithRenderer(renderer.NewMarkdown())); err != nil {
 			return err
 		}
 		fmt.Fprintln(b)
 	}
-	for i, n := range d.footnotes {
-		fmt.Fprintf(b, "- %s %s\n", superscript(i+1), escape(Sanitize(n)))
+	for i, n := range d.Footnotes {
+		fmt.Fprintf(b, "- %s %s\n", superscript(i+1), escape(reports.Sanitize(n)))
 	}
-	for _, n := range d.notes {
-		fmt.Fprintf(b, "- %s\n", escape(Sanitize(n)))
+	for _, n := range d.Notes {
+		fmt.Fprintf(b, "- %s\n", escape(reports.Sanitize(n)))
 	}
-	for _, m := range d.more {
+	for _, m := range d.More {
 		fmt.Fprintln(b)
 		if err := writeMarkdown(b, m); err != nil {
 			return err
@@ -54,7 +56,7 @@ func writeMarkdown(b *bytes.Buffer, d document) error {
 }
 
 // escape makes words mean themselves in Markdown (CommonMark 2.4: a backslash
-// before ASCII punctuation). An underscore within a word needs none,
+// before ASCII punctuation). An underscore within a word needs reports.None,
 // and brackets are a link only with an address after them.
 func escape(s string) string {
 	var b strings.Builder

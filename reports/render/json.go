@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 
 	"ablate/experiments"
+	"ablate/reports"
 	"ablate/reports/ledger"
 	"ablate/reports/stats"
 )
@@ -19,23 +20,23 @@ const jsonVersion = 1
 // The types below are the report as JSON. report.schema.json says what each key is.
 type (
 	jsonReport struct {
-		Format      string       `json:"format"`
-		Version     int          `json:"version"`
-		Study       string       `json:"study"`
-		Against     string       `json:"against,omitempty"`
-		Net         string       `json:"net"`
-		Data        string       `json:"data"`
-		Metric      jsonMetric   `json:"metric"`
-		At          string       `json:"at"`
-		Shape       Shape        `json:"shape"`
-		Epochs      jsonRange    `json:"epochs"`
-		Seeds       []uint64     `json:"seeds"`
-		Baseline    string       `json:"baseline,omitempty"`
-		Comparisons int          `json:"comparisons"`
-		Rows        []jsonRow    `json:"rows"`
-		Effects     []jsonEffect `json:"effects,omitempty"`
-		Notes       []string     `json:"notes"`
-		Origin      []string     `json:"origin"`
+		Format      string        `json:"format"`
+		Version     int           `json:"version"`
+		Study       string        `json:"study"`
+		Against     string        `json:"against,omitempty"`
+		Net         string        `json:"net"`
+		Data        string        `json:"data"`
+		Metric      jsonMetric    `json:"metric"`
+		At          string        `json:"at"`
+		Shape       reports.Shape `json:"shape"`
+		Epochs      jsonRange     `json:"epochs"`
+		Seeds       []uint64      `json:"seeds"`
+		Baseline    string        `json:"baseline,omitempty"`
+		Comparisons int           `json:"comparisons"`
+		Rows        []jsonRow     `json:"rows"`
+		Effects     []jsonEffect  `json:"effects,omitempty"`
+		Notes       []string      `json:"notes"`
+		Origin      []string      `json:"origin"`
 	}
 	jsonMetric struct {
 		Name  string `json:"name"`
@@ -104,14 +105,14 @@ type (
 		NeedsSeeds     int        `json:"needs_seeds,omitempty"`
 	}
 	jsonPublished struct {
-		Delta      *float64    `json:"delta"`
-		Bound      string      `json:"bound,omitempty"`
-		Key        string      `json:"key"`
-		Source     string      `json:"source"`
-		Where      string      `json:"where"`
-		Agreement  ledger.Word `json:"agreement"`
-		Why        string      `json:"why,omitempty"`
-		Confounded string      `json:"confounded,omitempty"`
+		Delta      *float64         `json:"delta"`
+		Bound      string           `json:"bound,omitempty"`
+		Key        string           `json:"key"`
+		Source     string           `json:"source"`
+		Where      string           `json:"where"`
+		Agreement  ledger.Agreement `json:"agreement"`
+		Why        string           `json:"why,omitempty"`
+		Confounded string           `json:"confounded,omitempty"`
 	}
 	jsonSpeed struct {
 		Hardware        string   `json:"hardware"`
@@ -124,7 +125,8 @@ type (
 
 // writeJSON prints all that is known of the comparison, figures in full
 // precision, as report.schema.json describes it.
-func writeJSON(b *bytes.Buffer, c *Comparison) error {
+func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
+	c := view{of}
 	r := jsonReport{
 		Format: "ablate-report", Version: jsonVersion, Study: c.Study, Against: c.Against, Net: c.Net, Data: c.Data,
 		Metric: jsonMetric{c.Metric.Name, c.Metric.Title, c.Metric.Share}, At: c.At.String(), Shape: c.Shape,
@@ -162,7 +164,7 @@ func escapeUnprintable(b *bytes.Buffer, text string) {
 	}
 }
 
-func (c *Comparison) jsonRow(row Row) jsonRow {
+func (c view) jsonRow(row reports.Row) jsonRow {
 	r := jsonRow{
 		Variant: row.Variant, Changes: list(row.Changes), Ablations: list(row.Ablations), Status: row.Status,
 		Runs: []jsonRun{}, Params: row.Params, MACs: row.MACs, Notes: list(row.Notes),
@@ -185,10 +187,10 @@ func (c *Comparison) jsonRow(row Row) jsonRow {
 	}
 	if j := row.Published; j != nil {
 		r.Published = &jsonPublished{
-			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Word, j.Why, j.Claim.Confounded,
+			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why, j.Claim.Confounded,
 		}
 	}
-	if c.speed {
+	if c.Options.Speed {
 		for _, s := range row.Speeds {
 			r.Speeds = append(r.Speeds, jsonSpeed{s.Hardware, s.Device, s.BytesMoved, s.Runs, finite(s.ImagesPerSecond)})
 		}
@@ -206,7 +208,7 @@ func estimate(e stats.Estimate) jsonEstimate {
 
 func jsonVerdictOf(v stats.Verdict) jsonVerdict {
 	j := jsonVerdict{Word: v.Word, NeedsSeeds: v.Needs}
-	if v.Effect > sameDifference {
+	if v.Effect > stats.SameDifference {
 		j.SmallestEffect = finite(v.Effect)
 	}
 	return j

@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -18,7 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/reports"
 	"ablate/reports/stats"
 )
 
@@ -26,11 +29,34 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const testCPU = "cpu, AMD EPYC 9R14, 2 threads, avx512"
 
+// stored is a recipe as a record holds it.
+func stored(net, dataset string, change func(*recipe.Recipe)) json.RawMessage {
+	r := recipe.Defaults()
+	n, err := arch.Nets.Load(net)
+	if err != nil {
+		panic(err)
+	}
+	r.Net, r.Data.Name = n, dataset
+	if change != nil {
+		change(&r)
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+var cifar40 = stored("cuda-convnet-11pct", "cifar10", func(r *recipe.Recipe) { r.Train.Epochs = 40 })
+
+// tenCrop is the paper's way to test.
+func tenCrop(r *recipe.Recipe) { r.Data.TestCrops, r.Train.Epochs = recipe.TenCrop, 90 }
+
 // done is a finished run. Errors are in test images of 10,000.
 func done(variant string, seed uint64, wrong float64, changes ...string) experiments.Record {
 	return experiments.Record{
 		Version: 1, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " + variant,
-		Recipe:  json.RawMessage(`{"Net":{"net":"cuda-convnet-11pct"},"Data":{"name":"cifar10"},"Train":{"epochs":40}}`),
+		Recipe:  cifar40,
 		Changes: changes, Params: 2_112_890, MACs: 19_491_840, Status: experiments.Done,
 		Attempts: []experiments.Attempt{{Hardware: testCPU, Threads: 2}},
 		Result: &experiments.Result{
@@ -128,10 +154,11 @@ func oddNames() []experiments.Record {
 // it speaks of, one that others measured on another net, and one of their own.
 func published() []experiments.Record {
 	all := slices.Concat(eight(), runs("tanh", "relu → tanh", 1500, 1510, 1505, 1490, 1500, 1520, 1500, 1499))
+	paper := stored("alexnet", "imagenet", tenCrop)
 	for i := range all {
 		r := &all[i]
 		r.Study = "mine"
-		r.Recipe = []byte(`{"net": {"net": "alexnet"}, "data": {"name": "imagenet", "views": "ten"}, "train": {"epochs": 90}}`)
+		r.Recipe = paper
 		result := *r.Result
 		result.Epochs = 90
 		r.Result = &result
@@ -197,31 +224,31 @@ func TestGolden(t *testing.T) {
 		name    string
 		study   string
 		records []experiments.Record
-		opts    Options
+		opts    reports.Options
 	}{
-		{"eight-seeds", "cifar10-norm", eight(), Options{Variants: declared[:3]}},
-		{"eight-seeds-speed", "cifar10-norm", eight(), Options{Variants: declared[:3], Speed: true}},
-		{"eight-seeds-narrow", "cifar10-norm", eight(), Options{Variants: declared[:3], Speed: true, Width: 80}},
-		{"three-seeds", "cifar10-norm", three(), Options{Variants: declared}},
-		{"one-seed", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{}},
-		{"troubled", "cifar10-norm", troubled(), Options{Variants: []string{"baseline", "no-lrn", "tanh", "declared-only"}}},
-		{"survivor", "cifar10-norm", survivor(), Options{}},
-		{"no-baseline", "cifar10-norm", slices.Concat(noPool8, noLRN8), Options{}},
-		{"baseline-unfinished", "cifar10-norm", append(slices.Clone(noLRN8), noBaseline), Options{}},
-		{"odd-names", "odd|study_*", oddNames(), Options{}},
-		{"one-net-each", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), Options{Predictions: twoNets}},
-		{"factorial", "cifar10-norm", factorial(), Options{Columns: []string{"changed", "error", "wins", "delta", "verdict"}}},
-		{"matrix", "cifar10-norm", factorial(), Options{Shape: Matrix}},
-		{"cumulative", "cifar10-norm", factorial()[:24], Options{Shape: Cumulative}},
-		{"best", "cifar10-norm", eight(), Options{At: At{Best: true}, Metrics: history}},
-		{"two-machines", "cifar10-norm", twoMachines(), Options{Speed: true}},
-		{"two-devices", "cifar10-norm", twoDevices(), Options{Speed: true}},
-		{"published", "mine", published(), Options{}},
-		{"one-variant", "cifar10-norm", baseline8, Options{}},
-		{"degenerate", "cifar10-norm", degenerate(), Options{Metric: "test_loss"}},
+		{"eight-seeds", "cifar10-norm", eight(), reports.Options{Variants: declared[:3]}},
+		{"eight-seeds-speed", "cifar10-norm", eight(), reports.Options{Variants: declared[:3], Speed: true}},
+		{"eight-seeds-narrow", "cifar10-norm", eight(), reports.Options{Variants: declared[:3], Speed: true, Width: 80}},
+		{"three-seeds", "cifar10-norm", three(), reports.Options{Variants: declared}},
+		{"one-seed", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{}},
+		{"troubled", "cifar10-norm", troubled(), reports.Options{Variants: []string{"baseline", "no-lrn", "tanh", "declared-only"}}},
+		{"survivor", "cifar10-norm", survivor(), reports.Options{}},
+		{"no-baseline", "cifar10-norm", slices.Concat(noPool8, noLRN8), reports.Options{}},
+		{"baseline-unfinished", "cifar10-norm", append(slices.Clone(noLRN8), noBaseline), reports.Options{}},
+		{"odd-names", "odd|study_*", oddNames(), reports.Options{}},
+		{"one-net-each", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{Predictions: twoNets}},
+		{"factorial", "cifar10-norm", factorial(), reports.Options{Columns: []string{"changed", "error", "wins", "delta", "verdict"}}},
+		{"matrix", "cifar10-norm", factorial(), reports.Options{Shape: reports.Matrix}},
+		{"cumulative", "cifar10-norm", factorial()[:24], reports.Options{Shape: reports.Cumulative}},
+		{"best", "cifar10-norm", eight(), reports.Options{At: reports.At{Best: true}, Metrics: history}},
+		{"two-machines", "cifar10-norm", twoMachines(), reports.Options{Speed: true}},
+		{"two-devices", "cifar10-norm", twoDevices(), reports.Options{Speed: true}},
+		{"published", "mine", published(), reports.Options{}},
+		{"one-variant", "cifar10-norm", baseline8, reports.Options{}},
+		{"degenerate", "cifar10-norm", degenerate(), reports.Options{Metric: "test_loss"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			table, err := Table(c.study, c.records, c.opts)
+			table, err := reports.Table(c.study, c.records, c.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +284,7 @@ func golden(t *testing.T, name string, render func(*bytes.Buffer) error) {
 // The order records are read in must not show, nor must anything that varies from run to run.
 func TestDeterministic(t *testing.T) {
 	print := func(records []experiments.Record) string {
-		table, err := Table("cifar10-norm", records, Options{})
+		table, err := reports.Table("cifar10-norm", records, reports.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,7 +316,7 @@ func TestDeterministic(t *testing.T) {
 }
 
 func TestModel(t *testing.T) {
-	table, err := Table("cifar10-norm", eight(), Options{})
+	table, err := reports.Table("cifar10-norm", eight(), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +344,7 @@ func TestModel(t *testing.T) {
 func TestFamilyIsWhatTheStudyDeclares(t *testing.T) {
 	records := slices.Concat(baseline8, noLRN8)
 	declared := []string{"baseline", "no-lrn", "b", "c", "d", "e", "f", "g"}
-	table, err := Table("cifar10-norm", records, Options{Variants: declared})
+	table, err := reports.Table("cifar10-norm", records, reports.Options{Variants: declared})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +355,7 @@ func TestFamilyIsWhatTheStudyDeclares(t *testing.T) {
 }
 
 func TestThreeSeedsNeverClaim(t *testing.T) {
-	table, err := Table("cifar10-norm", slices.Concat(baseline8[:3], runs("broken", "", 9000, 9000, 9000)), Options{})
+	table, err := reports.Table("cifar10-norm", slices.Concat(baseline8[:3], runs("broken", "", 9000, 9000, 9000)), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,13 +373,13 @@ func TestBadRecords(t *testing.T) {
 		is      error
 		say     string
 	}{
-		{"none", nil, ErrNoRuns, "report cifar10-norm: no runs recorded; `ablate run cifar10-norm` makes some"},
-		{"another study's", []experiments.Record{baseline8[0], other}, ErrRecords, `one is of study "another"`},
-		{"twice the same run", []experiments.Record{baseline8[0], baseline8[0]}, ErrRecords,
+		{"none", nil, reports.ErrNoRuns, "report cifar10-norm: no runs recorded; `ablate run cifar10-norm` makes some"},
+		{"another study's", []experiments.Record{baseline8[0], other}, reports.ErrRecords, `one is of study "another"`},
+		{"twice the same run", []experiments.Record{baseline8[0], baseline8[0]}, reports.ErrRecords,
 			`two are of variant "baseline", seed 1`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Table("cifar10-norm", c.records, Options{})
+			_, err := reports.Table("cifar10-norm", c.records, reports.Options{})
 			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %v, want %v that says %q", err, c.is, c.say)
 			}
@@ -372,7 +399,7 @@ func TestBareRecords(t *testing.T) {
 		{Variant: "", Seed: math.MaxUint64, Recipe: json.RawMessage(`{"Net":"alexnet","Data":"x"}`)},
 		{Variant: "x", Recipe: json.RawMessage(`[`)},
 	} {
-		table, err := Table("", []experiments.Record{r}, Options{Speed: true, Width: 1})
+		table, err := reports.Table("", []experiments.Record{r}, reports.Options{Speed: true, Width: 1})
 		if err != nil {
 			t.Fatalf("%+v: %v", r, err)
 		}
@@ -385,13 +412,13 @@ func TestBareRecords(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	table, err := Table("cifar10-norm", eight(), Options{})
+	table, err := reports.Table("cifar10-norm", eight(), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
 	err = Render(&b, table, "latex")
-	if !errors.Is(err, ErrFormat) || err.Error() != `unknown format "latex"; there are text, md, tex, csv, json, model-index` || b.Len() > 0 {
+	if !errors.Is(err, reports.ErrFormat) || err.Error() != `unknown format "latex"; want one of text, md, tex, csv, json, model-index` || b.Len() > 0 {
 		t.Errorf("got %v and %d bytes", err, b.Len())
 	}
 }
@@ -399,7 +426,7 @@ func TestUnknownFormat(t *testing.T) {
 // A narrow terminal gets every cell, in lines that fit.
 func TestWidth(t *testing.T) {
 	for _, width := range []int{60, 80, 100, 120} {
-		table, err := Table("cifar10-norm", eight(), Options{Speed: true, Width: width})
+		table, err := reports.Table("cifar10-norm", eight(), reports.Options{Speed: true, Width: width})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -423,7 +450,7 @@ func TestWidth(t *testing.T) {
 func widthOf(line string) int { return width(strings.TrimSuffix(line, "\n")) }
 
 func TestMarkdownRowsKeepTheirColumns(t *testing.T) {
-	table, err := Table("odd|study_*", oddNames(), Options{})
+	table, err := reports.Table("odd|study_*", oddNames(), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -448,24 +475,18 @@ func TestMarkdownRowsKeepTheirColumns(t *testing.T) {
 
 func TestFigures(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{metric(0), "–"}, {metric(-1), "–"}, {metric(7), "7"}, {metric(898), "898"}, {metric(999), "999"},
-		{metric(1000), "1.00 k"},
-		{metric(2_112_890), "2.11 M"}, {metric(19_491_840), "19.5 M"},
-		{metric(60_965_224), "61.0 M"}, {metric(724_406_816), "724 M"},
-		{metric(999_499), "999 k"}, {metric(999_500), "1.00 M"}, {metric(9_995), "10.0 k"}, {metric(math.MaxInt64), "9.22 E"},
-		{thousands(2140.4), "2,140"}, {thousands(999.6), "1,000"}, {thousands(3.14), "3.1"},
-		{thousands(1234567), "1,234,567"}, {thousands(42), "42"},
-		{metrics[0].signed(0.0071), "+0.71"}, {metrics[0].signed(-0.0017), "−0.17"},
-		{metrics[0].signed(0.00001), "0.00"}, {metrics[0].signed(-0.00001), "0.00"},
-		{metrics[2].signed(-1.23456), "−1.2346"}, {metrics[2].signed(1e-9), "0.0000"},
-		{pValue(1), "1"}, {pValue(0.64453125), "0.64"}, {pValue(0.03125), "0.031"},
-		{pValue(0.0078125), "0.0078"}, {pValue(0.00002), "< 0.0001"},
-		{seedList([]uint64{1}), "seed 1"}, {seedList([]uint64{1, 2}), "seeds 1, 2"},
-		{seedList([]uint64{1, 2, 3, 7, 9, 10, 11}), "seeds 1–3, 7, 9–11"},
-		{seedList([]uint64{math.MaxUint64 - 1, math.MaxUint64}), "seeds 18446744073709551614, 18446744073709551615"},
+		{siCount(0), "–"}, {siCount(-1), "–"}, {siCount(7), "7"}, {siCount(898), "898"}, {siCount(999), "999"},
+		{siCount(1000), "1.00 k"},
+		{siCount(2_112_890), "2.11 M"}, {siCount(19_491_840), "19.5 M"},
+		{siCount(60_965_224), "61.0 M"}, {siCount(724_406_816), "724 M"},
+		{siCount(999_499), "999 k"}, {siCount(999_500), "1.00 M"}, {siCount(9_995), "10.0 k"}, {siCount(math.MaxInt64), "9.22 E"},
+		{reports.Thousands(2140.4), "2,140"}, {reports.Thousands(999.6), "1,000"}, {reports.Thousands(3.14), "3.1"},
+		{reports.Thousands(1234567), "1,234,567"}, {reports.Thousands(42), "42"},
+		{reports.PValue(1), "1"}, {reports.PValue(0.64453125), "0.64"}, {reports.PValue(0.03125), "0.031"},
+		{reports.PValue(0.0078125), "0.0078"}, {reports.PValue(0.00002), "< 0.0001"},
 		{superscript(120), "¹²⁰"},
-		{CommandLine([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
-		{Sanitize("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
+		{reports.CommandLine([]string{"/x/ablate.exe", "run", "a b", "it's", ""}), `ablate run 'a b' 'it'\''s' ''`},
+		{reports.Sanitize("a\nb\x1b[0m\u202e"), `a b\x1b[0m\u202e`},
 		{escape("a|b *c* _d_ e_f <g> &h"), `a\|b \*c\* \_d\_ e_f &lt;g> &amp;h`},
 	} {
 		if c.got != c.want {
@@ -483,7 +504,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("- a: [b", "#: \"")
 	f.Fuzz(func(t *testing.T, name, change string) {
 		records := slices.Concat(runs("baseline", "", 1231, 1250), runs("x"+name, change, 1240, 1260))
-		table, err := Table("cifar10-norm", records, Options{Width: 80})
+		table, err := reports.Table("cifar10-norm", records, reports.Options{Width: 80})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"ablate/reports"
 )
 
 // latexHead says what a document that takes the table in needs, and sets signs
@@ -16,26 +18,26 @@ const latexHead = `% The document that takes this in needs \usepackage{booktabs}
 
 // writeLatex prints a table environment for \input: rules of booktabs, numbers
 // lined up by siunitx, notes below.
-func writeLatex(b *bytes.Buffer, d document) error {
+func writeLatex(b *bytes.Buffer, d Table) error {
 	b.WriteString(latexHead)
 	writeLatexTable(b, d)
 	return nil
 }
 
-func writeLatexTable(b *bytes.Buffer, d document) {
-	kinds := make([]string, len(d.columns))
-	for i := range d.columns {
+func writeLatexTable(b *bytes.Buffer, d Table) {
+	kinds := make([]string, len(d.Columns))
+	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)
 	}
-	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\small\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.title), latexLabel(d.name))
-	if len(d.rows) > 0 {
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\small\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
+	if len(d.Rows) > 0 {
 		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
-		heads := make([]string, len(d.columns))
-		for i, c := range d.columns {
-			heads[i] = "{" + latex(c.head) + "}"
+		heads := make([]string, len(d.Columns))
+		for i, c := range d.Columns {
+			heads[i] = "{" + latex(c.Head) + "}"
 		}
 		fmt.Fprintf(b, "%s \\\\\n\\midrule\n", strings.Join(heads, " & "))
-		for _, r := range d.rows {
+		for _, r := range d.Rows {
 			cells := make([]string, len(r))
 			for i, c := range r {
 				cells[i] = latexCell(c, strings.HasPrefix(kinds[i], "S"))
@@ -45,14 +47,14 @@ func writeLatexTable(b *bytes.Buffer, d document) {
 		fmt.Fprint(b, "\\bottomrule\n\\end{tabular}\n")
 	}
 	fmt.Fprint(b, "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\n\\footnotesize\\raggedright\n")
-	for i, n := range d.footnotes {
-		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(Sanitize(n)))
+	for i, n := range d.Footnotes {
+		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(reports.Sanitize(n)))
 	}
-	for _, n := range d.notes {
-		fmt.Fprintf(b, "%s\\par\n", latex(Sanitize(n)))
+	for _, n := range d.Notes {
+		fmt.Fprintf(b, "%s\\par\n", latex(reports.Sanitize(n)))
 	}
 	fmt.Fprint(b, "\\end{minipage}\n\\end{table}\n")
-	for _, m := range d.more {
+	for _, m := range d.More {
 		fmt.Fprintln(b)
 		writeLatexTable(b, m)
 	}
@@ -62,18 +64,18 @@ func writeLatexTable(b *bytes.Buffer, d document) {
 var plainNumber = regexp.MustCompile(`^([+−]?)([0-9]+)(?:\.([0-9]+))?(?: ± ([0-9]+)(?:\.([0-9]+))?)?$`)
 
 // columnKind is a column's letter for tabular: S where its cells are numbers.
-func columnKind(d document, i int) string {
+func columnKind(d Table, i int) string {
 	sign, whole, decimals, spread, numbers := "", 0, 0, 0, 0
 	longest := 0
-	for _, r := range d.rows {
-		text := r[i].text
+	for _, r := range d.Rows {
+		text := r[i].Text
 		longest = max(longest, width(text))
-		if text == none {
+		if text == reports.None {
 			continue
 		}
 		m := plainNumber.FindStringSubmatch(text)
 		if m == nil {
-			numbers = -len(d.rows)
+			numbers = -len(d.Rows)
 			continue
 		}
 		numbers++
@@ -85,7 +87,7 @@ func columnKind(d document, i int) string {
 			spread = max(spread, len(strings.TrimLeft(m[4], "0"))+len(m[5]))
 		}
 	}
-	limit := d.columns[i].wrap
+	limit := d.Columns[i].Wrap
 	switch {
 	case numbers > 0 && spread > 0:
 		return fmt.Sprintf("S[separate-uncertainty, table-format=%s%d.%d(%d)]", sign, whole, decimals, spread)
@@ -93,24 +95,24 @@ func columnKind(d document, i int) string {
 		return fmt.Sprintf("S[table-format=%s%d.%d]", sign, whole, decimals)
 	case limit > 0 && longest > limit:
 		return `p{0.25\linewidth}`
-	case d.columns[i].right:
+	case d.Columns[i].Right:
 		return "r"
 	}
 	return "l"
 }
 
 // latexCell writes a cell; in a number column, what is no number stands in braces.
-func latexCell(c cell, number bool) string {
-	if number && plainNumber.MatchString(c.text) {
-		return strings.NewReplacer("−", "-", "±", "+-").Replace(c.text)
+func latexCell(c Cell, number bool) string {
+	if number && plainNumber.MatchString(c.Text) {
+		return strings.NewReplacer("−", "-", "±", "+-").Replace(c.Text)
 	}
-	text := latex(c.text)
-	if c.bold {
+	text := latex(c.Text)
+	if c.Bold {
 		text = `\textbf{` + text + "}"
 	}
-	for _, m := range c.marks {
+	for _, m := range c.Marks {
 		text += fmt.Sprintf(`\textsuperscript{%d}`, m)
-		if m != c.marks[len(c.marks)-1] {
+		if m != c.Marks[len(c.Marks)-1] {
 			text += `\textsuperscript{,}`
 		}
 	}

@@ -1,10 +1,12 @@
-package reports
+package render
 
 import (
 	"bytes"
 	"fmt"
 	"math"
 	"strings"
+
+	"ablate/reports"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -53,10 +55,10 @@ type (
 
 // writeModelIndex prints each variant as a model for those who collect results:
 // the mean over its seeds, errors as accuracies.
-func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
-	study := Sanitize(c.Study)
+func writeModelIndex(b *bytes.Buffer, c *reports.Comparison) error {
+	study := reports.Sanitize(c.Study)
 	index := modelIndex{Collections: []collection{{study, metadata{
-		Architecture: Sanitize(c.Net), TrainingData: Sanitize(c.Data), Epochs: c.Epochs[1],
+		Architecture: reports.Sanitize(c.Net), TrainingData: reports.Sanitize(c.Data), Epochs: c.Epochs[1],
 	}}}}
 	for _, e := range c.Effects {
 		m := modelEffect{Ablations: cleaned(e.Factors), Metric: c.Metric.Name, Delta: e.Mean, Verdict: string(e.Verdict.Word)}
@@ -66,17 +68,17 @@ func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
 		index.Collections[0].Metadata.Effects = append(index.Collections[0].Metadata.Effects, m)
 	}
 	for _, r := range c.Rows {
-		m := model{Name: Sanitize(r.Variant), InCollection: study, Metadata: metadata{
+		m := model{Name: reports.Sanitize(r.Variant), InCollection: study, Metadata: metadata{
 			FLOPs: r.MACs, Parameters: r.Params, Seeds: r.Error.K, Changes: cleaned(r.Changes),
 		}}
 		if r.Error.K > 0 {
-			name, value := c.Metric.collected(r.Error.Mean)
-			m.Results = []modelResult{{Sanitize(c.Data), "Image Classification", map[string]float64{name: value}}}
+			name, value := collected(c.Metric, r.Error.Mean)
+			m.Results = []modelResult{{reports.Sanitize(c.Data), "Image Classification", map[string]float64{name: value}}}
 		}
 		index.Models = append(index.Models, m)
 	}
 	fmt.Fprintf(b, "# Metrics are means over the seeds, %s. FLOPs are multiply-accumulates of one image, as mmpretrain counts them.\n",
-		c.At.words())
+		c.At.Words())
 	e := yaml.NewEncoder(b)
 	e.SetIndent(2)
 	if err := e.Encode(index); err != nil {
@@ -88,13 +90,13 @@ func writeModelIndex(b *bytes.Buffer, c *Comparison) error {
 func cleaned(words []string) []string {
 	var all []string
 	for _, w := range words {
-		all = append(all, Sanitize(w))
+		all = append(all, reports.Sanitize(w))
 	}
 	return all
 }
 
 // collected is a value under the name and in the unit that metafiles use: accuracies in percent.
-func (m Metric) collected(v float64) (string, float64) {
+func collected(m reports.Metric, v float64) (string, float64) {
 	if !m.Share {
 		return m.Title, v
 	}

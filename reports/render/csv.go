@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"bytes"
@@ -6,14 +6,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ablate/reports"
 )
 
 // writeCSV prints a line a variant, figures in full precision: shares are 0..1,
 // nothing stands where there is nothing. It has every column there is unless
 // some were asked for. The effects of a factorial design follow as lines of their own.
-func writeCSV(b *bytes.Buffer, c *Comparison) error {
+func writeCSV(b *bytes.Buffer, of *reports.Comparison) error {
+	c := view{of}
 	fields := c.fields()
-	if len(c.columns) > 0 || c.Shape == Matrix {
+	if len(c.Options.Columns) > 0 || c.Shape == reports.Matrix {
 		var err error
 		if fields, err = c.chosen(); err != nil {
 			return err
@@ -27,21 +30,21 @@ func writeCSV(b *bytes.Buffer, c *Comparison) error {
 	}
 	lines := [][]string{append(head, "notes")}
 	for _, r := range c.Rows {
-		line := []string{Sanitize(r.Variant)}
+		line := []string{reports.Sanitize(r.Variant)}
 		for _, f := range fields {
 			if c.csvHas(f) {
 				line = append(line, f.full(r)...)
 			}
 		}
-		lines = append(lines, append(line, Sanitize(strings.Join(r.Notes, "; "))))
+		lines = append(lines, append(line, reports.Sanitize(strings.Join(r.Notes, "; "))))
 	}
 	for _, e := range c.Effects {
-		line := []string{Sanitize("effect: " + e.name())}
+		line := []string{reports.Sanitize("effect: " + e.Name())}
 		for _, f := range fields {
 			switch {
 			case !c.csvHas(f):
 			case slices.Contains(effectFields, f.name):
-				line = append(line, f.full(Row{Delta: &Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}})...)
+				line = append(line, f.full(reports.Row{Delta: &reports.Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}})...)
 			default:
 				line = append(line, make([]string, len(f.heads))...)
 			}
@@ -66,6 +69,6 @@ func writeCells(b *bytes.Buffer, lines [][]string) error {
 }
 
 // csvHas leaves speed and devices out unless they were asked for: they alone differ between equal studies.
-func (c *Comparison) csvHas(f field) bool {
-	return c.speed || len(c.columns) > 0 || !slices.Contains([]string{"device", "moved", "speed"}, f.name)
+func (c view) csvHas(f field) bool {
+	return c.Options.Speed || len(c.Options.Columns) > 0 || !slices.Contains([]string{"device", "moved", "speed"}, f.name)
 }

@@ -1,15 +1,17 @@
-package reports
+package render
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"ablate/arch"
 	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/reports"
 	"ablate/reports/stats"
 )
 
@@ -33,7 +35,7 @@ func factorial() []experiments.Record {
 }
 
 func TestEffects(t *testing.T) {
-	table, err := Table("cifar10-norm", factorial(), Options{})
+	table, err := reports.Table("cifar10-norm", factorial(), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func TestEffects(t *testing.T) {
 	}
 	for i, w := range want {
 		e := table.Effects[i]
-		if e.name() != w.name || math.Abs(e.Mean-w.mean) > 1e-12 || e.K != 8 || e.Verdict.Word != stats.Worse {
+		if e.Name() != w.name || math.Abs(e.Mean-w.mean) > 1e-12 || e.K != 8 || e.Verdict.Word != stats.Worse {
 			t.Errorf("effect %+v, want %s of %v, worse", e, w.name, w.mean)
 		}
 		if e.P != 1.0/128 || e.Holm != 3.0/128 {
@@ -61,7 +63,7 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 	records := factorial()
 	missing := slices.Clone(records)
 	missing[31].Status = experiments.Failed
-	table, err := Table("cifar10-norm", missing, Options{})
+	table, err := reports.Table("cifar10-norm", missing, reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,15 +71,15 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 		t.Errorf("one run failed: %d effects", len(table.Effects))
 	}
 	missing[31].Status = experiments.Diverged
-	if table, err = Table("cifar10-norm", missing, Options{}); err != nil {
+	if table, err = reports.Table("cifar10-norm", missing, reports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range table.Effects {
 		if e.Verdict.Word != stats.NoEvidence && e.Verdict.Word != stats.TooFew {
-			t.Errorf("a run diverged, and %s is claimed to be %s", e.name(), e.Verdict.Word)
+			t.Errorf("a run diverged, and %s is claimed to be %s", e.Name(), e.Verdict.Word)
 		}
 	}
-	table, err = Table("cifar10-norm", records[:24], Options{})
+	table, err = reports.Table("cifar10-norm", records[:24], reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,7 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 }
 
 func TestCumulative(t *testing.T) {
-	table, err := Table("cifar10-norm", factorial(), Options{Shape: Cumulative, Variants: []string{"baseline", "no-lrn", "no-lrn+tanh", "tanh"}})
+	table, err := reports.Table("cifar10-norm", factorial(), reports.Options{Shape: reports.Cumulative, Variants: []string{"baseline", "no-lrn", "no-lrn+tanh", "tanh"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,24 +108,24 @@ func TestCumulative(t *testing.T) {
 }
 
 func TestMatrix(t *testing.T) {
-	table, err := Table("cifar10-norm", slices.Concat(factorial(), runs("wide", "conv1: filters 32→64", 1200, 1210)), Options{Shape: Matrix})
+	table, err := reports.Table("cifar10-norm", slices.Concat(factorial(), runs("wide", "conv1: filters 32→64", 1200, 1210)), reports.Options{Shape: reports.Matrix})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := table.table()
+	d, err := New(table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var heads []string
-	for _, c := range d.columns[:4] {
-		heads = append(heads, c.head)
+	for _, c := range d.Columns[:4] {
+		heads = append(heads, c.Head)
 	}
 	if want := []string{"variant", "no-lrn", "tanh", "wide"}; !slices.Equal(heads, want) {
 		t.Fatalf("columns %q, want %q", heads, want)
 	}
 	for i, want := range []string{"baseline ···", "no-lrn ✓··", "no-lrn+tanh ✓✓·", "tanh ·✓·", "wide ··✓"} {
-		r := d.rows[i]
-		if got := r[0].text + " " + r[1].text + r[2].text + r[3].text; got != want {
+		r := d.Rows[i]
+		if got := r[0].Text + " " + r[1].Text + r[2].Text + r[3].Text; got != want {
 			t.Errorf("row %d is %s, want %s", i, got, want)
 		}
 	}
@@ -131,11 +133,14 @@ func TestMatrix(t *testing.T) {
 
 func TestAgainst(t *testing.T) {
 	later := slices.Concat(runs("baseline", "", 1131, 1150, 1104, 1142, 1119, 1138, 1125, 1137), runs("new", "", 1300))
+	longer := stored("cuda-convnet-11pct", "cifar10", func(r *recipe.Recipe) {
+		r.Train.Epochs = 80
+		r.Net.Layers = slices.DeleteFunc(r.Net.Layers, func(l arch.Layer) bool { return l.Spec.Kind() == "lrn" })
+	})
 	for i := range later {
-		later[i].Study = "longer"
-		later[i].Recipe = []byte(`{"Net":{"net":"cuda-convnet-11pct"},"Data":{"name":"cifar10"},"Train":{"epochs":80}}`)
+		later[i].Study, later[i].Recipe = "longer", longer
 	}
-	table, err := Table("longer", later, Options{Against: "cifar10-norm", AgainstRecords: eight()})
+	table, err := reports.Table("longer", later, reports.Options{Against: "cifar10-norm", AgainstRecords: eight()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +148,7 @@ func TestAgainst(t *testing.T) {
 	if d == nil || math.Abs(d.Mean+0.01) > 1e-12 || d.Verdict.Word != stats.Better {
 		t.Errorf("100 images better under each seed: %+v", d)
 	}
-	if want := []string{"Train.epochs 40→80"}; !slices.Equal(table.Rows[0].Changes, want) {
+	if want := []string{"− norm1, norm2", "train.epochs 40→80"}; !slices.Equal(table.Rows[0].Changes, want) {
 		t.Errorf("changes %q, want %q", table.Rows[0].Changes, want)
 	}
 	if table.Rows[1].Delta != nil || !slices.Contains(table.Rows[1].Notes, "cifar10-norm has no variant of this name") {
@@ -152,7 +157,7 @@ func TestAgainst(t *testing.T) {
 	if !slices.Contains(table.Notes, "only cifar10-norm has no-lrn, no-overlap") {
 		t.Errorf("notes %q", table.Notes)
 	}
-	if _, err := Table("longer", later, Options{Against: "other", AgainstRecords: eight()}); !errors.Is(err, ErrRecords) {
+	if _, err := reports.Table("longer", later, reports.Options{Against: "other", AgainstRecords: eight()}); !errors.Is(err, reports.ErrRecords) {
 		t.Errorf("records of a third study: %v", err)
 	}
 }
@@ -180,11 +185,11 @@ func TestAt(t *testing.T) {
 		want  float64 // error of seed 1
 		epoch int
 	}{{"last", 0.1231, 40}, {"best", 0.11, 3}, {"epoch:2", 0.21, 2}, {"epoch:4", 0.16, 4}} {
-		at, err := ParseAt(c.at)
+		at, err := reports.ParseAt(c.at)
 		if err != nil || at.String() != c.at {
 			t.Fatalf("ParseAt(%q) = %v, %v", c.at, at, err)
 		}
-		table, err := Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), Options{At: at, Metrics: history})
+		table, err := reports.Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), reports.Options{At: at, Metrics: history})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,12 +202,12 @@ func TestAt(t *testing.T) {
 			t.Errorf("%s: notes of a log that cannot be read: %q", c.at, table.Rows[1].Notes)
 		}
 	}
-	table, err := Table("cifar10-norm", baseline8, Options{At: At{Epoch: 9}, Metrics: history})
+	table, err := reports.Table("cifar10-norm", baseline8, reports.Options{At: reports.At{Epoch: 9}, Metrics: history})
 	if err != nil || len(table.Rows[0].Runs) != 0 || table.Rows[0].Notes[0] != "seeds 1–8 done, but its log has no test_top1_error at epoch 9; left out" {
 		t.Errorf("an epoch that never was: %v, %q", err, table.Rows[0].Notes)
 	}
 	for _, bad := range []string{"first", "epoch:0", "epoch:", "epoch:-1", "epoch:x", "Best"} {
-		if _, err := ParseAt(bad); !errors.Is(err, ErrOption) {
+		if _, err := reports.ParseAt(bad); !errors.Is(err, reports.ErrOption) {
 			t.Errorf("ParseAt(%q): %v", bad, err)
 		}
 	}
@@ -217,7 +222,7 @@ func TestMetric(t *testing.T) {
 		records[i].Result = &result
 	}
 	records[3].Result.TestLoss = experiments.Number(math.Inf(1))
-	table, err := Table("cifar10-norm", records, Options{Metric: "test_loss"})
+	table, err := reports.Table("cifar10-norm", records, reports.Options{Metric: "test_loss"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,33 +232,39 @@ func TestMetric(t *testing.T) {
 	if r := table.Rows[1]; len(r.Runs) != 1 || !slices.Contains(r.Notes, "seed 2 done, but its test loss is not a finite number; left out") {
 		t.Errorf("a run of infinite loss: %+v", r)
 	}
-	if _, err := Table("cifar10-norm", records, Options{Metric: "accuracy"}); !errors.Is(err, ErrOption) {
+	if _, err := reports.Table("cifar10-norm", records, reports.Options{Metric: "accuracy"}); !errors.Is(err, reports.ErrOption) {
 		t.Errorf("an unknown metric: %v", err)
 	}
 }
 
 func TestColumns(t *testing.T) {
-	table, err := Table("cifar10-norm", eight(), Options{Columns: []string{"wins", "interval", "seeds", "raw_p"}})
+	table, err := reports.Table("cifar10-norm", eight(), reports.Options{Columns: []string{"wins", "interval", "seeds", "raw_p"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := table.table()
+	d, err := New(table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, c := range d.rows[1] {
-		got = append(got, c.text)
+	for _, c := range d.Rows[1] {
+		got = append(got, c.Text)
 	}
 	// 0 of 8: [0, 0.369] by scipy's binomtest; t interval of the eight errors; k for 0.705 ± 0.149 among two comparisons.
 	if want := []string{"no-lrn", "0.00 [0.00, 0.37]", "[12.93, 13.09]", "7", "0.0078"}; !slices.Equal(got, want) {
 		t.Errorf("row %q, want %q", got, want)
 	}
-	if _, err := Table("cifar10-norm", eight(), Options{Columns: []string{"speeed"}}); !errors.Is(err, ErrOption) {
-		t.Errorf("an unknown column: %v", err)
+	table, err = reports.Table("cifar10-norm", eight(), reports.Options{Columns: []string{"speeed"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"text", "md", "tex", "csv"} {
+		if err := Render(io.Discard, table, f); !errors.Is(err, reports.ErrOption) {
+			t.Errorf("%s of an unknown column: %v", f, err)
+		}
 	}
 	for _, name := range Columns() {
-		table, err := Table("cifar10-norm", eight(), Options{Columns: []string{name}})
+		table, err := reports.Table("cifar10-norm", eight(), reports.Options{Columns: []string{name}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +291,7 @@ func twoNets(r experiments.Record) ([]experiments.Prediction, error) {
 // One net each: the test on their predictions stands in a note that says what it speaks of, and there is no claim.
 func TestOneNetEach(t *testing.T) {
 	records := slices.Concat(baseline8[:1], noLRN8[:1])
-	table, err := Table("cifar10-norm", records, Options{Predictions: twoNets})
+	table, err := reports.Table("cifar10-norm", records, reports.Options{Predictions: twoNets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +312,7 @@ func TestOneNetEach(t *testing.T) {
 		}
 		return all, err
 	}
-	table, err = Table("cifar10-norm", records, Options{Predictions: broken})
+	table, err = reports.Table("cifar10-norm", records, reports.Options{Predictions: broken})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,14 +323,8 @@ func TestOneNetEach(t *testing.T) {
 	}
 }
 
-func ExampleAt_String() {
-	at, err := ParseAt("epoch:30")
-	fmt.Println(at, err)
-	// Output: epoch:30 <nil>
-}
-
 func TestCheckSelf(t *testing.T) {
-	check, err := CheckSelf("cifar10-norm", eight(), Options{})
+	check, err := reports.CheckSelf("cifar10-norm", eight(), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,12 +334,12 @@ func TestCheckSelf(t *testing.T) {
 	if !slices.ContainsFunc(check.Notes, func(n string) bool { return strings.Contains(n, "12 seeds allow a check at 0.05") }) {
 		t.Errorf("notes %q", check.Notes)
 	}
-	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil, "pdf": ErrFormat, "model-index": ErrFormat} {
-		if err := check.Render(io.Discard, format); !errors.Is(err, want) {
+	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil, "pdf": reports.ErrFormat, "model-index": reports.ErrFormat} {
+		if err := SelfCheck(io.Discard, check, format); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", format, err, want)
 		}
 	}
-	if _, err := CheckSelf("cifar10-norm", baseline8[:1], Options{}); !errors.Is(err, ErrOption) {
+	if _, err := reports.CheckSelf("cifar10-norm", baseline8[:1], reports.Options{}); !errors.Is(err, reports.ErrOption) {
 		t.Errorf("one seed: %v", err)
 	}
 }
@@ -343,22 +348,22 @@ func TestCheckSelf(t *testing.T) {
 func TestViews(t *testing.T) {
 	records := slices.Clone(baseline8)
 	for i := range records {
-		records[i].Recipe = []byte(`{"net": {"net": "alexnet"}, "data": {"name": "imagenet", "views": "ten"}}`)
+		records[i].Recipe = stored("alexnet", "imagenet", tenCrop)
 		result := *records[i].Result
 		result.Epochs = 4
 		records[i].Result = &result
 	}
 	for _, c := range []struct {
-		opts Options
+		opts reports.Options
 		want string
 	}{
-		{Options{}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{Options{At: At{Epoch: 4}, Metrics: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{Options{At: At{Epoch: 2}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
-		{Options{At: At{Best: true}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
-		{Options{Metric: "train_loss"}, ""},
+		{reports.Options{}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{reports.Options{At: reports.At{Epoch: 4}, Metrics: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{reports.Options{At: reports.At{Epoch: 2}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
+		{reports.Options{At: reports.At{Best: true}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
+		{reports.Options{Metric: "train_loss"}, ""},
 	} {
-		table, err := Table("cifar10-norm", records, c.opts)
+		table, err := reports.Table("cifar10-norm", records, c.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -391,7 +396,7 @@ func TestInfiniteLossIsNoSurvivor(t *testing.T) {
 		want stats.Word
 	}{{0.3, stats.Better}, {math.Inf(1), stats.NoEvidence}, {1e300, stats.NoEvidence}} {
 		loss(lucky, 0.40, 0.42, 0.41, 0.43, 0.45, 0.44, 0.46, c.last)
-		table, err := Table("cifar10-norm", slices.Concat(base, lucky), Options{Metric: "test_loss"})
+		table, err := reports.Table("cifar10-norm", slices.Concat(base, lucky), reports.Options{Metric: "test_loss"})
 		if err != nil {
 			t.Fatal(err)
 		}

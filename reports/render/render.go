@@ -1,18 +1,23 @@
-package reports
+// Package render prints comparisons: as text for a terminal, Markdown, LaTeX, CSV,
+// JSON and a model index. Every format prints the same Table, or the whole of the
+// model where it has room for it.
+package render
 
 import (
 	"bytes"
 	"fmt"
 	"io"
 	"strings"
+
+	"ablate/reports"
 )
 
 // A format is a way to print a comparison: as words, which any document can be
 // printed as, or from the whole of it.
 type format struct {
 	name  string
-	words func(*bytes.Buffer, document) error
-	whole func(*bytes.Buffer, *Comparison) error
+	words func(*bytes.Buffer, Table) error
+	whole func(*bytes.Buffer, *reports.Comparison) error
 }
 
 // formats are all there are; a new one is a line here and a file of its own.
@@ -25,11 +30,11 @@ var formats = []format{
 	{name: "model-index", whole: writeModelIndex},
 }
 
-func (f format) write(b *bytes.Buffer, c *Comparison) error {
+func (f format) write(b *bytes.Buffer, c *reports.Comparison) error {
 	if f.whole != nil {
 		return f.whole(b, c)
 	}
-	d, err := c.table()
+	d, err := New(c)
 	if err != nil {
 		return err
 	}
@@ -46,7 +51,7 @@ func Formats() []string {
 }
 
 // Render prints a comparison in a format of Formats. Nothing is written unless all of it can be made.
-func Render(w io.Writer, c *Comparison, format string) error {
+func Render(w io.Writer, c *reports.Comparison, format string) error {
 	for _, f := range formats {
 		if f.name != format {
 			continue
@@ -60,5 +65,5 @@ func Render(w io.Writer, c *Comparison, format string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%w %q; there are %s", ErrFormat, format, strings.Join(Formats(), ", "))
+	return fmt.Errorf("%w %q; want one of %s", reports.ErrFormat, format, strings.Join(Formats(), ", "))
 }

@@ -1,10 +1,12 @@
-package reports
+package render
 
 import (
 	"bytes"
 	"fmt"
 	"slices"
 	"strings"
+
+	"ablate/reports"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
@@ -20,20 +22,20 @@ const (
 )
 
 // writeText prints for a terminal: columns set apart by space alone, no rules.
-func writeText(b *bytes.Buffer, d document) error {
+func writeText(b *bytes.Buffer, d Table) error {
 	rows := [][]string{nil}
-	for _, c := range d.columns {
-		rows[0] = append(rows[0], c.head)
+	for _, c := range d.Columns {
+		rows[0] = append(rows[0], c.Head)
 	}
-	for _, r := range d.rows {
+	for _, r := range d.Rows {
 		var line []string
 		for i, c := range r {
-			text := c.text
-			if limit := d.columns[i].wrap; limit > 0 {
+			text := c.Text
+			if limit := d.Columns[i].Wrap; limit > 0 {
 				text = wrap(text, limit, "")
 			}
-			if len(c.marks) > 0 {
-				text += " " + marks(c.marks)
+			if len(c.Marks) > 0 {
+				text += " " + marks(c.Marks)
 			}
 			line = append(line, text)
 		}
@@ -44,29 +46,29 @@ func writeText(b *bytes.Buffer, d document) error {
 	for _, w := range widths {
 		wide += gap + w
 	}
-	limit := d.width
+	limit := d.Width
 	if limit <= 0 {
 		limit = max(wide, noteWidth)
 	}
-	fmt.Fprintln(b, wrap(d.title, limit, noteHanging))
-	if len(d.rows) > 0 {
+	fmt.Fprintln(b, wrap(d.Title, limit, noteHanging))
+	if len(d.Rows) > 0 {
 		for i, block := range blocks(widths, limit) {
 			if i > 0 {
 				fmt.Fprintln(b)
 			}
-			if err := drawText(b, d.columns, rows, block); err != nil {
+			if err := drawText(b, d.Columns, rows, block); err != nil {
 				return err
 			}
 		}
 	}
 	fmt.Fprintln(b)
-	for i, n := range d.footnotes {
-		fmt.Fprintln(b, wrap(superscript(i+1)+" "+Sanitize(n), limit, noteHanging))
+	for i, n := range d.Footnotes {
+		fmt.Fprintln(b, wrap(superscript(i+1)+" "+reports.Sanitize(n), limit, noteHanging))
 	}
-	for _, n := range d.notes {
-		fmt.Fprintln(b, wrap(Sanitize(n), limit, noteHanging))
+	for _, n := range d.Notes {
+		fmt.Fprintln(b, wrap(reports.Sanitize(n), limit, noteHanging))
 	}
-	for _, m := range d.more {
+	for _, m := range d.More {
 		fmt.Fprintln(b)
 		if err := writeText(b, m); err != nil {
 			return err
@@ -101,7 +103,7 @@ func blocks(widths []int, limit int) [][]int {
 }
 
 // drawText draws some columns of the rows; the first row is the header.
-func drawText(b *bytes.Buffer, columns []column, rows [][]string, block []int) error {
+func drawText(b *bytes.Buffer, columns []Column, rows [][]string, block []int) error {
 	var drawn bytes.Buffer
 	plain := renderer.NewBlueprint(tw.Rendition{
 		Borders:  tw.BorderNone,
@@ -123,11 +125,11 @@ func drawText(b *bytes.Buffer, columns []column, rows [][]string, block []int) e
 // header, as they are: no words made upper case, wrapped or trimmed. East Asian
 // ambiguous widths are off, or the language of the environment would decide
 // how wide "±" is.
-func draw(b *bytes.Buffer, columns []column, rows [][]string, block []int, options ...tablewriter.Option) error {
+func draw(b *bytes.Buffer, columns []Column, rows [][]string, block []int, options ...tablewriter.Option) error {
 	var sides tw.Alignment
 	for _, i := range block {
 		side := tw.AlignLeft
-		if columns[i].right {
+		if columns[i].Right {
 			side = tw.AlignRight
 		}
 		sides = append(sides, side)

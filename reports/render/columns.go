@@ -1,0 +1,477 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ablate/experiments"
+	"ablate/reports"
+	"ablate/reports/stats"
+)
+
+// A field is a column that a comparison can show.
+type field struct {
+	name   string // for Options.Columns
+	column Column
+	text   func(reports.Row) string
+	claim  bool // printed bold where the verdict is a claim
+
+	heads []string                   // of its columns in CSV
+	full  func(reports.Row) []string // what stands in them, in full precision; "" where there is nothing
+}
+
+// usual are the columns shown unless others are asked for. What was published follows the
+// verdict where there is such a thing, and speed the rest where it was measured.
+var usual = []string{"changed", "k", "error", "delta", "p", "verdict", "params", "macs"}
+
+// Columns gives the names of the columns a table can have besides the variant's name.
+func Columns() []string {
+	var names []string
+	for _, f := range (view{&reports.Comparison{}}).fields() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// fields are all columns there are but the variant's name.
+func (c view) fields() []field {
+	return []field{
+		{
+			name: "changed", column: Column{Head: c.changedHead(), Wrap: cellWidth}, text: changed,
+			heads: []string{"changed"},
+			full:  func(r reports.Row) []string { return []string{cleanList(r.Changes)} },
+		},
+		{
+			name: "k", column: Column{Head: "k", Right: true}, text: func(r reports.Row) string { return itoa(len(r.Runs)) },
+			heads: []string{"k"},
+			full:  func(r reports.Row) []string { return []string{itoa(len(r.Runs))} },
+		},
+		{
+			name: "error", column: Column{Head: c.Metric.Head, Right: true}, text: c.errorWords,
+			heads: []string{c.Metric.Name + "_mean", c.Metric.Name + "_sd"},
+			full:  errorFull,
+		},
+		{
+			name: "interval", column: Column{Head: "95 %"}, text: c.intervalWords,
+			heads: []string{c.Metric.Name + "_low", c.Metric.Name + "_high"},
+			full:  intervalFull,
+		},
+		{
+			name: "delta", column: Column{Head: "Δ [95 %]"}, text: func(r reports.Row) string { return c.deltaWords(r.Delta) }, claim: true,
+			heads: []string{"pairs", "delta", "delta_sd", "delta_low", "delta_high"},
+			full:  deltaFull,
+		},
+		{
+			name: "raw_p", column: Column{Head: "p", Right: true}, text: rawPWords,
+			heads: []string{"p"},
+			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.P }) },
+		},
+		{
+			name: "p", column: Column{Head: "p (Holm)", Right: true}, text: func(r reports.Row) string { return holmWords(r.Delta) },
+			heads: []string{"p_holm"},
+			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.Holm }) },
+		},
+		{
+			name: "wins", column: Column{Head: "P(better) [95 %]"}, text: winsWords,
+			heads: []string{"won", "tied", "lost", "p_better", "p_better_low", "p_better_high"},
+			full:  winsFull,
+		},
+		{
+			name: "verdict", column: Column{Head: "verdict", Wrap: cellWidth}, text: c.verdictWords, claim: true,
+			heads: []string{"verdict", "smallest_effect", "needs_seeds"},
+			full:  verdictFull,
+		},
+		{
+			name: "published", column: Column{Head: "published Δ", Right: true}, text: reports.Row.PublishedDelta,
+			heads: []string{"published_delta", "published_bound"},
+			full:  publishedFull,
+		},
+		{
+			name: "source", column: Column{Head: "source"}, text: sourceWords,
+			heads: []string{"published_source", "published_where"},
+			full:  sourceFull,
+		},
+		{
+			name: "agreement", column: Column{Head: "agreement", Wrap: cellWidth}, text: reports.Row.Agreement,
+			heads: []string{"agreement", "agreement_why"},
+			full:  agreementFull,
+		},
+		{
+			name: "seeds", column: Column{Head: "seeds to show Δ", Right: true}, text: c.seedsWords,
+			heads: []string{"seeds_to_show_delta"},
+			full:  c.seedsFull,
+		},
+		{
+			name: "params", column: Column{Head: "params", Right: true}, text: func(r reports.Row) string { return siCount(r.Params) },
+			heads: []string{"params"},
+			full:  func(r reports.Row) []string { return []string{positive(r.Params)} },
+		},
+		{
+			name: "macs", column: Column{Head: "MACs", Right: true}, text: func(r reports.Row) string { return siCount(r.MACs) },
+			heads: []string{"macs"},
+			full:  func(r reports.Row) []string { return []string{positive(r.MACs)} },
+		},
+		{
+			name: "device", column: Column{Head: "device"}, text: deviceWords,
+			heads: []string{"device"},
+			full:  deviceFull,
+		},
+		{
+			name: "moved", column: Column{Head: "moved/step", Right: true}, text: movedWords,
+			heads: []string{"bytes_moved"},
+			full:  movedFull,
+		},
+		{
+			name: "speed", column: Column{Head: "images/s", Right: true}, text: c.speedWords,
+			heads: []string{"images_per_second", "hardware"},
+			full:  c.speedFull,
+		},
+	}
+}
+
+// chosen are the columns this comparison shows besides the variant's name.
+func (c view) chosen() ([]field, error) {
+	names := c.Options.Columns
+	if len(names) == 0 {
+		names = slices.Clone(usual)
+		if c.Publishes() {
+			names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
+		}
+		if c.Options.Speed && len(c.Hardware()) > 0 {
+			if c.ComparesDevices() {
+				names = append(names, "device", "moved")
+			}
+			names = append(names, "speed")
+		}
+	}
+	known := c.fields()
+	var fields []field
+	for _, name := range names {
+		i := slices.IndexFunc(known, func(f field) bool { return f.name == name })
+		switch {
+		case name == "variant": // always there, always first
+		case i < 0:
+			return nil, fmt.Errorf("%w: column %q; want one of %s", reports.ErrOption, name, strings.Join(Columns(), ", "))
+		case name == "changed" && c.Shape == reports.Matrix:
+			fields = append(fields, c.marks()...)
+		default:
+			fields = append(fields, known[i])
+		}
+	}
+	return fields, nil
+}
+
+// marks are the columns of the shape matrix: one an ablation, marked where it is applied.
+func (c view) marks() []field {
+	applied := make([][]string, len(c.Rows))
+	var all []string
+	for i, r := range c.Rows {
+		if i == 0 && c.Baseline != "" {
+			continue
+		}
+		applied[i] = slices.Clone(r.Ablations)
+		same := slices.ContainsFunc(applied[:i], func(a []string) bool { return slices.Equal(a, applied[i]) })
+		if len(applied[i]) == 0 || same { // its own edits tell it from the others
+			applied[i] = append(applied[i], r.Variant)
+		}
+		for _, a := range applied[i] {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	var fields []field
+	for _, a := range all {
+		has := func(r reports.Row) bool {
+			i := slices.IndexFunc(c.Rows, func(o reports.Row) bool { return o.Variant == r.Variant })
+			return slices.Contains(applied[i], a)
+		}
+		fields = append(fields, field{
+			"changed", Column{Head: reports.Sanitize(a)},
+			func(r reports.Row) string {
+				if has(r) {
+					return "✓"
+				}
+				return "·"
+			}, false,
+			[]string{reports.Sanitize(a)},
+			func(r reports.Row) []string { return []string{strconv.FormatBool(has(r))} },
+		})
+	}
+	return fields
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// exact writes a figure so that it reads back the same.
+func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// positive writes a count that is known.
+func positive(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (c view) changedHead() string {
+	if c.Against != "" {
+		return "changed since " + reports.Sanitize(c.Against)
+	}
+	return "changed"
+}
+
+func changed(r reports.Row) string {
+	if len(r.Changes) == 0 {
+		return reports.None
+	}
+	return cleanList(r.Changes)
+}
+
+func cleanList(words []string) string { return reports.Sanitize(strings.Join(words, ", ")) }
+
+func (c view) errorWords(r reports.Row) string {
+	switch e := r.Error; {
+	case e.K > 1:
+		return c.Metric.Figure(e.Mean) + " ± " + c.Metric.Figure(e.SD)
+	case e.K == 1:
+		return c.Metric.Figure(e.Mean)
+	}
+	for _, s := range troubles {
+		if r.Status[s] > 0 {
+			return string(s)
+		}
+	}
+	return reports.None
+}
+
+func errorFull(r reports.Row) []string {
+	switch e := r.Error; e.K {
+	case 0:
+		return []string{"", ""}
+	case 1:
+		return []string{exact(e.Mean), ""}
+	default:
+		return []string{exact(e.Mean), exact(e.SD)}
+	}
+}
+
+func (c view) intervalWords(r reports.Row) string {
+	i := r.Error.Interval
+	if i == nil {
+		return reports.None
+	}
+	return "[" + c.Metric.Figure(i.Low) + ", " + c.Metric.Figure(i.High) + "]"
+}
+
+func intervalFull(r reports.Row) []string { return bounds(r.Error.Interval) }
+
+func bounds(i *stats.Interval) []string {
+	if i == nil {
+		return []string{"", ""}
+	}
+	return []string{exact(i.Low), exact(i.High)}
+}
+
+func (c view) deltaWords(d *reports.Delta) string {
+	m := c.Metric
+	switch {
+	case d == nil:
+		return reports.None
+	case d.Interval == nil:
+		return m.Signed(d.Mean)
+	default:
+		return fmt.Sprintf("%s [%s, %s]", m.Signed(d.Mean), m.Signed(d.Interval.Low), m.Signed(d.Interval.High))
+	}
+}
+
+func deltaFull(r reports.Row) []string {
+	d := r.Delta
+	switch {
+	case d == nil:
+		return make([]string, 5)
+	case d.K == 1:
+		return []string{"1", exact(d.Mean), "", "", ""}
+	}
+	return append([]string{itoa(d.K), exact(d.Mean), exact(d.SD)}, bounds(d.Interval)...)
+}
+
+// holmWords writes the adjusted p value; one pair tests nothing.
+func holmWords(d *reports.Delta) string {
+	if d == nil || d.K < 2 {
+		return reports.None
+	}
+	return reports.PValue(d.Holm)
+}
+
+func rawPWords(r reports.Row) string {
+	if r.Delta == nil || r.Delta.K < 2 {
+		return reports.None
+	}
+	return reports.PValue(r.Delta.P)
+}
+
+// tested writes a p value in full where there was a test.
+func tested(r reports.Row, p func(*reports.Delta) float64) []string {
+	if r.Delta == nil || r.Delta.K < 2 {
+		return []string{""}
+	}
+	return []string{exact(p(r.Delta))}
+}
+
+func winsWords(r reports.Row) string {
+	if r.Delta == nil {
+		return reports.None
+	}
+	w := r.Delta.Wins
+	return fmt.Sprintf("%.2f [%.2f, %.2f]", w.Share, w.Interval.Low, w.Interval.High)
+}
+
+func winsFull(r reports.Row) []string {
+	if r.Delta == nil {
+		return make([]string, 6)
+	}
+	w := r.Delta.Wins
+	return append([]string{itoa(w.Won), itoa(w.Tied), itoa(w.Lost), exact(w.Share)}, bounds(&w.Interval)...)
+}
+
+// troubles are the ways a run is not done, the gravest first.
+var troubles = []experiments.Status{
+	experiments.Diverged, experiments.Failed, experiments.Interrupted, experiments.Running,
+}
+
+// verdictWords writes the verdict and, beside it, how many runs it leaves out.
+func (c view) verdictWords(r reports.Row) string {
+	var parts []string
+	if r.Delta != nil {
+		parts = append(parts, c.verdict(r.Delta.Verdict))
+	}
+	for _, s := range troubles {
+		if n := r.Status[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	if len(parts) == 0 {
+		return reports.None
+	}
+	return strings.Join(parts, " · ")
+}
+
+func (c view) verdict(v stats.Verdict) string {
+	switch {
+	case v.Word == stats.NoEvidence && v.Effect > stats.SameDifference:
+		return fmt.Sprintf("%s (≥ %s)", v.Word, c.Metric.Figure(v.Effect))
+	case v.Word == stats.TooFew:
+		return fmt.Sprintf("%s (needs %d)", v.Word, v.Needs)
+	}
+	return string(v.Word)
+}
+
+func verdictFull(r reports.Row) []string {
+	if r.Delta == nil {
+		return make([]string, 3)
+	}
+	v := r.Delta.Verdict
+	full := []string{string(v.Word), "", ""}
+	if v.Effect > stats.SameDifference {
+		full[1] = exact(v.Effect)
+	}
+	if v.Needs > 0 {
+		full[2] = itoa(v.Needs)
+	}
+	return full
+}
+
+// seedsToShow is how many seeds would show a row's Δ if it is as large as it
+// looks; 0 where that cannot be told, or no number of seeds would do.
+func (c view) seedsToShow(r reports.Row) int {
+	if r.Delta == nil || r.Delta.K < 2 || r.Delta.SD < stats.SameDifference {
+		return 0
+	}
+	return stats.PairsFor(r.Delta.Mean, r.Delta.SD, c.Family)
+}
+
+func (c view) seedsWords(r reports.Row) string {
+	if n := c.seedsToShow(r); n > 0 {
+		return itoa(n)
+	}
+	return reports.None
+}
+
+func (c view) seedsFull(r reports.Row) []string { return []string{positive(int64(c.seedsToShow(r)))} }
+
+func deviceWords(r reports.Row) string { return cmp.Or(deviceFull(r)[0], reports.None) }
+
+func deviceFull(r reports.Row) []string {
+	if len(r.Speeds) != 1 {
+		return []string{""}
+	}
+	return []string{reports.Sanitize(r.Speeds[0].Device)}
+}
+
+// movedWords gives the bytes that a row's devices send each other in a training step.
+func movedWords(r reports.Row) string {
+	if len(r.Speeds) != 1 || r.Speeds[0].BytesMoved == 0 {
+		return reports.None
+	}
+	return fmt.Sprintf("%.2f MB", float64(r.Speeds[0].BytesMoved)/1e6)
+}
+
+func movedFull(r reports.Row) []string {
+	if len(r.Speeds) != 1 {
+		return []string{""}
+	}
+	return []string{positive(r.Speeds[0].BytesMoved)}
+}
+
+// speedWords gives a row's speed where the whole table was measured on one kind
+// of hardware, or compares devices.
+func (c view) speedWords(r reports.Row) string {
+	if len(r.Speeds) != 1 || len(c.Hardware()) != 1 && !c.ComparesDevices() {
+		return reports.None
+	}
+	return reports.Thousands(r.Speeds[0].ImagesPerSecond)
+}
+
+// speedFull gives a row's speed and the hardware it was measured on, where that is one kind.
+func (c view) speedFull(r reports.Row) []string {
+	if len(r.Speeds) != 1 {
+		return []string{"", ""}
+	}
+	return []string{exact(r.Speeds[0].ImagesPerSecond), reports.Sanitize(r.Speeds[0].Hardware)}
+}
+
+func sourceWords(r reports.Row) string {
+	if r.Published == nil {
+		return reports.None
+	}
+	return r.Published.Claim.Key
+}
+
+func publishedFull(r reports.Row) []string {
+	j := r.Published
+	if j == nil {
+		return []string{"", ""}
+	}
+	return []string{exact(j.Delta / 100), j.Figure.Bound}
+}
+
+func sourceFull(r reports.Row) []string {
+	if r.Published == nil {
+		return []string{"", ""}
+	}
+	return []string{reports.Sanitize(r.Published.Claim.Source), reports.Sanitize(r.Published.Claim.Where)}
+}
+
+func agreementFull(r reports.Row) []string {
+	if r.Published == nil {
+		return []string{"", ""}
+	}
+	return []string{string(r.Published.Agreement), r.Published.Why}
+}
+
+// effectFields are the columns that say something of an effect too.
+var effectFields = []string{"delta", "raw_p", "p", "verdict"}
