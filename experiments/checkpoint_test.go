@@ -215,7 +215,9 @@ func TestSeries(t *testing.T) {
 	}
 	got := Series([]Metric{
 		line(1, 10, "a", 1), line(1, 10, "b", 2), line(1, 20, "a", 3), line(1, 30, "a", 4), // then killed
-		line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4), line(2, 40, "a", 6),
+		line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4),
+		line(1, 40, "a", 7), line(1, 50, "a", 8), // by a process that only lost its network
+		line(2, 40, "a", 6),
 	})
 	want := []Metric{
 		line(1, 10, "a", 1), line(1, 10, "b", 2), line(2, 20, "a", 3), line(2, 20, "b", 5), line(2, 30, "a", 4),

@@ -647,3 +647,16 @@ func BenchmarkReadMetrics(b *testing.B) {
 	}
 	b.ReportMetric(float64(points*b.N)/b.Elapsed().Seconds(), "lines/s")
 }
+
+// A folder of runs may be called as a study in it.
+func TestStudyCalledAsItsFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := &Store{Root: "s"}
+	r := start(t, s, "a", StartOptions{})
+	finish(t, r)
+	for _, name := range []string{"s/v/3", "s/v/seed-3", "s/s/v/seed-3", r.Dir()} {
+		if dir, err := s.Find(name); err != nil || dir != r.Dir() {
+			t.Errorf("%s: %s, %v", name, dir, err)
+		}
+	}
+}

@@ -18,6 +18,7 @@ type owner struct {
 	PID   int       `json:"pid"`
 	Host  string    `json:"host"`
 	Since time.Time `json:"since"`
+	Job   *job      `json:"job,omitempty"`
 }
 
 // A processID tells a process from every other one, as far as the system can
@@ -31,7 +32,10 @@ type processID struct {
 
 func (o owner) String() string {
 	said := fmt.Sprintf("process %d on %s", o.PID, o.Host)
-	if o.Namespace != "" && o.Namespace != initialNamespace {
+	switch {
+	case o.Job != nil:
+		said += " (" + o.Job.String() + ")"
+	case o.Namespace != "" && o.Namespace != initialNamespace:
 		said += " (in a container, " + o.Namespace + ")"
 	}
 	return said
@@ -39,7 +43,7 @@ func (o owner) String() string {
 
 // self describes this process.
 func self() owner {
-	return owner{PID: os.Getpid(), Host: hostname(), Since: now().UTC(), processID: identify()}
+	return owner{PID: os.Getpid(), Host: hostname(), Since: now().UTC(), processID: identify(), Job: thisJob(os.Getenv)}
 }
 
 // A fate is what can be said of the owner of a lock.
@@ -51,8 +55,17 @@ const (
 	gone
 )
 
-// fate says whether the owner still runs, as seen by me.
+// fate says whether the owner still runs, as seen by me: by the table of
+// processes if it is mine, and by the cluster's engine otherwise.
 func (o owner) fate(me owner) fate {
+	if f := o.seen(me); f != unknown {
+		return f
+	}
+	return o.Job.fate(me.Job)
+}
+
+// seen is what the machine that I run on says of the owner.
+func (o owner) seen(me owner) fate {
 	switch {
 	case o.PID <= 0:
 		return gone
@@ -63,8 +76,8 @@ func (o owner) fate(me owner) fate {
 	case o.Boot != me.Boot:
 		// The machine was started again, unless this is another one of the same name. A container may bring the
 		// name of a host and the number of a machine with it, so it proves nothing.
-		if o.Host == me.Host && o.Machine == me.Machine && o.Namespace == initialNamespace &&
-			me.Namespace == initialNamespace {
+		contained := o.Namespace != initialNamespace || me.Namespace != initialNamespace
+		if o.Host == me.Host && o.Machine == me.Machine && !contained {
 			return gone
 		}
 		return unknown

@@ -287,7 +287,14 @@ func plain(text []byte) bool {
 // Series is a log without what a later attempt trained again: of each name the
 // steps rise, and where they fall back the later line holds. An interrupted
 // run's series equals that of an uninterrupted one but for attempts and seconds.
+// A line that an attempt wrote after the next one had begun is of a process that
+// was cut off from the run, and does not count.
 func Series(log []Metric) []Metric {
+	newest := 0
+	log = slices.DeleteFunc(slices.Clone(log), func(m Metric) bool {
+		newest = max(newest, m.Attempt)
+		return m.Attempt < newest
+	})
 	first := map[string]int64{} // step of each name's earliest kept line
 	var kept []Metric
 	for _, m := range slices.Backward(log) {
