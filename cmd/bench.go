@@ -31,16 +31,15 @@ func newBench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench NET",
 		Short: "Time a net's training step, kernel by kernel, against the machine's limits",
-		Long: `bench measures what the machine can do (fused multiply-adds and memory traffic a
-second, all threads together), then whole training steps of a net: forward, loss,
-backward, update, on random images in memory. Each kernel stands with its share of
-the limit that binds it.
-
-  ablate bench alexnet
+		Example: `  ablate bench alexnet
   ablate bench alexnet --ablate no-lrn --batch 64
   ablate bench cifar-quick --threads 1 --json
   ablate bench alexnet --device cpu:0,cpu:1
   ablate bench alexnet --device cuda:0 --batch 256 --precision tf32`,
+		Long: `bench measures what the machine can do (fused multiply-adds and memory traffic a
+second, all threads together), then whole training steps of a net: forward, loss,
+backward, update, on random images in memory. Each kernel stands with its share of
+the limit that binds it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			net, err := ablated(args[0], names)

@@ -77,14 +77,13 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ablate",
 		Short: "Find out which parts of a network earn their place",
+		Example: `  ablate run quickstart          train a small study and print its table
+  ablate report quickstart       print the table again
+  ablate nets alexnet            a net, layer by layer
+  ablate ablations               what can be taken away, and who claimed what`,
 		Long: `ablate reads a study in YAML, trains a net and its ablated variants under the
 same seeds, records every run and prints a comparison that says what is a real
 difference and what is not.
-
-  ablate run quickstart          train a small study and print its table
-  ablate report quickstart       print the table again
-  ablate nets alexnet            a net, layer by layer
-  ablate ablations               what can be taken away, and who claimed what
 
 Settings also come from the environment (ABLATE_RUNS, ABLATE_DEVICE,
 ABLATE_THREADS) and from ablate.yaml in the current folder.
@@ -95,10 +94,27 @@ record cannot be written, or a device was lost).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.Version = version()
+	root.SetVersionTemplate("ablate {{.Version}}\n")
 	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
-	root.AddCommand(newRun(), newReport(), newNets(), newAblations(), newData(), newBench(), newDoctor(),
-		newRuns(), newShow(), newDiff(), newVerify(), newSchema(), newNotices())
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newVerify()}},
+		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff()}},
+		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newData(), newSchema()}},
+		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newNotices())
 	return root
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 )
 
 // asAblate in the environment makes the test binary the program itself.
@@ -62,4 +63,21 @@ func replace(ts *testscript.TestScript, _ bool, args []string) {
 // copyrecords FROM TO copies a folder of runs.
 func copyRecords(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(args[0])))
+}
+
+// Every command begins its help with an example of itself.
+func TestHelpBeginsWithAnExample(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		if example := strings.TrimSpace(c.Example); !strings.HasPrefix(example, c.Root().Name()+" ") {
+			t.Errorf("%s: the example is %q", c.CommandPath(), example)
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot())
 }

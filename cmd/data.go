@@ -20,12 +20,16 @@ func newData() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "data",
 		Short: "List the data sets, check one on disk, or pack image files",
-		Args:  cobra.NoArgs,
+		Example: `  ablate data list
+  ablate data check cifar10 data/cifar-10-batches-bin
+  ablate data pack photos photos-224 --size 224`,
+		Args: cobra.NoArgs,
 	}
 	list := &cobra.Command{
-		Use:   "list",
-		Short: "List the data sets, where to get them and what data.root must hold",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the data sets, where to get them and what data.root must hold",
+		Example: `  ablate data list`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, s := range data.List() {
 				printSource(c.OutOrStdout(), s)
@@ -36,6 +40,8 @@ func newData() *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check NAME ROOT",
 		Short: "Verify a data set: sizes, digests, every image, class balance, duplicates",
+		Example: `  ablate data check cifar10 data/cifar-10-batches-bin
+  ablate data check imagefolder photos`,
 		Long: `check reads the whole of a data set and says what is wrong with it: files of a
 wrong size or digest, files that hold no usable image, images that are in both
 splits or more than once in training. NAME is one of those of ablate data list;
@@ -105,6 +111,8 @@ func newPack() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pack SRC DST",
 		Short: "Decode and resize image files once, into shards that training maps into memory",
+		Example: `  ablate data pack imagenet imagenet-256
+  ablate data pack tiny-imagenet-200 tiny-64 --size 64`,
 		Long: `pack reads the image files of SRC (an ImageFolder tree, Tiny ImageNet's, or a
 folder with the ILSVRC 2012 archives as downloaded) and writes them to DST as
 plain RGB bytes of one size, with labels, digests, the mean image and the
@@ -116,9 +124,6 @@ The bytes depend on the files and the size alone, not on --jobs. A pack that
 was stopped is continued by the same command; until it is finished it cannot be
 used. Files that hold no usable image are listed in DST/left-out.txt; where there
 are more than --max-skipped, the command fails.
-
-  ablate data pack imagenet imagenet-256
-  ablate data pack tiny-imagenet-200 tiny-64 --size 64
 
 Exit codes: 0 packed, 1 too many bad files, or reading or writing failed, 2
 usage or not the layout of a data set, 3 interrupted.`,

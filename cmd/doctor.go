@@ -48,8 +48,9 @@ func gpus() [][]string {
 
 func newDoctor() *cobra.Command {
 	return &cobra.Command{
-		Use:   "doctor",
-		Short: "Say what this machine has: cores, CPU features, GPUs and their libraries",
+		Use:     "doctor",
+		Short:   "Say what this machine has: cores, CPU features, GPUs and their libraries",
+		Example: `  ablate doctor`,
 		Long: `doctor says which devices there are to train on, and for GPUs which of NVIDIA's
 libraries were found where, or what to install. They are looked for in the folders
 of ` + nvidia.Variable + `, in CUDA_HOME and /usr/local/cuda, where the system's loader

@@ -1,15 +1,9 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 	"github.com/spf13/cobra"
 
 	"ablate/arch"
@@ -21,12 +15,11 @@ func newNets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "nets [NAME]",
 		Short: "List the nets, or show one layer by layer",
-		Long: `nets lists the nets that ship with ablate. With a name, or a file, it shows each
-layer's output, parameters and multiply-accumulates (forward, for one image).
-
-  ablate nets
+		Example: `  ablate nets
   ablate nets alexnet
   ablate nets mine.yaml --json`,
+		Long: `nets lists the nets that ship with ablate. With a name, or a file, it shows each
+layer's output, parameters and multiply-accumulates (forward, for one image).`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -110,59 +103,4 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	}
 	rows = append(rows, []string{"total", "", "", reports.Thousands(cost.Params), reports.Thousands(cost.MACs)})
 	return printTable(w, rows, "lllrr")
-}
-
-func blank(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return reports.Thousands(n)
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-// printTable draws rows without rules; align has l or r for each column. The first row is the head.
-func printTable(w io.Writer, rows [][]string, align string) error {
-	var columns tw.Alignment
-	for _, a := range align {
-		if a == 'r' {
-			columns = append(columns, tw.AlignRight)
-		} else {
-			columns = append(columns, tw.AlignLeft)
-		}
-	}
-	var b strings.Builder
-	t := tablewriter.NewTable(&b,
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithAlignment(columns),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: columns}),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders:  tw.BorderNone,
-			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
-		})))
-	for i, row := range rows {
-		rows[i] = slices.Clone(row)
-		for j, cell := range row {
-			rows[i][j] = plain(cell, longestCell)
-		}
-	}
-	t.Header(rows[0])
-	if err := t.Bulk(rows[1:]); err != nil {
-		return err
-	}
-	if err := t.Render(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(strings.TrimPrefix(line, " "), " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
 }

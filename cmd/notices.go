@@ -16,9 +16,10 @@ var notices string
 
 func newNotices() *cobra.Command {
 	return &cobra.Command{
-		Use:   "notices",
-		Short: "Print the licences of what this program is made of",
-		Args:  cobra.NoArgs,
+		Use:     "notices",
+		Short:   "Print the licences of what this program is made of",
+		Example: `  ablate notices`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := io.WriteString(c.OutOrStdout(), notices)
 			return err

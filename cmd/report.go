@@ -35,18 +35,17 @@ func newReport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report STUDY",
 		Short: "Print a study's comparison table from its records",
-		Long: `report reads the records under runs/STUDY/ and prints the comparison table:
-the error over the seeds, the difference to the baseline under the same seeds
-with its interval, and what the statistics allow one to say. It trains nothing.
-
-  ablate report quickstart
+		Example: `  ablate report quickstart
   ablate report quickstart --format md > table.md
   ablate report quickstart --format html -o quickstart.html
   ablate report quickstart --columns changed,error,delta,wins,verdict
   ablate report quickstart --metric test_loss --at best
   ablate report quickstart --against quickstart-long
   ablate report quickstart --watch --format json -o table.json
-  ablate report quickstart --self-check
+  ablate report quickstart --self-check`,
+		Long: `report reads the records under runs/STUDY/ and prints the comparison table:
+the error over the seeds, the difference to the baseline under the same seeds
+with its interval, and what the statistics allow one to say. It trains nothing.
 
 Shapes: delta sets each variant against the baseline; matrix does too, with a
 column an ablation; cumulative sets each row against the one above it.
@@ -85,7 +84,7 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	if err != nil {
 		return err
 	}
-	r := reporter{store: store, reportFlags: o, out: c.OutOrStdout()}
+	r := reporter{store: store, reportFlags: o, out: c.OutOrStdout(), warnings: c.ErrOrStderr()}
 	if r.study, r.plan, err = order(study); err != nil {
 		return err
 	}
@@ -147,10 +146,11 @@ func variantNames(s *configs.Study) []string {
 // A reporter prints one study's report.
 type reporter struct {
 	reportFlags
-	store *experiments.Store
-	study string
-	plan  *configs.Study // nil where only records are at hand
-	out   io.Writer
+	store    *experiments.Store
+	study    string
+	plan     *configs.Study // nil where only records are at hand
+	out      io.Writer
+	warnings io.Writer
 }
 
 // options are what the flags ask of a table.
@@ -163,7 +163,7 @@ func (r *reporter) options() (reports.Options, error) {
 		Variants: variantNames(r.plan), Metric: r.metric, At: at, Shape: reports.Shape(r.shape), Columns: r.columns,
 		Speed: true, Metrics: r.store.Metrics, Predictions: r.store.Predictions,
 	}
-	if f, ok := r.out.(*os.File); ok && r.output == "" && term.IsTerminal(int(f.Fd())) {
+	if f, ok := asFile(r.out); ok && r.output == "" && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 			o.Width = width
 		}
@@ -172,7 +172,7 @@ func (r *reporter) options() (reports.Options, error) {
 		if o.Against, _, err = order(r.against); err != nil {
 			return o, err
 		}
-		o.AgainstRecords, err = load(r.store, o.Against)
+		o.AgainstRecords, err = load(r.store, o.Against, r.warnings)
 	}
 	return o, err
 }
@@ -183,7 +183,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	records, err := load(r.store, r.study)
+	records, err := load(r.store, r.study, r.warnings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,7 +217,7 @@ func (r *reporter) selfCheck() error {
 	if err != nil {
 		return err
 	}
-	records, err := load(r.store, r.study)
+	records, err := load(r.store, r.study, r.warnings)
 	if err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func (r *reporter) watch(ctx context.Context) error {
 	for waiting := false; ; {
 		if records, _ := r.store.Load(r.study); len(records) == 0 {
 			if !waiting {
-				fmt.Fprintf(os.Stderr, "ablate: waiting for the first run of %s under %s\n", r.study, r.store.Root)
+				fmt.Fprintf(r.warnings, "ablate: waiting for the first run of %s under %s\n", r.study, r.store.Root)
 			}
 			waiting, seen = true, true
 		} else {
@@ -317,11 +317,11 @@ func (r *reporter) ended(records []experiments.Record, seen bool) bool {
 	return seen && over == len(records) && err == nil && info.ModTime().After(last.Add(-tick))
 }
 
-// load reads a study's records. Those that cannot be read are named on stderr; none at all is an error.
-func load(store *experiments.Store, study string) ([]experiments.Record, error) {
+// load reads a study's records. Those that cannot be read are named among the warnings; none at all is an error.
+func load(store *experiments.Store, study string, warnings io.Writer) ([]experiments.Record, error) {
 	records, problems := store.Load(study)
 	for _, p := range problems {
-		complain(os.Stderr, fmt.Errorf("left out: %w", p))
+		complain(warnings, fmt.Errorf("left out: %w", p))
 	}
 	if len(records) == 0 {
 		return nil, fmt.Errorf("no runs of %s under %s: train them with ablate run %s", study, store.Root, study)
@@ -330,9 +330,10 @@ func load(store *experiments.Store, study string) ([]experiments.Record, error) 
 }
 
 // printReport prints a study's table, speeds included.
-func printReport(w io.Writer, store *experiments.Store, study *configs.Study) error {
+func printReport(w, warnings io.Writer, store *experiments.Store, study *configs.Study) error {
 	r := reporter{
-		reportFlags: reportFlags{format: "text", at: "last"}, store: store, study: study.Name, plan: study, out: w,
+		reportFlags: reportFlags{format: "text", at: "last"}, store: store, study: study.Name, plan: study,
+		out: w, warnings: warnings,
 	}
 	text, _, err := r.render()
 	if err != nil {
@@ -346,8 +347,8 @@ const textReport = "report.txt"
 
 // writeReports leaves the table beside the records. Speeds are left out, so that
 // equal runs give equal files.
-func writeReports(store *experiments.Store, study *configs.Study) error {
-	records, err := load(store, study.Name)
+func writeReports(store *experiments.Store, study *configs.Study, warnings io.Writer) error {
+	records, err := load(store, study.Name, warnings)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,7 +66,7 @@ func TestWatchOfSomeVariants(t *testing.T) {
 	store := &experiments.Store{Root: filepath.Join(dir, "runs")}
 	file := filepath.Join(dir, "table.md")
 	plan := &configs.Study{Name: "s", Seeds: []uint64{1, 2}, Variants: []configs.Variant{{Name: "baseline"}, {Name: "other"}}}
-	r := &reporter{reportFlags: reportFlags{format: "md", at: "last", output: file}, store: store, study: "s", plan: plan}
+	r := &reporter{reportFlags: reportFlags{format: "md", at: "last", output: file}, store: store, study: "s", plan: plan, warnings: io.Discard}
 	ended := make(chan error)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -88,7 +89,7 @@ func TestWatchOfSomeVariants(t *testing.T) {
 	if err := run.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeReports(store, plan); err != nil {
+	if err := writeReports(store, plan, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {

@@ -34,16 +34,15 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run STUDY",
 		Short: "Train what a study asks for and print its comparison table",
+		Example: `  ablate run configs/quickstart.yaml
+  ablate run quickstart --set train.epochs=1 --seeds 1
+  ablate run cifar10-norm --variants no-lrn --dry-run`,
 		Long: `run trains every variant of a study under every seed, one run after the other,
 and prints the comparison table. STUDY is a file or the name of a study that
 ships with ablate. Runs that are done are skipped, and a run that was stopped,
 by Ctrl-C or by a crash, continues from its last checkpoint when the same command
 is given again. The result is the same to the last bit. Processes that run one
 study at the same time divide its runs among them.
-
-  ablate run configs/quickstart.yaml
-  ablate run quickstart --set train.epochs=1 --seeds 1
-  ablate run cifar10-norm --variants no-lrn --dry-run
 
 Records and the table are written under runs/STUDY/.
 
@@ -124,7 +123,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	return finishStudy(c.Context(), c.OutOrStdout(), study, store, outcome)
+	return finishStudy(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
 }
 
 // What --device and --parallel take.
@@ -175,7 +174,7 @@ func (o runOptions) pick(jobs []runner.Job) ([]runner.Job, error) {
 }
 
 // finishStudy prints and writes the table and turns the outcome into an exit code.
-func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
+func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s", command(os.Args))}
 	}
@@ -183,10 +182,10 @@ func finishStudy(ctx context.Context, w io.Writer, study *configs.Study, store *
 		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s", out.Lost, command(os.Args))}
 	}
 	if out != (runner.Outcome{Held: out.Held}) { // else there may be nothing to print yet
-		if err := writeReports(store, study); err != nil {
+		if err := writeReports(store, study, warnings); err != nil {
 			return err
 		}
-		if err := printReport(w, store, study); err != nil {
+		if err := printReport(w, warnings, store, study); err != nil {
 			return err
 		}
 	}

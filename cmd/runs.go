@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -22,15 +21,14 @@ func newRuns() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "runs [STUDY]",
 		Short: "List the recorded runs",
-		Long: `runs lists what is recorded, by study, variant and seed. The list comes from an
-index beside the folders, which is brought up to date first and can be deleted
-at any time: the folders are the truth.
-
-  ablate runs
+		Example: `  ablate runs
   ablate runs quickstart --status failed
   ablate runs rm quickstart/baseline/1
   ablate runs gc --dry-run
   ablate runs unlock quickstart/baseline/1`,
+		Long: `runs lists what is recorded, by study, variant and seed. The list comes from an
+index beside the folders, which is brought up to date first and can be deleted
+at any time: the folders are the truth.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -49,9 +47,7 @@ at any time: the folders are the truth.
 				complain(c.ErrOrStderr(), fmt.Errorf("left out: %w", p))
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(append([]index.Entry{}, runs...))
+				return printJSON(c.OutOrStdout(), append([]index.Entry{}, runs...))
 			}
 			return printRuns(c.OutOrStdout(), runs)
 		},
@@ -94,8 +90,9 @@ func printRuns(w io.Writer, runs []index.Entry) error {
 func newRunsRm() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use:   "rm RUN…",
-		Short: "Delete runs",
+		Use:     "rm RUN…",
+		Short:   "Delete runs",
+		Example: `  ablate runs rm quickstart/no-lrn/3`,
 		Long: `rm deletes the folders of runs. Runs that are done or diverged are what reports
 are made of: they are deleted only with --force. A run that a process works on
 is never deleted.`,
@@ -139,6 +136,8 @@ func newRunsGC() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Delete what no report and no later attempt needs",
+		Example: `  ablate runs gc --dry-run
+  ablate runs gc`,
 		Long: `gc deletes runs that --fresh has set aside, checkpoints of runs that have ended,
 and files that were never finished. Runs themselves, done or not, stay, and so
 does everything of a run whose record cannot be read.`,
@@ -180,8 +179,9 @@ does everything of a run whose record cannot be read.`,
 
 func newRunsUnlock() *cobra.Command {
 	return &cobra.Command{
-		Use:   "unlock RUN",
-		Short: "Release a run whose process is gone where nobody can tell",
+		Use:     "unlock RUN",
+		Short:   "Release a run whose process is gone where nobody can tell",
+		Example: `  ablate runs unlock quickstart/no-lrn/3`,
 		Long: `unlock removes the lock of a run. The lock of a process that is seen to be gone
 is taken over without it. It is needed where nobody can tell: the process ran on
 another host or in another container, and the run is "held by another process"

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,11 +22,10 @@ func newShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show a run: what it is, how it went, its learning curve",
-		Long: `show prints what is recorded of a run and draws one of its metrics over the
-epochs. RUN is STUDY/VARIANT/SEED or the run's folder.
-
-  ablate show quickstart/baseline/1
+		Example: `  ablate show quickstart/baseline/1
   ablate show runs/quickstart/no-lrn/seed-2 --metric train_loss`,
+		Long: `show prints what is recorded of a run and draws one of its metrics over the
+epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -48,7 +46,7 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.
 			}
 			series := experiments.Series(log)
 			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(struct {
+				return printJSON(c.OutOrStdout(), struct {
 					Record  experiments.Record   `json:"record"`
 					Metrics []experiments.Metric `json:"metrics"`
 				}{rec, series})

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,13 +20,12 @@ func newVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify RUN|STUDY",
 		Short: "Train a run's first steps again and compare the weights bit for bit",
+		Example: `  ablate verify quickstart/baseline/1
+  ablate verify quickstart`,
 		Long: `verify trains the first steps of a recorded run again and compares the SHA-256 of
 the weights after each step with those recorded. Of a study it verifies all runs.
 It also compares the weights file and the predictions with the record. Where
 something is not equal, it says what differs: build, machine, CPU path, data.
-
-  ablate verify quickstart/baseline/1
-  ablate verify quickstart
 
 Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.`,
 		Args: cobra.ExactArgs(1),
@@ -110,7 +108,7 @@ func runsNamed(store *experiments.Store, name string) ([]string, error) {
 
 func printVerification(w io.Writer, v runner.Verification, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(v)
+		return printJSON(w, v)
 	}
 	said := fmt.Sprintf("equal after each of %d steps", v.Steps)
 	if v.Differs > 0 {

@@ -33,24 +33,54 @@ func TestQuickstart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkVariants(t, s, []string{"baseline", "no-lrn", "no-dropout", "leaky"}, map[string]string{
+		"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6", "leaky": "relu1 … relu4 (4): relu → leaky_relu",
+	})
+	for _, v := range s.Variants {
+		if v.Recipe.Train.Epochs != 1 {
+			t.Errorf("%s: --set did not reach the variant", v.Name)
+		}
+	}
+}
+
+// The catalogue's ablations on a net that is not the paper's.
+func TestCatalogueOnASmallNet(t *testing.T) {
+	s, err := Load(write(t, "s.yaml", `
+study: small
+net: alexnet-32
+data: {name: shapes, train: 100, test: 20}
+train: {batch: 20, epochs: 1, lr: 0.01}
+seeds: 1
+variants:
+  baseline: {}
+  no-lrn: {ablate: [no-lrn]}
+  no-overlapping-pooling: {ablate: [no-overlapping-pooling]}
+  no-dropout: {ablate: [no-dropout]}
+  one-gpu: {ablate: [one-gpu]}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkVariants(t, s, []string{"baseline", "no-lrn", "no-overlapping-pooling", "no-dropout", "one-gpu"}, map[string]string{
+		"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6, drop7",
+		"no-overlapping-pooling": "pool1, pool2, pool5: kernel 3→2",
+		"one-gpu":                "conv1: filters 16→8 · conv2, conv3, conv4: filters 32→16 · columns 2→1",
+	})
+}
+
+// checkVariants compares a study's variants, in order, and what each changes.
+func checkVariants(t *testing.T, s *Study, names []string, changes map[string]string) {
+	t.Helper()
 	got := map[string]string{}
 	var order []string
 	for _, v := range s.Variants {
 		order = append(order, v.Name)
 		got[v.Name] = strings.Join(v.Changes, " · ")
-		if v.Recipe.Train.Epochs != 1 {
-			t.Errorf("%s: --set did not reach the variant", v.Name)
-		}
 	}
-	if d := cmp.Diff([]string{"baseline", "no-lrn", "no-overlapping-pooling", "no-dropout", "one-gpu"}, order); d != "" {
+	if d := cmp.Diff(names, order); d != "" {
 		t.Error(d)
 	}
-	want := map[string]string{
-		"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6, drop7",
-		"no-overlapping-pooling": "pool1, pool2, pool5: kernel 3→2",
-		"one-gpu":                "conv1: filters 16→8 · conv2, conv3, conv4: filters 32→16 · columns 2→1",
-	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(changes, got); d != "" {
 		t.Errorf("changes (-want +got):\n%s", d)
 	}
 }

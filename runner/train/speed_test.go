@@ -6,10 +6,10 @@ import (
 	"ablate/configs"
 )
 
-// quickstart is the variants of that study, on few images.
+// quickstart is the variants of that study on the larger net and few images.
 func quickstart(t testing.TB) []configs.Variant {
 	t.Helper()
-	s, err := configs.Load("quickstart", []string{"data.train=100", "data.test=20"})
+	s, err := configs.Load("quickstart", []string{"net=alexnet-32", "data.train=100", "data.test=20"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,58 @@
+package cmd
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// helpTemplate begins with an example: most readers want no more.
+const helpTemplate = `{{.Short}}.{{if .HasExample}}
+
+{{.Example}}{{end}}{{with .Long}}
+
+{{. | trimTrailingWhitespaces}}{{end}}
+
+{{.UsageString}}`
+
+// usageTemplate is cobra's without the examples, which help has shown already.
+const usageTemplate = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} [command]{{end}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range $group := .Groups}}
+
+{{.Title}}{{range $all}}{{if and (eq .GroupID $group.ID) .IsAvailableCommand}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if not .AllChildCommandsHaveGroup}}
+
+{{if .Groups}}Other commands:{{else}}Commands:{{end}}{{range $all}}{{if and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Global flags:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} [command] --help" says more of a command.{{end}}
+`
+
+// version is the module's version, or the commit that the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	at := info.Main.Version
+	if commit := set["vcs.revision"]; commit != "" && (at == "" || at == "(devel)") {
+		at = "commit " + commit
+		if set["vcs.modified"] == "true" {
+			at += " with uncommitted changes"
+		}
+	}
+	if at == "" || at == "(devel)" {
+		at = "of an unknown commit (built with -buildvcs=false, or outside a repository)"
+	}
+	return fmt.Sprintf("%s, %s %s/%s", at, info.GoVersion, set["GOOS"], set["GOARCH"])
+}
