@@ -182,6 +182,7 @@ func (p picker) outcomes(records []experiments.Record) []outcome {
 	for i, r := range records {
 		all[i] = outcome{Record: r}
 		o := &all[i]
+		o.Identity = identity(r)
 		if r.Status != experiments.Done {
 			continue
 		}

@@ -24,6 +24,24 @@ func decodeRecipe(text json.RawMessage) recipe.Recipe {
 	return r
 }
 
+// identity is what tells a record's recipe from others. Format 1 made it of other
+// key names, so that a study which was begun then and continued today would seem
+// to follow two recipes.
+func identity(r experiments.Record) string {
+	if r.Version != 1 {
+		return r.Identity
+	}
+	stored, err := recipe.Decode(r.Recipe)
+	if err != nil {
+		return r.Identity
+	}
+	today, err := stored.Identity()
+	if err != nil {
+		return r.Identity
+	}
+	return today
+}
+
 // shownOrigins is how many different commits, commands … are written out.
 const shownOrigins = 3
 
