@@ -55,7 +55,7 @@ func tenCrop(r *recipe.Recipe) { r.Data.TestCrops, r.Train.Epochs = recipe.TenCr
 // done is a finished run. Errors are in test images of 10,000.
 func done(variant string, seed uint64, wrong float64, changes ...string) experiments.Record {
 	return experiments.Record{
-		Version: 1, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " + variant,
+		Version: experiments.FormatVersion, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " + variant,
 		Recipe:  cifar40,
 		Changes: changes, Params: 2_112_890, MACs: 19_491_840, Status: experiments.Done,
 		Attempts: []experiments.Attempt{{Hardware: testCPU, Threads: 2}},
