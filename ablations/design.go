@@ -22,7 +22,7 @@ var Designs = []Design{Each, LeaveOneOut, Cumulative, Factorial}
 // maxFactors bounds a factorial design: 2^6 variants are 64.
 const maxFactors = 6
 
-// Combinations gives the lists of components that the design's variants
+// Combinations returns the lists of components that the design's variants
 // ablate, in order. The baseline, which ablates none, is not among them.
 func (d Design) Combinations(components []string) ([][]string, error) {
 	if len(components) == 0 {

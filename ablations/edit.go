@@ -177,19 +177,22 @@ func (s selector) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// pick gives the indices of the layers selected. Selecting none is an error, and so is a name no layer has.
+// pick returns the indices of the layers selected. Selecting none is an error, and so
+// is a name that no layer has.
 func (s selector) pick(n *arch.Net) ([]int, error) {
 	var names []string
 	var picked []int
 	for i, l := range n.Layers {
 		names = append(names, l.Name)
-		if (s.Names == nil || slices.Contains(s.Names, l.Name)) && (s.Kinds == nil || slices.Contains(s.Kinds, l.Spec.Kind())) {
+		named := s.Names == nil || slices.Contains(s.Names, l.Name)
+		if named && (s.Kinds == nil || slices.Contains(s.Kinds, l.Spec.Kind())) {
 			picked = append(picked, i)
 		}
 	}
 	for _, name := range s.Names {
 		if !slices.Contains(names, name) {
-			return nil, s.at.Errorf("net %s has no layer %s; it has %s", n.Name, strictyaml.Plain(name), strings.Join(names, ", "))
+			all := strings.Join(names, ", ")
+			return nil, s.at.Errorf("net %s has no layer %s; it has %s", n.Name, strictyaml.Plain(name), all)
 		}
 	}
 	if len(picked) == 0 {
@@ -205,7 +208,8 @@ func (s selector) pick(n *arch.Net) ([]int, error) {
 	}
 	nth, err := strconv.Atoi(s.Nth)
 	if err != nil || nth < 1 || nth > len(picked) {
-		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d", strictyaml.Plain(s.Nth), len(picked), len(picked))
+		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d",
+			strictyaml.Plain(s.Nth), len(picked), len(picked))
 	}
 	return picked[nth-1 : nth], nil
 }
@@ -248,8 +252,8 @@ func (e Edit) apply(r *recipe.Recipe) error {
 	switch e.action {
 	case "remove":
 		for _, i := range slices.Backward(picked) {
-			gone := n.Layers[i].Name
-			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(l recipe.LayerRate) bool { return l.Layer == gone })
+			gone := func(l recipe.LayerRate) bool { return l.Layer == n.Layers[i].Name }
+			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, gone)
 			n.Layers = slices.Delete(n.Layers, i, i+1)
 		}
 	case "replace":

@@ -68,7 +68,8 @@ func unknownKind(at *strictyaml.Node, word string) error {
 	if _, near := strictyaml.Nearest(word, Kinds()); near {
 		return strictyaml.Unknown(at, "layer kind", word, Kinds())
 	}
-	return at.Errorf("unknown layer kind %s; a net is a chain of layers of these kinds: %s", strictyaml.Plain(word), strings.Join(Kinds(), ", "))
+	return at.Errorf("unknown layer kind %s; a net is a chain of layers of these kinds: %s",
+		strictyaml.Plain(word), strings.Join(Kinds(), ", "))
 }
 
 // Set changes one key of the layer, as an edit does.

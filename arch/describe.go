@@ -35,9 +35,10 @@ func Definitions(c strictyaml.Comments) map[string]*strictyaml.Schema {
 		if goName == reflect.TypeOf(spec).Elem().Name() {
 			s.Description = k.Kind() + " " + text
 		}
+		stem := spec.stem()
 		name := strictyaml.Property{Key: "name", Schema: &strictyaml.Schema{
-			Description: "what edits select the layer by and tables call it; if left out, " + spec.stem() + "1, " + spec.stem() + "2 …",
-			Type:        strictyaml.Types{"string"}, MaxLength: maxName, Examples: []any{spec.stem() + "1"},
+			Description: "what edits select the layer by and tables call it; if left out, " + stem + "1, " + stem + "2 …",
+			Type:        strictyaml.Types{"string"}, MaxLength: maxName, Examples: []any{stem + "1"},
 		}}
 		s.Properties = append(strictyaml.Properties{name}, s.Properties...)
 		layer.Properties = append(layer.Properties, strictyaml.Property{Key: k.Kind(), Schema: s})

@@ -46,8 +46,8 @@ func (l *LRN) check() error {
 	case l.Size < 1 || l.Size%2 == 0:
 		return fmt.Errorf("size is %d; a window around each activation is odd", l.Size)
 	case l.AlphaOverSize == nil:
-		return fmt.Errorf("say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, TensorFlow): " +
-			"implementations differ")
+		return fmt.Errorf("say alpha_over_size: true (Caffe, PyTorch, the 2012 source) " +
+			"or false (the paper's formula, TensorFlow): implementations differ")
 	case l.K <= 0 || l.Alpha < 0:
 		return fmt.Errorf("k must be positive and alpha not negative")
 	}

@@ -28,7 +28,7 @@ type Net struct {
 	// towers that the channels are split into, as over the paper's two GPUs
 	Columns int `yaml:"columns" min:"1" max:"1024" example:"2"`
 	// the layers in order; the last is softmax_loss
-	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{dense: {outputs: 10, init: {kind: he}}}, {softmax_loss: {}}]"`
+	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{dense: {outputs: 10}}, {softmax_loss: {}}]"`
 }
 
 // A Shape is the size of one image's activations, stored height × width × channels (NHWC without N).
@@ -144,9 +144,15 @@ func (n *Net) Clone() *Net {
 func (l Layer) Clone() Layer {
 	p := reflect.New(reflect.TypeOf(l.Spec).Elem())
 	p.Elem().Set(reflect.ValueOf(l.Spec).Elem())
-	if lrn, ok := p.Interface().(*LRN); ok && lrn.AlphaOverSize != nil {
-		over := *lrn.AlphaOverSize
-		lrn.AlphaOverSize = &over
+	for _, v := range strictyaml.Fields(p.Elem()) {
+		switch {
+		case v.Kind() == reflect.Pointer && !v.IsNil():
+			c := reflect.New(v.Type().Elem())
+			c.Elem().Set(v.Elem())
+			v.Set(c)
+		case v.Kind() == reflect.Slice && !v.IsNil():
+			v.Set(reflect.AppendSlice(reflect.MakeSlice(v.Type(), 0, v.Len()), v))
+		}
 	}
 	return Layer{Name: l.Name, Spec: p.Interface().(Spec)}
 }

@@ -27,7 +27,7 @@ type LayerInfo struct {
 
 // limits bound what one layer may hold and compute, so that a typing error is an
 // error and not a dead machine.
-var limits = map[string]int64{"activations": 1 << 33, "weights": 1 << 33, "multiply-accumulates": 1 << 62}
+var limits = map[string]int64{"activations": 1 << 33, "weights": 1 << 33, "multiply-accumulates": 1 << 50}
 
 // product multiplies sizes, none of them negative, and refuses what is above the
 // limit of what is counted. Every product of sizes that a net file states is

@@ -23,7 +23,8 @@ type schema = strictyaml.Schema
 
 const studiesPage = "../docs/studies.md"
 
-// docs/studies.md holds every key as the schemas have it. `go test ./configs -run StudiesPage -update` renews its tables.
+// docs/studies.md holds every key as the schemas have it; `go test ./configs -run StudiesPage -update`
+// renews its tables.
 func TestStudiesPage(t *testing.T) {
 	text, err := os.ReadFile(studiesPage)
 	if err != nil {
@@ -105,7 +106,8 @@ func tables(t *testing.T) map[string]string {
 	variant := study.Properties.Get("variants").Additional.(*schema)
 	layers := ""
 	for _, kind := range study.Defs["layer"].Properties {
-		layers += fmt.Sprintf("### %s\n\n%s\n\n", kind.Key, strings.Replace(kind.Description, kind.Key, "`"+kind.Key+"`", 1))
+		says := strings.Replace(kind.Description, kind.Key, "`"+kind.Key+"`", 1)
+		layers += fmt.Sprintf("### %s\n\n%s\n\n", kind.Key, says)
 		if len(kind.Properties) > 1 {
 			layers += table(kind.Schema, kind.Required)
 		} else {
@@ -257,12 +259,13 @@ func typeOf(s *schema) string {
 		return "value"
 	}
 	words := map[string]string{
-		"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "object": "mapping", "array": "list",
+		"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false",
+		"object": "mapping", "array": "list",
 	}
 	word := words[s.Type[0]]
 	if s.Items != nil {
-		of := strings.Replace(typeOf(s.Items), "mapping", "mappings", 1)
-		word = "list of " + strings.NewReplacer("whole number", "whole numbers", "text", "texts", "word", "words", "[layer]", "[layers]", "[edit]", "[edits]").Replace(of)
+		plural := regexp.MustCompile(`number|mapping|text|word|\[(layer|edit)`)
+		word = "list of " + plural.ReplaceAllString(typeOf(s.Items), "${0}s")
 	}
 	return word + unit
 }

@@ -17,7 +17,7 @@ const maxName = 200
 // stands after a dot), and those of ablate's own files and folders in a study's.
 var (
 	deviceName = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
-	ownName    = regexp.MustCompile(`^(index\.sqlite.*|(report|study|run|metrics|predictions|times|log)\.[a-z]+|seed-[0-9]+|lock|attic)$`)
+	ownName    = regexp.MustCompile(`^(index\.sqlite.*|(report|study|run|metrics|predictions|times|log)\.[a-z]+|seed-[0-9]+)$`)
 )
 
 // checkName refuses the name of a study or variant that cannot be its folder's.
@@ -38,7 +38,7 @@ func checkName(name string) error {
 // checkCombination refuses the name of a design's variant that is too long for a folder.
 func checkCombination(name string) error {
 	if len(name) > maxName {
-		return fmt.Errorf("its name has %d letters, a folder's at most %d; give the components shorter names", len(name), maxName)
+		return fmt.Errorf("its name is %d letters long, a folder's at most %d; shorten the components' names", len(name), maxName)
 	}
 	return nil
 }

@@ -6,10 +6,10 @@ import "fmt"
 type Parallel string
 
 const (
-	// ByColumns gives each device columns of the net, as the paper's two GPUs had
+	// ByColumns assigns to each device columns of the net, as the paper's two GPUs had
 	// (section 3.2). The result is that of one device.
 	ByColumns Parallel = "columns"
-	// ByData gives each device images of every batch. A batch is cut into fixed
+	// ByData assigns to each device images of every batch. A batch is cut into fixed
 	// chunks whose gradients are added in a fixed order, so the result does not
 	// depend on the number of devices; it does on the chunks, which are part of the recipe.
 	ByData Parallel = "data"

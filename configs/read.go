@@ -23,7 +23,7 @@ func read(name string, chain []string) (*strictyaml.Node, error) {
 		return nil, fmt.Errorf("%s: extends goes round in a circle: %s → %s", label, strings.Join(chain, " → "), label)
 	}
 	if len(chain) == maxExtends {
-		return nil, fmt.Errorf("%s: extends goes on for more than %d files", label, maxExtends)
+		return nil, fmt.Errorf("%s: more than %d files extend each other", label, maxExtends)
 	}
 	chain = append(chain, label)
 	node, err := strictyaml.Parse(label, text)

@@ -51,7 +51,8 @@ func Schema(of string) (*strictyaml.Schema, error) {
 // comments are those of every type that a study holds.
 func comments() (strictyaml.Comments, error) {
 	c := strictyaml.Comments{}
-	for _, read := range []func(strictyaml.Comments) error{arch.ReadComments, recipe.ReadComments, ablations.ReadComments} {
+	readers := []func(strictyaml.Comments) error{arch.ReadComments, recipe.ReadComments, ablations.ReadComments}
+	for _, read := range readers {
 		if err := read(c); err != nil {
 			return nil, err
 		}

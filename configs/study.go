@@ -142,7 +142,9 @@ func LoadLenient(name string) (*Study, error) {
 // decode turns the merged YAML into a resolved study.
 func decode(node *strictyaml.Node) (*Study, error) {
 	defaults := recipe.Defaults()
-	f := file{Design: ablations.Each, Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train}
+	f := file{
+		Design: ablations.Each, Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train,
+	}
 	if err := node.Decode(&f); err != nil {
 		return nil, err
 	}

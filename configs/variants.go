@@ -78,7 +78,8 @@ func variants(node *strictyaml.Node, f file) ([]variant, error) {
 	}
 	if f.Design == ablations.Each {
 		if f.Components != nil {
-			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; this is each")
+			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; " +
+				"this is each")
 		}
 		if f.Variants == nil || f.Variants.Kind != strictyaml.Mapping || len(f.Variants.Keys()) == 0 {
 			return nil, node.At("variants").Errorf("no variants: write at least variants: {baseline: {}}")

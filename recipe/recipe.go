@@ -27,23 +27,23 @@ type Data struct {
 	// folder or archive that holds it; where it lies does not change the result
 	Root string `yaml:"root" json:"root" example:"${ABLATE_DATA}/cifar-10-batches-bin"`
 	// training images to use, the first ones; 0 means all. For shapes: how many are drawn
-	Train int `yaml:"train" json:"train" min:"0" max:"1000000000" unit:"images" example:"50000"`
+	Train int `yaml:"train" json:"train" min:"0" max:"1e9" unit:"images" example:"50000"`
 	// test images to use, the first ones; 0 means all. For shapes: how many are drawn
-	Test int `yaml:"test" json:"test" min:"0" max:"1000000000" unit:"images" example:"10000"`
+	Test int `yaml:"test" json:"test" min:"0" max:"1e9" unit:"images" example:"10000"`
 	// image files that are trained on without packing them: the shorter side gets this length and the centre is
 	// cut out. 0 with size 0 means 256
 	ShortSide int `yaml:"short_side" json:"short_side,omitempty" min:"0" max:"16384" unit:"pixels" example:"256"`
 	// image files that are trained on without packing them: the whole image is stretched to this height and width
 	Size int `yaml:"size" json:"size,omitempty" min:"0" max:"16384" unit:"pixels" example:"64"`
 	// files without a usable image that may be left out
-	MaxSkipped int `yaml:"max_skipped" alias:"max_bad" json:"max_skipped,omitempty" min:"0" max:"1000000000" unit:"files" example:"3"`
+	MaxSkipped int `yaml:"max_skipped" alias:"max_bad" json:"max_skipped,omitempty" min:"0" max:"1e9" unit:"files" example:"3"`
 	// training images to hold out, the last ones. The schedule then looks at the error on them, which is logged
 	// as validation_top1_error, instead of the test error
-	Validation int `yaml:"validation" json:"validation,omitempty" min:"0" max:"1000000000" unit:"images" example:"5000"`
+	Validation int `yaml:"validation" json:"validation,omitempty" min:"0" max:"1e9" unit:"images" example:"5000"`
 	// share of the training images that carry a wrong label, drawn from the seed
 	LabelNoise float64 `yaml:"label_noise" json:"label_noise,omitempty" min:"0" max:"1" example:"0.1"`
 	// what a pixel's numbers mean
-	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty" zero:"rgb" oneof:"rgb grey hsv ycbcr" example:"grey"`
+	ColourSpace ColourSpace `yaml:"colour_space" json:"colour_space,omitempty" oneof:"rgb grey hsv ycbcr" example:"grey"`
 	// what is subtracted: image (the mean of the training images, pixel by pixel), image_centre (the middle of that,
 	// wherever the crop lies, as in the 2012 source), channel (one number a channel), none
 	Mean string `yaml:"mean" json:"mean" oneof:"image image_centre channel none" example:"channel"`
@@ -54,9 +54,9 @@ type Data struct {
 	// side of the square crop, in training where crop_at says, at test where test_crops says; 0 means none
 	Crop int `yaml:"crop" json:"crop" min:"0" max:"16384" unit:"pixels" example:"224"`
 	// where crops lie in training
-	CropAt CropAt `yaml:"crop_at" json:"crop_at,omitempty" zero:"random" oneof:"random centre" example:"centre"`
+	CropAt CropAt `yaml:"crop_at" json:"crop_at,omitempty" oneof:"random centre" example:"centre"`
 	// images in a row that share one crop and reflection (32 in the 2012 source); 0 means that each has its own
-	CropChunk int `yaml:"crop_chunk" json:"crop_chunk,omitempty" min:"0" max:"1000000000" unit:"images" example:"32"`
+	CropChunk int `yaml:"crop_chunk" json:"crop_chunk,omitempty" min:"0" max:"1e9" unit:"images" example:"32"`
 	// reflect training images left to right at random
 	Flip bool `yaml:"flip" json:"flip" example:"true"`
 	// shifts of the training images' colours
@@ -66,7 +66,7 @@ type Data struct {
 	// what of a test image is shown: centre, or ten (the four corners, the centre and their reflections, whose
 	// softmax outputs are averaged; the paper, section 4.1). Ten are shown after the last epoch; the epochs before
 	// are tested on the centre
-	TestCrops TestCrops `yaml:"test_crops" alias:"views" json:"test_crops,omitempty" zero:"centre" oneof:"centre ten" example:"ten"`
+	TestCrops TestCrops `yaml:"test_crops" alias:"views" json:"test_crops,omitempty" oneof:"centre ten" example:"ten"`
 }
 
 // PCAColour shifts the colours of each training image along the principal
@@ -82,7 +82,7 @@ type PCAColour struct {
 	// standard deviation of α; 0.1 in the paper, 0 means no shift
 	Std float64 `yaml:"std" json:"std" min:"0" max:"1e6" example:"0.1"`
 	// what α is multiplied by: the square roots of the eigenvalues, as in the 2012 source, or the eigenvalues
-	Scale ColourScale `yaml:"scale" json:"scale,omitempty" zero:"sqrt_eigenvalue" oneof:"sqrt_eigenvalue eigenvalue" example:"eigenvalue"`
+	Scale ColourScale `yaml:"scale" json:"scale,omitempty" oneof:"sqrt_eigenvalue eigenvalue" example:"eigenvalue"`
 	// divide the training image by 1 + std afterwards, as the 2012 source does
 	Shrink bool `yaml:"shrink" json:"shrink,omitempty" example:"true"`
 }
@@ -92,11 +92,11 @@ type PCAColour struct {
 // colour shifts (layer-params-145.cfg).
 type AugmentUntil struct {
 	// crops are the centre from this epoch on
-	Crop int `yaml:"crop" json:"crop,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
+	Crop int `yaml:"crop" json:"crop,omitempty" min:"0" max:"1e9" unit:"epochs" example:"65"`
 	// no reflections from this epoch on
-	Flip int `yaml:"flip" json:"flip,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
+	Flip int `yaml:"flip" json:"flip,omitempty" min:"0" max:"1e9" unit:"epochs" example:"65"`
 	// no colour shifts from this epoch on
-	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"65"`
+	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty" min:"0" max:"1e9" unit:"epochs" example:"65"`
 }
 
 // Train is how the weights are learned (the paper, section 5).
@@ -104,7 +104,7 @@ type Train struct {
 	// images of one step
 	Batch int `yaml:"batch" json:"batch" min:"1" max:"1048576" unit:"images" example:"128"`
 	// times that the training images are shown
-	Epochs int `yaml:"epochs" json:"epochs" min:"1" max:"1000000000" unit:"epochs" example:"90"`
+	Epochs int `yaml:"epochs" json:"epochs" min:"1" max:"1e9" unit:"epochs" example:"90"`
 	// learning rate of the first epoch
 	LR float64 `yaml:"lr" json:"lr" above:"0" example:"0.01"`
 	// share of the last update that the next one keeps
@@ -116,15 +116,15 @@ type Train struct {
 	// a learning rate of the biases' own
 	Bias Bias `yaml:"bias" json:"bias,omitzero" example:"{lr: 0.02}"`
 	// factors that change the learning rate of single layers from an epoch on
-	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty" items:"4096" example:"[{layer: conv1, from: 10, factor: 0}]"`
+	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty" items:"4096" example:"[{layer: conv1, from: 10}]"`
 	// equal parts that each batch is cut into, a power of 2, whose mean gradients are added in pairs: several
 	// devices can share them. The result depends on the number of parts but not of devices; a batch norm's
 	// statistics are those of a part. 0 leaves batches whole
 	MicroBatches int `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty" min:"0" max:"65536" example:"4"`
 	// from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
-	DropoutUntil int `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty" min:"0" max:"1000000000" unit:"epochs" example:"80"`
+	DropoutUntil int `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
 	// what products are formed of: float32, or tf32 or bf16, which a GPU forms faster
-	Precision Precision `yaml:"precision" json:"precision,omitempty" zero:"float32" oneof:"float32 tf32 bf16" example:"bf16"`
+	Precision Precision `yaml:"precision" json:"precision,omitempty" oneof:"float32 tf32 bf16" example:"bf16"`
 }
 
 // Bias is the biases' own learning rate, where they have one (epsB of the 2012
@@ -152,7 +152,7 @@ type LayerRate struct {
 	// a layer that learns
 	Layer string `yaml:"layer" json:"layer" required:"true" example:"conv1"`
 	// the epoch, counted from 0
-	From int `yaml:"from" json:"from" min:"0" max:"1000000000" unit:"epochs" example:"10"`
+	From int `yaml:"from" json:"from" min:"0" max:"1e9" unit:"epochs" example:"10"`
 	// multiplies the layer's learning rate
 	Factor float64 `yaml:"factor" json:"factor" min:"0" max:"1e6" example:"0.1"`
 }
@@ -175,11 +175,11 @@ type Schedule struct {
 	// which of these
 	Kind string `yaml:"kind" json:"kind" oneof:"constant step plateau discrete_exp linear poly exp" example:"step"`
 	// step: the epochs, in rising order
-	At []int `yaml:"at" json:"at,omitempty" min:"0" max:"1000000000" items:"10000" unit:"epochs" example:"[30, 60]"`
+	At []int `yaml:"at" json:"at,omitempty" min:"0" max:"1e9" items:"10000" unit:"epochs" example:"[30, 60]"`
 	// step, plateau: what the rate is multiplied by
 	Factor float64 `yaml:"factor" json:"factor,omitempty" above:"0" below:"1" example:"0.1"`
 	// plateau: epochs without a lower error before the rate falls
-	Patience int `yaml:"patience" json:"patience,omitempty" min:"1" max:"1000000000" unit:"epochs" example:"5"`
+	Patience int `yaml:"patience" json:"patience,omitempty" min:"1" max:"1e9" unit:"epochs" example:"5"`
 	// plateau: how often the rate may fall (the paper, section 5: "reduced three times")
 	Drops int `yaml:"drops" json:"drops,omitempty" min:"0" max:"10000" example:"3"`
 	// discrete_exp, exp: what the rate is divided by in all; above 1
@@ -247,7 +247,8 @@ func (r Recipe) Clone() Recipe {
 	return r
 }
 
-// Identity is the SHA-256 of the recipe's JSON without what cannot change the result: where the data lies, the net's title.
+// Identity is the SHA-256 of the recipe's JSON without what cannot change the
+// result: where the data lies, the net's title.
 func (r Recipe) Identity() (string, error) {
 	r.Data.Root = ""
 	text, err := json.Marshal(r)

@@ -50,7 +50,8 @@ func (d Data) rules() []rule {
 			fmt.Sprintf("is %d; it is how many of the training images are held out", d.Validation)},
 		{d.LabelNoise < 0 || d.LabelNoise > 1, "data.label_noise",
 			fmt.Sprintf("is %v; it is a share of the training images, 0 to 1", d.LabelNoise)},
-		{d.Mean == "image_centre" && d.Pad > 0, "data.mean", "is image_centre, which has no values for the border of data.pad; use image"},
+		{d.Mean == "image_centre" && d.Pad > 0, "data.mean",
+			"is image_centre, which has no values for the border of data.pad; use image"},
 		{d.ShortSide > 0 && d.Size > 0, "data.short_side", "and data.size exclude each other"},
 		{d.CropAt != CropRandom && d.Crop == 0, "data.crop_at", "says where crops lie; set data.crop"},
 		{d.PCAColour.Std > 0 && d.ColourSpace != RGB, "data.pca_colour",
@@ -73,7 +74,8 @@ func (t Train) rules() []rule {
 func (s Schedule) rules(key string) []rule {
 	exponential := s.Kind == "discrete_exp" || s.Kind == "exp"
 	return []rule{
-		{s.Kind == "step" && (len(s.At) == 0 || !slices.IsSorted(s.At) || s.At[0] < 0), key + ".at", "must list epochs in rising order"},
+		{s.Kind == "step" && (len(s.At) == 0 || !slices.IsSorted(s.At) || s.At[0] < 0), key + ".at",
+			"must list epochs in rising order"},
 		{s.Kind != "step" && len(s.At) > 0, key + ".at", "is for kind step, not " + s.Kind},
 		{exponential && s.Target <= 1, key + ".target", "says by how much the rate falls in all; it must be above 1"},
 		{s.Kind == "poly" && s.Power <= 0, key + ".power", "is the exponent of poly; it must be above 0"},
@@ -103,7 +105,8 @@ func (t Train) layersExist(net *arch.Net) error {
 		last[l.Layer] = l.From
 		switch {
 		case !slices.Contains(learn, l.Layer):
-			return keyError(key, "names %s; the layers that learn are %s", strictyaml.Quote(l.Layer), strings.Join(learn, ", "))
+			known := strings.Join(learn, ", ")
+			return keyError(key, "names %s; the layers that learn are %s", strictyaml.Quote(l.Layer), known)
 		case l.From < 0 || l.Factor < 0:
 			return keyError(key, "of %s: from and factor must not be negative", l.Layer)
 		case again && before >= l.From:

@@ -14,17 +14,17 @@ import (
 //	min:"1" max:"1024"      a number in this range, both ends included
 //	above:"0" below:"1"     likewise, without the ends
 //	oneof:"gaussian he"     one of these words
-//	zero:"rgb"              the word that the empty one stands for
 //	items:"64"              a list no longer than this
 //
-// On a list, the numbers are those of its items. The documentation and the
+// The first of the words is what an empty one stands for where JSON leaves it out
+// (omitempty). On a list, the numbers are those of its items. The documentation and the
 // schema of a key show the same tags.
 type Bounds struct {
 	Min, Max     float64 // -∞ and +∞ where there is none
 	Above, Below bool    // the end itself is not allowed
 	OneOf        []string
-	Zero         string
-	Items        int // 0 where there is no bound
+	Zero         string // the word that the empty one stands for
+	Items        int    // 0 where there is no bound
 }
 
 // BoundsOf reads a field's tags.
@@ -48,7 +48,10 @@ func BoundsOf(tag reflect.StructTag) Bounds {
 		set(x)
 	}
 	if words, ok := tag.Lookup("oneof"); ok {
-		b.OneOf, b.Zero = strings.Fields(words), tag.Get("zero")
+		b.OneOf = strings.Fields(words)
+		if strings.HasSuffix(tag.Get("json"), ",omitempty") {
+			b.Zero = b.OneOf[0]
+		}
 	}
 	return b
 }

@@ -220,7 +220,7 @@ func defaultOf(v reflect.Value, tag reflect.StructTag) any {
 		if v.String() != "" {
 			return v.String()
 		}
-		if zero := tag.Get("zero"); zero != "" {
+		if zero := BoundsOf(tag).Zero; zero != "" {
 			return zero
 		}
 		return nil

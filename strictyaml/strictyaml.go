@@ -106,7 +106,8 @@ func (c *converter) node(y *yaml.Node, key string, depth int) (*Node, error) {
 		if y.Tag == "!!null" {
 			return n, nil
 		}
-		n.Kind, n.text, n.quoted = Scalar, y.Value, y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+		const quoted = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+		n.Kind, n.text, n.quoted = Scalar, y.Value, y.Style&quoted != 0
 		return n, nil
 	case yaml.SequenceNode:
 		n.Kind = List
@@ -267,7 +268,8 @@ func Merge(base, over *Node) *Node {
 		}
 		return over
 	}
-	m := &Node{Kind: Mapping, File: over.File, Line: over.Line, key: over.key, keys: slices.Clone(base.keys), values: map[string]*Node{}}
+	m := &Node{Kind: Mapping, File: over.File, Line: over.Line, key: over.key}
+	m.keys, m.values = slices.Clone(base.keys), map[string]*Node{}
 	for _, k := range base.keys {
 		m.values[k] = base.values[k]
 	}
@@ -288,7 +290,7 @@ func Merge(base, over *Node) *Node {
 	return m
 }
 
-// SetPath gives a copy in which the value at a dotted path is v, mappings on the way included.
+// SetPath returns a copy in which the value at a dotted path is v, mappings on the way included.
 func (n *Node) SetPath(path string, v *Node) (*Node, error) {
 	keys := strings.Split(path, ".")
 	over := v.under(path)
