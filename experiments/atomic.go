@@ -2,8 +2,10 @@ package experiments
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -28,6 +30,10 @@ func (e *WriteError) Error() string {
 func (e *WriteError) Unwrap() error { return e.Err }
 
 func writeError(path string, need int64, err error) error {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		err = failed.Err // of a file beside it, as a rule
+	}
 	free := int64(-1)
 	if noSpace(err) {
 		free = freeSpace(filepath.Dir(path))
