@@ -28,7 +28,8 @@ and several in one variant are made one after the other.`,
 		Example: `  ablate ablations
   ablate ablations no-lrn
   ablate ablations no-lrn --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completes(ablations.Catalogue.Names),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return listAblations(c.OutOrStdout(), asJSON)

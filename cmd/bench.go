@@ -40,7 +40,8 @@ func newBench() *cobra.Command {
 second, all threads together), then whole training steps of a net: forward, loss,
 backward, update, on random images in memory. Each kernel stands with its share of
 the limit that binds it.`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {
 			net, err := ablated(args[0], names)
 			if err != nil {
@@ -78,13 +79,13 @@ the limit that binds it.`,
 		},
 	}
 	f := c.Flags()
-	f.StringSliceVar(&names, "ablate", nil, "ablations to apply to the net first")
-	f.IntVar(&batch, "batch", 128, "images in a step")
-	f.IntVar(&steps, "steps", 5, "steps that count, after a warm-up")
+	f.StringSliceVar(&names, "ablate", nil, "apply these ablations to the net first: `NAME,…`")
+	f.IntVar(&batch, "batch", 128, "train `N` images in a step")
+	f.IntVar(&steps, "steps", 5, "time `N` steps, after a warm-up")
 	f.StringVar(&list, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
-	f.StringVar(&precision, "precision", recipe.Float32.String(), "what products are formed of: float32, or on a GPU tf32 or bf16")
-	f.IntVar(&threads, "threads", 0, "CPU threads, 0 for all cores")
+	f.StringVar(&precision, "precision", recipe.Float32.String(), "form products of `PRECISION`: float32, or on a GPU tf32 or bf16")
+	f.IntVar(&threads, "threads", 0, threadsUsage)
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	addProfiles(c)
 	return c

@@ -98,7 +98,7 @@ record cannot be written, or a device was lost).`,
 	root.SetUsageTemplate(usageTemplate)
 	root.Version = version()
 	root.SetVersionTemplate("ablate {{.Version}}\n")
-	root.PersistentFlags().String("runs", "runs", "folder that holds the record of runs")
+	root.PersistentFlags().String("runs", "runs", "keep the record of runs in `FOLDER`")
 	for _, group := range []struct {
 		id, title string
 		commands  []*cobra.Command

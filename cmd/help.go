@@ -3,6 +3,8 @@ package cmd
 import (
 	"fmt"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 // helpTemplate begins with an example: most readers want no more.
@@ -40,6 +42,10 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
+	return describeBuild(info)
+}
+
+func describeBuild(info *debug.BuildInfo) string {
 	set := map[string]string{}
 	for _, s := range info.Settings {
 		set[s.Key] = s.Value
@@ -55,4 +61,14 @@ func version() string {
 		at = "of an unknown commit (built with -buildvcs=false, or outside a repository)"
 	}
 	return fmt.Sprintf("%s, %s %s/%s", at, info.GoVersion, set["GOOS"], set["GOARCH"])
+}
+
+// completes completes a command's first argument with names, and with files.
+func completes(names func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return names(), cobra.ShellCompDirectiveDefault
+	}
 }

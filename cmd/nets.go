@@ -20,7 +20,8 @@ func newNets() *cobra.Command {
   ablate nets mine.yaml --json`,
 		Long: `nets lists the nets that ship with ablate. With a name, or a file, it shows each
 layer's output, parameters and multiply-accumulates (forward, for one image).`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				n, err := arch.Nets.Load(args[0])

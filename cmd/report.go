@@ -55,18 +55,19 @@ of which there is none: it exits with 1 if the test finds one too often.
 --watch waits for the study's first run and writes the report again whenever a
 record changes: until all its runs have ended, or until an ablate run of some
 of them is through, or Ctrl-C.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completes(configs.Names),
+		RunE:              func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.format, "format", "text", strings.Join(formats(), ", "))
-	f.StringVar(&o.shape, "shape", reports.Shapes[0], strings.Join(reports.Shapes, ", "))
-	f.StringSliceVar(&o.columns, "columns", nil, "columns to show: "+strings.Join(render.Columns(), ", "))
-	f.StringVar(&o.metric, "metric", reports.Metrics()[0], strings.Join(reports.Metrics(), ", "))
-	f.StringVar(&o.at, "at", "last", "which epoch's figure counts: last, best, epoch:N")
-	f.StringVar(&o.against, "against", "", "compare with the same variants of this study")
-	f.StringVarP(&o.output, "output", "o", "", "write to this file, replaced as a whole")
-	f.BoolVar(&o.watch, "watch", false, "write the report again while the study runs")
+	f.StringVar(&o.format, "format", "text", "print as `FORMAT`: "+strings.Join(formats(), ", "))
+	f.StringVar(&o.shape, "shape", reports.Shapes[0], "compare in `SHAPE`: "+strings.Join(reports.Shapes, ", "))
+	f.StringSliceVar(&o.columns, "columns", nil, "show these columns, `NAME,…`: "+strings.Join(render.Columns(), ", "))
+	f.StringVar(&o.metric, "metric", reports.Metrics()[0], "compare `METRIC`: "+strings.Join(reports.Metrics(), ", "))
+	f.StringVar(&o.at, "at", "last", "take the figure of `EPOCH`: last, best, epoch:N")
+	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
+	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
+	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
 	f.BoolVar(&o.selfCheck, "self-check", false, "compare the baseline with itself")
 	c.MarkFlagsMutuallyExclusive("watch", "self-check")
 	c.MarkFlagsMutuallyExclusive("against", "self-check")

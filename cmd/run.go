@@ -49,21 +49,23 @@ Records and the table are written under runs/STUDY/.
 Exit codes: 0 all runs are done, 1 a run failed or diverged, 2 usage, config or
 data, 3 interrupted, 75 try again later: other processes hold what is left, the
 record cannot be written, or a device was lost.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completes(configs.Names),
+		RunE:              func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
 	}
 	f := c.Flags()
-	f.StringArrayVar(&o.sets, "set", nil, "override a key of the study, as in train.epochs=1 (repeatable)")
-	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants (and the baseline)")
+	f.StringArrayVar(&o.sets, "set", nil, "override a key of the study: `KEY=VALUE`, such as train.epochs=1 (repeatable)")
+	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants, and the baseline: `NAME,…`")
 	f.IntVar(&o.seeds, "seeds", 0, "run only the first `N` seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
-	f.BoolVar(&o.fresh, "fresh", false, "move the runs that are there aside and train again")
+	f.BoolVar(&o.fresh, "fresh", false, "set the recorded runs aside and train again")
 	f.StringSliceVar(&o.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
 	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
-	f.StringVar(&o.every, "checkpoint-every", "", "how often an unfinished run is saved: 10m, 2 epochs, 100 steps or never (then only on Ctrl-C); default as the study says, or 10m")
+	f.StringVar(&o.every, "checkpoint-every", "", "save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
+		"without the flag as the study says, or every 10m")
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
-	f.Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
+	f.Int("threads", 0, threadsUsage)
 	addProfiles(c)
 	return c
 }
@@ -126,10 +128,11 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	return finishStudy(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
 }
 
-// What --device and --parallel take.
+// What --device, --parallel and --threads take.
 const (
-	deviceUsage   = "where to train: auto, cpu, cuda:0, or several such as cpu:0,cpu:1 or cuda:0,cuda:1, which share a run"
-	parallelUsage = "what several devices share: columns of the net (the default), or data, chunks of the batch"
+	deviceUsage   = "train on `DEVICE`: auto, cpu, cuda:0, or several that share a run, such as cuda:0,cuda:1"
+	parallelUsage = "divide among devices `WHAT`: columns of the net (the default), or data, the images of a batch"
+	threadsUsage  = "train with `N` CPU threads, 0 for all cores; the result does not depend on it"
 )
 
 // narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.

@@ -52,8 +52,8 @@ at any time: the folders are the truth.`,
 			return printRuns(c.OutOrStdout(), runs)
 		},
 	}
-	c.Flags().StringVar(&status, "status", "", "only runs that are running, done, diverged, failed or interrupted")
-	c.Flags().BoolVar(&rebuild, "rebuild", false, "build the index from nothing")
+	c.Flags().StringVar(&status, "status", "", "list only runs that are `STATUS`: running, done, diverged, failed or interrupted")
+	c.Flags().BoolVar(&rebuild, "rebuild", false, "read all records and build the index again")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(newRunsRm(), newRunsGC(), newRunsUnlock())
 	return c
@@ -127,7 +127,7 @@ is never deleted.`,
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&force, "force", false, "delete runs that a report needs, too")
+	c.Flags().BoolVar(&force, "force", false, "also delete runs that a report needs")
 	return c
 }
 

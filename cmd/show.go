@@ -61,7 +61,7 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 			return printCurve(c.OutOrStdout(), series, metric)
 		},
 	}
-	c.Flags().StringVar(&metric, "metric", "test_top1_error", "metric to draw")
+	c.Flags().StringVar(&metric, "metric", "test_top1_error", "draw `METRIC`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the record and its metrics as JSON")
 	return c
 }

@@ -75,10 +75,10 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 			return nil
 		},
 	}
-	c.Flags().IntVar(&steps, "steps", 3, "how many of the recorded first steps to train")
+	c.Flags().IntVar(&steps, "steps", 3, "train the first `N` of the recorded steps")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a run")
 	c.Flags().String("device", "auto", deviceUsage)
-	c.Flags().Int("threads", 0, "worker threads, 0 for all cores; the result does not depend on it")
+	c.Flags().Int("threads", 0, threadsUsage)
 	return c
 }
 

@@ -49,7 +49,7 @@ twice() {
     *) return 1 ;;
   esac
   "$ablate" run quickstart --device cuda:0 --runs "$scratch/stopped" >"$scratch/log" || return
-  for run in baseline/seed-1 no-lrn/seed-2 one-gpu/seed-3; do
+  for run in baseline/seed-1 no-lrn/seed-2 leaky/seed-3; do
     cmp "$scratch/whole/quickstart/$run/weights.safetensors" "$scratch/stopped/quickstart/$run/weights.safetensors" || return
   done
   echo "two runs, one of them stopped on the way: the same weights"
