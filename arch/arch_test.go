@@ -145,6 +145,10 @@ func TestBadNets(t *testing.T) {
 		{"input: {height: 1}\n", "x.yaml:1: the net has no name: write net: NAME"},
 		{head + "  - maxpool: {kernel: 2, pad: 2}\n", "x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},
 		{head + "  - conv: {filters: 4, kernel: 3, pad: -1}\n", "x.yaml:4: pad must not be negative"},
+		{head + "  - relu: {name: \"a\\nb\"}\n", `x.yaml:1: net x: a layer's name "a\nb" has letters that cannot be printed`},
+		{"net: \"x\\e[2J\"\n", `x.yaml:1: the net's name "x\x1b[2J" has letters that cannot be printed`},
+		{"root:x:0:0:hidden\n", "x.yaml:1: a net is a mapping of net, input and layers"},
+		{head + "  - concat: {}\n", "x.yaml:4: unknown layer kind concat; a net is a chain of layers of these kinds: " + strings.Join(Kinds(), ", ")},
 	} {
 		_, err := Parse("x.yaml", []byte(c.yaml))
 		if err == nil || err.Error() != c.want {

@@ -33,11 +33,11 @@ func (n *Net) UnmarshalStrict(node *strictyaml.Node) error {
 	if n.Name == "" {
 		return node.Errorf("the net has no name: write net: NAME")
 	}
-	if len(n.Name) > maxName {
-		return node.Errorf("the net's name %s is longer than %d bytes", strictyaml.Quote(n.Name), maxName)
+	if err := checkName(n.Name); err != nil {
+		return node.Errorf("the net's name %w", err)
 	}
 	if err := n.Complete(); err != nil {
-		return node.Errorf("net %s: %w", strictyaml.Plain(n.Name), err)
+		return node.Errorf("net %s: %w", n.Name, err)
 	}
 	return nil
 }

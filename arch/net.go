@@ -78,7 +78,7 @@ func (n *Net) Complete() error {
 	taken := map[string]bool{}
 	for _, l := range n.Layers {
 		if err := checkName(l.Name); err != nil {
-			return err
+			return fmt.Errorf("a layer's name %w", err)
 		}
 		if l.Name != "" && taken[l.Name] {
 			return fmt.Errorf("two layers are called %s", l.Name)
@@ -117,15 +117,15 @@ const MaxLayers = 4096
 // maxName bounds the names of nets and layers, which stand in messages, tables and files.
 const maxName = 100
 
-// checkName refuses a layer's name that would break a line or a table.
+// checkName refuses the name of a net or a layer that would break a line or a table.
 func checkName(name string) error {
 	for _, r := range name {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return fmt.Errorf("layer name %s: names are printable", strictyaml.Quote(name))
+			return fmt.Errorf("%s has letters that cannot be printed", strictyaml.Quote(name))
 		}
 	}
 	if len(name) > maxName {
-		return fmt.Errorf("layer name %s is longer than %d bytes", strictyaml.Quote(name), maxName)
+		return fmt.Errorf("%s is longer than %d bytes", strictyaml.Quote(name), maxName)
 	}
 	return nil
 }

@@ -3,8 +3,6 @@ package arch
 import (
 	"errors"
 	"fmt"
-
-	"ablate/strictyaml"
 )
 
 // ErrShape is a net whose layers do not fit together. The message names the layer and the shapes.
@@ -50,10 +48,10 @@ func (n *Net) Infer() ([]LayerInfo, error) {
 	for _, l := range n.Layers {
 		p := LayerInfo{Layer: l, In: in, Out: in, Groups: 1}
 		if err := l.Spec.place(&p, n.Columns); err != nil {
-			return nil, fmt.Errorf("net %s, layer %s after %s: %w", strictyaml.Plain(n.Name), l.Name, from, err)
+			return nil, fmt.Errorf("net %s, layer %s after %s: %w", n.Name, l.Name, from, err)
 		}
 		if _, err := product("activations", p.Out.Height, p.Out.Width, p.Out.Channels); err != nil {
-			return nil, fmt.Errorf("net %s, layer %s: %v from %v: %w", strictyaml.Plain(n.Name), l.Name, p.Out, p.In, err)
+			return nil, fmt.Errorf("net %s, layer %s: %v from %v: %w", n.Name, l.Name, p.Out, p.In, err)
 		}
 		layers = append(layers, p)
 		in, from = p.Out, l.Name

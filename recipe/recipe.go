@@ -5,6 +5,7 @@ package recipe
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -230,6 +231,9 @@ func Decode(text []byte) (Recipe, error) {
 	if err == nil {
 		err = json.Unmarshal(renamed, &r)
 	}
+	if err == nil && r.Net == nil {
+		err = errors.New("it has no net")
+	}
 	if err != nil {
 		return r, fmt.Errorf("recipe: %w", err)
 	}
@@ -256,20 +260,4 @@ func (r Recipe) Identity() (string, error) {
 		return "", fmt.Errorf("identity of a recipe: %w", err)
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
-}
-
-// SameAs says whether a stored recipe, the JSON in a run's record, is this one:
-// whether both have the same identity once the names that keys had when it was
-// recorded are read as today's.
-func SameAs(stored []byte, r Recipe) (bool, error) {
-	old, err := Decode(stored)
-	if err != nil {
-		return false, err
-	}
-	was, err := old.Identity()
-	if err != nil {
-		return false, err
-	}
-	is, err := r.Identity()
-	return was == is, err
 }
