@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -20,7 +21,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1  // a run failed or diverged, or the output cannot be written
 	exitUsage       = 2  // a flag, a config or the data is wrong; nothing was begun
-	exitInterrupted = 3  // stopped by Ctrl-C or SIGTERM; the same command continues
+	exitInterrupted = 3  // stopped by Ctrl-C, SIGTERM or SIGHUP; the same command continues
 	exitLater       = 75 // held by another process, record not writable, device lost: try later (EX_TEMPFAIL of sysexits.h)
 )
 
@@ -33,9 +34,19 @@ type exit struct {
 func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
-// Execute runs the command line and returns the process's exit code. Ctrl-C and SIGTERM cancel what runs.
+// stopSignals are the signals that cancel what runs: Ctrl-C, SIGTERM and, where it
+// is not ignored as under nohup, a terminal that is closed.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// Execute runs the command line and returns the process's exit code. Signals cancel what runs.
 func Execute(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // who asks twice does not want to wait for the checkpoint
 	out := &printable{w: stdout}

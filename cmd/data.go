@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ablate/arch"
 	"ablate/reports"
 	"ablate/runner/data"
 	"ablate/runner/data/imagefiles"
@@ -17,6 +16,7 @@ import (
 )
 
 func newData() *cobra.Command {
+	var fit imaging.Fit
 	c := &cobra.Command{
 		Use:   "data",
 		Short: "List the data sets, check one on disk, or pack image files",
@@ -45,13 +45,16 @@ func newData() *cobra.Command {
 		Long: `check reads the whole of a data set and says what is wrong with it: files of a
 wrong size or digest, files that hold no usable image, images that are in both
 splits or more than once in training. NAME is one of those of ablate data list;
-packed is a folder that ablate data pack made.
+packed is a folder that ablate data pack made. The SHA-256 that it prints are
+those of a run whose images have the same size.
 
 Exit codes: 0 nothing is wrong, 1 files hold no usable image, 2 it is not the
 data set, or damaged.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := data.Check(c.Context(), args[0], args[1])
+			progress := newImageProgress(c.ErrOrStderr())
+			r, err := data.Check(c.Context(), args[0], args[1], fit, progress.read)
+			progress.line.clear()
 			if err != nil {
 				return interrupted(c, err)
 			}
@@ -59,6 +62,10 @@ data set, or damaged.`,
 			return printCheck(c, r)
 		},
 	}
+	check.Flags().IntVar(&fit.ShortSide, "short-side", 0,
+		"resize the shorter side of image files to this and cut out the central square; 256 if neither is given")
+	check.Flags().IntVar(&fit.Size, "size", 0, "stretch image files to this height and width")
+	check.MarkFlagsMutuallyExclusive("short-side", "size")
 	c.AddCommand(list, check, newPack())
 	return c
 }
@@ -81,8 +88,14 @@ func printSource(w io.Writer, s data.Source) {
 func printCheck(c *cobra.Command, r data.Report) error {
 	w := c.OutOrStdout()
 	ds := r.Dataset
-	fmt.Fprintf(w, "%s: %s training and %s test images of %v\n", ds.Name, reports.Thousands(ds.Train.Len()), reports.Thousands(ds.Test.Len()), arch.Shape(ds.Shape))
-	fmt.Fprintf(w, "in both splits: %d; more than once in training: %d\n", r.Shared, r.Repeated)
+	fmt.Fprintf(w, "%s: %s training and %s test images of %v", ds.Name,
+		reports.Thousands(ds.Train.Len()), reports.Thousands(ds.Test.Len()), ds.Shape)
+	if ds.Files != nil {
+		fmt.Fprintf(w, ", made of %s (%s)", ds.Files, ds.Fit)
+	}
+	fmt.Fprintf(w, "\nin both splits: %d; more than once in training: %d\n", len(r.Shared), len(r.Repeated))
+	printDuplicates(w, "test", r.Shared)
+	printDuplicates(w, "training", r.Repeated)
 	fmt.Fprintf(w, "sha256 train %s\nsha256 test  %s\n\n", ds.Digests["train"], ds.Digests["test"])
 	rows := [][]string{{"class", "training", "test"}}
 	for i, n := range r.Balance {
@@ -98,6 +111,17 @@ func printCheck(c *cobra.Command, r data.Report) error {
 		return &exit{exitFailed, fmt.Errorf("%d files hold no usable image", n)}
 	}
 	return nil
+}
+
+// printDuplicates names the first images that are there twice.
+func printDuplicates(w io.Writer, split string, list []data.Duplicate) {
+	const most = 20
+	for _, d := range list[:min(len(list), most)] {
+		fmt.Fprintf(w, "  %s %s = training %s\n", split, d.Image, d.Of)
+	}
+	if more := len(list) - most; more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
 }
 
 type packOptions struct {
@@ -156,9 +180,11 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 		return err
 	}
 	defer set.Close()
-	progress := newPackProgress(c.ErrOrStderr())
-	m, err := pack.Write(c.Context(), set, dst, pack.Options{Fit: o.fit, Workers: o.jobs, MaxSkipped: o.maxSkipped, Progress: progress.update})
-	progress.end()
+	progress := newImageProgress(c.ErrOrStderr())
+	m, err := pack.Write(c.Context(), set, dst, pack.Options{
+		Fit: o.fit, Workers: o.jobs, MaxSkipped: o.maxSkipped, Progress: progress.packed,
+	})
+	progress.line.clear()
 	if err != nil {
 		if err := interrupted(c, err); errors.As(err, new(*exit)) {
 			return err
@@ -174,7 +200,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 
 // interrupted is the error of a command that the user stopped, err otherwise.
 func interrupted(c *cobra.Command, err error) error {
-	if c.Context().Err() != nil {
+	if err != nil && c.Context().Err() != nil {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted (%w); the same command continues", err)}
 	}
 	return err

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Ctrl-C and SIGTERM save where the run stands, end with code 3 and say how to
-// go on; a second one is the system's.
+// Ctrl-C, SIGTERM, a terminal that is closed and a reader that is gone save where
+// the run stands, end with code 3 and say how to continue.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent to a process there")
@@ -24,7 +24,7 @@ func TestInterrupt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "plain.yaml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
 		c := child(dir, "plain", "runs")
 		var out bytes.Buffer
 		c.Stderr = &out

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +27,7 @@ type runOptions struct {
 	dryRun   bool
 	fresh    bool
 	failFast bool
+	yes      bool
 	only     []string
 	every    string
 	parallel string
@@ -63,6 +67,7 @@ record cannot be written, or a device was lost.`,
 	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
 	f.StringVar(&o.every, "checkpoint-every", "", "save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
 		"without the flag as the study says, or every 10m")
+	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
 	f.Int("threads", 0, threadsUsage)
@@ -107,16 +112,19 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	devices := device.NewPool(list, settings.Threads)
 	defer devices.Close()
 	if o.dryRun {
-		return printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices)
+		return interrupted(c, printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices))
 	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {
 		return err
 	}
+	// Whoever reads the progress may be gone: the run is then saved as after Ctrl-C.
+	// The signal stays caught, or the last message would end the process by it.
+	ctx, _ := signal.NotifyContext(c.Context(), syscall.SIGPIPE)
 	progress := newProgress(c.ErrOrStderr())
-	outcome, err := runner.Execute(c.Context(), jobs, runner.Options{
+	outcome, err := runner.Execute(ctx, jobs, runner.Options{
 		Study: study, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
-		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress,
+		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
 	})
 	progress.close()
 	if errors.Is(err, runner.ErrRecord) {
@@ -125,7 +133,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	return finishStudy(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
+	return finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
 }
 
 // What --device, --parallel and --threads take.
@@ -157,6 +165,15 @@ func (o runOptions) narrow(s *configs.Study) error {
 		return v.Name != baseline && !slices.Contains(o.variants, v.Name)
 	})
 	return nil
+}
+
+// confirm refuses a study that takes longer than anybody waits, unless --yes says that it is meant.
+func (o runOptions) confirm(predicted time.Duration) error {
+	if predicted < year || o.yes {
+		return nil
+	}
+	return fmt.Errorf("training is predicted to take %s, %s; give --yes if that is meant",
+		about(predicted), until(time.Now(), predicted))
 }
 
 // pick keeps the runs that --only names.

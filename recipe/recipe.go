@@ -27,6 +27,8 @@ type Data struct {
 	Name string `yaml:"name" json:"name" required:"true" example:"cifar10"`
 	// folder or archive that holds it; where it lies does not change the result
 	Root string `yaml:"root" json:"root" example:"${ABLATE_DATA}/cifar-10-batches-bin"`
+	// classes to use, by their names; their order numbers them. None means all
+	Classes []string `yaml:"classes" json:"classes,omitempty" items:"100000" example:"[cat, dog]"`
 	// training images to use, the first ones; 0 means all. For shapes: how many are drawn
 	Train int `yaml:"train" json:"train" min:"0" max:"1e9" unit:"images" example:"50000"`
 	// test images to use, the first ones; 0 means all. For shapes: how many are drawn
@@ -245,6 +247,7 @@ func (r Recipe) Clone() Recipe {
 	if r.Net != nil {
 		r.Net = r.Net.Clone()
 	}
+	r.Data.Classes = slices.Clone(r.Data.Classes)
 	r.Train.Schedule.At = slices.Clone(r.Train.Schedule.At)
 	r.Train.Bias.Schedule.At = slices.Clone(r.Train.Bias.Schedule.At)
 	r.Train.LayerRates = slices.Clone(r.Train.LayerRates)

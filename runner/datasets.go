@@ -10,32 +10,42 @@ import (
 )
 
 // datasets are opened once and shared by the runs that see the same images.
-type datasets map[string]*data.Dataset
+type datasets struct {
+	progress func(name string, done, total int) // of one that is being opened; may be nil
+	opened   map[string]*data.Dataset
+}
 
-func (d datasets) open(ctx context.Context, cfg recipe.Data) (*data.Dataset, error) {
-	key := fmt.Sprint(cfg.Name, "\x00", cfg.Root, "\x00", cfg.Train, "\x00", cfg.Test, "\x00", cfg.ShortSide, "\x00", cfg.Size,
-		"\x00", cfg.Validation, "\x00", cfg.ColourSpace)
-	if ds, ok := d[key]; ok {
+func (d *datasets) open(ctx context.Context, cfg recipe.Data) (*data.Dataset, error) {
+	key := fmt.Sprintf("%q", []any{cfg.Name, cfg.Root, cfg.Classes, cfg.Train, cfg.Test, cfg.ShortSide, cfg.Size,
+		cfg.MaxSkipped, cfg.Validation, cfg.ColourSpace})
+	if ds, ok := d.opened[key]; ok {
 		return ds, nil
 	}
-	ds, err := data.Open(ctx, cfg)
+	var progress data.Progress
+	if d.progress != nil {
+		progress = func(done, total int) { d.progress(cfg.Name, done, total) }
+	}
+	ds, err := data.OpenTelling(ctx, cfg, progress)
 	if err != nil {
 		return nil, err
 	}
-	d[key] = ds
+	if d.opened == nil {
+		d.opened = map[string]*data.Dataset{}
+	}
+	d.opened[key] = ds
 	return ds, nil
 }
 
 // close closes what the data sets hold open. It is only read, so nothing can be lost.
-func (d datasets) close() {
-	for _, ds := range d {
+func (d *datasets) close() {
+	for _, ds := range d.opened {
 		ds.Close()
 	}
 }
 
 // check opens the data of every job and checks that net and batch fit it, before
 // anything is written. Seeds make no difference here.
-func (d datasets) check(ctx context.Context, jobs []Job) error {
+func (d *datasets) check(ctx context.Context, jobs []Job) error {
 	seen := map[string]bool{}
 	for _, j := range jobs {
 		if seen[j.Variant.Name] {
@@ -46,7 +56,7 @@ func (d datasets) check(ctx context.Context, jobs []Job) error {
 		if err != nil {
 			return err
 		}
-		if err := train.Check(j.Variant.Recipe, ds); err != nil {
+		if err := train.Check(ctx, j.Variant.Recipe, ds); err != nil {
 			return fmt.Errorf("variant %s: %w", j.Variant.Name, err)
 		}
 	}

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"time"
 
 	"ablate/configs"
@@ -10,66 +12,135 @@ import (
 	"ablate/runner/train"
 )
 
-// Predict measures a few training steps of each variant and returns the time
-// that all its seeds will take. Nothing is recorded.
-func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]time.Duration, error) {
-	sets := datasets{}
+// A Prediction is what a run of a variant is going to do.
+type Prediction struct {
+	Run      time.Duration // for one seed
+	Input    string        // how a training image becomes an input, in words
+	Batches  int           // of an epoch
+	LeftOver int           // training images that every epoch leaves out, since they do not fill a batch
+}
+
+// Predict measures a few training steps of each variant of a study. Nothing is recorded.
+func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Prediction, error) {
+	var sets datasets
 	defer sets.close()
 	for _, v := range s.Variants { // all of them, before any is trained
 		if err := devices.check(v); err != nil {
 			return nil, err
 		}
 	}
-	var out []time.Duration
-	measured := map[string][2]time.Duration{}
+	var out []Prediction
+	measured := map[string]measurement{}
 	for _, v := range s.Variants {
 		ds, err := sets.open(ctx, v.Recipe.Data)
 		if err != nil {
 			return nil, err
 		}
-		run, err := predictRun(ctx, v, ds, s.Seeds[0], devices, measured)
+		key, err := stepKey(v)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, time.Duration(len(s.Seeds))*run)
+		m, again := measured[key] // a sweep over rates measures one variant
+		if !again {
+			if m, err = measure(ctx, v, ds, s.Seeds[0], devices); err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			measured[key] = m
+		}
+		out = append(out, m.predict(v.Recipe, ds))
 	}
 	return out, nil
 }
 
-// predictRun is the time of one run of a variant. measured holds the times of
-// steps by what they depend on, so that a sweep over rates measures one variant.
-func predictRun(ctx context.Context, v configs.Variant, ds *data.Dataset, seed uint64, devices Devices,
-	measured map[string][2]time.Duration) (time.Duration, error) {
-	key, err := stepKey(v)
+// A measurement is what a variant's first steps tell.
+type measurement struct {
+	step, evaluation  time.Duration // of a batch
+	input             string
+	batches, leftOver int
+}
+
+func measure(ctx context.Context, v configs.Variant, ds *data.Dataset, seed uint64, devices Devices) (measurement, error) {
+	group, err := devices.open(v)
+	if err != nil {
+		return measurement{}, err
+	}
+	t, err := train.New(ctx, v.Recipe, ds, group, seed)
+	if err != nil {
+		return measurement{}, err
+	}
+	p := t.Pipeline()
+	m := measurement{input: p.Words(), batches: p.Batches(), leftOver: p.LeftOver()}
+	m.step, m.evaluation, err = t.Measure(ctx)
+	return m, err
+}
+
+// predict says what a run of a recipe with these steps is going to do.
+func (m measurement) predict(r recipe.Recipe, ds *data.Dataset) Prediction {
+	evaluate := func(images int) float64 {
+		return math.Ceil(float64(images)/float64(r.Train.Batch)) * m.evaluation.Seconds()
+	}
+	epoch := float64(m.batches)*m.step.Seconds() + evaluate(ds.Test.Len()) + evaluate(ds.Validation.Len())
+	run := float64(r.Train.Epochs) * epoch
+	if r.Data.TestCrops == recipe.TenCrop { // after the last epoch
+		run += 9 * evaluate(ds.Test.Len())
+	}
+	return Prediction{Run: seconds(run), Input: m.input, Batches: m.batches, LeftOver: m.leftOver}
+}
+
+// seconds is a duration, the longest there is for one that is longer: 292 years.
+func seconds(s float64) time.Duration {
+	if ns := s * float64(time.Second); ns < math.MaxInt64 {
+		return time.Duration(ns)
+	}
+	return math.MaxInt64
+}
+
+// Times is n times a duration, at most the longest there is.
+func Times(n int, d time.Duration) time.Duration { return seconds(float64(n) * d.Seconds()) }
+
+// estimate predicts how long the jobs take that are not done yet. It measures the
+// first of them alone and scales that by the others' work.
+func estimate(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
+	type run struct {
+		variant string
+		seed    uint64
+	}
+	done := map[run]bool{}
+	if !o.Fresh {
+		records, _ := o.Store.Load(o.Study.Name) // what cannot be read is told when its run begins
+		for _, r := range records {
+			done[run{r.Variant, r.Seed}] = r.Status.Final()
+		}
+	}
+	var first Job
+	var firstWork, work float64
+	for _, j := range jobs {
+		if done[run{j.Variant.Name, j.Seed}] {
+			continue
+		}
+		ds, err := sets.open(ctx, j.Variant.Recipe.Data)
+		if err != nil {
+			return 0, err
+		}
+		w := j.Work(ds.Train.Len())
+		if work == 0 {
+			first, firstWork = j, w
+		}
+		work += w
+	}
+	if work == 0 {
+		return 0, nil
+	}
+	ds, err := sets.open(ctx, first.Variant.Recipe.Data)
 	if err != nil {
 		return 0, err
 	}
-	times, again := measured[key]
-	if !again {
-		group, err := devices.open(v)
-		if err != nil {
-			return 0, err
-		}
-		t, err := train.New(v.Recipe, ds, group, seed)
-		if err != nil {
-			return 0, err
-		}
-		if times[0], times[1], err = t.Measure(ctx); err != nil {
-			return 0, err
-		}
-		measured[key] = times
+	m, err := measure(ctx, first.Variant, ds, first.Seed, o.Devices)
+	if err != nil {
+		return 0, fmt.Errorf("variant %s: %w", first.Variant.Name, err)
 	}
-	step, evaluation := times[0], times[1]
-	r := v.Recipe.Train
-	evaluate := func(images int) time.Duration {
-		return time.Duration((images+r.Batch-1)/r.Batch) * evaluation
-	}
-	epoch := time.Duration(ds.Train.Len()/r.Batch)*step + evaluate(ds.Test.Len()) + evaluate(ds.Validation.Len())
-	run := time.Duration(r.Epochs) * epoch
-	if v.Recipe.Data.TestCrops == recipe.TenCrop { // after the last epoch
-		run += 9 * evaluate(ds.Test.Len())
-	}
-	return run, nil
+	one := m.predict(first.Variant.Recipe, ds).Run
+	return seconds(one.Seconds() * work / firstWork), nil
 }
 
 // stepKey says what the time of a variant's step depends on: the net, the data,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"ablate/configs"
 	"ablate/experiments"
@@ -27,6 +28,9 @@ type Options struct {
 	Checkpoint configs.Interval // how often an unfinished run is saved
 	Command    []string         // what the user typed, for the record
 	Progress   Progress
+	// Confirm is told how long the study is predicted to take. An error of it ends
+	// the study before anything is written. It may be nil.
+	Confirm func(predicted time.Duration) error
 }
 
 // Devices opens the devices of a list, as device.Pool.Get does. An empty list is
@@ -56,7 +60,8 @@ func (d Devices) check(v configs.Variant) error {
 
 // Progress is told how a study proceeds. Calls come from one goroutine.
 type Progress interface {
-	Start(jobs []Job)
+	Data(name string, done, total int) // images of a data set that have been read
+	Start(jobs []Job, predicted time.Duration)
 	Skip(j Job)            // was done before
 	Held(j Job, err error) // another process trains it; it is looked at again at the end
 	Begin(j Job, dir string)
@@ -86,19 +91,18 @@ type Outcome struct {
 // study divide its runs.
 func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	var out Outcome
-	sets := datasets{}
+	sets := datasets{progress: o.Progress.Data}
 	defer sets.close()
-	if err := sets.check(ctx, jobs); err != nil {
+	predicted, err := prepare(ctx, jobs, &sets, o)
+	if ctx.Err() != nil {
+		return Outcome{Interrupted: true}, nil
+	}
+	if err != nil {
 		return out, err
 	}
-	for _, j := range jobs {
-		if err := o.Devices.check(j.Variant); err != nil {
-			return out, err
-		}
-	}
-	o.Progress.Start(jobs)
+	o.Progress.Start(jobs, predicted)
 	for left := jobs; len(left) > 0; {
-		held, end, err := out.pass(ctx, left, sets, o)
+		held, end, err := out.pass(ctx, left, &sets, o)
 		if end || err != nil {
 			return out, err
 		}
@@ -111,9 +115,27 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	return out, nil
 }
 
+// prepare opens data and devices, checks that every job fits them, and predicts
+// how long all take. Nothing is written yet.
+func prepare(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
+	if err := sets.check(ctx, jobs); err != nil {
+		return 0, err
+	}
+	for _, j := range jobs {
+		if err := o.Devices.check(j.Variant); err != nil {
+			return 0, err
+		}
+	}
+	predicted, err := estimate(ctx, jobs, sets, o)
+	if err == nil && o.Confirm != nil {
+		err = o.Confirm(predicted)
+	}
+	return predicted, err
+}
+
 // pass executes jobs one after the other and returns those that other processes
 // hold, and whether that was the end of the study.
-func (out *Outcome) pass(ctx context.Context, jobs []Job, sets datasets, o Options) (held []Job, end bool, err error) {
+func (out *Outcome) pass(ctx context.Context, jobs []Job, sets *datasets, o Options) (held []Job, end bool, err error) {
 	for _, j := range jobs {
 		if ctx.Err() != nil {
 			out.Interrupted = true
@@ -156,7 +178,7 @@ func (out *Outcome) pass(ctx context.Context, jobs []Job, sets datasets, o Optio
 }
 
 // execute trains and records one run. An empty status means that nothing was begun.
-func execute(ctx context.Context, j Job, sets datasets, o Options) (experiments.Status, error) {
+func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments.Status, error) {
 	ds, err := sets.open(ctx, j.Variant.Recipe.Data)
 	if err != nil {
 		return "", err
@@ -204,7 +226,7 @@ func execute(ctx context.Context, j Job, sets datasets, o Options) (experiments.
 }
 
 func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group, rec *experiments.Recorder, o Options) (*experiments.Result, error) {
-	t, err := train.New(j.Variant.Recipe, ds, group, j.Seed)
+	t, err := train.New(ctx, j.Variant.Recipe, ds, group, j.Seed)
 	if err != nil {
 		return nil, err
 	}

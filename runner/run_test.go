@@ -1,10 +1,16 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"image"
+	"image/png"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"ablate/configs"
 	"ablate/experiments"
@@ -42,7 +48,8 @@ func (s *stopAfter) Step(Job, int, float64) {
 }
 func (s *stopAfter) Skip(Job)                         { s.skipped++ }
 func (*stopAfter) Held(Job, error)                    {}
-func (*stopAfter) Start([]Job)                        {}
+func (*stopAfter) Data(string, int, int)              {}
+func (*stopAfter) Start([]Job, time.Duration)         {}
 func (*stopAfter) Begin(Job, string)                  {}
 func (*stopAfter) Epoch(Job, train.Epoch)             {}
 func (*stopAfter) End(Job, experiments.Status, error) {}
@@ -79,7 +86,7 @@ func TestLostDeviceEndsTheStudy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	group := engine.NewGroup(&losing{Device: dev, kernels: 20})
+	group := engine.NewGroup(&losing{Device: dev, kernels: 100})
 	defer group.Close()
 	out, err := Execute(t.Context(), jobs, Options{
 		Study: s, Store: &experiments.Store{Root: t.TempDir()}, Progress: &stopAfter{},
@@ -212,5 +219,57 @@ func TestLostRecordEndsTheStudy(t *testing.T) {
 	})
 	if !errors.Is(err, ErrRecord) || !errors.Is(err, experiments.ErrLost) || out != (Outcome{}) {
 		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// A run whose images were replaced since it was stopped does not continue: it
+// used to end as done, and its record said that it was trained on the new ones.
+func TestReplacedImagesAreNoticed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"train/a/0", "train/a/1", "train/b/0", "train/b/1", "val/a/0", "val/b/0"} {
+		writeImage(t, filepath.Join(root, name+".png"), byte(len(name)+int(name[len(name)-1])))
+	}
+	s, err := configs.Load("testdata/tiny.yaml", []string{
+		"data.name=imagefolder", "data.root=" + root, "data.size=32", "data.train=0", "data.test=0", "train.batch=1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := Plan(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	o := Options{Study: s, Store: &experiments.Store{Root: t.TempDir()}, Devices: devices.Get}
+	o.Progress = &stopAfter{steps: 2, interrupt: interrupt}
+	if out, err := Execute(ctx, jobs, o); err != nil || !out.Interrupted {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	writeImage(t, filepath.Join(root, "train/b/1.png"), 200)
+	o.Progress = &stopAfter{}
+	_, err = Execute(t.Context(), jobs, o)
+	if !errors.Is(err, experiments.ErrData) || !strings.Contains(err.Error(), "train was ") {
+		t.Fatalf("%v", err)
+	}
+	o.Fresh = true
+	if out, err := Execute(t.Context(), jobs, o); err != nil || out.Done != 1 {
+		t.Fatalf("fresh: %+v, %v", out, err)
+	}
+}
+
+// writeImage writes a picture of one grey.
+func writeImage(t *testing.T, name string, grey byte) {
+	t.Helper()
+	img := image.NewGray(image.Rect(0, 0, 32, 32))
+	for i := range img.Pix {
+		img.Pix[i] = grey
+	}
+	var b bytes.Buffer
+	if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, b.Bytes(), 0o644)); err != nil {
+		t.Fatal(err)
 	}
 }

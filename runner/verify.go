@@ -58,16 +58,13 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	if len(rec.FirstSteps) == 0 {
 		return fmt.Errorf("its record holds no digests of first steps")
 	}
-	if v.sets == nil {
-		v.sets = datasets{}
-	}
 	ds, err := v.sets.open(ctx, r.Data)
 	if err != nil {
 		return err
 	}
 	out.Files = checkFiles(rec, dir)
 	out.Differences = differences(rec.Provenance, provenance(v.Command, v.Devices, ds.Digests))
-	t, err := train.New(r, ds, v.Devices, rec.Seed)
+	t, err := train.New(ctx, r, ds, v.Devices, rec.Seed)
 	if err != nil {
 		return err
 	}

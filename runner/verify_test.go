@@ -41,7 +41,7 @@ func TestVerifierOpensDataOnce(t *testing.T) {
 			t.Errorf("a stored recipe that cannot be trained: %v", err)
 		}
 	}
-	if len(v.sets) != 1 {
-		t.Errorf("%d data sets were opened for two runs of one study", len(v.sets))
+	if len(v.sets.opened) != 1 {
+		t.Errorf("%d data sets were opened for two runs of one study", len(v.sets.opened))
 	}
 }

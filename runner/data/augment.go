@@ -80,7 +80,7 @@ type colourAxes struct {
 }
 
 // colourAxes computes the principal components of the training images' colours.
-func (ds *Dataset) colourAxes(cfg recipe.PCAColour) (colourAxes, error) {
+func (ds *Dataset) colourAxes(ctx context.Context, cfg recipe.PCAColour) (colourAxes, error) {
 	a := colourAxes{gain: 1}
 	if cfg.Shrink {
 		a.gain = float32(1 / (1 + cfg.Std))
@@ -90,7 +90,7 @@ func (ds *Dataset) colourAxes(cfg recipe.PCAColour) (colourAxes, error) {
 	}
 	if ds.Colour == nil { // once for all runs on this data set
 		var s imaging.Statistics
-		err := ds.Train.each(context.Background(), ds.Shape.Len(), func(_ int, image []byte) { s.Add(image) })
+		err := ds.Train.each(ctx, ds.Shape.Len(), func(_ int, image []byte) { s.Add(image) })
 		if err != nil {
 			return a, err
 		}

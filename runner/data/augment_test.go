@@ -223,7 +223,7 @@ func TestPCAColourKnownOrImpossible(t *testing.T) {
 		t.Errorf("shift %v, want 20, −10, 10", got)
 	}
 	grey := numbered(4, 1, arch.Shape{Height: 2, Width: 2, Channels: 1})
-	_, err := NewPipeline(grey, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 0.1}}, 2, 1)
+	_, err := NewPipeline(t.Context(), grey, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 0.1}}, 2, 1)
 	if err == nil || !strings.Contains(err.Error(), "data.pca_colour is for images of 3 channels") {
 		t.Errorf("grey images: %v", err)
 	}
@@ -244,7 +244,7 @@ func TestMeanImageCentre(t *testing.T) {
 			t.Errorf("%s: the top left crop is %v, want %v everywhere", mean, b.X, want)
 		}
 	}
-	if _, err := NewPipeline(ds, recipe.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1, 1); err == nil {
+	if _, err := NewPipeline(t.Context(), ds, recipe.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1, 1); err == nil {
 		t.Error("a crop larger than the mean image is accepted")
 	}
 }

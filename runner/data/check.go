@@ -3,14 +3,88 @@ package data
 import (
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path/filepath"
 
+	"ablate/recipe"
 	"ablate/runner/data/files"
+	"ablate/runner/data/imaging"
 )
+
+// A Report is what Check found.
+type Report struct {
+	Dataset *Dataset
+	// Balance counts the images of each class, training and test.
+	Balance [][2]int
+	// Shared are the test images that are also in training, Repeated the training
+	// images that are there more than once, but for the first.
+	Shared, Repeated []Duplicate
+}
+
+// A Duplicate is an image and an earlier one that is the same, byte for byte.
+type Duplicate struct{ Image, Of string }
+
+// Check opens the whole of a data set, which verifies sizes, digests and labels,
+// and counts classes and duplicates. Image files are resized as fit says, if it
+// says anything. Those that hold no usable image are in the data set's Skipped.
+func Check(ctx context.Context, name, root string, fit imaging.Fit, progress Progress) (Report, error) {
+	s, err := find(name)
+	if err != nil {
+		return Report{}, err
+	}
+	if s.check != nil {
+		if err := s.check(ctx, s, root); err != nil {
+			return Report{}, fmt.Errorf("data %s: %w", name, err)
+		}
+	}
+	if fit == (imaging.Fit{}) && s.images {
+		fit.ShortSide = defaultSide
+	}
+	cfg := recipe.Defaults().Data
+	cfg.Name, cfg.Root, cfg.MaxSkipped, cfg.ShortSide, cfg.Size = name, root, math.MaxInt, fit.ShortSide, fit.Size
+	ds, err := OpenTelling(ctx, cfg, progress)
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{Dataset: ds, Balance: make([][2]int, len(ds.Classes))}
+	if err := r.compare(ctx, progress); err != nil {
+		ds.Close()
+		return Report{}, fmt.Errorf("data %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// compare looks for images that are there more than once.
+func (r *Report) compare(ctx context.Context, progress Progress) error {
+	ds := r.Dataset
+	total := ds.Train.Len() + ds.Test.Len()
+	first := map[[32]byte]int{}
+	err := ds.Train.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
+		r.Balance[ds.Train.Labels[i]][0]++
+		sum := sha256.Sum256(image)
+		if j, ok := first[sum]; ok {
+			r.Repeated = append(r.Repeated, Duplicate{Image: ds.Train.Name(i), Of: ds.Train.Name(j)})
+		} else {
+			first[sum] = i
+		}
+		progress.tell(i+1, total)
+	})
+	if err != nil {
+		return err
+	}
+	return ds.Test.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
+		r.Balance[ds.Test.Labels[i]][1]++
+		if j, ok := first[sha256.Sum256(image)]; ok {
+			r.Shared = append(r.Shared, Duplicate{Image: ds.Test.Name(i), Of: ds.Train.Name(j)})
+		}
+		progress.tell(ds.Train.Len()+i+1, total)
+	})
+}
 
 // checkFiles compares the files of a distribution with their published sizes and digests.
 func checkFiles(ctx context.Context, s Source, root string) error {

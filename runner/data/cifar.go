@@ -67,7 +67,7 @@ var cifar100Source = Source{
 	open:  openCIFAR100,
 }
 
-func openCIFAR10(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
+func openCIFAR10(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
 	info, err := stat(cfg.Root, s.Layout)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func openCIFAR10(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error)
 	return cifar(s, texts, cifar10Record, len(s.Classes))
 }
 
-func openCIFAR100(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
+func openCIFAR100(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
 	if _, err := stat(cfg.Root, s.Layout); err != nil {
 		return nil, err
 	}

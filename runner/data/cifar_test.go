@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"ablate/recipe"
+	"ablate/runner/data/imaging"
 )
 
 func TestCIFARPlanesBecomePixels(t *testing.T) {
@@ -182,12 +183,12 @@ func realCIFAR(t *testing.T) string {
 
 func TestRealCIFAR(t *testing.T) {
 	root := realCIFAR(t)
-	r, err := Check(t.Context(), "cifar10", root)
+	r, err := Check(t.Context(), "cifar10", root, imaging.Fit{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Shared != 0 || r.Repeated != 0 {
-		t.Errorf("%d images in both splits, %d repeated", r.Shared, r.Repeated)
+	if len(r.Shared) != 0 || len(r.Repeated) != 0 {
+		t.Errorf("%d images in both splits, %d repeated", len(r.Shared), len(r.Repeated))
 	}
 	for class, n := range r.Balance {
 		if n != [2]int{5000, 1000} {

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"sort"
 
@@ -42,6 +41,8 @@ type stored interface {
 	image(i int, buf []byte) ([]byte, error)
 	// digest is the SHA-256 of the first n images and their labels, as they are stored.
 	digest(n int) string
+	// name is what a person finds image i by.
+	name(i int) string
 }
 
 // Image returns image i, of size bytes, which must not be written to. It may lie in
@@ -51,6 +52,14 @@ func (s Split) Image(i, size int, buf []byte) ([]byte, error) {
 		return s.stored.image(i, buf)
 	}
 	return s.Images[i*size:][:size], nil
+}
+
+// Name is what a person finds image i by: its file, or its number.
+func (s Split) Name(i int) string {
+	if s.stored != nil {
+		return s.stored.name(i)
+	}
+	return fmt.Sprintf("image %d", i)
 }
 
 // buffer is what Image needs.
@@ -105,6 +114,10 @@ type Dataset struct {
 	Mean []float32
 	// Colour says how the training images' colours are spread, nil where the source does not know it.
 	Colour *imaging.Colour
+	// Fit is how image files became squares, nil where there are none.
+	Fit *imaging.Fit
+	// Files are the sizes of the image files that were read, nil where there are none.
+	Files *FileSizes
 	// Skipped are the files that hold no usable image.
 	Skipped []pack.Skipped
 	closer  io.Closer
@@ -126,9 +139,19 @@ type Source struct {
 	Layout  string // what data.root must hold
 	Files   []File // of the official distribution
 	Classes []string
-	open    func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error)
+	images  bool // it is made of image files, of any size
+	open    func(ctx context.Context, s Source, cfg recipe.Data, progress Progress) (*Dataset, error)
 	// check verifies what opening does not; nil if there is nothing else.
 	check func(ctx context.Context, s Source, root string) error
+}
+
+// Progress is told how many images of a data set have been read. It may be nil.
+type Progress func(done, total int)
+
+func (p Progress) tell(done, total int) {
+	if p != nil {
+		p(done, total)
+	}
 }
 
 // A File is one file of an official distribution.
@@ -193,39 +216,53 @@ func find(name string) (Source, error) {
 	return Source{}, fmt.Errorf("no data set is called %s%s", strictyaml.Plain(name), strictyaml.Suggest(name, names))
 }
 
-// Open reads a data set and keeps the images that the recipe asks for: the first data.train and data.test of them.
-// It reads until the context ends it.
-func Open(ctx context.Context, cfg recipe.Data) (*Dataset, error) {
+// Open reads a data set and keeps the images that the recipe asks for: of its
+// classes the first data.train and data.test. It reads until the context ends it.
+func Open(ctx context.Context, cfg recipe.Data) (*Dataset, error) { return OpenTelling(ctx, cfg, nil) }
+
+// OpenTelling is Open with a report of its progress: image files are decoded once
+// when they are opened, which takes long.
+func OpenTelling(ctx context.Context, cfg recipe.Data, progress Progress) (*Dataset, error) {
 	s, err := find(cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	ds, err := s.open(ctx, s, cfg)
+	ds, err := s.open(ctx, s, cfg, progress)
 	if err != nil {
 		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
 	}
+	if ds.Name = s.Name; ds.Classes == nil {
+		ds.Classes = s.Classes
+	}
+	if err := ds.keep(cfg); err != nil {
+		ds.Close()
+		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+	}
+	return ds, nil
+}
+
+// keep reduces a data set to the images that a recipe asks for.
+func (ds *Dataset) keep(cfg recipe.Data) error {
+	if err := ds.choose(cfg.Classes); err != nil {
+		return err
+	}
 	whole := ds.Train.Len()
+	var err error
 	ds.Train, err = ds.Train.first(cfg.Train, "train", ds.Shape.Len())
 	if err == nil {
 		ds.Test, err = ds.Test.first(cfg.Test, "test", ds.Shape.Len())
 	}
 	if err != nil {
-		ds.Close()
-		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+		return err
 	}
 	if ds.Train.Len() < whole { // they were of all images
 		ds.Mean, ds.Colour = nil, nil
 	}
-	ds.Name = s.Name
-	if ds.Classes == nil {
-		ds.Classes = s.Classes
-	}
 	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
-	if err := errors.Join(ds.holdOut(cfg.Validation), ds.convert(cfg.ColourSpace)); err != nil {
-		ds.Close()
-		return nil, fmt.Errorf("data %s: %w", cfg.Name, err)
+	if err := ds.holdOut(cfg.Validation); err != nil {
+		return err
 	}
-	return ds, nil
+	return ds.convert(cfg.ColourSpace)
 }
 
 // holdOut takes the last n training images for validation.
@@ -255,60 +292,7 @@ type offset struct {
 
 func (o offset) image(i int, buf []byte) ([]byte, error) { return o.stored.image(o.from+i, buf) }
 
-// A Report is what Check found.
-type Report struct {
-	Dataset *Dataset
-	// Balance counts the images of each class, training and test.
-	Balance [][2]int
-	// Shared counts the test images that are also in training.
-	Shared int
-	// Repeated counts the training images that are there more than once, but for the first.
-	Repeated int
-}
-
-// Check opens the whole of a data set, which verifies sizes, digests and labels,
-// and counts classes and duplicates. Files that hold no usable image are in the
-// data set's Skipped.
-func Check(ctx context.Context, name, root string) (Report, error) {
-	s, err := find(name)
-	if err != nil {
-		return Report{}, err
-	}
-	if s.check != nil {
-		if err := s.check(ctx, s, root); err != nil {
-			return Report{}, fmt.Errorf("data %s: %w", name, err)
-		}
-	}
-	cfg := recipe.Defaults().Data
-	cfg.Name, cfg.Root, cfg.MaxSkipped = name, root, math.MaxInt
-	ds, err := Open(ctx, cfg)
-	if err != nil {
-		return Report{}, err
-	}
-	r := Report{Dataset: ds, Balance: make([][2]int, len(ds.Classes))}
-	seen := map[[32]byte]bool{}
-	err = ds.Train.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
-		r.Balance[ds.Train.Labels[i]][0]++
-		sum := sha256.Sum256(image)
-		if seen[sum] {
-			r.Repeated++
-		}
-		seen[sum] = true
-	})
-	if err == nil {
-		err = ds.Test.each(ctx, ds.Shape.Len(), func(i int, image []byte) {
-			r.Balance[ds.Test.Labels[i]][1]++
-			if seen[sha256.Sum256(image)] {
-				r.Shared++
-			}
-		})
-	}
-	if err != nil {
-		ds.Close()
-		return Report{}, fmt.Errorf("data %s: %w", name, err)
-	}
-	return r, nil
-}
+func (o offset) name(i int) string { return o.stored.name(o.from + i) }
 
 // each visits the images in order.
 func (s Split) each(ctx context.Context, size int, visit func(i int, image []byte)) error {

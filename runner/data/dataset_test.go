@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ablate/recipe"
+	"ablate/runner/data/imaging"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -31,7 +32,7 @@ func TestOpenRefuses(t *testing.T) {
 		{recipe.Data{Name: "cifar10", Root: empty}, ErrMissing, []string{"data_batch_1.bin is not in " + empty}},
 		{recipe.Data{Name: "fashion-mnist", Root: empty}, ErrMissing,
 			[]string{"neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is in " + empty, "t10k-labels-idx1-ubyte"}},
-		{recipe.Data{Name: "shapes", Train: maxShapes + 1}, nil, []string{"at most 1000000 images"}},
+		{recipe.Data{Name: "shapes", Train: maxShapes + 1}, nil, []string{"at most 200000 images"}},
 	} {
 		_, err := Open(t.Context(), k.cfg)
 		if err == nil {
@@ -81,7 +82,7 @@ func TestListIsComplete(t *testing.T) {
 	}
 }
 
-func TestCheckCountsDuplicates(t *testing.T) {
+func TestCheckNamesDuplicates(t *testing.T) {
 	root := t.TempDir()
 	for name, grey := range map[string]byte{ // train/a/3 repeats train/a/1, val/b/1 is train/b/1
 		"train/a/1": 1, "train/a/3": 1, "train/b/1": 2, "train/c/1": 3, "val/b/1": 2, "val/c/1": 9,
@@ -96,12 +97,25 @@ func TestCheckCountsDuplicates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := Check(t.Context(), "imagefolder", root)
+	told := 0
+	r, err := Check(t.Context(), "imagefolder", root, imaging.Fit{}, func(done, total int) {
+		if told++; done < 1 || done > total || total != 6 {
+			t.Errorf("%d of %d images", done, total)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Shared != 1 || r.Repeated != 1 {
-		t.Errorf("%d shared and %d repeated, want 1 and 1", r.Shared, r.Repeated)
+	defer r.Dataset.Close()
+	if !slices.Equal(r.Shared, []Duplicate{{"val/b/1.png", "train/b/1.png"}}) {
+		t.Errorf("shared %v", r.Shared)
+	}
+	names := []string{"train/a/1.png", "train/a/3.png"}
+	if len(r.Repeated) != 1 || !slices.Contains(names, r.Repeated[0].Image) || !slices.Contains(names, r.Repeated[0].Of) {
+		t.Errorf("repeated %v, want one of %v to be the other", r.Repeated, names)
+	}
+	if told != 12 || r.Dataset.Files.String() != "2×2 files" {
+		t.Errorf("%d calls of the progress for two passes over six images, %s", told, r.Dataset.Files)
 	}
 	if !slices.Equal(r.Balance, [][2]int{{2, 0}, {1, 1}, {1, 1}}) {
 		t.Errorf("balance %v", r.Balance)
@@ -122,7 +136,7 @@ func TestCheckComparesWithWhatIsPublished(t *testing.T) {
 			write(t, dir, name+suffix, text)
 		}
 		for _, name := range []string{"mnist", "fashion-mnist", "kmnist"} {
-			if _, err := Check(t.Context(), name, dir); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), says) {
+			if _, err := Check(t.Context(), name, dir, imaging.Fit{}, nil); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s%s: %v", name, suffix, err)
 			}
 		}

@@ -60,7 +60,7 @@ var kmnistSource = Source{
 		"5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"),
 }
 
-func openIDX(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
+func openIDX(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
 	if _, err := stat(cfg.Root, s.Layout); err != nil {
 		return nil, err
 	}

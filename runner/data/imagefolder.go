@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"image"
 	"runtime"
 	"sync"
 
@@ -25,6 +26,7 @@ var imageFolderSource = Source{
 	What:   "JPEG and PNG files in one folder a class, resized to data.short_side (256) or data.size" + decodedAgain,
 	Where:  "your own images, or any data set that is laid out so",
 	Layout: imagefiles.FolderLayout,
+	images: true,
 	open:   openFiles(imagefiles.ImageFolder),
 }
 
@@ -34,6 +36,7 @@ var tinyImageNetSource = Source{
 	Where: "tiny-imagenet-200.zip of Stanford's course CS231N, 248,100,043 bytes; a part of ImageNet: " +
 		"non-commercial research and education",
 	Layout: imagefiles.TinyLayout,
+	images: true,
 	open:   openFiles(imagefiles.TinyImageNet),
 }
 
@@ -48,14 +51,17 @@ var imageNetSource = Source{
 		{Name: "ILSVRC2012_img_val.tar", Bytes: 6_744_924_160, MD5: "29b22e2961454d5413ddabcf34fc5622"},
 		{Name: "ILSVRC2012_devkit_t12.tar.gz", MD5: "fa75699e90414af021442c21a62c3abf", Optional: true},
 	},
-	open:  openFiles(imagefiles.ILSVRC),
-	check: checkFiles,
+	images: true,
+	open:   openFiles(imagefiles.ILSVRC),
+	check:  checkFiles,
 }
 
 // openFiles opens a source of image files: it decodes all that are asked for
 // once, which finds the bad ones before training begins and yields mean, colours and digest.
-func openFiles(list func(root string) (*imagefiles.Set, error)) func(context.Context, Source, recipe.Data) (*Dataset, error) {
-	return func(ctx context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
+func openFiles(
+	list func(root string) (*imagefiles.Set, error),
+) func(context.Context, Source, recipe.Data, Progress) (*Dataset, error) {
+	return func(ctx context.Context, s Source, cfg recipe.Data, progress Progress) (*Dataset, error) {
 		if _, err := stat(cfg.Root, s.Layout); err != nil {
 			return nil, err
 		}
@@ -63,12 +69,8 @@ func openFiles(list func(root string) (*imagefiles.Set, error)) func(context.Con
 		if err != nil {
 			return nil, fmt.Errorf("%w%s", err, seeList)
 		}
-		fit := imaging.Fit{ShortSide: cfg.ShortSide, Size: cfg.Size}
-		if fit == (imaging.Fit{}) {
-			fit.ShortSide = 256
-		}
-		ds := &Dataset{Classes: set.Classes, Shape: arch.Shape{Height: fit.Side(), Width: fit.Side(), Channels: 3}, closer: set}
-		if err := errors.Join(fit.Validate(), ds.survey(ctx, set, fit, cfg)); err != nil {
+		ds, err := survey(ctx, set, cfg, progress)
+		if err != nil {
 			set.Close()
 			return nil, err
 		}
@@ -76,17 +78,52 @@ func openFiles(list func(root string) (*imagefiles.Set, error)) func(context.Con
 	}
 }
 
+// defaultSide is the shorter side of images where a recipe does not say (paper, section 2).
+const defaultSide = 256
+
 // survey decodes the files that are asked for and keeps the usable ones.
-func (ds *Dataset) survey(ctx context.Context, set *imagefiles.Set, fit imaging.Fit, cfg recipe.Data) error {
+func survey(ctx context.Context, set *imagefiles.Set, cfg recipe.Data, progress Progress) (*Dataset, error) {
+	fit := imaging.Fit{ShortSide: cfg.ShortSide, Size: cfg.Size}
+	stated := fit != imaging.Fit{}
+	if !stated {
+		fit.ShortSide = defaultSide
+	}
+	if err := fit.Validate(); err != nil {
+		return nil, err
+	}
+	train, test := imagefiles.Shuffle("train", set.Train), imagefiles.Shuffle("test", set.Test)
+	if len(cfg.Classes) > 0 {
+		to, err := numbers(set.Classes, cfg.Classes)
+		if err != nil {
+			return nil, err
+		}
+		set.Classes, train, test = cfg.Classes, chosenFiles(train, to), chosenFiles(test, to)
+	}
+	ds := &Dataset{
+		Classes: set.Classes, Shape: arch.Shape{Height: fit.Side(), Width: fit.Side(), Channels: 3},
+		Fit: &fit, Files: &FileSizes{}, closer: set,
+	}
+	done, total := 0, atMost(train, cfg.Train)+atMost(test, cfg.Test)
+	read := func(d imagefiles.Decoded) error {
+		done++
+		progress.tell(min(done, total), total)
+		if d.Err != nil {
+			return nil
+		}
+		if ds.Files.add(d.Source); stated || ds.Files.N != sample {
+			return nil
+		}
+		return ds.Files.enlarged(fit)
+	}
 	for _, part := range []struct {
 		name  string
 		files []imagefiles.File
 		want  int
 		to    *Split
-	}{{"train", set.Train, cfg.Train, &ds.Train}, {"test", set.Test, cfg.Test, &ds.Test}} {
-		f, err := ds.usable(ctx, part.name, part.files, fit, part.want)
+	}{{"train", train, cfg.Train, &ds.Train}, {"test", test, cfg.Test, &ds.Test}} {
+		f, err := ds.usable(ctx, part.name, part.files, part.want, read)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		*part.to = Split{Labels: f.labels(), stored: f}
 		if part.name == "train" && f.statistics.Images > 0 {
@@ -94,25 +131,42 @@ func (ds *Dataset) survey(ctx context.Context, set *imagefiles.Set, fit imaging.
 			ds.Mean, ds.Colour = f.statistics.Mean(), &colour
 		}
 		if len(f.kept) == 0 && len(ds.Skipped) <= cfg.MaxSkipped {
-			return fmt.Errorf("no usable image is left in %s: %w", part.name, ErrCorrupt)
+			return nil, fmt.Errorf("no usable image is left in %s: %w", part.name, ErrCorrupt)
+		}
+	}
+	if !stated && ds.Files.N < sample {
+		if err := ds.Files.enlarged(fit); err != nil {
+			return nil, err
 		}
 	}
 	if n := len(ds.Skipped); n > cfg.MaxSkipped {
-		return fmt.Errorf("%d files hold no usable image, data.max_skipped is %d; ablate data check lists them, the first: %s: %w",
-			n, cfg.MaxSkipped, ds.Skipped[0], ErrCorrupt)
+		return nil, fmt.Errorf("%d files hold no usable image, data.max_skipped is %d; "+
+			"ablate data check lists them, the first: %s: %w", n, cfg.MaxSkipped, ds.Skipped[0], ErrCorrupt)
 	}
-	return nil
+	return ds, nil
+}
+
+// atMost is the number of files that a split reads, if all are usable.
+func atMost(files []imagefiles.File, want int) int {
+	if want == 0 {
+		return len(files)
+	}
+	return min(want, len(files))
 }
 
 // errEnough ends a survey.
 var errEnough = errors.New("enough images")
 
-// usable decodes files in the order of the data set until there are want of them, all if want is 0.
-func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.File, fit imaging.Fit, want int) (*imageFiles, error) {
-	files = imagefiles.Shuffle(split, files)
+// usable decodes files until there are want usable ones, all if want is 0.
+func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.File, want int,
+	read func(imagefiles.Decoded) error) (*imageFiles, error) {
+	fit := *ds.Fit
 	f := &imageFiles{readers: sync.Pool{New: func() any { return imaging.NewReader(fit) }}}
 	sum := sha256.New()
 	err := imagefiles.Decode(ctx, files, fit, runtime.GOMAXPROCS(0), func(d imagefiles.Decoded) error {
+		if err := read(d); err != nil {
+			return err
+		}
 		file := files[d.Index]
 		if d.Err != nil {
 			ds.Skipped = append(ds.Skipped, pack.Skipped{Split: split, Name: file.Name, Reason: d.Err.Error()})
@@ -132,6 +186,47 @@ func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.
 	}
 	f.sum = fmt.Sprintf("%x", sum.Sum(nil))
 	return f, nil
+}
+
+// sample is the number of images that say whether the default size enlarges them.
+const sample = 20
+
+// FileSizes are the sizes of the images that files hold.
+type FileSizes struct {
+	N           int
+	First       image.Point
+	Least, Most image.Point // of each side by itself
+	smaller     int         // images whose shorter side is below defaultSide
+}
+
+func (s *FileSizes) add(size image.Point) {
+	if s.N++; s.N == 1 {
+		s.First, s.Least, s.Most = size, size, size
+	}
+	s.Least.X, s.Least.Y = min(s.Least.X, size.X), min(s.Least.Y, size.Y)
+	s.Most.X, s.Most.Y = max(s.Most.X, size.X), max(s.Most.Y, size.Y)
+	if min(size.X, size.Y) < defaultSide {
+		s.smaller++
+	}
+}
+
+// enlarged refuses a size that nobody asked for and that most of the images so
+// far are smaller than: a net would see a corner of pixels that are not there.
+func (s *FileSizes) enlarged(fit imaging.Fit) error {
+	if 2*s.smaller <= s.N {
+		return nil
+	}
+	return fmt.Errorf("neither data.size nor data.short_side is set, and %d of the first %d images are smaller than the "+
+		"%d×%d that they would become (the first is %d×%d); set one of the two, as in data.size=%d",
+		s.smaller, s.N, fit.Side(), fit.Side(), s.First.X, s.First.Y, min(s.First.X, s.First.Y))
+}
+
+// String says the sizes in words.
+func (s *FileSizes) String() string {
+	if s.Least == s.Most {
+		return fmt.Sprintf("%d×%d files", s.Most.X, s.Most.Y)
+	}
+	return fmt.Sprintf("files of %d×%d to %d×%d", s.Least.X, s.Least.Y, s.Most.X, s.Most.Y)
 }
 
 // imageFiles are images that are decoded whenever they are read.
@@ -162,6 +257,8 @@ func (f *imageFiles) image(i int, buf []byte) ([]byte, error) {
 	}
 	return buf, nil
 }
+
+func (f *imageFiles) name(i int) string { return f.kept[i].Name }
 
 // digest is that of the images that were surveyed, which are those asked for.
 func (f *imageFiles) digest(int) string { return f.sum }

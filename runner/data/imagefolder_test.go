@@ -123,14 +123,14 @@ func TestKnownMeans(t *testing.T) {
 	for _, n := range []int{0, 7} {
 		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 6, Train: n}, {Name: "packed", Root: dir, Train: n}} {
 			ds := open(t, cfg)
-			want, err := meanImage(ds.Train, ds.Shape.Len())
+			want, err := meanImage(t.Context(), ds.Train, ds.Shape.Len())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if known := ds.Mean != nil; known != (n == 0 || cfg.Name == "imagefolder") {
 				t.Errorf("%s, %d images: mean known: %v", cfg.Name, n, known)
 			}
-			if got, err := ds.mean("image"); err != nil || !slices.Equal(got, want) {
+			if got, err := ds.mean(t.Context(), "image"); err != nil || !slices.Equal(got, want) {
 				t.Errorf("%s, %d images: %v, %v, want %v", cfg.Name, n, got, err, want)
 			}
 		}
@@ -158,6 +158,39 @@ func TestFirstImagesAreMixed(t *testing.T) {
 	}
 }
 
+// Nobody is shown images that were enlarged without being asked: 64×64 files used
+// to become 256×256, of which a crop of 56 is a corner.
+func TestSmallFilesNeedASize(t *testing.T) {
+	t.Parallel()
+	for _, images := range []int{2, 20} { // fewer than the sample, and more
+		cfg := recipe.Data{Name: "imagefolder", Root: imageTree(t, images)}
+		_, err := Open(t.Context(), cfg)
+		want := "neither data.size nor data.short_side is set, and "
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "as in data.size=9") {
+			t.Errorf("%d images a class: %v", images, err)
+		}
+		cfg.ShortSide = 256
+		if ds := open(t, cfg); ds.Shape.Height != 256 || ds.Files.String() != "12×9 files" {
+			t.Errorf("with a size: %v of %s", ds.Shape, ds.Files)
+		}
+	}
+}
+
+// How an image becomes an input is said step by step.
+func TestInputWords(t *testing.T) {
+	t.Parallel()
+	cfg := recipe.Data{Name: "imagefolder", Root: imageTree(t, 5), Size: 8, Validation: 3, Mean: "image", Scale: 0.5, Crop: 6, Flip: true}
+	p := newPipeline(t, open(t, cfg), cfg, 5, 1)
+	want := "12×9 files → 8×8 images (stretched to 8×8) → − mean of 12 training images → × 0.5 → " +
+		"crop 6×6 at random places (the centre at test) → mirrored at random"
+	if got := p.Words(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if p.Batches() != 2 || p.LeftOver() != 2 {
+		t.Errorf("%d batches, %d images left over", p.Batches(), p.LeftOver())
+	}
+}
+
 func TestBadFilesBeforeTraining(t *testing.T) {
 	root := imageTree(t, 4)
 	bad := filepath.Join(root, "train", "c1", "2.png")
@@ -173,7 +206,7 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 	if ds.Train.Len() != 11 || len(ds.Skipped) != 1 {
 		t.Errorf("%d images, left out %v", ds.Train.Len(), ds.Skipped)
 	}
-	r, err := Check(t.Context(), "imagefolder", root)
+	r, err := Check(t.Context(), "imagefolder", root, imaging.Fit{}, nil)
 	if err != nil || len(r.Dataset.Skipped) != 1 || r.Balance[1] != [2]int{3, 2} {
 		t.Errorf("%v, %+v", err, r)
 	}
@@ -232,7 +265,7 @@ func TestPackedRefuses(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "train-00000.shard"), 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check(t.Context(), "packed", dir); !errors.Is(err, ErrCorrupt) {
+	if _, err := Check(t.Context(), "packed", dir, imaging.Fit{}, nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("check of a cut pack: %v", err)
 	}
 }
@@ -244,13 +277,13 @@ func TestRealImageNetSample(t *testing.T) {
 		t.Skip("ABLATE_DATA is not set: the ImageNet sample is not read")
 	}
 	root := filepath.Join(data, "imagenette-sample")
-	r, err := Check(t.Context(), "packed", packTree(t, root, imaging.Fit{ShortSide: 256}, 0))
+	r, err := Check(t.Context(), "packed", packTree(t, root, imaging.Fit{ShortSide: 256}, 0), imaging.Fit{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Dataset.Close()
-	if r.Dataset.Train.Len() != 300 || r.Dataset.Test.Len() != 100 || r.Shared != 0 || r.Repeated != 0 {
-		t.Errorf("%d and %d images, %d shared, %d repeated", r.Dataset.Train.Len(), r.Dataset.Test.Len(), r.Shared, r.Repeated)
+	if r.Dataset.Train.Len() != 300 || r.Dataset.Test.Len() != 100 || len(r.Shared) != 0 || len(r.Repeated) != 0 {
+		t.Errorf("%d and %d images, %d shared, %d repeated", r.Dataset.Train.Len(), r.Dataset.Test.Len(), len(r.Shared), len(r.Repeated))
 	}
 	for class, n := range r.Balance {
 		if n != [2]int{30, 10} {

@@ -20,7 +20,7 @@ var packedSource = Source{
 	check:  checkPacked,
 }
 
-func openPacked(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) {
+func openPacked(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
 	p, err := openPack(cfg.Root, s.Layout)
 	if err != nil {
 		return nil, err
@@ -29,6 +29,7 @@ func openPacked(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) 
 		p.Close()
 		return nil, fmt.Errorf("data.short_side and data.size say how files are resized; this pack is already (%v)", p.Fit)
 	}
+	fit := p.Fit
 	mean, err := p.Mean()
 	if err != nil {
 		p.Close()
@@ -36,9 +37,9 @@ func openPacked(_ context.Context, s Source, cfg recipe.Data) (*Dataset, error) 
 	}
 	return &Dataset{
 		Classes: p.Classes, Shape: arch.Shape{Height: p.Fit.Side(), Width: p.Fit.Side(), Channels: 3},
-		Train:   Split{Labels: p.Train.Labels, stored: packedImages{&p.Train, p.Digest("train")}},
-		Test:    Split{Labels: p.Test.Labels, stored: packedImages{&p.Test, p.Digest("test")}},
-		Skipped: p.Skipped, Mean: mean, Colour: &p.Colour, closer: p,
+		Train:   Split{Labels: p.Train.Labels, stored: &packedImages{pack: p, split: "train", images: &p.Train}},
+		Test:    Split{Labels: p.Test.Labels, stored: &packedImages{pack: p, split: "test", images: &p.Test}},
+		Skipped: p.Skipped, Fit: &fit, Mean: mean, Colour: &p.Colour, closer: p,
 	}, nil
 }
 
@@ -70,20 +71,34 @@ func checkPacked(ctx context.Context, s Source, root string) error {
 	return sentinel(p.Verify(ctx))
 }
 
-// packedImages are images of a pack.
+// packedImages are a split of a pack.
 type packedImages struct {
+	pack   *pack.Pack
+	split  string
 	images *pack.Images
-	sum    string // digest of the whole split
+	names  []string // read when the first is asked for
 }
 
-func (p packedImages) image(i int, _ []byte) ([]byte, error) {
+func (p *packedImages) name(i int) string {
+	if p.names == nil {
+		names, err := p.pack.Names(p.split)
+		if err != nil { // the name is for a person, who finds the image by its number too
+			return fmt.Sprintf("image %d", i)
+		}
+		p.names = names
+	}
+	return p.names[i]
+}
+
+func (p *packedImages) image(i int, _ []byte) ([]byte, error) {
 	image, err := p.images.At(i)
 	return image, sentinel(err)
 }
 
-func (p packedImages) digest(n int) string {
+func (p *packedImages) digest(n int) string {
+	whole := p.pack.Digest(p.split)
 	if n == len(p.images.Labels) {
-		return p.sum
+		return whole
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "the first %d of %s", n, p.sum)))
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "the first %d of %s", n, whole)))
 }

@@ -23,7 +23,7 @@ func packedBatches(b *testing.B, colours float64) {
 		PCAColour: recipe.PCAColour{Std: colours}}
 	cfg.Root = packTree(b, imageTree(b, 320), imaging.Fit{Size: 256}, 0)
 	ds := open(b, cfg)
-	p, err := NewPipeline(ds, cfg, batch, 1)
+	p, err := NewPipeline(b.Context(), ds, cfg, batch, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

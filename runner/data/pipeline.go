@@ -33,7 +33,7 @@ type Pipeline struct {
 }
 
 // NewPipeline computes the mean and colours of the training images and checks that the recipe fits the data.
-func NewPipeline(ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipeline, error) {
+func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipeline, error) {
 	p := &Pipeline{ds: ds, train: ds.Train, cfg: cfg, batch: batch, shape: ds.Shape,
 		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"),
 		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour")}
@@ -63,23 +63,23 @@ func NewPipeline(ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipelin
 		p.train.Labels = wrongLabels(ds.Train.Labels, len(ds.Classes), cfg.LabelNoise, random.New(seed, "data/label-noise"))
 	}
 	var err error
-	if p.mean, err = ds.mean(cfg.Mean); err != nil {
+	if p.mean, err = ds.mean(ctx, cfg.Mean); err != nil {
 		return nil, err
 	}
 	if cfg.PCAColour.Std > 0 {
-		p.axes, err = ds.colourAxes(cfg.PCAColour)
+		p.axes, err = ds.colourAxes(ctx, cfg.PCAColour)
 	}
 	return p, err
 }
 
 // mean is what is subtracted from every image: the training images' mean per value, per channel, or nothing.
-func (ds *Dataset) mean(kind string) ([]float32, error) {
+func (ds *Dataset) mean(ctx context.Context, kind string) ([]float32, error) {
 	if kind == "none" {
 		return make([]float32, ds.Shape.Len()), nil
 	}
 	if ds.Mean == nil { // once for all runs on this data set
 		var err error
-		if ds.Mean, err = meanImage(ds.Train, ds.Shape.Len()); err != nil {
+		if ds.Mean, err = meanImage(ctx, ds.Train, ds.Shape.Len()); err != nil {
 			return nil, err
 		}
 	}
@@ -97,9 +97,9 @@ func (ds *Dataset) mean(kind string) ([]float32, error) {
 	return mean, nil
 }
 
-func meanImage(s Split, size int) ([]float32, error) {
+func meanImage(ctx context.Context, s Split, size int) ([]float32, error) {
 	sums := make([]float64, size)
-	err := s.each(context.Background(), size, func(_ int, image []byte) {
+	err := s.each(ctx, size, func(_ int, image []byte) {
 		for j, v := range image {
 			sums[j] += float64(v)
 		}

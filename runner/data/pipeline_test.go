@@ -33,7 +33,7 @@ var raw = recipe.Data{Mean: "none", Scale: 1}
 
 func newPipeline(t *testing.T, ds *Dataset, cfg recipe.Data, batch int, seed uint64) *Pipeline {
 	t.Helper()
-	p, err := NewPipeline(ds, cfg, batch, seed)
+	p, err := NewPipeline(t.Context(), ds, cfg, batch, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestPipelineRefuses(t *testing.T) {
 		{recipe.Data{Crop: 5}, 1, "data.crop is 5, images are 4×4 with their border"},
 		{recipe.Data{Pad: 2}, 1, "data.pad is 2 without data.crop"},
 	} {
-		if _, err := NewPipeline(ds, k.cfg, k.batch, 1); err == nil || !strings.Contains(err.Error(), k.says) {
+		if _, err := NewPipeline(t.Context(), ds, k.cfg, k.batch, 1); err == nil || !strings.Contains(err.Error(), k.says) {
 			t.Errorf("%+v, batch %d: %v, want %q", k.cfg, k.batch, err, k.says)
 		}
 	}

@@ -32,34 +32,36 @@ const (
 	leastContrast  = 110.0 // between figure and background, in grey levels over the three colours
 	smallestRadius = 10.0  // pixels
 	largestRadius  = 12.0
-	stretch        = 0.1 // sides may differ by this share
-	offCentre      = 2.0 // pixels either way
-	mostTurn       = 0.2 // radians either way
-	distractors    = 1   // spots of other colours, at most
-	maxShapes      = 1_000_000
+	stretch        = 0.1     // sides may differ by this share
+	offCentre      = 2.0     // pixels either way
+	mostTurn       = 0.2     // radians either way
+	distractors    = 1       // spots of other colours, at most
+	maxShapes      = 200_000 // of 3 KB each
 )
 
-func openShapes(_ context.Context, _ Source, cfg recipe.Data) (*Dataset, error) {
+func openShapes(ctx context.Context, _ Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
 	cfg.Train, cfg.Test = cmp.Or(cfg.Train, 10_000), cmp.Or(cfg.Test, 2_000)
 	if max(cfg.Train, cfg.Test) > maxShapes {
 		return nil, fmt.Errorf("data.train and data.test: at most %d images are drawn", maxShapes)
 	}
-	return &Dataset{
+	ds := &Dataset{
 		Shape: arch.Shape{Height: shapesSide, Width: shapesSide, Channels: 3},
-		Train: drawShapes("shapes/train", cfg.Train),
-		Test:  drawShapes("shapes/test", cfg.Test),
-	}, nil
+		Train: drawShapes(ctx, "shapes/train", cfg.Train),
+		Test:  drawShapes(ctx, "shapes/test", cfg.Test),
+	}
+	return ds, ctx.Err()
 }
 
 // drawShapes draws image i from step i of a stream, so the work can be divided in any way.
-func drawShapes(stream string, n int) Split {
+// It stops when the context ends.
+func drawShapes(ctx context.Context, stream string, n int) Split {
 	s := Split{Images: make([]byte, n*shapesSide*shapesSide*3), Labels: make([]int32, n)}
 	r := random.New(shapesSeed, stream)
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		wg.Go(func() {
-			for i := w; i < n; i += workers {
+			for i := w; i < n && ctx.Err() == nil; i += workers {
 				s.Labels[i] = int32(i % len(figures))
 				p := painter{r: r, step: uint64(i)}
 				p.paint(int(s.Labels[i]), s.Images[i*shapesSide*shapesSide*3:][:shapesSide*shapesSide*3])

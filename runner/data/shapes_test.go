@@ -2,7 +2,9 @@ package data
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -26,9 +28,9 @@ func TestShapesStayTheSame(t *testing.T) {
 
 func TestShapesDoNotDependOnWorkersOrCount(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	one := drawShapes("shapes/train", 33)
+	one := drawShapes(t.Context(), "shapes/train", 33)
 	runtime.GOMAXPROCS(4)
-	four := drawShapes("shapes/train", 50)
+	four := drawShapes(t.Context(), "shapes/train", 50)
 	if !bytes.Equal(one.Images, four.Images[:len(one.Images)]) || !slices.Equal(one.Labels, four.Labels[:33]) {
 		t.Error("the first 33 images differ between one worker and four, or between 33 and 50 drawn")
 	}
@@ -86,5 +88,15 @@ func TestFigures(t *testing.T) {
 				t.Errorf("figures %d and %d differ in %d of %d samples", class, other, differ, covered)
 			}
 		}
+	}
+}
+
+// A context that ends stops the drawing: Ctrl-C used to be unheard for a minute.
+func TestDrawingStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, recipe.Data{Name: "shapes", Train: maxShapes}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

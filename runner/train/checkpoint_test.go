@@ -46,7 +46,7 @@ func (a attempt) run(t *testing.T) (err error) {
 		t.Fatal(err)
 	}
 	defer rec.Close()
-	tr, err := New(a.recipe, ds, a.devices, 1)
+	tr, err := New(t.Context(), a.recipe, ds, a.devices, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

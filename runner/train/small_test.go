@@ -65,7 +65,7 @@ func trainer(t testing.TB, r recipe.Recipe, g *engine.Group) *Trainer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ds.Close() })
-	tr, err := New(r, ds, g, 1)
+	tr, err := New(t.Context(), r, ds, g, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

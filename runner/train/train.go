@@ -71,8 +71,8 @@ type Epoch struct {
 }
 
 // New compiles a net for the devices and draws the weights that the seed begins with.
-func New(r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*Trainer, error) {
-	pipeline, err := newPipeline(r, ds, seed)
+func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*Trainer, error) {
+	pipeline, err := newPipeline(ctx, r, ds, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +102,14 @@ func New(r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*
 }
 
 // Check says whether a recipe's net and batch fit a data set.
-func Check(r recipe.Recipe, ds *data.Dataset) error {
-	_, err := newPipeline(r, ds, 0)
+func Check(ctx context.Context, r recipe.Recipe, ds *data.Dataset) error {
+	_, err := newPipeline(ctx, r, ds, 0)
 	return err
 }
 
 // newPipeline prepares a data set for a recipe's net and refuses what does not fit.
-func newPipeline(r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
-	p, err := data.NewPipeline(ds, r.Data, r.Train.Batch, seed)
+func newPipeline(ctx context.Context, r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
+	p, err := data.NewPipeline(ctx, ds, r.Data, r.Train.Batch, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +126,9 @@ func newPipeline(r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline
 	}
 	return p, nil
 }
+
+// Pipeline prepares the trainer's images.
+func (t *Trainer) Pipeline() *data.Pipeline { return t.pipeline }
 
 func (t *Trainer) classes() int { return t.model.Graph.Logits.Shape()[3] }
 

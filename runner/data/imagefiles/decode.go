@@ -2,6 +2,7 @@ package imagefiles
 
 import (
 	"context"
+	"image"
 	"sync"
 
 	"ablate/runner/data/imaging"
@@ -9,10 +10,11 @@ import (
 
 // A Decoded is what came of a file.
 type Decoded struct {
-	Index  int    // in the list
-	Pixels []byte // valid during the call; nil if Err is set
-	Bytes  int64  // read from the file
-	Err    error  // imaging.ErrBad or ErrUnreadable
+	Index  int         // in the list
+	Pixels []byte      // valid during the call; nil if Err is set
+	Source image.Point // size of the image in the file
+	Bytes  int64       // read from the file
+	Err    error       // imaging.ErrBad or ErrUnreadable
 }
 
 // Decode reads files with the given number of workers and hands each result, in
@@ -63,7 +65,7 @@ func Decode(ctx context.Context, files []File, fit imaging.Fit, workers int, use
 					err = r.Read(text, s.buf)
 				}
 				if s.d.Bytes, s.d.Err = int64(len(text)), err; err == nil {
-					s.d.Pixels = s.buf
+					s.d.Pixels, s.d.Source = s.buf, r.Source
 				}
 				s.done <- struct{}{}
 			}

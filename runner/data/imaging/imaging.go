@@ -18,9 +18,11 @@ import (
 // ErrBad is a file that holds no image that can be used. The message says why.
 var ErrBad = errors.New("not a usable image")
 
-// MaxPixels is the largest image that is decoded; headers that ask for more are
-// refused before memory is taken. ImageNet's largest has 61 million pixels.
-const MaxPixels = 1 << 27
+// MaxPixels is the largest image that is decoded, and the most pixels that all
+// readers of the process decode at a time: a decoder takes up to 12 bytes a pixel
+// beside the image, and a file of 1 MB can hold 100 million pixels. ImageNet's
+// largest has 61 million.
+const MaxPixels = 1 << 26
 
 // A Fit is how an image of any size becomes a square. Exactly one field is set.
 type Fit struct {
@@ -60,6 +62,9 @@ func (f Fit) String() string {
 
 // A Reader decodes and resizes files, reusing its memory. It serves one goroutine.
 type Reader struct {
+	// Source is the size of the image that was read last, before it was turned and resized.
+	Source image.Point
+
 	fit    Fit
 	planes [3][]byte
 	square []byte // before it is turned
@@ -78,11 +83,19 @@ func NewReader(f Fit) *Reader {
 // Read decodes file and writes it to dst, fit.Len() bytes of height, width, RGB.
 // Errors are ErrBad.
 func (r *Reader) Read(file, dst []byte) error {
-	img, turn, err := decode(file)
+	header, err := config(file)
+	if err != nil {
+		return err
+	}
+	pixels := header.Width * header.Height
+	decoding.acquire(pixels)
+	defer decoding.release(pixels)
+	img, turn, err := decode(file, header)
 	if err != nil {
 		return err
 	}
 	size := img.Bounds().Size()
+	r.Source = size
 	across, down := r.fit.windows(size, turn)
 	out := dst
 	if turn != upright {
@@ -95,42 +108,45 @@ func (r *Reader) Read(file, dst []byte) error {
 	return nil
 }
 
-// decode reads the header, refuses what is too large, and then decodes. The
-// decoders' panics, should there be any, are a bad file and no reason to stop.
-func decode(file []byte) (img image.Image, turn orientation, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			img, err = nil, fmt.Errorf("the decoder failed (%v): %w", p, ErrBad)
-		}
-	}()
+// config reads a file's header and refuses an image that is too large, or empty.
+func config(file []byte) (header image.Config, err error) {
+	defer recovered(&err)
 	if len(file) == 0 {
-		return nil, upright, fmt.Errorf("the file is empty: %w", ErrBad)
+		return header, fmt.Errorf("the file is empty: %w", ErrBad)
 	}
+	read := png.DecodeConfig
 	if isJPEG(file) {
-		if img, err = decodeJPEG(file); err != nil {
+		read = jpegConfig
+	}
+	if header, err = read(bytes.NewReader(file)); err != nil {
+		return header, fmt.Errorf("neither JPEG nor PNG, or damaged (%v): %w", err, ErrBad)
+	}
+	if header.Width < 1 || header.Height < 1 || header.Height > MaxPixels/header.Width {
+		return header, fmt.Errorf("%d×%d pixels; 1 to %d are read: %w", header.Width, header.Height, MaxPixels, ErrBad)
+	}
+	return header, nil
+}
+
+// recovered makes a decoder's panic, should there be one, a bad file and no reason to stop.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the decoder failed (%v): %w", p, ErrBad)
+	}
+}
+
+// decode decodes a file whose header is known.
+func decode(file []byte, header image.Config) (img image.Image, turn orientation, err error) {
+	defer recovered(&err)
+	if isJPEG(file) {
+		if img, err = decodeJPEG(file, header); err != nil {
 			return nil, upright, err
 		}
 		return img, exifOrientation(file), nil
-	}
-	header, err := png.DecodeConfig(bytes.NewReader(file))
-	if err != nil {
-		return nil, upright, fmt.Errorf("neither JPEG nor PNG, or damaged (%v): %w", err, ErrBad)
-	}
-	if err := allowed(header); err != nil {
-		return nil, upright, err
 	}
 	if img, err = png.Decode(bytes.NewReader(file)); err != nil {
 		return nil, upright, fmt.Errorf("the png is truncated or damaged (%v): %w", err, ErrBad)
 	}
 	return img, upright, nil
-}
-
-// allowed refuses a header that asks for too large an image, or for none.
-func allowed(header image.Config) error {
-	if header.Width < 1 || header.Height < 1 || header.Height > MaxPixels/header.Width {
-		return fmt.Errorf("%d×%d pixels; 1 to %d are read: %w", header.Width, header.Height, MaxPixels, ErrBad)
-	}
-	return nil
 }
 
 // windows are the two sides of the source that the square shows, in the file's
