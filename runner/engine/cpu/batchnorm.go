@@ -9,7 +9,7 @@ import (
 
 func newBatchMean(d *Device, _ *graph.BatchMean, in engine.Instr) engine.Kernel {
 	x := slice(in.In[0])
-	s := newChannelSum(d, len(x), slice(in.Out), func(sum []float32, from, to int) { d.path.columnSums(sum, x[from:to]) })
+	s := newChannelSum(d, len(x), slice(in.Out), func(sum []float32, from, to int) { d.isa.columnSums(sum, x[from:to]) })
 	s.scale = 1 / float32(s.rows.n)
 	return s
 }

@@ -41,7 +41,7 @@ type correlate struct {
 	panels   []panel
 	groupLen int // packed weights of a group
 	floor    float32
-	work     []bench // one a worker
+	work     []workspace // one a worker
 	packing  packWeights
 }
 
@@ -148,7 +148,7 @@ func (k *correlate) bound() *correlate {
 	}
 	k.d.needShared(k.groupLen * k.groups)
 	k.d.needScratch(k.from.paddedLen() + tileRows*panelCols)
-	k.work = make([]bench, k.d.workers.n)
+	k.work = make([]workspace, k.d.workers.n)
 	k.packing = packWeights{k}
 	return k
 }
@@ -212,8 +212,8 @@ func (k *correlate) tile(worker, i int) {
 }
 
 // pixels computes all pixels of a gather, six at a time.
-func (k *correlate) pixels(t *bench, g *gather, panel panel, dst, scratch []float32) {
-	run := k.d.path.tile[panel.cols/lane]
+func (k *correlate) pixels(t *workspace, g *gather, panel panel, dst, scratch []float32) {
+	run := k.d.isa.tile[panel.cols/lane]
 	if panel.n == panel.cols {
 		t.out = &dst[0]
 		for r := 0; r < len(g.rows); r += tileRows {
@@ -254,7 +254,7 @@ type weightGrad struct {
 	panels     []panel
 	partialOff []int // per panel
 	partialLen int   // of one group of one chunk
-	work       []bench
+	work       []workspace
 	outs       [][]int
 	adding     addPartials
 }
@@ -293,7 +293,7 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.partialLen)
 	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
-	g.work = make([]bench, d.workers.n)
+	g.work = make([]workspace, d.workers.n)
 	g.adding = addPartials{g}
 	return g
 }
@@ -336,7 +336,7 @@ func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partia
 	t := &g.work[worker]
 	t.tile = tile{x: &x[0], step: g.step, run: g.pixelsPerRow, wStride: stride,
 		init: &partial[0], out: &partial[0], floor: noFloor}
-	run := g.d.path.tile[panel.cols/lane]
+	run := g.d.isa.tile[panel.cols/lane]
 	for first := 0; first < g.pixelRows; first += g.band {
 		t.seg, t.segs = &g.segs[first], min(g.band, g.pixelRows-first)
 		t.w = &dy[first*g.pixelsPerRow*stride]

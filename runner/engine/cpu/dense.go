@@ -20,7 +20,7 @@ type matmul struct {
 	floor      float32
 	panels     []panel
 	rows, outs []int // offsets of the images in x and y, in groups of six
-	work       []bench
+	work       []workspace
 }
 
 func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
@@ -37,7 +37,7 @@ func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel 
 	}
 	m.rows, m.outs = rowGroups(m.rows), rowGroups(m.outs)
 	d.needScratch((min(m.k, kBlock)+1)*panelCols + len(m.rows)*panelCols)
-	m.work = make([]bench, d.workers.n)
+	m.work = make([]workspace, d.workers.n)
 	return m
 }
 
@@ -53,7 +53,7 @@ func (m *matmul) tile(worker, i int) {
 	packed, result := scratch[:min(m.k, kBlock)*p.cols], scratch[min(m.k, kBlock)*p.cols:]
 	t := &m.work[worker]
 	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
-	run := m.d.path.tile[p.cols/lane]
+	run := m.d.isa.tile[p.cols/lane]
 	whole := p.n == p.cols
 	out := m.y[p.first:]
 	for k := 0; k < m.k; k += kBlock {
@@ -102,7 +102,7 @@ type transposed struct {
 	k, columns int     // outputs and inputs of the layer
 	panels     []panel // of images
 	width      int     // columns of all panels
-	work       []bench
+	work       []workspace
 	packing    packImages
 }
 
@@ -115,7 +115,7 @@ func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engin
 		k: op.Outputs, columns: op.In.Len(), panels: panelsOf(op.Batch), width: padded(op.Batch)}
 	d.needShared(m.k * m.width)
 	d.needScratch(inputBlock * m.width)
-	m.work = make([]bench, d.workers.n)
+	m.work = make([]workspace, d.workers.n)
 	m.packing = packImages{m}
 	return m
 }
@@ -155,7 +155,7 @@ func (m *transposed) tile(worker, i int) {
 		t.run = min(kBlock, m.k-k)
 		for _, p := range m.panels {
 			t.w, t.wStride = &m.d.shared[m.k*p.first+k*p.cols], p.cols
-			run := m.d.path.tile[p.cols/lane]
+			run := m.d.isa.tile[p.cols/lane]
 			for r := 0; r < n; r += tileRows {
 				for j := range tileRows {
 					row := min(r+j, n-1)
@@ -187,7 +187,7 @@ type outer struct {
 	batch      int
 	k, columns int
 	panels     []panel
-	work       []bench
+	work       []workspace
 	packing    packRows
 	update     *update // of the weights, which follows each block of rows at once; nil: the gradient is stored in dw
 }
@@ -205,7 +205,7 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 	m.panels = panelsOf(m.columns)
 	d.needShared(m.batch * padded(m.columns))
 	d.needScratch(m.batch*outerRows + tileRows*panelCols)
-	m.work = make([]bench, d.workers.n)
+	m.work = make([]workspace, d.workers.n)
 	m.packing = packRows{m}
 	return m
 }
@@ -247,7 +247,7 @@ func (m *outer) tile(worker, i int) {
 	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
 	for _, p := range m.panels {
 		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
-		run := m.d.path.tile[p.cols/lane]
+		run := m.d.isa.tile[p.cols/lane]
 		for r := 0; r < n; r += tileRows {
 			for j := range tileRows {
 				t.rows[j] = min(r+j, n-1)
@@ -261,8 +261,8 @@ func (m *outer) tile(worker, i int) {
 			}
 			t.out, t.outRow = &result[0], strided(&t.scratch, p.cols)
 			if m.update != nil {
-				m.d.path.prefetch(&m.update.w[t.outs[0]], min(tileRows, n-r), m.columns)
-				m.d.path.prefetch(&m.update.v[t.outs[0]], min(tileRows, n-r), m.columns)
+				m.d.isa.prefetch(&m.update.w[t.outs[0]], min(tileRows, n-r), m.columns)
+				m.d.isa.prefetch(&m.update.v[t.outs[0]], min(tileRows, n-r), m.columns)
 			}
 			run(&t.tile)
 			if m.update == nil {

@@ -23,7 +23,7 @@ import (
 // Device is a share of the machine's cores.
 type Device struct {
 	name    string
-	path    *path
+	isa     *isa
 	workers *workers
 
 	shared  []float32   // packed weights and the like: one kernel runs at a time
@@ -34,14 +34,14 @@ type Device struct {
 // instructions it uses is chosen from the CPU's features; ABLATE_CPU forces one
 // of avx512, avx2 and go.
 func New(name string, threads int) (*Device, error) {
-	p, err := selectPath()
+	p, err := selectISA()
 	if err != nil {
 		return nil, err
 	}
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &Device{name: name, path: p, workers: newWorkers(threads), scratch: make([][]float32, threads)}, nil
+	return &Device{name: name, isa: p, workers: newWorkers(threads), scratch: make([][]float32, threads)}, nil
 }
 
 // Name is cpu, cpu:0 …
@@ -49,7 +49,7 @@ func (d *Device) Name() string { return d.name }
 
 // Hardware names the CPU, the threads and the kernels.
 func (d *Device) Hardware() string {
-	return fmt.Sprintf("%s, %d threads, %s kernels", Model(), d.workers.n, d.path.name)
+	return fmt.Sprintf("%s, %d threads, %s kernels", Model(), d.workers.n, d.isa.name)
 }
 
 // Threads is the number of worker threads.

@@ -38,32 +38,32 @@ func TestThreadsDoNotMatter(t *testing.T) {
 }
 
 // AVX2 and AVX-512 give the same weights, bit for bit.
-func TestPathsDoNotMatter(t *testing.T) {
+func TestInstructionSetsDoNotMatter(t *testing.T) {
 	var want [32]byte
-	for i, p := range paths() {
-		if p == &goPath {
+	for i, p := range isas() {
+		if p == &goISA {
 			continue // it multiplies and adds with two roundings where the others round once
 		}
 		dev := open(t, 2)
-		dev.path = p
+		dev.isa = p
 		got := enginetest.Digest(t, dev, 20)
 		dev.Close()
 		if i == 0 {
 			want = got
 		}
 		if got != want {
-			t.Errorf("%s gives other weights than %s", p.name, paths()[0].name)
+			t.Errorf("%s gives other weights than %s", p.name, isas()[0].name)
 		}
 	}
 }
 
-// Every path passes the suite, not only the fastest.
-func TestConformanceOfPaths(t *testing.T) {
-	for _, p := range paths()[1:] {
+// Every instruction set passes the suite, not only the fastest.
+func TestConformanceOfInstructionSets(t *testing.T) {
+	for _, p := range isas()[1:] {
 		t.Run(p.name, func(t *testing.T) {
 			enginetest.Run(t, func(t *testing.T) engine.Device {
 				dev := open(t, 2)
-				dev.path = p
+				dev.isa = p
 				return dev
 			})
 		})
@@ -91,14 +91,14 @@ func TestPanicBecomesAnError(t *testing.T) {
 
 // Two columns on two devices, and chunks of a batch on up to four, give one device's weights.
 func TestDivide(t *testing.T) {
-	for _, p := range paths() {
+	for _, p := range isas() {
 		t.Run(p.name, func(t *testing.T) {
 			enginetest.Divide(t, func(t *testing.T, number int) engine.Device {
 				dev, err := New(fmt.Sprintf("cpu:%d", number), 1+number%2)
 				if err != nil {
 					t.Fatal(err)
 				}
-				dev.path = p
+				dev.isa = p
 				return dev
 			})
 		})

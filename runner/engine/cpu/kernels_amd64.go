@@ -195,10 +195,10 @@ func eluAVX512(y *float32, x *float32, n int, below float32, above float32)
 //go:noescape
 func eluGradAVX512(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
 
-// bentAVX512 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
+// leakyAVX512 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
 //
 //go:noescape
-func bentAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+func leakyAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
 
 // tanhAVX2 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
 //
@@ -230,7 +230,7 @@ func eluAVX2(y *float32, x *float32, n int, below float32, above float32)
 //go:noescape
 func eluGradAVX2(dx *float32, y *float32, dy *float32, n int, below float32, above float32)
 
-// bentAVX2 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
+// leakyAVX2 sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.
 //
 //go:noescape
-func bentAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+func leakyAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)

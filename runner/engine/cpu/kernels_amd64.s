@@ -2436,9 +2436,9 @@ eluGradAVX512_end:
 	VZEROUPPER
 	RET
 
-// func bentAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+// func leakyAVX512(out *float32, sign *float32, v *float32, n int, below float32, above float32)
 // Requires: AVX, AVX512F
-TEXT ·bentAVX512(SB), NOSPLIT, $0-40
+TEXT ·leakyAVX512(SB), NOSPLIT, $0-40
 	MOVQ         out+0(FP), AX
 	MOVQ         sign+8(FP), CX
 	MOVQ         v+16(FP), DX
@@ -2446,9 +2446,9 @@ TEXT ·bentAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS below+32(FP), Z0
 	VBROADCASTSS above+36(FP), Z1
 
-bentAVX512_loop:
+leakyAVX512_loop:
 	CMPQ      BX, $0x00
-	JLE       bentAVX512_end
+	JLE       leakyAVX512_end
 	VMOVUPS   (CX), Z2
 	VCMPPS    $0x11, unitConstants<>+1280(SB), Z2, K1
 	VBLENDMPS Z0, Z1, K1, Z3
@@ -2458,9 +2458,9 @@ bentAVX512_loop:
 	ADDQ      $0x40, CX
 	ADDQ      $0x40, DX
 	SUBQ      $0x10, BX
-	JMP       bentAVX512_loop
+	JMP       leakyAVX512_loop
 
-bentAVX512_end:
+leakyAVX512_end:
 	VZEROUPPER
 	RET
 
@@ -2726,9 +2726,9 @@ eluGradAVX2_end:
 	VZEROUPPER
 	RET
 
-// func bentAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+// func leakyAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)
 // Requires: AVX
-TEXT ·bentAVX2(SB), NOSPLIT, $0-40
+TEXT ·leakyAVX2(SB), NOSPLIT, $0-40
 	MOVQ         out+0(FP), AX
 	MOVQ         sign+8(FP), CX
 	MOVQ         v+16(FP), DX
@@ -2736,9 +2736,9 @@ TEXT ·bentAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS below+32(FP), Y0
 	VBROADCASTSS above+36(FP), Y1
 
-bentAVX2_loop:
+leakyAVX2_loop:
 	CMPQ      BX, $0x00
-	JLE       bentAVX2_end
+	JLE       leakyAVX2_end
 	VMOVUPS   (CX), Y2
 	VCMPPS    $0x11, unitConstants<>+1280(SB), Y2, Y2
 	VBLENDVPS Y2, Y0, Y1, Y2
@@ -2748,8 +2748,8 @@ bentAVX2_loop:
 	ADDQ      $0x20, CX
 	ADDQ      $0x20, DX
 	SUBQ      $0x08, BX
-	JMP       bentAVX2_loop
+	JMP       leakyAVX2_loop
 
-bentAVX2_end:
+leakyAVX2_end:
 	VZEROUPPER
 	RET

@@ -80,16 +80,16 @@ func opsOf(batch int, w graph.Window, size int) []shaped {
 	return ops
 }
 
-// samePathKernels runs every kernel of a geometry on every path, behind guard pages, and wants
+// sameKernels runs every kernel of a geometry on every instruction set, behind guard pages, and wants
 // the assembly's results equal bit for bit and the Go twin's within 1e-5 of the largest value.
-func samePathKernels(t *testing.T, seed uint64, batch int, w graph.Window, size int) {
+func sameKernels(t *testing.T, seed uint64, batch int, w graph.Window, size int) {
 	t.Helper()
 	for i, op := range opsOf(batch, w, size) {
 		first := (seed+uint64(i))%2 == 0
 		var want, bits []float32
-		for _, p := range slices.Backward(paths()) {
+		for _, p := range slices.Backward(isas()) {
 			dev := open(t, 2)
-			dev.path = p
+			dev.isa = p
 			k, out := bound(t, dev, op, rand.New(rand.NewPCG(seed, uint64(i))), first)
 			if err := k.Run(&engine.Context{}); err != nil {
 				t.Fatal(err)
@@ -129,12 +129,12 @@ func TestOddSizes(t *testing.T) {
 		for _, width := range []int{1, 2, 7, 16, 17} {
 			seed++
 			if w := windowOf(4, width, channels, 3, 2, arch.Pad{Top: 1, Left: 1, Right: 2}, 1, 36-channels); w != nil {
-				samePathKernels(t, seed, 2, *w, 3)
+				sameKernels(t, seed, 2, *w, 3)
 			}
 		}
 	}
-	samePathKernels(t, 1, 127, *windowOf(3, 3, 6, 2, 1, arch.Pad{}, 2, 10), 5)
-	samePathKernels(t, 2, 1, *windowOf(9, 9, 48, 5, 1, arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, 2, 128), 5)
+	sameKernels(t, 1, 127, *windowOf(3, 3, 6, 2, 1, arch.Pad{}, 2, 10), 5)
+	sameKernels(t, 2, 1, *windowOf(9, 9, 48, 5, 1, arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, 2, 128), 5)
 }
 
 // Shapes against the Go twin; no kernel may touch what lies around its operands.
@@ -146,7 +146,7 @@ func FuzzShapes(f *testing.F) {
 		p := arch.Pad{Top: int(pad & 3), Bottom: int(pad >> 2 & 3), Left: int(pad >> 4 & 3), Right: int(pad >> 6 & 3)}
 		window := windowOf(1+int(h)%17, 1+int(w)%17, g*(1+int(channels)%24), 1+int(kernel)%5, 1+int(stride)%4, p, g, g*(1+int(filters)%40))
 		if window != nil {
-			samePathKernels(t, seed, 1+int(batch)%9, *window, 2*(int(size)%4)+1)
+			sameKernels(t, seed, 1+int(batch)%9, *window, 2*(int(size)%4)+1)
 		}
 	})
 }

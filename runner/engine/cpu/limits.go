@@ -32,7 +32,7 @@ func (d *Device) Limits(p recipe.Precision) (engine.Limits, error) {
 		if err != nil {
 			return l, err
 		}
-		l.FLOPS = max(l.FLOPS, float64(d.workers.n)*fmaRounds*float64(d.path.fmaFLOPs)/seconds)
+		l.FLOPS = max(l.FLOPS, float64(d.workers.n)*fmaRounds*float64(d.isa.fmaFLOPs)/seconds)
 		if seconds, err = d.timed(s, chunks(streamLen)); err != nil {
 			return l, err
 		}
@@ -49,7 +49,7 @@ func (d *Device) timed(t task, tiles int) (seconds float64, err error) {
 
 type fmaLoop struct{ d *Device }
 
-func (f *fmaLoop) tile(int, int) { f.d.path.fmas(fmaRounds) }
+func (f *fmaLoop) tile(int, int) { f.d.isa.fmas(fmaRounds) }
 
 type stream struct {
 	d    *Device
@@ -58,5 +58,5 @@ type stream struct {
 
 func (s *stream) tile(_, i int) {
 	from, to := chunk(i, len(s.x))
-	s.d.path.axpy(s.y[from:to], s.x[from:to], 0.5)
+	s.d.isa.axpy(s.y[from:to], s.x[from:to], 0.5)
 }

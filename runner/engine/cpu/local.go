@@ -32,7 +32,7 @@ func (l *locals) tile(_, pixel int) {
 		y := l.y[n*l.w.Out.Len()+pixel*filters:][:filters]
 		copy(y, l.bias[pixel*filters:][:filters])
 		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
-			l.d.path.axpy(y[y0:y1], l.weights[weight:][:y1-y0], l.x[n*l.w.In.Len()+x])
+			l.d.isa.axpy(y[y0:y1], l.weights[weight:][:y1-y0], l.x[n*l.w.In.Len()+x])
 		})
 	}
 }
@@ -119,7 +119,7 @@ func (l *localWeightGrads) tile(_, pixel int) {
 	for n := range l.batch {
 		dy := l.y[n*l.w.Out.Len()+pixel*l.w.Out.Channels:][:l.w.Out.Channels]
 		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
-			l.d.path.axpy(l.weights[weight:][:y1-y0], dy[y0:y1], l.x[n*l.w.In.Len()+x])
+			l.d.isa.axpy(l.weights[weight:][:y1-y0], dy[y0:y1], l.x[n*l.w.In.Len()+x])
 		})
 	}
 }

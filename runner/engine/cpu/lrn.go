@@ -147,7 +147,7 @@ func (k *norms) bound(s arch.Shape) *norms {
 		k.proto.len, k.proto.pitch, k.proto.size = s.Channels, s.Channels, 1
 		k.room = k.size
 		around := arch.Pad{Top: n.Size / 2, Bottom: n.Size / 2, Left: n.Size / 2, Right: n.Size / 2}
-		k.sweep = newSweep(k.d, graph.Window{In: s, Out: s, Kernel: n.Size, Stride: 1, Pad: around}, k.d.path.sumWindows)
+		k.sweep = newSweep(k.d, graph.Window{In: s, Out: s, Kernel: n.Size, Stride: 1, Pad: around}, k.d.isa.sumWindows)
 	} else {
 		k.proto.len, k.proto.size = s.Channels/n.Groups, n.Size
 		k.half = n.Size / 2
@@ -158,9 +158,9 @@ func (k *norms) bound(s arch.Shape) *norms {
 	switch {
 	case n.Beta != 0.75:
 	case k.proto.len%lane == 0:
-		k.passes = k.d.path.lrn
+		k.passes = k.d.isa.lrn
 	case k.proto.len%(lane/2) == 0:
-		k.passes = k.d.path.lrnNarrow
+		k.passes = k.d.isa.lrnNarrow
 	}
 	k.d.needScratch(2 * k.room)
 	k.work = make([]lines, k.d.workers.n)
@@ -239,6 +239,6 @@ func (k *norms) within(worker, n int) {
 func (k *norms) masked(off, n int) {
 	if k.mask != nil {
 		dx := k.to[off : off+n]
-		k.d.path.reluGrad(dx, k.mask[off:off+n], dx)
+		k.d.isa.reluGrad(dx, k.mask[off:off+n], dx)
 	}
 }

@@ -42,7 +42,7 @@ func Features() string {
 
 // Kernels names the instruction set whose kernels a new device would use.
 func Kernels() string {
-	p, err := selectPath()
+	p, err := selectISA()
 	if err != nil {
 		return err.Error()
 	}

@@ -37,9 +37,9 @@ func rowGroups(offsets []int) []int {
 	return offsets
 }
 
-// A bench is one worker's tile and the offset tables that are made on the fly; it
+// A workspace is one worker's tile and the offset tables that are made on the fly; it
 // lives as long as the kernel, so that running one allocates nothing.
-type bench struct {
+type workspace struct {
 	tile
 	rows, outs, scratch [tileRows]int
 }

@@ -28,24 +28,24 @@ func strips(outputs, stride, pad, kernel, inputs int) []strip {
 
 // sweep applies a kernel of windows to the strips of one image.
 type sweep struct {
-	kernel     func(*windows)
+	kernel     func(*poolingRow)
 	rows, cols []strip
 	in, out    imageSize
 	stride     int
-	mean       bool      // scale each window by its number of cells, as PyTorch's count_include_pad=False
-	work       []windows // one a worker
+	mean       bool         // scale each window by its number of cells, as PyTorch's count_include_pad=False
+	work       []poolingRow // one a worker
 }
 
 type imageSize struct{ width, channels int }
 
-func newSweep(d *Device, w graph.Window, kernel func(*windows)) sweep {
+func newSweep(d *Device, w graph.Window, kernel func(*poolingRow)) sweep {
 	return sweep{
 		kernel: kernel,
 		rows:   strips(w.Out.Height, w.Stride, w.Pad.Top, w.Kernel, w.In.Height),
 		cols:   strips(w.Out.Width, w.Stride, w.Pad.Left, w.Kernel, w.In.Width),
 		in:     imageSize{w.In.Width, w.In.Channels},
 		out:    imageSize{w.Out.Width, w.Out.Channels},
-		stride: w.Stride, work: make([]windows, d.workers.n),
+		stride: w.Stride, work: make([]poolingRow, d.workers.n),
 	}
 }
 
@@ -56,7 +56,7 @@ func (s imageSize) start(y, x int) int { return (y*s.width + x) * s.channels }
 // the output's; those that the kernel does not use are nil.
 func (s *sweep) run(worker int, cell, grad, out, top []float32) {
 	w := &s.work[worker]
-	*w = windows{channels: s.in.channels, row: s.in.start(1, 0), col: s.in.channels,
+	*w = poolingRow{channels: s.in.channels, row: s.in.start(1, 0), col: s.in.channels,
 		step: s.stride * s.in.channels, outStep: s.out.channels, scale: 1}
 	from := func(of []float32, off int) *float32 {
 		if of == nil {
@@ -91,23 +91,23 @@ type pools struct {
 }
 
 func newMaxPool(d *Device, op *graph.MaxPool, in engine.Instr) engine.Kernel {
-	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.maxWindows), batch: op.Batch,
+	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.maxWindows), batch: op.Batch,
 		x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 func newMaxPoolGrad(d *Device, op *graph.MaxPoolGrad, in engine.Instr) engine.Kernel {
-	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.maxGradWindows), batch: op.Batch,
+	return &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.maxGradWindows), batch: op.Batch,
 		x: slice(in.In[0]), y: slice(in.In[1]), dy: slice(in.In[2]), dx: slice(in.Out), mask: maskOf(in)}
 }
 
 func newAvgPool(d *Device, op *graph.AvgPool, in engine.Instr) engine.Kernel {
-	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.sumWindows), batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out)}
+	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.sumWindows), batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out)}
 	p.sweep.mean = true
 	return p
 }
 
 func newAvgPoolGrad(d *Device, op *graph.AvgPoolGrad, in engine.Instr) engine.Kernel {
-	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.path.addWindows), batch: op.Batch,
+	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.addWindows), batch: op.Batch,
 		dy: slice(in.In[0]), dx: slice(in.Out), mask: maskOf(in)}
 	p.sweep.mean = true
 	return p
@@ -126,7 +126,7 @@ func (p *pools) tile(worker, n int) {
 	clear(in(p.dx))
 	p.sweep.run(worker, in(p.x), in(p.dx), out(p.dy), out(p.y))
 	if p.mask != nil {
-		p.d.path.reluGrad(in(p.dx), in(p.mask), in(p.dx))
+		p.d.isa.reluGrad(in(p.dx), in(p.mask), in(p.dx))
 	}
 }
 

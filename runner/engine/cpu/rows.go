@@ -1,6 +1,16 @@
 package cpu
 
-import "ablate/runner/engine"
+import (
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// chunkLen is how many values an elementwise kernel handles as one tile: 64 KiB of each operand.
+const chunkLen = 16 << 10
+
+func chunks(n int) int { return (n + chunkLen - 1) / chunkLen }
+
+func chunk(i, n int) (from, to int) { return i * chunkLen, min((i+1)*chunkLen, n) }
 
 // rows cuts values of so many channels each into tiles of whole rows.
 type rows struct{ n, channels int }
@@ -55,4 +65,10 @@ func (s *channelSum) tile(_, i int) {
 	sum := s.d.shared[i*n : (i+1)*n]
 	clear(sum)
 	s.add(sum, i*s.rows.n/s.chunks*n, (i+1)*s.rows.n/s.chunks*n)
+}
+
+// newBiasGrad is db[c] = Σ dy over images and pixels.
+func newBiasGrad(d *Device, _ *graph.BiasGrad, in engine.Instr) engine.Kernel {
+	dy := slice(in.In[0])
+	return newChannelSum(d, len(dy), slice(in.Out), func(sum []float32, from, to int) { d.isa.columnSums(sum, dy[from:to]) })
 }

@@ -51,7 +51,7 @@ func newJob(r *rand.Rand, cols, segs, run, step int, accumulate bool) *job {
 }
 
 // run gives what the outputs become, leaving the job as it was.
-func (j *job) run(p *path) []float32 {
+func (j *job) run(p *isa) []float32 {
 	before := slices.Clone(j.outs)
 	p.tile[j.cols/lane](&j.tile)
 	after := slices.Clone(j.outs)
@@ -82,7 +82,7 @@ func (j *job) sums() []float64 {
 	return out
 }
 
-// Every path computes the definition and writes nothing else; all assembly paths give the same bits.
+// Every instruction set computes the definition and writes nothing else; all assembly paths give the same bits.
 func TestTile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, cols := range []int{16, 32, 48, 64} {
@@ -103,7 +103,7 @@ func check(t *testing.T, j *job) {
 	}
 	want := j.sums()
 	var bits []float32
-	for _, p := range paths() {
+	for _, p := range isas() {
 		got := j.run(p)
 		for i, w := range want {
 			// Long sums that cancel keep the rounding of their parts: 1e-7 of each product.
@@ -111,21 +111,21 @@ func check(t *testing.T, j *job) {
 				t.Fatalf("%s: value %d is %v, want %v", p.name, i, got[i], w)
 			}
 		}
-		if p == &goPath {
+		if p == &goISA {
 			continue
 		}
 		if bits == nil {
 			bits = got
 		}
 		if !slices.Equal(bits, got) {
-			t.Errorf("%s gives other bits than %s", p.name, paths()[0].name)
+			t.Errorf("%s gives other bits than %s", p.name, isas()[0].name)
 		}
 	}
 }
 
 // ReLU must not hide a NaN: a diverged run has to be seen.
 func TestTileKeepsNaN(t *testing.T) {
-	for _, p := range paths() {
+	for _, p := range isas() {
 		j := newJob(rand.New(rand.NewPCG(1, 2)), 64, 1, 3, 1, false)
 		j.floor = 0
 		j.ws[5] = float32(math.NaN())
@@ -144,7 +144,7 @@ func FuzzTile(f *testing.F) {
 
 // A long sum over one panel, as in conv3: GFLOP/s of one core.
 func BenchmarkTile(b *testing.B) {
-	for _, p := range paths() {
+	for _, p := range isas() {
 		for _, cols := range []int{16, 32, 48, 64} {
 			b.Run(fmt.Sprintf("%s/cols=%d", p.name, cols), func(b *testing.B) {
 				const segs, run = 3, 768

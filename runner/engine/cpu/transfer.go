@@ -59,7 +59,7 @@ func (s *sum) tile(_, i int) {
 	from, to := chunk(i, len(s.in[0]))
 	for step := 1; step < len(s.in); step *= 2 {
 		for j := 0; j+step < len(s.in); j += 2 * step {
-			s.d.path.axpy(s.in[j][from:to], s.in[j+step][from:to], 1)
+			s.d.isa.axpy(s.in[j][from:to], s.in[j+step][from:to], 1)
 		}
 	}
 	if s.scale == 1 {

@@ -27,15 +27,15 @@ func (u *units) tile(_, i int) {
 	x, y := u.x[from:to], u.y[from:to]
 	switch u.f {
 	case graph.ReLU:
-		u.d.path.relu(y, x)
+		u.d.isa.relu(y, x)
 	case graph.Tanh:
-		u.d.path.tanh(y, x, float32(u.a), float32(u.b))
+		u.d.isa.tanh(y, x, float32(u.a), float32(u.b))
 	case graph.Sigmoid:
-		u.d.path.sigmoid(y, x)
+		u.d.isa.sigmoid(y, x)
 	case graph.ELU: // ab(e^x − 1), bx
-		u.d.path.elu(y, x, float32(u.a*u.b), float32(u.b))
+		u.d.isa.elu(y, x, float32(u.a*u.b), float32(u.b))
 	case graph.LeakyReLU:
-		u.d.path.bent(y, x, x, float32(u.a), 1)
+		u.d.isa.leaky(y, x, x, float32(u.a), 1)
 	default:
 		for i, v := range x {
 			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
@@ -63,15 +63,15 @@ func (u *unitGrads) tile(_, i int) {
 	y, dy, dx := u.y[from:to], u.dy[from:to], u.dx[from:to]
 	switch u.f {
 	case graph.ReLU:
-		u.d.path.reluGrad(dx, y, dy)
+		u.d.isa.reluGrad(dx, y, dy)
 	case graph.Tanh: // (b/a)(a² − y²)
-		u.d.path.tanhGrad(dx, y, dy, float32(u.a*u.a), float32(u.b/u.a))
+		u.d.isa.tanhGrad(dx, y, dy, float32(u.a*u.a), float32(u.b/u.a))
 	case graph.Sigmoid:
-		u.d.path.sigmoidGrad(dx, y, dy)
+		u.d.isa.sigmoidGrad(dx, y, dy)
 	case graph.ELU:
-		u.d.path.eluGrad(dx, y, dy, float32(u.a*u.b), float32(u.b))
+		u.d.isa.eluGrad(dx, y, dy, float32(u.a*u.b), float32(u.b))
 	case graph.LeakyReLU:
-		u.d.path.bent(dx, y, dy, float32(u.a), 1)
+		u.d.isa.leaky(dx, y, dy, float32(u.a), 1)
 	default:
 		for i, v := range y {
 			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))
@@ -80,7 +80,7 @@ func (u *unitGrads) tile(_, i int) {
 }
 
 // The numbers below and the order of the operations are those of _asm/units.go,
-// so that every path gives the same bits. The terms are interpolations at
+// so that every instruction set returns the same bits. The terms are interpolations at
 // Chebyshev's nodes, computed with 40 digits and rounded:
 //
 //	(e^r − 1 − r)/r² for |r| ≤ 1.01·ln 2/2      relative error of e^r  1e-8
@@ -182,8 +182,8 @@ func eluGradGo(dx, y, dy []float32, below, above float32) {
 	}
 }
 
-// bentGo sets out = v·below where sign is below 0, elsewhere v·above.
-func bentGo(out, sign, v []float32, below, above float32) {
+// leakyGo sets out = v·below where sign is below 0, elsewhere v·above.
+func leakyGo(out, sign, v []float32, below, above float32) {
 	v, out = v[:len(sign)], out[:len(sign)]
 	for i, s := range sign {
 		slope := above

@@ -13,7 +13,7 @@ import (
 func TestLayouts(t *testing.T) {
 	for of, names := range map[reflect.Type][]string{
 		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step", "wStride", "floor"},
-		reflect.TypeFor[windows](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col", "step",
+		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col", "step",
 			"outStep", "scale"},
 	} {
 		for i, name := range names {
@@ -34,7 +34,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// A vectors source gives operands behind guard pages, the same values for every path.
+// A vectors source gives operands behind guard pages, the same values for every instruction set.
 type vectors struct {
 	t     *testing.T
 	r     *rand.Rand
@@ -49,12 +49,12 @@ func (v vectors) random(n int) []float32 {
 	return of
 }
 
-// samePaths runs f for every path on equal operands and wants equal bits of the results.
-func samePaths(t *testing.T, f func(p *path, v vectors) []float32) {
+// sameBits runs f for every instruction set on equal operands and wants equal bits of the results.
+func sameBits(t *testing.T, f func(p *isa, v vectors) []float32) {
 	t.Helper()
 	for _, first := range []bool{false, true} {
 		var want []float32
-		for _, p := range slices.Backward(paths()) { // the Go twin first: the others are held against it
+		for _, p := range slices.Backward(isas()) { // the Go twin first: the others are held against it
 			got := slices.Clone(f(p, vectors{t, rand.New(rand.NewPCG(1, 2)), first}))
 			if want == nil {
 				want = got
@@ -71,14 +71,14 @@ func samePaths(t *testing.T, f func(p *path, v vectors) []float32) {
 // Elementwise kernels give their Go twin's bits at every length and touch nothing else.
 func TestElementwise(t *testing.T) {
 	for n := range 70 {
-		samePaths(t, func(p *path, v vectors) []float32 {
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			dx, y, dy := v.random(n), v.random(n), v.random(n)
 			p.reluGrad(dx, y, dy)
 			p.relu(y, dy)
 			p.axpy(dy, dx, 0.3)
 			return slices.Concat(dx, y, dy)
 		})
-		samePaths(t, func(p *path, v vectors) []float32 {
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			x, y, s, dx := v.random(n), v.random(n), v.random(n), v.random(n)
 			for i := range x {
 				x[i] *= 40
@@ -89,23 +89,23 @@ func TestElementwise(t *testing.T) {
 			p.sigmoidGrad(s, s, dx)
 			return slices.Concat(y, s, dx)
 		})
-		samePaths(t, func(p *path, v vectors) []float32 {
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			x, y, l, dx := v.random(n), v.random(n), v.random(n), v.random(n)
 			for i := range x {
 				x[i] *= float32(math.Exp(float64(i%9) - 6))
 			}
 			p.elu(y, x, 1.7581, 1.0507)
 			p.eluGrad(dx, y, l, 1.7581, 1.0507)
-			p.bent(l, x, x, 0.01, 1)
-			p.bent(x, l, dx, 0.3, 2)
+			p.leaky(l, x, x, 0.01, 1)
+			p.leaky(x, l, dx, 0.3, 2)
 			return slices.Concat(y, l, dx, x)
 		})
-		samePaths(t, func(p *path, v vectors) []float32 {
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			w, vel, g := v.random(n), v.random(n), v.random(n)
 			p.sgd(w, vel, g, 0.01, 0.0005, 0.9)
 			return slices.Concat(w, vel)
 		})
-		samePaths(t, func(p *path, v vectors) []float32 {
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			sum, rows := v.random(n+1), v.random(7*(n+1))
 			p.columnSums(sum, rows)
 			return sum
@@ -118,7 +118,7 @@ func TestReLUEdges(t *testing.T) {
 	nan, zero := float32(math.NaN()), float32(0)
 	y := slices.Repeat([]float32{1, zero, -zero, -1, nan, float32(math.Inf(1)), 1e-45, -1e-45}, 4)
 	want := slices.Repeat([]float32{3, 0, 0, 0, 0, 3, 3, 0}, 4)
-	for _, p := range paths() {
+	for _, p := range isas() {
 		dx, dy, out := make([]float32, len(y)), slices.Repeat([]float32{3}, len(y)), make([]float32, len(y))
 		p.reluGrad(dx, y, dy)
 		if !slices.Equal(dx, want) {
@@ -143,7 +143,7 @@ func TestUnitsAgainstFloat64(t *testing.T) {
 		x = append(x, 1)
 	}
 	y, s, e := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
-	for _, p := range paths() {
+	for _, p := range isas() {
 		p.tanh(y, x, 1, 1)
 		p.sigmoid(s, x)
 		p.elu(e, x, 1, 1)
@@ -171,16 +171,16 @@ func TestWindows(t *testing.T) {
 		for _, g := range []struct{ rows, cols, pixels, stride int }{{1, 1, 1, 1}, {3, 3, 5, 2}, {2, 2, 4, 2}, {1, 3, 2, 1}, {3, 2, 1, 3}} {
 			t.Run(fmt.Sprint(channels, g), func(t *testing.T) {
 				width := (g.pixels-1)*g.stride + g.cols
-				for _, kernel := range []func(*path) func(*windows){
-					func(p *path) func(*windows) { return p.maxWindows },
-					func(p *path) func(*windows) { return p.sumWindows },
-					func(p *path) func(*windows) { return p.maxGradWindows },
-					func(p *path) func(*windows) { return p.addWindows },
+				for _, kernel := range []func(*isa) func(*poolingRow){
+					func(p *isa) func(*poolingRow) { return p.maxWindows },
+					func(p *isa) func(*poolingRow) { return p.sumWindows },
+					func(p *isa) func(*poolingRow) { return p.maxGradWindows },
+					func(p *isa) func(*poolingRow) { return p.addWindows },
 				} {
-					samePaths(t, func(p *path, v vectors) []float32 {
+					sameBits(t, func(p *isa, v vectors) []float32 {
 						cell, grad := v.random(g.rows*width*channels), v.random(g.rows*width*channels)
 						out, top := v.random(g.pixels*channels), v.random(g.pixels*channels)
-						w := windows{cell: &cell[0], grad: &grad[0], out: &top[0], channels: channels, pixels: g.pixels,
+						w := poolingRow{cell: &cell[0], grad: &grad[0], out: &top[0], channels: channels, pixels: g.pixels,
 							rows: g.rows, cols: g.cols, row: width * channels, col: channels, step: g.stride * channels, outStep: channels, scale: 0.25}
 						p.maxWindows(&w) // so that some cell equals top
 						w.out, w.top = &out[0], &top[0]
@@ -195,11 +195,11 @@ func TestWindows(t *testing.T) {
 
 // The greatest of a window with a NaN is a NaN wherever it stands: a diverged run has to be seen.
 func TestMaxWindowsKeepsNaN(t *testing.T) {
-	for _, p := range paths() {
+	for _, p := range isas() {
 		for at := range 4 {
 			cell, out := make([]float32, 4*16), make([]float32, 16)
 			cell[at*16+5] = float32(math.NaN())
-			w := windows{cell: &cell[0], out: &out[0], channels: 16, pixels: 1, rows: 2, cols: 2, row: 32, col: 16, step: 16, outStep: 16}
+			w := poolingRow{cell: &cell[0], out: &out[0], channels: 16, pixels: 1, rows: 2, cols: 2, row: 32, col: 16, step: 16, outStep: 16}
 			p.maxWindows(&w)
 			if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
 				t.Errorf("%s: a NaN in cell %d gives %v", p.name, at, out)
@@ -213,7 +213,7 @@ func TestLRNPasses(t *testing.T) {
 	for _, length := range []int{8, 16, 24, 32, 48, 128} {
 		for _, size := range []int{1, 3, 5, 9} {
 			t.Run(fmt.Sprint(length, size), func(t *testing.T) {
-				samePaths(t, func(p *path, v vectors) []float32 {
+				sameBits(t, func(p *isa, v vectors) []float32 {
 					lrn := p.lrn
 					if length%lane != 0 {
 						lrn = p.lrnNarrow
@@ -264,7 +264,7 @@ func BenchmarkUnits(b *testing.B) {
 	for i := range x {
 		x[i] = 4 * (r.Float32() - 0.5)
 	}
-	for _, p := range paths() {
+	for _, p := range isas() {
 		b.Run("tanh/"+p.name, func(b *testing.B) {
 			b.SetBytes(8 * chunkLen)
 			for b.Loop() {

@@ -41,7 +41,7 @@ func main() {
 	// a time, and AVX-512 its panels of 16 columns, too.
 	tile("tileAVX2", 2, 32, true)
 	elementwise()
-	windows()
+	poolingRows()
 	units()
 	Generate()
 }

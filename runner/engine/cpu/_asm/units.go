@@ -48,7 +48,7 @@ const (
 	signBit  = 1 << 31
 )
 
-// units emits tanh, the logistic function, ELU, units that are bent at 0, and their gradients.
+// units emits tanh, the logistic function, ELU, leaky ReLU, and their gradients.
 func units() {
 	c := newConstants("unitConstants")
 	for _, width := range []int{64, 32} {
@@ -58,7 +58,7 @@ func units() {
 		sigmoidGrad(width, c)
 		elu(width, c)
 		eluGrad(width, c)
-		bent(width, c)
+		leaky(width, c)
 	}
 }
 
@@ -221,8 +221,8 @@ func eluGrad(width int, c *constants) {
 	})
 }
 
-func bent(width int, c *constants) {
-	name := "bent" + suffix(width)
+func leaky(width int, c *constants) {
+	name := "leaky" + suffix(width)
 	TEXT(name, NOSPLIT, "func(out, sign, v *float32, n int, below, above float32)")
 	Doc(name + " sets out = v·below where sign is below 0, elsewhere v·above, for n values, a multiple of the vector's length.")
 	Pragma("noescape")

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-var avx512Path = path{
+var avx512ISA = isa{
 	name: "avx512",
 	tile: [5]func(*tile){
 		// One 512-bit vector a row is bound by its 7 loads, one a cycle; as two of
@@ -33,22 +33,22 @@ var avx512Path = path{
 	eluGrad: func(dx, y, dy []float32, below, above float32) {
 		scaledGrad(16, eluGradAVX512, eluGradGo, dx, y, dy, below, above)
 	},
-	bent: func(out, sign, v []float32, below, above float32) {
-		scaledGrad(16, bentAVX512, bentGo, out, sign, v, below, above)
+	leaky: func(out, sign, v []float32, below, above float32) {
+		scaledGrad(16, leakyAVX512, leakyGo, out, sign, v, below, above)
 	},
 	sigmoid:        func(y, x []float32) { two(16, sigmoidAVX512, sigmoidGo, y, x) },
 	sigmoidGrad:    func(dx, y, dy []float32) { three(16, sigmoidGradAVX512, sigmoidGradGo, dx, y, dy) },
-	maxWindows:     func(w *windows) { vectorised(w, 16, maxWindowsAVX512, maxWindowsGo) },
-	sumWindows:     func(w *windows) { vectorised(w, 16, sumWindowsAVX512, sumWindowsGo) },
-	maxGradWindows: func(w *windows) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
-	addWindows:     func(w *windows) { vectorised(w, 16, addWindowsAVX512, addWindowsGo) },
+	maxWindows:     func(w *poolingRow) { vectorised(w, 16, maxWindowsAVX512, maxWindowsGo) },
+	sumWindows:     func(w *poolingRow) { vectorised(w, 16, sumWindowsAVX512, sumWindowsGo) },
+	maxGradWindows: func(w *poolingRow) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
+	addWindows:     func(w *poolingRow) { vectorised(w, 16, addWindowsAVX512, addWindowsGo) },
 	lrn:            vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
 	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
 	fmas:           fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
 
-var avx2Path = path{
+var avx2ISA = isa{
 	name: "avx2",
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileAVX2s(t, 16) }, 2: func(t *tile) { tileAVX2s(t, 32) },
@@ -69,15 +69,15 @@ var avx2Path = path{
 	eluGrad: func(dx, y, dy []float32, below, above float32) {
 		scaledGrad(8, eluGradAVX2, eluGradGo, dx, y, dy, below, above)
 	},
-	bent: func(out, sign, v []float32, below, above float32) {
-		scaledGrad(8, bentAVX2, bentGo, out, sign, v, below, above)
+	leaky: func(out, sign, v []float32, below, above float32) {
+		scaledGrad(8, leakyAVX2, leakyGo, out, sign, v, below, above)
 	},
 	sigmoid:        func(y, x []float32) { two(8, sigmoidAVX2, sigmoidGo, y, x) },
 	sigmoidGrad:    func(dx, y, dy []float32) { three(8, sigmoidGradAVX2, sigmoidGradGo, dx, y, dy) },
-	maxWindows:     func(w *windows) { vectorised(w, 8, maxWindowsAVX2, maxWindowsGo) },
-	sumWindows:     func(w *windows) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
-	maxGradWindows: func(w *windows) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
-	addWindows:     func(w *windows) { vectorised(w, 8, addWindowsAVX2, addWindowsGo) },
+	maxWindows:     func(w *poolingRow) { vectorised(w, 8, maxWindowsAVX2, maxWindowsGo) },
+	sumWindows:     func(w *poolingRow) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
+	maxGradWindows: func(w *poolingRow) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
+	addWindows:     func(w *poolingRow) { vectorised(w, 8, addWindowsAVX2, addWindowsGo) },
 	lrn:            avx2Passes,
 	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
@@ -162,14 +162,14 @@ func columns(lanes int, f func(sum, rows *float32, n, count, stride int), sum, r
 	}
 }
 
-// paths are the kernels this CPU can run, the fastest first.
-func paths() []*path {
-	var ps []*path
+// isas are the kernels this CPU can run, the fastest first.
+func isas() []*isa {
+	var ps []*isa
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ {
-		ps = append(ps, &avx512Path)
+		ps = append(ps, &avx512ISA)
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		ps = append(ps, &avx2Path)
+		ps = append(ps, &avx2ISA)
 	}
-	return append(ps, &goPath)
+	return append(ps, &goISA)
 }

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// windows is a run of pooling windows of one size in one row of output pixels.
+// A poolingRow is a run of pooling windows of one size in one row of output pixels.
 // The inner loop is over the channels, which are contiguous. Offsets and
 // distances count float32 values.
 //
@@ -15,7 +15,7 @@ import (
 //	addWindows      grad[every cell] += scale·out[p][c]
 //
 // Cells are taken row by row, pixels one after the other.
-type windows struct {
+type poolingRow struct {
 	cell, grad *float32 // first cell of the first window, in the image and in its gradient
 	out, top   *float32 // first output pixel: values or gradient, and the greatest value
 	channels   int
@@ -28,7 +28,7 @@ type windows struct {
 }
 
 // moved is the run for the channels from c on.
-func (w windows) moved(c int) windows {
+func (w poolingRow) moved(c int) poolingRow {
 	for _, p := range []**float32{&w.cell, &w.grad, &w.out, &w.top} {
 		if *p != nil {
 			*p = at(*p, c)
@@ -39,7 +39,7 @@ func (w windows) moved(c int) windows {
 }
 
 // vectorised does the channels that fill vectors by f and the rest by its Go twin.
-func vectorised(w *windows, lanes int, f func(*byte), twin func(*windows)) {
+func vectorised(w *poolingRow, lanes int, f func(*byte), twin func(*poolingRow)) {
 	all := *w // put back at the end: a copy handed to a kernel would be allocated
 	whole := all.channels / lanes * lanes
 	if whole > 0 {
@@ -56,7 +56,7 @@ func vectorised(w *windows, lanes int, f func(*byte), twin func(*windows)) {
 // values are n values from offset off of p on.
 func values(p *float32, off, n int) []float32 { return unsafe.Slice(at(p, off), n) }
 
-func maxWindowsGo(w *windows) {
+func maxWindowsGo(w *poolingRow) {
 	for p := range w.pixels {
 		out := values(w.out, p*w.outStep, w.channels)
 		for c := range out {
@@ -72,7 +72,7 @@ func maxWindowsGo(w *windows) {
 	}
 }
 
-func sumWindowsGo(w *windows) {
+func sumWindowsGo(w *poolingRow) {
 	for p := range w.pixels {
 		out := values(w.out, p*w.outStep, w.channels)
 		clear(out)
@@ -86,7 +86,7 @@ func sumWindowsGo(w *windows) {
 	}
 }
 
-func maxGradWindowsGo(w *windows) {
+func maxGradWindowsGo(w *poolingRow) {
 	for p := range w.pixels {
 		top, dy := values(w.top, p*w.outStep, w.channels), values(w.out, p*w.outStep, w.channels)
 		for c, greatest := range top {
@@ -96,7 +96,7 @@ func maxGradWindowsGo(w *windows) {
 }
 
 // give adds dy to the gradient of the window's first cell, from offset off on, that equals greatest.
-func (w *windows) give(off int, greatest, dy float32) {
+func (w *poolingRow) give(off int, greatest, dy float32) {
 	for r := range w.rows {
 		for k := range w.cols {
 			cell := off + r*w.row + k*w.col
@@ -108,7 +108,7 @@ func (w *windows) give(off int, greatest, dy float32) {
 	}
 }
 
-func addWindowsGo(w *windows) {
+func addWindowsGo(w *poolingRow) {
 	for p := range w.pixels {
 		out := values(w.out, p*w.outStep, w.channels)
 		for r := range w.rows {

@@ -8,7 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of type windows (cpu/windows.go); a test there holds them.
+// Offsets of the fields of type poolingRow (cpu/poolingrows.go); a test there holds them.
 const (
 	winCell = 8 * iota
 	winGrad
@@ -25,9 +25,9 @@ const (
 	winScale
 )
 
-// windows emits the kernels that walk pooling windows: for each output pixel and
+// poolingRows emits the kernels that walk pooling windows: for each output pixel and
 // each vector of channels, all cells of the window. Bound by loads.
-func windows() {
+func poolingRows() {
 	inf := GLOBL("negativeInfinity", RODATA|NOPTR)
 	DATA(0, U32(math.Float32bits(float32(math.Inf(-1)))))
 	for _, width := range []int{64, 32} {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A path is one instruction set's kernels. All kernels of the device go through it.
-type path struct {
+// An isa is one instruction set's kernels. All kernels of the device go through it.
+type isa struct {
 	name string
 	tile [5]func(*tile) // by the number of 16-wide vectors in a row, 1 to 4
 
@@ -24,9 +24,9 @@ type path struct {
 	sigmoidGrad func(dx, y, dy []float32)                          // dx = dy·y·(1 − y)
 	elu         func(y, x []float32, below, above float32)         // y = x < 0 ? below·(e^x − 1) : above·x
 	eluGrad     func(dx, y, dy []float32, below, above float32)    // dx = dy·(y < 0 ? y + below : above)
-	bent        func(out, sign, v []float32, below, above float32) // out = v·(sign < 0 ? below : above)
+	leaky       func(out, sign, v []float32, below, above float32) // out = v·(sign < 0 ? below : above)
 
-	maxWindows, sumWindows, maxGradWindows, addWindows func(*windows)
+	maxWindows, sumWindows, maxGradWindows, addWindows func(*poolingRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
 	prefetch func(p *float32, rows, stride int) // asks for 64 values of each row; changes nothing
@@ -35,7 +35,7 @@ type path struct {
 	fmaFLOPs int              // operations in a round
 }
 
-var goPath = path{
+var goISA = isa{
 	name: "go",
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileGo(t, 16) }, 2: func(t *tile) { tileGo(t, 32) },
@@ -43,7 +43,7 @@ var goPath = path{
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
-	elu: eluGo, eluGrad: eluGradGo, bent: bentGo,
+	elu: eluGo, eluGrad: eluGradGo, leaky: leakyGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int) {},
@@ -107,9 +107,9 @@ func axpyGo(dst, src []float32, a float32) {
 	}
 }
 
-// selectPath takes the fastest kernels this CPU can run, or those that ABLATE_CPU names.
-func selectPath() (*path, error) {
-	all := paths()
+// selectISA takes the fastest kernels this CPU can run, or those that ABLATE_CPU names.
+func selectISA() (*isa, error) {
+	all := isas()
 	want := os.Getenv("ABLATE_CPU")
 	if want == "" {
 		return all[0], nil

@@ -1,0 +1,48 @@
+package cpu
+
+import "ablate/runner/engine"
+
+// update is the paper's rule on one parameter, see engine.Update.
+type update struct {
+	d                     *Device
+	param                 string
+	w, v, g               []float32
+	lr, decayFactor       float64
+	rate, decay, momentum float32
+}
+
+// newUpdate takes weights, velocities and gradients; without the last, the caller hands them to apply.
+func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
+	u := &update{d: d, param: op.Param, w: slice(in.In[0]), v: slice(in.In[1]), lr: op.LR, decayFactor: op.Decay}
+	if len(in.In) > 2 {
+		u.g = slice(in.In[2])
+	}
+	return u
+}
+
+// set takes a step's rates. It gives false where the parameter is frozen.
+func (u *update) set(c *engine.Context) bool {
+	factor := c.Factor(u.param)
+	rate := c.Rate * u.lr * factor
+	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
+	return factor != 0
+}
+
+// apply updates the parameter's values from off on by their gradients.
+func (u *update) apply(off int, g []float32) {
+	to := off + len(g)
+	u.d.isa.sgd(u.w[off:to], u.v[off:to], g, u.rate, u.decay, u.momentum)
+}
+
+// Run updates all values in one pass.
+func (u *update) Run(c *engine.Context) error {
+	if !u.set(c) {
+		return nil
+	}
+	return u.d.workers.run(u, chunks(len(u.w)))
+}
+
+func (u *update) tile(_, i int) {
+	from, to := chunk(i, len(u.w))
+	u.apply(from, u.g[from:to])
+}
