@@ -1,24 +1,71 @@
-# The commands of the README and those for work on ablate itself.
+# Recipes for work on ablate. `just` lists them.
+
+[private]
+default:
+    @just --list --unsorted
 
 # Train the small study and print its table.
 run study="configs/quickstart.yaml":
     go run . run {{study}}
 
-# All tests.
+# All tests, three minutes.
 test:
     go test ./...
+
+# The tests with the long sweeps.
+test-all:
+    go test -tags long -timeout 30m ./...
+
+# What must pass before a change lands.
+ci:
+    .ci/run
+
+# Formatting, vet, staticcheck, dead code.
+lint:
+    test -z "$(gofmt -l .)"
+    go vet ./...
+    go vet -tags long ./...
+    go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+    scripts/deadcode.sh
+
+# Write the golden files of tables and pages again, and the tables of docs/studies.md.
+golden:
+    go test ./configs -run StudiesPage -update
+    go test ./reports/render ./reports/page -update
+
+# Run the commands of README.md and docs/*.md again, and write what they print.
+docs:
+    go test . -run TestDocuments -timeout 30m -update
+
+# Run every fuzz target for so many seconds.
+fuzz seconds="30":
+    scripts/fuzz.sh {{seconds}}
+
+# Which statements the tests reach, by function and as a page.
+cover:
+    go test -coverprofile=cover.out ./...
+    go tool cover -func=cover.out | tail -1
+    go tool cover -html=cover.out -o cover.html
+
+# Generate the assembly again.
+asm:
+    cd runner/engine/cpu/_asm && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg cpu
 
 # Kernel benchmarks, in benchstat's format.
 bench:
     go test -run '^$' -bench . -count 5 ./runner/engine/cpu
 
+# Benchmarks of the commit OLD beside those of this tree, alternating, with benchstat.
+compare old package="./runner/engine/cpu" bench="." rounds="6":
+    scripts/compare.sh {{old}} {{package}} {{quote(bench)}} {{rounds}}
+
 # ablate report on a thousand runs: seconds and memory.
 bench-report:
     go test -run '^$' -bench ReportThousandRuns -count 5 ./cmd
 
-# A training step beside the peer's, alternating: PEER is a script that times PyTorch.
-peer peer="../shared/bench/torch_peer.py" *args="":
-    scripts/peer.py {{peer}} {{args}}
+# A training step beside PyTorch's in its fastest mode, alternating. Python needs PyTorch 2.
+peer *args="":
+    scripts/peer.py {{args}}
 
 # Decoding and resizing photographs beside Pillow and torchvision, which must be installed.
 peer-decode *args="":
@@ -26,28 +73,16 @@ peer-decode *args="":
 
 # NVIDIA's libraries as Python wheels, to test against where there is no GPU (2 GB).
 cuda-libs dir:
-    python3 -m pip install --no-deps --upgrade --target {{dir}} nvidia-cuda-nvrtc nvidia-cublas nvidia-cudnn-cu13 nvidia-cuda-runtime nvidia-cuda-crt nvidia-cuda-cccl
-    PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|Signatures|NVRTC' ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
+    python3 -m pip install --no-deps --upgrade --target {{dir}} nvidia-cuda-nvrtc nvidia-cublas nvidia-cudnn-cu13 \
+        nvidia-cuda-runtime nvidia-cuda-crt nvidia-cuda-cccl
+    PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|Signatures|NVRTC' \
+        ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
 
 # The programs that check a GPU, for a machine without Go.
 gpu-check-build dir:
     scripts/gpu-check.sh build {{dir}}
 
-# The check of this machine's GPU in one call of under ten minutes. PEER times PyTorch.
-gpu-check peer="../shared/bench/torch_peer.py" dir="/tmp/ablate-gpu-check":
+# The check of this machine's GPU in one call of under ten minutes.
+gpu-check dir="/tmp/ablate-gpu-check":
     scripts/gpu-check.sh build {{dir}}
-    {{dir}}/gpu-check.sh run {{dir}} {{peer}}
-
-# Formatting, vet, staticcheck.
-lint:
-    test -z "$(gofmt -l .)"
-    go vet ./...
-    go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
-
-# Generate the assembly anew.
-asm:
-    cd runner/engine/cpu/_asm && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg cpu
-
-# What must pass before a change lands.
-ci:
-    .ci/run
+    {{dir}}/gpu-check.sh run {{dir}}

@@ -6,8 +6,9 @@
 #     scripts/gpu-check.sh run DIR [PEER]     where the GPU is: needs the driver, NVIDIA's
 #                                             libraries and the programs, no Go, no network
 #
-# PEER is a script that times PyTorch, see scripts/peer_gpu.py. A part that fails
-# is named at the end, and the exit code is 1; the others run all the same.
+# Speed is compared where Python has PyTorch; PEER replaces the script that times it,
+# scripts/torch_peer.py. A part that fails is named at the end, and the exit code is
+# 1; the others run all the same.
 set -uo pipefail
 
 build() {
@@ -21,7 +22,7 @@ build() {
     go test -c "${small[@]}" -o "$dir/kernels.test" ./runner/engine/cuda/kernels &&
     go test -c "${small[@]}" -o "$dir/nvidia.test" ./runner/engine/cuda/nvidia &&
     go test -c -tags long "${small[@]}" -o "$dir/train.test" ./runner/train &&
-    cp scripts/gpu-check.sh scripts/peer_gpu.py "$dir"
+    cp scripts/gpu-check.sh scripts/peer_gpu.py scripts/torch_peer.py "$dir"
 }
 
 failed=()
@@ -77,8 +78,10 @@ print(":".join(sorted(glob.glob(os.path.join(os.path.dirname(os.path.dirname(tor
   part 120 "stopped and resumed" bash -c 'twice "$@"' twice "$dir/ablate" "$scratch"
   part 60 "kernel by kernel, float32" "$dir/ablate" bench alexnet --device cuda:0 --batch 256 --steps 10
   part 60 "kernel by kernel, bf16" "$dir/ablate" bench alexnet --device cuda:0 --batch 256 --steps 10 --precision bf16
-  if [ $# -gt 1 ]; then
-    part 280 "beside PyTorch" python3 "$dir/peer_gpu.py" "$2" --ablate "$dir/ablate" --seconds 200
+  if python3 -c 'import torch' 2>/dev/null; then
+    part 280 "beside PyTorch" python3 "$dir/peer_gpu.py" --peer "${2:-$dir/torch_peer.py}" --ablate "$dir/ablate" --seconds 200
+  else
+    echo "no PyTorch here: speed is not compared"
   fi
   if [ ${#failed[@]} -gt 0 ]; then
     printf '\nfailed:'
@@ -92,5 +95,5 @@ print(":".join(sorted(glob.glob(os.path.join(os.path.dirname(os.path.dirname(tor
 case "${1:-} $#" in
   "build 2") build "$2" ;;
   "run 2" | "run 3") shift && run "$@" ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac
