@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"slices"
 
@@ -53,24 +54,19 @@ type point struct {
 	mean, low, high float64
 }
 
-// points gives a variant's curve: an epoch counts as soon as one seed has reached it.
+// points returns a variant's curve: an epoch counts as soon as one seed has reached it.
 func points(logs [][]experiments.Metric, metric string) []point {
 	byEpoch := map[int][]float64{}
-	last := 0
 	for _, log := range logs {
 		for _, m := range log {
 			if v := float64(m.Value); m.Name == metric && finite(v) {
 				byEpoch[m.Epoch] = append(byEpoch[m.Epoch], 100*v)
-				last = max(last, m.Epoch)
 			}
 		}
 	}
 	var ps []point
-	for e := range last + 1 {
+	for _, e := range slices.Sorted(maps.Keys(byEpoch)) {
 		v := byEpoch[e]
-		if len(v) == 0 {
-			continue
-		}
 		sum := 0.0
 		for _, x := range v {
 			sum += x

@@ -132,3 +132,11 @@ func wellFormed(t *testing.T, picture string) {
 		}
 	}
 }
+
+// An epoch beyond counting was counted up to.
+func TestHugeEpoch(t *testing.T) {
+	log := []experiments.Metric{{Epoch: 1, Name: "x", Value: 0.5}, {Epoch: 1 << 62, Name: "x", Value: 0.25}}
+	if p := points([][]experiments.Metric{log}, "x"); len(p) != 2 || p[1].epoch != 1<<62 || p[1].mean != 25 {
+		t.Errorf("%+v", p)
+	}
+}
