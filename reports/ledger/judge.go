@@ -25,7 +25,7 @@ type Result struct {
 	Verdict        int      // +1 worse, −1 better, 0 no claim
 }
 
-// A Agreement is what a result says of a published difference.
+// An Agreement is what a result says of a published difference.
 type Agreement string
 
 // The words. See Judge.
@@ -48,19 +48,20 @@ type Judgement struct {
 // Judge holds a result against the published comparison that fits it best; false where none is of its ablation.
 //
 // A claim is of the result's ablation if it names the one ablation that made the
-// variant, or the very study and variant. Of several the one is taken that can
-// be compared, or whose obstacle comes latest in this list; between equals the
-// earlier of Claims. It is not comparable for the first of these reasons:
+// variant, or the very study and variant, and if it has a difference of the
+// result's metric: points of an error rate have no place beside a loss. Of several
+// the one is taken that can be compared, or whose obstacle comes latest in this
+// list; between equals the earlier of Claims. It is not comparable for the first
+// of these reasons:
 //
 //  1. another data set
-//  2. another metric
-//  3. other images of the data set
-//  4. another net as the baseline
-//  5. ours trained on a part of the data
-//  6. ours trained less than half as long
-//  7. test images were seen by another number of views
-//  8. confounded: the published difference is not the part's alone
-//  9. too few seeds of ours for an interval
+//  2. other images of the data set
+//  3. another net as the baseline
+//  4. ours trained on a part of the data
+//  5. ours trained less than half as long
+//  6. test images were seen by another number of views
+//  7. confounded: the published difference is not the part's alone
+//  8. too few seeds of ours for an interval
 //
 // Else the published difference is held against a 95 % prediction interval: where
 // the mean of as many new pairs of runs as the source had, one where it does not
@@ -80,7 +81,7 @@ func judge(claims []Claim, r Result) (Judgement, bool) {
 		if !ok || !c.of(r) {
 			continue
 		}
-		at, why := obstacle(c, f, r)
+		at, why := obstacle(c, r)
 		if at > place {
 			d, _ := f.ErrorDelta()
 			best, place = Judgement{Claim: c, Figure: f, Delta: d, Agreement: NotComparable, Why: why}, at
@@ -100,31 +101,24 @@ func (c Claim) of(r Result) bool {
 	return c.Ablation != "" && !r.Edited && slices.Equal(r.Ablations, []string{c.Ablation})
 }
 
-// comparison is the claim's difference of a metric, or else of any error rate.
+// comparison is the claim's difference of a metric.
 func comparison(c Claim, metric string) (Figure, bool) {
-	found, ok := Figure{}, false
 	for _, f := range c.Figures {
-		if _, differs := f.ErrorDelta(); !differs {
-			continue
-		}
-		if f.ErrorMetric() == metric {
+		if _, differs := f.ErrorDelta(); differs && f.ErrorMetric() == metric {
 			return f, true
 		}
-		if !ok {
-			found, ok = f, true
-		}
 	}
-	return found, ok
+	return Figure{}, false
 }
 
 // noObstacle is the place of a comparison that nothing stands in the way of.
-const noObstacle = 9
+const noObstacle = 8
 
 // splits are the images that a run of ours is tested on.
 var splits = map[string]string{"imagenet": "validation"}
 
 // obstacle is the first reason why a claim cannot be compared, and its place.
-func obstacle(c Claim, f Figure, r Result) (int, string) {
+func obstacle(c Claim, r Result) (int, string) {
 	split := splits[r.Data]
 	if split == "" {
 		split = "test"
@@ -138,22 +132,20 @@ func obstacle(c Claim, f Figure, r Result) (int, string) {
 	switch {
 	case c.Data != r.Data:
 		return 0, "on " + c.Data
-	case f.ErrorMetric() != r.Metric:
-		return 1, "published is the " + strings.ReplaceAll(f.Metric, "_", " ")
 	case c.Split != split:
-		return 2, "on its " + c.Split + " images"
+		return 1, "on its " + c.Split + " images"
 	case !slices.Contains(c.Nets, r.Net):
-		return 3, "net " + strings.Join(c.Nets, " or ")
+		return 2, "net " + strings.Join(c.Nets, " or ")
 	case r.Part:
-		return 4, "here a part of the data"
+		return 3, "here a part of the data"
 	case 2*r.Epochs < c.Epochs:
-		return 5, fmt.Sprintf("%d epochs", c.Epochs)
+		return 4, fmt.Sprintf("%d epochs", c.Epochs)
 	case c.Views != 0 && c.Views != r.Views:
-		return 6, fmt.Sprintf("%d views", c.Views)
+		return 5, fmt.Sprintf("%d views", c.Views)
 	case c.Confounded != "":
-		return 7, "confounded"
+		return 6, "confounded"
 	case r.Low == nil || r.High == nil:
-		return 8, "no interval here"
+		return 7, "no interval here"
 	}
 	return noObstacle, ""
 }

@@ -112,7 +112,7 @@ var Claims = sync.OnceValue(func() []Claim {
 // rank puts the paper first and its authors' diaries next: of two claims that
 // fit as well, theirs is the one a reader looks for.
 func rank(key string) int {
-	if i := slices.Index([]string{"diaries-2012", "paper"}, key); i >= 0 {
+	if i := slices.Index([]string{"paper", "diaries-2012"}, key); i >= 0 {
 		return i
 	}
 	return 2
@@ -221,7 +221,7 @@ func parseTable(n *strictyaml.Node) ([]Claim, error) {
 	}
 	for _, m := range t.Metrics {
 		if _, ok := Metrics[m]; !ok {
-			return nil, n.Errorf("metric %q; there are %s", m, strings.Join(metricNames(), ", "))
+			return nil, n.Errorf("metric %q; want one of %s", m, strings.Join(metricNames(), ", "))
 		}
 	}
 	if t.Baseline != nil && len(t.Baseline.Figures) > 0 && len(t.Baseline.Figures) != len(t.Metrics) {

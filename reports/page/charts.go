@@ -243,8 +243,8 @@ func (b *builder) forest(f frame) template.HTML {
 		if i := r.Delta.Interval; i != nil && finite(i.Low) && finite(i.High) {
 			values = append(values, b.unit()*i.Low, b.unit()*i.High)
 		}
-		if j := r.Published; j != nil {
-			values = append(values, j.Delta)
+		if drawn(r) {
+			values = append(values, r.Published.Delta)
 			published = true
 		}
 	}
@@ -287,8 +287,8 @@ func (b *builder) forest(f frame) template.HTML {
 			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
 		}
 		s.circle("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5)
-		if j := r.Published; j != nil {
-			s.diamond(publishedClass(j.Agreement), x.at(j.Delta), y)
+		if drawn(r) {
+			s.diamond("published", x.at(r.Published.Delta), y)
 		}
 	}
 	middle, y := float64(left+f.width-20)/2, float64(bottom)+36
@@ -303,18 +303,14 @@ func (b *builder) forest(f frame) template.HTML {
 		y += legendLine
 		s.diamond("published", float64(left), y)
 		s.text("axis", "start", float64(left)+12, y+4, "published")
-		s.diamond("published apart", float64(left)+110, y)
-		s.text("axis", "start", float64(left)+122, y+4, "published, not comparable")
 	}
 	return s.done()
 }
 
-// publishedClass tells a published difference that can be compared from one that cannot.
-func publishedClass(w ledger.Agreement) string {
-	if w == ledger.NotComparable {
-		return "published apart"
-	}
-	return "published"
+// drawn reports whether a row's published difference belongs on the axis: one that
+// cannot be compared would invite the comparison that the table refuses.
+func drawn(r reports.Row) bool {
+	return r.Published != nil && r.Published.Agreement != ledger.NotComparable
 }
 
 // unit turns a share into percentage points.
