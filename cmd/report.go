@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,8 +65,8 @@ of them is through, or Ctrl-C.`,
 	f.StringVar(&o.format, "format", "text", "print as `FORMAT`: "+strings.Join(formats(), ", "))
 	f.StringVar(&o.shape, "shape", reports.Shapes[0], "compare in `SHAPE`: "+strings.Join(reports.Shapes, ", "))
 	f.StringSliceVar(&o.columns, "columns", nil, "show these columns, `NAME,…`: "+strings.Join(render.Columns(), ", "))
-	f.StringVar(&o.metric, "metric", reports.Metrics()[0], "compare `METRIC`: "+strings.Join(reports.Metrics(), ", "))
-	f.StringVar(&o.at, "at", "last", "take the figure of `EPOCH`: last, best, epoch:N")
+	f.StringVar(&o.metric, "metric", "", "compare `METRIC`: "+strings.Join(reports.Metrics(), ", ")+"; without the flag what the study declares")
+	f.StringVar(&o.at, "at", "", "take the figure of `EPOCH`: "+reports.AtWords+"; without the flag what the study declares")
 	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
 	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
@@ -144,6 +146,28 @@ func variantNames(s *configs.Study) []string {
 	return names
 }
 
+// declaration is what a study recorded before its first run that it compares, and
+// what its file adds to that. A study whose runs are older has its file alone, and
+// where there is no file either nothing was declared.
+func declaration(store *experiments.Store, name string, plan *configs.Study) (experiments.Declaration, error) {
+	d, err := store.Declaration(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return d, err
+	}
+	if plan != nil {
+		d = d.Extend(declares(plan))
+	}
+	return d, nil
+}
+
+// declares is what a study sets out to compare.
+func declares(s *configs.Study) experiments.Declaration {
+	return experiments.Declaration{
+		Study: s.Name, Design: string(s.Design), Variants: variantNames(s), Seeds: s.Seeds,
+		Metric: s.Report.Metric, At: s.Report.At,
+	}
+}
+
 // A reporter prints one study's report.
 type reporter struct {
 	reportFlags
@@ -156,13 +180,19 @@ type reporter struct {
 
 // options are what the flags ask of a table.
 func (r *reporter) options() (reports.Options, error) {
-	at, err := reports.ParseAt(r.at)
+	declared, err := declaration(r.store, r.study, r.plan)
 	if err != nil {
-		return reports.Options{}, fmt.Errorf("--at: %w", err)
+		return reports.Options{}, err
 	}
-	o := reports.Options{
-		Variants: variantNames(r.plan), Metric: r.metric, At: at, Shape: reports.Shape(r.shape), Columns: r.columns,
-		Speed: true, Metrics: r.store.Metrics, Predictions: r.store.Predictions,
+	o, err := tableOptions(r.store, declared)
+	if err != nil {
+		return o, err
+	}
+	o.Metric, o.Shape, o.Columns, o.Speed = cmp.Or(r.metric, o.Metric), reports.Shape(r.shape), r.columns, true
+	if r.at != "" {
+		if o.At, err = reports.ParseAt(r.at); err != nil {
+			return o, fmt.Errorf("--at: %w", err)
+		}
 	}
 	if f, ok := asFile(r.out); ok && r.output == "" && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -178,7 +208,23 @@ func (r *reporter) options() (reports.Options, error) {
 	return o, err
 }
 
-// render gives the report and the records it was made from.
+// tableOptions are those of the table that a study declares.
+func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.Options, error) {
+	at, err := reports.ParseAt(d.At)
+	if err != nil {
+		return reports.Options{}, fmt.Errorf("study %s: report.at: %w", d.Study, err)
+	}
+	o := reports.Options{
+		Variants: d.Variants, Metric: d.Metric, At: at,
+		Metrics: store.Metrics, Predictions: store.Predictions,
+	}
+	if d.Metric != "" {
+		o.Primary = &reports.Primary{Metric: d.Metric, At: at}
+	}
+	return o, nil
+}
+
+// render returns the report and the records it was made from.
 func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	o, err := r.options()
 	if err != nil {
@@ -333,7 +379,7 @@ func load(store *experiments.Store, study string, warnings io.Writer) ([]experim
 // printReport prints a study's table, speeds included.
 func printReport(w, warnings io.Writer, store *experiments.Store, study *configs.Study) error {
 	r := reporter{
-		reportFlags: reportFlags{format: "text", at: "last"}, store: store, study: study.Name, plan: study,
+		reportFlags: reportFlags{format: "text"}, store: store, study: study.Name, plan: study,
 		out: w, warnings: warnings,
 	}
 	text, _, err := r.render()
@@ -353,9 +399,15 @@ func writeReports(store *experiments.Store, study *configs.Study, warnings io.Wr
 	if err != nil {
 		return err
 	}
-	table, err := reports.Table(study.Name, records, reports.Options{
-		Variants: variantNames(study), Metrics: store.Metrics, Predictions: store.Predictions,
-	})
+	declared, err := declaration(store, study.Name, study)
+	if err != nil {
+		return err
+	}
+	options, err := tableOptions(store, declared)
+	if err != nil {
+		return err
+	}
+	table, err := reports.Table(study.Name, records, options)
 	if err != nil {
 		return err
 	}

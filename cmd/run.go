@@ -16,6 +16,7 @@ import (
 
 	"ablate/configs"
 	"ablate/experiments"
+	"ablate/reports"
 	"ablate/runner"
 	"ablate/runner/device"
 )
@@ -87,6 +88,10 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	declared := declares(study) // before flags leave out some of it: they change no family of comparisons
+	if _, err := reports.ParseAt(declared.At); err != nil {
+		return fmt.Errorf("study %s: report.at: %w", study.Name, err)
+	}
 	if err := o.narrow(study); err != nil {
 		return err
 	}
@@ -123,7 +128,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	ctx, _ := signal.NotifyContext(c.Context(), syscall.SIGPIPE)
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(ctx, jobs, runner.Options{
-		Study: study, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
+		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
 		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
 	})
 	progress.close()

@@ -30,7 +30,17 @@ type Study struct {
 	Device string
 	// Checkpoint is how often an unfinished run is saved.
 	Checkpoint Interval
+	Design     ablations.Design
+	Report     Report
 	Variants   []Variant // the first is the baseline
+}
+
+// A Report is the primary figure of a study: what its verdicts are of. Tables of other figures are exploratory.
+type Report struct {
+	// the metric that variants are compared by, as `ablate report --metric` takes it
+	Metric string `yaml:"metric" example:"test_loss"`
+	// the epoch whose figure counts: last, best, epoch:N
+	At string `yaml:"at" example:"epoch:20"`
 }
 
 // A Variant is the base recipe plus edits, under a name.
@@ -92,6 +102,8 @@ type file struct {
 	Parallel Parallel `yaml:"parallel" oneof:"columns data" example:"data"`
 	// how often an unfinished run is saved: a time, "2 epochs", "100 steps" or never. It changes no result
 	Checkpoint Interval `yaml:"checkpoint" example:"10m"`
+	// the primary figure, which is recorded with the study before its first run: tables of others are exploratory
+	Report Report `yaml:"report" example:"{metric: test_top1_error, at: last}"`
 }
 
 // Load reads a study by name or from a file, applies the overrides
@@ -144,6 +156,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	defaults := recipe.Defaults()
 	f := file{
 		Design: ablations.Each, Device: "auto", Checkpoint: DefaultInterval, Data: defaults.Data, Train: defaults.Train,
+		Report: Report{Metric: "test_top1_error", At: "last"},
 	}
 	if err := node.Decode(&f); err != nil {
 		return nil, err
@@ -172,7 +185,10 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Study{Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint}
+	s := &Study{
+		Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint,
+		Design: f.Design, Report: f.Report,
+	}
 	for _, v := range list {
 		resolved, err := v.resolve(base)
 		if err != nil {

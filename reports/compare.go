@@ -46,6 +46,11 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions rea
 		compared = append(compared, i)
 		row := &c.Rows[i]
 		row.Delta = delta(groups[i], rivals[i].records, predictions, row)
+		if row.Delta != nil && c.Metric.More {
+			w := &row.Delta.Wins
+			w.Won, w.Lost = w.Lost, w.Won
+			w.Share, w.Interval = 1-w.Share, stats.Interval{Low: 1 - w.Interval.High, High: 1 - w.Interval.Low}
+		}
 		if row.Delta == nil {
 			p = append(p, math.NaN())
 		} else {
@@ -58,11 +63,24 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions rea
 		row := &c.Rows[i]
 		if d := row.Delta; d != nil {
 			d.Holm = holm
-			d.Verdict = stats.Judge(d.Paired, holm, c.Family)
+			d.Verdict = c.Metric.judge(d.Paired, holm, c.Family)
 			row.withhold(groups[i], rivals[i])
 		}
 		row.Notes = append(row.Notes, pairNotes(*row, groups[i], rivals[i])...)
 	}
+}
+
+// judge is the verdict on a difference, in which more may be better.
+func (m Metric) judge(p stats.Paired, holm float64, family int) stats.Verdict {
+	v := stats.Judge(p, holm, family)
+	switch {
+	case !m.More:
+	case v.Word == stats.Better:
+		v.Word = stats.Worse
+	case v.Word == stats.Worse:
+		v.Word = stats.Better
+	}
+	return v
 }
 
 // delta compares two groups seed by seed. It is nil where no seed is finished on

@@ -23,7 +23,7 @@ type Effect struct {
 // ablations, as design factorial makes them, over the seeds that every variant
 // has finished. For other studies, and where no seed is whole, there are none.
 // Where runs diverged nothing is claimed: the seeds left out are not just any.
-func effects(rows []Row, groups [][]outcome) []Effect {
+func effects(rows []Row, groups [][]outcome, metric Metric) []Effect {
 	factors, cells := cellsOf(rows, groups)
 	if cells == nil {
 		return nil
@@ -69,7 +69,7 @@ func effects(rows []Row, groups [][]outcome) []Effect {
 	}
 	for i, holm := range stats.Holm(p) {
 		all[i].Holm = holm
-		all[i].Verdict = stats.Judge(all[i].Paired, holm, len(all))
+		all[i].Verdict = metric.judge(all[i].Paired, holm, len(all))
 		if slices.ContainsFunc(cells, diverged) && all[i].Claims() {
 			all[i].Verdict = stats.Verdict{Word: stats.NoEvidence}
 		}

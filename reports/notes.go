@@ -196,6 +196,10 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	if c.At.Best {
 		notes = append(notes, "best epoch: chosen on the very images it is measured on, so the figures are lower than new images would give")
 	}
+	if p := c.Options.Primary; c.Exploratory {
+		notes = append(notes, fmt.Sprintf("exploratory: the study declares %s %s as what its verdicts are of; "+
+			"of many tables some show a difference by chance", p.Metric, p.At.Words()))
+	}
 	if compared {
 		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with its 95 %% t interval; "+
 			"p: %s sign-flip test, Holm-adjusted over %s", c.Metric.valueWord(), c.rivalWords(), c.Metric.Unit(),

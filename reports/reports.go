@@ -46,10 +46,12 @@ type Options struct {
 	Variants []string
 	// Baseline is the variant all others are compared with; empty means DefaultBaseline.
 	Baseline string
-	// Metric is the figure that is compared, one of Metrics; empty means the first of them.
+	// Metric is the figure that is compared, one of Metrics or another that runs logged; empty means the first of them.
 	Metric string
 	// At says which epoch's figure of each run counts.
 	At At
+	// Primary is the figure that the study declared before its first run; nil where it declared none.
+	Primary *Primary
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
 	Shape Shape
 	// Columns names the columns to show, each one of render.Columns; none means the usual ones.
@@ -67,6 +69,13 @@ type Options struct {
 	// Width is the number of terminal cells a line of text should fit; 0 means no limit.
 	// A wider table continues below itself.
 	Width int
+}
+
+// A Primary is the figure whose verdicts a study was made for. Of five metrics at two
+// epochs each, one in six studies without any difference shows a false one somewhere.
+type Primary struct {
+	Metric string
+	At     At
 }
 
 // A Shape is what rows are compared with and how what they change is shown.
@@ -100,9 +109,11 @@ type Comparison struct {
 	Notes    []string // how to read the table
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
-	Paired   bool    // every variant that has runs has them for all seeds
-	Diverged bool    // a run did
-	Options  Options // what was asked for
+	Paired   bool // every variant that has runs has them for all seeds
+	Diverged bool // a run did
+	// Exploratory says that the study declared another figure than Metric at At as its primary one.
+	Exploratory bool
+	Options     Options // what was asked for
 }
 
 // A Row is one variant.
@@ -169,8 +180,11 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 		Seeds: seedsOf(records), Options: opts,
 	}
 	var err error
-	if c.Metric, err = findMetric(opts.Metric); err != nil {
+	if c.Metric, err = findMetric(opts.Metric, records, opts.Metrics); err != nil {
 		return nil, err
+	}
+	if p := opts.Primary; p != nil {
+		c.Exploratory = p.Metric != c.Metric.Name || p.At != c.At
 	}
 	if !slices.Contains(Shapes, string(c.Shape)) {
 		return nil, fmt.Errorf("%w: shape %q; want one of %s", ErrOption, c.Shape, strings.Join(Shapes, ", "))
@@ -198,7 +212,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	c.compare(groups, c.rivals(groups, against), opts.Predictions)
 	if opts.Against == "" {
-		c.Effects = effects(c.Rows, groups)
+		c.Effects = effects(c.Rows, groups, c.Metric)
 		c.Diverged = slices.ContainsFunc(groups, diverged)
 	}
 	c.describe(groups)

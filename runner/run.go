@@ -21,6 +21,7 @@ import (
 // Options say where and how a study runs. None of it changes a result.
 type Options struct {
 	Study      *configs.Study
+	Declares   experiments.Declaration // what the study compares, whichever of its jobs are given
 	Store      *experiments.Store
 	Devices    Devices
 	Fresh      bool             // move runs that are there aside and begin again
@@ -99,6 +100,11 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	}
 	if err != nil {
 		return out, err
+	}
+	if o.Declares.Study != "" {
+		if _, err := o.Store.Declare(o.Declares); err != nil {
+			return out, fmt.Errorf("%w: %w", ErrRecord, err)
+		}
 	}
 	o.Progress.Start(jobs, predicted)
 	for left := jobs; len(left) > 0; {

@@ -292,7 +292,7 @@ func (b *builder) forest(f frame) template.HTML {
 		}
 	}
 	middle, y := float64(left+f.width-20)/2, float64(bottom)+36
-	if what, better := "Δ "+b.c.Metric.Head, "(left of 0: better than the baseline)"; f.below {
+	if what, better := "Δ "+b.c.Metric.Head, "("+b.betterSide()+" of 0: better than the baseline)"; f.below {
 		s.text("axis", "middle", middle, y, what)
 		y += legendLine
 		s.text("axis", "middle", middle, y, better)
@@ -311,6 +311,14 @@ func (b *builder) forest(f frame) template.HTML {
 // cannot be compared would invite the comparison that the table refuses.
 func drawn(r reports.Row) bool {
 	return r.Published != nil && r.Published.Agreement != ledger.NotComparable
+}
+
+// betterSide is where the better differences lie.
+func (b *builder) betterSide() string {
+	if b.c.Metric.More {
+		return "right"
+	}
+	return "left"
 }
 
 // unit turns a share into percentage points.

@@ -101,7 +101,11 @@ func (c view) title() string {
 	if (c.Baseline != "" || c.Against != "") && c.Paired && len(c.Seeds) > 1 {
 		seeds = reports.Count(len(c.Seeds), "paired seed")
 	}
-	return strings.Join(append(parts, seeds, c.Metric.Title+" "+c.At.Words()), " · ")
+	parts = append(parts, seeds, c.Metric.Title+" "+c.At.Words())
+	if c.Exploratory {
+		parts = append(parts, "exploratory")
+	}
+	return strings.Join(parts, " · ")
 }
 
 // effectTable is the effects of a factorial design.

@@ -1,0 +1,99 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// studyFile is the file of a study's declaration, beside its variants' folders.
+const studyFile = "study.json"
+
+// declarationVersion is the version of what study.json holds.
+const declarationVersion = 1
+
+// A Declaration is what a study set out to compare, written down before its first
+// run. A family of comparisons that is chosen after a look at the results, or that
+// depends on the file that lies about when a report is made, controls no error rate.
+type Declaration struct {
+	Version  int      `json:"version"`
+	Study    string   `json:"study"`
+	Design   string   `json:"design"`   // each, leave-one-out, cumulative, factorial
+	Variants []string `json:"variants"` // in the study's order, the baseline first: the family is all but it
+	Seeds    []uint64 `json:"seeds"`
+	Metric   string   `json:"metric"` // the primary one: tables of others are exploratory
+	At       string   `json:"at"`     // the epoch whose figure is the primary one: last, best, epoch:N
+}
+
+// Declare records what a study compares and returns what counts from then on.
+// What was declared before stays, in its order; variants and seeds that are new
+// follow, so that a family may grow and never shrinks. The design, the metric and
+// its epoch are those of the first time.
+func (s *Store) Declare(d Declaration) (Declaration, error) {
+	if _, err := s.path(d.Study, "any", 0); err != nil {
+		return d, err
+	}
+	d.Version = declarationVersion
+	before, err := s.Declaration(d.Study)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return d, err
+	default:
+		d = before.Extend(d)
+		if slices.Equal(d.Variants, before.Variants) && slices.Equal(d.Seeds, before.Seeds) {
+			return before, nil
+		}
+	}
+	if err := s.makeFolder(s.Study(d.Study)); err != nil {
+		return d, err
+	}
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return d, err
+	}
+	return d, WriteFile(filepath.Join(s.Study(d.Study), studyFile), append(text, '\n'))
+}
+
+// Extend adds the variants and seeds that later names and d does not; an empty d becomes later.
+func (d Declaration) Extend(later Declaration) Declaration {
+	if d.Study == "" {
+		return later
+	}
+	d.Variants, d.Seeds = union(d.Variants, later.Variants), union(d.Seeds, later.Seeds)
+	return d
+}
+
+func union[T comparable](a, b []T) []T {
+	all := slices.Clone(a)
+	for _, v := range b {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// Declaration reads what a study declared. The error is fs.ErrNotExist where it declared
+// nothing: its runs were made before there were declarations, or elsewhere.
+func (s *Store) Declaration(study string) (Declaration, error) {
+	path := filepath.Join(s.Study(study), studyFile)
+	text, err := readFile(path, maxRecord)
+	if err != nil {
+		return Declaration{}, err
+	}
+	var d Declaration
+	if err := json.Unmarshal(text, &d); err != nil {
+		return Declaration{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	switch {
+	case d.Version != declarationVersion:
+		return Declaration{}, fmt.Errorf("read %s: version %d; this program reads version %d", path, d.Version, declarationVersion)
+	case d.Study != study:
+		return Declaration{}, fmt.Errorf("read %s: it is of study %q", path, d.Study)
+	}
+	return d, nil
+}
