@@ -26,7 +26,7 @@ func TestFiltersAndTimes(t *testing.T) {
 	before := Tensor{"conv1.weight.initial", []int{1, 1, 1, 2}, []float32{1, -2}}
 	after := Tensor{"conv1.weight.trained", []int{1, 1, 1, 2}, []float32{3, 0.5}}
 	times := Times{Hardware: "a CPU", Batch: 4, Kernels: []KernelTime{
-		{"conv{conv1}+relu", 0.25}, {"update{conv1.bias}", 0},
+		{Name: "conv{conv1}+relu", Layer: "conv1", Seconds: 0.25}, {Name: "update{conv1.bias}", Layer: "conv1"},
 	}}
 	if err := run.SaveFilters(before, after); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,8 @@ import (
 
 // A KernelTime is the time of one kernel of a training step.
 type KernelTime struct {
-	Name    string `json:"name"` // conv{conv1}+relu
+	Name    string `json:"name"`            // conv{conv1}+relu
+	Layer   string `json:"layer,omitempty"` // conv1; records of format 1 and transfers have none
 	Seconds Number `json:"seconds"`
 }
 

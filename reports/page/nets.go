@@ -111,7 +111,7 @@ func (b *builder) times(records []experiments.Record) (map[string]float64, strin
 		}
 		sums := map[string]float64{}
 		for _, k := range t.Kernels {
-			sums[layerOf(k.Name)] += float64(k.Seconds)
+			sums[layerOf(k)] += float64(k.Seconds)
 		}
 		return sums, fmt.Sprintf("milliseconds of a training step of %d images, forward, backward and update, on %s; "+
 			"a ReLU that is fused counts with its layer; a step waits %.2f ms for its images", t.Batch, t.Hardware, 1e3*float64(t.Waiting))
@@ -119,9 +119,13 @@ func (b *builder) times(records []experiments.Record) (map[string]float64, strin
 	return nil, ""
 }
 
-// layerOf is the layer in a kernel's name: conv1 of conv{conv1}+relu and of update{conv1.bias}.
-func layerOf(kernel string) string {
-	_, rest, _ := strings.Cut(kernel, "{")
+// layerOf is the layer that a kernel belongs to. Records of format 1 have it in
+// the kernel's name alone: conv1 in conv{conv1}+relu and in update{conv1.bias}.
+func layerOf(k experiments.KernelTime) string {
+	if k.Layer != "" {
+		return k.Layer
+	}
+	_, rest, _ := strings.Cut(k.Name, "{")
 	name, _, _ := strings.Cut(rest, "}")
 	name, _, _ = strings.Cut(name, ".")
 	return name

@@ -9,111 +9,128 @@ import (
 	"ablate/runner/graph"
 )
 
-// An action is one kernel to be, before it is divided among devices: an op on values named by their nodes.
-type action struct {
-	name string
-	op   any
-	in   []*gorgonia.Node
-	out  *gorgonia.Node // nil for an update, whose inputs are weights and gradient
-	relu bool
-	mask *gorgonia.Node     // of a fused ReLU gradient; nil if none
-	pool *graph.MaxPoolGrad // fused into an LRN gradient; nil if none
-	// update is the fused change of the weights, in[2]; nil if none.
-	update *Update
+// A value is a node of the graph as the compiler's passes see it, or what a pass added.
+type value struct {
+	name     string // with the layer in braces, as in every step's name: maxpool{pool2}, value{fc6.weight}
+	shape    []int
+	constant bool     // the same for every image and chunk
+	number   *float32 // of a constant
 }
 
+// activation tells images' values, and gradients to them, from what belongs to a
+// channel. Weights, which may have four axes too, are read by convolutions alone.
+func (v *value) activation() bool { return len(v.shape) == 4 }
+
+// Fused is what a kernel does besides its own op. V is how a stage of compilation
+// names values. It passes from stage to stage as a whole, so that none drops a part.
+type Fused[V any] struct {
+	ReLU bool // a Conv or Dense also applies max(0, ·) to its output
+	// Mask is the output of the ReLU before a pooling, LRN or Dropout layer whose
+	// data gradient the op is: the result is also zeroed where Mask is not positive.
+	Mask V
+	// Pool is the max pooling behind the LRN layer whose data gradient the op is, for a
+	// Fuser: the inputs are {x, y, dy} with LRN's x and y, and the gradient dy of the pooling's output.
+	Pool *graph.MaxPoolGrad
+	// Update makes a DenseWeightGrad change the weights, its input 2, and velocities,
+	// its input 3, instead of storing the gradient: there is no output then.
+	Update *Update
+}
+
+// withMask is the same with the mask named as the next stage names it.
+func withMask[A, B any](f Fused[A], mask B) Fused[B] {
+	return Fused[B]{ReLU: f.ReLU, Mask: mask, Pool: f.Pool, Update: f.Update}
+}
+
+// An action is a kernel before it is divided among devices: an op on values.
+type action struct {
+	name  string
+	layer string // that the op belongs to
+	op    any    // a graph.Op, Update or Cast
+	in    []*value
+	out   *value // nil for an update, whose inputs are weights and gradient
+	Fused[*value]
+}
+
+// A compiler holds the graph as actions while the passes change them. Only this
+// file knows Gorgonia's nodes.
 type compiler struct {
 	g       *graph.Graph
+	values  map[*gorgonia.Node]*value
 	actions []action
-	uses    map[*gorgonia.Node]int // by actions and by being kept
-	types   map[*gorgonia.Node]Type
+	uses    map[*value]int // by actions and by being kept
+	types   map[*value]Type
 }
 
+// compile takes a graph through the passes, which are files of this package in
+// this order: compile, fuse, precision, shard_columns or shard_chunks, schedule, memory, bind.
 func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []graph.Param) (*Program, error) {
-	c := &compiler{g: g, uses: map[*gorgonia.Node]int{}}
-	if err := c.schedule(keep, update); err != nil {
+	c := &compiler{g: g, values: map[*gorgonia.Node]*value{}, uses: map[*value]int{}}
+	if err := c.translate(keep, update); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	c.count(keep)
+	kept := c.all(keep)
+	c.count(kept)
 	c.fuseReLU()
-	if f, ok := params.where.alone().(Fuser); ok {
+	if f, ok := params.where.single().(Fuser); ok {
 		c.fusePoolGrad(f)
 	}
 	c.fuseReLUGrad()
-	if params.where.alone() != nil && params.where.Precision == recipe.BF16 {
-		c.narrow(keep)
+	if params.where.single() != nil && params.where.Precision == recipe.BF16 {
+		c.lowerPrecision(kept)
 	}
-	place := placeByColumns
+	shard := shardColumns
 	if params.where.Chunks == 0 {
 		c.fuseUpdate()
 	} else {
-		place = placeByChunks
+		shard = shardChunks
 	}
-	s, err := place(c, params, keep)
+	s, err := shard(c, params, append(kept, c.inputs()...))
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
 	s.inPlace()
-	p, err := s.bind(params.where)
+	p, at, err := s.bind(params.where)
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
+	}
+	p.at = map[*gorgonia.Node]sharded{}
+	for n, v := range c.values {
+		if held, ok := at[v]; ok {
+			p.at[n] = held
+		}
 	}
 	return p, nil
 }
 
-// schedule lists the actions that the kept nodes and the updates need, inputs
+// translate lists the actions that the kept nodes and the updates need, inputs
 // before users. Gradients are asked for from the last layer back, each update
 // right after the last action that reads the old weights, so that a gradient
 // lives as short as can be.
-func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
-	seen := map[*gorgonia.Node]bool{}
-	var visit func(n *gorgonia.Node) error
-	visit = func(n *gorgonia.Node) error {
-		if seen[n] {
-			return nil
-		}
-		seen[n] = true
-		if n.Op() == nil || n.IsVar() {
-			return nil
-		}
-		in, err := c.children(n)
-		if err != nil {
-			return err
-		}
-		for _, child := range in {
-			if err := visit(child); err != nil {
-				return err
-			}
-		}
-		if len(in) == 0 { // a constant
-			return nil
-		}
-		c.actions = append(c.actions, action{name: nameOf(n.Op()), op: n.Op(), in: in, out: n})
-		return nil
-	}
+func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error {
 	for _, n := range keep {
-		if err := visit(n); err != nil {
+		if err := c.visit(n); err != nil {
 			return err
 		}
 	}
 	for i := len(update) - 1; i >= 0; i-- {
-		if err := visit(update[i].Grad); err != nil {
+		if err := c.visit(update[i].Grad); err != nil {
 			return err
 		}
 	}
 	// Updates go in afterwards: by now it is known who reads the old weights.
 	after := map[int][]action{}
 	for _, p := range update {
+		weights, grad := c.value(p.Node), c.value(p.Grad)
 		last := 0
 		for i, a := range c.actions {
-			for _, n := range append(a.in[:len(a.in):len(a.in)], a.out) {
-				if n == p.Node || n == p.Grad {
+			for _, v := range append(a.in[:len(a.in):len(a.in)], a.out) {
+				if v == weights || v == grad {
 					last = i
 				}
 			}
 		}
 		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Average: p.Average}
-		after[last] = append(after[last], action{name: "update{" + p.Name + "}", op: u, in: []*gorgonia.Node{p.Node, p.Grad}})
+		after[last] = append(after[last], action{name: "update{" + p.Name + "}", layer: p.Layer, op: u, in: []*value{weights, grad}})
 	}
 	var merged []action
 	for i, a := range c.actions {
@@ -123,13 +140,34 @@ func (c *compiler) schedule(keep []*gorgonia.Node, update []graph.Param) error {
 	return nil
 }
 
-// nameOf is what a step is called: graph's ops know their short names.
-func nameOf(op gorgonia.Op) string {
-	if named, ok := op.(interface{ Name() string }); ok {
-		return named.Name()
+// visit adds the actions that make a node, unless they are there.
+func (c *compiler) visit(n *gorgonia.Node) error {
+	if _, seen := c.values[n]; seen || fromOutside(n) {
+		return nil
 	}
-	return fmt.Sprint(op)
+	children, err := c.children(n)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if err := c.visit(child); err != nil {
+			return err
+		}
+	}
+	out := c.value(n)
+	if len(children) == 0 {
+		return out.setNumber(n.Value())
+	}
+	op, ok := n.Op().(graph.Op)
+	if !ok {
+		return fmt.Errorf("%v: %w", n.Op(), ErrNoKernel)
+	}
+	c.actions = append(c.actions, action{name: op.Name(), layer: op.LayerName(), op: op, in: c.all(children), out: out})
+	return nil
 }
+
+// fromOutside says that a node's value is written by the host or trained.
+func fromOutside(n *gorgonia.Node) bool { return n.Op() == nil || n.IsVar() }
 
 func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
 	var in []*gorgonia.Node
@@ -143,127 +181,60 @@ func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
 	return in, nil
 }
 
-func (c *compiler) count(keep []*gorgonia.Node) {
+// value is what a node is to the passes, the same each time.
+func (c *compiler) value(n *gorgonia.Node) *value {
+	v, ok := c.values[n]
+	if ok {
+		return v
+	}
+	v = &value{name: "value{" + n.Name() + "}", shape: n.Shape()}
+	if !fromOutside(n) {
+		v.name = fmt.Sprint(n.Op())
+		if op, ok := n.Op().(graph.Op); ok {
+			v.name = op.Name()
+		}
+		v.constant = c.g.Expr.From(n.ID()).Len() == 0
+	}
+	c.values[n] = v
+	return v
+}
+
+func (c *compiler) all(nodes []*gorgonia.Node) []*value {
+	values := make([]*value, len(nodes))
+	for i, n := range nodes {
+		values[i] = c.value(n)
+	}
+	return values
+}
+
+// setNumber takes the value of a constant, such as the loss's own gradient, 1.
+func (v *value) setNumber(of gorgonia.Value) error {
+	if of == nil {
+		return nil
+	}
+	number, ok := of.Data().(float32)
+	if !ok || len(v.shape) > 0 {
+		return fmt.Errorf("constant %s of type %T: only float32 scalars are known", v.name, of.Data())
+	}
+	v.number = &number
+	return nil
+}
+
+func (c *compiler) count(kept []*value) {
 	for _, a := range c.actions {
-		for _, n := range a.in {
-			c.uses[n]++
+		for _, v := range a.in {
+			c.uses[v]++
 		}
 	}
-	for _, n := range keep {
-		c.uses[n]++
+	for _, v := range kept {
+		c.uses[v]++
 	}
 }
 
-// fuseReLU lets a convolution or dense layer apply the ReLU that alone reads
-// its output: the sum is still in registers then, and x is never stored.
-func (c *compiler) fuseReLU() {
-	by := map[*gorgonia.Node]int{}
-	var kept []action
-	for _, a := range c.actions {
-		if u, ok := a.op.(*graph.Unit); ok && u.F == graph.ReLU && c.uses[a.in[0]] == 1 {
-			if i, ok := by[a.in[0]]; ok {
-				kept[i].relu, kept[i].out = true, a.out
-				kept[i].name += "+relu"
-				continue
-			}
-		}
-		switch a.op.(type) {
-		case *graph.Conv, *graph.Dense:
-			by[a.out] = len(kept)
-		}
-		kept = append(kept, a)
-	}
-	c.actions = kept
-}
-
-// fusePoolGrad lets an LRN layer's gradient gather from the pooling behind it:
-// the gradient between them, AlexNet's largest tensor, is neither stored nor read.
-func (c *compiler) fusePoolGrad(f Fuser) {
-	by := map[*gorgonia.Node]int{}
-	var kept []action
-	for _, a := range c.actions {
-		switch op := a.op.(type) {
-		case *graph.MaxPoolGrad:
-			by[a.out] = len(kept)
-		case *graph.LRNGrad:
-			i, ok := by[a.in[1]]
-			if !ok || c.uses[a.in[1]] > 1 {
-				break
-			}
-			pool := &kept[i]
-			grad := pool.op.(*graph.MaxPoolGrad)
-			if !f.FusesPool(op, grad) {
-				break
-			}
-			*pool = action{name: pool.name + "+" + a.name, op: op, in: []*gorgonia.Node{a.in[0], pool.in[0], pool.in[2]}, out: a.out, pool: grad}
-			continue
-		}
-		kept = append(kept, a)
-	}
-	c.actions = kept
-}
-
-// fuseReLUGrad lets the op that alone makes a ReLU's incoming gradient also zero
-// it where the ReLU was closed: one pass over memory less. Convolutions and dense
-// layers do not: their tiles are 64 channels wide, and reading the ReLU's output
-// in such pieces cost AlexNet's conv4 14 ms of 145 where a pass of its own costs 4.
-func (c *compiler) fuseReLUGrad() {
-	by := map[*gorgonia.Node]int{}
-	var kept []action
-	for _, a := range c.actions {
-		if u, ok := a.op.(*graph.UnitGrad); ok && u.F == graph.ReLU && c.uses[a.in[1]] == 1 {
-			if i, ok := by[a.in[1]]; ok {
-				kept[i].mask, kept[i].out = a.in[0], a.out
-				kept[i].name += "+relu-grad"
-				continue
-			}
-		}
-		switch a.op.(type) {
-		case *graph.LRNGrad, *graph.MaxPoolGrad, *graph.AvgPoolGrad, *graph.Dropout:
-			by[a.out] = len(kept)
-		}
-		kept = append(kept, a)
-	}
-	c.actions = kept
-}
-
-// fuseUpdate lets a dense layer's weight gradient update the weights as it is
-// made: AlexNet's fc6 has 151 MB of it, which are then neither stored nor read.
-func (c *compiler) fuseUpdate() {
-	by := map[*gorgonia.Node]action{}
-	for _, a := range c.actions {
-		if _, ok := a.op.(*graph.DenseWeightGrad); ok && c.uses[a.out] == 1 {
-			by[a.out] = a
-		}
-	}
-	var kept []action
-	fused := map[*gorgonia.Node]bool{}
-	for _, a := range c.actions {
-		if u, ok := a.op.(Update); ok {
-			if grad, ok := by[a.in[1]]; ok { // here, where nobody reads the old weights any more
-				fused[grad.out] = true
-				a = action{name: grad.name + "+update", op: grad.op, in: append(grad.in[:len(grad.in):len(grad.in)], a.in[0]), update: &u}
-			}
-		}
-		kept = append(kept, a)
-	}
-	c.actions = kept[:0]
-	for _, a := range kept {
-		if a.out == nil || !fused[a.out] {
-			c.actions = append(c.actions, a)
-		}
-	}
-}
-
-// given says that a node's value comes from outside the program: an input or a constant.
-func (c *compiler) given(n *gorgonia.Node) bool {
-	return n.Op() == nil || n.IsVar() || c.g.Expr.From(n.ID()).Len() == 0
-}
-
-// inputs are the nodes that the host writes.
-func (c *compiler) inputs() []*gorgonia.Node {
+// inputs are the values that the host writes.
+func (c *compiler) inputs() []*value {
 	if c.g.Labels == nil {
-		return []*gorgonia.Node{c.g.Input}
+		return []*value{c.value(c.g.Input)}
 	}
-	return []*gorgonia.Node{c.g.Input, c.g.Labels}
+	return []*value{c.value(c.g.Input), c.value(c.g.Labels)}
 }

@@ -29,10 +29,13 @@ func (c Cost) Seconds(l Limits) float64 {
 
 // costOf counts an instruction.
 func costOf(in Instr) Cost {
-	if m, ok := in.Op.(Move); ok { // each value is read and written once
+	if m, ok := in.Op.(Gather); ok { // each value is read and written once
 		return Cost{Bytes: 2 * in.Out.bytes(), Moved: m.moved()}
 	}
-	c := Cost{FLOPs: 2 * multiplications(in.Op)}
+	var c Cost
+	if op, ok := in.Op.(graph.Op); ok {
+		c.FLOPs = 2 * op.MACs()
+	}
 	for _, t := range in.In {
 		c.Bytes += t.bytes()
 	}
@@ -49,33 +52,4 @@ func costOf(in Instr) Cost {
 		c.Bytes += in.Out.bytes()
 	}
 	return c
-}
-
-// multiplications are the multiply-accumulates of an op over its batch.
-func multiplications(op any) int64 {
-	window := func(batch int, w graph.Window) int64 {
-		return int64(batch) * int64(w.Kernel*w.Kernel*w.In.Channels/w.Groups) * int64(w.Out.Len())
-	}
-	switch op := op.(type) {
-	case *graph.Conv:
-		return window(op.Batch, op.Window)
-	case *graph.ConvDataGrad:
-		return window(op.Batch, op.Window)
-	case *graph.ConvWeightGrad:
-		return window(op.Batch, op.Window)
-	case *graph.Local:
-		return window(op.Batch, op.Window)
-	case *graph.LocalDataGrad:
-		return window(op.Batch, op.Window)
-	case *graph.LocalWeightGrad:
-		return window(op.Batch, op.Window)
-	case *graph.Dense:
-		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
-	case *graph.DenseDataGrad:
-		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
-	case *graph.DenseWeightGrad:
-		return int64(op.Batch) * int64(op.In.Len()) * int64(op.Outputs)
-	default:
-		return 0
-	}
 }

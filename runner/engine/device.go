@@ -147,22 +147,12 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op   any // one of graph's ops, Update, or on one of several devices Move or Sum
-	In   []Tensor
-	Out  Tensor // may be In[i] where Compile saw that the op works in place
-	ReLU bool   // a Conv or Dense also applies max(0, ·) to its output
-	// Mask is the output of the ReLU before a pooling, LRN or Dropout layer whose
-	// data gradient Op is: the result is also zeroed where Mask is not positive. No
-	// memory: no mask.
-	Mask Tensor
-	// Pool is the max pooling behind the LRN layer whose data gradient Op is, for a
-	// Fuser: In is {x, y, dy} with LRN's x and y, and the gradient dy of the pooling's output.
-	Pool *graph.MaxPoolGrad
+	Op            any // one of graph's ops, Update, or on one of several devices Gather or Sum
+	In            []Tensor
+	Out           Tensor // may be In[i] where Compile saw that the op works in place
+	Fused[Tensor]        // a Mask without memory is none
 	// Precision is that of the products of a Conv, Dense or Local and their gradients.
 	Precision recipe.Precision
-	// Update makes a DenseWeightGrad change the weights In[2] and velocities
-	// In[3] instead of storing the gradient: Out has no memory then.
-	Update *Update
 }
 
 // Update is the paper's rule (section 5) on one parameter, g being the mean gradient of the batch:

@@ -48,7 +48,7 @@ func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 			return fmt.Errorf("%s: its device takes no images", n.Name())
 		}
 		share := images
-		if !t.cut.Whole() {
+		if !t.sharding.Whole() {
 			share = images.Part(i*part.Shape[0], part.Shape[0])
 		}
 		if err := memory.WriteImages(part, share); err != nil {
@@ -59,7 +59,7 @@ func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 }
 
 // fit refuses images for which a device would read or write out of bounds.
-func (s spread) fit(m augment.Images) error {
+func (s sharded) fit(m augment.Images) error {
 	if len(s.shape) != 4 || s.shape[3] != m.Shape.Channels {
 		return fmt.Errorf("images of %v for an input of shape %v", m.Shape, s.shape)
 	}

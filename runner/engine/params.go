@@ -13,14 +13,14 @@ import (
 type Params struct {
 	where    Placement
 	names    []string
-	weights  map[string]spread
-	velocity map[string]spread
+	weights  map[string]sharded
+	velocity map[string]sharded
 }
 
 // NewParams allocates zeroed weights and velocities for a graph's parameters.
 func NewParams(where Placement, params []graph.Param) (*Params, error) {
-	ps := &Params{where: where, weights: map[string]spread{}, velocity: map[string]spread{}}
-	weights, velocities := make([]graph.Cut, len(params)), make([]graph.Cut, len(params))
+	ps := &Params{where: where, weights: map[string]sharded{}, velocity: map[string]sharded{}}
+	weights, velocities := make([]graph.Sharding, len(params)), make([]graph.Sharding, len(params))
 	for i, p := range params {
 		ps.names = append(ps.names, p.Name)
 		weights[i], velocities[i] = where.home(p)
@@ -32,7 +32,7 @@ func NewParams(where Placement, params []graph.Param) (*Params, error) {
 }
 
 // allocate gives each parameter its part on every device, as cut, one block of memory a device.
-func (p *Params) allocate(to map[string]spread, params []graph.Param, cuts []graph.Cut) error {
+func (p *Params) allocate(to map[string]sharded, params []graph.Param, cuts []graph.Sharding) error {
 	devices := p.where.Group.devices
 	for d, dev := range devices {
 		parts, total := make([]Tensor, len(params)), 0
@@ -47,14 +47,14 @@ func (p *Params) allocate(to map[string]spread, params []graph.Param, cuts []gra
 		for i, param := range params {
 			parts[i].Mem = mem
 			s := to[param.Name]
-			to[param.Name] = spread{shape: param.Shape, cut: cuts[i], parts: append(s.parts, parts[i])}
+			to[param.Name] = sharded{shape: param.Shape, sharding: cuts[i], parts: append(s.parts, parts[i])}
 		}
 	}
 	return nil
 }
 
 // partOf is the shape of a device's part of a parameter: its channels, or a run of its values.
-func partOf(shape []int, cut graph.Cut, device, of int) []int {
+func partOf(shape []int, cut graph.Sharding, device, of int) []int {
 	if cut.Whole() {
 		return shape
 	}
@@ -99,7 +99,7 @@ func (p *Params) Weights(name string) ([]float32, error) { return read(p.weights
 // Velocity copies a parameter's momentum to the host.
 func (p *Params) Velocity(name string) ([]float32, error) { return read(p.velocity, name) }
 
-func write(tensors map[string]spread, name string, values []float32) error {
+func write(tensors map[string]sharded, name string, values []float32) error {
 	t, ok := tensors[name]
 	if !ok {
 		return fmt.Errorf("no parameter %s", name)
@@ -110,7 +110,7 @@ func write(tensors map[string]spread, name string, values []float32) error {
 	return t.write(0, values)
 }
 
-func read(tensors map[string]spread, name string) ([]float32, error) {
+func read(tensors map[string]sharded, name string) ([]float32, error) {
 	t, ok := tensors[name]
 	if !ok {
 		return nil, fmt.Errorf("no parameter %s", name)

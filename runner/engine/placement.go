@@ -28,7 +28,7 @@ type Placement struct {
 }
 
 // alone is the device that has everything, nil where a net or a batch is divided.
-func (p Placement) alone() Device {
+func (p Placement) single() Device {
 	if p.Chunks > 0 || p.Group.Len() > 1 {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (p Placement) checkColumns(net *arch.Net) error {
 		if g.Expr.From(n.ID()).Len() == 0 { // an input or a constant
 			continue
 		}
-		if _, err := graph.Column(n.Op(), 0, devices); err != nil {
+		if _, err := graph.ShardOf(n.Op(), graph.Split{I: 0, Of: devices}); err != nil {
 			return refused(err.Error())
 		}
 	}
@@ -116,22 +116,22 @@ func (p Placement) ChunkOf(batch int) int { return batch / max(p.Chunks, 1) }
 
 // home is how a parameter's weights and its velocity are divided. Of a net that
 // every device has all weights of, each device updates an equal part.
-func (p Placement) home(param graph.Param) (weights, velocity graph.Cut) {
+func (p Placement) home(param graph.Param) (weights, velocity graph.Sharding) {
 	switch {
 	case p.Group.Len() == 1:
-		return graph.Cut{}, graph.Cut{}
+		return graph.Sharding{}, graph.Sharding{}
 	case p.Chunks == 0:
 		return param.ByChannels(), param.ByChannels()
 	default:
-		return graph.Cut{}, flat(param.Shape)
+		return graph.Sharding{}, flat(param.Shape)
 	}
 }
 
 // flat cuts a tensor's values without regard to its shape. A single one stays whole.
-func flat(shape []int) graph.Cut {
+func flat(shape []int) graph.Sharding {
 	n := Tensor{Shape: shape}.Len()
 	if n == 1 {
-		return graph.Cut{}
+		return graph.Sharding{}
 	}
-	return graph.Cut{Outer: 1, Length: n, Inner: 1}
+	return graph.Sharding{Outer: 1, Length: n, Inner: 1}
 }

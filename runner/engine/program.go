@@ -16,16 +16,17 @@ type Program struct {
 	Context Context // set before each RunAll
 	group   *Group
 	steps   []step
-	stages  []stage                   // all steps, joined
-	alone   [1]stage                  // a single step
-	running []stage                   // what is to run now
-	at      map[*gorgonia.Node]spread // inputs and what Compile was asked to keep
+	stages  []stage                    // all steps, joined
+	alone   [1]stage                   // a single step
+	running []stage                    // what is to run now
+	at      map[*gorgonia.Node]sharded // inputs and what Compile was asked to keep
 	arena   int
 }
 
 // A step is a kernel on every device. At a transfer they wait for each other.
 type step struct {
 	name     string
+	layer    string
 	kernels  []Kernel
 	cost     Cost
 	transfer bool
@@ -116,10 +117,10 @@ func (p *Program) Read(n *gorgonia.Node, to []float32) error {
 	return t.read(to)
 }
 
-func (p *Program) tensor(n *gorgonia.Node) (spread, error) {
+func (p *Program) tensor(n *gorgonia.Node) (sharded, error) {
 	t, ok := p.at[n]
 	if !ok {
-		return spread{}, fmt.Errorf("%v was not kept when the program was compiled", n)
+		return sharded{}, fmt.Errorf("%v was not kept when the program was compiled", n)
 	}
 	return t, nil
 }
@@ -135,6 +136,9 @@ func (p *Program) Steps() []string {
 	}
 	return names
 }
+
+// Layer is the layer that step i belongs to, "" for what belongs to none.
+func (p *Program) Layer(i int) string { return p.steps[i].layer }
 
 // By is which way step i is computed by, "" where its device has only one.
 func (p *Program) By(i int) string {

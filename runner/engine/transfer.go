@@ -2,21 +2,21 @@ package engine
 
 import "ablate/runner/graph"
 
-// A Move gives a device its part, as cut by To, of a tensor that the devices
+// A Gather gives a device its part, as cut by To, of a tensor that the devices
 // hold cut by From: it is how values get from device to device. In holds the
 // tensor's part on every device, in their order; of a tensor that each has
 // whole, only the device's own.
-type Move struct {
-	From, To graph.Cut
+type Gather struct {
+	From, To graph.Sharding
 	Part, Of int
 	InPlace  bool // Out holds the device's own part already
 }
 
-// A Stretch is a run of N values that a Move copies from offset From of In[Part] to offset To of Out.
+// A Stretch is a run of N values that a Gather copies from offset From of In[Part] to offset To of Out.
 type Stretch struct{ Part, From, To, N int }
 
-// Stretches calls f for everything a Move copies.
-func (m Move) Stretches(f func(Stretch)) {
+// Stretches calls f for everything a Gather copies.
+func (m Gather) Stretches(f func(Stretch)) {
 	copies := func(first, n, to int) {
 		m.From.Runs(m.Of, first, n, func(part, off, at, n int) {
 			if !m.InPlace || part != m.Part {
@@ -35,7 +35,7 @@ func (m Move) Stretches(f func(Stretch)) {
 }
 
 // moved is how many bytes come from other devices.
-func (m Move) moved() (bytes int64) {
+func (m Gather) moved() (bytes int64) {
 	if m.From.Whole() {
 		return 0
 	}
@@ -47,6 +47,6 @@ func (m Move) moved() (bytes int64) {
 	return bytes
 }
 
-// A Sum adds tensors into In[0], which is also Out: a power of 2 of them, in
+// A Reduce adds tensors into In[0], which is also Out: a power of 2 of them, in
 // pairs, pairs of pairs and so on. It may overwrite the others. Then it multiplies by Scale.
-type Sum struct{ Scale float32 }
+type Reduce struct{ Scale float32 }

@@ -8,7 +8,7 @@ import (
 )
 
 // part copies a device's part of a whole tensor, value by value, by the definition of a cut.
-func part(c graph.Cut, i, of int, whole []float32) []float32 {
+func part(c graph.Sharding, i, of int, whole []float32) []float32 {
 	if c.Whole() {
 		return slices.Clone(whole)
 	}
@@ -25,7 +25,7 @@ func part(c graph.Cut, i, of int, whole []float32) []float32 {
 // A move gives every device its part, whatever way the tensor was cut before.
 func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 	const size = 3 * 4 * 5
-	cuts := []graph.Cut{{}, {Outer: 1, Length: size, Inner: 1}, {Outer: 12, Length: 5, Inner: 1}, {Outer: 3, Length: 4, Inner: 5}, {Outer: 1, Length: 3, Inner: 20}}
+	cuts := []graph.Sharding{{}, {Outer: 1, Length: size, Inner: 1}, {Outer: 12, Length: 5, Inner: 1}, {Outer: 3, Length: 4, Inner: 5}, {Outer: 1, Length: 3, Inner: 20}}
 	whole := make([]float32, size)
 	for i := range whole {
 		whole[i] = float32(i + 1)
@@ -37,7 +37,7 @@ func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 			}
 			for of := 1; of <= 4; of++ {
 				for d := range of {
-					m := Move{From: from, To: to, Part: d, Of: of}
+					m := Gather{From: from, To: to, Part: d, Of: of}
 					want := part(to, d, of, whole)
 					got := make([]float32, len(want))
 					var foreign int64
@@ -65,10 +65,10 @@ func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 
 // In place, a device's own values stay where they are.
 func TestMovesInPlaceLeaveOwnValues(t *testing.T) {
-	c := graph.Cut{Outer: 1, Length: 10, Inner: 1}
+	c := graph.Sharding{Outer: 1, Length: 10, Inner: 1}
 	for d := range 3 {
 		n := 0
-		Move{From: c, Part: d, Of: 3, InPlace: true}.Stretches(func(s Stretch) {
+		Gather{From: c, Part: d, Of: 3, InPlace: true}.Stretches(func(s Stretch) {
 			if s.Part == d {
 				t.Errorf("device %d copies its own values %+v", d, s)
 			}

@@ -13,47 +13,45 @@ import (
 // BatchMean gives each channel's mean over images and pixels: x → [C].
 type BatchMean struct {
 	meta
-	Batch int
 	Shape arch.Shape
 }
 
 // NewBatchMean makes the mean of a batch-norm layer.
 func NewBatchMean(layer string, batch int, s arch.Shape) *BatchMean {
-	o := &BatchMean{Batch: batch, Shape: s}
+	o := &BatchMean{Shape: s}
 	o.meta = meta{
-		text: fmt.Sprintf("batch-mean{%s %d %+v}", layer, batch, s),
-		in:   []tensor.Shape{nhwc(batch, s)},
-		out:  tensor.Shape{s.Channels},
-		f32:  func(in [][]float32, out []float32) { batchMean(in[0], out) },
-		f64:  func(in [][]float64, out []float64) { batchMean(in[0], out) },
+		kind: "batch-mean", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", s),
+		in:  []tensor.Shape{nhwc(batch, s)},
+		out: tensor.Shape{s.Channels},
+		f32: func(in [][]float32, out []float32) { batchMean(in[0], out) },
+		f64: func(in [][]float64, out []float64) { batchMean(in[0], out) },
 	}
 	return o
 }
 
-// DiffWRT says that nothing flows back here: BatchNorm's gradient knows that the mean is x's.
+// DiffWRT: nothing flows back here: BatchNorm's gradient knows that the mean is x's.
 func (o *BatchMean) DiffWRT(n int) []bool { return all(0, n) }
 
 // BatchVariance gives each channel's mean squared distance from its mean: (x, mean) → [C].
 type BatchVariance struct {
 	meta
-	Batch int
 	Shape arch.Shape
 }
 
 // NewBatchVariance makes the variance of a batch-norm layer.
 func NewBatchVariance(layer string, batch int, s arch.Shape) *BatchVariance {
-	o := &BatchVariance{Batch: batch, Shape: s}
+	o := &BatchVariance{Shape: s}
 	o.meta = meta{
-		text: fmt.Sprintf("batch-variance{%s %d %+v}", layer, batch, s),
-		in:   []tensor.Shape{nhwc(batch, s), {s.Channels}},
-		out:  tensor.Shape{s.Channels},
-		f32:  func(in [][]float32, out []float32) { batchVariance(in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { batchVariance(in[0], in[1], out) },
+		kind: "batch-variance", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", s),
+		in:  []tensor.Shape{nhwc(batch, s), {s.Channels}},
+		out: tensor.Shape{s.Channels},
+		f32: func(in [][]float32, out []float32) { batchVariance(in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { batchVariance(in[0], in[1], out) },
 	}
 	return o
 }
 
-// DiffWRT says that nothing flows back here, as BatchMean's.
+// DiffWRT: nothing flows back here, as BatchMean's.
 func (o *BatchVariance) DiffWRT(n int) []bool { return all(0, n) }
 
 // BatchNorm is y = scale·(x − mean)/√(variance + Epsilon) + shift for each
@@ -61,19 +59,17 @@ func (o *BatchVariance) DiffWRT(n int) []bool { return all(0, n) }
 // variance are x's own, and its gradient takes them so; in evaluation they are given.
 type BatchNorm struct {
 	meta
-	Layer   string
-	Batch   int
 	Shape   arch.Shape
 	Epsilon float64
 }
 
 // NewBatchNorm makes a batch-norm layer.
 func NewBatchNorm(layer string, batch int, s arch.Shape, epsilon float64) *BatchNorm {
-	o := &BatchNorm{Layer: layer, Batch: batch, Shape: s, Epsilon: epsilon}
+	o := &BatchNorm{Shape: s, Epsilon: epsilon}
 	o.meta = meta{
-		text: fmt.Sprintf("batch-norm{%s %d %+v %v}", layer, batch, s, epsilon),
-		in:   []tensor.Shape{nhwc(batch, s), {s.Channels}, {s.Channels}, {s.Channels}, {s.Channels}},
-		out:  nhwc(batch, s),
+		kind: "batch-norm", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %v", s, epsilon),
+		in:  []tensor.Shape{nhwc(batch, s), {s.Channels}, {s.Channels}, {s.Channels}, {s.Channels}},
+		out: nhwc(batch, s),
 		f32: func(in [][]float32, out []float32) {
 			batchNorm(normal[float32]{epsilon, in[1], in[2]}, in[0], in[3], in[4], out)
 		},
@@ -84,14 +80,14 @@ func NewBatchNorm(layer string, batch int, s arch.Shape, epsilon float64) *Batch
 	return o
 }
 
-// DiffWRT says that all but mean and variance have gradients of their own.
+// DiffWRT: all but mean and variance have gradients of their own.
 func (o *BatchNorm) DiffWRT(n int) []bool {
 	wrt := all(n, n)
 	wrt[1], wrt[2] = false, false
 	return wrt
 }
 
-// SymDiff gives the gradients to the input, the scale and the shift.
+// SymDiff returns the gradients to the input, the scale and the shift.
 func (o *BatchNorm) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dshift, err := applied(NewBiasGrad(o.Layer, o.Batch, o.Shape), dy)
 	if err != nil {
@@ -115,9 +111,9 @@ type BatchNormScaleGrad struct {
 func NewBatchNormScaleGrad(layer string, batch int, s arch.Shape, epsilon float64) *BatchNormScaleGrad {
 	o := &BatchNormScaleGrad{Epsilon: epsilon}
 	o.meta = meta{
-		text: fmt.Sprintf("batch-norm-scale-grad{%s %d %+v %v}", layer, batch, s, epsilon),
-		in:   []tensor.Shape{nhwc(batch, s), {s.Channels}, {s.Channels}, nhwc(batch, s)},
-		out:  tensor.Shape{s.Channels},
+		kind: "batch-norm-scale-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %v", s, epsilon),
+		in:  []tensor.Shape{nhwc(batch, s), {s.Channels}, {s.Channels}, nhwc(batch, s)},
+		out: tensor.Shape{s.Channels},
 		f32: func(in [][]float32, out []float32) {
 			batchNormScaleGrad(normal[float32]{epsilon, in[1], in[2]}, in[0], in[3], out)
 		},
@@ -143,9 +139,9 @@ func NewBatchNormGrad(layer string, batch int, s arch.Shape, epsilon float64) *B
 	o := &BatchNormGrad{Epsilon: epsilon}
 	c := tensor.Shape{s.Channels}
 	o.meta = meta{
-		text: fmt.Sprintf("batch-norm-grad{%s %d %+v %v}", layer, batch, s, epsilon),
-		in:   []tensor.Shape{nhwc(batch, s), c, c, c, c, c, nhwc(batch, s)},
-		out:  nhwc(batch, s),
+		kind: "batch-norm-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %v", s, epsilon),
+		in:  []tensor.Shape{nhwc(batch, s), c, c, c, c, c, nhwc(batch, s)},
+		out: nhwc(batch, s),
 		f32: func(in [][]float32, out []float32) {
 			batchNormGrad(normal[float32]{epsilon, in[1], in[2]}, in[0], in[3], in[4], in[5], in[6], out)
 		},
@@ -206,4 +202,57 @@ func batchNormGrad[T float](n normal[T], x, scale, dscale, dshift, dy, dx []T) {
 		c := i % len(scale)
 		dx[i] = scale[c] * n.by(c) * (d - (dshift[c]+n.of(x, i)*dscale[c])/m)
 	}
+}
+
+// Shard divides by channels.
+func (o *BatchMean) Shard(s Split) (Shard, error) {
+	return s.own(o, NewBatchMean(o.Layer, o.Batch, s.shape(o.Shape))), nil
+}
+
+// Shard divides by channels.
+func (o *BatchVariance) Shard(s Split) (Shard, error) {
+	return s.own(o, NewBatchVariance(o.Layer, o.Batch, s.shape(o.Shape))), nil
+}
+
+// Shard divides by channels.
+func (o *BatchNorm) Shard(s Split) (Shard, error) {
+	return s.own(o, NewBatchNorm(o.Layer, o.Batch, s.shape(o.Shape), o.Epsilon)), nil
+}
+
+// Shard divides by channels.
+func (o *BatchNormScaleGrad) Shard(s Split) (Shard, error) {
+	return s.own(o, NewBatchNormScaleGrad(o.Layer, o.Batch, s.shape(image(o.in[0])), o.Epsilon)), nil
+}
+
+// Shard divides by channels.
+func (o *BatchNormGrad) Shard(s Split) (Shard, error) {
+	return s.own(o, NewBatchNormGrad(o.Layer, o.Batch, s.shape(image(o.in[0])), o.Epsilon)), nil
+}
+
+var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.BatchNorm, x *gorgonia.Node) (*gorgonia.Node, error) {
+	return b.batchNorm(p.Layer.Name, l, p.In, x)
+})
+
+// batchNorm adds a batch-norm layer, which is two parameters and the running averages of the batch's statistics.
+func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gorgonia.Node) (*gorgonia.Node, error) {
+	lr := 0.0 // without scale and shift these stay 1 and 0
+	if l.Affine {
+		lr = 1
+	}
+	scale, shift := b.learned(name, "weight", s.Channels, 1, lr), b.learned(name, "bias", s.Channels, 0, lr)
+	mean, variance := b.average(name, "mean", s.Channels, 0, l.Momentum), b.average(name, "variance", s.Channels, 1, l.Momentum)
+	op := NewBatchNorm(name, b.g.Batch, s, l.Epsilon)
+	if !b.train {
+		b.g.Params = append(b.g.Params, mean, variance)
+		return applied(op, x, mean.Node, variance.Node, scale, shift)
+	}
+	var err error
+	if mean.Grad, err = applied(NewBatchMean(name, b.g.Batch, s), x); err != nil {
+		return nil, err
+	}
+	if variance.Grad, err = applied(NewBatchVariance(name, b.g.Batch, s), x, mean.Grad); err != nil {
+		return nil, err
+	}
+	b.g.Params = append(b.g.Params, mean, variance)
+	return applied(op, x, mean.Grad, variance.Grad, scale, shift)
 }

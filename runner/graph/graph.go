@@ -9,6 +9,7 @@ package graph
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -32,6 +33,7 @@ type Graph struct {
 // A Param is what training changes: a layer's weights or biases.
 type Param struct {
 	Name  string // conv1.weight, conv1.bias
+	Layer string // conv1
 	Node  *gorgonia.Node
 	Grad  *gorgonia.Node // nil in evaluation; of an average, the batch's value
 	Shape []int
@@ -113,139 +115,58 @@ func (b *builder) params(layer string, weights []int, biases int, init arch.Init
 	channels := weights[len(weights)-1]
 	w, bias = b.input(layer+".weight", weights), b.input(layer+".bias", tensor.Shape{biases})
 	b.g.Params = append(b.g.Params,
-		Param{Name: layer + ".weight", Node: w, Shape: weights, Channels: channels, FanIn: fanIn, Init: init, LR: lr.Weight, Decay: decay.Weight},
-		Param{Name: layer + ".bias", Node: bias, Shape: []int{biases}, Channels: channels, FanIn: fanIn, Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias})
+		Param{
+			Name: layer + ".weight", Layer: layer, Node: w, Shape: weights, Channels: channels, FanIn: fanIn,
+			Init: init, LR: lr.Weight, Decay: decay.Weight,
+		},
+		Param{
+			Name: layer + ".bias", Layer: layer, Node: bias, Shape: []int{biases}, Channels: channels, FanIn: fanIn,
+			Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias,
+		})
 	return w, bias
 }
 
 // constant makes a parameter of one value a channel that starts at the same value everywhere.
-func (b *builder) constant(name string, channels int, start float64) Param {
-	return Param{Name: name, Node: b.input(name, tensor.Shape{channels}), Shape: []int{channels}, Channels: channels, FanIn: 1,
-		Bias: true, Init: arch.Init{Kind: arch.Gaussian, Bias: start}}
+func (b *builder) constant(layer, what string, channels int, start float64) Param {
+	name := layer + "." + what
+	return Param{
+		Name: name, Layer: layer, Node: b.input(name, tensor.Shape{channels}), Shape: []int{channels},
+		Channels: channels, FanIn: 1, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Bias: start},
+	}
 }
 
 // learned adds such a parameter, which does not decay, with a factor for the learning rate.
-func (b *builder) learned(name string, channels int, start, lr float64) *gorgonia.Node {
-	p := b.constant(name, channels, start)
+func (b *builder) learned(layer, what string, channels int, start, lr float64) *gorgonia.Node {
+	p := b.constant(layer, what, channels, start)
 	p.LR = lr
 	b.g.Params = append(b.g.Params, p)
 	return p.Node
 }
 
 // average makes the running average of a batch's value.
-func (b *builder) average(name string, channels int, start, share float64) Param {
-	p := b.constant(name, channels, start)
+func (b *builder) average(layer, what string, channels int, start, share float64) Param {
+	p := b.constant(layer, what, channels, start)
 	p.Average = share
 	return p
 }
 
-// batchNorm adds a batch-norm layer, which is two parameters and the running averages of the batch's statistics.
-func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gorgonia.Node) (*gorgonia.Node, error) {
-	lr := 0.0 // without scale and shift these stay 1 and 0
-	if l.Affine {
-		lr = 1
+// builders make the ops of a layer, by the type of its kind. Each stands beside
+// the op that it makes.
+var builders = map[reflect.Type]func(*builder, arch.LayerInfo, *gorgonia.Node) (*gorgonia.Node, error){}
+
+// builds registers how a kind of layer becomes ops on top of x.
+func builds[S arch.Spec](f func(b *builder, p arch.LayerInfo, l S, x *gorgonia.Node) (*gorgonia.Node, error)) struct{} {
+	builders[reflect.TypeFor[S]()] = func(b *builder, p arch.LayerInfo, x *gorgonia.Node) (*gorgonia.Node, error) {
+		return f(b, p, p.Layer.Spec.(S), x)
 	}
-	scale, shift := b.learned(name+".weight", s.Channels, 1, lr), b.learned(name+".bias", s.Channels, 0, lr)
-	mean, variance := b.average(name+".mean", s.Channels, 0, l.Momentum), b.average(name+".variance", s.Channels, 1, l.Momentum)
-	op := NewBatchNorm(name, b.g.Batch, s, l.Epsilon)
-	if !b.train {
-		b.g.Params = append(b.g.Params, mean, variance)
-		return applied(op, x, mean.Node, variance.Node, scale, shift)
-	}
-	var err error
-	if mean.Grad, err = applied(NewBatchMean(name, b.g.Batch, s), x); err != nil {
-		return nil, err
-	}
-	if variance.Grad, err = applied(NewBatchVariance(name, b.g.Batch, s), x, mean.Grad); err != nil {
-		return nil, err
-	}
-	b.g.Params = append(b.g.Params, mean, variance)
-	return applied(op, x, mean.Grad, variance.Grad, scale, shift)
+	return struct{}{}
 }
 
 // layer adds one layer on top of x.
 func (b *builder) layer(p arch.LayerInfo, x *gorgonia.Node) (*gorgonia.Node, error) {
-	name, batch := p.Layer.Name, b.g.Batch
-	switch l := p.Layer.Spec.(type) {
-	case *arch.Conv:
-		op := NewConv(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
-		w, bias := b.params(name, op.Weights(), l.Filters, l.Init, l.LR, l.Decay)
-		return applied(op, x, w, bias)
-	case *arch.Dense:
-		op := NewDense(name, batch, p.In, l.Outputs)
-		w, bias := b.params(name, []int{op.inputs(), l.Outputs}, l.Outputs, l.Init, l.LR, l.Decay)
-		return applied(op, x, w, bias)
-	case *arch.ReLU:
-		return applied(NewUnit(name, batch, p.In, ReLU, 0, 0), x)
-	case *arch.Tanh:
-		return applied(NewUnit(name, batch, p.In, Tanh, l.A, l.B), x)
-	case *arch.Sigmoid:
-		return applied(NewUnit(name, batch, p.In, Sigmoid, 0, 0), x)
-	case *arch.LeakyReLU:
-		return applied(NewUnit(name, batch, p.In, LeakyReLU, l.Slope, 0), x)
-	case *arch.RReLU:
-		return applied(NewRReLU(name, batch, p.In, *l, b.train, b.g.Clock), x)
-	case *arch.SpatialPyramid:
-		return applied(NewPyramidPool(name, batch, p.In, l.Levels), x)
-	case *arch.PReLU:
-		return applied(NewPReLU(name, batch, p.In), x, b.learned(name+".slope", p.In.Channels, l.Slope, 1))
-	case *arch.ELU:
-		return applied(NewUnit(name, batch, p.In, ELU, l.Alpha, 1), x)
-	case *arch.SELU:
-		return applied(NewUnit(name, batch, p.In, ELU, seluAlpha, seluScale), x)
-	case *arch.Softplus:
-		return applied(NewUnit(name, batch, p.In, Softplus, l.Shift, 0), x)
-	case *arch.Arcsinh:
-		return applied(NewUnit(name, batch, p.In, Arcsinh, 0, 0), x)
-	case *arch.Maxout:
-		return applied(NewMaxout(name, batch, p.In, l.Pieces), x)
-	case *arch.BatchNorm:
-		return b.batchNorm(name, l, p.In, x)
-	case *arch.Local:
-		op := NewLocal(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
-		w, bias := b.params(name, op.LocalWeights(), op.Out.Len(), l.Init, l.LR, l.Decay)
-		return applied(op, x, w, bias)
-	case *arch.LRN:
-		return applied(NewLRN(name, batch, p.In, norm(l, p.Groups)), x)
-	case *arch.MaxPool:
-		return applied(NewMaxPool(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}), x)
-	case *arch.AvgPool:
-		return applied(NewAvgPool(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}), x)
-	case *arch.MaxAvgPool:
-		return applied(NewMaxAvgPool(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}), x)
-	case *arch.StochasticPool:
-		return applied(NewStochasticPool(name, batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}, b.train, b.g.Clock), x)
-	case *arch.Dropout:
-		return applied(NewDropout(name, batch, p.In, *l, b.train, b.g.Clock), x)
-	case *arch.SoftmaxLoss:
-		b.g.Logits = x
-		if !b.train {
-			return x, nil
-		}
-		b.g.Labels = b.input("labels", tensor.Shape{batch})
-		loss, err := applied(NewSoftmaxLoss(batch, p.In.Channels), x, b.g.Labels)
-		b.g.Loss = loss
-		return loss, err
-	default:
+	build, ok := builders[reflect.TypeOf(p.Layer.Spec)]
+	if !ok {
 		return nil, fmt.Errorf("no op for a layer of kind %s", p.Layer.Spec.Kind())
 	}
-}
-
-// The constants of the SELU's fixed point (Klambauer et al. 2017, equation 14).
-const (
-	seluAlpha = 1.6732632423543772
-	seluScale = 1.0507009873554805
-)
-
-// norm resolves a layer's alpha: the paper's formula does not divide it by the
-// window, the 2012 source and most frameworks do.
-func norm(l *arch.LRN, groups int) Norm {
-	n := Norm{Size: l.Size, Alpha: l.Alpha, Beta: l.Beta, K: l.K, Groups: groups, Within: l.Region == arch.WithinMap}
-	if *l.AlphaOverSize {
-		n.Alpha /= float64(l.Size)
-		if n.Within {
-			n.Alpha /= float64(l.Size)
-		}
-	}
-	return n
+	return build(b, p, x)
 }

@@ -172,7 +172,7 @@ func (f fixture) forward(t *testing.T) gorgonia.Op {
 	case "conv":
 		return NewConv("l", batch, window(f.Inputs[1][0], f.Inputs[1][3]))
 	case "lrn":
-		return NewLRN("l", batch, shape, Norm{})
+		return NewLRN("l", batch, shape, LRNParams{})
 	case "maxp":
 		return NewMaxPool("l", batch, window(f.Args.Kernel, in[3]))
 	case "avgp":
@@ -180,7 +180,7 @@ func (f fixture) forward(t *testing.T) gorgonia.Op {
 	case "dens":
 		return NewDense("l", batch, shape, f.Inputs[1][1])
 	case "soft":
-		return NewSoftmaxLoss(batch, in[3])
+		return NewSoftmaxLoss("loss", batch, in[3])
 	}
 	t.Fatalf("no op for %s", f.Name)
 	return nil
@@ -218,7 +218,7 @@ func (f fixture) check(t *testing.T) {
 		// PyTorch divides alpha by the window.
 		in := f.Inputs[0]
 		op = NewLRN("l", in[0], arch.Shape{Height: in[1], Width: in[2], Channels: in[3]},
-			Norm{Size: f.Args.Size, Alpha: f.Args.Alpha / float64(f.Args.Size), Beta: f.Args.Beta, K: f.Args.K, Groups: 1})
+			LRNParams{Size: f.Args.Size, Alpha: f.Args.Alpha / float64(f.Args.Size), Beta: f.Args.Beta, K: f.Args.K, Groups: 1})
 	} else {
 		op = f.forward(t)
 	}

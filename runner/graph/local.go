@@ -19,28 +19,26 @@ func (w Window) LocalWeights() []int {
 // x [N,H,W,C], w [H',W',k,k,C/groups,F], b [H'·W'·F], y [N,H',W',F].
 type Local struct {
 	meta
-	Layer string
-	Batch int
 	Window
 }
 
 // NewLocal makes a locally-connected layer.
 func NewLocal(layer string, batch int, w Window) *Local {
-	o := &Local{Layer: layer, Batch: batch, Window: w}
+	o := &Local{Window: w}
 	o.meta = meta{
-		text: fmt.Sprintf("local{%s %d %+v}", layer, batch, w),
-		in:   []tensor.Shape{nhwc(batch, w.In), w.LocalWeights(), {w.Out.Len()}},
-		out:  nhwc(batch, w.Out),
-		f32:  func(in [][]float32, out []float32) { local(batch, w, in[0], in[1], in[2], out) },
-		f64:  func(in [][]float64, out []float64) { local(batch, w, in[0], in[1], in[2], out) },
+		kind: "local", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", w),
+		in:  []tensor.Shape{nhwc(batch, w.In), w.LocalWeights(), {w.Out.Len()}},
+		out: nhwc(batch, w.Out),
+		f32: func(in [][]float32, out []float32) { local(batch, w, in[0], in[1], in[2], out) },
+		f64: func(in [][]float64, out []float64) { local(batch, w, in[0], in[1], in[2], out) },
 	}
 	return o
 }
 
-// DiffWRT says that all three inputs have gradients.
+// DiffWRT: all three inputs have gradients.
 func (o *Local) DiffWRT(n int) []bool { return all(3, n) }
 
-// SymDiff gives the gradients to the image, the weights and the biases.
+// SymDiff returns the gradients to the image, the weights and the biases.
 func (o *Local) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewLocalDataGrad(o.Layer, o.Batch, o.Window), in[1], dy)
 	if err != nil {
@@ -57,19 +55,18 @@ func (o *Local) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes
 // LocalDataGrad is the gradient of Local to its image: (w, dy) → dx.
 type LocalDataGrad struct {
 	meta
-	Batch int
 	Window
 }
 
 // NewLocalDataGrad makes the data gradient of a locally-connected layer.
 func NewLocalDataGrad(layer string, batch int, w Window) *LocalDataGrad {
-	o := &LocalDataGrad{Batch: batch, Window: w}
+	o := &LocalDataGrad{Window: w}
 	o.meta = meta{
-		text: fmt.Sprintf("local-data-grad{%s %d %+v}", layer, batch, w),
-		in:   []tensor.Shape{w.LocalWeights(), nhwc(batch, w.Out)},
-		out:  nhwc(batch, w.In),
-		f32:  func(in [][]float32, out []float32) { localDataGrad(batch, w, in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { localDataGrad(batch, w, in[0], in[1], out) },
+		kind: "local-data-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", w),
+		in:  []tensor.Shape{w.LocalWeights(), nhwc(batch, w.Out)},
+		out: nhwc(batch, w.In),
+		f32: func(in [][]float32, out []float32) { localDataGrad(batch, w, in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { localDataGrad(batch, w, in[0], in[1], out) },
 	}
 	return o
 }
@@ -77,19 +74,18 @@ func NewLocalDataGrad(layer string, batch int, w Window) *LocalDataGrad {
 // LocalWeightGrad is the gradient of Local to its weights: (x, dy) → dw.
 type LocalWeightGrad struct {
 	meta
-	Batch int
 	Window
 }
 
 // NewLocalWeightGrad makes the weight gradient of a locally-connected layer.
 func NewLocalWeightGrad(layer string, batch int, w Window) *LocalWeightGrad {
-	o := &LocalWeightGrad{Batch: batch, Window: w}
+	o := &LocalWeightGrad{Window: w}
 	o.meta = meta{
-		text: fmt.Sprintf("local-weight-grad{%s %d %+v}", layer, batch, w),
-		in:   []tensor.Shape{nhwc(batch, w.In), nhwc(batch, w.Out)},
-		out:  w.LocalWeights(),
-		f32:  func(in [][]float32, out []float32) { localWeightGrad(batch, w, in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { localWeightGrad(batch, w, in[0], in[1], out) },
+		kind: "local-weight-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", w),
+		in:  []tensor.Shape{nhwc(batch, w.In), nhwc(batch, w.Out)},
+		out: w.LocalWeights(),
+		f32: func(in [][]float32, out []float32) { localWeightGrad(batch, w, in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { localWeightGrad(batch, w, in[0], in[1], out) },
 	}
 	return o
 }
@@ -97,7 +93,7 @@ func NewLocalWeightGrad(layer string, batch int, w Window) *LocalWeightGrad {
 // NewLocalBiasGrad makes the gradient to biases of each activation's own: the sum of dy over images.
 func NewLocalBiasGrad(layer string, batch int, s arch.Shape) *BiasGrad {
 	o := NewBiasGrad(layer, batch, s)
-	o.text = "local-" + o.text
+	o.kind = "local-bias-grad"
 	o.out = tensor.Shape{s.Len()}
 	return o
 }
@@ -125,3 +121,51 @@ func localDataGrad[T float](batch int, w Window, weights, dy, dx []T) {
 func localWeightGrad[T float](batch int, w Window, x, dy, dw []T) {
 	w.localProducts(batch, func(xi, wi, yi int) { dw[wi] += x[xi] * dy[yi] })
 }
+
+// perPixel cuts the values of every output pixel's own by channels.
+func perPixel(s arch.Shape) Sharding {
+	return Sharding{Outer: s.Height * s.Width, Length: s.Channels, Inner: 1}
+}
+
+// MACs counts every product once.
+func (o *Local) MACs() int64 { return o.Window.macs(o.Batch) }
+
+// Class is Float32Only.
+func (o *Local) Class() Class { return Float32Only }
+
+// Shard divides by output channels.
+func (o *Local) Shard(s Split) (Shard, error) {
+	shard, err := s.conv(o, o.Window, func(w Window) Op { return NewLocal(o.Layer, o.Batch, w) })
+	if err == nil {
+		shard.In[2] = perPixel(o.Out)
+	}
+	return shard, err
+}
+
+// MACs counts every product once.
+func (o *LocalDataGrad) MACs() int64 { return o.Window.macs(o.Batch) }
+
+// Class is Float32Only.
+func (o *LocalDataGrad) Class() Class { return Float32Only }
+
+// Shard divides by input channels.
+func (o *LocalDataGrad) Shard(s Split) (Shard, error) {
+	return s.dataGrad(o, o.Window, func(w Window) Op { return NewLocalDataGrad(o.Layer, o.Batch, w) })
+}
+
+// MACs counts every product once.
+func (o *LocalWeightGrad) MACs() int64 { return o.Window.macs(o.Batch) }
+
+// Class is Float32Only.
+func (o *LocalWeightGrad) Class() Class { return Float32Only }
+
+// Shard divides by output channels.
+func (o *LocalWeightGrad) Shard(s Split) (Shard, error) {
+	return s.conv(o, o.Window, func(w Window) Op { return NewLocalWeightGrad(o.Layer, o.Batch, w) })
+}
+
+var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Local, x *gorgonia.Node) (*gorgonia.Node, error) {
+	op := NewLocal(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
+	w, bias := b.params(op.Layer, op.LocalWeights(), op.Out.Len(), l.Init, l.LR, l.Decay)
+	return applied(op, x, w, bias)
+})

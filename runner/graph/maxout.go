@@ -12,8 +12,6 @@ import (
 // Maxout takes the largest of every Pieces adjacent channels: x [N,H,W,C] → y [N,H,W,C/Pieces].
 type Maxout struct {
 	meta
-	Layer  string
-	Batch  int
 	In     arch.Shape
 	Pieces int
 }
@@ -25,21 +23,21 @@ func pieced(s arch.Shape, pieces int) arch.Shape {
 
 // NewMaxout makes a layer of maxout units.
 func NewMaxout(layer string, batch int, in arch.Shape, pieces int) *Maxout {
-	o := &Maxout{Layer: layer, Batch: batch, In: in, Pieces: pieces}
+	o := &Maxout{In: in, Pieces: pieces}
 	o.meta = meta{
-		text: fmt.Sprintf("maxout{%s %d %+v %d}", layer, batch, in, pieces),
-		in:   []tensor.Shape{nhwc(batch, in)},
-		out:  nhwc(batch, pieced(in, pieces)),
-		f32:  func(in [][]float32, out []float32) { maxout(pieces, in[0], out) },
-		f64:  func(in [][]float64, out []float64) { maxout(pieces, in[0], out) },
+		kind: "maxout", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %d", in, pieces),
+		in:  []tensor.Shape{nhwc(batch, in)},
+		out: nhwc(batch, pieced(in, pieces)),
+		f32: func(in [][]float32, out []float32) { maxout(pieces, in[0], out) },
+		f64: func(in [][]float64, out []float64) { maxout(pieces, in[0], out) },
 	}
 	return o
 }
 
-// DiffWRT says that the input has a gradient.
+// DiffWRT: the input has a gradient.
 func (o *Maxout) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff gives the gradient to the input.
+// SymDiff returns the gradient to the input.
 func (o *Maxout) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewMaxoutGrad(o.Layer, o.Batch, o.In, o.Pieces), in[0], dy)
 	return gorgonia.Nodes{dx}, err
@@ -55,11 +53,11 @@ type MaxoutGrad struct {
 func NewMaxoutGrad(layer string, batch int, in arch.Shape, pieces int) *MaxoutGrad {
 	o := &MaxoutGrad{Pieces: pieces}
 	o.meta = meta{
-		text: fmt.Sprintf("maxout-grad{%s %d %+v %d}", layer, batch, in, pieces),
-		in:   []tensor.Shape{nhwc(batch, in), nhwc(batch, pieced(in, pieces))},
-		out:  nhwc(batch, in),
-		f32:  func(in [][]float32, out []float32) { maxoutGrad(pieces, in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { maxoutGrad(pieces, in[0], in[1], out) },
+		kind: "maxout-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %d", in, pieces),
+		in:  []tensor.Shape{nhwc(batch, in), nhwc(batch, pieced(in, pieces))},
+		out: nhwc(batch, in),
+		f32: func(in [][]float32, out []float32) { maxoutGrad(pieces, in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { maxoutGrad(pieces, in[0], in[1], out) },
 	}
 	return o
 }
@@ -86,3 +84,17 @@ func largest[T float](v []T) int {
 	}
 	return best
 }
+
+// Shard divides by channels.
+func (o *Maxout) Shard(s Split) (Shard, error) {
+	return s.own(o, NewMaxout(o.Layer, o.Batch, s.shape(o.In), o.Pieces)), nil
+}
+
+// Shard divides by channels.
+func (o *MaxoutGrad) Shard(s Split) (Shard, error) {
+	return s.own(o, NewMaxoutGrad(o.Layer, o.Batch, s.shape(image(o.in[0])), o.Pieces)), nil
+}
+
+var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Maxout, x *gorgonia.Node) (*gorgonia.Node, error) {
+	return applied(NewMaxout(p.Layer.Name, b.g.Batch, p.In, l.Pieces), x)
+})

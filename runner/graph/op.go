@@ -1,15 +1,49 @@
 package graph
 
+// The plain definitions of the ops, beside each op, are loops that a reader can
+// check against the formula. They are what Do runs and what every device is held
+// to; they are not meant to be fast.
+
 import (
 	"fmt"
 	"hash"
 	"hash/fnv"
 	"io"
-	"strings"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+)
+
+// An Op is one of ours. Each kind of op is one type in one file: its plain
+// definition in Go, its gradient, its cost, and its part when devices divide a net.
+type Op interface {
+	gorgonia.Op
+	// Name is the op and its layer: conv{conv1}.
+	Name() string
+	// LayerName is the layer that the op belongs to.
+	LayerName() string
+	// InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
+	InputShapes() []tensor.Shape
+	OutputShape() tensor.Shape
+	// MACs are the multiply-accumulates over the batch, 0 where memory traffic is all that counts.
+	MACs() int64
+	// Class says what kind of work it is.
+	Class() Class
+	// Shard is what one of several devices computes of it.
+	Shard(Split) (Shard, error)
+}
+
+// A Class is a kind of work, which decides how values are stored around an op
+// and whether a library may compute it.
+type Class int
+
+// The classes.
+const (
+	Pass          Class = iota // one pass over memory, in whichever type activations have
+	Product                    // a matrix product that makes activations or their gradients
+	WeightProduct              // a matrix product that makes a gradient of weights
+	Float32Only                // takes float32 alone
 )
 
 // meta is what every op of ours has in common: it fixes the shapes of its
@@ -17,43 +51,39 @@ import (
 // parameter as its identity, and carries a plain Go implementation.
 //
 // Gorgonia merges nodes whose 32-bit hashes are equal and looks no further
-// than the number of children, so text must hold the layer's name and every
-// parameter: it is what is hashed.
+// than the number of children, so String must hold the layer's name and
+// every parameter: it is what is hashed.
 type meta struct {
-	text string
-	in   []tensor.Shape
-	out  tensor.Shape // empty for a scalar
-	f32  func(in [][]float32, out []float32)
-	f64  func(in [][]float64, out []float64)
+	kind   string // conv, conv-data-grad …
+	Layer  string
+	Batch  int
+	params string // all that the op depends on besides
+	in     []tensor.Shape
+	out    tensor.Shape // empty for a scalar
+	f32    func(in [][]float32, out []float32)
+	f64    func(in [][]float64, out []float64)
 }
 
 func (m *meta) Arity() int            { return len(m.in) }
 func (m *meta) ReturnsPtr() bool      { return false }
 func (m *meta) CallsExtern() bool     { return false }
 func (m *meta) OverwritesInput() int  { return -1 }
-func (m *meta) String() string        { return m.text }
-func (m *meta) WriteHash(h hash.Hash) { io.WriteString(h, m.text) }
+func (m *meta) WriteHash(h hash.Hash) { io.WriteString(h, m.String()) }
 
-// Name is the op and its layer, without the parameters that are the layer's own: conv{conv1}.
-func (m *meta) Name() string {
-	name, _, cut := strings.Cut(m.text, " ")
-	if cut {
-		name += "}"
-	}
-	return name
+// String has every parameter: conv{conv1 128 {…}}.
+func (m *meta) String() string {
+	return fmt.Sprintf("%s{%s %d %s}", m.kind, m.Layer, m.Batch, m.params)
 }
 
-// label is the first part of the op's text: its kind and its layer.
-func (m *meta) label() (kind, layer string) {
-	kind, rest, _ := strings.Cut(m.text, "{")
-	layer, _, _ = strings.Cut(rest, " ")
-	return kind, layer
-}
+// Name is the op and its layer: conv{conv1}.
+func (m *meta) Name() string { return m.kind + "{" + m.Layer + "}" }
 
-func (m *meta) layer() string {
-	_, layer := m.label()
-	return layer
-}
+// LayerName is the layer that the op belongs to.
+func (m *meta) LayerName() string { return m.Layer }
+
+// MACs and Class are those of most ops.
+func (m *meta) MACs() int64  { return 0 }
+func (m *meta) Class() Class { return Pass }
 
 // InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
 func (m *meta) InputShapes() []tensor.Shape { return m.in }
@@ -84,12 +114,12 @@ func (m *meta) Type() hm.Type {
 // InferShape checks the inputs against the shapes the op was made for.
 func (m *meta) InferShape(inputs ...gorgonia.DimSizer) (tensor.Shape, error) {
 	if len(inputs) != len(m.in) {
-		return nil, fmt.Errorf("%s: %d inputs, wants %d", m.text, len(inputs), len(m.in))
+		return nil, fmt.Errorf("%s: %d inputs, wants %d", m, len(inputs), len(m.in))
 	}
 	for i, in := range inputs {
 		got, ok := in.(tensor.Shape)
 		if !ok || !got.Eq(m.in[i]) {
-			return nil, fmt.Errorf("%s: input %d has shape %v, wants %v", m.text, i, in, m.in[i])
+			return nil, fmt.Errorf("%s: input %d has shape %v, wants %v", m, i, in, m.in[i])
 		}
 	}
 	return m.out, nil
@@ -99,7 +129,7 @@ func (m *meta) InferShape(inputs ...gorgonia.DimSizer) (tensor.Shape, error) {
 // graphs: slowly, and as the oracle of the engine's tests.
 func (m *meta) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if len(values) != len(m.in) {
-		return nil, fmt.Errorf("%s: %d values, wants %d", m.text, len(values), len(m.in))
+		return nil, fmt.Errorf("%s: %d values, wants %d", m, len(values), len(m.in))
 	}
 	switch dt := values[0].Dtype(); dt {
 	case tensor.Float32:
@@ -107,7 +137,7 @@ func (m *meta) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	case tensor.Float64:
 		return apply(m, values, m.f64, func(x float64) gorgonia.Value { return gorgonia.NewF64(x) })
 	default:
-		return nil, fmt.Errorf("%s: no implementation for %v", m.text, dt)
+		return nil, fmt.Errorf("%s: no implementation for %v", m, dt)
 	}
 }
 
@@ -120,7 +150,7 @@ func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T), scalar
 		case T:
 			in[i] = []T{d}
 		default:
-			return nil, fmt.Errorf("%s: input %d is %T, wants %T", m.text, i, d, in[i])
+			return nil, fmt.Errorf("%s: input %d is %T, wants %T", m, i, d, in[i])
 		}
 	}
 	out := make([]T, m.out.TotalSize())
@@ -151,3 +181,5 @@ func all(n, total int) []bool {
 	}
 	return wrt
 }
+
+type float interface{ ~float32 | ~float64 }

@@ -7,7 +7,7 @@ import (
 )
 
 // A Part says which of a layer's activations an op that draws random numbers
-// works on: those from an image and a channel on, of a layer with so many
+// works on: those from an image and a channel on, of a layer of Channels
 // channels. Each draws the number of its place in the whole layer, so that it
 // does not matter how many devices share the layer.
 type Part struct{ Image, Channel, Channels int }
@@ -19,27 +19,16 @@ func (p Part) Index(i int, s arch.Shape) int {
 }
 
 // FromImage is an op that works on the images of a batch from number first on.
+// It is another one only where random numbers are drawn.
 func FromImage(op gorgonia.Op, first int) gorgonia.Op {
-	switch o := op.(type) {
-	case *Dropout:
-		p := o.Part
-		p.Image += first
-		return o.at(o.Shape, p)
-	case *RReLU:
-		p := o.Part
-		p.Image += first
-		return o.at(o.Shape, p)
-	case *StochasticPool:
-		part := NewStochasticPool(o.Layer, o.Batch, o.Window, o.Train, o.clock)
-		part.Part = o.Part
-		part.Part.Image += first
-		return part
-	case *StochasticPoolGrad:
-		part := NewStochasticPoolGrad(o.Layer, o.Batch, o.Window, o.clock)
-		part.Part = o.Part
-		part.Part.Image += first
-		return part
-	default:
-		return op
+	if o, ok := op.(interface{ fromImage(first int) Op }); ok {
+		return o.fromImage(first)
 	}
+	return op
+}
+
+// after is the part from image first of it on.
+func (p Part) after(first int) Part {
+	p.Image += first
+	return p
 }

@@ -14,21 +14,19 @@ import (
 // channels of a cell together (He et al. 2014, arXiv 1406.4729).
 type PyramidPool struct {
 	meta
-	Layer  string
-	Batch  int
 	In     arch.Shape
 	Levels []int // cells along a side of each grid
 }
 
 // NewPyramidPool makes a spatial pyramid.
 func NewPyramidPool(layer string, batch int, in arch.Shape, levels []int) *PyramidPool {
-	o := &PyramidPool{Layer: layer, Batch: batch, In: in, Levels: levels}
+	o := &PyramidPool{In: in, Levels: levels}
 	o.meta = meta{
-		text: fmt.Sprintf("pyramidpool{%s %d %v %v}", layer, batch, in, levels),
-		in:   []tensor.Shape{nhwc(batch, in)},
-		out:  nhwc(batch, o.out()),
-		f32:  func(in [][]float32, out []float32) { pyramid(batch, o.In, levels, in[0], nil, out) },
-		f64:  func(in [][]float64, out []float64) { pyramid(batch, o.In, levels, in[0], nil, out) },
+		kind: "pyramidpool", Layer: layer, Batch: batch, params: fmt.Sprintf("%v %v", in, levels),
+		in:  []tensor.Shape{nhwc(batch, in)},
+		out: nhwc(batch, o.out()),
+		f32: func(in [][]float32, out []float32) { pyramid(batch, o.In, levels, in[0], nil, out) },
+		f64: func(in [][]float64, out []float64) { pyramid(batch, o.In, levels, in[0], nil, out) },
 	}
 	return o
 }
@@ -37,10 +35,10 @@ func (o *PyramidPool) out() arch.Shape {
 	return arch.SpatialPyramid{Levels: o.Levels}.Out(o.In)
 }
 
-// DiffWRT says that the input has a gradient.
+// DiffWRT: the input has a gradient.
 func (o *PyramidPool) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff gives the gradient to the input.
+// SymDiff returns the gradient to the input.
 func (o *PyramidPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewPyramidPoolGrad(o.Layer, o.Batch, o.In, o.Levels), in[0], dy)
 	return gorgonia.Nodes{dx}, err
@@ -49,20 +47,19 @@ func (o *PyramidPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 // PyramidPoolGrad is the gradient of PyramidPool: (x, dy) → dx. Of equal maxima the first gets it.
 type PyramidPoolGrad struct {
 	meta
-	Batch  int
 	In     arch.Shape
 	Levels []int
 }
 
 // NewPyramidPoolGrad makes the gradient of a spatial pyramid.
 func NewPyramidPoolGrad(layer string, batch int, in arch.Shape, levels []int) *PyramidPoolGrad {
-	o := &PyramidPoolGrad{Batch: batch, In: in, Levels: levels}
+	o := &PyramidPoolGrad{In: in, Levels: levels}
 	o.meta = meta{
-		text: fmt.Sprintf("pyramidpool-grad{%s %d %v %v}", layer, batch, in, levels),
-		in:   []tensor.Shape{nhwc(batch, in), nhwc(batch, arch.SpatialPyramid{Levels: levels}.Out(in))},
-		out:  nhwc(batch, in),
-		f32:  func(in [][]float32, out []float32) { pyramid(batch, o.In, levels, in[0], in[1], out) },
-		f64:  func(in [][]float64, out []float64) { pyramid(batch, o.In, levels, in[0], in[1], out) },
+		kind: "pyramidpool-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%v %v", in, levels),
+		in:  []tensor.Shape{nhwc(batch, in), nhwc(batch, arch.SpatialPyramid{Levels: levels}.Out(in))},
+		out: nhwc(batch, in),
+		f32: func(in [][]float32, out []float32) { pyramid(batch, o.In, levels, in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { pyramid(batch, o.In, levels, in[0], in[1], out) },
 	}
 	return o
 }
@@ -103,3 +100,27 @@ func pyramid[T float](batch int, s arch.Shape, levels []int, x, dy, out []T) {
 		}
 	}
 }
+
+// perCell cuts the channels of each of a pyramid's cells.
+func perCell(batch int, in arch.Shape, levels []int) Sharding {
+	cells := arch.SpatialPyramid{Levels: levels}.Out(in).Channels / in.Channels
+	return Sharding{Outer: batch * cells, Length: in.Channels, Inner: 1}
+}
+
+// Shard divides by channels.
+func (o *PyramidPool) Shard(s Split) (Shard, error) {
+	shard := s.own(o, NewPyramidPool(o.Layer, o.Batch, s.shape(o.In), o.Levels))
+	shard.Out = perCell(o.Batch, o.In, o.Levels)
+	return shard, nil
+}
+
+// Shard divides by channels.
+func (o *PyramidPoolGrad) Shard(s Split) (Shard, error) {
+	shard := s.own(o, NewPyramidPoolGrad(o.Layer, o.Batch, s.shape(o.In), o.Levels))
+	shard.In[1] = perCell(o.Batch, o.In, o.Levels)
+	return shard, nil
+}
+
+var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.SpatialPyramid, x *gorgonia.Node) (*gorgonia.Node, error) {
+	return applied(NewPyramidPool(p.Layer.Name, b.g.Batch, p.In, l.Levels), x)
+})

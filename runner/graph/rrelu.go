@@ -17,8 +17,6 @@ import (
 // Its gradient is of the same kind, (y, dy) → dx: a > 0 gives y the sign of x.
 type RReLU struct {
 	meta
-	Layer        string
-	Batch        int
 	Shape        arch.Shape
 	Lower, Upper float64
 	Train        bool
@@ -37,29 +35,28 @@ func NewRReLUGrad(layer string, batch int, s arch.Shape, l arch.RReLU, train boo
 }
 
 func newRReLU(kind string, inputs int, layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
-	o := &RReLU{Layer: layer, Batch: batch, Shape: s, Lower: l.Lower, Upper: l.Upper, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
+	o := &RReLU{Shape: s, Lower: l.Lower, Upper: l.Upper, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
 	o.meta = meta{
-		text: fmt.Sprintf("%s{%s %d %v %v %v}", kind, layer, batch, s, l, train),
-		in:   slices.Repeat([]tensor.Shape{nhwc(batch, s)}, inputs),
-		out:  nhwc(batch, s),
-		f32:  func(in [][]float32, out []float32) { rrelu(o, in[0], in[inputs-1], out) },
-		f64:  func(in [][]float64, out []float64) { rrelu(o, in[0], in[inputs-1], out) },
+		kind: kind, Layer: layer, Batch: batch, params: fmt.Sprintf("%v %v %v", s, l, train),
+		in:  slices.Repeat([]tensor.Shape{nhwc(batch, s)}, inputs),
+		out: nhwc(batch, s),
+		f32: func(in [][]float32, out []float32) { rrelu(o, in[0], in[inputs-1], out) },
+		f64: func(in [][]float64, out []float64) { rrelu(o, in[0], in[inputs-1], out) },
 	}
 	return o
 }
 
 // at is the same layer, or gradient, on a part of its activations.
 func (o *RReLU) at(s arch.Shape, p Part) *RReLU {
-	kind, _ := o.label()
-	part := newRReLU(kind, len(o.in), o.Layer, o.Batch, s, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock)
+	part := newRReLU(o.kind, len(o.in), o.Layer, o.Batch, s, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock)
 	part.Part = p
 	return part
 }
 
-// DiffWRT says that the input has a gradient.
+// DiffWRT: the input has a gradient.
 func (o *RReLU) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff gives the gradient to the input.
+// SymDiff returns the gradient to the input.
 func (o *RReLU) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewRReLUGrad(o.Layer, o.Batch, o.Shape, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock), y, dy)
 	return gorgonia.Nodes{dx}, err
@@ -90,3 +87,14 @@ func rrelu[T float](o *RReLU, sign, v, out []T) {
 		}
 	}
 }
+
+// Shard divides by channels.
+func (o *RReLU) Shard(s Split) (Shard, error) {
+	return s.own(o, o.at(s.shape(o.Shape), s.part(o.Part, o.Shape.Channels))), nil
+}
+
+func (o *RReLU) fromImage(first int) Op { return o.at(o.Shape, o.Part.after(first)) }
+
+var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.RReLU, x *gorgonia.Node) (*gorgonia.Node, error) {
+	return applied(NewRReLU(p.Layer.Name, b.g.Batch, p.In, *l, b.train, b.g.Clock), x)
+})

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"ablate/recipe"
 	"ablate/runner/graph"
@@ -34,15 +33,12 @@ func newRates(t recipe.Train, params []graph.Param) (*rates, error) {
 		r.factors = map[string]float64{}
 	}
 	for _, l := range r.layers {
-		if !slices.ContainsFunc(params, func(p graph.Param) bool { return layerOf(p) == l.Layer }) {
+		if !slices.ContainsFunc(params, func(p graph.Param) bool { return p.Layer == l.Layer }) {
 			return nil, fmt.Errorf("train.layer_rates names %s, a layer without weights", l.Layer)
 		}
 	}
 	return r, nil
 }
-
-// layerOf is the layer that a parameter belongs to.
-func layerOf(p graph.Param) string { return p.Name[:strings.LastIndexByte(p.Name, '.')] }
 
 // at returns the weights' rate after done epochs and every parameter's factor.
 // It returns the same map each time, so that a step allocates nothing.
@@ -61,7 +57,7 @@ func (r *rates) at(done float64) (weights float64, factors map[string]float64) {
 			factor = bias
 		}
 		for _, l := range r.layers { // in the order of their epochs
-			if l.Layer == layerOf(p) && int(done) >= l.From {
+			if l.Layer == p.Layer && int(done) >= l.From {
 				factor = l.Factor
 				if p.Bias {
 					factor *= bias

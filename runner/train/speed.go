@@ -107,7 +107,9 @@ func (t *Trainer) saveTimes(rec *experiments.Recorder) error {
 	for i, name := range names {
 		slices.Sort(taken[i])
 		median := taken[i][timedSteps/2]
-		times.Kernels = append(times.Kernels, experiments.KernelTime{Name: name, Seconds: experiments.Number(median.Seconds())})
+		times.Kernels = append(times.Kernels, experiments.KernelTime{
+			Name: name, Layer: program.Layer(i), Seconds: experiments.Number(median.Seconds()),
+		})
 	}
 	return rec.SaveTimes(times)
 }

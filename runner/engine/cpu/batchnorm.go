@@ -7,6 +7,14 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newBatchMean)
+	_ = computes(newBatchVariance)
+	_ = computes(newBatchNorm)
+	_ = computes(newBatchNormScaleGrad)
+	_ = computes(newBatchNormGrad)
+)
+
 func newBatchMean(d *Device, _ *graph.BatchMean, in engine.Instr) engine.Kernel {
 	x := slice(in.In[0])
 	s := newChannelSum(d, len(x), slice(in.Out), func(sum []float32, from, to int) { d.isa.columnSums(sum, x[from:to]) })

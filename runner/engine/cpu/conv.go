@@ -8,6 +8,12 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newConvForward)
+	_ = computes(newConvDataGrad)
+	_ = computes(newConvWeightGrad)
+)
+
 var noFloor = float32(math.Inf(-1))
 
 // A gather is a set of output pixels whose sums run over the same taps: for

@@ -5,6 +5,12 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newDenseForward)
+	_ = computes(newDenseDataGrad)
+	_ = computes(newDenseWeightGrad)
+)
+
 // kBlock is how many sum indices of a weight panel are packed at a time: 64
 // columns of 512 are 128 KiB, which stays in the core's second-level cache
 // while all images pass over it. So the weights are read from memory once.

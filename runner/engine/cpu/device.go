@@ -13,11 +13,11 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"unsafe"
 
 	"ablate/runner/engine"
-	"ablate/runner/graph"
 )
 
 // Device is a share of the machine's cores.
@@ -130,93 +130,18 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 			return nil, fmt.Errorf("an input lies in %T, not in the memory of %s", t.Mem, d.name)
 		}
 	}
-	switch op := in.Op.(type) {
-	case *graph.Conv:
-		return newConvForward(d, op, in), nil
-	case *graph.ConvDataGrad:
-		return newConvDataGrad(d, op, in), nil
-	case *graph.ConvWeightGrad:
-		return newConvWeightGrad(d, op, in), nil
-	case *graph.Dense:
-		return newDenseForward(d, op, in), nil
-	case *graph.DenseDataGrad:
-		return newDenseDataGrad(d, op, in), nil
-	case *graph.DenseWeightGrad:
-		return newDenseWeightGrad(d, op, in), nil
-	case *graph.BiasGrad:
-		return newBiasGrad(d, op, in), nil
-	case *graph.Unit:
-		return newUnit(d, op, in), nil
-	case *graph.UnitGrad:
-		return newUnitGrad(d, op, in), nil
-	case *graph.LRN:
-		return newLRN(d, op, in), nil
-	case *graph.LRNGrad:
-		return newLRNGrad(d, op, in), nil
-	case *graph.MaxPool:
-		return newMaxPool(d, op, in), nil
-	case *graph.MaxPoolGrad:
-		return newMaxPoolGrad(d, op, in), nil
-	case *graph.AvgPool:
-		return newAvgPool(d, op, in), nil
-	case *graph.AvgPoolGrad:
-		return newAvgPoolGrad(d, op, in), nil
-	case *graph.Dropout:
-		return newDropout(d, op, in), nil
-	case *graph.RReLU:
-		return newRReLU(d, op, in), nil
-	case *graph.PyramidPool:
-		return newPyramidPool(d, op, in), nil
-	case *graph.PyramidPoolGrad:
-		return newPyramidPoolGrad(d, op, in), nil
-	case *graph.PReLU:
-		return newPReLU(d, op, in), nil
-	case *graph.PReLUGrad:
-		return newPReLUGrad(d, op, in), nil
-	case *graph.PReLUSlopeGrad:
-		return newPReLUSlopeGrad(d, op, in), nil
-	case *graph.Maxout:
-		return newMaxout(d, op, in), nil
-	case *graph.MaxoutGrad:
-		return newMaxoutGrad(d, op, in), nil
-	case *graph.BatchMean:
-		return newBatchMean(d, op, in), nil
-	case *graph.BatchVariance:
-		return newBatchVariance(d, op, in), nil
-	case *graph.BatchNorm:
-		return newBatchNorm(d, op, in), nil
-	case *graph.BatchNormScaleGrad:
-		return newBatchNormScaleGrad(d, op, in), nil
-	case *graph.BatchNormGrad:
-		return newBatchNormGrad(d, op, in), nil
-	case *graph.Local:
-		return newLocal(d, op, in), nil
-	case *graph.LocalDataGrad:
-		return newLocalDataGrad(d, op, in), nil
-	case *graph.LocalWeightGrad:
-		return newLocalWeightGrad(d, op, in), nil
-	case *graph.MaxAvgPool:
-		return newMaxAvgPool(d, op, in), nil
-	case *graph.MaxAvgPoolGrad:
-		return newMaxAvgPoolGrad(d, op, in), nil
-	case *graph.StochasticPool:
-		return newStochasticPool(d, op, in), nil
-	case *graph.StochasticPoolGrad:
-		return newStochasticPoolGrad(d, op, in), nil
-	case *graph.SoftmaxLoss:
-		return newSoftmaxLoss(d, op, in), nil
-	case *graph.SoftmaxLossGrad:
-		return newSoftmaxLossGrad(d, op, in), nil
-	case engine.Update:
-		if op.Average > 0 {
-			return newAverage(op, in), nil
-		}
-		return newUpdate(d, op, in), nil
-	case engine.Move:
-		return newMove(d, op, in), nil
-	case engine.Sum:
-		return newSum(d, op, in), nil
-	default:
+	bind, ok := kernels[reflect.TypeOf(in.Op)]
+	if !ok {
 		return nil, fmt.Errorf("%v: %w", in.Op, engine.ErrNoKernel)
 	}
+	return bind(d, in), nil
+}
+
+// kernels bind an instruction, by the type of its op. Each is registered beside its kernel.
+var kernels = map[reflect.Type]func(*Device, engine.Instr) engine.Kernel{}
+
+// computes registers the kernel of a type of op.
+func computes[O any, K engine.Kernel](bind func(d *Device, op O, in engine.Instr) K) struct{} {
+	kernels[reflect.TypeFor[O]()] = func(d *Device, in engine.Instr) engine.Kernel { return bind(d, in.Op.(O), in) }
+	return struct{}{}
 }

@@ -7,6 +7,8 @@ import (
 	"ablate/runner/random"
 )
 
+var _ = computes(newDropout)
+
 // dropouts zeroes activations by the mask of (seed, layer, step), or scales them in evaluation.
 type dropouts struct {
 	d         *Device

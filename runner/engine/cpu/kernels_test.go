@@ -62,7 +62,7 @@ func windowOf(h, w, channels, kernel, stride int, pad arch.Pad, groups, filters 
 func opsOf(batch int, w graph.Window, size int) []shaped {
 	pool := w
 	pool.Groups, pool.Out.Channels = 1, w.In.Channels
-	norm := graph.Norm{Size: size, Alpha: 0.3, Beta: 0.75, K: 2, Groups: w.Groups}
+	norm := graph.LRNParams{Size: size, Alpha: 0.3, Beta: 0.75, K: 2, Groups: w.Groups}
 	within := norm
 	within.Within, within.Groups = true, 1
 	ops := []shaped{

@@ -5,6 +5,12 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newLocal)
+	_ = computes(newLocalDataGrad)
+	_ = computes(newLocalWeightGrad)
+)
+
 // locals is a locally-connected layer. Every output pixel has weights of its
 // own, so there is no matrix product over pixels: a row of weights is one vector
 // over the filters of a group, added to the outputs times the one input it belongs to.

@@ -9,6 +9,11 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newLRN)
+	_ = computes(newLRNGrad)
+)
+
 // lines is a run of lines of values that one pass of local response
 // normalisation works on. Across maps a line is one pixel's maps of one column;
 // sums and shares stand pitch values apart with zeros between them, and a window
@@ -116,7 +121,7 @@ const lrnBlock = 2048
 // costs less than storing them.
 type norms struct {
 	d         *Device
-	op        graph.Norm
+	op        graph.LRNParams
 	size      int // values of an image
 	batch     int
 	proto     lines
@@ -130,12 +135,12 @@ type norms struct {
 }
 
 func newLRN(d *Device, op *graph.LRN, in engine.Instr) engine.Kernel {
-	k := &norms{d: d, op: op.Norm, batch: op.Batch, x: slice(in.In[0]), to: slice(in.Out)}
+	k := &norms{d: d, op: op.LRNParams, batch: op.Batch, x: slice(in.In[0]), to: slice(in.Out)}
 	return k.bound(op.Shape)
 }
 
 func newLRNGrad(d *Device, op *graph.LRNGrad, in engine.Instr) engine.Kernel {
-	k := &norms{d: d, op: op.Norm, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out), mask: maskOf(in)}
+	k := &norms{d: d, op: op.LRNParams, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out), mask: maskOf(in)}
 	return k.bound(op.Shape)
 }
 

@@ -5,6 +5,11 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newMaxout)
+	_ = computes(newMaxoutGrad)
+)
+
 // maxouts takes the largest of adjacent channels, or gives it the gradient.
 type maxouts struct {
 	d            *Device

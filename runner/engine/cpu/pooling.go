@@ -5,6 +5,13 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newMaxPool)
+	_ = computes(newMaxPoolGrad)
+	_ = computes(newAvgPool)
+	_ = computes(newAvgPoolGrad)
+)
+
 // A strip is what the windows of neighbouring output rows or columns have in
 // common: from output index first on, n windows of size cells each, the first
 // of them from input index from on. Windows cut by the border are strips of their own.

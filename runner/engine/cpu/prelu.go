@@ -5,6 +5,12 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newPReLU)
+	_ = computes(newPReLUGrad)
+	_ = computes(newPReLUSlopeGrad)
+)
+
 // prelus multiplies v, which is x itself or dy, by 1 or the channel's slope, as x's sign says.
 type prelus struct {
 	d              *Device

@@ -6,6 +6,11 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newPyramidPool)
+	_ = computes(newPyramidPoolGrad)
+)
+
 // pyramids is a spatial pyramid, an image a tile; with dy, its gradient.
 type pyramids struct {
 	d            *Device

@@ -5,6 +5,8 @@ import (
 	"ablate/runner/graph"
 )
 
+var _ = computes(newBiasGrad)
+
 // chunkLen is how many values an elementwise kernel handles as one tile: 64 KiB of each operand.
 const chunkLen = 16 << 10
 

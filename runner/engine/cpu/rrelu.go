@@ -5,6 +5,8 @@ import (
 	"ablate/runner/graph"
 )
 
+var _ = computes(newRReLU)
+
 // rrelus is a ReLU with a random slope below 0, or its gradient.
 type rrelus struct {
 	d            *Device

@@ -2,6 +2,8 @@ package cpu
 
 import "ablate/runner/engine"
 
+var _ = computes(bindUpdate)
+
 // update is the paper's rule on one parameter, see engine.Update.
 type update struct {
 	d                     *Device
@@ -45,4 +47,12 @@ func (u *update) Run(c *engine.Context) error {
 func (u *update) tile(_, i int) {
 	from, to := chunk(i, len(u.w))
 	u.apply(from, u.g[from:to])
+}
+
+// bindUpdate is the kernel of an update: of a running average it is another one.
+func bindUpdate(d *Device, op engine.Update, in engine.Instr) engine.Kernel {
+	if op.Average > 0 {
+		return newAverage(op, in)
+	}
+	return newUpdate(d, op, in)
 }

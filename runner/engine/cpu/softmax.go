@@ -7,6 +7,11 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newSoftmaxLoss)
+	_ = computes(newSoftmaxLossGrad)
+)
+
 // softmaxLosses is the batch's mean cross-entropy.
 type softmaxLosses struct {
 	d                    *Device

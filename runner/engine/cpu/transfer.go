@@ -2,6 +2,11 @@ package cpu
 
 import "ablate/runner/engine"
 
+var (
+	_ = computes(newMove)
+	_ = computes(newSum)
+)
+
 // move copies a tensor's stretches from the memory of all CPU devices.
 type move struct {
 	d         *Device
@@ -13,7 +18,7 @@ type move struct {
 // A tile of a move is so many values or more, whole stretches.
 const moveTile = 1 << 16
 
-func newMove(d *Device, op engine.Move, in engine.Instr) *move {
+func newMove(d *Device, op engine.Gather, in engine.Instr) *move {
 	m := &move{d: d, out: slice(in.Out)}
 	for _, t := range in.In {
 		m.in = append(m.in, slice(t))
@@ -45,7 +50,7 @@ type sum struct {
 	scale float32
 }
 
-func newSum(d *Device, op engine.Sum, in engine.Instr) *sum {
+func newSum(d *Device, op engine.Reduce, in engine.Instr) *sum {
 	s := &sum{d: d, scale: op.Scale}
 	for _, t := range in.In {
 		s.in = append(s.in, slice(t))

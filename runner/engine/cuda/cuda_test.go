@@ -110,7 +110,7 @@ func TestConvolutionsFinishApart(t *testing.T) {
 		m := machine(t, 1, plenty)
 		m.Apart = apart
 		dev := start(t, m, true, 0)
-		results[apart] = result(t, dev, engine.Instr{Op: conv, ReLU: true}, conv.InputShapes(), conv.OutputShape())
+		results[apart] = result(t, dev, engine.Instr{Op: conv, Fused: engine.Fused[engine.Tensor]{ReLU: true}}, conv.InputShapes(), conv.OutputShape())
 		for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
 			prog, g, err := train(t, dev, p, 4)
 			if err != nil {

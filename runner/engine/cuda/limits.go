@@ -36,7 +36,7 @@ func (d *Device) limits(p recipe.Precision, side, stream int) (engine.Limits, er
 	}
 	line := arch.Shape{Height: 1, Width: 1, Channels: stream}
 	values := engine.Tensor{Shape: []int{1, 1, 1, stream}}
-	pass, err := d.bound(engine.Instr{Op: graph.NewUnit("limits", 1, line, graph.ReLU, 0, 0)}, values, values)
+	pass, err := d.bound(engine.Instr{Op: graph.NewActivation("limits", 1, line, graph.ReLU, 0, 0)}, values, values)
 	if err != nil {
 		return l, err
 	}

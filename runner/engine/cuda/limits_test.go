@@ -65,7 +65,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 	d.prepare()
 	p := &plan{d: d}
 	d.kernels = map[string]nvidia.Function{"add": 1}
-	p.own(engine.Instr{Op: engine.Sum{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}}, {Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
+	p.own(engine.Instr{Op: engine.Reduce{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}}, {Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
 	if p.err != nil {
 		t.Fatal(p.err)
 	}

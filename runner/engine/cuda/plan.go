@@ -138,11 +138,8 @@ func (p *plan) own(in engine.Instr) {
 
 // multiplies tells whether an op is one that a library may compute.
 func multiplies(op any) bool {
-	switch op.(type) {
-	case *graph.Conv, *graph.ConvDataGrad, *graph.ConvWeightGrad, *graph.Dense, *graph.DenseDataGrad, *graph.DenseWeightGrad:
-		return true
-	}
-	return false
+	o, ok := op.(graph.Op)
+	return ok && (o.Class() == graph.Product || o.Class() == graph.WeightProduct)
 }
 
 // operand is a tensor as a library reads it: itself, or stored as another type in scratch memory.

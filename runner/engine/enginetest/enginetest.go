@@ -111,18 +111,18 @@ var norms = []struct {
 	name  string
 	batch int
 	s     arch.Shape
-	n     graph.Norm
+	n     graph.LRNParams
 }{
-	{"paper", 2, shape(5, 5, 48), graph.Norm{Size: 5, Alpha: 1e-4, Beta: 0.75, K: 2, Groups: 1}},
-	{"strong", 2, shape(3, 4, 31), graph.Norm{Size: 5, Alpha: 0.7, Beta: 0.75, K: 1, Groups: 1}},
-	{"columns", 1, shape(3, 3, 12), graph.Norm{Size: 5, Alpha: 0.5, Beta: 0.75, K: 2, Groups: 2}},
-	{"window over maps", 1, shape(2, 2, 3), graph.Norm{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
-	{"wide window", 2, shape(2, 3, 16), graph.Norm{Size: 11, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
-	{"short lines", 3, shape(11, 13, 4), graph.Norm{Size: 3, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
-	{"long line", 1, shape(1, 2, 1028), graph.Norm{Size: 5, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
-	{"another power", 1, shape(2, 2, 8), graph.Norm{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
-	{"within", 2, shape(7, 5, 6), graph.Norm{Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
-	{"within, window over image", 1, shape(2, 3, 5), graph.Norm{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
+	{"paper", 2, shape(5, 5, 48), graph.LRNParams{Size: 5, Alpha: 1e-4, Beta: 0.75, K: 2, Groups: 1}},
+	{"strong", 2, shape(3, 4, 31), graph.LRNParams{Size: 5, Alpha: 0.7, Beta: 0.75, K: 1, Groups: 1}},
+	{"columns", 1, shape(3, 3, 12), graph.LRNParams{Size: 5, Alpha: 0.5, Beta: 0.75, K: 2, Groups: 2}},
+	{"window over maps", 1, shape(2, 2, 3), graph.LRNParams{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"wide window", 2, shape(2, 3, 16), graph.LRNParams{Size: 11, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"short lines", 3, shape(11, 13, 4), graph.LRNParams{Size: 3, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"long line", 1, shape(1, 2, 1028), graph.LRNParams{Size: 5, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"another power", 1, shape(2, 2, 8), graph.LRNParams{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
+	{"within", 2, shape(7, 5, 6), graph.LRNParams{Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
+	{"within, window over image", 1, shape(2, 3, 5), graph.LRNParams{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
 }
 
 // cases lists every op at every geometry.
@@ -163,8 +163,8 @@ func cases() map[string]op {
 		all["lrn grad "+c.name] = graph.NewLRNGrad("l", c.batch, c.s, c.n)
 	}
 	for _, f := range graph.Functions {
-		all[string(f)] = graph.NewUnit("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
-		all[string(f)+" grad"] = graph.NewUnitGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
+		all[string(f)] = graph.NewActivation("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
+		all[string(f)+" grad"] = graph.NewActivationGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
 	}
 	for name, train := range map[string]bool{"rrelu": true, "rrelu in evaluation": false} {
 		l := arch.RReLU{Lower: 0.125, Upper: 0.4}
@@ -193,8 +193,8 @@ func cases() map[string]op {
 	all["inverted dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, true, clock)
 	all["inverted dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, false, clock)
 	for _, classes := range []int{2, 10, 1000} {
-		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss(5, classes)
-		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad(5, classes)
+		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss("loss", 5, classes)
+		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad("loss", 5, classes)
 	}
 	return all
 }
@@ -230,7 +230,7 @@ func inputs(o op, name string) [][]float32 {
 		for i, v := range y {
 			in[1][i] = float32(v)
 		}
-	case *graph.UnitGrad: // y is a value of the function
+	case *graph.ActivationGrad: // y is a value of the function
 		for i, v := range in[0] {
 			in[0][i] = float32(o.F.At(o.A, o.B, float64(v)))
 		}
@@ -329,7 +329,7 @@ const guard = float32(-123456.5)
 // runKernel runs an op on float32 values.
 func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool, context engine.Context) []float32 {
 	t.Helper()
-	return run(t, dev, engine.Instr{Op: o, ReLU: relu}, o, in, make([]engine.Type, len(in)+1), context)
+	return run(t, dev, engine.Instr{Op: o, Fused: engine.Fused[engine.Tensor]{ReLU: relu}}, o, in, make([]engine.Type, len(in)+1), context)
 }
 
 // run binds an instruction to tensors between guard values, stored as the types

@@ -190,13 +190,12 @@ func (l *lowering) settle() {
 
 // inFloat32 tells ops whose sources are compiled for float32 alone.
 func inFloat32(op any) bool {
-	switch op.(type) {
-	case *graph.Conv, *graph.ConvDataGrad, *graph.ConvWeightGrad, *graph.Dense, *graph.DenseDataGrad, *graph.DenseWeightGrad,
-		*graph.Local, *graph.LocalDataGrad, *graph.LocalWeightGrad, *graph.SoftmaxLoss, *graph.SoftmaxLossGrad,
-		engine.Update, engine.Move, engine.Sum:
-		return true
+	o, ok := op.(graph.Op)
+	if !ok {
+		_, cast := op.(engine.Cast)
+		return !cast
 	}
-	return false
+	return o.Class() != graph.Pass
 }
 
 func (l *lowering) fail(err error) {

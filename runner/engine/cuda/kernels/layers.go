@@ -101,10 +101,10 @@ func (l *lowering) denseWeightGrad(op *graph.DenseWeightGrad) {
 const lineRoom = 2048
 
 // line is how many maps a window across maps stays in.
-func line(s arch.Shape, n graph.Norm) int { return s.Channels / n.Groups }
+func line(s arch.Shape, n graph.LRNParams) int { return s.Channels / n.Groups }
 
 // region is Region of norm.cu.
-func region(s arch.Shape, n graph.Norm) Struct {
+func region(s arch.Shape, n graph.LRNParams) Struct {
 	return append(divisors(s.Height, s.Width, s.Channels, line(s, n)), int32(n.Size/2), boolean(n.Within))
 }
 
@@ -113,15 +113,15 @@ func region(s arch.Shape, n graph.Norm) Struct {
 const maxLine = 512
 
 // edge is how many zeros stand on both sides of a line, enough for a window and for loads of four.
-func edge(n graph.Norm) int { return (n.Size/2 + 3) / 4 * 4 }
+func edge(n graph.LRNParams) int { return (n.Size/2 + 3) / 4 * 4 }
 
 // linesFit tells whether whole lines have room in a block's shared memory.
-func linesFit(s arch.Shape, n graph.Norm) bool {
+func linesFit(s arch.Shape, n graph.LRNParams) bool {
 	return !n.Within && line(s, n) <= maxLine && line(s, n)+2*edge(n) <= lineRoom
 }
 
 // lines launches a kernel that has whole lines in each block's shared memory.
-func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses []uint64, rest ...any) {
+func (l *lowering) lines(function string, s arch.Shape, n graph.LRNParams, addresses []uint64, rest ...any) {
 	line, edge := line(s, n), edge(n)
 	per, four := line, inFours(line, addresses...)
 	if four == 1 {
@@ -137,7 +137,7 @@ func (l *lowering) lines(function string, s arch.Shape, n graph.Norm, addresses 
 	l.launch(function, ceil(total, lines), 1, lines*per, append(params, rest...)...)
 }
 
-func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
+func (l *lowering) lrn(s arch.Shape, n graph.LRNParams) {
 	if linesFit(s, n) {
 		l.lines("lrn_lines", s, n, []uint64{l.in(0), l.out()})
 		return
@@ -146,7 +146,7 @@ func (l *lowering) lrn(s arch.Shape, n graph.Norm) {
 }
 
 func (l *lowering) lrnGrad(op *graph.LRNGrad) {
-	s, n := op.Shape, op.Norm
+	s, n := op.Shape, op.LRNParams
 	switch {
 	case l.Pool != nil:
 		w := windowOf(l.Pool.Batch, l.Pool.Window)
@@ -163,7 +163,7 @@ func (l *lowering) lrnGrad(op *graph.LRNGrad) {
 
 // FusesPool tells whether there is a kernel for LRN's gradient that gathers from a max pooling behind it.
 func FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
-	return linesFit(norm.Shape, norm.Norm) && pool.Kernel <= maxPicked
+	return linesFit(norm.Shape, norm.LRNParams) && pool.Kernel <= maxPicked
 }
 
 // Kinds of pooling, as in pool.cu.

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"reflect"
 
 	"ablate/arch"
 	"ablate/runner/engine"
@@ -9,121 +10,23 @@ import (
 	"ablate/runner/random"
 )
 
+// lowerings turn an instruction into launches, by the type of its op. Each stands
+// with its family, in lower_*.go.
+var lowerings = map[reflect.Type]func(*lowering){}
+
+// lowers registers how a type of op is launched.
+func lowers[O any](f func(l *lowering, op O)) struct{} {
+	lowerings[reflect.TypeFor[O]()] = func(l *lowering) { f(l, l.Op.(O)) }
+	return struct{}{}
+}
+
 func (l *lowering) lower() {
-	switch op := l.Op.(type) {
-	case *graph.Conv:
-		l.conv(windowOf(op.Batch, op.Window), false)
-	case *graph.ConvDataGrad:
-		l.dataGrad(windowOf(op.Batch, op.Window))
-	case *graph.ConvWeightGrad:
-		l.weightGrad(windowOf(op.Batch, op.Window), false)
-	case *graph.Dense:
-		l.conv(denseWindow(op.Batch, op.In, op.Outputs), false)
-	case *graph.DenseDataGrad:
-		l.dataGrad(denseWindow(op.Batch, op.In, op.Outputs))
-	case *graph.DenseWeightGrad:
-		l.denseWeightGrad(op)
-	case *graph.Local:
-		l.conv(windowOf(op.Batch, op.Window), true)
-	case *graph.LocalDataGrad:
-		l.each("local_data_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), windowOf(op.Batch, op.Window).params())
-	case *graph.LocalWeightGrad:
-		l.weightGrad(windowOf(op.Batch, op.Window), true)
-
-	case *graph.BiasGrad:
-		l.columns(l.in(0), 0, 0, columnSum, 1, 0, 0)
-	case *graph.BatchMean:
-		l.columns(l.in(0), 0, 0, columnSum, l.perRow(), 0, 0)
-	case *graph.BatchVariance:
-		l.columns(l.in(0), 0, l.in(1), columnDistance, l.perRow(), 0, 0)
-	case *graph.BatchNormScaleGrad:
-		l.columns(l.in(0), l.in(3), l.in(1), columnProduct, 1, l.in(2), op.Epsilon)
-	case *graph.PReLUSlopeGrad:
-		l.columns(l.in(0), l.in(1), 0, columnNegative, 1, 0, 0)
-	case *graph.BatchNorm:
-		n := l.Out.Len()
-		l.each("batchnorm", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.out(), int32(n), divisor(op.Shape.Channels), float32(op.Epsilon))
-	case *graph.BatchNormGrad:
-		n := l.Out.Len()
-		l.each("batchnorm_grad", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.in(5), l.in(6), l.out(),
-			int32(n), divisor(l.In[1].Len()), float32(op.Epsilon))
-
-	case *graph.Unit:
-		l.quads("unit", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), wide(l.in(0), l.out()),
-			l.function(op.F), float32(op.A), float32(op.B))
-	case *graph.UnitGrad:
-		l.quads("unit_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), wide(l.in(0), l.in(1), l.out()),
-			l.function(op.F), float32(op.A), float32(op.B))
-	case *graph.Dropout:
-		slot := l.stream("dropout", op.Layer, graph.DropoutStream)
-		l.quads("dropout", l.Out.Len(), l.in(0), l.out(), l.mask(), l.b.Step, int32(l.Out.Len()), wide(l.in(0), l.out(), l.mask()),
-			slot, graph.DropoutThreshold(op.Rate), boolean(op.Train), float32(op.Up()), float32(op.Kept()), partOf(op.Part, op.Shape))
-	case *graph.RReLU:
-		slot, v := l.stream("rrelu", op.Layer, graph.RReLUStream), l.in(len(l.In)-1)
-		l.quads("rrelu", l.Out.Len(), l.in(0), v, l.out(), l.b.Step, int32(l.Out.Len()), wide(l.in(0), v, l.out()),
-			slot, boolean(op.Train), op.Lower, op.Upper-op.Lower, op.Mean(), partOf(op.Part, op.Shape))
-	case *graph.PReLU:
-		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(0), l.out(), int32(l.Out.Len()), divisor(l.In[1].Len()))
-	case *graph.PReLUGrad:
-		l.each("prelu", l.Out.Len(), l.in(0), l.in(1), l.in(2), l.out(), int32(l.Out.Len()), divisor(l.In[1].Len()))
-	case *graph.Maxout:
-		l.each("maxout", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), int32(op.Pieces))
-	case *graph.MaxoutGrad:
-		l.each("maxout_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), divisor(op.Pieces))
-
-	case *graph.LRN:
-		l.lrn(op.Shape, op.Norm)
-	case *graph.LRNGrad:
-		l.lrnGrad(op)
-
-	case *graph.MaxPool:
-		l.pool(op.Batch, op.Window, poolMax)
-	case *graph.AvgPool:
-		l.pool(op.Batch, op.Window, poolAverage)
-	case *graph.MaxAvgPool:
-		l.pool(op.Batch, op.Window, poolBoth)
-	case *graph.MaxPoolGrad:
-		l.maxPoolGrad(l.in(2), windowOf(op.Batch, op.Window), poolMax)
-	case *graph.AvgPoolGrad:
-		l.poolGrad(0, l.in(0), windowOf(op.Batch, op.Window), poolAverage)
-	case *graph.MaxAvgPoolGrad:
-		l.maxPoolGrad(l.in(1), windowOf(op.Batch, op.Window), poolBoth)
-	case *graph.StochasticPool:
-		l.stochastic(op.Layer, op.Train, op.Part, op.Out, l.Out.Len(), l.out(), 0, windowOf(op.Batch, op.Window))
-	case *graph.StochasticPoolGrad:
-		w, n := windowOf(op.Batch, op.Window), l.In[1].Len()
-		picks := l.picks(n, w)
-		l.stochastic(op.Layer, true, op.Part, op.Out, n, 0, picks, w)
-		l.poolGrad(picks, l.in(1), w, poolMax)
-	case *graph.PyramidPool:
-		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid Struct) {
-			l.each("pyramid", n, l.in(0), l.out(), uint64(0), int32(n), grid)
-		})
-	case *graph.PyramidPoolGrad:
-		l.pyramid(op.Batch, op.In, op.Levels, func(n int, grid Struct) {
-			picks := l.scratch(n)
-			l.each("pyramid", n, l.in(0), uint64(0), picks, int32(n), grid)
-			l.each("pyramid_grad", l.Out.Len(), picks, l.in(1), l.out(), int32(l.Out.Len()), grid)
-		})
-
-	case *graph.SoftmaxLoss:
-		losses := l.scratch(2 * op.Batch) // float64
-		l.launch("softmax_losses", op.Batch, 1, softmaxThreads, l.in(0), l.in(1), losses, int32(op.Classes))
-		l.launch("mean_loss", 1, 1, softmaxThreads, losses, l.out(), int32(op.Batch))
-	case *graph.SoftmaxLossGrad:
-		l.launch("softmax_grad", op.Batch, 1, softmaxThreads, l.in(0), l.in(1), l.in(2), l.out(), int32(op.Classes), int32(op.Batch))
-
-	case engine.Cast:
-		l.cast()
-	case engine.Update:
-		l.update(op)
-	case engine.Move:
-		l.move(op)
-	case engine.Sum:
-		l.sum(op)
-	default:
+	f, ok := lowerings[reflect.TypeOf(l.Op)]
+	if !ok {
 		l.fail(fmt.Errorf("%v: %w", l.Op, engine.ErrNoKernel))
+		return
 	}
+	f(l)
 }
 
 // softmaxThreads is THREADS of softmax.cu.
@@ -213,7 +116,7 @@ func (l *lowering) update(u engine.Update) {
 }
 
 // sum adds the inputs in pairs, pairs of pairs and so on, into the first.
-func (l *lowering) sum(op engine.Sum) {
+func (l *lowering) sum(op engine.Reduce) {
 	n := l.In[0].Len()
 	for step := 1; step < len(l.In); step *= 2 {
 		for j := 0; j+step < len(l.In); j += 2 * step {
@@ -228,7 +131,7 @@ func (l *lowering) sum(op engine.Sum) {
 
 // move copies stretches: those of one part that are equally long and equally far
 // apart in one launch, since a cut through channels has one for each pixel.
-func (l *lowering) move(op engine.Move) {
+func (l *lowering) move(op engine.Gather) {
 	type rows struct{ part, n, count, from, to, fromStride, toStride int }
 	var runs []rows
 	last := map[int]int{} // by part, where its latest run is

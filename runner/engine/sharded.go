@@ -2,23 +2,23 @@ package engine
 
 import "ablate/runner/graph"
 
-// A spread is a tensor as devices hold it: a copy on each, or cut into parts.
-type spread struct {
-	shape []int // of the whole; of a chunk where chunks of a batch are the parts
-	cut   graph.Cut
-	parts []Tensor // of a tensor that is not cut, equal copies
+// A sharded tensor is one as devices hold it: a copy on each, or cut into parts.
+type sharded struct {
+	shape    []int // of the whole; of a chunk where chunks of a batch are the parts
+	sharding graph.Sharding
+	parts    []Tensor // of a tensor that is not divided, equal copies
 }
 
-func (s spread) len() int {
-	if s.cut.Whole() {
+func (s sharded) len() int {
+	if s.sharding.Whole() {
 		return Tensor{Shape: s.shape}.Len()
 	}
-	return s.cut.Len()
+	return s.sharding.Len()
 }
 
 // write sets the values from index first on, in every copy.
-func (s spread) write(first int, values []float32) error {
-	if s.cut.Whole() {
+func (s sharded) write(first int, values []float32) error {
+	if s.sharding.Whole() {
 		for _, t := range s.parts {
 			if err := t.Mem.Write(t.Off+first, values); err != nil {
 				return err
@@ -32,14 +32,14 @@ func (s spread) write(first int, values []float32) error {
 }
 
 // read copies the values from the start on to the host.
-func (s spread) read(to []float32) error {
+func (s sharded) read(to []float32) error {
 	return s.each(0, len(to), func(t Tensor, off, at, n int) error { return t.Mem.Read(t.Off+off, to[at:at+n]) })
 }
 
 // each calls f for every stretch that lies together in a part. The first error ends it.
-func (s spread) each(first, n int, f func(t Tensor, off, at, n int) error) error {
+func (s sharded) each(first, n int, f func(t Tensor, off, at, n int) error) error {
 	var err error
-	s.cut.Runs(len(s.parts), first, n, func(part, off, at, n int) {
+	s.sharding.Runs(len(s.parts), first, n, func(part, off, at, n int) {
 		if err == nil {
 			err = f(s.parts[part], off, at, n)
 		}

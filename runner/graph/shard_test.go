@@ -14,7 +14,7 @@ import (
 )
 
 // take copies the part of values that a cut gives to device i of so many.
-func take(c Cut, i, of int, values []float64) []float64 {
+func take(c Sharding, i, of int, values []float64) []float64 {
 	if c.Whole() {
 		return values
 	}
@@ -33,7 +33,7 @@ func take(c Cut, i, of int, values []float64) []float64 {
 
 // Every value of a tensor lies in one part, wherever reading begins.
 func TestRunsCoverTheTensor(t *testing.T) {
-	for _, c := range []Cut{{1, 7, 1}, {3, 8, 1}, {4, 5, 3}, {1, 2, 9}, {2, 3, 1}} {
+	for _, c := range []Sharding{{1, 7, 1}, {3, 8, 1}, {4, 5, 3}, {1, 2, 9}, {2, 3, 1}} {
 		for of := 1; of <= 3; of++ {
 			for first := range c.Len() {
 				seen := 0
@@ -75,8 +75,8 @@ func TestSharesAreTheOp(t *testing.T) {
 				if !ok || n.Op() == nil {
 					continue
 				}
-				if o, ok := n.Op().(shaped); ok {
-					checkShares(t, n.Op(), o, max(net.Columns, 1))
+				if o, ok := n.Op().(Op); ok {
+					checkShards(t, n.Op(), o, max(net.Columns, 1))
 					checked++
 				}
 			}
@@ -87,7 +87,7 @@ func TestSharesAreTheOp(t *testing.T) {
 	}
 }
 
-func checkShares(t *testing.T, op gorgonia.Op, o shaped, of int) {
+func checkShards(t *testing.T, op gorgonia.Op, o Op, of int) {
 	t.Helper()
 	var in [][]float64
 	for i, s := range o.InputShapes() {
@@ -106,12 +106,12 @@ func checkShares(t *testing.T, op gorgonia.Op, o shaped, of int) {
 	}
 	want := compute(t, op, o, in)
 	for i := range of {
-		s, err := Column(op, i, of)
+		s, err := ShardOf(op, Split{i, of})
 		if err != nil {
 			t.Errorf("%s: %v", o.Name(), err)
 			return
 		}
-		part := s.Op.(shaped)
+		part := s.Op.(Op)
 		var mine [][]float64
 		for j, c := range s.In {
 			mine = append(mine, take(c, i, of, in[j]))
@@ -130,7 +130,7 @@ func checkShares(t *testing.T, op gorgonia.Op, o shaped, of int) {
 	}
 }
 
-func compute(t *testing.T, op gorgonia.Op, o shaped, in [][]float64) []float64 {
+func compute(t *testing.T, op gorgonia.Op, o Op, in [][]float64) []float64 {
 	t.Helper()
 	var values []gorgonia.Value
 	for i, s := range o.InputShapes() {
@@ -177,9 +177,9 @@ func TestColumnRefuses(t *testing.T) {
 		"conv{l}: 3 groups cannot be divided among 2 devices": NewConv("l", 1, Window{In: arch.Shape{Height: 1, Width: 1, Channels: 6},
 			Out: arch.Shape{Height: 1, Width: 1, Channels: 6}, Kernel: 1, Stride: 1, Groups: 3}),
 		"dense{l}: 1 outputs are too few for 2 devices":                                NewDense("l", 1, arch.Shape{Height: 1, Width: 1, Channels: 6}, 1),
-		"lrn{l}: windows over the maps of 1 columns cannot be divided among 2 devices": NewLRN("l", 1, arch.Shape{Height: 1, Width: 1, Channels: 6}, Norm{Size: 3, Groups: 1}),
+		"lrn{l}: windows over the maps of 1 columns cannot be divided among 2 devices": NewLRN("l", 1, arch.Shape{Height: 1, Width: 1, Channels: 6}, LRNParams{Size: 3, Groups: 1}),
 	} {
-		if _, err := Column(op, 0, 2); err == nil || err.Error() != want {
+		if _, err := ShardOf(op, Split{0, 2}); err == nil || err.Error() != want {
 			t.Errorf("%v: error %v, want %s", op, err, want)
 		}
 	}
@@ -201,18 +201,18 @@ func TestFromImage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const batch, first = 6, 3
 			var in, tail [][]float64
-			for i, shape := range of(batch).(shaped).InputShapes() {
+			for i, shape := range of(batch).(Op).InputShapes() {
 				v := wave(shape.TotalSize(), 0.3, float64(i+1))
 				in, tail = append(in, v), append(tail, v[len(v)/batch*first:])
 			}
-			want := compute(t, of(batch), of(batch).(shaped), in)
+			want := compute(t, of(batch), of(batch).(Op), in)
 			want = want[len(want)/batch*first:]
 			part := FromImage(of(batch-first), first)
-			if got := compute(t, part, part.(shaped), tail); !slices.Equal(got, want) {
+			if got := compute(t, part, part.(Op), tail); !slices.Equal(got, want) {
 				t.Errorf("images from %d on: %v, in the whole batch %v", first, got, want)
 			}
 			alone := of(batch - first)
-			if got := compute(t, alone, alone.(shaped), tail); slices.Equal(got, want) {
+			if got := compute(t, alone, alone.(Op), tail); slices.Equal(got, want) {
 				t.Error("the test shows nothing: the first images draw the same")
 			}
 		})

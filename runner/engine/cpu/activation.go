@@ -7,6 +7,11 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newUnit)
+	_ = computes(newUnitGrad)
+)
+
 // units applies a non-linearity: y = f(x).
 type units struct {
 	d    *Device
@@ -15,7 +20,7 @@ type units struct {
 	x, y []float32
 }
 
-func newUnit(d *Device, op *graph.Unit, in engine.Instr) engine.Kernel {
+func newUnit(d *Device, op *graph.Activation, in engine.Instr) engine.Kernel {
 	return &units{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.Out)}
 }
 
@@ -51,7 +56,7 @@ type unitGrads struct {
 	y, dy, dx []float32
 }
 
-func newUnitGrad(d *Device, op *graph.UnitGrad, in engine.Instr) engine.Kernel {
+func newUnitGrad(d *Device, op *graph.ActivationGrad, in engine.Instr) engine.Kernel {
 	return &unitGrads{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.In[1]), slice(in.Out)}
 }
 

@@ -5,6 +5,13 @@ import (
 	"ablate/runner/graph"
 )
 
+var (
+	_ = computes(newMaxAvgPool)
+	_ = computes(newMaxAvgPoolGrad)
+	_ = computes(newStochasticPool)
+	_ = computes(newStochasticPoolGrad)
+)
+
 // mixedPools is a layer that pools by maximum and mean together, an image a
 // tile; with dy, its gradient.
 type mixedPools struct {

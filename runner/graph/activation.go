@@ -1,0 +1,185 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"ablate/arch"
+)
+
+// Function names a non-linearity.
+type Function string
+
+// The non-linearities. Tanh is A·tanh(B·x), LeakyReLU has the slope A below 0,
+// ELU is B·x above 0 and A·B·(e^x − 1) below (SELU is one of them), Softplus is
+// log(1 + e^x) − A. The derivative of each is a function of its output.
+const (
+	ReLU      Function = "relu"
+	LeakyReLU Function = "leaky-relu"
+	ELU       Function = "elu"
+	Softplus  Function = "softplus"
+	Arcsinh   Function = "arcsinh"
+	Tanh      Function = "tanh"
+	Sigmoid   Function = "sigmoid"
+)
+
+// Functions are all non-linearities.
+var Functions = []Function{ReLU, LeakyReLU, ELU, Softplus, Arcsinh, Tanh, Sigmoid}
+
+// Activation applies a non-linearity to every activation: x → y.
+type Activation struct {
+	meta
+	Shape arch.Shape
+	F     Function
+	A, B  float64 // the function's constants
+}
+
+// NewActivation makes a layer of units.
+func NewActivation(layer string, batch int, s arch.Shape, f Function, a, b float64) *Activation {
+	o := &Activation{Shape: s, F: f, A: a, B: b}
+	o.meta = meta{
+		kind: string(f), Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %v %v", s, a, b),
+		in:  []tensor.Shape{nhwc(batch, s)},
+		out: nhwc(batch, s),
+		f32: func(in [][]float32, out []float32) { activation(o.F, o.A, o.B, in[0], out) },
+		f64: func(in [][]float64, out []float64) { activation(o.F, o.A, o.B, in[0], out) },
+	}
+	return o
+}
+
+// DiffWRT: the input has a gradient.
+func (o *Activation) DiffWRT(n int) []bool { return all(1, n) }
+
+// SymDiff returns the gradient to the input, computed from the output, so that x need not be kept.
+func (o *Activation) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	dx, err := applied(NewActivationGrad(o.Layer, o.Batch, o.Shape, o.F, o.A, o.B), y, dy)
+	return gorgonia.Nodes{dx}, err
+}
+
+// ActivationGrad is the gradient of Activation: (y, dy) → dx. ReLU's derivative at 0 is 0.
+type ActivationGrad struct {
+	meta
+	Shape arch.Shape
+	F     Function
+	A, B  float64
+}
+
+// NewActivationGrad makes the gradient of a layer of units.
+func NewActivationGrad(layer string, batch int, s arch.Shape, f Function, a, b float64) *ActivationGrad {
+	o := &ActivationGrad{Shape: s, F: f, A: a, B: b}
+	o.meta = meta{
+		kind: string(f) + "-grad", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %v %v", s, a, b),
+		in:  []tensor.Shape{nhwc(batch, s), nhwc(batch, s)},
+		out: nhwc(batch, s),
+		f32: func(in [][]float32, out []float32) { activationGrad(o.F, o.A, o.B, in[0], in[1], out) },
+		f64: func(in [][]float64, out []float64) { activationGrad(o.F, o.A, o.B, in[0], in[1], out) },
+	}
+	return o
+}
+
+func activation[T float](f Function, a, b float64, x, y []T) {
+	for i, v := range x {
+		y[i] = T(f.At(a, b, float64(v)))
+	}
+}
+
+func activationGrad[T float](f Function, a, b float64, y, dy, dx []T) {
+	for i, v := range y {
+		dx[i] = T(float64(dy[i]) * f.Slope(a, b, float64(v)))
+	}
+}
+
+// At is the function's value at x.
+func (f Function) At(a, b, x float64) float64 {
+	switch f {
+	case ReLU:
+		return max(x, 0)
+	case LeakyReLU:
+		if x < 0 {
+			return a * x
+		}
+		return x
+	case ELU:
+		if x < 0 {
+			return a * b * math.Expm1(x)
+		}
+		return b * x
+	case Softplus: // log(1 + e^x), without overflow
+		return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) - a
+	case Arcsinh:
+		return math.Asinh(x)
+	case Tanh:
+		return a * math.Tanh(b*x)
+	case Sigmoid:
+		return 1 / (1 + math.Exp(-x))
+	}
+	panic("no function " + string(f))
+}
+
+// Slope is the function's derivative where its value is y.
+func (f Function) Slope(a, b, y float64) float64 {
+	switch f {
+	case ReLU:
+		if y > 0 {
+			return 1
+		}
+		return 0
+	case LeakyReLU:
+		if y < 0 {
+			return a
+		}
+		return 1
+	case ELU: // d/dx ab(e^x − 1) = ab·e^x = y + ab
+		if y < 0 {
+			return y + a*b
+		}
+		return b
+	case Softplus: // σ(x) = 1 − e^−(y+a)
+		return -math.Expm1(-(y + a))
+	case Arcsinh: // 1/√(1+x²) = 1/cosh(y)
+		return 1 / math.Cosh(y)
+	case Tanh: // ab(1 − tanh²) = (b/a)(a² − y²)
+		return b / a * (a*a - y*y)
+	case Sigmoid:
+		return y * (1 - y)
+	}
+	panic("no function " + string(f))
+}
+
+// Shard divides by channels.
+func (o *Activation) Shard(s Split) (Shard, error) {
+	return s.own(o, NewActivation(o.Layer, o.Batch, s.shape(o.Shape), o.F, o.A, o.B)), nil
+}
+
+// Shard divides by channels.
+func (o *ActivationGrad) Shard(s Split) (Shard, error) {
+	return s.own(o, NewActivationGrad(o.Layer, o.Batch, s.shape(o.Shape), o.F, o.A, o.B)), nil
+}
+
+// The constants of the SELU's fixed point (Klambauer et al. 2017, equation 14).
+const (
+	seluAlpha = 1.6732632423543772
+	seluScale = 1.0507009873554805
+)
+
+// activates registers a kind of layer that applies a function to every activation.
+func activates[S arch.Spec](function func(l S) (f Function, a, b float64)) struct{} {
+	return builds(func(b *builder, p arch.LayerInfo, l S, x *gorgonia.Node) (*gorgonia.Node, error) {
+		f, a, c := function(l)
+		return applied(NewActivation(p.Layer.Name, b.g.Batch, p.In, f, a, c), x)
+	})
+}
+
+var (
+	_ = activates(func(l *arch.ReLU) (Function, float64, float64) { return ReLU, 0, 0 })
+	_ = activates(func(l *arch.Tanh) (Function, float64, float64) { return Tanh, l.A, l.B })
+	_ = activates(func(l *arch.Sigmoid) (Function, float64, float64) { return Sigmoid, 0, 0 })
+	_ = activates(func(l *arch.LeakyReLU) (Function, float64, float64) { return LeakyReLU, l.Slope, 0 })
+	_ = activates(func(l *arch.ELU) (Function, float64, float64) { return ELU, l.Alpha, 1 })
+	_ = activates(func(l *arch.SELU) (Function, float64, float64) { return ELU, seluAlpha, seluScale })
+	_ = activates(func(l *arch.Softplus) (Function, float64, float64) { return Softplus, l.Shift, 0 })
+	_ = activates(func(l *arch.Arcsinh) (Function, float64, float64) { return Arcsinh, 0, 0 })
+)
