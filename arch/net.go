@@ -17,7 +17,7 @@ import (
 
 // A Net is a network as its YAML file states it.
 type Net struct {
-	// the net's name: lower-case letters, digits and - _ . +
+	// the name that tables and ablations call it by
 	Name string `yaml:"net" required:"true" example:"my-net"`
 	// one line for listings
 	Title string `yaml:"title" example:"LeNet-5 with ReLU"`

@@ -75,6 +75,7 @@ type Fuser interface {
 // MemoryError is a device without room for a block.
 type MemoryError struct {
 	Need, Free int64 // bytes
+	Fixed      bool  // a smaller batch would need as much
 }
 
 func (e *MemoryError) Error() string {

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ablate/arch"
 	"ablate/runner/engine"
@@ -16,8 +18,8 @@ type Model struct {
 	Program *engine.Program
 }
 
-// Compile builds a net for batches of the given size, draws its initial weights
-// and compiles its training step.
+// Compile builds a net for batches of the given size, compiles its training step
+// and draws its initial weights.
 func Compile(net *arch.Net, where engine.Placement, batch int, seed uint64) (*Model, error) {
 	if err := where.Check(net, batch); err != nil {
 		return nil, err
@@ -28,23 +30,39 @@ func Compile(net *arch.Net, where engine.Placement, batch int, seed uint64) (*Mo
 	}
 	params, err := engine.NewParams(where, g.Params)
 	if err != nil {
-		return nil, err
-	}
-	if err := initialise(params, g.Params, seed); err != nil {
-		return nil, err
+		return nil, nameLargest(err, net, 0)
 	}
 	program, err := engine.Train(g, params)
 	if err != nil {
-		return nil, suggestBatch(err, batch)
+		return nil, nameLargest(suggestBatch(err, batch), net, batch)
+	}
+	if err := initialise(params, g.Params, seed); err != nil { // last: a net that does not fit draws no weights
+		return nil, err
 	}
 	return &Model{Graph: g, Params: params, Program: program}, nil
+}
+
+// nameLargest adds the layer that holds most to the error of a net that does not
+// fit: of its weights, or with a batch of its output too.
+func nameLargest(err error, net *arch.Net, batch int) error {
+	if memory := (*engine.MemoryError)(nil); !errors.As(err, &memory) {
+		return err
+	}
+	layers, inferErr := net.Infer()
+	if inferErr != nil {
+		return err
+	}
+	size := func(l arch.LayerInfo) int64 { return l.Params + int64(batch)*int64(l.Out.Len()) }
+	largest := slices.MaxFunc(layers, func(a, b arch.LayerInfo) int { return cmp.Compare(size(a), size(b)) })
+	return fmt.Errorf("net %s does not fit, layer %s (%v, %d parameters) least of all: %w",
+		net.Name, largest.Layer.Name, largest.Out, largest.Params, err)
 }
 
 // suggestBatch adds the batch that would fit to the error of a program whose
 // activations, which grow with the batch, do not.
 func suggestBatch(err error, batch int) error {
 	var memory *engine.MemoryError
-	if !errors.As(err, &memory) {
+	if !errors.As(err, &memory) || memory.Fixed {
 		return err
 	}
 	fits := int(int64(batch) * memory.Free / memory.Need)

@@ -28,6 +28,7 @@ type Device struct {
 
 	shared  []float32   // packed weights and the like: one kernel runs at a time
 	scratch [][]float32 // one a worker: padded images, packed panels
+	short   error       // no room for what a kernel that is being bound needs; Kernel returns it
 }
 
 // New starts a device with the given number of threads, all cores if 0. Which
@@ -64,15 +65,18 @@ func (d *Device) Close() error {
 // memory is a block of float32 values that starts on a cache line.
 type memory []float32
 
-// Alloc returns zeroed memory.
+// Alloc returns zeroed memory. Where the machine has not enough the error is an engine.MemoryError.
 func (d *Device) Alloc(n int) (engine.Memory, error) {
 	if n < 0 || n > math.MaxInt/8 {
 		return nil, fmt.Errorf("%s: cannot allocate %d values", d.name, n)
 	}
+	if err := room(n, false); err != nil {
+		return nil, err
+	}
 	return memory(alignedFloats(n)), nil
 }
 
-// alignedFloats gives n zeroed values whose first lies at a multiple of 64 bytes.
+// alignedFloats returns n zeroed values whose first lies at a multiple of 64 bytes.
 func alignedFloats(n int) []float32 {
 	const line = 64 / 4
 	raw := make([]float32, n+line)
@@ -108,23 +112,35 @@ func slice(t engine.Tensor) []float32 {
 }
 
 // needShared makes sure that kernels have n values of shared memory to pack into.
-func (d *Device) needShared(n int) {
-	if len(d.shared) < n {
-		d.shared = alignedFloats(n)
-	}
-}
+func (d *Device) needShared(n int) { d.grow(&d.shared, n) }
 
 // needScratch makes sure that every worker has n values of its own.
 func (d *Device) needScratch(n int) {
 	for i := range d.scratch {
-		if len(d.scratch[i]) < n {
-			d.scratch[i] = alignedFloats(n)
-		}
+		d.grow(&d.scratch[i], n)
+	}
+}
+
+// grow makes a block of at least n values, unless the machine has no room for it.
+func (d *Device) grow(block *[]float32, n int) {
+	if len(*block) >= n || d.short != nil {
+		return
+	}
+	if d.short = room(n, true); d.short == nil {
+		*block = alignedFloats(n)
 	}
 }
 
 // Kernel binds an instruction.
 func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
+	k, err := d.bind(in)
+	if d.short != nil {
+		err, d.short = d.short, nil
+	}
+	return k, err
+}
+
+func (d *Device) bind(in engine.Instr) (engine.Kernel, error) {
 	for _, t := range in.In {
 		if _, ok := t.Mem.(memory); !ok {
 			return nil, fmt.Errorf("an input lies in %T, not in the memory of %s", t.Mem, d.name)
