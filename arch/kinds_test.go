@@ -2,8 +2,10 @@ package arch
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -151,5 +153,32 @@ func TestHugeSizes(t *testing.T) {
 		if err == nil || len(err.Error()) > 300 {
 			t.Errorf("%s: %v", layer, err)
 		}
+	}
+}
+
+// A type with the methods of a kind is registered: kinds.go is the one list.
+func TestEveryKindIsRegistered(t *testing.T) {
+	registered := map[string]bool{}
+	for _, k := range kinds {
+		registered[reflect.TypeOf(k).Elem().Name()] = true
+	}
+	files, err := fs.Glob(source, "*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := source.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`func \(\w* ?\*(\w+)\) Kind\(\) string`).FindAllSubmatch(text, -1) {
+			if found++; !registered[string(m[1])] {
+				t.Errorf("%s: %s is not in kinds", file, m[1])
+			}
+		}
+	}
+	if found != len(kinds) {
+		t.Errorf("%d types have the methods of a kind, %d are registered", found, len(kinds))
 	}
 }
