@@ -116,7 +116,7 @@ record cannot be written, or a device was lost).`,
 	}{
 		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newVerify()}},
 		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff()}},
-		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newData(), newSchema()}},
+		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})

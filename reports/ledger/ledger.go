@@ -118,7 +118,18 @@ func rank(key string) int {
 	return 2
 }
 
-// Of gives the claims on an ablation of the catalogue.
+// Search returns the claims that have all words, in capitals or not, somewhere in their text.
+func Search(words ...string) []Claim {
+	return slices.DeleteFunc(slices.Clone(Claims()), func(c Claim) bool {
+		text := strings.ToLower(strings.Join(slices.Concat(c.Nets, []string{
+			c.Key, c.Source, c.Where, c.About, c.Name, c.Is, c.Base, c.Ablation, c.Study, c.Variant, c.Data, c.Split,
+			c.Confounded, c.Note,
+		}), "\n"))
+		return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, strings.ToLower(w)) })
+	})
+}
+
+// Of returns the claims on an ablation of the catalogue.
 func Of(ablation string) []Claim {
 	return slices.DeleteFunc(slices.Clone(Claims()), func(c Claim) bool { return c.Ablation != ablation })
 }

@@ -23,7 +23,7 @@ func TestClaims(t *testing.T) {
 	for _, v := range study.Variants {
 		variants = append(variants, v.Name)
 	}
-	if len(Claims()) < 200 {
+	if len(Claims()) < 285 {
 		t.Errorf("only %d claims", len(Claims()))
 	}
 	if first := Claims()[0]; first.Key != "paper" { // of two that fit as well, a reader looks for the paper's
@@ -72,6 +72,11 @@ func TestSpotValues(t *testing.T) {
 		{"diaries-2012", "145-half", "top1_error", 1.695},
 		{"mishkin-2017", "tanh", "top1_error", 7.0},
 		{"mishkin-2017", "elu", "top1_error", -1.7},
+		{"mishkin-2017", "ReLU, maxout in the dense layers", "top1_error", -1.9},
+		{"mishkin-2017", "tanh, batch 128 at 0.005", "top1_error", -0.1},
+		{"mishkin-2017", "CLAHE", "top1_error", 0.4},
+		{"mishkin-2017", "5 of 3×3×96", "top1_error", -8.0},
+		{"diaries-2012", "170-256-double", "top5_error", 0.077},
 		{"mishkin-2017", "label-noise-50", "top1_error", 12.4},
 		{"zeiler-fergus-2013", "remove layer 7", "top1_error", -0.5},
 		{"zeiler-fergus-2013", "remove layers 3, 4, 6 and 7", "top1_error", 30.8},

@@ -91,7 +91,7 @@ func (c view) fields() []field {
 		},
 		{
 			name: "source", column: Column{Head: "source"}, text: sourceWords,
-			heads: []string{"published_source", "published_where"},
+			heads: []string{"published_source", "published_where", "published_from_memory"},
 			full:  sourceFull,
 		},
 		{
@@ -448,6 +448,9 @@ func sourceWords(r reports.Row) string {
 	if r.Published == nil {
 		return reports.None
 	}
+	if r.Published.Claim.Memory {
+		return r.Published.Claim.Key + " (from memory)"
+	}
 	return r.Published.Claim.Key
 }
 
@@ -461,9 +464,10 @@ func publishedFull(r reports.Row) []string {
 
 func sourceFull(r reports.Row) []string {
 	if r.Published == nil {
-		return []string{"", ""}
+		return []string{"", "", ""}
 	}
-	return []string{reports.Sanitize(r.Published.Claim.Source), reports.Sanitize(r.Published.Claim.Where)}
+	c := r.Published.Claim
+	return []string{reports.Sanitize(c.Source), reports.Sanitize(c.Where), strconv.FormatBool(c.Memory)}
 }
 
 func agreementFull(r reports.Row) []string {

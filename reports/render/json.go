@@ -113,6 +113,7 @@ type (
 		Agreement  ledger.Agreement `json:"agreement"`
 		Why        string           `json:"why,omitempty"`
 		Confounded string           `json:"confounded,omitempty"`
+		Memory     bool             `json:"memory,omitempty"`
 	}
 	jsonSpeed struct {
 		Hardware        string   `json:"hardware"`
@@ -187,7 +188,7 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	}
 	if j := row.Published; j != nil {
 		r.Published = &jsonPublished{
-			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why, j.Claim.Confounded,
+			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why, j.Claim.Confounded, j.Claim.Memory,
 		}
 	}
 	if c.Options.Speed {
