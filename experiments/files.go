@@ -70,8 +70,8 @@ func openFile(path string, limit int64) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := regular(path); err != nil {
-		return nil, 0, err
+	if !info.Mode().IsRegular() {
+		return nil, 0, notRegular(path)
 	}
 	if info.Size() > limit {
 		return nil, 0, fmt.Errorf("%s: %w: %d bytes, at most %d are", path, errLarge, info.Size(), limit)
@@ -80,13 +80,15 @@ func openFile(path string, limit int64) (*os.File, int64, error) {
 	return f, info.Size(), err
 }
 
-// regular refuses what is there and not a regular file.
-func regular(path string) error {
+// checkRegular refuses what is there and not a regular file.
+func checkRegular(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", path)
+		return notRegular(path)
 	}
 	return nil
 }
+
+func notRegular(path string) error { return fmt.Errorf("%s: not a regular file", path) }
 
 // readFile reads a file of at most limit bytes, even if it grows meanwhile.
 func readFile(path string, limit int64) ([]byte, error) {

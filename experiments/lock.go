@@ -69,10 +69,12 @@ func (o owner) seen(me owner) fate {
 	switch {
 	case o.PID <= 0:
 		return gone
-	case o.Namespace == "" || me.Namespace == "": // a system or an earlier ablate that does not tell containers apart
+	case o.Namespace == "": // a system or an earlier ablate that does not tell containers apart
 		if o.Host != me.Host {
 			return unknown
 		}
+	case me.Namespace == "": // nor do I
+		return unknown
 	case o.Boot != me.Boot:
 		// The machine was started again, unless this is another one of the same name. A container may bring the
 		// name of a host and the number of a machine with it, so it proves nothing.

@@ -75,6 +75,8 @@ func TestFate(t *testing.T) {
 		want  fate
 	}{
 		"itself": {me, me, running},
+		"seen by a system that does not tell containers apart": {
+			me, owner{PID: me.PID, Host: "h"}, unknown},
 		"an earlier process of this number": {
 			owner{PID: me.PID, Host: "h", processID: id("boot", "machine", first, "boot/1")}, me, gone},
 		"no such process": {owner{PID: 1<<31 - 2, Host: "h", processID: id("boot", "machine", first, "boot/1")}, me, gone},

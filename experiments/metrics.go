@@ -90,7 +90,7 @@ var errMetrics = errors.New("not a metric log of version 1")
 
 // repair cuts off a torn last line, writes the header into an empty file and returns the file's size.
 func repair(path string) (size int64, err error) {
-	if err := regular(path); err != nil {
+	if err := checkRegular(path); err != nil {
 		return 0, err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)

@@ -26,7 +26,7 @@ var now = time.Now
 // open makes an attempt's files. old is the record of the attempt before, if there was one.
 func (r *Recorder) open(old *Record) (err error) {
 	path := filepath.Join(r.dir, logFile)
-	if err := regular(path); err != nil {
+	if err := checkRegular(path); err != nil {
 		return err
 	}
 	if r.log, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {

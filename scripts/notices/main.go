@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -61,7 +60,11 @@ func run(w io.Writer) error {
 		n.texts = append(n.texts, strings.TrimSpace(strings.ReplaceAll(string(text), "\r\n", "\n")))
 		return nil
 	}
-	if err := add("Go", filepath.Join(runtime.GOROOT(), "LICENSE")); err != nil {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOROOT: %w", err)
+	}
+	if err := add("Go", filepath.Join(strings.TrimSpace(string(root)), "LICENSE")); err != nil {
 		return err
 	}
 	folders := map[string]string{} // with code that is linked → its module
