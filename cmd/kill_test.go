@@ -171,7 +171,11 @@ func killedRun(t *testing.T, root, study string) killed {
 		t.Fatal(err)
 	}
 	k := killed{digest("weights.safetensors"), digest("predictions.csv"), experiments.Series(metrics), records[0].FirstSteps}
-	if k.Weights != records[0].Result.WeightsSHA256 {
+	weights, err := experiments.ReadWeights(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if params, err := experiments.Digest(weights.Params); err != nil || params != records[0].Result.WeightsSHA256 {
 		t.Error("the record holds another digest of the weights")
 	}
 	return k

@@ -43,7 +43,7 @@ func finish(t *testing.T, r *Recorder) {
 			t.Fatal(err)
 		}
 	}
-	digest, err := r.SaveWeights([]Tensor{{"w", []int{2, 2}, []float32{1, -2, 3, 4}}, {"b", []int{1}, []float32{0.5}}})
+	digest, err := r.SaveWeights(Weights{Params: []Tensor{{"w", []int{2, 2}, []float32{1, -2, 3, 4}}, {"b", []int{1}, []float32{0.5}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestRun(t *testing.T) {
 	if err != nil || len(metrics) != 2 || metrics[1].Value != 0.5 || metrics[1].Attempt != 1 {
 		t.Errorf("%+v, %v", metrics, err)
 	}
-	weights, err := ReadWeights(filepath.Join(r.Dir(), weightsFile))
+	weights, _, err := ReadTensors(filepath.Join(r.Dir(), weightsFile))
 	want := []Tensor{{"w", []int{2, 2}, []float32{1, -2, 3, 4}}, {"b", []int{1}, []float32{0.5}}}
 	if d := cmp.Diff(want, weights); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)
@@ -453,7 +453,7 @@ func TestWeightsRefused(t *testing.T) {
 		{{"w", []int{1}, []float32{1}}, {"w", []int{1}, []float32{2}}},
 		{{"__metadata__", []int{1}, []float32{1}}},
 	} {
-		if _, err := writeWeights(path, tensors); err == nil {
+		if _, err := writeWeights(path, tensors, nil); err == nil {
 			t.Errorf("%v was written", tensors)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -475,7 +475,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 			{"c", []int{1, 1, 1}, []float32{float32(math.Inf(-1))}},
 		},
 	} {
-		digest, err := writeWeights(path, tensors)
+		digest, err := writeWeights(path, tensors, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -486,7 +486,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 		if sum := fmt.Sprintf("%x", sha256.Sum256(text)); sum != digest {
 			t.Errorf("digest %s of a file of %s", digest, sum)
 		}
-		back, err := ReadWeights(path)
+		back, _, err := ReadTensors(path)
 		bits := cmp.Transformer("bits", math.Float32bits)
 		if d := cmp.Diff(tensors, back, bits); err != nil || d != "" {
 			t.Errorf("%v\n%s", err, d)
@@ -498,7 +498,7 @@ func TestWeightsRoundTrip(t *testing.T) {
 func TestWeightsGolden(t *testing.T) {
 	path := filepath.Join(t.TempDir(), weightsFile)
 	tensors := []Tensor{{"w", []int{1, 2}, []float32{1, -2}}, {"b", []int{1}, []float32{0.5}}}
-	if _, err := writeWeights(path, tensors); err != nil {
+	if _, err := writeWeights(path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := "\x70\x00\x00\x00\x00\x00\x00\x00" +
@@ -538,7 +538,7 @@ func TestWeightsDamaged(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadWeights(path); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), path) {
+		if _, _, err := ReadTensors(path); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -585,7 +585,7 @@ func FuzzReadWeights(f *testing.F) {
 		f.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := r.SaveWeights([]Tensor{{"w", []int{2}, []float32{1, 2}}}); err != nil {
+	if _, err := r.SaveWeights(Weights{Params: []Tensor{{"w", []int{2}, []float32{1, 2}}}}); err != nil {
 		f.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(r.Dir(), weightsFile))

@@ -11,7 +11,7 @@ func (r *Recorder) SaveFilters(initial, trained Tensor) error {
 	if err := r.held(); err != nil {
 		return err
 	}
-	_, err := writeWeights(filepath.Join(r.dir, filtersFile), []Tensor{initial, trained})
+	_, err := writeWeights(filepath.Join(r.dir, filtersFile), []Tensor{initial, trained}, nil)
 	return err
 }
 
@@ -22,7 +22,7 @@ func (s *Store) Filters(r Record) (initial, trained Tensor, err error) {
 		return initial, trained, err
 	}
 	path := filepath.Join(dir, filtersFile)
-	tensors, err := ReadWeights(path)
+	tensors, _, err := ReadTensors(path)
 	if err != nil {
 		return initial, trained, err
 	}

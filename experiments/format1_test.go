@@ -47,11 +47,11 @@ func TestFormat1IsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights, err := ReadWeights(WeightsPath(dir))
+	weights, err := ReadWeights(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if digest, err := Digest(weights); err != nil || digest != done.Result.WeightsSHA256 {
+	if digest, err := Digest(weights.Params); err != nil || digest != done.Result.WeightsSHA256 {
 		t.Errorf("the weights are not those of the record: %s, %v", digest, err)
 	}
 	if m, err := s.Metrics(done); err != nil || len(m) != 6*5 {

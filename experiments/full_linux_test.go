@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 		if err := r.SaveCheckpoint(big); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages: checkpoint: %v", pages, err)
 		}
-		_, err := r.SaveWeights(big.Tensors)
+		_, err := r.SaveWeights(Weights{Params: big.Tensors})
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages: weights: %v", pages, err)
 		}
@@ -130,7 +130,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	if err := r.save(); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("record: %v", err)
 	}
-	if _, err := r.SaveWeights(nil); !errors.Is(err, syscall.EROFS) {
+	if _, err := r.SaveWeights(Weights{}); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("weights: %v", err)
 	}
 	remount(0)

@@ -25,7 +25,7 @@ func reads(s *Store, dir string) map[string]error {
 	rec := record("a")
 	_, metrics := s.Metrics(rec)
 	_, predictions := s.Predictions(rec)
-	_, weights := ReadWeights(WeightsPath(dir))
+	_, weights := ReadWeights(dir)
 	_, _, filters := s.Filters(rec)
 	_, times := s.Times(rec)
 	_, run := ReadRecord(dir)

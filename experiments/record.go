@@ -72,7 +72,7 @@ type Result struct {
 	ImagesPerSecond Number `json:"images_per_second"`
 	// BytesMoved is what a training step of the last attempt moved from device to device; absent on one device.
 	BytesMoved    int64  `json:"bytes_moved,omitempty"`
-	WeightsSHA256 string `json:"weights_sha256"` // of the bytes of weights.safetensors, as SaveWeights returns it
+	WeightsSHA256 string `json:"weights_sha256"` // Digest of the parameters in weights.safetensors
 }
 
 // A Metric is one line of metrics.jsonl.

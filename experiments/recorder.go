@@ -108,14 +108,6 @@ func (r *Recorder) LogFirstStep(step int, digest string) error {
 	return r.save()
 }
 
-// SaveWeights writes the trained weights and returns the SHA-256 of the file.
-func (r *Recorder) SaveWeights(tensors []Tensor) (string, error) {
-	if err := r.held(); err != nil {
-		return "", err
-	}
-	return writeWeights(filepath.Join(r.dir, weightsFile), tensors)
-}
-
 // SavePredictions writes one line for each test image.
 func (r *Recorder) SavePredictions(p []Prediction) error {
 	if err := r.held(); err != nil {

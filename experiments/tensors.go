@@ -59,16 +59,16 @@ func tensorsSize(tensors []Tensor) int64 {
 	return size
 }
 
-// writeWeights replaces a weights file and returns its SHA-256.
-func writeWeights(path string, tensors []Tensor) (digest string, err error) {
+// writeWeights replaces a file of tensors and returns its SHA-256.
+func writeWeights(path string, tensors []Tensor, about map[string]string) (digest string, err error) {
 	err = writeWith(path, tensorsSize(tensors), func(w io.Writer) (err error) {
-		digest, err = writeTensors(w, tensors, nil)
+		digest, err = writeTensors(w, tensors, about)
 		return err
 	})
 	return digest, err
 }
 
-// Digest is the SHA-256 of the weights file that the tensors would make.
+// Digest is the SHA-256 of the file that the tensors would make by themselves, without metadata.
 func Digest(tensors []Tensor) (string, error) { return writeTensors(io.Discard, tensors, nil) }
 
 // tensorHeader is all that goes before the values.
@@ -111,18 +111,19 @@ var ErrWeights = errors.New("not a readable safetensors file")
 // format's own readers take 100 MB, which would be a gigabyte once it is parsed.)
 const maxHeader = 10 << 20
 
-// ReadWeights reads a safetensors file of float32 tensors, in the order of their values.
-func ReadWeights(path string) ([]Tensor, error) {
+// ReadTensors reads a safetensors file of float32 tensors, in the order of their
+// values, and its metadata, nil where it has none.
+func ReadTensors(path string) ([]Tensor, map[string]string, error) {
 	f, size, err := openFile(path, maxWeights)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	t, _, err := parseTensors(f, size)
+	tensors, about, err := parseTensors(f, size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, err, ErrWeights)
+		return nil, nil, fmt.Errorf("%s: %w: %w", path, err, ErrWeights)
 	}
-	return t, nil
+	return tensors, about, nil
 }
 
 // parseTensors reads tensors and metadata out of size bytes. It takes no more

@@ -17,7 +17,7 @@ type Verification struct {
 	Run         string   `json:"run"`
 	Steps       int      `json:"steps"`                 // whose weights were compared
 	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights differ, 0 if none
-	Files       []string `json:"files,omitempty"`       // what is wrong with the run's files
+	Files       []string `json:"files,omitempty"`       // where the run's files contradict each other
 	Differences []string `json:"differences,omitempty"` // between then and now: build, kernels, data
 }
 
@@ -37,8 +37,8 @@ type Verifier struct {
 func (v *Verifier) Close() { v.sets.close() }
 
 // Verify trains the first steps of a recorded run again and compares the
-// weights' digests with those recorded. It also compares the weights file and
-// the predictions with the record. Nothing is written.
+// weights' digests with those recorded. It also compares what the record says
+// with the files beside it. Nothing is written.
 func (v *Verifier) Verify(ctx context.Context, rec experiments.Record, dir string) (Verification, error) {
 	out := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
 	if err := v.verify(ctx, rec, dir, &out); err != nil {
@@ -62,11 +62,18 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	if err != nil {
 		return err
 	}
-	out.Files = checkFiles(rec, dir)
+	out.Files = checkRecord(rec, r, dir)
 	out.Differences = differences(rec.Provenance, provenance(v.Command, v.Devices, ds.Digests))
 	t, err := train.New(ctx, r, ds, v.Devices, rec.Seed)
 	if err != nil {
 		return err
+	}
+	if rec.Status == experiments.Done {
+		now, err := t.Weights()
+		if err != nil {
+			return err
+		}
+		out.Files = append(out.Files, checkInput(dir, now)...)
 	}
 	want := rec.FirstSteps[:min(v.Steps, len(rec.FirstSteps))]
 	for digest, err := range t.Digests(ctx) {
@@ -81,33 +88,6 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 		}
 	}
 	return nil
-}
-
-// checkFiles compares the files of a run that is done with its record.
-func checkFiles(rec experiments.Record, dir string) []string {
-	if rec.Status != experiments.Done || rec.Result == nil {
-		return nil
-	}
-	var wrong []string
-	weights, err := experiments.ReadWeights(experiments.WeightsPath(dir))
-	if err != nil {
-		wrong = append(wrong, err.Error())
-	} else if digest, err := experiments.Digest(weights); err != nil || digest != rec.Result.WeightsSHA256 {
-		wrong = append(wrong, "the weights file is not the one that the run wrote")
-	}
-	predictions, err := experiments.ReadPredictions(experiments.PredictionsPath(dir))
-	if err != nil {
-		return append(wrong, err.Error())
-	}
-	var s train.Score
-	for _, p := range predictions {
-		s.Add(p)
-	}
-	if s.Images != rec.Result.TestExamples || experiments.Number(s.Top1Error()) != rec.Result.Top1Error {
-		wrong = append(wrong, fmt.Sprintf("the predictions have a top-1 error of %v over %d images, the record says %v over %d",
-			s.Top1Error(), s.Images, rec.Result.Top1Error, rec.Result.TestExamples))
-	}
-	return wrong
 }
 
 // differences says in words what could explain other weights.

@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -36,12 +38,115 @@ func TestVerifierOpensDataOnce(t *testing.T) {
 		if got, err := v.Verify(t.Context(), rec, dir); err != nil || !got.OK() || got.Steps != 3 {
 			t.Errorf("seed %s: %+v, %v", seed, got, err)
 		}
-		rec.Recipe = []byte(strings.Replace(string(rec.Recipe), `"epochs": 2`, `"epochs": -2`, 1))
-		if _, err := v.Verify(t.Context(), rec, dir); err == nil || !strings.Contains(err.Error(), "train.epochs is -2") {
-			t.Errorf("a stored recipe that cannot be trained: %v", err)
-		}
 	}
 	if len(v.sets.opened) != 1 {
 		t.Errorf("%d data sets were opened for two runs of one study", len(v.sets.opened))
+	}
+}
+
+// Whatever is altered in a record is noticed: errors, losses and the recipe used
+// to be believed.
+func TestVerifyNoticesAlterations(t *testing.T) {
+	t.Parallel()
+	s, jobs := tiny(t, "1")
+	devices := device.NewPool("cpu", 1)
+	defer devices.Close()
+	store := &experiments.Store{Root: t.TempDir()}
+	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get, Progress: &stopAfter{}}); err != nil || out.Done != 1 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	group, err := devices.Get("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := Verifier{Devices: group, Steps: 1}
+	defer v.Close()
+	dir, err := store.Find("tiny/baseline/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe := func(old, new string) func(*experiments.Record) {
+		return func(r *experiments.Record) {
+			text := strings.Replace(string(r.Recipe), old, new, 1)
+			if text == string(r.Recipe) {
+				t.Fatalf("the recipe has no %s", old)
+			}
+			r.Recipe = []byte(text)
+		}
+	}
+	for says, alter := range map[string]func(*experiments.Record){
+		"top1_error: the record says 0.01, the predictions have":     func(r *experiments.Record) { r.Result.Top1Error = 0.01 },
+		"top5_error: the record says 0.01, the predictions have":     func(r *experiments.Record) { r.Result.Top5Error = 0.01 },
+		"test_loss: the record says 0.01, the predictions have":      func(r *experiments.Record) { r.Result.TestLoss = 0.01 },
+		"train_loss: the record says 0.01, the metrics have":         func(r *experiments.Record) { r.Result.TrainLoss = 0.01 },
+		"test_examples: the record says 11, the predictions have 10": func(r *experiments.Record) { r.Result.TestExamples = 11 },
+		"epochs: the record says 3, the recipe 2":                    func(r *experiments.Record) { r.Result.Epochs = 3 },
+		"the weights file is not the one":                            func(r *experiments.Record) { r.Result.WeightsSHA256 = "0" },
+		"params: the record says 1, the net":                         func(r *experiments.Record) { r.Params = 1 },
+		"macs: the record says 1, the net":                           func(r *experiments.Record) { r.MACs = 1 },
+		"seed: the record says seed-2, its folder seed-1":            func(r *experiments.Record) { r.Seed = 2 },
+		"variant: the record says other, its folder baseline":        func(r *experiments.Record) { r.Variant = "other" },
+		"its record holds no result":                                 func(r *experiments.Record) { r.Result = nil },
+		"identity: the record says":                                  recipe(`"momentum": 0.9`, `"momentum": 0.8`),
+	} {
+		rec, err := experiments.ReadRecord(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.Verify(t.Context(), rec, dir); err != nil || !got.OK() {
+			t.Fatalf("before: %+v, %v", got, err)
+		}
+		alter(&rec)
+		got, err := v.Verify(t.Context(), rec, dir)
+		if err != nil || got.OK() || !strings.Contains(strings.Join(got.Files, "\n"), says) {
+			t.Errorf("%s: %q, %v", says, got.Files, err)
+		}
+	}
+	path := experiments.WeightsPath(dir)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, alter := range map[string]func([]byte) []byte{
+		"the input in the weights file":   func(b []byte) []byte { return bytes.Replace(b, []byte("0.02"), []byte("0.03"), 1) },
+		"the classes in the weights file": func(b []byte) []byte { return bytes.Replace(b, []byte("disc"), []byte("dics"), 1) },
+		"the net in the weights file":     func(b []byte) []byte { return bytes.Replace(b, []byte("tiny"), []byte("tinz"), 1) },
+		"the mean image or":               func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, // its last value
+		"the weights file is not the one": func(b []byte) []byte { b[len(b)-4*32*32*3-1] ^= 1; return b },
+	} {
+		if err := os.WriteFile(path, alter(bytes.Clone(whole)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := experiments.ReadRecord(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Verify(t.Context(), rec, dir)
+		if err != nil || len(got.Files) != 1 || !strings.Contains(got.Files[0], says) {
+			t.Errorf("%s: %q, %v", says, got.Files, err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for says, alter := range map[string]func(*experiments.Record){ // these cannot even be trained
+		"train.epochs is -2":        recipe(`"epochs": 2`, `"epochs": -2`),
+		"data.train":                recipe(`"train": 30`, `"train": -4`),
+		"data.test":                 recipe(`"test": 10`, `"test": -1`),
+		"net":                       recipe(`"net": {`, `"net": null, "was": {`),
+		"at most 200000 images":     recipe(`"train": 30`, `"train": 1000000`),
+		"data.validation is 30":     recipe(`"train": 30`, `"train": 30, "validation": 30`),
+		"data.label_noise":          recipe(`"train": 30`, `"train": 30, "label_noise": 5`),
+		"train.batch":               recipe(`"batch": 10`, `"batch": 9223372036854775807`),
+		"holds no digests of first": func(r *experiments.Record) { r.FirstSteps = nil },
+	} {
+		rec, err := experiments.ReadRecord(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alter(&rec)
+		if _, err := v.Verify(t.Context(), rec, dir); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("want %q: %v", says, err)
+		}
 	}
 }

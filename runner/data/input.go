@@ -2,7 +2,6 @@ package data
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -22,8 +21,8 @@ type Input struct {
 	Mean        string     `json:"mean"`  // image, image_centre, channel or none
 	Scale       float64    `json:"scale"` // multiplies after the mean is subtracted
 	Pad         int        `json:"pad,omitempty"`
-	Net         arch.Shape `json:"net"` // the crop that the net sees
-	MeanImages  int        `json:"mean_images"`
+	Net         arch.Shape `json:"net"`                   // the crop that the net sees, at test from the centre
+	MeanImages  int        `json:"mean_images,omitempty"` // training images that the mean is of
 }
 
 // Input says how the pipeline makes inputs.
@@ -58,12 +57,6 @@ func (p *Pipeline) ColourAxes() []float32 {
 
 // Classes are the names of the classes, in the order of their numbers.
 func (p *Pipeline) Classes() []string { return p.ds.Classes }
-
-// Metadata is an Input as a weights file holds it.
-func (in Input) Metadata() (string, error) {
-	text, err := json.Marshal(in)
-	return string(text), err
-}
 
 // Words say how a training image becomes an input, step by step.
 func (p *Pipeline) Words() string {

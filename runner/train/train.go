@@ -236,7 +236,7 @@ func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) e
 
 // save records what a run that has ended came to.
 func (t *Trainer) save(rec *experiments.Recorder, last Epoch, predictions []experiments.Prediction) (*experiments.Result, error) {
-	weights, err := t.weights()
+	weights, err := t.Weights()
 	if err != nil {
 		return nil, err
 	}
@@ -258,27 +258,4 @@ func (t *Trainer) save(rec *experiments.Recorder, last Epoch, predictions []expe
 		BytesMoved:      t.model.Program.Moved(),
 		WeightsSHA256:   digest,
 	}, nil
-}
-
-// weights are the parameters as the weights file holds them.
-func (t *Trainer) weights() ([]experiments.Tensor, error) {
-	var tensors []experiments.Tensor
-	params := t.model.Params
-	for _, name := range params.Names() {
-		values, err := params.Weights(name)
-		if err != nil {
-			return nil, err
-		}
-		tensors = append(tensors, experiments.Tensor{Name: name, Shape: params.Shape(name), Data: values})
-	}
-	return tensors, nil
-}
-
-// digest is the SHA-256 of the weights as they are now.
-func (t *Trainer) digest() (string, error) {
-	weights, err := t.weights()
-	if err != nil {
-		return "", err
-	}
-	return experiments.Digest(weights)
 }

@@ -1,0 +1,65 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"ablate/experiments"
+)
+
+// What an image becomes an input with, in a weights file.
+const (
+	meanTensor = "mean_image"
+	axesTensor = "colour_axes"
+)
+
+// weights are the parameters of the net.
+func (t *Trainer) weights() ([]experiments.Tensor, error) {
+	var tensors []experiments.Tensor
+	params := t.model.Params
+	for _, name := range params.Names() {
+		values, err := params.Weights(name)
+		if err != nil {
+			return nil, err
+		}
+		tensors = append(tensors, experiments.Tensor{Name: name, Shape: params.Shape(name), Data: values})
+	}
+	return tensors, nil
+}
+
+// digest is the SHA-256 of the weights as they are now.
+func (t *Trainer) digest() (string, error) {
+	weights, err := t.weights()
+	if err != nil {
+		return "", err
+	}
+	return experiments.Digest(weights)
+}
+
+// Weights are the parameters with all that a program needs to use the net: its
+// layers, the classes, and how an image becomes an input, the mean image among it.
+func (t *Trainer) Weights() (w experiments.Weights, err error) {
+	if w.Params, err = t.weights(); err != nil {
+		return w, err
+	}
+	in := t.pipeline.Input()
+	if in.Mean != "none" {
+		image := in.Image
+		w.Input = append(w.Input, experiments.Tensor{
+			Name: meanTensor, Shape: []int{image.Height, image.Width, image.Channels}, Data: t.pipeline.Mean(),
+		})
+	}
+	if axes := t.pipeline.ColourAxes(); axes != nil {
+		w.Input = append(w.Input, experiments.Tensor{Name: axesTensor, Shape: []int{3, 3}, Data: axes})
+	}
+	w.About = map[string]string{"format": "ablate-weights", "version": strconv.Itoa(experiments.FormatVersion)}
+	for key, value := range map[string]any{"net": t.recipe.Net, "classes": t.pipeline.Classes(), "input": in} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return w, fmt.Errorf("weights: %s: %w", key, err)
+		}
+		w.About[key] = string(text)
+	}
+	return w, nil
+}
