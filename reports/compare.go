@@ -65,8 +65,16 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions rea
 			d.Holm = holm
 			d.Verdict = c.Metric.judge(d.Paired, holm, c.Family)
 			row.withhold(groups[i], rivals[i])
+			c.Metric.bound(d.Interval, -1)
 		}
 		row.Notes = append(row.Notes, pairNotes(*row, groups[i], rivals[i])...)
+	}
+}
+
+// bound keeps an interval of shares, or of their differences, within what there is: low to 1.
+func (m Metric) bound(i *stats.Interval, low float64) {
+	if m.Share && i != nil {
+		i.Low, i.High = max(i.Low, low), min(i.High, 1)
 	}
 }
 
@@ -96,17 +104,19 @@ func delta(these, those []outcome, predictions readPredictions, row *Row) *Delta
 		}
 	}
 	var d []float64
+	var pairs []Pair
 	var first, second outcome
 	for _, r := range these {
 		if o, ok := other[r.Seed]; ok && r.counts {
 			d = append(d, r.value-o.value)
+			pairs = append(pairs, Pair{Seed: r.Seed, Difference: r.value - o.value})
 			first, second = r, o
 		}
 	}
 	if len(d) == 0 {
 		return nil
 	}
-	result := &Delta{Paired: stats.ComparePaired(d), Wins: stats.CountWins(d)}
+	result := &Delta{Paired: stats.ComparePaired(d), Pairs: pairs, Wins: stats.CountWins(d)}
 	if len(d) == 1 && predictions != nil {
 		nets, err := compareNets(first, second, predictions)
 		if err != nil {

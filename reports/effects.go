@@ -19,6 +19,12 @@ type Effect struct {
 	Verdict stats.Verdict
 }
 
+// What a claim of an interaction says: how several ablations together depart from the sum of what each does alone.
+const (
+	MoreThanSum stats.Word = "more than the sum" // the figure is higher
+	LessThanSum stats.Word = "less than the sum"
+)
+
 // effects analyses a study whose variants are all combinations of at least two
 // ablations, as design factorial makes them, over the seeds that every variant
 // has finished. For other studies, and where no seed is whole, there are none.
@@ -70,8 +76,15 @@ func effects(rows []Row, groups [][]outcome, metric Metric) []Effect {
 	for i, holm := range stats.Holm(p) {
 		all[i].Holm = holm
 		all[i].Verdict = metric.judge(all[i].Paired, holm, len(all))
-		if slices.ContainsFunc(cells, diverged) && all[i].Claims() {
+		switch {
+		case !all[i].Claims():
+		case slices.ContainsFunc(cells, diverged):
 			all[i].Verdict = stats.Verdict{Word: stats.NoEvidence}
+		case len(all[i].Factors) == 1:
+		case all[i].Mean > 0:
+			all[i].Verdict.Word = MoreThanSum
+		default:
+			all[i].Verdict.Word = LessThanSum
 		}
 	}
 	return all
@@ -105,7 +118,9 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 }
 
 // Claims reports whether the statistics carry the effect.
-func (e Effect) Claims() bool { return e.Verdict.Word == stats.Better || e.Verdict.Word == stats.Worse }
+func (e Effect) Claims() bool {
+	return slices.Contains([]stats.Word{stats.Better, stats.Worse, MoreThanSum, LessThanSum}, e.Verdict.Word)
+}
 
 // Name writes "no-lrn × tanh".
 func (e Effect) Name() string { return strings.Join(e.Factors, " × ") }

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,9 @@ func (c *Comparison) publish(groups [][]outcome) {
 			Views: viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
 		}
 		if d := row.Delta; d != nil {
-			r.Delta, r.Pairs, r.Verdict = 100*d.Mean, d.K, claimed(d.Verdict.Word)
+			r.Delta, r.Pairs, r.SD = 100*d.Mean, d.K, 100*d.SD
+			r.RunSD = 100 * math.Hypot(row.Error.SD, c.Rows[0].Error.SD)
+			r.TooFew = d.Verdict.Word == stats.TooFew
 			if in := d.Interval; in != nil {
 				low, high := 100*in.Low, 100*in.High
 				r.Low, r.High = &low, &high
@@ -38,17 +41,6 @@ func (c *Comparison) publish(groups [][]outcome) {
 			row.Notes = append(row.Notes, publishedNote(*row))
 		}
 	}
-}
-
-// claimed is the sign of a verdict that is a claim.
-func claimed(w stats.Word) int {
-	switch w {
-	case stats.Worse:
-		return 1
-	case stats.Better:
-		return -1
-	}
-	return 0
 }
 
 // publishedNote says where a published difference comes from, what was compared, whether ours agrees, and what confounds theirs.

@@ -142,10 +142,17 @@ type Run struct {
 // A Delta is a variant's difference to its rival, usually the baseline, over the seeds both have finished.
 type Delta struct {
 	stats.Paired
+	Pairs   []Pair         // the differences, by seed
 	Wins    stats.Wins     // seeds under which the variant's figure is the lower
 	Nets    *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
 	Holm    float64        // P adjusted over the family
 	Verdict stats.Verdict
+}
+
+// A Pair is the difference under one seed.
+type Pair struct {
+	Seed       uint64
+	Difference float64
 }
 
 // Claims reports whether the statistics carry the difference.
@@ -198,6 +205,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	for i, name := range names {
 		c.Rows = append(c.Rows, newRow(name, groups[i], c.Seeds))
+		c.Metric.bound(c.Rows[i].Error.Interval, 0)
 	}
 	c.Paired = !slices.ContainsFunc(groups, func(g []outcome) bool {
 		return len(g) > 0 && len(g) < len(c.Seeds)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"ablate/reports/stats"
 )
 
 // A Result is one row of ours, to be held against what was published.
@@ -21,8 +23,10 @@ type Result struct {
 	Metric         string   // top1_error, top5_error, train_top1_error; anything else is never published
 	Delta          float64  // to the baseline, in percentage points
 	Pairs          int      // seeds behind it
-	Low, High      *float64 // its 95 % interval; nil where there is none
-	Verdict        int      // +1 worse, −1 better, 0 no claim
+	SD             float64  // of the paired differences, in percentage points; of 2 pairs and more
+	RunSD          float64  // of a difference of two runs of unrelated seeds, likewise
+	Low, High      *float64 // the 95 % interval of Delta; nil where there is none
+	TooFew         bool     // no result of so few pairs could be a claim
 }
 
 // An Agreement is what a result says of a published difference.
@@ -64,12 +68,17 @@ type Judgement struct {
 //  8. too few seeds of ours for an interval
 //
 // Else the published difference is held against a 95 % prediction interval: where
-// the mean of as many new pairs of runs as the source had, one where it does not
-// say, would lie if they spread as ours do. That is our interval, √(1 + pairs of
-// ours/pairs of theirs) times as wide (Student's t: the variance s²/k of a mean
-// becomes s²(1/k + 1/n)). It contradicts if our verdict is a claim of the opposite
-// sign, or if it lies outside; it agrees if it lies inside and our mean has its
-// sign, or it is 0; and it is undecided otherwise. Of a difference published as
+// a difference of theirs would lie if the true one is ours. Our mean varies as
+// paired differences do, s²/k. Theirs does not: each side of it is a mean of its
+// own runs (one, where the source does not say), so it varies by the variance of
+// an unpaired difference over their runs, and by the rounding of what is printed.
+//
+//	t(k−1; 0.975) · √(s²/k + (s_a² + s_b²)/n + 2·0.1²/12)
+//
+// It contradicts if the published difference lies outside. It agrees if that lies
+// inside and our own interval excludes 0 on its side; of a difference published as
+// 0 nothing can agree, for want of a margin. Anything else is undecided, and so is
+// every result of fewer pairs than a claim needs. Of a difference published as
 // "over x" the interval needs to reach x.
 func Judge(r Result) (Judgement, bool) { return judge(Claims(), r) }
 
@@ -150,28 +159,25 @@ func obstacle(c Claim, r Result) (int, string) {
 	return noObstacle, ""
 }
 
+// rounding is the variance of a difference of two figures printed to a tenth of a point.
+const rounding = 2 * 0.1 * 0.1 / 12
+
 // compare is the rule of Judge for what can be compared.
 func compare(j Judgement, r Result) Agreement {
-	published := j.Delta
-	half := (*r.High - *r.Low) / 2 * math.Sqrt(1+float64(r.Pairs)/float64(max(j.Claim.Seeds, 1)))
+	if r.TooFew || r.Pairs < 2 {
+		return Undecided
+	}
+	published, k, n := j.Delta, float64(r.Pairs), float64(max(j.Claim.Seeds, 1))
+	half := stats.HalfWidth(r.Pairs) * math.Sqrt(k) * math.Sqrt(r.SD*r.SD/k+r.RunSD*r.RunSD/n+rounding)
 	low, high := r.Delta-half, r.Delta+half
 	holds := low <= published && published <= high
 	if j.Figure.Bound == "over" { // further from 0 than published
 		holds = published >= 0 && high >= published || published < 0 && low <= published
 	}
-	sign := func(v float64) int {
-		switch {
-		case v > 0:
-			return 1
-		case v < 0:
-			return -1
-		}
-		return 0
-	}
 	switch {
-	case r.Verdict != 0 && sign(published) == -r.Verdict, !holds:
+	case !holds:
 		return Contradicts
-	case math.Abs(published) < 1e-9 || sign(r.Delta) == sign(published):
+	case published > 0 && *r.Low > 0, published < 0 && *r.High < 0:
 		return Agrees
 	}
 	return Undecided

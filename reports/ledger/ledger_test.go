@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"ablate/ablations"
 	"ablate/arch"
 	"ablate/configs"
+	"ablate/reports/stats"
 )
 
 // Every claim says where it comes from and what it is of, and the nets, ablations
@@ -118,7 +120,8 @@ func TestJudge(t *testing.T) {
 	}
 	ours := Result{
 		Study: "mine", Variant: "no-lrn", Ablations: []string{"no-lrn"}, Net: "alexnet", Data: "imagenet", Views: 10, Epochs: 90,
-		Metric: "top1_error", Delta: 1, Pairs: 8, Low: value(0.8), High: value(1.2), Verdict: 1, // prediction interval 0.4 to 1.6
+		Metric: "top1_error", Delta: 1, Pairs: 8, SD: 0.24, RunSD: 0.24, Low: value(0.8), High: value(1.2),
+		// of one run of theirs each the prediction interval is 1 ± 2.365·√(0.24²/8 + 0.24² + 0.00167) = 1 ± 0.61
 	}
 	for name, test := range map[string]struct {
 		claim  Claim
@@ -126,26 +129,38 @@ func TestJudge(t *testing.T) {
 		want   Agreement
 		why    string
 	}{
-		"agrees":            {claim(1.4, nil), nil, Agrees, ""},
-		"published nothing": {claim(0, nil), func(r *Result) { r.Delta, r.Low, r.High, r.Verdict = -0.1, value(-0.3), value(0.1), 0 }, Agrees, ""},
-		"opposite verdict": {claim(1.4, nil), func(r *Result) {
-			r.Delta, r.Low, r.High, r.Verdict = -1, value(-2), value(2), -1
-		}, Contradicts, ""},
-		"outside":                     {claim(1.7, nil), nil, Contradicts, ""},
+		"agrees":  {claim(1.4, nil), nil, Agrees, ""},
+		"outside": {claim(1.7, nil), nil, Contradicts, ""},
+		"nothing was published": {claim(0, nil), func(r *Result) {
+			r.Delta, r.Low, r.High = -0.1, value(-0.3), value(0.1)
+		}, Undecided, ""},
+		// Once any interval as wide as this one agreed with +7.00, since its mean had the sign.
+		"wide": {claim(7, nil), func(r *Result) {
+			r.Delta, r.SD, r.RunSD, r.Low, r.High = 0.1, 17.9, 17.9, value(-14.83), value(15.03)
+		}, Undecided, ""},
+		// Once −1.70 of one run each was contradicted by −0.09, since seeds that pair well spread little.
+		"paired": {claim(-1.7, nil), func(r *Result) {
+			r.Delta, r.SD, r.RunSD, r.Low, r.High = -0.09, 0.02, 4.2, value(-0.11), value(-0.07)
+		}, Agrees, ""},
+		"too few seeds":               {claim(5, nil), func(r *Result) { r.TooFew = true }, Undecided, ""},
 		"outside with more of theirs": {claim(1.4, func(c *Claim) { c.Seeds = 8 }), nil, Contradicts, ""},
-		"other sign within":           {claim(0.2, nil), func(r *Result) { r.Delta, r.Low, r.High, r.Verdict = -0.1, value(-0.3), value(0.1), 0 }, Undecided, ""},
-		"over, reached":               {claim(1, func(c *Claim) { c.Figures[0].Bound = "over" }), func(r *Result) { r.Delta, r.Low, r.High = 3.5, value(3), value(4) }, Agrees, ""},
-		"over, missed":                {claim(2, func(c *Claim) { c.Figures[0].Bound = "over" }), nil, Contradicts, ""},
-		"data":                        {claim(1, func(c *Claim) { c.Data = "cifar10" }), nil, NotComparable, "on cifar10"},
-		"split":                       {claim(1, func(c *Claim) { c.Split = "test" }), nil, NotComparable, "on its test images"},
-		"held out":                    {claim(1, nil), func(r *Result) { r.HeldOut = true }, NotComparable, "on its validation images"},
-		"net":                         {claim(1, nil), func(r *Result) { r.Net = "caffenet" }, NotComparable, "net alexnet"},
-		"part":                        {claim(1, nil), func(r *Result) { r.Part = true }, NotComparable, "here a part of the data"},
-		"epochs":                      {claim(1, nil), func(r *Result) { r.Epochs = 44 }, NotComparable, "90 epochs"},
-		"views":                       {claim(1, nil), func(r *Result) { r.Views = 1 }, NotComparable, "10 views"},
-		"confounded":                  {claim(1, func(c *Claim) { c.Confounded = "two things differ" }), nil, NotComparable, "confounded"},
-		"one seed":                    {claim(1, nil), func(r *Result) { r.Low, r.High = nil, nil }, NotComparable, "no interval here"},
-		"accuracy":                    {claim(-1, func(c *Claim) { c.Figures[0].Metric = "top1_accuracy" }), nil, Agrees, ""},
+		"other sign within": {claim(0.2, nil), func(r *Result) {
+			r.Delta, r.Low, r.High = -0.1, value(-0.3), value(0.1)
+		}, Undecided, ""},
+		"over, reached": {claim(1, func(c *Claim) { c.Figures[0].Bound = "over" }), func(r *Result) {
+			r.Delta, r.Low, r.High = 3.5, value(3), value(4)
+		}, Agrees, ""},
+		"over, missed": {claim(2, func(c *Claim) { c.Figures[0].Bound = "over" }), nil, Contradicts, ""},
+		"data":         {claim(1, func(c *Claim) { c.Data = "cifar10" }), nil, NotComparable, "on cifar10"},
+		"split":        {claim(1, func(c *Claim) { c.Split = "test" }), nil, NotComparable, "on its test images"},
+		"held out":     {claim(1, nil), func(r *Result) { r.HeldOut = true }, NotComparable, "on its validation images"},
+		"net":          {claim(1, nil), func(r *Result) { r.Net = "caffenet" }, NotComparable, "net alexnet"},
+		"part":         {claim(1, nil), func(r *Result) { r.Part = true }, NotComparable, "here a part of the data"},
+		"epochs":       {claim(1, nil), func(r *Result) { r.Epochs = 44 }, NotComparable, "90 epochs"},
+		"views":        {claim(1, nil), func(r *Result) { r.Views = 1 }, NotComparable, "10 views"},
+		"confounded":   {claim(1, func(c *Claim) { c.Confounded = "two things differ" }), nil, NotComparable, "confounded"},
+		"one seed":     {claim(1, nil), func(r *Result) { r.Low, r.High = nil, nil }, NotComparable, "no interval here"},
+		"accuracy":     {claim(-1, func(c *Claim) { c.Figures[0].Metric = "top1_accuracy" }), nil, Agrees, ""},
 	} {
 		r := ours
 		if test.change != nil {
@@ -240,4 +255,46 @@ func FuzzParse(f *testing.F) {
 			judge(claims, Result{Ablations: []string{c.Ablation}, Data: c.Data, Metric: "top1_error"})
 		}
 	})
+}
+
+// A faithful replication is contradicted in at most 5 % of studies, however well its
+// seeds pair, and a study without an effect agrees with a published one in at most 5 %.
+// The rule before had 13 to 93 % and 48 to 50 %.
+func TestAgreementErrors(t *testing.T) {
+	const k, studies = 8, 4000
+	random := rand.New(rand.NewPCG(17, 6))
+	for _, c := range []struct{ rho, truth, published float64 }{
+		{0, 1, 0}, {0.5, 1, 0}, {0.82, 1, 0}, {0.94, 1, 0}, {0.9985, 1, 0}, {0, 0, 1.4}, {0.5, 0, 1.4},
+	} {
+		contradicts, agrees := 0, 0
+		for range studies {
+			a, b, d := make([]float64, k), make([]float64, k), make([]float64, k)
+			for i := range d {
+				common := random.NormFloat64() * math.Sqrt(c.rho)
+				a[i] = c.truth + common + random.NormFloat64()*math.Sqrt(1-c.rho)
+				b[i] = common + random.NormFloat64()*math.Sqrt(1-c.rho)
+				d[i] = a[i] - b[i]
+			}
+			of, sa, sb := stats.Summarise(d), stats.Summarise(a), stats.Summarise(b)
+			theirs := c.published
+			if theirs == 0 {
+				theirs = math.Round(10*(c.truth+random.NormFloat64()))/10 - math.Round(10*random.NormFloat64())/10
+			}
+			r := Result{
+				Delta: of.Mean, Pairs: k, SD: of.SD, RunSD: math.Hypot(sa.SD, sb.SD), Low: &of.Interval.Low, High: &of.Interval.High,
+			}
+			switch compare(Judgement{Delta: theirs}, r) {
+			case Contradicts:
+				contradicts++
+			case Agrees:
+				agrees++
+			}
+		}
+		if c.truth != 0 && float64(contradicts)/studies > 0.062 {
+			t.Errorf("correlation %v: %.3f of faithful replications are contradicted", c.rho, float64(contradicts)/studies)
+		}
+		if c.truth == 0 && float64(agrees)/studies > 0.062 {
+			t.Errorf("correlation %v: %.3f of studies without an effect agree", c.rho, float64(agrees)/studies)
+		}
+	}
 }

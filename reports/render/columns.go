@@ -65,6 +65,11 @@ func (c view) fields() []field {
 			full:  deltaFull,
 		},
 		{
+			name: "pairs", column: Column{Head: "Δ by seed", Wrap: cellWidth}, text: c.pairsWords,
+			heads: []string{"delta_by_seed"},
+			full:  pairsFull,
+		},
+		{
 			name: "raw_p", column: Column{Head: "p", Right: true}, text: rawPWords,
 			heads: []string{"p"},
 			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.P }) },
@@ -286,6 +291,29 @@ func (c view) deltaWords(d *reports.Delta) string {
 	default:
 		return fmt.Sprintf("%s [%s, %s]", m.Signed(d.Mean), m.Signed(d.Interval.Low), m.Signed(d.Interval.High))
 	}
+}
+
+// pairsWords writes the difference under each seed, "1: +0.71, 2: −0.17".
+func (c view) pairsWords(r reports.Row) string {
+	if r.Delta == nil {
+		return reports.None
+	}
+	var words []string
+	for _, p := range r.Delta.Pairs {
+		words = append(words, fmt.Sprintf("%d: %s", p.Seed, c.Metric.Signed(p.Difference)))
+	}
+	return strings.Join(words, ", ")
+}
+
+func pairsFull(r reports.Row) []string {
+	if r.Delta == nil {
+		return []string{""}
+	}
+	var words []string
+	for _, p := range r.Delta.Pairs {
+		words = append(words, fmt.Sprintf("%d:%s", p.Seed, exact(p.Difference)))
+	}
+	return []string{strings.Join(words, " ")}
 }
 
 func deltaFull(r reports.Row) []string {

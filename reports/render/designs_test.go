@@ -43,14 +43,19 @@ func TestEffects(t *testing.T) {
 	want := []struct {
 		name string
 		mean float64
-	}{{"no-lrn", 0.0120}, {"tanh", 0.0250}, {"no-lrn × tanh", 0.0050}}
+		word stats.Word
+	}{
+		{"no-lrn", 0.0120, stats.Worse}, {"tanh", 0.0250, stats.Worse},
+		// An interaction is a departure from the sum, and neither better nor worse, as it once was.
+		{"no-lrn × tanh", 0.0050, reports.MoreThanSum},
+	}
 	if len(table.Effects) != len(want) {
 		t.Fatalf("%d effects: %+v", len(table.Effects), table.Effects)
 	}
 	for i, w := range want {
 		e := table.Effects[i]
-		if e.Name() != w.name || math.Abs(e.Mean-w.mean) > 1e-12 || e.K != 8 || e.Verdict.Word != stats.Worse {
-			t.Errorf("effect %+v, want %s of %v, worse", e, w.name, w.mean)
+		if e.Name() != w.name || math.Abs(e.Mean-w.mean) > 1e-12 || e.K != 8 || e.Verdict.Word != w.word {
+			t.Errorf("effect %+v, want %s of %v, %s", e, w.name, w.mean, w.word)
 		}
 		if e.P != 1.0/128 || e.Holm != 3.0/128 {
 			t.Errorf("%s: p = %v, adjusted %v; want 1/128 and 3/128", w.name, e.P, e.Holm)

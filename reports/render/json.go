@@ -78,7 +78,12 @@ type (
 		Holm    *float64    `json:"p_holm"`
 		Wins    jsonWins    `json:"wins"`
 		Nets    *jsonNets   `json:"nets,omitempty"`
+		Pairs   []jsonPair  `json:"pairs"`
 		Verdict jsonVerdict `json:"verdict"`
+	}
+	jsonPair struct {
+		Seed       uint64   `json:"seed"`
+		Difference *float64 `json:"difference"`
 	}
 	jsonEffect struct {
 		Factors []string `json:"factors"`
@@ -181,6 +186,9 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 		r.Delta = &jsonDelta{
 			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Holm: finite(d.Holm), Verdict: jsonVerdictOf(d.Verdict),
 			Wins: jsonWins{d.Wins.Won, d.Wins.Tied, d.Wins.Lost, finite(d.Wins.Share), interval(&d.Wins.Interval)},
+		}
+		for _, p := range d.Pairs {
+			r.Delta.Pairs = append(r.Delta.Pairs, jsonPair{Seed: p.Seed, Difference: finite(p.Difference)})
 		}
 		if n := d.Nets; n != nil {
 			r.Delta.Nets = &jsonNets{n.OnlyFirst, n.OnlySecond, finite(n.P)}
