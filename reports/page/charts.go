@@ -105,6 +105,14 @@ func both(draw func(frame) template.HTML) template.HTML {
 	return `<div class="wide">` + picture + `</div><div class="narrow">` + draw(narrow) + `</div>`
 }
 
+// beside gives names the room that they need to the right of the plot.
+func (f frame) beside(names []string) frame {
+	if !f.below {
+		f.right = 14 + int(widest(names, 290))
+	}
+	return f
+}
+
 // room is the height of a picture with so many names.
 func (f frame) room(names int) int {
 	if !f.below {
@@ -141,11 +149,11 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 		if f.below {
 			y := float64(f.height + legendLine*i + legendLine/2)
 			sample(l, float64(f.left), y)
-			s.text(fmt.Sprintf("label s%d", l.colour()), "start", float64(f.left)+34, y+4, short(l.name, 34))
+			s.titled(fmt.Sprintf("label s%d", l.colour()), "start", float64(f.left)+34, y+4, float64(f.width-f.left-40), l.name)
 			continue
 		}
 		s.line("leader", l.x, l.y, edge+6, place)
-		s.text(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, short(l.name, 22))
+		s.titled(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, float64(f.right)-10, l.name)
 	}
 }
 
@@ -167,6 +175,7 @@ func (b *builder) curve(f frame, title, metric string, logs map[string][][]exper
 	if len(values) == 0 {
 		return ""
 	}
+	f = f.beside(sorted(curves))
 	low, high := around(values)
 	x, y := f.scales(min(1, float64(epochs)-0.001), float64(epochs), max(0, low), high)
 	s := newSVG(f.width, f.room(len(curves)), title, "A line is the mean over seeds, the band around it their range.")
@@ -232,6 +241,7 @@ func short(name string, n int) string {
 // forest draws each difference with its interval; nothing where nothing can be compared.
 func (b *builder) forest(f frame) template.HTML {
 	var rows []reports.Row
+	var names []string
 	published := false
 	values := []float64{0}
 	for _, r := range b.c.Rows {
@@ -239,7 +249,11 @@ func (b *builder) forest(f frame) template.HTML {
 			continue
 		}
 		rows = append(rows, r)
+		names = append(names, r.Variant)
 		values = append(values, b.unit()*r.Delta.Mean)
+		for _, p := range r.Delta.Pairs {
+			values = append(values, b.unit()*p.Difference)
+		}
 		if i := r.Delta.Interval; i != nil && finite(i.Low) && finite(i.High) {
 			values = append(values, b.unit()*i.Low, b.unit()*i.High)
 		}
@@ -251,7 +265,7 @@ func (b *builder) forest(f frame) template.HTML {
 	if len(rows) == 0 {
 		return ""
 	}
-	line, left := 30, 210
+	line, left := 30, 24+int(widest(names, 330))
 	if f.below {
 		line, left = 44, 14 // each name has a line of its own, above its interval
 	}
@@ -265,7 +279,7 @@ func (b *builder) forest(f frame) template.HTML {
 	}
 	low, high := around(values)
 	x := scale{low, high, float64(left), float64(f.width - 20)}
-	s := newSVG(f.width, height, "Differences to the baseline", "A dot is the mean difference over paired seeds, the line its 95 % interval.")
+	s := newSVG(f.width, height, "Differences to the baseline", "A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one seed.")
 	for _, t := range x.ticks(f.ticks) {
 		s.line("grid", x.at(t), chartTop, x.at(t), float64(bottom))
 		s.text("tick", "middle", x.at(t), float64(bottom)+17, tick(t))
@@ -278,15 +292,18 @@ func (b *builder) forest(f frame) template.HTML {
 			class = string(w)
 		}
 		if f.below {
-			s.text("name", "start", float64(left), y-6, short(r.Variant, 40))
+			s.titled("name", "start", float64(left), y-6, float64(f.width-left-20), r.Variant)
 			y += 10
 		} else {
-			s.text("name", "end", float64(left)-12, y+4, short(r.Variant, 28))
+			s.titled("name", "end", float64(left)-12, y+4, 330, r.Variant)
 		}
 		if in := r.Delta.Interval; in != nil && finite(in.Low) && finite(in.High) {
 			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
 		}
-		s.circle("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5)
+		for _, p := range r.Delta.Pairs {
+			s.point("seed", x.at(b.unit()*p.Difference), y+8, 2, fmt.Sprintf("seed %d: %s", p.Seed, b.c.Metric.Signed(p.Difference)))
+		}
+		s.point("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5, r.Variant+": "+b.deltaWords(r.Delta))
 		if drawn(r) {
 			s.diamond("published", x.at(r.Published.Delta), y)
 		}
@@ -305,6 +322,15 @@ func (b *builder) forest(f frame) template.HTML {
 		s.text("axis", "start", float64(left)+12, y+4, "published")
 	}
 	return s.done()
+}
+
+// deltaWords write a difference with its interval and its verdict.
+func (b *builder) deltaWords(d *reports.Delta) string {
+	text := b.c.Metric.Signed(d.Mean)
+	if i := d.Interval; i != nil {
+		text += fmt.Sprintf(" [%s, %s]", b.c.Metric.Signed(i.Low), b.c.Metric.Signed(i.High))
+	}
+	return text + ", " + string(d.Verdict.Word)
 }
 
 // drawn reports whether a row's published difference belongs on the axis: one that
@@ -360,6 +386,11 @@ func (b *builder) speed(f frame) template.HTML {
 	if len(dots) == 0 {
 		return ""
 	}
+	var names []string
+	for _, d := range dots {
+		names = append(names, d.name)
+	}
+	f = f.beside(names)
 	xl, xh := around(xs)
 	yl, yh := around(ys)
 	x, y := f.scales(xl, xh, yl, yh)

@@ -24,7 +24,7 @@ import (
 	"ablate/reports/render"
 )
 
-//go:embed page.html style.css
+//go:embed page.html style.css forest.css
 var files embed.FS
 
 var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
@@ -105,17 +105,21 @@ func (p content) write(w io.Writer) error {
 }
 
 // WriteForest makes a picture of its own of the differences with their
-// intervals: an SVG file, for a README or a paper's draft.
+// intervals: an SVG file, for a README or a paper's draft. It has a ground of its
+// own, since the page around it may be light where the reader's system is dark,
+// and its style reaches nothing else of a page that holds it inline.
 func WriteForest(w io.Writer, c *reports.Comparison) error {
 	picture := string((&builder{c: c}).forest(wide))
 	if picture == "" {
 		return fmt.Errorf("%s has nothing to compare: %w", c.Study, reports.ErrOption)
 	}
-	style, err := files.ReadFile("style.css")
+	style, err := files.ReadFile("forest.css")
 	if err != nil {
 		return err
 	}
-	picture = strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+string(style)+"svg{font-family:system-ui,sans-serif}]]></style>", 1)
+	picture = strings.Replace(picture, "<svg ", `<svg class="ablate-forest" `, 1)
+	picture = strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+string(style)+"]]></style>"+
+		`<rect class="paper" width="100%" height="100%"/>`, 1)
 	_, err = io.WriteString(w, picture+"\n")
 	return err
 }

@@ -139,6 +139,17 @@ func TestForest(t *testing.T) {
 	if !strings.Contains(b.String(), ".mean.worse") || strings.Count(b.String(), `class="mean worse"`) != 1 {
 		t.Error("the one variant that is worse is not drawn so")
 	}
+	// Inside a page it must not restyle it, and on any page it must be seen.
+	for _, rule := range regexp.MustCompile(`(?m)^[^<{]+\{`).FindAllString(b.String(), -1) {
+		for _, selector := range strings.Split(strings.TrimSuffix(rule, "{"), ",") {
+			if !strings.HasPrefix(selector, ".ablate-forest") {
+				t.Errorf("the picture's style has %q", selector)
+			}
+		}
+	}
+	if !strings.Contains(b.String(), `<rect class="paper" width="100%"`) {
+		t.Error("the picture has no ground")
+	}
 	alone, err := reports.Table("s", study("baseline", lrn, 0.2), reports.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -394,4 +405,17 @@ func requested(t *testing.T, log string) []string {
 		}
 	}
 	return urls
+}
+
+// Names are measured: none is cut where there is room, and what is cut says so.
+func TestLabelsFit(t *testing.T) {
+	if got := fit("no-lrn", textWidth("no-lrn")); got != "no-lrn" {
+		t.Errorf("%q is cut though it fits", got)
+	}
+	for _, words := range []string{"no-dropout+no-overlapping-pooling", "WWWWWWWWWWWW", "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiii", "\u901a\u901a\u901a\u901a\u901a"} {
+		got := fit(words, 60)
+		if got == words || !strings.HasSuffix(got, "\u2026") || textWidth(got) > 60 {
+			t.Errorf("%q is cut to %q of width %.1f", words, got, textWidth(got))
+		}
+	}
 }

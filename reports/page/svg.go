@@ -49,12 +49,24 @@ func (s *svg) text(class, anchor string, x, y float64, words string) {
 	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(reports.Sanitize(words)))
 }
 
+// titled writes words that are cut where they are wider than there is room for; the whole of them shows on hover.
+func (s *svg) titled(class, anchor string, x, y, room float64, words string) {
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s<title>%s</title></text>`, class, anchor, num(x), num(y),
+		html.EscapeString(fit(reports.Sanitize(words), room)), html.EscapeString(reports.Sanitize(words)))
+}
+
 func (s *svg) rect(class string, x, y, w, h float64) {
 	fmt.Fprintf(s, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="3"/>`, class, num(x), num(y), num(w), num(h))
 }
 
 func (s *svg) circle(class string, x, y, r float64) {
 	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, num(x), num(y), num(r))
+}
+
+// point is a circle that shows words on hover.
+func (s *svg) point(class string, x, y, r float64, words string) {
+	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"><title>%s</title></circle>`,
+		class, num(x), num(y), num(r), html.EscapeString(reports.Sanitize(words)))
 }
 
 func (s *svg) diamond(class string, x, y float64) {
