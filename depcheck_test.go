@@ -42,7 +42,7 @@ var may = map[string][]string{
 	"recipe":      {"arch", "strictyaml"},
 	"ablations":   {"arch", "recipe", "strictyaml"},
 	"configs":     {"arch", "recipe", "ablations", "strictyaml"},
-	"experiments": {},
+	"experiments": {"arch", "recipe", "strictyaml"},
 	"runner":      {"arch", "recipe", "configs", "experiments", "strictyaml"},
 	"reports":     {"arch", "recipe", "experiments", "strictyaml"},
 }

@@ -115,7 +115,7 @@ record cannot be written, or a device was lost).`,
 		commands  []*cobra.Command
 	}{
 		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newVerify()}},
-		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff()}},
+		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newExport()}},
 		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
 	} {

@@ -68,6 +68,14 @@ func writeWeights(path string, tensors []Tensor, about map[string]string) (diges
 	return digest, err
 }
 
+// SaveTensors replaces a safetensors file. about is its metadata, which may be nil.
+func SaveTensors(path string, tensors []Tensor, about map[string]string) error {
+	return writeWith(path, tensorsSize(tensors), func(w io.Writer) error {
+		_, err := writeTensors(w, tensors, about)
+		return err
+	})
+}
+
 // Digest is the SHA-256 of the file that the tensors would make by themselves, without metadata.
 func Digest(tensors []Tensor) (string, error) { return writeTensors(io.Discard, tensors, nil) }
 

@@ -1,0 +1,201 @@
+package export_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ablate/arch"
+	"ablate/experiments"
+	"ablate/experiments/export"
+	"ablate/experiments/export/tensorboard"
+)
+
+// recorded makes a run of a study as ablate run leaves it.
+func recorded(t *testing.T, store *experiments.Store, variant string, seed uint64, recipe string, values ...float64) {
+	t.Helper()
+	run, err := store.Start(experiments.Record{
+		Study: "s", Variant: variant, Seed: seed, Identity: variant, Recipe: json.RawMessage(recipe),
+		Attempts: []experiments.Attempt{{Device: "cpu"}},
+	}, experiments.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range values {
+		m := experiments.Metric{Epoch: i + 1, Step: int64(10 * (i + 1)), Name: "test_loss", Value: experiments.Number(v), Seconds: float64(i)}
+		if err := run.Log(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run.SavePredictions([]experiments.Prediction{{Index: 0, Label: 1, Predicted: 2, Rank: 3, LogProb: math.Inf(-1)}}); err != nil {
+		t.Fatal(err)
+	}
+	result := &experiments.Result{Epochs: len(values), Top1Error: 1, TestExamples: 1}
+	if err := run.Finish(experiments.Done, result, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const plain = `{"net": {"net": "n", "layers": [{"conv": {"name": "conv1", "filters": 8}}, {"relu": {"name": "relu1"}}]}, "train": {"lr": 0.1, "schedule": {"at": [3, 5]}}}`
+
+func study(t *testing.T) (*experiments.Store, []export.Run) {
+	t.Helper()
+	store := &experiments.Store{Root: t.TempDir()}
+	recorded(t, store, "baseline", 1, plain, 2.5, math.NaN())
+	recorded(t, store, "tanh", 1, strings.Replace(plain, `"relu": {"name": "relu1"}`, `"tanh": {"name": "relu1", "a": 2}`, 1), 1, math.Inf(1))
+	runs, problems := export.Runs(store, "s")
+	if len(problems) > 0 || len(runs) != 2 {
+		t.Fatal(runs, problems)
+	}
+	return store, runs
+}
+
+// A recipe becomes plain keys: layers by their names, other lists by place.
+func TestFlatten(t *testing.T) {
+	got, err := export.Flatten(json.RawMessage(plain))
+	want := map[string]any{
+		"net.net": "n", "net.layers.conv1": "conv", "net.layers.conv1.filters": 8.0, "net.layers.relu1": "relu",
+		"train.lr": 0.1, "train.schedule.at.0": 3.0, "train.schedule.at.1": 5.0,
+	}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(err, d)
+	}
+	if _, err := export.Flatten(json.RawMessage("{")); err == nil {
+		t.Error("half a recipe was taken")
+	}
+}
+
+func TestTables(t *testing.T) {
+	store, runs := study(t)
+	table := func(write func(*bytes.Buffer) error) [][]string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	rows := table(func(b *bytes.Buffer) error { return export.WriteRuns(b, runs) })
+	kind, a := slices.Index(rows[0], "net.layers.relu1"), slices.Index(rows[0], "net.layers.relu1.a")
+	if kind < 0 || rows[1][kind] != "relu" || rows[2][kind] != "tanh" || rows[1][a] != "" || rows[2][a] != "2" {
+		t.Errorf("runs: %q", rows)
+	}
+	if slices.Contains(rows[0], "train.lr") {
+		t.Error("a key that does not differ has a column")
+	}
+	rows = table(func(b *bytes.Buffer) error { return export.WriteMetrics(b, runs) })
+	var values []string
+	for _, r := range rows[1:] {
+		values = append(values, r[7])
+	}
+	if want := []string{"2.5", "NaN", "1", "+Inf"}; !slices.Equal(values, want) {
+		t.Errorf("values %q, want %q", values, want)
+	}
+	rows = table(func(b *bytes.Buffer) error { return export.WritePredictions(b, store, runs) })
+	if len(rows) != 3 || strings.Join(rows[1], " ") != "s baseline 1 0 1 2 3 -Inf" {
+		t.Errorf("predictions: %q", rows)
+	}
+}
+
+// frames takes an event file apart and checks its checksums.
+func frames(t *testing.T, file string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	masked := func(b []byte) uint32 {
+		c := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+		return (c>>15 | c<<17) + 0xa282ead8
+	}
+	var all [][]byte
+	for len(text) > 0 {
+		n := int(binary.LittleEndian.Uint64(text))
+		if got := binary.LittleEndian.Uint32(text[8:]); got != masked(text[:8]) {
+			t.Fatalf("checksum of a length: %x", got)
+		}
+		data := text[12:][:n]
+		if got := binary.LittleEndian.Uint32(text[12+n:]); got != masked(data) {
+			t.Fatalf("checksum of an event: %x", got)
+		}
+		all, text = append(all, data), text[16+n:]
+	}
+	return all
+}
+
+// What is logged later is appended, and what is there already is neither repeated nor changed.
+func TestEventFilesGrow(t *testing.T) {
+	_, runs := study(t)
+	runs = runs[:1]
+	dir := t.TempDir()
+	whole := runs[0]
+	var before []byte
+	for n := range len(whole.Metrics) + 1 {
+		runs[0].Metrics = whole.Metrics[:n]
+		runs[0].Attempts = []experiments.Attempt{{Started: whole.Attempts[0].Started}}
+		if n == len(whole.Metrics) {
+			runs[0].Attempts[0].Ended = whole.Attempts[0].Started.Add(time.Second)
+		}
+		for range 2 {
+			if err := tensorboard.Write(dir, runs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "baseline", "seed-1", "events.out.tfevents.*"))
+		if len(files) != 1 {
+			t.Fatalf("files %q", files)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(text, before) {
+			t.Fatalf("with %d measurements the file does not begin as before", n)
+		}
+		before = text
+		want := 2 + n // version, hyperparameters
+		if n == len(whole.Metrics) {
+			want++ // the session's end
+		}
+		if got := len(frames(t, files[0])); got != want {
+			t.Fatalf("%d events for %d measurements, want %d", got, n, want)
+		}
+	}
+}
+
+// Weights change their order as PyTorch's and ONNX's layouts have it.
+func TestLayouts(t *testing.T) {
+	// [kernel² = 1, in 2, out 3]: value 10·in + out.
+	if got := export.OIHW([]float32{0, 1, 2, 10, 11, 12}, 1, 2, 3); !slices.Equal(got, []float32{0, 10, 1, 11, 2, 12}) {
+		t.Error(got)
+	}
+	// One output, pixels of a 1×2 image with 2 channels: value 10·pixel + channel.
+	if got := export.OutIn([]float32{0, 1, 10, 11}, arch.Shape{Height: 1, Width: 2, Channels: 2}, 1); !slices.Equal(got, []float32{0, 10, 1, 11}) {
+		t.Error(got)
+	}
+	w := export.Weights{"a": {Name: "a", Shape: []int{2}, Data: []float32{1, 2}}}
+	if _, err := w.Take("a", 3); err == nil || !strings.Contains(err.Error(), "a has shape [2]") {
+		t.Error(err)
+	}
+	if _, err := w.Take("b", 1); err == nil || !strings.Contains(err.Error(), "no b") {
+		t.Error(err)
+	}
+}

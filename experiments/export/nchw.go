@@ -1,0 +1,70 @@
+package export
+
+import (
+	"fmt"
+
+	"ablate/arch"
+	"ablate/experiments"
+)
+
+// Weights are a net's parameters by name, conv1.weight.
+type Weights map[string]experiments.Tensor
+
+// ReadWeights reads the trained weights of a run's folder.
+func ReadWeights(dir string) (Weights, error) {
+	tensors, err := experiments.ReadWeights(experiments.WeightsPath(dir))
+	if err != nil {
+		return nil, err
+	}
+	w := Weights{}
+	for _, t := range tensors {
+		w[t.Name] = t
+	}
+	return w, nil
+}
+
+// Take is a parameter that must have a shape.
+func (w Weights) Take(name string, shape ...int) ([]float32, error) {
+	t, ok := w[name]
+	if !ok {
+		return nil, fmt.Errorf("the weights hold no %s", name)
+	}
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	if len(t.Data) != n {
+		return nil, fmt.Errorf("%s has shape %v; the net has %v", name, t.Shape, shape)
+	}
+	return t.Data, nil
+}
+
+// OIHW brings a convolution's weights [kernel, kernel, in, out] to PyTorch's and
+// ONNX's order [out, in, kernel, kernel]. in is that of one group.
+func OIHW(w []float32, kernel, in, out int) []float32 {
+	to := make([]float32, len(w))
+	for yx := range kernel * kernel {
+		for i := range in {
+			for o := range out {
+				to[(o*in+i)*kernel*kernel+yx] = w[(yx*in+i)*out+o]
+			}
+		}
+	}
+	return to
+}
+
+// OutIn brings a dense layer's weights [inputs, outputs], whose inputs lie in the
+// order height, width, channel, to [outputs, inputs] with the inputs in the order
+// channel, height, width.
+func OutIn(w []float32, in arch.Shape, outputs int) []float32 {
+	to := make([]float32, len(w))
+	pixels := in.Height * in.Width
+	for p := range pixels {
+		for c := range in.Channels {
+			for o := range outputs {
+				to[o*pixels*in.Channels+c*pixels+p] = w[(p*in.Channels+c)*outputs+o]
+			}
+		}
+	}
+	return to
+}

@@ -1,0 +1,258 @@
+// Package onnx writes a trained net as an ONNX model (opset 17, IR version 8),
+// as it evaluates images: the input is NCHW, mean subtracted and scaled as the
+// recipe says; the output is the logarithm of each class's probability.
+//
+// github.com/onnx/onnx/blob/main/docs/Operators.md defines the operators, and
+// onnx.proto the messages.
+package onnx
+
+import (
+	"errors"
+	"fmt"
+
+	"ablate/arch"
+	"ablate/experiments/export"
+	"ablate/experiments/export/protobuf"
+)
+
+// ErrKind is a kind of layer that ONNX has no operators for.
+var ErrKind = errors.New("has no form in ONNX")
+
+const (
+	opset     = 17
+	irVersion = 8
+)
+
+// Model is the model of a net and its weights. The error names the layer that
+// cannot be written.
+func Model(net *arch.Net, weights export.Weights) ([]byte, error) {
+	infos, err := net.Infer()
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{weights: weights, now: "input"}
+	for _, info := range infos {
+		if err := b.layer(info); err != nil {
+			return nil, fmt.Errorf("layer %s: %w", info.Layer.Name, err)
+		}
+	}
+	in, out := net.Input, infos[len(infos)-1].Out
+	var g protobuf.Message
+	for _, n := range b.nodes {
+		g = g.Bytes(1, n)
+	}
+	g = g.String(2, net.Name)
+	for _, t := range b.initializers {
+		g = g.Bytes(5, t)
+	}
+	g = g.Bytes(11, valueInfo("input", "N", in.Channels, in.Height, in.Width))
+	g = g.Bytes(12, valueInfo(b.now, "N", out.Channels))
+	imports := protobuf.Message{}.String(1, "").Int(2, opset)
+	return protobuf.Message{}.Int(1, irVersion).String(2, "ablate").Bytes(7, g).Bytes(8, imports), nil
+}
+
+// A builder collects the graph as it goes from layer to layer.
+type builder struct {
+	weights             export.Weights
+	nodes, initializers []protobuf.Message
+	now                 string // the value that the next layer reads
+	flat                bool   // it is [N, C], behind a dense layer
+}
+
+func (b *builder) layer(p arch.LayerInfo) error {
+	name := p.Layer.Name
+	switch l := p.Layer.Spec.(type) {
+	case *arch.Conv:
+		return b.conv(name, l, p)
+	case *arch.Dense:
+		return b.dense(name, l, p)
+	case *arch.LRN:
+		return b.lrn(name, l, p)
+	case *arch.BatchNorm:
+		return b.batchNorm(name, l, p)
+	case *arch.MaxPool:
+		b.then("MaxPool", nil, window(l.Pool)...)
+	case *arch.AvgPool:
+		b.then("AveragePool", nil, window(l.Pool)...)
+	case *arch.MaxAvgPool:
+		from := b.now
+		b.then("MaxPool", nil, window(l.Pool)...)
+		most := b.now
+		b.now = from
+		b.then("AveragePool", nil, window(l.Pool)...)
+		b.then("Add", []string{most})
+	case *arch.ReLU:
+		b.then("Relu", nil)
+	case *arch.LeakyReLU:
+		b.then("LeakyRelu", nil, float("alpha", l.Slope))
+	case *arch.RReLU: // the mean slope, as in evaluation
+		b.then("LeakyRelu", nil, float("alpha", (l.Lower+l.Upper)/2))
+	case *arch.PReLU:
+		return b.prelu(name, p)
+	case *arch.ELU:
+		b.then("Elu", nil, float("alpha", l.Alpha))
+	case *arch.SELU:
+		b.then("Selu", nil)
+	case *arch.Sigmoid:
+		b.then("Sigmoid", nil)
+	case *arch.Arcsinh:
+		b.then("Asinh", nil)
+	case *arch.Softplus:
+		b.then("Softplus", nil)
+		b.scalar("Sub", name+".shift", l.Shift, 0)
+	case *arch.Tanh:
+		b.scalar("Mul", name+".b", l.B, 1)
+		b.then("Tanh", nil)
+		b.scalar("Mul", name+".a", l.A, 1)
+	case *arch.Maxout:
+		b.maxout(name, l, p)
+	case *arch.Dropout: // an inverted one does nothing in evaluation
+		if !l.Inverted {
+			b.scalar("Mul", name+".kept", 1-l.Rate, 1)
+		}
+	case *arch.SoftmaxLoss:
+		b.flatten()
+		b.then("LogSoftmax", nil, integer("axis", 1))
+	default:
+		return fmt.Errorf("a layer of kind %s %w", l.Kind(), ErrKind)
+	}
+	return nil
+}
+
+func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
+	in := p.In.Channels / p.Groups
+	w, err := b.weights.Take(name+".weight", l.Kernel, l.Kernel, in, l.Filters)
+	if err != nil {
+		return err
+	}
+	bias, err := b.weights.Take(name+".bias", l.Filters)
+	if err != nil {
+		return err
+	}
+	b.then("Conv", []string{
+		b.floats(name+".weight", export.OIHW(w, l.Kernel, in, l.Filters), l.Filters, in, l.Kernel, l.Kernel),
+		b.floats(name+".bias", bias, l.Filters),
+	}, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad), integer("group", p.Groups))
+	return nil
+}
+
+func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
+	w, err := b.weights.Take(name+".weight", p.In.Len(), l.Outputs)
+	if err != nil {
+		return err
+	}
+	bias, err := b.weights.Take(name+".bias", l.Outputs)
+	if err != nil {
+		return err
+	}
+	b.flatten()
+	b.then("Gemm", []string{
+		b.floats(name+".weight", export.OutIn(w, p.In, l.Outputs), l.Outputs, p.In.Len()),
+		b.floats(name+".bias", bias, l.Outputs),
+	}, integer("transB", 1))
+	return nil
+}
+
+// lrn writes a normalisation across maps. ONNX divides alpha by the size; a
+// window that stays in its column needs the columns apart.
+func (b *builder) lrn(name string, l *arch.LRN, p arch.LayerInfo) error {
+	if l.Region != arch.AcrossMaps {
+		return fmt.Errorf("lrn within a map %w", ErrKind)
+	}
+	alpha := l.Alpha
+	if !*l.AlphaOverSize {
+		alpha *= float64(l.Size)
+	}
+	attributes := []protobuf.Message{
+		integer("size", l.Size), float("alpha", alpha), float("beta", l.Beta), float("bias", l.K),
+	}
+	if p.Groups == 1 {
+		b.then("LRN", nil, attributes...)
+		return nil
+	}
+	sizes := make([]int64, p.Groups)
+	for i := range sizes {
+		sizes[i] = int64(p.In.Channels / p.Groups)
+	}
+	columns := b.node("Split", []string{b.now, b.int64s(name+".columns", sizes)}, p.Groups, integer("axis", 1))
+	for i, c := range columns {
+		columns[i] = b.node("LRN", []string{c}, 1, attributes...)[0]
+	}
+	b.now = b.node("Concat", columns, 1, integer("axis", 1))[0]
+	return nil
+}
+
+func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) error {
+	var inputs []string
+	for _, what := range []string{"weight", "bias", "mean", "variance"} {
+		v, err := b.weights.Take(name+"."+what, p.In.Channels)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, b.floats(name+"."+what, v, p.In.Channels))
+	}
+	b.then("BatchNormalization", inputs, float("epsilon", l.Epsilon))
+	return nil
+}
+
+func (b *builder) prelu(name string, p arch.LayerInfo) error {
+	slope, err := b.weights.Take(name+".slope", p.In.Channels)
+	if err != nil {
+		return err
+	}
+	shape := []int{p.In.Channels, 1, 1}
+	if b.flat {
+		shape = shape[:1]
+	}
+	b.then("PRelu", []string{b.floats(name+".slope", slope, shape...)})
+	return nil
+}
+
+// maxout sets the pieces of a unit on an axis of their own and takes the largest.
+func (b *builder) maxout(name string, l *arch.Maxout, p arch.LayerInfo) {
+	shape := []int64{0, int64(p.Out.Channels), int64(l.Pieces)} // 0 keeps the batch
+	if !b.flat {
+		shape = append(shape, int64(p.In.Height), int64(p.In.Width))
+	}
+	b.then("Reshape", []string{b.int64s(name+".pieces", shape)})
+	b.then("ReduceMax", nil, integers("axes", 2), integer("keepdims", 0))
+}
+
+func (b *builder) flatten() {
+	if !b.flat {
+		b.then("Flatten", nil, integer("axis", 1))
+		b.flat = true
+	}
+}
+
+// node adds an operator and returns the names of its outputs.
+func (b *builder) node(op string, inputs []string, outputs int, attributes ...protobuf.Message) []string {
+	var m protobuf.Message
+	for _, in := range inputs {
+		m = m.String(1, in)
+	}
+	name := fmt.Sprintf("%s_%d", op, len(b.nodes)+1)
+	names := make([]string, outputs)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s.%d", name, i)
+		m = m.String(2, names[i])
+	}
+	m = m.String(3, name).String(4, op)
+	for _, a := range attributes {
+		m = m.Bytes(5, a)
+	}
+	b.nodes = append(b.nodes, m)
+	return names
+}
+
+// then adds an operator behind the last one.
+func (b *builder) then(op string, more []string, attributes ...protobuf.Message) {
+	b.now = b.node(op, append([]string{b.now}, more...), 1, attributes...)[0]
+}
+
+// scalar adds an operator with a number, unless it is one that changes nothing.
+func (b *builder) scalar(op, name string, v, neutral float64) {
+	if v != neutral {
+		b.then(op, []string{b.floats(name, []float32{float32(v)})})
+	}
+}

@@ -1,0 +1,180 @@
+// Package tensorboard writes the records of a study as TensorBoard event files.
+//
+// The file format is TFRecord frames of tensorflow.Event messages
+// (tensorflow/core/lib/io/record_writer.h and tensorflow/core/util/event.proto);
+// the hyperparameters follow tensorboard/plugins/hparams/api.proto.
+package tensorboard
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ablate/experiments"
+	"ablate/experiments/export"
+	"ablate/experiments/export/protobuf"
+)
+
+// Write brings DIR/VARIANT/seed-N up to the records of a study: one event file
+// an attempt. A file grows as its attempt does; written again from the same
+// records it keeps its bytes, so Write may be called at any time and as often
+// as wanted. The HPARAMS page groups the seeds of a variant and averages them.
+func Write(dir string, runs []export.Run) error {
+	var errs []error
+	keys := export.Varying(runs)
+	for _, r := range runs {
+		for n := range r.Attempts {
+			path := filepath.Join(dir, r.Variant, fmt.Sprintf("seed-%d", r.Seed), fileName(r, n))
+			if err := grow(path, events(r, n, keys)); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", r.Name(), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fileName begins as TensorBoard wants it; the rest tells attempts apart.
+func fileName(r export.Run, attempt int) string {
+	return fmt.Sprintf("events.out.tfevents.%010d.ablate.%d", r.Attempts[attempt].Started.Unix(), attempt+1)
+}
+
+// grow makes a file hold the events. Where it holds a beginning of them, as it
+// does while a run is logged, the rest is appended, since TensorBoard reads on
+// from where it stands; anything else is replaced as a whole.
+func grow(path string, events []byte) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	rest, ok := bytes.CutPrefix(events, old)
+	switch {
+	case !ok || len(old) == 0:
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		return experiments.WriteFile(path, events)
+	case len(rest) == 0:
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(rest)
+	return errors.Join(err, f.Close())
+}
+
+// events are the frames of one attempt: the version, the hyperparameters, the
+// scalars, and how the session ended once it has.
+func events(r export.Run, attempt int, keys []string) []byte {
+	a := r.Attempts[attempt]
+	started := seconds(a.Started)
+	out := frame(nil, event(started, 0).String(3, "brain.Event:2").Bytes(10, protobuf.Message{}.String(1, "ablate")))
+	out = frame(out, event(started, 0).Bytes(5, sessionStart(r, keys, started)))
+	described := map[string]bool{}
+	for _, m := range r.Metrics {
+		if m.Attempt != attempt+1 {
+			continue
+		}
+		out = frame(out, event(started+m.Seconds, m.Step).Bytes(5, scalar(m.Name, float32(m.Value), !described[m.Name])))
+		described[m.Name] = true
+	}
+	if a.Ended.IsZero() {
+		return out
+	}
+	last := attempt == len(r.Attempts)-1
+	return frame(out, event(seconds(a.Ended), 0).Bytes(5, sessionEnd(last && r.Status == experiments.Done, seconds(a.Ended))))
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+
+func event(wallTime float64, step int64) protobuf.Message {
+	return protobuf.Message{}.Double(1, wallTime).Int(2, step)
+}
+
+// scalar is a Summary with one value. The first of a tag describes it: plugin
+// scalars, data class DATA_CLASS_SCALAR.
+func scalar(tag string, value float32, first bool) protobuf.Message {
+	v := protobuf.Message{}.String(1, tag).Float(2, value)
+	if first {
+		plugin := protobuf.Message{}.String(1, "scalars")
+		v = v.Bytes(9, protobuf.Message{}.Bytes(1, plugin).Int(4, 1))
+	}
+	return protobuf.Message{}.Bytes(1, v)
+}
+
+// sessionStart is HParamsPluginData.session_start_info. Its group name makes
+// TensorBoard average over the sessions of a group: the seeds of a variant.
+func sessionStart(r export.Run, keys []string, started float64) protobuf.Message {
+	params := map[string]any{"variant": r.Variant, "seed": float64(r.Seed)}
+	for _, k := range keys {
+		if v, ok := r.Keys[k]; ok {
+			params[k] = v
+		}
+	}
+	var info protobuf.Message
+	for _, k := range slices.Sorted(maps.Keys(params)) {
+		info = info.Bytes(1, protobuf.Message{}.String(1, k).Bytes(2, value(params[k])))
+	}
+	info = info.String(4, r.Variant).Double(5, started)
+	return hparams("_hparams_/session_start_info", protobuf.Message{}.Bytes(3, info))
+}
+
+// sessionEnd is HParamsPluginData.session_end_info.
+func sessionEnd(success bool, ended float64) protobuf.Message {
+	const statusSuccess, statusFailure = 1, 2
+	status := int64(statusFailure)
+	if success {
+		status = statusSuccess
+	}
+	return hparams("_hparams_/session_end_info", protobuf.Message{}.Bytes(4, protobuf.Message{}.Int(1, status).Double(2, ended)))
+}
+
+// hparams is a Summary whose value is an empty float tensor with the plugin's data beside it.
+func hparams(tag string, data protobuf.Message) protobuf.Message {
+	plugin := protobuf.Message{}.String(1, "hparams").Bytes(2, data)
+	const float = 1 // DT_FLOAT
+	tensor := protobuf.Message{}.Int(1, float).Bytes(2, nil)
+	v := protobuf.Message{}.String(1, tag).Bytes(8, tensor).Bytes(9, protobuf.Message{}.Bytes(1, plugin))
+	return protobuf.Message{}.Bytes(1, v)
+}
+
+// value is a google.protobuf.Value.
+func value(v any) protobuf.Message {
+	switch v := v.(type) {
+	case float64:
+		return protobuf.Message{}.Double(2, v)
+	case bool:
+		if v {
+			return protobuf.Message{}.Int(4, 1)
+		}
+		return protobuf.Message{}.Int(4, 0)
+	default:
+		return protobuf.Message{}.String(3, fmt.Sprint(v))
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// masked is the checksum of record_writer.h: rotated by 15 bits and offset, so
+// that a checksum of data that holds checksums stays a good one.
+func masked(data []byte) uint32 {
+	const delta = 0xa282ead8
+	c := crc32.Checksum(data, castagnoli)
+	return (c>>15 | c<<17) + delta
+}
+
+// frame appends a TFRecord: length, its checksum, data, its checksum.
+func frame(to []byte, data []byte) []byte {
+	length := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
+	to = binary.LittleEndian.AppendUint32(append(to, length...), masked(length))
+	return binary.LittleEndian.AppendUint32(append(to, data...), masked(data))
+}

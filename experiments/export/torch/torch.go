@@ -1,0 +1,266 @@
+// Package torch writes a trained net for PyTorch: model.safetensors, a state
+// dict in PyTorch's layout, and model.py, which builds the net and loads it
+// without ablate. The net of torchvision's alexnet has torchvision's names.
+package torch
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"ablate/arch"
+	"ablate/experiments"
+	"ablate/experiments/export"
+)
+
+// ErrKind is a kind of layer that model.py cannot build.
+var ErrKind = errors.New("has no form in PyTorch here")
+
+// A Model is what is written.
+type Model struct {
+	Tensors []experiments.Tensor // the state dict
+	Source  []byte               // model.py
+}
+
+// torchvision has the names of torchvision.models.alexnet for the layers of ours.
+var torchvision = map[string]map[string]string{
+	"alexnet-torchvision": {
+		"conv1": "features.0", "conv2": "features.3", "conv3": "features.6", "conv4": "features.8", "conv5": "features.10",
+		"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6",
+	},
+}
+
+//go:embed model.py.tmpl
+var files embed.FS
+
+var source = template.Must(template.ParseFS(files, "model.py.tmpl"))
+
+// New makes the model of a net and its weights. The error names the layer that
+// cannot be written.
+func New(net *arch.Net, weights export.Weights) (Model, error) {
+	infos, err := net.Infer()
+	if err != nil {
+		return Model{}, err
+	}
+	b := &builder{weights: weights, names: torchvision[net.Name], kept: 1, parts: map[string]bool{}}
+	for _, info := range infos {
+		if err := b.layer(info); err != nil {
+			return Model{}, fmt.Errorf("layer %s: %w", info.Layer.Name, err)
+		}
+	}
+	if b.kept != 1 {
+		return Model{}, fmt.Errorf("net %s: the dropout before the end has no layer to be folded into", net.Name)
+	}
+	var text bytes.Buffer
+	err = source.Execute(&text, map[string]any{
+		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil,
+	})
+	return Model{Tensors: b.tensors, Source: text.Bytes()}, err
+}
+
+// A line is a module of the nn.Sequential.
+type line struct{ Name, Module string }
+
+type builder struct {
+	weights export.Weights
+	names   map[string]string // of torchvision, nil for others
+	tensors []experiments.Tensor
+	layers  []line
+	parts   map[string]bool // modules that model.py must define
+	flat    bool
+	kept    float32 // what dropout multiplies by in evaluation, to be folded into the next weights
+}
+
+func (b *builder) add(name, format string, args ...any) {
+	b.layers = append(b.layers, line{name, fmt.Sprintf(format, args...)})
+}
+
+// own adds a module that model.py defines.
+func (b *builder) own(name, class, format string, args ...any) {
+	b.parts[class] = true
+	b.add(name, class+"("+format+")", args...)
+}
+
+func (b *builder) tensor(layer, what string, v []float32, shape ...int) {
+	if n, ok := b.names[layer]; ok {
+		layer = n
+	}
+	b.tensors = append(b.tensors, experiments.Tensor{Name: layer + "." + what, Shape: shape, Data: v})
+}
+
+func (b *builder) layer(p arch.LayerInfo) error {
+	name := p.Layer.Name
+	if strings.Contains(name, ".") {
+		return fmt.Errorf("PyTorch takes no dot in a module's name; rename the layer")
+	}
+	switch l := p.Layer.Spec.(type) {
+	case *arch.Conv:
+		return b.conv(name, l, p)
+	case *arch.Dense:
+		return b.dense(name, l, p)
+	case *arch.LRN:
+		return b.lrn(name, l, p)
+	case *arch.BatchNorm:
+		return b.batchNorm(name, l, p)
+	case *arch.MaxPool:
+		return b.pool(name, "nn.MaxPool2d(%d, %d, padding=%d, ceil_mode=%s)", l.Pool)
+	case *arch.AvgPool:
+		return b.pool(name, "nn.AvgPool2d(%d, %d, padding=%d, ceil_mode=%s, count_include_pad=False)", l.Pool)
+	case *arch.MaxAvgPool:
+		b.parts["MaxAvgPool"] = true
+		return b.pool(name, "MaxAvgPool(%d, %d, padding=%d, ceil_mode=%s)", l.Pool)
+	case *arch.ReLU:
+		b.add(name, "nn.ReLU()")
+	case *arch.LeakyReLU:
+		b.add(name, "nn.LeakyReLU(%g)", l.Slope)
+	case *arch.RReLU:
+		b.add(name, "nn.RReLU(%g, %g)", l.Lower, l.Upper)
+	case *arch.PReLU:
+		slope, err := b.weights.Take(name+".slope", p.In.Channels)
+		if err != nil {
+			return err
+		}
+		b.tensor(name, "weight", slope, p.In.Channels)
+		b.add(name, "nn.PReLU(%d)", p.In.Channels)
+	case *arch.ELU:
+		b.add(name, "nn.ELU(%g)", l.Alpha)
+	case *arch.SELU:
+		b.add(name, "nn.SELU()")
+	case *arch.Sigmoid:
+		b.add(name, "nn.Sigmoid()")
+	case *arch.Arcsinh:
+		b.own(name, "Arcsinh", "")
+	case *arch.Softplus:
+		b.own(name, "ShiftedSoftplus", "%g", l.Shift)
+	case *arch.Tanh:
+		b.own(name, "ScaledTanh", "%g, %g", l.A, l.B)
+	case *arch.Maxout:
+		b.own(name, "Maxout", "%d", l.Pieces)
+	case *arch.Dropout:
+		b.dropout(name, l)
+	case *arch.SoftmaxLoss:
+		b.flatten()
+		if b.names == nil {
+			b.add(name, "nn.LogSoftmax(dim=1)")
+		}
+	default:
+		return fmt.Errorf("a layer of kind %s %w", l.Kind(), ErrKind)
+	}
+	return nil
+}
+
+func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
+	in := p.In.Channels / p.Groups
+	w, err := b.weights.Take(name+".weight", l.Kernel, l.Kernel, in, l.Filters)
+	if err != nil {
+		return err
+	}
+	bias, err := b.weights.Take(name+".bias", l.Filters)
+	if err != nil {
+		return err
+	}
+	b.tensor(name, "weight", b.fold(export.OIHW(w, l.Kernel, in, l.Filters)), l.Filters, in, l.Kernel, l.Kernel)
+	b.tensor(name, "bias", bias, l.Filters)
+	pad := l.Pad.Top
+	if l.Pad != (arch.Pad{Top: pad, Bottom: pad, Left: pad, Right: pad}) {
+		b.add(name+"_pad", "nn.ZeroPad2d((%d, %d, %d, %d))", l.Pad.Left, l.Pad.Right, l.Pad.Top, l.Pad.Bottom)
+		pad = 0
+	}
+	b.add(name, "nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, groups=%d)",
+		p.In.Channels, l.Filters, l.Kernel, l.Stride, pad, p.Groups)
+	return nil
+}
+
+func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
+	w, err := b.weights.Take(name+".weight", p.In.Len(), l.Outputs)
+	if err != nil {
+		return err
+	}
+	bias, err := b.weights.Take(name+".bias", l.Outputs)
+	if err != nil {
+		return err
+	}
+	b.flatten()
+	b.tensor(name, "weight", b.fold(export.OutIn(w, p.In, l.Outputs)), l.Outputs, p.In.Len())
+	b.tensor(name, "bias", bias, l.Outputs)
+	b.add(name, "nn.Linear(%d, %d)", p.In.Len(), l.Outputs)
+	return nil
+}
+
+func (b *builder) lrn(name string, l *arch.LRN, p arch.LayerInfo) error {
+	if l.Region != arch.AcrossMaps {
+		return fmt.Errorf("lrn within a map %w", ErrKind)
+	}
+	alpha := l.Alpha
+	if !*l.AlphaOverSize { // PyTorch divides by the size
+		alpha *= float64(l.Size)
+	}
+	if p.Groups == 1 {
+		b.add(name, "nn.LocalResponseNorm(%d, alpha=%g, beta=%g, k=%g)", l.Size, alpha, l.Beta, l.K)
+		return nil
+	}
+	b.own(name, "ColumnLRN", "%d, %d, alpha=%g, beta=%g, k=%g", p.Groups, l.Size, alpha, l.Beta, l.K)
+	return nil
+}
+
+func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) error {
+	for _, what := range [][2]string{{"weight", "weight"}, {"bias", "bias"}, {"mean", "running_mean"}, {"variance", "running_var"}} {
+		v, err := b.weights.Take(name+"."+what[0], p.In.Channels)
+		if err != nil {
+			return err
+		}
+		b.tensor(name, what[1], v, p.In.Channels)
+	}
+	dims := "2d"
+	if b.flat {
+		dims = "1d"
+	}
+	b.add(name, "nn.BatchNorm%s(%d, eps=%g, momentum=%g)", dims, p.In.Channels, l.Epsilon, l.Momentum)
+	return nil
+}
+
+func (b *builder) pool(name, format string, l arch.Pool) error {
+	pad := l.Pad.Top
+	if l.Pad != (arch.Pad{Top: pad, Bottom: pad, Left: pad, Right: pad}) || 2*pad > l.Kernel {
+		return fmt.Errorf("pooling with pad %+v %w", l.Pad, ErrKind)
+	}
+	ceil := "False"
+	if l.Ceil {
+		ceil = "True"
+	}
+	b.add(name, format, l.Kernel, l.Stride, pad, ceil)
+	return nil
+}
+
+// dropout multiplies by 1 − rate in evaluation unless it is inverted, as
+// PyTorch's is. Where the modules are torchvision's, that factor goes into the
+// next layer's weights.
+func (b *builder) dropout(name string, l *arch.Dropout) {
+	switch {
+	case l.Inverted:
+		b.add(name, "nn.Dropout(%g)", l.Rate)
+	case b.names != nil:
+		b.kept *= float32(1 - l.Rate)
+	default:
+		b.own(name, "ScalingDropout", "%g", l.Rate)
+	}
+}
+
+// fold multiplies weights by what a dropout before them left to do.
+func (b *builder) fold(w []float32) []float32 {
+	for i := range w {
+		w[i] *= b.kept
+	}
+	b.kept = 1
+	return w
+}
+
+func (b *builder) flatten() {
+	if !b.flat {
+		b.add("flatten", "nn.Flatten()")
+		b.flat = true
+	}
+}
