@@ -12,12 +12,12 @@ type Weights map[string]experiments.Tensor
 
 // ReadWeights reads the trained weights of a run's folder.
 func ReadWeights(dir string) (Weights, error) {
-	tensors, err := experiments.ReadWeights(experiments.WeightsPath(dir))
+	stored, err := experiments.ReadWeights(dir)
 	if err != nil {
 		return nil, err
 	}
 	w := Weights{}
-	for _, t := range tensors {
+	for _, t := range stored.Params {
 		w[t.Name] = t
 	}
 	return w, nil
