@@ -24,7 +24,7 @@ compared, on which images, and what confounds it. In a study an ablation is used
   variants:
     no-lrn: {ablate: [no-lrn]}
 
-and several in one variant are made one after the other.`,
+Several ablations in one variant are applied in the order of the list.`,
 		Example: `  ablate ablations
   ablate ablations no-lrn
   ablate ablations no-lrn --json`,

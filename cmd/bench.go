@@ -38,8 +38,8 @@ func newBench() *cobra.Command {
   ablate bench alexnet --device cuda:0 --batch 256 --precision tf32`,
 		Long: `bench measures what the machine can do (fused multiply-adds and memory traffic a
 second, all threads together), then whole training steps of a net: forward, loss,
-backward, update, on random images in memory. Each kernel stands with its share of
-the limit that binds it.`,
+backward, update, on random images in memory. For each kernel it prints
+the share of the limit that binds it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -42,9 +42,9 @@ func newData() *cobra.Command {
 		Short: "Verify a data set: sizes, digests, every image, class balance, duplicates",
 		Example: `  ablate data check cifar10 data/cifar-10-batches-bin
   ablate data check imagefolder photos`,
-		Long: `check reads the whole of a data set and says what is wrong with it: files of a
-wrong size or digest, files that hold no usable image, images that are in both
-splits or more than once in training. NAME is one of those of ablate data list;
+		Long: `check reads the whole data set and says what is wrong with it: files of a wrong
+size or digest, files that hold no usable image, images that are in both splits
+or more than once in training. NAME is one of those that ablate data list prints;
 packed is a folder that ablate data pack made. The SHA-256 that it prints are
 those of a run whose images have the same size.
 

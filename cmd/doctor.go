@@ -51,8 +51,8 @@ func newDoctor() *cobra.Command {
 		Use:     "doctor",
 		Short:   "Say what this machine has: cores, CPU features, GPUs and their libraries",
 		Example: `  ablate doctor`,
-		Long: `doctor says which devices there are to train on, and for GPUs which of NVIDIA's
-libraries were found where, or what to install. They are looked for in the folders
+		Long: `doctor says which devices there are to train on. For GPUs it says where NVIDIA's
+libraries were found, or what to install. They are looked for in the folders
 of ` + nvidia.Variable + `, in CUDA_HOME and /usr/local/cuda, where the system's loader
 looks, and in Python's packages (pip install nvidia-cublas ...).`,
 		Args: cobra.NoArgs,

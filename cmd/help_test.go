@@ -1,6 +1,10 @@
 package cmd
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -16,29 +20,76 @@ func every(c *cobra.Command, f func(*cobra.Command)) {
 	}
 }
 
+// parses checks that a command line uses commands and flags that there are.
+func parses(line string) error {
+	line, _, _ = strings.Cut(strings.TrimSpace(line), "  ") // a remark
+	line, _, _ = strings.Cut(line, " >")
+	args := strings.Fields(line)
+	if len(args) < 2 || args[0] != "ablate" {
+		return errors.New("no command line of ablate")
+	}
+	c, rest, err := newRoot().Find(args[1:])
+	if err != nil {
+		return err
+	}
+	c.InitDefaultHelpFlag()
+	c.InitDefaultVersionFlag()
+	if err := c.ParseFlags(rest); err != nil {
+		return err
+	}
+	if v := c.Flags().Lookup("version"); v != nil && v.Changed {
+		return nil
+	}
+	return c.ValidateArgs(c.Flags().Args())
+}
+
 // Examples in the help use commands and flags that there are.
 func TestExamplesParse(t *testing.T) {
 	every(newRoot(), func(c *cobra.Command) {
 		for line := range strings.Lines(c.Example) {
-			line, _, _ = strings.Cut(strings.TrimSpace(line), "   ") // a remark
-			line, _, _ = strings.Cut(line, " >")
-			args := strings.Fields(line)
-			if len(args) == 0 || args[0] != "ablate" {
-				t.Errorf("%s: %q is no command line of ablate", c.CommandPath(), line)
-				continue
-			}
-			found, rest, err := newRoot().Find(args[1:])
-			if err == nil {
-				err = found.ParseFlags(rest)
-			}
-			if err == nil {
-				err = found.ValidateArgs(found.Flags().Args())
-			}
-			if err != nil {
+			if err := parses(line); err != nil {
 				t.Errorf("%s: %q: %v", c.CommandPath(), line, err)
 			}
 		}
 	})
+}
+
+// documented finds command lines in Markdown: in blocks, with or without a prompt, and between backquotes.
+var documented = regexp.MustCompile("(?m)^(?: {4}|\\$ )(ablate .*)|`(ablate [a-z][^`]*)`")
+
+// unfinished matches what is said of a command line that lacks arguments.
+var unfinished = regexp.MustCompile(`^(flag needs an argument|accepts|requires)`)
+
+// So do the documents.
+func TestDocumentedCommandsParse(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, "../README.md", "../CONTRIBUTING.md", "../docs/results/README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range documented.FindAllStringSubmatch(string(text), -1) {
+			line := m[1] + m[2]
+			if strings.ContainsAny(line, "…[|") { // a form, not a command line
+				continue
+			}
+			found++
+			err := parses(line)
+			if m[2] != "" && err != nil && unfinished.MatchString(err.Error()) {
+				continue // within a sentence, a command may stand without its arguments
+			}
+			if err != nil {
+				t.Errorf("%s: %q: %v", page, line, err)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d command lines were found", found)
+	}
 }
 
 func TestVersion(t *testing.T) {

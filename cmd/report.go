@@ -49,14 +49,14 @@ func newReport() *cobra.Command {
 the error over the seeds, the difference to the baseline under the same seeds
 with its interval, and what the statistics allow one to say. It trains nothing.
 
-Shapes: delta sets each variant against the baseline; matrix does too, with a
-column an ablation; cumulative sets each row against the one above it.
---against sets each variant against the one of its name in another study.
+Shapes: delta compares each variant with the baseline; matrix does, too, and has
+a column for each ablation; cumulative compares each row with the one above it.
+--against compares each variant with the one of the same name in another study.
 --self-check splits the baseline's seeds in two and looks for a difference,
-of which there is none: it exits with 1 if the test finds one too often.
+although there is none: it exits with 1 if the test finds one too often.
 --watch waits for the study's first run and writes the report again whenever a
-record changes: until all its runs have ended, or until an ablate run of some
-of them is through, or Ctrl-C.`,
+record changes. It ends when all runs have ended, when an ablate run of some of
+them is through, or on Ctrl-C.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE:              func(c *cobra.Command, args []string) error { return report(c, args[0], o) },

@@ -26,9 +26,9 @@ func newRuns() *cobra.Command {
   ablate runs rm quickstart/baseline/1
   ablate runs gc --dry-run
   ablate runs unlock quickstart/baseline/1`,
-		Long: `runs lists what is recorded, by study, variant and seed. The list comes from an
-index beside the folders, which is brought up to date first and can be deleted
-at any time: the folders are the truth.`,
+		Long: `runs lists the recorded runs by study, variant and seed. The list comes from an
+index beside the folders, which is brought up to date first. The index can be
+deleted at any time: the folders are the truth.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -93,9 +93,9 @@ func newRunsRm() *cobra.Command {
 		Use:     "rm RUN…",
 		Short:   "Delete runs",
 		Example: `  ablate runs rm quickstart/no-lrn/3`,
-		Long: `rm deletes the folders of runs. Runs that are done or diverged are what reports
-are made of: they are deleted only with --force. A run that a process works on
-is never deleted.`,
+		Long: `rm deletes the folders of runs. Reports need the runs that are done or diverged, so
+these are deleted only with --force. A run that a process is working on is never
+deleted.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -180,13 +180,12 @@ does everything of a run whose record cannot be read.`,
 func newRunsUnlock() *cobra.Command {
 	return &cobra.Command{
 		Use:     "unlock RUN",
-		Short:   "Release a run whose process is gone where nobody can tell",
+		Short:   "Release a run whose process is gone, where ablate cannot tell",
 		Example: `  ablate runs unlock quickstart/no-lrn/3`,
-		Long: `unlock removes the lock of a run. The lock of a process that is seen to be gone
-is taken over without it. It is needed where nobody can tell: the process ran on
-another host or in another container, and the run is "held by another process"
-though you know that the process is gone. A process that is seen to run keeps
-its lock.`,
+		Long: `unlock removes the lock of a run. Where ablate sees that the process is gone, it
+takes the lock over by itself. unlock is for a process that ran on another host
+or in another container: the run is "held by another process", but you know that
+the process is gone. A process that ablate sees running keeps its lock.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
