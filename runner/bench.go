@@ -137,7 +137,7 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 	for i, name := range names {
 		cost, t := program.Cost(i), median(times[i])
 		k := Kernel{
-			Name: name, By: program.By(i), Seconds: t,
+			Name: name, By: program.Algorithm(i), Seconds: t,
 			GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
 			Limit: "memory", OfLimit: cost.Seconds(limits) / t,
 		}

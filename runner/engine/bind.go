@@ -74,7 +74,7 @@ func (b binder) tensor(v *buffer, device int) Tensor {
 	return Tensor{Mem: b.arenas[device], Off: b.spans[b.owner[v]][device].off, Shape: v.shapes[device], Type: v.kind}
 }
 
-// instr is what a device does of a instruction.
+// instr is what one device does of an instruction.
 func (b binder) instr(l instruction, device int) (Instr, error) {
 	var mask Tensor
 	if l.Mask != nil {

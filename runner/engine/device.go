@@ -1,13 +1,13 @@
 // Package engine turns a graph into an immutable list of kernels bound to a
 // device's memory, and runs it.
 //
-// Compile walks the graph once: only what is asked for is reached (so the first
-// layer's data gradient is never built), ops are fused where a device gains by
-// it, values get their types (see Precise), each device gets its share of every
-// op and what it needs of the others by transfers (see Placement), memory is
-// planned by liveness in one arena a device, and every op becomes a kernel. After
-// that a step allocates nothing and never looks at the graph again. A Program is
-// a gorgonia.VM.
+// Train and Evaluate take a graph through passes, each in a file of its own and in
+// this order: compile (only what is asked for is reached, so the first layer's
+// data gradient is never built), fuse, precision (see MixedPrecision), shard_columns
+// or shard_chunks (each device gets its part of every op, and gathers what it needs
+// of the others', see Placement), schedule, memory (one arena a device, planned by
+// liveness), bind (every op becomes a kernel). After that a step allocates nothing
+// and never looks at the graph again. A Program is a gorgonia.VM.
 package engine
 
 import (
@@ -19,8 +19,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// ErrNoKernel is what a device answers for an op it cannot run. Compile
-// reports it with the op's name.
+// ErrNoKernel says that a device cannot run an op. Compilation reports it with the op's name.
 var ErrNoKernel = errors.New("no kernel")
 
 // A Device owns memory and kernels. Implementations pass enginetest.Run.
@@ -35,32 +34,32 @@ type Device interface {
 	Threads() int
 	// Limits measures the most that the device can do.
 	Limits(recipe.Precision) (Limits, error)
-	// Kernel binds an instruction to the tensors it names, or gives an error wrapping ErrNoKernel.
+	// Kernel binds an instruction to the tensors it names. The error wraps ErrNoKernel where there is none.
 	Kernel(Instr) (Kernel, error)
 	// Close stops the device and frees what it owns.
 	Close() error
 }
 
-// A Queue is a device that computes while the host goes on: Run of its kernels
-// only begins them, in order, and an error may come later, from Wait or a Read.
-type Queue interface {
+// An Async device computes while the host carries on: Run only begins its kernels,
+// in order, and an error may come later, from Wait or a Read.
+type Async interface {
 	Device
-	// Join makes one kernel of several that run one after the other, if it can
-	// begin them together sooner than one by one.
-	Join([]Kernel) Kernel
-	// Wait returns when everything is done that was begun.
+	// CaptureGraph returns one kernel that runs several, one after the other, where
+	// beginning them together takes less time than one by one.
+	CaptureGraph([]Kernel) Kernel
+	// Wait returns when all kernels that were begun are done.
 	Wait() error
-	// Time runs a kernel that the device made and measures how long it takes there.
+	// Time runs a kernel of the device and measures how long it takes there.
 	Time(Kernel, *Context) (time.Duration, error)
 }
 
-// A Precise device forms the products of convolutions and dense layers in other
-// precisions than float32, and where it forms them in bfloat16, all its kernels
-// take activations of that type. A device that is not Precise has float32 alone.
-type Precise interface {
+// A MixedPrecision device forms the products of convolutions and dense layers in
+// precisions other than float32. Where it does so in bfloat16, all its kernels take
+// activations of that type. Any other device computes in float32 alone.
+type MixedPrecision interface {
 	Device
-	// Forms says why it does not form products so, nil if it does.
-	Forms(recipe.Precision) error
+	// SupportsPrecision returns nil if the device forms products in a precision, or why not.
+	SupportsPrecision(recipe.Precision) error
 }
 
 // A Fuser has a kernel for two gradients at once, where one of them alone reads
@@ -99,10 +98,10 @@ type Kernel interface {
 	Run(*Context) error
 }
 
-// A Named kernel says which of several ways it computes by, such as a library's algorithm.
-type Named interface {
+// An Algorithmic kernel is one of several ways to compute an op, such as a library's algorithm.
+type Algorithmic interface {
 	Kernel
-	By() string
+	Algorithm() string
 }
 
 // A Type is how values are stored.
@@ -148,9 +147,9 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op            any // one of graph's ops, Update, or on one of several devices Gather or Sum
+	Op            any // one of graph's ops, Update, Cast, or on one of several devices Gather or Reduce
 	In            []Tensor
-	Out           Tensor // may be In[i] where Compile saw that the op works in place
+	Out           Tensor // may be In[i] where the op works in place
 	Fused[Tensor]        // a Mask without memory is none
 	// Precision is that of the products of a Conv, Dense or Local and their gradients.
 	Precision recipe.Precision

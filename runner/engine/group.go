@@ -13,7 +13,7 @@ import (
 // transfers they know nothing of each other. One program runs at a time.
 type Group struct {
 	devices []Device
-	queues  []Queue         // the devices that are one, nil for the others
+	async   []Async         // the devices that are Async, nil for the others
 	wake    []chan struct{} // of all devices but the first, which the caller works for
 	done    sync.WaitGroup
 	program *Program
@@ -23,9 +23,9 @@ type Group struct {
 
 // NewGroup makes a group of one or more devices, which it closes when it is closed itself.
 func NewGroup(devices ...Device) *Group {
-	g := &Group{devices: devices, queues: make([]Queue, len(devices)), errs: make([]error, len(devices))}
+	g := &Group{devices: devices, async: make([]Async, len(devices)), errs: make([]error, len(devices))}
 	for d, dev := range devices {
-		g.queues[d], _ = dev.(Queue)
+		g.async[d], _ = dev.(Async)
 	}
 	g.barrier.init(len(devices))
 	for d := 1; d < len(devices); d++ {
@@ -147,10 +147,10 @@ func (g *Group) Wait() error {
 
 // settle waits until a device has done what it began.
 func (g *Group) settle(d int) error {
-	if g.queues[d] == nil {
+	if g.async[d] == nil {
 		return nil
 	}
-	return g.queues[d].Wait()
+	return g.async[d].Wait()
 }
 
 // work does one device's part of the program.

@@ -48,7 +48,7 @@ func pack(spans []*span) int {
 	return size
 }
 
-// reads are all values a instruction reads.
+// reads are all buffers that an instruction reads.
 func (l *instruction) reads() []*buffer {
 	if l.Mask == nil {
 		return l.in

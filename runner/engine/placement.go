@@ -27,16 +27,13 @@ type Placement struct {
 	Precision recipe.Precision
 }
 
-// alone is the device that has everything, nil where a net or a batch is divided.
+// single is the device that has everything, nil where a net or a batch is divided.
 func (p Placement) single() Device {
 	if p.Chunks > 0 || p.Group.Len() > 1 {
 		return nil
 	}
 	return p.Group.devices[0]
 }
-
-// On is the placement of everything on one device.
-func On(dev Device) Placement { return Placement{Group: NewGroup(dev)} }
 
 // Check says whether a net with batches of so many images can be placed.
 func (p Placement) Check(net *arch.Net, batch int) error {
@@ -66,11 +63,11 @@ func (p Placement) checkPrecision() error {
 		return nil
 	}
 	for _, dev := range p.Group.devices {
-		precise, ok := dev.(Precise)
+		precise, ok := dev.(MixedPrecision)
 		if !ok {
 			return fmt.Errorf("%w on %s: it forms products in float32; leave the precision out, or name a GPU, as in cuda:0", &precisionError{p.Precision}, dev.Name())
 		}
-		if err := precise.Forms(p.Precision); err != nil {
+		if err := precise.SupportsPrecision(p.Precision); err != nil {
 			return fmt.Errorf("%w on %s: %w", &precisionError{p.Precision}, dev.Name(), err)
 		}
 	}

@@ -35,7 +35,7 @@ type step struct {
 var _ gorgonia.VM = (*Program)(nil)
 
 // A stage is steps [from, to) that run without a transfer between them, or one
-// transfer. A device that is a Queue runs them as one kernel, the others have none here.
+// transfer. An Async device runs them as one kernel, the others have none here.
 type stage struct {
 	from, to int
 	joined   []Kernel // one a device
@@ -55,7 +55,7 @@ func (p *Program) join() {
 	for i := range p.stages {
 		st := &p.stages[i]
 		st.joined = make([]Kernel, p.group.Len())
-		for d, q := range p.group.queues {
+		for d, q := range p.group.async {
 			if q == nil || st.transfer {
 				continue
 			}
@@ -63,22 +63,22 @@ func (p *Program) join() {
 			for _, s := range p.steps[st.from:st.to] {
 				kernels = append(kernels, s.kernels[d])
 			}
-			st.joined[d] = q.Join(kernels)
+			st.joined[d] = q.CaptureGraph(kernels)
 		}
 	}
 }
 
 // RunAll runs every step once. The first error ends it and names the step; that
-// of a Queue may come only when something is read.
+// of an Async device may come only when something is read.
 func (p *Program) RunAll() error {
 	p.running = p.stages
 	return p.group.run(p)
 }
 
-// Reset does nothing: a program keeps no state between runs but its memory. Part of gorgonia.VM.
+// Reset does nothing: a program keeps no state between runs but its memory.
 func (p *Program) Reset() {}
 
-// Close does nothing: memory belongs to the device. Part of gorgonia.VM.
+// Close does nothing: memory belongs to the device.
 func (p *Program) Close() error { return nil }
 
 // Write gives a value to an input of the graph.
@@ -140,10 +140,10 @@ func (p *Program) Steps() []string {
 // Layer is the layer that step i belongs to, "" for what belongs to none.
 func (p *Program) Layer(i int) string { return p.steps[i].layer }
 
-// By is which way step i is computed by, "" where its device has only one.
-func (p *Program) By(i int) string {
-	if named, ok := p.steps[i].kernels[0].(Named); ok {
-		return named.By()
+// Algorithm is the way in which step i is computed, "" where its device has only one.
+func (p *Program) Algorithm(i int) string {
+	if named, ok := p.steps[i].kernels[0].(Algorithmic); ok {
+		return named.Algorithm()
 	}
 	return ""
 }
@@ -162,7 +162,7 @@ func (p *Program) Moved() (bytes int64) {
 // TimeStep runs step i alone and says how long it takes.
 func (p *Program) TimeStep(i int) (time.Duration, error) {
 	s := p.steps[i]
-	if q := p.group.queues[0]; q != nil && p.group.Len() == 1 {
+	if q := p.group.async[0]; q != nil && p.group.Len() == 1 {
 		took, err := q.Time(s.kernels[0], &p.Context)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", s.name, err)

@@ -93,7 +93,7 @@ func TestPanicBecomesAnError(t *testing.T) {
 func TestDivide(t *testing.T) {
 	for _, p := range isas() {
 		t.Run(p.name, func(t *testing.T) {
-			enginetest.Divide(t, func(t *testing.T, number int) engine.Device {
+			enginetest.Divide(t, 1, func(t *testing.T, number int) engine.Device {
 				dev, err := New(fmt.Sprintf("cpu:%d", number), 1+number%2)
 				if err != nil {
 					t.Fatal(err)

@@ -163,7 +163,7 @@ func TestErrorsNameTheKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(engine.On(dev), g.Params)
+	params, err := engine.NewParams(engine.Placement{Group: engine.NewGroup(dev)}, g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func BenchmarkKernels(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	params, err := engine.NewParams(engine.On(dev), g.Params)
+	params, err := engine.NewParams(engine.Placement{Group: engine.NewGroup(dev)}, g.Params)
 	if err != nil {
 		b.Fatal(err)
 	}

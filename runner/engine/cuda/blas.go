@@ -106,7 +106,7 @@ func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	}
 	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true}, to, engine.Float32)
 	if in.Update != nil {
-		p.own(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3], {Mem: grad, Shape: []int{inputs, outputs}}}})
+		p.fallback(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3], {Mem: grad, Shape: []int{inputs, outputs}}}})
 	}
 }
 

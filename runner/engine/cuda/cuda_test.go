@@ -37,8 +37,21 @@ func machine(t *testing.T, gpus int, memory uint64) *fake.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "cache"))
 	return fake.New(gpu, gpus, memory)
+}
+
+// TestMain keeps machine code of fake GPUs out of the user's cache, which holds the
+// emulated kernels.
+func TestMain(m *testing.M) {
+	emulation.New() // before the cache moves; tests see the error
+	dir, err := os.MkdirTemp("", "ablate-cuda-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("XDG_CACHE_HOME", dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // start gives a device of a machine, which is seen to leave nothing behind.
@@ -55,8 +68,10 @@ const plenty = 1 << 30
 
 // The device passes the suite with NVIDIA's libraries and with our own kernels.
 func TestDevice(t *testing.T) {
+	t.Parallel()
 	for name, complete := range map[string]bool{"libraries": true, "own kernels": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := machine(t, 1, plenty)
 			enginetest.Run(t, func(t *testing.T) engine.Device { return start(t, m, complete, 0) })
 			if err := m.Ran(); err != nil {
@@ -72,6 +87,7 @@ func TestDevice(t *testing.T) {
 // No kernel depends on the order in which blocks and threads run: trained
 // backwards, nets with every kind of layer have the same weights to the last bit.
 func TestNoRaces(t *testing.T) {
+	t.Parallel()
 	forwards, backwards := machine(t, 1, plenty), machine(t, 1, plenty)
 	backwards.Backwards()
 	if enginetest.Digest(t, start(t, forwards, false, 0), 3) != enginetest.Digest(t, start(t, backwards, false, 0), 3) {
@@ -80,17 +96,18 @@ func TestNoRaces(t *testing.T) {
 }
 
 // plain is a device that fuses nothing.
-type plain struct{ engine.Queue }
+type plain struct{ engine.Async }
 
 // LRN's gradient that gathers from the pooling behind it gives the bits of both gradients one after the other.
 func TestPoolGradIsFused(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 1, plenty)
 	dev := start(t, m, false, 0)
 	defer dev.Close()
-	if enginetest.Digest(t, dev, 3) != enginetest.Digest(t, plain{dev.(engine.Queue)}, 3) {
+	if enginetest.Digest(t, dev, 3) != enginetest.Digest(t, plain{dev.(engine.Async)}, 3) {
 		t.Error("other weights than from two kernels")
 	}
-	for _, fuses := range []engine.Device{dev, plain{dev.(engine.Queue)}} {
+	for _, fuses := range []engine.Device{dev, plain{dev.(engine.Async)}} {
 		prog, _, err := train(t, fuses, recipe.Float32, 4)
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +121,7 @@ func TestPoolGradIsFused(t *testing.T) {
 
 // Where cuDNN refuses to finish what it convolves, a kernel of ours does.
 func TestConvolutionsFinishApart(t *testing.T) {
+	t.Parallel()
 	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4}, Out: arch.Shape{Height: 4, Width: 5, Channels: 9}, Kernel: 3, Stride: 1, Groups: 1})
 	results := map[bool][]float32{}
 	for _, apart := range []bool{false, true} {
@@ -121,7 +139,7 @@ func TestConvolutionsFinishApart(t *testing.T) {
 					t.Fatal(err, m.Ran())
 				}
 			}
-			if by, want := prog.By(0), map[bool]string{false: "cuDNN 1 fused", true: "cuDNN 1"}[apart]; by != want {
+			if by, want := prog.Algorithm(0), map[bool]string{false: "cuDNN 1 fused", true: "cuDNN 1"}[apart]; by != want {
 				t.Errorf("%s in %s is computed by %q, not %q", prog.Steps()[0], p, by, want)
 			}
 		}
@@ -136,12 +154,16 @@ func TestConvolutionsFinishApart(t *testing.T) {
 
 // Several devices give the bits of one.
 func TestDevicesDivide(t *testing.T) {
-	m := machine(t, 4, plenty)
-	enginetest.Divide(t, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
+	m, narrow := machine(t, 4, plenty), 4
+	if long {
+		narrow = 1
+	}
+	enginetest.Divide(t, narrow, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
 }
 
 // Stored images become a net's input as the host makes it, on one device and several.
 func TestImages(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 2, plenty)
 	enginetest.Images(t, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
 	if leaks := m.Leaks(); len(leaks) > 0 {
@@ -193,7 +215,7 @@ func TestGPU(t *testing.T) {
 	t.Run("libraries", func(t *testing.T) { enginetest.Run(t, with(true)) })
 	t.Run("own kernels", func(t *testing.T) { enginetest.Run(t, with(false)) })
 	t.Run("images", func(t *testing.T) { enginetest.Images(t, again(true)) })
-	t.Run("twice", func(t *testing.T) { enginetest.Divide(t, again(false)) })
+	t.Run("twice", func(t *testing.T) { enginetest.Divide(t, 1, again(false)) })
 	t.Run("memory", func(t *testing.T) {
 		dev := with(true)(t)
 		defer dev.Close()
@@ -216,16 +238,11 @@ func TestGPU(t *testing.T) {
 // train makes a device's program of a small net's training step.
 func train(t *testing.T, dev engine.Device, p recipe.Precision, batch int) (*engine.Program, *graph.Graph, error) {
 	t.Helper()
-	net, err := arch.Nets.Load("alexnet-32")
+	g, err := graph.Build(enginetest.Paper(t, "alexnet-32", 16, 4), batch, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := graph.Build(net, batch, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	where := engine.On(dev)
-	where.Precision = p
+	where := engine.Placement{Group: engine.NewGroup(dev), Precision: p}
 	params, err := engine.NewParams(where, g.Params)
 	if err != nil {
 		return nil, g, err
@@ -243,6 +260,7 @@ func run(t *testing.T, prog *engine.Program, g *graph.Graph) error {
 
 // From the third step on one call begins a whole step.
 func TestStepsBecomeGraphs(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 1, plenty)
 	dev := start(t, m, true, 0)
 	prog, g, err := train(t, dev, recipe.Float32, 4)
@@ -260,7 +278,7 @@ func TestStepsBecomeGraphs(t *testing.T) {
 	if first == 0 || second != first || third != 0 || m.Calls("GraphLaunch") != 2 {
 		t.Errorf("%d, %d and %d launches in three steps, %d of graphs", first, second, third, m.Calls("GraphLaunch"))
 	}
-	if by := prog.By(0); by != "cuDNN 1 fused" {
+	if by := prog.Algorithm(0); by != "cuDNN 1 fused" {
 		t.Errorf("%s is computed by %q", prog.Steps()[0], by)
 	}
 	if took, err := prog.TimeStep(0); err != nil || took <= 0 {
@@ -273,6 +291,7 @@ func TestStepsBecomeGraphs(t *testing.T) {
 
 // Products of other precisions are the libraries'.
 func TestPrecisionsNeedTheLibraries(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 1, plenty)
 	net, err := arch.Nets.Load("alexnet-32")
 	if err != nil {
@@ -293,6 +312,7 @@ func TestPrecisionsNeedTheLibraries(t *testing.T) {
 }
 
 func TestNoSuchGPU(t *testing.T) {
+	t.Parallel()
 	for gpus, want := range map[int]string{0: "this machine has no GPU", 1: "this machine has one GPU, cuda:0", 4: "this machine has 4 GPUs, cuda:0 to cuda:3"} {
 		m := machine(t, gpus, plenty)
 		_, err := cuda.New(m.Libraries(true), 4)
@@ -308,20 +328,26 @@ func TestNoSuchGPU(t *testing.T) {
 // Out of memory says what is needed and what is free. Memory of programs that
 // are gone is used again: a study trains many nets on one device.
 func TestMemory(t *testing.T) {
-	const most = 16 << 20
+	t.Parallel()
+	const most = 2 << 20
 	m := machine(t, 1, most)
 	dev := start(t, m, false, 0)
 	defer dev.Close()
-	for range 8 { // of 5 MiB each
-		prog, g, err := train(t, dev, recipe.Float32, 4)
+	room := 0 // of all programs together
+	for range 8 {
+		prog, g, err := train(t, dev, recipe.Float32, 16)
 		if err != nil {
 			t.Fatal(err)
 		}
+		room += 4 * prog.ArenaLen()
 		for range 3 {
 			if err := run(t, prog, g); err != nil {
 				t.Fatal(err, m.Ran())
 			}
 		}
+	}
+	if room < most {
+		t.Errorf("programs of %d bytes together prove nothing of a GPU of %d", room, most)
 	}
 	_, _, err := train(t, dev, recipe.Float32, 256)
 	var memory *engine.MemoryError
@@ -331,7 +357,7 @@ func TestMemory(t *testing.T) {
 	if want := "for activations on cuda:0: device cuda:0: out of memory: "; !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
-	if prog, g, err := train(t, dev, recipe.Float32, 4); err != nil {
+	if prog, g, err := train(t, dev, recipe.Float32, 16); err != nil {
 		t.Error("nothing works afterwards:", err)
 	} else if err := run(t, prog, g); err != nil {
 		t.Error(err)
@@ -342,6 +368,7 @@ func TestMemory(t *testing.T) {
 func TestLostGPU(t *testing.T) {
 	for _, function := range []string{"LaunchKernel", "cudnnConvolution", "cublasGemmEx", "MemcpyHtoDAsync", "StreamSync", "GraphLaunch", "BeginCapture", "EventRecord"} {
 		t.Run(function, func(t *testing.T) {
+			t.Parallel()
 			m := machine(t, 1, plenty)
 			dev := start(t, m, true, 0)
 			prog, g, err := train(t, dev, recipe.Float32, 4)
@@ -378,6 +405,7 @@ func TestLostGPU(t *testing.T) {
 
 // GPUs that cannot reach each other's memory do not share a run.
 func TestIsolatedGPUs(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 2, plenty)
 	m.Isolated = true
 	group := engine.NewGroup(start(t, m, false, 0), start(t, m, false, 1))
@@ -399,9 +427,10 @@ func TestIsolatedGPUs(t *testing.T) {
 	}
 }
 
-// Machine code is compiled once; a file of it that was cut short is compiled anew.
+// Machine code is compiled once; a file that was cut short is compiled again.
 func TestMachineCodeIsKept(t *testing.T) {
 	m := machine(t, 1, plenty)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	compiled := func() int {
 		libs := m.Libraries(true)
 		n, compile := 0, libs.NVRTC.CompileProgram
@@ -439,6 +468,7 @@ func TestMachineCodeIsKept(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
+	t.Parallel()
 	names, err := cuda.Devices(machine(t, 2, plenty).Libraries(false))
 	if want := []string{"Fake GPU, 1024 MiB, sm_90", "Fake GPU, 1024 MiB, sm_90"}; err != nil || !slices.Equal(names, want) {
 		t.Error(names, err)
@@ -446,8 +476,9 @@ func TestDevices(t *testing.T) {
 }
 
 // Products of fewer bits are near those of float32 and not the same, of every
-// kind of convolution that is framed for cuDNN in another way, and of dense layers.
+// kind of convolution that cuDNN gets padded in another way, and of dense layers.
 func TestPrecisions(t *testing.T) {
+	t.Parallel()
 	m := machine(t, 1, plenty)
 	dev := start(t, m, true, 0)
 	defer dev.Close()
@@ -488,6 +519,7 @@ func TestPrecisions(t *testing.T) {
 // With bf16 activations are stored as such, without a pass of its own, and take half
 // the memory; what the host asks for is float32.
 func TestActivationsAreNarrowed(t *testing.T) {
+	t.Parallel()
 	dev := start(t, machine(t, 1, plenty), true, 0)
 	defer dev.Close()
 	wide, _, err := train(t, dev, recipe.Float32, 4)
@@ -509,8 +541,7 @@ func TestActivationsAreNarrowed(t *testing.T) {
 	}
 	results := map[recipe.Precision][]float32{}
 	for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
-		where := engine.On(dev)
-		where.Precision = p
+		where := engine.Placement{Group: engine.NewGroup(dev), Precision: p}
 		params, err := engine.NewParams(where, g.Params)
 		if err != nil {
 			t.Fatal(err)
@@ -591,7 +622,7 @@ func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Sh
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by := k.(engine.Named).By(); by != "cuDNN 1" && by != "cuDNN 1 fused" && by != "cuBLAS" {
+	if by := k.(engine.Algorithmic).Algorithm(); by != "cuDNN 1" && by != "cuDNN 1 fused" && by != "cuBLAS" {
 		t.Errorf("%v is computed by %q", in.Op, by)
 	}
 	values := make([]float32, in.Out.Len())

@@ -40,7 +40,7 @@ type Device struct {
 	staging  staging
 	blocks   staging // what step blocks are copied from
 	scratch  *memory
-	images   imageRoom
+	images   imageStaging
 	events   [2]nvidia.Event // between which Time measures
 	blas     *blas
 	dnn      *dnn
@@ -57,9 +57,9 @@ type Device struct {
 }
 
 var (
-	_ engine.Queue   = (*Device)(nil)
-	_ engine.Precise = (*Device)(nil)
-	_ engine.Fuser   = (*Device)(nil)
+	_ engine.Async          = (*Device)(nil)
+	_ engine.MixedPrecision = (*Device)(nil)
+	_ engine.Fuser          = (*Device)(nil)
 )
 
 // Open starts GPU number on this machine, which is called cuda:number. The errors
@@ -244,8 +244,8 @@ func (d *Device) Hardware() string { return d.hardware }
 // Threads is the number of the host's threads that compute: none.
 func (d *Device) Threads() int { return 0 }
 
-// Forms says that cuDNN and cuBLAS are needed where products are not of float32.
-func (d *Device) Forms(p recipe.Precision) error {
+// SupportsPrecision says that cuDNN and cuBLAS are needed where products are not of float32.
+func (d *Device) SupportsPrecision(p recipe.Precision) error {
 	if p != recipe.Float32 && (d.dnn == nil || d.blas == nil) {
 		return errors.New("cuDNN and cuBLAS form such products, and one is missing: see `ablate doctor`")
 	}

@@ -67,36 +67,37 @@ type geometry struct {
 	batch     int
 	window    graph.Window
 	precision recipe.Precision
-	fold      int // pixels of a side that become channels, see folded; 1: none do
+	fold      int // pixels of a side that become channels, see spaceToDepth; 1: none do
 }
 
-// folded is how many pixels of a side become channels of one, forward and in the
+// spaceToDepth is how many pixels of a side become channels of one, forward and in the
 // weight gradient, on tensor cores, which take channels in fours or eights. Layers
 // with few channels and a stride gain by it, as first ones: AlexNet's conv1, 11×11
 // with stride 4, is a 3×3 with stride 1 of 48 channels once squares of 4×4 pixels
 // are one. An output is then a sum of 432 products, of which 363 are not with
 // zeros; padded, its 3 channels make 484 in tf32 and 968 in bf16. The gradient to
-// the image, which a first layer does not need, is not folded.
-func folded(w graph.Window, p recipe.Precision) int {
-	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxFolded {
+// the image, which a first layer does not need, is left as it is.
+func spaceToDepth(w graph.Window, p recipe.Precision) int {
+	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxDepth {
 		return w.Stride
 	}
 	return 1
 }
 
-// maxFolded is how many channels are enough: more pixels would only add zeros to the filters.
-const maxFolded = 64
+// maxDepth is how many channels are enough: more pixels would only add zeros to the filters.
+const maxDepth = 64
 
-// A convolution is a geometry as cuDNN sees it. Its images are framed where cuDNN
-// wants them otherwise than they are: folded, with other padding on both sides of an
-// axis (cuDNN has one number for both), or channels that tensor cores take in fours or eights.
+// A convolution is a geometry as cuDNN sees it. Its images are copied into padded ones
+// where cuDNN cannot read them as they are: squares of pixels become channels, padding
+// differs between the sides of an axis (cuDNN has one number for both), or tensor
+// cores take channels in fours or eights.
 type convolution struct {
 	geometry
 	as             engine.Type
-	in             arch.Shape // framed
-	kernel, stride int        // of what is framed
-	framed         bool
-	top, left      int // where the frame begins in the image
+	in             arch.Shape // padded
+	kernel, stride int        // on the padded image
+	padded         bool
+	top, left      int // where the padded image begins in the image
 	x, y, bias     nvidia.TensorDesc
 	w              nvidia.FilterDesc
 	conv           nvidia.ConvDesc
@@ -131,11 +132,11 @@ func (p *plan) convolution(in engine.Instr) {
 	}
 	switch op := in.Op.(type) {
 	case *graph.Conv:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window, in.Precision)}, forward, p.forward)
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, forward, p.forward)
 	case *graph.ConvDataGrad:
 		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, 1}, backwardData, p.backwardData)
 	case *graph.ConvWeightGrad:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, folded(op.Window, in.Precision)}, backwardFilter, p.backwardFilter)
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, backwardFilter, p.backwardFilter)
 	}
 }
 
@@ -171,7 +172,7 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 	t := map[engine.Type]nvidia.DNNType{engine.Float32: nvidia.DNNFloat, engine.BFloat16: nvidia.DNNBFloat16}[c.as]
 	w, batch := g.window, int32(g.batch)
 	padH, padW := int32(w.Pad.Top), int32(w.Pad.Left)
-	if c.framed {
+	if c.padded {
 		padH, padW = 0, 0
 	}
 	for _, make := range []func() nvidia.DNNStatus{
@@ -239,7 +240,7 @@ func frame(g geometry) *convolution {
 	if symmetric && c.in == w.In {
 		return c
 	}
-	c.framed, c.top, c.left = true, -w.Pad.Top, -w.Pad.Left
+	c.padded, c.top, c.left = true, -w.Pad.Top, -w.Pad.Left
 	c.in.Height, c.in.Width = (w.Out.Height-1)*c.stride+c.kernel, (w.Out.Width-1)*c.stride+c.kernel
 	return c
 }
@@ -351,7 +352,7 @@ func (p *plan) regions(c *convolution, a algorithm, x, y engine.Tensor) regions 
 }
 
 // reads tells whether cuDNN takes images as they are.
-func (c *convolution) reads(x engine.Tensor) bool { return !c.framed && x.Type == c.as }
+func (c *convolution) reads(x engine.Tensor) bool { return !c.padded && x.Type == c.as }
 
 // images adds what makes images cuDNN's, and says where they lie.
 func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address {
@@ -359,7 +360,7 @@ func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address
 	switch {
 	case c.reads(x):
 		return address(x)
-	case c.framed:
+	case c.padded:
 		p.launch(kernels.Frame(c.batch, from, x.Type, c.window.In, to, c.as, c.in, c.top, c.left, c.fold))
 	default:
 		p.launch(kernels.Store(from, x.Type, to, c.as, x.Len()))
@@ -459,7 +460,7 @@ func (p *plan) backwardData(in engine.Instr, c *convolution, a algorithm) {
 	})
 	switch {
 	case c.reads(in.Out):
-	case c.framed:
+	case c.padded:
 		p.launch(kernels.Frame(c.batch, uint64(dx), c.as, c.in, uint64(to), in.Out.Type, c.window.In, -c.top, -c.left, 1))
 	default:
 		p.launch(kernels.Store(uint64(dx), c.as, uint64(to), in.Out.Type, in.Out.Len()))

@@ -13,25 +13,25 @@ import (
 
 var _ engine.ImageMemory = (*memory)(nil)
 
-// imageRoom is where stored images wait on the device to become an input. They
+// imageStaging is where stored images wait on the device to become an input. They
 // travel on a stream of their own, into one of two slots, while kernels run.
-type imageRoom struct {
+type imageStaging struct {
 	copies  nvidia.Stream
 	staging staging // on copies
-	slots   [2]imageSlot
+	slots   [2]imageBuffer
 	next    int
 	mean    *memory
 	meanOf  *float32 // what mean is a copy of: a pipeline keeps its slice
 }
 
-// An imageSlot has room for a batch.
-type imageSlot struct {
+// An imageBuffer has room for a batch.
+type imageBuffer struct {
 	pixels, views *memory
 	arrived       nvidia.Event // the batch is here, on the stream of copies
 	used          nvidia.Event // it has become an input, on the device's stream
 }
 
-func (r *imageRoom) open(d *Device) error {
+func (r *imageStaging) open(d *Device) error {
 	if err := d.driver.StreamCreate(&r.copies, nvidia.StreamNonBlocking).Err(); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (r *imageRoom) open(d *Device) error {
 	return nil
 }
 
-func (r *imageRoom) close(d *Device, note func(nvidia.Result)) {
+func (r *imageStaging) close(d *Device, note func(nvidia.Result)) {
 	r.staging.close(d, note)
 	for _, s := range r.slots {
 		for _, e := range []nvidia.Event{s.arrived, s.used} {

@@ -65,13 +65,13 @@ func TestStepsAllocateNothing(t *testing.T) {
 	d.prepare()
 	p := &plan{d: d}
 	d.kernels = map[string]nvidia.Function{"add": 1}
-	p.own(engine.Instr{Op: engine.Reduce{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}}, {Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
+	p.fallback(engine.Instr{Op: engine.Reduce{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}}, {Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
 	if p.err != nil {
 		t.Fatal(p.err)
 	}
 	k := &kernel{d: d, plan: p}
 	k.job = k.begin
-	joined := d.Join([]engine.Kernel{k, k})
+	joined := d.CaptureGraph([]engine.Kernel{k, k})
 	c := &engine.Context{}
 	for _, step := range []engine.Kernel{k, joined} {
 		var err error

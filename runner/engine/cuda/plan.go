@@ -111,9 +111,9 @@ func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
 	return params, nil
 }
 
-// own adds what our own kernels do for an instruction. What they need of scratch
+// fallback adds what our own kernels do for an instruction. What they need of scratch
 // memory begins where the plan's own regions do: an instruction uses one or the other.
-func (p *plan) own(in engine.Instr) {
+func (p *plan) fallback(in engine.Instr) {
 	if p.err != nil {
 		return
 	}
@@ -145,7 +145,7 @@ func multiplies(op any) bool {
 // operand is a tensor as a library reads it: itself, or stored as another type in scratch memory.
 type operand struct {
 	engine.Tensor
-	narrow region
+	stored region
 	as     engine.Type
 }
 
@@ -153,7 +153,7 @@ type operand struct {
 func (p *plan) operand(t engine.Tensor, precision recipe.Precision) operand {
 	o := operand{Tensor: t, as: typeOf(precision)}
 	if t.Type != o.as {
-		o.narrow = p.reserve(uint64(o.as.Bytes()) * uint64(t.Len()))
+		o.stored = p.reserve(uint64(o.as.Bytes()) * uint64(t.Len()))
 	}
 	return o
 }
@@ -163,8 +163,8 @@ func (p *plan) read(o operand) nvidia.Address {
 	if o.Type == o.as {
 		return address(o.Tensor)
 	}
-	p.launch(kernels.Store(uint64(address(o.Tensor)), o.Type, uint64(p.at(o.narrow)), o.as, o.Len()))
-	return p.at(o.narrow)
+	p.launch(kernels.Store(uint64(address(o.Tensor)), o.Type, uint64(p.at(o.stored)), o.as, o.Len()))
+	return p.at(o.stored)
 }
 
 // typeOf is what operands of a precision are stored as: TF32 is float32 whose last bits the GPU ignores.

@@ -39,14 +39,14 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 	return k, nil
 }
 
-// By says whether a library forms a convolution's or dense layer's products, and
+// Algorithm says whether a library forms a convolution's or dense layer's products, and
 // by which of its algorithms, or one of our own kernels.
-func (k *kernel) By() string { return k.plan.by }
+func (k *kernel) Algorithm() string { return k.plan.by }
 
 // plan makes the calls of cuDNN or cuBLAS where they serve, else those of our own kernels.
 func (d *Device) plan(in engine.Instr) (*plan, error) {
 	var p *plan
-	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).own} {
+	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).fallback} {
 		p = &plan{d: d}
 		library(p, in)
 		if p.err != nil || p.calls != nil {
@@ -98,9 +98,9 @@ type sequence struct {
 	exec    nvidia.Exec
 }
 
-// Join makes a CUDA graph of kernels the second time they run: what the libraries
+// CaptureGraph makes a CUDA graph of kernels the second time they run: what the libraries
 // set up at their first call must not happen while a graph is recorded.
-func (d *Device) Join(all []engine.Kernel) engine.Kernel {
+func (d *Device) CaptureGraph(all []engine.Kernel) engine.Kernel {
 	s := &sequence{d: d}
 	for _, k := range all {
 		s.kernels = append(s.kernels, k.(*kernel))

@@ -9,12 +9,12 @@ import (
 	"ablate/runner/graph"
 )
 
-// narrowed holds the kernels of a device that forms products in bfloat16 against
+// inBFloat16 holds the kernels of a device that forms products in bfloat16 against
 // the definitions once more, with activations of that type: what is stored as
 // float32 is as near as ever, what is stored as bfloat16 as near as its rounding.
-func narrowed(t *testing.T, dev engine.Device) {
-	precise, ok := dev.(engine.Precise)
-	if !ok || precise.Forms(recipe.BF16) != nil {
+func inBFloat16(t *testing.T, dev engine.Device) {
+	precise, ok := dev.(engine.MixedPrecision)
+	if !ok || precise.SupportsPrecision(recipe.BF16) != nil {
 		t.Skip("the device stores float32 alone")
 	}
 	for name, o := range cases() {

@@ -14,9 +14,9 @@ import (
 )
 
 // Divide tests programs that several devices run together: columns of a net or
-// chunks of a batch on each, with the bits of one device. open gives the device
-// of a number; the suite closes it.
-func Divide(t *testing.T, open func(t *testing.T, number int) engine.Device) {
+// chunks of a batch on each, with the bits of one device. Nets of the registry have
+// one in narrow of their filters. open returns the device of a number; the suite closes it.
+func Divide(t *testing.T, narrow int, open func(t *testing.T, number int) engine.Device) {
 	group := func(t *testing.T, n int) *engine.Group {
 		t.Helper()
 		var devices []engine.Device
@@ -28,18 +28,19 @@ func Divide(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 		return g
 	}
 	dev := open(t, 0)
-	_, queue := dev.(engine.Queue) // what a driver allocates is not ours
+	_, async := dev.(engine.Async) // what a driver allocates is not ours
 	if err := dev.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("columns", func(t *testing.T) { columns(t, group, !queue) })
-	t.Run("chunks", func(t *testing.T) { chunks(t, group) })
+	t.Run("columns", func(t *testing.T) { columns(t, narrow, group, !async) })
+	t.Run("chunks", func(t *testing.T) { chunks(t, narrow, group) })
 	t.Run("refused", func(t *testing.T) { refused(t, group) })
 	t.Run("a device fails", func(t *testing.T) { failing(t, open) })
 }
 
-// paper is a net of the registry at a small input and with narrow dense layers.
-func paper(t *testing.T, name string, size int) *arch.Net {
+// Paper is a net of the registry at a small input, with narrow dense layers and one
+// in narrow of its filters.
+func Paper(t *testing.T, name string, size, narrow int) *arch.Net {
 	t.Helper()
 	net, err := arch.Nets.Load(name)
 	if err != nil {
@@ -47,8 +48,13 @@ func paper(t *testing.T, name string, size int) *arch.Net {
 	}
 	net.Input.Height, net.Input.Width = size, size
 	for i, l := range net.Layers {
-		if d, ok := l.Spec.(*arch.Dense); ok && i < len(net.Layers)-2 {
-			d.Outputs = 64
+		switch l := l.Spec.(type) {
+		case *arch.Conv:
+			l.Filters /= narrow
+		case *arch.Dense:
+			if i < len(net.Layers)-2 {
+				l.Outputs = 64
+			}
 		}
 	}
 	return net
@@ -146,7 +152,7 @@ func same(t *testing.T, what string, got, want trained) {
 	}
 }
 
-func columns(t *testing.T, group func(*testing.T, int) *engine.Group, ours bool) {
+func columns(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group, ours bool) {
 	for _, c := range []struct {
 		net     *arch.Net
 		batch   int
@@ -154,9 +160,9 @@ func columns(t *testing.T, group func(*testing.T, int) *engine.Group, ours bool)
 	}{
 		{tiny(), 5, []string{"relu3", "sigmoid4"}},
 		{twoColumns(), 5, nil},
-		{paper(t, "alexnet-32", 32), 6, []string{"pool2", "pool5"}},
-		{paper(t, "alexnet", 67), 3, []string{"pool2", "pool5"}},
-		{paper(t, "alexnet-2012-source", 67), 2, nil},
+		{Paper(t, "alexnet-32", 16, narrow), 6, []string{"pool2", "pool5"}},
+		{Paper(t, "alexnet", 67, narrow), 3, []string{"pool2", "pool5"}},
+		{Paper(t, "alexnet-2012-source", 67, narrow), 2, nil},
 	} {
 		t.Run(c.net.Name, func(t *testing.T) {
 			one, two := engine.Placement{Group: group(t, 1)}, engine.Placement{Group: group(t, 2)}
@@ -200,9 +206,9 @@ func crossings(t *testing.T, prog *engine.Program, layers []string) {
 	}
 }
 
-func chunks(t *testing.T, group func(*testing.T, int) *engine.Group) {
+func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group) {
 	const batch = 8
-	for _, net := range []*arch.Net{tiny(), later(), twoColumns(), paper(t, "alexnet-32", 32)} {
+	for _, net := range []*arch.Net{tiny(), later(), twoColumns(), Paper(t, "alexnet-32", 16, narrow)} {
 		t.Run(net.Name, func(t *testing.T) {
 			want := train(t, engine.Placement{Group: group(t, 1), Chunks: 4}, net, batch, 4)
 			for _, devices := range []int{2, 4} {

@@ -25,14 +25,14 @@ type Source struct{ Name, Text string }
 
 // Sources are all texts, in a fixed order. Each can be compiled by itself. Those
 // that read activations come twice, the second time with activations in bfloat16
-// and functions whose names end in narrowed.
+// and bf16Suffix behind the names of their functions.
 func Sources() []Source {
 	var all []Source
 	for _, s := range files {
 		all = append(all, Source{s.name, s.text("float")})
 		if s.activations {
-			text := definition.ReplaceAllString(s.text("bf16"), "${0}"+narrowed)
-			all = append(all, Source{strings.TrimSuffix(s.name, ".cu") + narrowed + ".cu", text})
+			text := definition.ReplaceAllString(s.text("bf16"), "${0}"+bf16Suffix)
+			all = append(all, Source{strings.TrimSuffix(s.name, ".cu") + bf16Suffix + ".cu", text})
 		}
 	}
 	return all
@@ -49,7 +49,7 @@ func (s Source) Functions() []string {
 
 var definition = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)`)
 
-const narrowed = "_bf16"
+const bf16Suffix = "_bf16"
 
 // A file is what a source is made of.
 type file struct {
@@ -219,7 +219,7 @@ func (l *lowering) launch(function string, x, y, block int, params ...any) {
 		return
 	}
 	if l.real == engine.BFloat16 {
-		function += narrowed
+		function += bf16Suffix
 	}
 	l.launches = append(l.launches, Launch{Function: function, Grid: [3]uint32{uint32(x), uint32(y), 1},
 		Block: [3]uint32{uint32(block), 1, 1}, Params: params})

@@ -5,6 +5,8 @@
 package emulation
 
 import (
+	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -23,7 +25,7 @@ import (
 )
 
 // ErrNoCompiler says that this machine cannot compile the kernels.
-var ErrNoCompiler = errors.New("g++ is not here, or not on Linux: the kernels cannot be emulated")
+var ErrNoCompiler = errors.New("no g++ on this machine, or not Linux: the kernels cannot be emulated")
 
 //go:embed shim.h
 var shim string
@@ -41,30 +43,79 @@ type GPU struct {
 	mutex     *sync.Mutex
 }
 
-// compiled is the library, made once for all tests of a process.
+// options of the compiler. Without contraction a product is rounded before it is
+// added, as the CPU device does.
+var options = []string{"-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared"}
+
+// compiled is the library, made once for all tests of a process and kept for later
+// ones: compiling takes g++ longer than most tests take.
 var compiled = sync.OnceValues(func() (*GPU, error) {
 	compiler, err := exec.LookPath("g++")
 	if err != nil || runtime.GOOS != "linux" {
 		return nil, ErrNoCompiler
+	}
+	version, err := exec.Command(compiler, "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("g++: %w", err)
+	}
+	source := []byte(program())
+	library := cached(string(version), source)
+	if _, err := os.Stat(library); err == nil {
+		if gpu, err := open(library); err == nil {
+			return gpu, nil
+		}
 	}
 	dir, err := os.MkdirTemp("", "ablate-emulation-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir) // the loader keeps what it has mapped
-	source, library := filepath.Join(dir, "kernels.cpp"), filepath.Join(dir, "kernels.so")
-	if err := os.WriteFile(source, []byte(program()), 0o600); err != nil {
-		return nil, err
-	}
-	// Without contraction a product is rounded before it is added, as the CPU device does.
-	out, err := exec.Command(compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-o", library, source).CombinedOutput()
-	if err != nil {
+	fresh := filepath.Join(dir, "kernels.so")
+	build := exec.Command(compiler, append(options, "-x", "c++", "-", "-o", fresh)...)
+	build.Stdin = bytes.NewReader(source)
+	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("g++: %w\n%s", err, out)
 	}
-	return open(library)
+	keep(fresh, library)
+	return open(fresh)
 })
 
-// New gives a GPU. The error is ErrNoCompiler where there is no C++ compiler: tests skip then.
+// cached is where the library of a source is kept, "" if the user has no cache. The
+// name changes with all that a library depends on.
+func cached(compiler string, source []byte) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n%s\n%s", runtime.GOARCH, compiler, options, source)
+	return filepath.Join(dir, "ablate", "emulation", fmt.Sprintf("%x.so", h.Sum(nil)[:16]))
+}
+
+// keep copies a library into the cache, whole or not at all. Without a cache the
+// next process compiles again.
+func keep(fresh, library string) {
+	if library == "" {
+		return
+	}
+	text, err := os.ReadFile(fresh)
+	if err != nil || os.MkdirAll(filepath.Dir(library), 0o700) != nil {
+		return
+	}
+	part, err := os.CreateTemp(filepath.Dir(library), "part-")
+	if err != nil {
+		return
+	}
+	_, err = part.Write(text)
+	if errors.Join(err, part.Close()) == nil {
+		err = os.Rename(part.Name(), library)
+	}
+	if err != nil {
+		os.Remove(part.Name())
+	}
+}
+
+// New returns a GPU. The error is ErrNoCompiler where there is no C++ compiler: tests skip then.
 func New() (*GPU, error) {
 	shared, err := compiled()
 	if err != nil {
