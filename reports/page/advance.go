@@ -12,8 +12,8 @@ var advances = [...]int{
 }
 
 const (
-	labelSize = 13   // of the style sheet's svg text
-	slack     = 1.18 // DejaVu Sans, the widest of the usual system fonts, beside Helvetica
+	labelSize = 13  // of the style sheet's svg text
+	slack     = 1.3 // DejaVu Sans in bold, the widest of the usual system fonts, beside Helvetica
 )
 
 // advance is the room that a sign needs. One that the table lacks gets a whole square.

@@ -37,15 +37,49 @@ func (b *builder) curves() []curveSet {
 		}
 	}
 	var sets []curveSet
-	for _, m := range []struct{ name, metric, title string }{
-		{"test", "test_top1_error", "Top-1 test error by epoch"},
-		{"train", "train_top1_error", "Top-1 training error by epoch"},
-	} {
-		if p := both(func(f frame) template.HTML { return b.curve(f, m.title, m.metric, logs) }); p != "" {
-			sets = append(sets, curveSet{m.name, m.title, p})
+	for _, m := range curveKinds {
+		if p := both(func(f frame) template.HTML { return b.curve(f, m, logs) }); p != "" {
+			sets = append(sets, curveSet{Name: m.name, Title: m.title, Picture: p})
 		}
 	}
 	return sets
+}
+
+// A curveKind is what a picture of learning curves is of.
+type curveKind struct {
+	name, metric, title string
+	unit                string  // of the vertical axis
+	factor              float64 // from the log's unit to that
+	late                bool    // the second half of the epochs alone, in which the curves lie close
+}
+
+var curveKinds = []curveKind{
+	{name: "test", metric: "test_top1_error", title: "Top-1 test error by epoch", unit: "error %", factor: 100},
+	{
+		name: "late", metric: "test_top1_error", title: "Top-1 test error in the second half of the epochs",
+		unit: "error %", factor: 100, late: true,
+	},
+	{name: "train", metric: "train_top1_error", title: "Top-1 training error by epoch", unit: "error %", factor: 100},
+	{name: "loss", metric: "test_loss", title: "Test loss by epoch", unit: "loss", factor: 1},
+	{name: "train-loss", metric: "train_loss", title: "Training loss by epoch", unit: "loss", factor: 1},
+	{name: "rate", metric: "lr", title: "Learning rate by epoch", unit: "rate", factor: 1},
+}
+
+// curveNames are the names of the variants that have curves, by their row in the table.
+func (b *builder) curveNames() []curveName {
+	var names []curveName
+	for i, row := range b.c.Rows {
+		if len(b.of(row.Variant)) > 0 {
+			names = append(names, curveName{Row: i, Name: row.Variant})
+		}
+	}
+	return names
+}
+
+// A curveName is a variant whose curves a reader can hide.
+type curveName struct {
+	Row  int
+	Name string
 }
 
 // A point is what the seeds of a variant have at one epoch.
@@ -55,12 +89,12 @@ type point struct {
 }
 
 // points returns a variant's curve: an epoch counts as soon as one seed has reached it.
-func points(logs [][]experiments.Metric, metric string) []point {
+func (k curveKind) points(logs [][]experiments.Metric) []point {
 	byEpoch := map[int][]float64{}
 	for _, log := range logs {
 		for _, m := range log {
-			if v := float64(m.Value); m.Name == metric && finite(v) {
-				byEpoch[m.Epoch] = append(byEpoch[m.Epoch], 100*v)
+			if v := float64(m.Value); m.Name == k.metric && finite(v) {
+				byEpoch[m.Epoch] = append(byEpoch[m.Epoch], k.factor*v)
 			}
 		}
 	}
@@ -149,21 +183,25 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 		if f.below {
 			y := float64(f.height + legendLine*i + legendLine/2)
 			sample(l, float64(f.left), y)
-			s.titled(fmt.Sprintf("label s%d", l.colour()), "start", float64(f.left)+34, y+4, float64(f.width-f.left-40), l.name)
+			s.titled(fmt.Sprintf("label s%d r%d", l.colour(), l.row), "start", float64(f.left)+34, y+4, float64(f.width-f.left-40), l.name)
 			continue
 		}
-		s.line("leader", l.x, l.y, edge+6, place)
-		s.titled(fmt.Sprintf("label s%d", l.colour()), "start", edge+8, place+4, float64(f.right)-10, l.name)
+		s.line(fmt.Sprintf("leader r%d", l.row), l.x, l.y, edge+6, place)
+		s.titled(fmt.Sprintf("label s%d r%d", l.colour(), l.row), "start", edge+8, place+4, float64(f.right)-10, l.name)
 	}
 }
 
-func (b *builder) curve(f frame, title, metric string, logs map[string][][]experiments.Metric) template.HTML {
+func (b *builder) curve(f frame, kind curveKind, logs map[string][][]experiments.Metric) template.HTML {
 	curves := map[string][]point{}
 	var values []float64
 	epochs := 1
 	for name, l := range logs {
-		ps := points(l, metric)
-		if len(ps) == 0 {
+		ps := kind.points(l)
+		if kind.late && len(ps) > 0 {
+			from := (ps[len(ps)-1].epoch + 1) / 2
+			ps = slices.DeleteFunc(ps, func(p point) bool { return p.epoch < from })
+		}
+		if len(ps) == 0 || kind.late && len(ps) < 3 {
 			continue
 		}
 		curves[name] = ps
@@ -177,9 +215,13 @@ func (b *builder) curve(f frame, title, metric string, logs map[string][][]exper
 	}
 	f = f.beside(sorted(curves))
 	low, high := around(values)
-	x, y := f.scales(min(1, float64(epochs)-0.001), float64(epochs), max(0, low), high)
-	s := newSVG(f.width, f.room(len(curves)), title, "A line is the mean over seeds, the band around it their range.")
-	s.axes(f, x, y, "epoch", "error %", whole)
+	first := min(1, float64(epochs)-0.001)
+	if kind.late {
+		first = float64((epochs + 1) / 2)
+	}
+	x, y := f.scales(first, float64(epochs), max(0, low), high)
+	s := newSVG(f.width, f.room(len(curves)), kind.title, "A line is the mean over seeds, the band around it their range.")
+	s.axes(f, x, y, "epoch", kind.unit, whole)
 	var labels []label
 	for i, row := range b.c.Rows {
 		ps, ok := curves[row.Variant]
@@ -196,17 +238,35 @@ func (b *builder) curve(f frame, title, metric string, logs map[string][][]exper
 		}
 		end := line[len(line)-1]
 		l := label{row.Variant, i, end[0], end[1]}
-		s.path(fmt.Sprintf("band s%d", l.colour()), band, true)
-		s.path(fmt.Sprintf("curve s%d d%d", l.colour(), l.dash()), line, false)
+		s.path(fmt.Sprintf("band s%d r%d", l.colour(), i), band, true)
+		s.path(fmt.Sprintf("curve s%d d%d r%d", l.colour(), l.dash(), i), line, false)
 		if len(line) == 1 {
-			s.circle(fmt.Sprintf("dot s%d", l.colour()), end[0], end[1], 3.5)
+			s.circle(fmt.Sprintf("dot s%d r%d", l.colour(), i), end[0], end[1], 3.5)
+		}
+		if n := len(ps); n <= mostPoints {
+			for j, p := range ps {
+				s.point(fmt.Sprintf("hover r%d", i), line[j][0], line[j][1], 7, fmt.Sprintf("%s, epoch %d: %s (%s to %s)",
+					row.Variant, p.epoch, tick(round(p.mean)), tick(round(p.low)), tick(round(p.high))))
+			}
 		}
 		labels = append(labels, l)
 	}
 	s.names(f, labels, func(l label, x, y float64) {
-		s.path(fmt.Sprintf("curve s%d d%d", l.colour(), l.dash()), [][2]float64{{x, y}, {x + 26, y}}, false)
+		s.path(fmt.Sprintf("curve s%d d%d r%d", l.colour(), l.dash(), l.row), [][2]float64{{x, y}, {x + 26, y}}, false)
 	})
 	return s.done()
+}
+
+// mostPoints is how many epochs of a curve show their values on hover: each is a mark in the file.
+const mostPoints = 200
+
+// round keeps what a reader can use of a value: four digits.
+func round(v float64) float64 {
+	if v == 0 {
+		return 0
+	}
+	unit := math.Pow(10, 3-math.Floor(math.Log10(math.Abs(v))))
+	return math.Round(v*unit) / unit
 }
 
 // axes draws a frame with ticks.

@@ -48,7 +48,9 @@ type Source struct {
 type content struct {
 	Style      template.CSS
 	Table      render.Table
+	Toggles    template.CSS
 	Curves     []curveSet
+	CurveNames []curveName
 	Forest     template.HTML
 	Speed      template.HTML
 	Figures    []figure
@@ -60,7 +62,7 @@ type content struct {
 
 // Write makes the page of a comparison. What cannot be read is named on the page and left out.
 func Write(w io.Writer, c *reports.Comparison, s Source) error {
-	table, err := render.New(c)
+	table, err := render.New(verdictFirst(c))
 	if err != nil {
 		return err
 	}
@@ -74,6 +76,8 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	b := &builder{c: c, s: s}
 	p := content{Style: template.CSS(style), Table: table}
 	p.Curves = b.curves()
+	p.CurveNames = b.curveNames()
+	p.Toggles = toggles(p.CurveNames)
 	p.Forest = both(b.forest)
 	p.Speed = both(b.speed)
 	p.Figures, p.Layers = b.nets()
@@ -81,6 +85,28 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	p.Provenance = b.provenance()
 	p.Problems = b.problems
 	return p.write(w)
+}
+
+// verdictFirst has the difference and the verdict follow the variant's name, where a
+// narrow screen shows them, unless a reader chose the columns.
+func verdictFirst(c *reports.Comparison) *reports.Comparison {
+	if len(c.Options.Columns) > 0 {
+		return c
+	}
+	first := []string{"verdict", "delta"}
+	rest := slices.DeleteFunc(render.UsualColumns(c), func(name string) bool { return slices.Contains(first, name) })
+	ordered := *c
+	ordered.Options.Columns = slices.Concat(first, rest)
+	return &ordered
+}
+
+// toggles hide the curves of a variant whose box is not checked; no script runs on the page.
+func toggles(names []curveName) template.CSS {
+	var b strings.Builder
+	for _, n := range names {
+		fmt.Fprintf(&b, "\n#curves:has(#row-%d:not(:checked)) .r%d{display:none}", n.Row, n.Row)
+	}
+	return template.CSS(b.String())
 }
 
 // WriteSelfCheck makes the page of a self-check: its table, and where it comes from.

@@ -257,7 +257,7 @@ func TestColours(t *testing.T) {
 		}
 		return history(r)
 	}
-	labels := regexp.MustCompile(`class="label (s\d)"[^>]*>no-lrn<`).FindAllStringSubmatch(written(t, records, s), -1)
+	labels := regexp.MustCompile(`class="label (s\d) r1"[^>]*>no-lrn<`).FindAllStringSubmatch(written(t, records, s), -1)
 	if len(labels) != 6 { // of two sets of curves and of the speeds, each for wide and narrow screens
 		t.Errorf("no-lrn is labelled %d times, not 6", len(labels))
 	}
@@ -417,5 +417,47 @@ func TestLabelsFit(t *testing.T) {
 		if got == words || !strings.HasSuffix(got, "\u2026") || textWidth(got) > 60 {
 			t.Errorf("%q is cut to %q of width %.1f", words, got, textWidth(got))
 		}
+	}
+}
+
+// A narrow screen shows the first columns alone: they are the ones that say what came of it.
+func TestVerdictComesFirst(t *testing.T) {
+	records := sample()
+	page := written(t, records, source(records))
+	table := page[strings.Index(page, "<thead>"):]
+	if !strings.HasPrefix(table, `<thead><tr><th scope="col">variant</th><th scope="col">verdict</th><th scope="col">Δ`) {
+		t.Errorf("the table begins with %.200s", table)
+	}
+}
+
+// Each variant's box hides what is drawn of it, by style alone.
+func TestCurvesAreToggled(t *testing.T) {
+	records := sample()
+	page := written(t, records, source(records))
+	for _, want := range []string{
+		`<input type="checkbox" id="row-1" checked> no-lrn`, "#curves:has(#row-1:not(:checked)) .r1{display:none}",
+		`class="curve s1 d0 r1"`, "<title>no-lrn, epoch 2: ",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %s", want)
+		}
+	}
+}
+
+// The second half of the epochs has a picture of its own, in which the end is not squeezed by the beginning.
+func TestLateCurves(t *testing.T) {
+	var log []experiments.Metric
+	for e := 1; e <= 10; e++ {
+		log = append(log, experiments.Metric{Epoch: e, Name: "test_top1_error", Value: experiments.Number(1 / float64(e))})
+	}
+	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: "v"}}}}
+	logs := map[string][][]experiments.Metric{"v": {log}}
+	late := string(b.curve(wide, curveKinds[1], logs))
+	if !strings.Contains(late, "v, epoch 5: 20 (") || strings.Contains(late, "epoch 4:") {
+		t.Errorf("not the epochs from 5 to 10: %s", late)
+	}
+	logs["v"][0] = log[:2]
+	if b.curve(wide, curveKinds[1], logs) != "" {
+		t.Error("two epochs have a second half")
 	}
 }

@@ -46,7 +46,7 @@ func TestTrouble(t *testing.T) {
 		{"failed", slices.Concat(base, ended("big", experiments.Failed, "no space left on device")), []string{"no space left on device"}},
 		{"running", slices.Concat(base, ended("late", experiments.Running, "")), []string{"1 running"}},
 		{"interrupted", slices.Concat(base, ended("cut", experiments.Interrupted, "")), []string{"1 interrupted"}},
-		{"more variants than colours", many, []string{`class="curve s0 d0"`, `class="curve s0 d1"`, `class="curve s0 d2"`}},
+		{"more variants than colours", many, []string{`class="curve s0 d0 r0"`, `class="curve s0 d1 r8"`, `class="curve s0 d2 r16"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := source(c.records)
@@ -136,7 +136,7 @@ func wellFormed(t *testing.T, picture string) {
 // An epoch beyond counting was counted up to.
 func TestHugeEpoch(t *testing.T) {
 	log := []experiments.Metric{{Epoch: 1, Name: "x", Value: 0.5}, {Epoch: 1 << 62, Name: "x", Value: 0.25}}
-	if p := points([][]experiments.Metric{log}, "x"); len(p) != 2 || p[1].epoch != 1<<62 || p[1].mean != 25 {
+	if p := (curveKind{metric: "x", factor: 100}).points([][]experiments.Metric{log}); len(p) != 2 || p[1].epoch != 1<<62 || p[1].mean != 25 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -137,20 +137,26 @@ func (c view) fields() []field {
 	}
 }
 
+// UsualColumns are the names of the columns that a comparison has unless others are asked for.
+func UsualColumns(c *reports.Comparison) []string {
+	names := slices.Clone(usual)
+	if c.Publishes() {
+		names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
+	}
+	if c.Options.Speed && len(c.Hardware()) > 0 {
+		if c.ComparesDevices() {
+			names = append(names, "device", "moved")
+		}
+		names = append(names, "speed")
+	}
+	return names
+}
+
 // chosen are the columns this comparison shows besides the variant's name.
 func (c view) chosen() ([]field, error) {
 	names := c.Options.Columns
 	if len(names) == 0 {
-		names = slices.Clone(usual)
-		if c.Publishes() {
-			names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
-		}
-		if c.Options.Speed && len(c.Hardware()) > 0 {
-			if c.ComparesDevices() {
-				names = append(names, "device", "moved")
-			}
-			names = append(names, "speed")
-		}
+		names = UsualColumns(c.Comparison)
 	}
 	known := c.fields()
 	var fields []field
