@@ -25,6 +25,10 @@ type gather struct {
 	outs []int // per output pixel: offset of its first channel in the output image
 	segs []int
 	run  int
+	// blocks are the parts of the sum, spread the offsets of the output pixels in
+	// scratch, for a panel that holds more columns than there are.
+	blocks []block
+	spread []int
 	// weight gives the offset in the layer's weights of sum index k, output channel 0 of group 0.
 	weight []int
 	packed []int // per panel: offset of its packed weights in a group's
@@ -45,6 +49,8 @@ type correlate struct {
 
 	gathers  []gather
 	panels   []panel
+	strips   int // of perStrip panels
+	perStrip int
 	groupLen int // packed weights of a group
 	floor    float32
 	work     []workspace // one a worker
@@ -57,7 +63,7 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	k := &correlate{
 		d: d, src: slice(in.In[0]), weights: slice(in.In[1]), bias: slice(in.In[2]), dst: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, from: image{w.In, cin, w.Pad},
+		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, Pad: w.Pad},
 		dstLen: w.Out.Height * w.Out.Width * w.Out.Channels, dg: cout,
 		colStride: 1, groupStride: cout, floor: noFloor,
 	}
@@ -93,7 +99,7 @@ func newConvDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.
 	k := &correlate{
 		d: d, weights: slice(in.In[0]), src: slice(in.In[1]), dst: slice(in.Out),
 		batch: op.Batch, groups: w.Groups,
-		from: image{w.Out, cout, arch.Pad{Top: reach, Left: reach,
+		from: image{Shape: w.Out, group: cout, Pad: arch.Pad{Top: reach, Left: reach,
 			Bottom: max(0, (w.In.Height-1+w.Pad.Top)/s-(w.Out.Height-1)),
 			Right:  max(0, (w.In.Width-1+w.Pad.Left)/s-(w.Out.Width-1))}},
 		dstLen: w.In.Height * w.In.Width * w.In.Channels, dg: cin,
@@ -143,7 +149,11 @@ func mod(a, n int) int { return ((a % n) + n) % n }
 
 // bound finishes a kernel whose geometry is set: packing, tables, scratch.
 func (k *correlate) bound() *correlate {
-	k.panels = panelsOf(k.dg)
+	k.panels = k.d.isa.panelsOf(k.dg)
+	k.perStrip = panelCols / k.d.isa.panel
+	k.strips = ceil(len(k.panels), k.perStrip)
+	last := k.panels[len(k.panels)-1]
+	var result int // values of scratch for the panel that is not full
 	for i := range k.gathers {
 		g := &k.gathers[i]
 		for _, p := range k.panels {
@@ -151,9 +161,14 @@ func (k *correlate) bound() *correlate {
 			k.groupLen += (1 + len(g.weight)) * p.cols // the bias is the first row
 		}
 		g.rows, g.outs = rowGroups(g.rows), rowGroups(g.outs)
+		g.blocks = blocksOf(g.segs, g.run, k.d.isa.block)
+		if last.n < last.cols {
+			g.spread = stepped(len(g.rows), last.cols)
+			result = max(result, len(g.rows)*last.cols)
+		}
 	}
 	k.d.needShared(k.groupLen * k.groups)
-	k.d.needScratch(k.from.paddedLen() + tileRows*panelCols)
+	k.d.needScratch(k.from.paddedLen() + result)
 	k.work = make([]workspace, k.d.workers.n)
 	k.packing = packWeights{k}
 	return k
@@ -164,7 +179,7 @@ func (k *correlate) Run(*engine.Context) error {
 	if err := k.d.workers.run(&k.packing, k.groups*len(k.gathers)*len(k.panels)); err != nil {
 		return err
 	}
-	return k.d.workers.run(k, len(k.panels)*k.groups*k.batch)
+	return k.d.workers.run(k, k.strips*k.groups*k.batch)
 }
 
 // packWeights lays a panel's weights out as the tile reads them: a row of
@@ -195,44 +210,49 @@ func (k *packWeights) tile(_, i int) {
 	}
 }
 
-// tile computes one panel of one group for one image. Images vary fastest, so that a panel stays in the cache.
+// tile computes one strip of one group for one image. Images vary fastest, so that its weights stay in the cache.
 func (k *correlate) tile(worker, i int) {
 	image := i % k.batch
 	group := i / k.batch % k.groups
-	p := i / k.batch / k.groups
-	panel := k.panels[p]
+	first := i / k.batch / k.groups * k.perStrip
 	src, scratch := k.from.view(k.src, image, group, k.d.scratch[worker])
-	dst := k.dst[image*k.dstLen+group*k.dg+panel.first : (image+1)*k.dstLen]
 	t := &k.work[worker]
-	t.tile = tile{x: &src[0], step: 1, wStride: panel.cols, initRow: &zeroRows[0], floor: k.floor}
-	for gi := range k.gathers {
-		g := &k.gathers[gi]
-		packed := k.d.shared[group*k.groupLen+g.packed[p]:]
-		t.init = &packed[0]
-		t.segs, t.run = len(g.segs), g.run
-		if t.segs > 0 { // a phase that no kernel cell reaches has no weights
-			t.seg, t.w = &g.segs[0], &packed[panel.cols]
+	for p := first; p < min(first+k.perStrip, len(k.panels)); p++ {
+		panel := k.panels[p]
+		dst := k.dst[image*k.dstLen+group*k.dg+panel.first : (image+1)*k.dstLen]
+		t.tile = tile{x: &src[0], step: 1, wStride: panel.cols}
+		for gi := range k.gathers {
+			g := &k.gathers[gi]
+			k.pixels(t, g, panel, k.d.shared[group*k.groupLen+g.packed[p]:], dst, scratch)
 		}
-		k.pixels(t, g, panel, dst, scratch)
 	}
 }
 
-// pixels computes all pixels of a gather, six at a time.
-func (k *correlate) pixels(t *workspace, g *gather, panel panel, dst, scratch []float32) {
+// pixels computes all pixels of a gather, six at a time, a block of the sum after the other.
+func (k *correlate) pixels(t *workspace, g *gather, panel panel, packed, dst, scratch []float32) {
 	run := k.d.isa.tile[panel.cols/lane]
-	if panel.n == panel.cols {
-		t.out = &dst[0]
+	out, outs := dst, g.outs
+	if panel.n < panel.cols {
+		out, outs = scratch, g.spread
+	}
+	t.out = &out[0]
+	for b := range g.blocks {
+		t.take(&g.blocks[b], packed[panel.cols:], panel.cols)
+		t.floor = noFloor
+		if b == len(g.blocks)-1 {
+			t.floor = k.floor
+		}
+		t.init, t.initRow = &packed[0], &zeroRows[0]
 		for r := 0; r < len(g.rows); r += tileRows {
-			t.row, t.outRow = &g.rows[r], &g.outs[r]
+			t.row, t.outRow = &g.rows[r], &outs[r]
+			if b > 0 {
+				t.init, t.initRow = t.out, t.outRow
+			}
 			run(&t.tile)
 		}
-		return
 	}
-	t.out, t.outRow = &scratch[0], strided(&t.scratch, panel.cols)
-	for r := 0; r < len(g.rows); r += tileRows {
-		t.row = &g.rows[r]
-		run(&t.tile)
-		copyPanel(dst, g.outs[r:r+tileRows], scratch, panel)
+	if panel.n < panel.cols {
+		copyPanel(dst, g.outs, scratch, panel)
 	}
 }
 
@@ -254,27 +274,26 @@ type weightGrad struct {
 	k                       int
 	segs                    []int // per row of pixels
 	step                    int
-	band                    int // rows of pixels taken at a time, so that their dy stays in the cache
+	bands                   []block // rows of pixels taken at a time, so that their dy stays in the cache
 
-	chunks     int
-	panels     []panel
-	partialOff []int // per panel
-	partialLen int   // of one group of one chunk
-	work       []workspace
-	outs       [][]int
-	adding     addPartials
+	chunks   int
+	panels   []panel
+	strips   int // of perStrip panels
+	perStrip int
+	pitch    int // values of a row of partial sums
+	work     []workspace
+	outs     []int // per sum index k: offset in the partial sums, in groups of six
+	adding   addPartials
 }
-
-const dyBand = 32 << 10 // values of dy in the cache at a time: 128 KiB
 
 func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) engine.Kernel {
 	w := op.Window
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	g := &weightGrad{
 		d: d, x: slice(in.In[0]), dy: slice(in.In[1]), dw: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, from: image{w.In, cin, w.Pad},
+		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, Pad: w.Pad},
 		pixelRows: w.Out.Height, pixelsPerRow: w.Out.Width, cd: w.Out.Channels, dg: cout,
-		k: w.Kernel * w.Kernel * cin, step: w.Stride * cin, panels: panelsOf(cout),
+		k: w.Kernel * w.Kernel * cin, step: w.Stride * cin, panels: d.isa.panelsOf(cout), perStrip: panelCols / d.isa.panel,
 	}
 	wide := g.from.rowLen()
 	for ky := range w.Kernel {
@@ -286,18 +305,12 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	for oy := range g.pixelRows {
 		g.segs = append(g.segs, oy*w.Stride*wide)
 	}
-	for _, p := range g.panels {
-		g.partialOff = append(g.partialOff, g.partialLen)
-		g.partialLen += g.k * p.cols
-		outs := make([]int, g.k)
-		for k := range outs {
-			outs[k] = k * p.cols
-		}
-		g.outs = append(g.outs, rowGroups(outs))
-	}
-	g.band = max(1, dyBand/(g.pixelsPerRow*panelCols))
+	g.pitch = padded(cout)
+	g.outs = rowGroups(stepped(g.k, g.pitch))
+	g.strips = ceil(len(g.panels), g.perStrip)
+	g.bands = bandsOf(g.segs, g.pixelsPerRow, d.isa.block)
 	g.chunks = min(g.batch, 8)
-	d.needShared(g.chunks * g.groups * g.partialLen)
+	d.needShared(g.chunks * g.groups * g.k * g.pitch)
 	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
 	g.work = make([]workspace, d.workers.n)
 	g.adding = addPartials{g}
@@ -306,48 +319,69 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 
 // Run computes the partial sums, then adds them.
 func (g *weightGrad) Run(*engine.Context) error {
-	if err := g.d.workers.run(g, g.chunks*g.groups*len(g.panels)); err != nil {
+	if err := g.d.workers.run(g, g.chunks*g.groups*g.strips); err != nil {
 		return err
 	}
 	return g.d.workers.run(&g.adding, g.groups*g.k)
 }
 
-// tile computes one panel of one group over one chunk of images.
+// bandsOf cuts rows of pixels into blocks of whole rows, at least one, of about most pixels.
+func bandsOf(segs []int, pixelsPerRow, most int) []block {
+	return blocksOf(segs, pixelsPerRow, max(most, pixelsPerRow))
+}
+
+// tile computes one strip of one group over one chunk of images.
 func (g *weightGrad) tile(worker, i int) {
-	p := i % len(g.panels)
-	group := i / len(g.panels) % g.groups
-	chunk := i / len(g.panels) / g.groups
-	panel := g.panels[p]
-	partial := g.d.shared[(chunk*g.groups+group)*g.partialLen+g.partialOff[p]:][:g.k*panel.cols]
-	clear(partial)
-	for n := chunk * g.batch / g.chunks; n < (chunk+1)*g.batch/g.chunks; n++ {
-		g.image(worker, n, group, panel, g.outs[p], partial)
+	first := i % g.strips * g.perStrip
+	last := min(first+g.perStrip, len(g.panels))
+	group := i / g.strips % g.groups
+	chunk := i / g.strips / g.groups
+	partial := g.partial(chunk, group)
+	from := chunk * g.batch / g.chunks
+	for n := from; n < (chunk+1)*g.batch/g.chunks; n++ {
+		x, scratch := g.from.view(g.x, n, group, g.d.scratch[worker])
+		for p := first; p < last; p++ {
+			dy := g.pack(scratch, n, group, g.panels[p])
+			g.panel(&g.work[worker], g.panels[p], x, dy, partial, n == from)
+		}
 	}
 }
 
-// image adds one image's products to a partial sum.
-func (g *weightGrad) image(worker, n, group int, panel panel, outs []int, partial []float32) {
-	x, scratch := g.from.view(g.x, n, group, g.d.scratch[worker])
+// partial is the sums of one group over one chunk of images.
+func (g *weightGrad) partial(chunk, group int) []float32 {
+	size := g.k * g.pitch
+	return g.d.shared[(chunk*g.groups+group)*size:][:size]
+}
+
+// pack copies a panel of an image's dy together: apart, its rows would share few
+// sets of the cache, and every group of six kernel rows reads them again.
+func (g *weightGrad) pack(scratch []float32, n, group int, p panel) []float32 {
 	pixels := g.pixelRows * g.pixelsPerRow
-	// dy's columns are packed: apart they would share few sets of the cache, and
-	// every group of six kernel rows reads them again.
-	from := g.dy[n*pixels*g.cd+group*g.dg+panel.first : (n+1)*pixels*g.cd]
-	stride := panel.cols
-	dy := scratch[:pixels*stride]
-	for p := range pixels {
-		row := dy[p*stride : (p+1)*stride]
-		copy(row[:panel.n], from[p*g.cd:])
-		clear(row[panel.n:])
+	from := g.dy[n*pixels*g.cd+group*g.dg+p.first : (n+1)*pixels*g.cd]
+	dy := scratch[:pixels*p.cols]
+	for i := range pixels {
+		copyPadded(dy[i*p.cols:(i+1)*p.cols], from[i*g.cd:], p.n)
 	}
-	t := &g.work[worker]
-	t.tile = tile{x: &x[0], step: g.step, run: g.pixelsPerRow, wStride: stride,
-		init: &partial[0], out: &partial[0], floor: noFloor}
-	run := g.d.isa.tile[panel.cols/lane]
-	for first := 0; first < g.pixelRows; first += g.band {
-		t.seg, t.segs = &g.segs[first], min(g.band, g.pixelRows-first)
-		t.w = &dy[first*g.pixelsPerRow*stride]
+	return dy
+}
+
+// panel adds the products of one image and one panel of its dy to the partial sums;
+// the first image's start them. The sums of all rows fit no cache near the core, so
+// those of the next tile are asked for while one is computed.
+func (g *weightGrad) panel(t *workspace, p panel, x, dy, partial []float32, first bool) {
+	t.tile = tile{x: &x[0], step: g.step, wStride: p.cols, out: &partial[p.first], floor: noFloor}
+	run := g.d.isa.tile[p.cols/lane]
+	for b := range g.bands {
+		t.take(&g.bands[b], dy, p.cols)
+		t.init, t.initRow = &zeros[0], &zeroRows[0]
 		for r := 0; r < len(g.kernelRows); r += tileRows {
-			t.row, t.outRow, t.initRow = &g.kernelRows[r], &outs[r], &outs[r]
+			if next := r + tileRows; next+tileRows <= g.k {
+				g.d.isa.prefetch(at(t.out, g.outs[next]), tileRows, g.pitch, p.cols)
+			}
+			t.row, t.outRow = &g.kernelRows[r], &g.outs[r]
+			if !first || b > 0 {
+				t.init, t.initRow = t.out, t.outRow
+			}
 			run(&t.tile)
 		}
 	}
@@ -358,17 +392,9 @@ type addPartials struct{ *weightGrad }
 
 func (g *addPartials) tile(_, i int) {
 	group, k := i/g.k, i%g.k
-	for p, panel := range g.panels {
-		dw := g.dw[k*g.cd+group*g.dg+panel.first:][:panel.n]
-		for chunk := range g.chunks {
-			from := g.d.shared[(chunk*g.groups+group)*g.partialLen+g.partialOff[p]+k*panel.cols:][:len(dw)]
-			if chunk == 0 {
-				copy(dw, from)
-				continue
-			}
-			for c, v := range from {
-				dw[c] += v
-			}
-		}
+	dw := g.dw[k*g.cd+group*g.dg:][:g.dg]
+	copy(dw, g.partial(0, group)[k*g.pitch:])
+	for chunk := 1; chunk < g.chunks; chunk++ {
+		g.d.isa.axpy(dw, g.partial(chunk, group)[k*g.pitch:], 1)
 	}
 }

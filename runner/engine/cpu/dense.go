@@ -11,7 +11,7 @@ var (
 	_ = computes(newDenseWeightGrad)
 )
 
-// kBlock is how many sum indices of a weight panel are packed at a time: 64
+// kBlock is how many sum indices of a strip of weights are packed at a time: 64
 // columns of 512 are 128 KiB, which stays in the core's second-level cache
 // while all images pass over it. So the weights are read from memory once.
 const kBlock = 512
@@ -24,8 +24,9 @@ type matmul struct {
 	batch      int
 	k, columns int
 	floor      float32
-	panels     []panel
+	strips     [][]panel
 	rows, outs []int // offsets of the images in x and y, in groups of six
+	spread     []int // and in scratch, for a panel that holds more columns than there are
 	work       []workspace
 }
 
@@ -36,65 +37,75 @@ func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel 
 		m.floor = 0
 	}
 	m.k = len(m.x) / m.batch
-	m.panels = panelsOf(m.columns)
-	for n := range m.batch {
-		m.rows = append(m.rows, n*m.k)
-		m.outs = append(m.outs, n*m.columns)
-	}
-	m.rows, m.outs = rowGroups(m.rows), rowGroups(m.outs)
+	m.strips = d.isa.stripsOf(m.columns)
+	m.rows, m.outs = rowGroups(stepped(m.batch, m.k)), rowGroups(stepped(m.batch, m.columns))
+	m.spread = stepped(len(m.rows), padded(m.columns%d.isa.panel))
 	d.needScratch((min(m.k, kBlock)+1)*panelCols + len(m.rows)*panelCols)
 	m.work = make([]workspace, d.workers.n)
 	return m
 }
 
-// Run computes all panels.
-func (m *matmul) Run(*engine.Context) error { return m.d.workers.run(m, len(m.panels)) }
+// Run computes all strips.
+func (m *matmul) Run(*engine.Context) error { return m.d.workers.run(m, len(m.strips)) }
 
-// tile computes one panel of columns for all images.
+// tile computes one strip of columns for all images.
 func (m *matmul) tile(worker, i int) {
-	p := m.panels[i]
 	scratch := m.d.scratch[worker]
-	bias, scratch := scratch[:p.cols], scratch[p.cols:]
-	clear(bias[copy(bias[:p.n], m.bias[p.first:]):])
-	packed, result := scratch[:min(m.k, kBlock)*p.cols], scratch[min(m.k, kBlock)*p.cols:]
-	t := &m.work[worker]
-	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, wStride: p.cols, w: &packed[0]}
-	run := m.d.isa.tile[p.cols/lane]
-	whole := p.n == p.cols
-	out := m.y[p.first:]
-	for k := 0; k < m.k; k += kBlock {
-		t.run = min(kBlock, m.k-k)
-		m.pack(packed, p, k, t.run)
-		t.x = &m.x[k]
-		t.floor = noFloor
-		if k+t.run == m.k {
-			t.floor = m.floor
-		}
-		for r := 0; r < len(m.rows); r += tileRows {
-			t.row = &m.rows[r]
-			if whole {
-				t.out, t.outRow = &out[0], &m.outs[r]
-			} else {
-				t.out, t.outRow = &result[r*p.cols], strided(&t.scratch, p.cols)
+	most := min(m.k, kBlock)
+	biases, packed, result := scratch[:panelCols], scratch[panelCols:][:most*panelCols], scratch[(1+most)*panelCols:]
+	for from := 0; from < m.k; from += kBlock {
+		to := min(from+kBlock, m.k)
+		m.pack(packed, m.strips[i], from, to-from)
+		for j, p := range m.strips[i] {
+			column := j * m.d.isa.panel
+			bias := biases[column:][:p.cols]
+			clear(bias[copy(bias[:p.n], m.bias[p.first:]):])
+			weights := packed[column*(to-from):]
+			for k := from; k < to; k += m.d.isa.block {
+				n := min(m.d.isa.block, to-k)
+				m.rowsOf(&m.work[worker], p, k, n, bias, weights[(k-from)*p.cols:], result)
 			}
-			t.init, t.initRow = t.out, t.outRow
-			if k == 0 {
-				t.init, t.initRow = &bias[0], &zeroRows[0]
+			if p.n < p.cols && to == m.k {
+				copyPanel(m.y[p.first:], m.outs, result, p)
 			}
-			run(&t.tile)
 		}
-	}
-	if !whole {
-		copyPanel(out, m.outs, result, p)
 	}
 }
 
-// pack lays out the weights of n sum indices from k on, p.cols to a row.
-func (m *matmul) pack(to []float32, p panel, k, n int) {
+// rowsOf adds the products of n sum indices from k on to a panel's outputs of all images.
+func (m *matmul) rowsOf(t *workspace, p panel, k, n int, bias, weights, result []float32) {
+	out, outs := m.y[p.first:], m.outs
+	if p.n < p.cols {
+		out, outs = result, m.spread
+	}
+	t.tile = tile{x: &m.x[k], w: &weights[0], segs: 1, seg: &zeroRows[0], run: n, step: 1, wStride: p.cols,
+		init: &bias[0], initRow: &zeroRows[0], out: &out[0], floor: noFloor}
+	if k+n == m.k {
+		t.floor = m.floor
+	}
+	run := m.d.isa.tile[p.cols/lane]
+	for r := 0; r < len(m.rows); r += tileRows {
+		t.row, t.outRow = &m.rows[r], &outs[r]
+		if k > 0 {
+			t.init, t.initRow = t.out, t.outRow
+		}
+		run(&t.tile)
+	}
+}
+
+// pack lays out a strip's weights of n sum indices from k on, panel after panel.
+// All columns of a row are read together: they share a page.
+func (m *matmul) pack(to []float32, strip []panel, k, n int) {
+	const ahead = 8 // rows asked for before they are needed: the hardware does not guess across pages
 	for i := range n {
-		row := to[i*p.cols : (i+1)*p.cols]
-		copy(row[:p.n], m.w[(k+i)*m.columns+p.first:])
-		clear(row[p.n:])
+		if i%ahead == 0 && i+ahead < n {
+			next := m.w[(k+i+ahead)*m.columns+strip[0].first:]
+			m.d.isa.prefetch(&next[0], min(ahead, n-i-ahead), m.columns, panelCols)
+		}
+		from := m.w[(k+i)*m.columns:][:m.columns]
+		for j, p := range strip {
+			copyPadded(to[j*m.d.isa.panel*n+i*p.cols:][:p.cols], from[p.first:], p.n)
+		}
 	}
 }
 
@@ -118,7 +129,7 @@ const inputBlock = 16 * tileRows
 
 func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engine.Kernel {
 	m := &transposed{d: d, w: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out), batch: op.Batch,
-		k: op.Outputs, columns: op.In.Len(), panels: panelsOf(op.Batch), width: padded(op.Batch)}
+		k: op.Outputs, columns: op.In.Len(), panels: d.isa.panelsOf(op.Batch), width: padded(op.Batch)}
 	d.needShared(m.k * m.width)
 	d.needScratch(inputBlock * m.width)
 	m.work = make([]workspace, d.workers.n)
@@ -157,8 +168,8 @@ func (m *transposed) tile(worker, i int) {
 	sums := m.d.scratch[worker][:inputBlock*m.width]
 	t := &m.work[worker]
 	t.tile = tile{x: &m.w[0], segs: 1, seg: &zeroRows[0], step: 1, out: &sums[0], floor: noFloor}
-	for k := 0; k < m.k; k += kBlock {
-		t.run = min(kBlock, m.k-k)
+	for k := 0; k < m.k; k += m.d.isa.block {
+		t.run = min(m.d.isa.block, m.k-k)
 		for _, p := range m.panels {
 			t.w, t.wStride = &m.d.shared[m.k*p.first+k*p.cols], p.cols
 			run := m.d.isa.tile[p.cols/lane]
@@ -192,7 +203,7 @@ type outer struct {
 	x, dy, dw  []float32
 	batch      int
 	k, columns int
-	panels     []panel
+	strips     [][]panel
 	work       []workspace
 	packing    packRows
 	update     *update // of the weights, which follows each block of rows at once; nil: the gradient is stored in dw
@@ -208,7 +219,7 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 		m.dw = slice(in.Out)
 	}
 	m.k = len(m.x) / m.batch
-	m.panels = panelsOf(m.columns)
+	m.strips = d.isa.stripsOf(m.columns)
 	d.needShared(m.batch * padded(m.columns))
 	d.needScratch(m.batch*outerRows + tileRows*panelCols)
 	m.work = make([]workspace, d.workers.n)
@@ -221,22 +232,21 @@ func (m *outer) Run(c *engine.Context) error {
 	if m.update != nil && !m.update.set(c) {
 		return nil // frozen, and nobody else reads the gradient
 	}
-	if err := m.d.workers.run(&m.packing, len(m.panels)); err != nil {
+	if err := m.d.workers.run(&m.packing, len(m.strips)); err != nil {
 		return err
 	}
 	return m.d.workers.run(m, (m.k+outerRows-1)/outerRows)
 }
 
-// packRows copies a panel of dy's columns together, one image a row.
+// packRows copies the panels of a strip of dy's columns together, one image a row.
 type packRows struct{ *outer }
 
 func (m *packRows) tile(_, i int) {
-	p := m.panels[i]
-	to := m.d.shared[m.batch*p.first:]
-	for n := range m.batch {
-		row := to[n*p.cols : (n+1)*p.cols]
-		copy(row[:p.n], m.dy[n*m.columns+p.first:])
-		clear(row[p.n:])
+	for _, p := range m.strips[i] {
+		to := m.d.shared[m.batch*p.first:]
+		for n := range m.batch {
+			copyPadded(to[n*p.cols:(n+1)*p.cols], m.dy[n*m.columns+p.first:], p.n)
+		}
 	}
 }
 
@@ -250,34 +260,39 @@ func (m *outer) tile(worker, i int) {
 		copy(x[img*n:(img+1)*n], m.x[img*m.k+first:])
 	}
 	t := &m.work[worker]
-	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
-	for _, p := range m.panels {
-		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
-		run := m.d.isa.tile[p.cols/lane]
+	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, out: &result[0],
+		outRow: strided(&t.scratch, panelCols), init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+	for _, strip := range m.strips {
 		for r := 0; r < n; r += tileRows {
 			for j := range tileRows {
 				t.rows[j] = min(r+j, n-1)
-				t.outs[j] = (first+t.rows[j])*m.columns + p.first
 			}
-			t.row = &t.rows[0]
-			if m.update == nil && p.n == p.cols {
-				t.out, t.outRow = &m.dw[0], &t.outs[0]
-				run(&t.tile)
-				continue
-			}
-			t.out, t.outRow = &result[0], strided(&t.scratch, p.cols)
-			if m.update != nil {
-				m.d.isa.prefetch(&m.update.w[t.outs[0]], min(tileRows, n-r), m.columns)
-				m.d.isa.prefetch(&m.update.v[t.outs[0]], min(tileRows, n-r), m.columns)
-			}
-			run(&t.tile)
-			if m.update == nil {
-				copyPanel(m.dw, t.outs[:], result, p)
-				continue
-			}
-			for j := range min(tileRows, n-r) {
-				m.update.apply(t.outs[j], result[j*p.cols:][:p.n])
-			}
+			m.rowsOf(t, strip, first+r, min(tileRows, n-r), result)
+		}
+	}
+}
+
+// rowsOf computes a strip of count rows of dw from row first on, and stores it or updates the weights by it.
+func (m *outer) rowsOf(t *workspace, strip []panel, first, count int, result []float32) {
+	start := first*m.columns + strip[0].first
+	if m.update != nil {
+		m.d.isa.prefetch(&m.update.w[start], count, m.columns, panelCols)
+		m.d.isa.prefetch(&m.update.v[start], count, m.columns, panelCols)
+	}
+	t.row = &t.rows[0]
+	width := 0
+	for i, p := range strip {
+		t.out = &result[i*m.d.isa.panel]
+		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
+		m.d.isa.tile[p.cols/lane](&t.tile)
+		width += p.n
+	}
+	for j := range count {
+		row := result[j*panelCols:][:width]
+		if m.update != nil {
+			m.update.apply(start+j*m.columns, row)
+		} else {
+			copy(m.dw[start+j*m.columns:], row)
 		}
 	}
 }

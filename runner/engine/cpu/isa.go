@@ -10,7 +10,11 @@ import (
 // An isa is one instruction set's kernels. All kernels of the device go through it.
 type isa struct {
 	name string
-	tile [5]func(*tile) // by the number of 16-wide vectors in a row, 1 to 4
+	tile [5]func(*tile) // by the number of 16-wide vectors in a row, 1 to panel/lane
+
+	// panel is the most columns of a tile, block how many sum indices a tile takes at
+	// a time: weights of so many stay in the cache while all rows pass over them.
+	panel, block int
 
 	reluGrad   func(dx, y, dy []float32)                              // dx = y > 0 ? dy : 0
 	columnSums func(sum, rows []float32)                              // sum[c] += rows[r·len(sum)+c], rows in order
@@ -29,14 +33,14 @@ type isa struct {
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*poolingRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
-	prefetch func(p *float32, rows, stride int) // asks for 64 values of each row; changes nothing
+	prefetch func(p *float32, rows, stride, n int) // asks for n values of each row, n a multiple of 16; changes nothing
 
 	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
 	fmaFLOPs int              // operations in a round
 }
 
 var goISA = isa{
-	name: "go",
+	name: "go", panel: 64, block: 512,
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileGo(t, 16) }, 2: func(t *tile) { tileGo(t, 32) },
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
@@ -46,7 +50,7 @@ var goISA = isa{
 	elu: eluGo, eluGrad: eluGradGo, leaky: leakyGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
-	prefetch: func(*float32, int, int) {},
+	prefetch: func(*float32, int, int, int) {},
 	fmas:     fmasGo, fmaFLOPs: 2 * 12,
 }
 

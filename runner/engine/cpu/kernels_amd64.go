@@ -22,7 +22,7 @@ func tileAVX512x4(t *byte)
 // tileAVX2 computes 16 columns of a tile.
 //
 //go:noescape
-func tileAVX2(t *byte, column int)
+func tileAVX2(t *byte)
 
 // reluGradAVX512 sets dx = y > 0 ? dy : 0 for n values, a multiple of the vector's length.
 //
@@ -114,10 +114,10 @@ func lrnSharesAVX2(t *byte)
 //go:noescape
 func lrnGradAVX2(t *byte)
 
-// prefetchRows asks for 64 values of each of some rows, stride values apart.
+// prefetchRows asks for n values, a multiple of 16, of each of some rows, stride values apart.
 //
 //go:noescape
-func prefetchRows(p *float32, rows int, stride int)
+func prefetchRows(p *float32, rows int, stride int, n int)
 
 // fmasAVX512 does 24 fused multiply-adds of vectors a round.
 func fmasAVX512(rounds int)

@@ -1,8 +1,13 @@
 package cpu
 
-import "ablate/arch"
+import (
+	"slices"
 
-// tileRows is the number of rows of a register tile; panelCols the most columns.
+	"ablate/arch"
+)
+
+// tileRows is the number of rows of a register tile; panelCols the most columns
+// of one, and the columns of a strip.
 const (
 	tileRows  = 6
 	panelCols = 64
@@ -15,15 +20,65 @@ type panel struct {
 	first, n, cols int
 }
 
-// panelsOf cuts n columns into panels of 64 and one narrower last one.
-func panelsOf(n int) []panel {
+// panelsOf cuts n columns into panels of the tile's width and one narrower last one.
+func (s *isa) panelsOf(n int) []panel {
 	var ps []panel
-	for first := 0; first < n; first += panelCols {
-		w := min(panelCols, n-first)
-		ps = append(ps, panel{first, w, (w + lane - 1) / lane * lane})
+	for first := 0; first < n; first += s.panel {
+		w := min(s.panel, n-first)
+		ps = append(ps, panel{first, w, padded(w)})
 	}
 	return ps
 }
+
+// stripsOf groups panels by 64 columns. A strip is one thread's: its panels share
+// the copies of what they read, and 64 columns of a row are whole cache lines in
+// every matrix, however narrow the tile.
+func (s *isa) stripsOf(n int) [][]panel {
+	return slices.Collect(slices.Chunk(s.panelsOf(n), panelCols/s.panel))
+}
+
+// A block is a part of a tile's sum whose weights stay in the cache while all
+// rows pass over them: its segments, run values each, from sum index first on.
+// Between blocks the sums rest in memory as float32, which changes no bit of them.
+type block struct {
+	segs       []int
+	run, first int
+}
+
+// blocksOf cuts the sum over segs × run values into blocks of about the same
+// length, at most most.
+func blocksOf(segs []int, run, most int) []block {
+	if len(segs) == 0 || run == 0 {
+		return []block{{}}
+	}
+	var blocks []block
+	if run <= most {
+		n := ceil(len(segs), most/run)
+		for i := range n {
+			from, to := i*len(segs)/n, (i+1)*len(segs)/n
+			blocks = append(blocks, block{segs[from:to], run, from * run})
+		}
+		return blocks
+	}
+	n := ceil(run, most)
+	for i, s := range segs {
+		for j := range n {
+			from, to := j*run/n, (j+1)*run/n
+			blocks = append(blocks, block{[]int{s + from}, to - from, i*run + from})
+		}
+	}
+	return blocks
+}
+
+// take sets the tile to a block. weights are all of the panel's, cols to a sum index.
+func (t *tile) take(b *block, weights []float32, cols int) {
+	t.segs, t.run = len(b.segs), b.run
+	if t.segs > 0 {
+		t.seg, t.w = &b.segs[0], &weights[b.first*cols]
+	}
+}
+
+func ceil(n, by int) int { return (n + by - 1) / by }
 
 // padded gives the columns all panels of n columns take together.
 func padded(n int) int { return (n + lane - 1) / lane * lane }
@@ -52,11 +107,30 @@ func strided(table *[tileRows]int, by int) *int {
 	return &table[0]
 }
 
-// copyPanel copies the values of a tile's scratch rows (stride cols) to their places.
+// copyPanel copies the values of scratch rows, p.cols apart, to their places.
 func copyPanel(to []float32, at []int, from []float32, p panel) {
 	for r, off := range at {
 		copy(to[off:off+p.n], from[r*p.cols:r*p.cols+p.n])
 	}
+}
+
+// stepped are the offsets 0, by, 2·by … of n rows.
+func stepped(n, by int) []int {
+	offsets := make([]int, n)
+	for i := range offsets {
+		offsets[i] = i * by
+	}
+	return offsets
+}
+
+// copyPadded copies n values of a row and clears the rest of it. Most rows are one
+// cache line, which is copied faster without a call.
+func copyPadded(row, from []float32, n int) {
+	if n == lane && len(row) == lane {
+		*(*[lane]float32)(row) = *(*[lane]float32)(from)
+		return
+	}
+	clear(row[copy(row[:n], from):])
 }
 
 // An image is what a convolution reads: its shape, the channels of one group, and the border it needs.
@@ -80,7 +154,7 @@ func (m image) paddedLen() int {
 	return (m.Height + m.Top + m.Bottom) * m.rowLen()
 }
 
-// view gives image n of a batch with its border, one group's channels only, and
+// view returns image n of a batch with its border, one group's channels only, and
 // the scratch that is left. It is a copy in scratch unless it can be read where it lies.
 func (m image) view(batch []float32, n, group int, scratch []float32) (img, rest []float32) {
 	img = batch[n*m.Len() : (n+1)*m.Len()]
@@ -108,7 +182,7 @@ func (m image) pad(to, from []float32, first int) {
 			continue
 		}
 		for x := range m.Width {
-			copy(inner[x*m.group:(x+1)*m.group], src[x*m.Channels+first:])
+			copyPadded(inner[x*m.group:(x+1)*m.group], src[x*m.Channels+first:], m.group)
 		}
 	}
 }

@@ -104,6 +104,9 @@ func check(t *testing.T, j *job) {
 	want := j.sums()
 	var bits []float32
 	for _, p := range isas() {
+		if j.cols > p.panel {
+			continue
+		}
 		got := j.run(p)
 		for i, w := range want {
 			// Long sums that cancel keep the rounding of their parts: 1e-7 of each product.
@@ -126,7 +129,7 @@ func check(t *testing.T, j *job) {
 // ReLU must not hide a NaN: a diverged run has to be seen.
 func TestTileKeepsNaN(t *testing.T) {
 	for _, p := range isas() {
-		j := newJob(rand.New(rand.NewPCG(1, 2)), 64, 1, 3, 1, false)
+		j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, 3, 1, false)
 		j.floor = 0
 		j.ws[5] = float32(math.NaN())
 		if out := j.run(p); !math.IsNaN(float64(out[5])) {

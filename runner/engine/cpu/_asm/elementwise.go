@@ -211,20 +211,25 @@ func fmas(name string, width, chains int) {
 	RET()
 }
 
-// prefetchRows asks for panel-wide pieces of rows (256 bytes) before they are
+// prefetchRows asks for pieces of rows, as wide as a panel, before they are
 // needed: they are too short for the hardware to guess the next.
 func prefetchRows() {
-	TEXT("prefetchRows", NOSPLIT, "func(p *float32, rows, stride int)")
-	Doc("prefetchRows asks for 64 values of each of some rows, stride values apart.")
+	TEXT("prefetchRows", NOSPLIT, "func(p *float32, rows, stride, n int)")
+	Doc("prefetchRows asks for n values, a multiple of 16, of each of some rows, stride values apart.")
 	Pragma("noescape")
-	p, rows, stride := pointer("p"), pointer("rows"), pointer("stride")
+	p, rows, stride, n := pointer("p"), pointer("rows"), pointer("stride"), pointer("n")
 	SHLQ(U8(2), stride)
 	Label("prefetchRows_loop")
 	CMPQ(rows, U8(0))
 	JLE(LabelRef("prefetchRows_end"))
-	for line := range 4 {
-		PREFETCHT0(Mem{Base: p, Disp: 64 * line})
-	}
+	line, left := GP64(), GP64()
+	MOVQ(p, line)
+	MOVQ(n, left)
+	Label("prefetchRows_line")
+	PREFETCHT0(Mem{Base: line})
+	ADDQ(U8(64), line)
+	SUBQ(U8(16), left)
+	JG(LabelRef("prefetchRows_line"))
 	ADDQ(stride, p)
 	DECQ(rows)
 	JMP(LabelRef("prefetchRows_loop"))

@@ -35,37 +35,30 @@ const rows = 6
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for vectors := 2; vectors <= 4; vectors++ {
-		tile(fmt.Sprintf("tileAVX512x%d", vectors), vectors, 64, false)
+		tile(fmt.Sprintf("tileAVX512x%d", vectors), vectors, 64)
 	}
-	// 16 ymm registers hold 6 rows of 16 columns, so AVX2 does a panel 16 columns at
-	// a time, and AVX-512 its panels of 16 columns, too.
-	tile("tileAVX2", 2, 32, true)
+	// 16 ymm registers hold 6 rows of 16 columns: AVX2's panels, and AVX-512's narrowest.
+	tile("tileAVX2", 2, 32)
 	elementwise()
 	poolingRows()
 	units()
 	Generate()
 }
 
-// tile emits the loop of type tile for rows × vectors registers. With byColumn
-// a second argument moves all columns, in bytes.
+// unroll is how many sum indices the inner loop of a tile takes in a turn.
+const unroll = 4
+
+// tile emits the loop of type tile for rows × vectors registers.
 //
 // Prediction, Zen 4: a 512-bit FMA a cycle; per sum index 6·vectors of them, 6
 // broadcasts and as many loads as vectors, two loads a cycle: bound by FMAs from
 // two vectors on.
 // The argument is a *tile; avo knows no types but Go's own.
-func tile(name string, vectors int, width int, byColumn bool) {
-	signature := "func(t *byte)"
-	if byColumn {
-		signature = "func(t *byte, column int)"
-	}
-	TEXT(name, NOSPLIT, signature)
+func tile(name string, vectors int, width int) {
+	TEXT(name, NOSPLIT, "func(t *byte)")
 	Doc(fmt.Sprintf("%s computes %d columns of a tile.", name, vectors*width/4))
 	Pragma("noescape")
 	t := Load(Param("t"), GP64())
-	var column Register
-	if byColumn {
-		column = Load(Param("column"), GP64())
-	}
 	field := func(off int) Register {
 		r := GP64()
 		MOVQ(Mem{Base: t, Disp: off}, r)
@@ -84,10 +77,6 @@ func tile(name string, vectors int, width int, byColumn bool) {
 	acc := make([][]VecVirtual, rows)
 	init, initRow := field(tileInit), field(tileInitRow)
 	w := field(tileW)
-	if byColumn {
-		ADDQ(column, init)
-		ADDQ(column, w)
-	}
 	for r := range acc {
 		from := start(init, initRow, r)
 		for v := range vectors {
@@ -111,40 +100,50 @@ func tile(name string, vectors int, width int, byColumn bool) {
 	}
 	b := vector()
 
-	Label(name + "_seg")
+	product := func() { // of one sum index
+		for v, wv := range weights {
+			VMOVUPS(Mem{Base: w, Disp: v * width}, wv)
+		}
+		for r := range rows {
+			VBROADCASTSS(Mem{Base: px[r], Index: idx, Scale: 1}, b)
+			for v, wv := range weights {
+				VFMADD231PS(wv, b, acc[r][v])
+			}
+		}
+		ADDQ(step, idx)
+		ADDQ(wStride, w)
+	}
+
 	TESTQ(segs, segs)
 	JE(LabelRef(name + "_store"))
+	Label(name + "_seg")
 	MOVQ(Mem{Base: seg}, idx)
 	SHLQ(U8(2), idx)
 	MOVQ(Mem{Base: t, Disp: tileRun}, left)
-	Label(name + "_k")
-	TESTQ(left, left)
+	SUBQ(U8(unroll), left)
+	JL(LabelRef(name + "_rest"))
+	Label(name + "_turn")
+	for range unroll {
+		product()
+	}
+	SUBQ(U8(unroll), left)
+	JGE(LabelRef(name + "_turn"))
+	Label(name + "_rest")
+	ADDQ(U8(unroll), left)
 	JE(LabelRef(name + "_next"))
-	for v, wv := range weights {
-		VMOVUPS(Mem{Base: w, Disp: v * width}, wv)
-	}
-	for r := range rows {
-		VBROADCASTSS(Mem{Base: px[r], Index: idx, Scale: 1}, b)
-		for v, wv := range weights {
-			VFMADD231PS(wv, b, acc[r][v])
-		}
-	}
-	ADDQ(step, idx)
-	ADDQ(wStride, w)
+	Label(name + "_one")
+	product()
 	DECQ(left)
-	JMP(LabelRef(name + "_k"))
+	JNZ(LabelRef(name + "_one"))
 	Label(name + "_next")
 	ADDQ(U8(8), seg)
 	DECQ(segs)
-	JMP(LabelRef(name + "_seg"))
+	JNZ(LabelRef(name + "_seg"))
 
 	Label(name + "_store")
 	floor := vector()
 	VBROADCASTSS(Mem{Base: t, Disp: tileFloor}, floor)
 	out, outRow := field(tileOut), field(tileOutRow)
-	if byColumn {
-		ADDQ(column, out)
-	}
 	for r := range acc {
 		to := start(out, outRow, r)
 		for v := range vectors {

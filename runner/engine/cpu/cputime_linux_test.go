@@ -1,0 +1,142 @@
+package cpu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// cpuTime is what this thread has computed so far: other processes do not count,
+// so kernels can be compared on a machine that has other work.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(now.Nano())
+}
+
+// fastest is the least CPU time of some turns of each function, turn about.
+func fastest(t testing.TB, turns int, fs ...func()) []time.Duration {
+	best := make([]time.Duration, len(fs))
+	for turn := range turns {
+		for i, f := range fs {
+			start := cpuTime(t)
+			f()
+			if took := cpuTime(t) - start; turn == 0 || took < best[i] {
+				best[i] = took
+			}
+		}
+	}
+	return best
+}
+
+// Tiles of a panel that a block at a time stays in the cache, over sizes of weights from
+// 4 KiB to 1 MiB, as the convolutions run them: the share of the peak must be flat.
+func BenchmarkTileSizes(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const rounds, pixelTiles = 1 << 12, 28
+	for _, p := range isas() {
+		for kib := 4; kib <= 1024; kib *= 2 {
+			k := kib << 10 / (4 * p.panel)
+			b.Run(fmt.Sprintf("%s/%dKiB", p.name, kib), func(b *testing.B) {
+				j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, k, 1, false)
+				j.ws, j.wStride = make([]float32, k*p.panel), p.panel
+				blocks := blocksOf([]int{0}, k, p.block)
+				run := func() {
+					for i := range blocks {
+						j.take(&blocks[i], j.ws, p.panel)
+						j.init, j.initRow = j.out, j.outRow
+						for range pixelTiles {
+							p.tile[p.panel/lane](&j.tile)
+						}
+					}
+				}
+				turns := max(3, 1<<24/(k*p.panel*pixelTiles))
+				for b.Loop() {
+					best := fastest(b, turns, func() { p.fmas(rounds) }, run)
+					flops := float64(2 * tileRows * p.panel * k * pixelTiles)
+					speed, peak := flops/best[1].Seconds()/1e9, float64(rounds*p.fmaFLOPs)/best[0].Seconds()/1e9
+					b.ReportMetric(speed, "GFLOP/s")
+					b.ReportMetric(100*speed/peak, "%ofpeak")
+				}
+			})
+		}
+	}
+}
+
+// Each kernel of a net's training step on one thread, in CPU time: GFLOP/s and the share of
+// the peak, or GB/s. ABLATE_NET and a batch of 16 or ABLATE_BATCH say which.
+func BenchmarkStep(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	name, batch := "alexnet", 16
+	if v := os.Getenv("ABLATE_NET"); v != "" {
+		name = v
+	}
+	if v := os.Getenv("ABLATE_BATCH"); v != "" {
+		fmt.Sscan(v, &batch)
+	}
+	net, err := arch.Nets.Load(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dev, err := New("cpu", 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dev.Close()
+	g, err := graph.Build(net, batch, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	params, err := engine.NewParams(engine.On(dev), g.Params)
+	if err != nil {
+		b.Fatal(err)
+	}
+	prog, err := engine.Train(g, params)
+	if err != nil {
+		b.Fatal(err)
+	}
+	prog.Context = engine.Context{Rate: 1e-4, Momentum: 0.9, Decay: 5e-4}
+	names := prog.Steps()
+	var fs []func()
+	for i := range names {
+		fs = append(fs, func() {
+			if _, err := prog.TimeStep(i); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	const rounds = 1 << 18
+	fs = append(fs, func() { dev.isa.fmas(rounds) })
+	for b.Loop() {
+		var total time.Duration
+		var flops int64
+		best := fastest(b, 5, fs...)
+		peak := float64(rounds*dev.isa.fmaFLOPs) / best[len(names)].Seconds()
+		for i, name := range names {
+			cost, took := prog.Cost(i), best[i]
+			total, flops = total+took, flops+cost.FLOPs
+			speed := float64(cost.FLOPs) / took.Seconds()
+			if cost.FLOPs == 0 {
+				b.Logf("%-28s %9.3f ms %6.1f GB/s", name, 1e3*took.Seconds(), float64(cost.Bytes)/took.Seconds()/1e9)
+				continue
+			}
+			b.Logf("%-28s %9.3f ms %6.1f GFLOP/s %3.0f %%", name, 1e3*took.Seconds(), speed/1e9, 100*speed/peak)
+		}
+		b.Logf("%s, batch %d: %.2f images a CPU second, %.0f %% of %.1f GFLOP/s", name, batch,
+			float64(batch)/total.Seconds(), 100*float64(flops)/total.Seconds()/peak, peak/1e9)
+	}
+}
