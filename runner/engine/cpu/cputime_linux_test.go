@@ -101,7 +101,7 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	params, err := engine.NewParams(engine.On(dev), g.Params)
+	params, err := engine.NewParams(engine.Placement{Group: engine.NewGroup(dev)}, g.Params)
 	if err != nil {
 		b.Fatal(err)
 	}
