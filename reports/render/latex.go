@@ -16,9 +16,38 @@ const latexHead = `% The document that takes this in needs \usepackage{booktabs}
 \providecommand{\ablateunicode}[2]{\ifdefined\XeTeXrevision#2\else\ifdefined\directlua#2\else\texttt{U+#1}\fi\fi}
 `
 
+// latexUsual are the columns that fit a page's text of one column; what a variant changes stands below the table.
+var latexUsual = []string{"error", "delta", "p", "verdict"}
+
 // writeLatex prints a table environment for \input: rules of booktabs, numbers
 // lined up by siunitx, notes below.
-func writeLatex(b *bytes.Buffer, d Table) error {
+func writeLatex(b *bytes.Buffer, c *reports.Comparison) error {
+	few := len(c.Options.Columns) == 0 && c.Shape != reports.Matrix
+	if few {
+		narrow := *c
+		narrow.Options.Columns = latexUsual
+		c = &narrow
+	}
+	d, err := New(c)
+	if err != nil {
+		return err
+	}
+	if few {
+		var changes []string
+		for _, r := range c.Rows {
+			if len(r.Changes) > 0 {
+				changes = append(changes, reports.Sanitize(r.Variant)+": "+changed(r))
+			}
+		}
+		if len(changes) > 0 {
+			d.Notes = append([]string{strings.Join(changes, "; ")}, d.Notes...)
+		}
+	}
+	return printLatex(b, d)
+}
+
+// printLatex prints a table after what its document must know.
+func printLatex(b *bytes.Buffer, d Table) error {
 	b.WriteString(latexHead)
 	writeLatexTable(b, d)
 	return nil
@@ -29,7 +58,7 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)
 	}
-	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\small\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
 	if len(d.Rows) > 0 {
 		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
 		heads := make([]string, len(d.Columns))
@@ -63,6 +92,9 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 // plainNumber is what siunitx lines up: "−0.17", "12.31 ± 0.18".
 var plainNumber = regexp.MustCompile(`^([+−]?)([0-9]+)(?:\.([0-9]+))?(?: ± ([0-9]+)(?:\.([0-9]+))?)?$`)
 
+// latexWords is how many letters of a column of words stand in one line.
+const latexWords = 14
+
 // columnKind is a column's letter for tabular: S where its cells are numbers.
 func columnKind(d Table, i int) string {
 	sign, whole, decimals, spread, numbers := "", 0, 0, 0, 0
@@ -93,8 +125,8 @@ func columnKind(d Table, i int) string {
 		return fmt.Sprintf("S[separate-uncertainty, table-format=%s%d.%d(%d)]", sign, whole, decimals, spread)
 	case numbers > 0:
 		return fmt.Sprintf("S[table-format=%s%d.%d]", sign, whole, decimals)
-	case limit > 0 && longest > limit:
-		return `p{0.25\linewidth}`
+	case limit > 0 && longest > latexWords:
+		return `>{\raggedright\arraybackslash}p{0.19\linewidth}`
 	case d.Columns[i].Right:
 		return "r"
 	}

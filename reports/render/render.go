@@ -12,8 +12,8 @@ import (
 	"ablate/reports"
 )
 
-// A format is a way to print a comparison: as words, which any document can be
-// printed as, or from the whole of it.
+// A format is a way to print a comparison: as words, which any table can be
+// printed as, or from the whole of it, which comes first.
 type format struct {
 	name  string
 	words func(*bytes.Buffer, Table) error
@@ -24,7 +24,7 @@ type format struct {
 var formats = []format{
 	{name: "text", words: writeText},
 	{name: "md", words: writeMarkdown},
-	{name: "tex", words: writeLatex},
+	{name: "tex", words: printLatex, whole: writeLatex},
 	{name: "csv", whole: writeCSV},
 	{name: "json", whole: writeJSON},
 	{name: "model-index", whole: writeModelIndex},

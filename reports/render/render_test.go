@@ -562,7 +562,7 @@ func checkWhole(t *testing.T, format, text string, rows int) {
 				t.Errorf("TeX would act on a sign in %q", line)
 			}
 		}
-		if depth != 0 || columns != 8*rows {
+		if depth != 0 || columns != len(latexUsual)*rows {
 			t.Errorf("%d braces open, %d columns in %d rows of TeX", depth, columns, rows)
 		}
 	}
