@@ -130,7 +130,8 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error 
 			}
 		}
 		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Average: p.Average}
-		after[last] = append(after[last], action{name: "update{" + p.Name + "}", layer: p.Layer, op: u, in: []*value{weights, grad}})
+		after[last] = append(after[last], action{name: "update{" + p.Name + "}", layer: p.Layer, op: u,
+			in: []*value{weights, grad}})
 	}
 	var merged []action
 	for i, a := range c.actions {

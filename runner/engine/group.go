@@ -230,7 +230,7 @@ func (b *barrier) init(parties int) {
 
 func (b *barrier) reset() { b.waiting, b.left = 0, false }
 
-// wait returns when all have come. It gives false where one will not.
+// wait returns when all have come, and false where one will not.
 func (b *barrier) wait() bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()

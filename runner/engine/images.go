@@ -32,7 +32,7 @@ func (p *Program) TakesImages(n *gorgonia.Node) bool {
 	return true
 }
 
-// WriteImages gives an input of images, [batch, height, width, channels], its
+// WriteImages writes to an input of images, [batch, height, width, channels], its
 // value. Each device gets the images of its chunks, or all.
 func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 	t, err := p.tensor(n)
@@ -71,7 +71,8 @@ func (s sharded) fit(m augment.Images) error {
 		return fmt.Errorf("a mean of %d values for images of %v", len(m.Mean), m.Shape)
 	}
 	if at := m.MeanAt; at != nil && (at[0] < 0 || at[1] < 0 || at[0]+height > m.Shape.Height || at[1]+width > m.Shape.Width) {
-		return fmt.Errorf("the mean of images of %v has no cut of %d×%d at row %d, column %d", m.Shape, height, width, at[0], at[1])
+		return fmt.Errorf("the mean of images of %v has no cut of %d×%d at row %d, column %d", m.Shape, height, width,
+			at[0], at[1])
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ func netOf(t *testing.T, kind string) *arch.Net {
 	t.Helper()
 	var keys []string
 	for f, v := range strictyaml.Fields(reflect.ValueOf(arch.New(kind)).Elem()) {
-		required := slices.Contains([]reflect.Kind{reflect.Int, reflect.Float64, reflect.Pointer, reflect.Slice}, f.Type.Kind())
+		required := slices.Contains([]reflect.Kind{reflect.Int, reflect.Float64, reflect.Pointer, reflect.Slice},
+			f.Type.Kind())
 		switch key := f.Tag.Get("yaml"); {
 		case key == "init":
 			keys = append(keys, "init: {kind: he}")

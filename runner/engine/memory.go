@@ -17,7 +17,7 @@ type span struct {
 	off            int // found by pack
 }
 
-// pack gives every span an offset such that spans alive at the same time do not
+// pack chooses the offset of every span so that spans alive at the same time do not
 // overlap, and returns the arena's size. Largest first, each at the lowest
 // offset that is free during its life: the usual heuristic, near the lower
 // bound for chains such as nets.
@@ -90,7 +90,7 @@ type memoryPlan struct {
 	order []*buffer             // owners as they first appear
 }
 
-// plan gives every buffer that is not a parameter a life: from the instruction that
+// plan finds the life of every buffer that is not a parameter: from the instruction that
 // makes it to the last that reads it. Inputs, constants and kept values live throughout.
 func (s *schedule) plan() *memoryPlan {
 	p := &memoryPlan{map[*buffer]*buffer{}, map[*buffer][]*span{}, nil}

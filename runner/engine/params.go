@@ -31,7 +31,7 @@ func NewParams(where Placement, params []graph.Param) (*Params, error) {
 	return ps, ps.allocate(ps.velocity, params, velocities)
 }
 
-// allocate gives each parameter its part on every device, as cut, one block of memory a device.
+// allocate makes each parameter's part on every device, in one block of memory a device.
 func (p *Params) allocate(to map[string]sharded, params []graph.Param, cuts []graph.Sharding) error {
 	devices := p.where.Group.devices
 	for d, dev := range devices {

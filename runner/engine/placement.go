@@ -35,7 +35,7 @@ func (p Placement) single() Device {
 	return p.Group.devices[0]
 }
 
-// Check says whether a net with batches of so many images can be placed.
+// Check returns nil if a net can be placed with batches of that size, or why not.
 func (p Placement) Check(net *arch.Net, batch int) error {
 	if err := p.checkPrecision(); err != nil {
 		return err
@@ -65,7 +65,8 @@ func (p Placement) checkPrecision() error {
 	for _, dev := range p.Group.devices {
 		precise, ok := dev.(MixedPrecision)
 		if !ok {
-			return fmt.Errorf("%w on %s: it forms products in float32; leave the precision out, or name a GPU, as in cuda:0", &precisionError{p.Precision}, dev.Name())
+			return fmt.Errorf("%w on %s: it forms products in float32; leave the precision out, or name a GPU, as in cuda:0",
+				&precisionError{p.Precision}, dev.Name())
 		}
 		if err := precise.SupportsPrecision(p.Precision); err != nil {
 			return fmt.Errorf("%w on %s: %w", &precisionError{p.Precision}, dev.Name(), err)

@@ -74,11 +74,12 @@ func (n *lowering) place(a action) {
 	n.actions = append(n.actions, a)
 	if n.kept[out] {
 		n.casts[out] = a.out // for those who read it on
-		n.actions = append(n.actions, action{name: "cast " + a.name, layer: a.layer, op: Cast{Float32}, in: []*value{a.out}, out: out})
+		n.actions = append(n.actions, action{name: "cast " + a.name, layer: a.layer, op: Cast{Float32}, in: []*value{a.out},
+			out: out})
 	}
 }
 
-// cast gives a node as another type, which takes an action the first time.
+// cast returns a value as another type, which takes an action the first time.
 func (n *lowering) cast(node *value, to Type) *value {
 	if !node.activation() || n.c.types[node] == to {
 		return node

@@ -81,7 +81,7 @@ func (p *Program) Reset() {}
 // Close does nothing: memory belongs to the device.
 func (p *Program) Close() error { return nil }
 
-// Write gives a value to an input of the graph.
+// Write writes an input of the graph.
 func (p *Program) Write(n *gorgonia.Node, values []float32) error {
 	t, err := p.tensor(n)
 	if err != nil {
@@ -93,7 +93,7 @@ func (p *Program) Write(n *gorgonia.Node, values []float32) error {
 	return t.write(0, values)
 }
 
-// WriteAt gives some of an input's values, from index first on.
+// WriteAt writes some of an input's values, from index first on.
 func (p *Program) WriteAt(n *gorgonia.Node, first int, values []float32) error {
 	t, err := p.tensor(n)
 	if err != nil {

@@ -84,7 +84,7 @@ func (b *buffer) memory() *buffer {
 	return b
 }
 
-// gather adds the instruction that gives every device its part, as to says, of a
+// gather adds the instruction by which every device gets its part, as to says, of a
 // buffer sharded in another way. In place, the device's own part is there already.
 func (s *schedule) gather(name string, b, out *buffer, from, to graph.Sharding, inPlace bool) {
 	in := instruction{name: "transfer " + name, in: []*buffer{b}, out: out, gathers: !from.Whole()}

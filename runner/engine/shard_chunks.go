@@ -4,10 +4,10 @@ import (
 	"ablate/runner/graph"
 )
 
-// byChunks gives each device some of a batch's chunks, one after the other, and
+// byChunks trains some of a batch's chunks on each device, one after the other, with
 // all weights. What the chunks' gradients come to is added in pairs. Then each
 // device adds up one part of every gradient over the devices, updates that part
-// of the weights and gives it to the others.
+// of the weights and sends it to the others.
 type byChunks struct {
 	*schedule
 	c      *compiler
@@ -52,7 +52,7 @@ func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) 
 	return b.schedule, nil
 }
 
-// of gives a node's value in a chunk.
+// of returns a value's buffer in a chunk.
 func (b *byChunks) of(n *value, chunk int) *buffer {
 	if v, ok := b.weights[n]; ok {
 		return v
@@ -124,7 +124,8 @@ func (b *byChunks) across(n *value) binding {
 	}
 	length := Tensor{Shape: n.shape}.Len()
 	p := binding{sharding: flat(n.shape)}
-	stacked, parts := graph.Sharding{Outer: 1, Length: b.devices, Inner: length}, graph.Sharding{Outer: b.devices, Length: length, Inner: 1}
+	stacked, parts := graph.Sharding{Outer: 1, Length: b.devices, Inner: length}, graph.Sharding{Outer: b.devices,
+		Length: length, Inner: 1}
 	if p.sharding.Whole() {
 		parts = graph.Sharding{}
 	}

@@ -13,7 +13,7 @@ type layout struct {
 	buffer   *buffer
 }
 
-// byColumns gives each device a block of every layer's channels. Where an op
+// byColumns places a block of every layer's channels on each device. Where an op
 // needs channels of another device, a gather comes before it.
 type byColumns struct {
 	*schedule

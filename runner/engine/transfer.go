@@ -2,7 +2,7 @@ package engine
 
 import "ablate/runner/graph"
 
-// A Gather gives a device its part, as cut by To, of a tensor that the devices
+// A Gather copies to a device its part, as cut by To, of a tensor that the devices
 // hold cut by From: it is how values get from device to device. In holds the
 // tensor's part on every device, in their order; of a tensor that each has
 // whole, only the device's own.

@@ -22,10 +22,11 @@ func part(c graph.Sharding, i, of int, whole []float32) []float32 {
 	return out
 }
 
-// A move gives every device its part, whatever way the tensor was cut before.
+// Every device gets its part by a gather, in whatever way the tensor was cut before.
 func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 	const size = 3 * 4 * 5
-	cuts := []graph.Sharding{{}, {Outer: 1, Length: size, Inner: 1}, {Outer: 12, Length: 5, Inner: 1}, {Outer: 3, Length: 4, Inner: 5}, {Outer: 1, Length: 3, Inner: 20}}
+	cuts := []graph.Sharding{{}, {Outer: 1, Length: size, Inner: 1}, {Outer: 12, Length: 5, Inner: 1},
+		{Outer: 3, Length: 4, Inner: 5}, {Outer: 1, Length: 3, Inner: 20}}
 	whole := make([]float32, size)
 	for i := range whole {
 		whole[i] = float32(i + 1)

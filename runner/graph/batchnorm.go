@@ -10,7 +10,7 @@ import (
 	"ablate/arch"
 )
 
-// BatchMean gives each channel's mean over images and pixels: x → [C].
+// BatchMean is each channel's mean over images and pixels: x → [C].
 type BatchMean struct {
 	meta
 	Shape arch.Shape
@@ -32,7 +32,7 @@ func NewBatchMean(layer string, batch int, s arch.Shape) *BatchMean {
 // DiffWRT: nothing flows back here: BatchNorm's gradient knows that the mean is x's.
 func (o *BatchMean) DiffWRT(n int) []bool { return all(0, n) }
 
-// BatchVariance gives each channel's mean squared distance from its mean: (x, mean) → [C].
+// BatchVariance is each channel's mean squared distance from its mean: (x, mean) → [C].
 type BatchVariance struct {
 	meta
 	Shape arch.Shape
@@ -97,7 +97,8 @@ func (o *BatchNorm) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.N
 	if err != nil {
 		return nil, err
 	}
-	dx, err := applied(NewBatchNormGrad(o.Layer, o.Batch, o.Shape, o.Epsilon), in[0], in[1], in[2], in[3], dscale, dshift, dy)
+	dx, err := applied(NewBatchNormGrad(o.Layer, o.Batch, o.Shape, o.Epsilon), in[0], in[1], in[2], in[3], dscale,
+		dshift, dy)
 	return gorgonia.Nodes{dx, nil, nil, dscale, dshift}, err
 }
 
@@ -240,7 +241,8 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gor
 		lr = 1
 	}
 	scale, shift := b.learned(name, "weight", s.Channels, 1, lr), b.learned(name, "bias", s.Channels, 0, lr)
-	mean, variance := b.average(name, "mean", s.Channels, 0, l.Momentum), b.average(name, "variance", s.Channels, 1, l.Momentum)
+	mean, variance := b.average(name, "mean", s.Channels, 0, l.Momentum), b.average(name, "variance", s.Channels, 1,
+		l.Momentum)
 	op := NewBatchNorm(name, b.g.Batch, s, l.Epsilon)
 	if !b.train {
 		b.g.Params = append(b.g.Params, mean, variance)

@@ -132,7 +132,8 @@ func (o *ConvWeightGrad) Shard(s Split) (Shard, error) {
 }
 
 var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Conv, x *gorgonia.Node) (*gorgonia.Node, error) {
-	op := NewConv(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
+	op := NewConv(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
+		Groups: p.Groups})
 	w, bias := b.params(op.Layer, op.Weights(), l.Filters, l.Init, l.LR, l.Decay)
 	return applied(op, x, w, bias)
 })

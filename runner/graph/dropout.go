@@ -47,7 +47,8 @@ func NewDropout(layer string, batch int, s arch.Shape, l arch.Dropout, train boo
 }
 
 func newDropout(kind, layer string, batch int, s arch.Shape, l arch.Dropout, train bool, clock *Clock) *Dropout {
-	o := &Dropout{Shape: s, Rate: l.Rate, Inverted: l.Inverted, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
+	o := &Dropout{Shape: s, Rate: l.Rate, Inverted: l.Inverted, Train: train, Part: Part{Channels: s.Channels},
+		clock: clock}
 	o.meta = meta{
 		kind: kind, Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %+v %v", s, l, train),
 		in:  []tensor.Shape{nhwc(batch, s)},
@@ -70,7 +71,8 @@ func (o *Dropout) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input: the same mask on dy.
 func (o *Dropout) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	dx, err := applied(newDropout("dropout-grad", o.Layer, o.Batch, o.Shape, arch.Dropout{Rate: o.Rate, Inverted: o.Inverted}, o.Train, o.clock), dy)
+	dx, err := applied(newDropout("dropout-grad", o.Layer, o.Batch, o.Shape, arch.Dropout{Rate: o.Rate,
+		Inverted: o.Inverted}, o.Train, o.clock), dy)
 	return gorgonia.Nodes{dx}, err
 }
 

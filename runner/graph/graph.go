@@ -1,6 +1,6 @@
 // Package graph states what a net computes: an arch.Net becomes a Gorgonia
-// ExprGraph of our own ops, and Gorgonia's symbolic differentiation gives its
-// gradients. How it is computed is engine's business.
+// ExprGraph of our own ops, and Gorgonia's symbolic differentiation adds its
+// gradients. Package engine decides how it is computed.
 //
 // Gorgonia's own layers, solvers, initialisers and random numbers are not used:
 // its dropout gradient is wrong for rates other than a half, its momentum
@@ -107,7 +107,8 @@ func (b *builder) input(name string, s tensor.Shape) *gorgonia.Node {
 }
 
 // params adds a layer's weights and biases.
-func (b *builder) params(layer string, weights []int, biases int, init arch.Init, lr, decay arch.Factor) (w, bias *gorgonia.Node) {
+func (b *builder) params(layer string, weights []int, biases int, init arch.Init, lr, decay arch.Factor) (w,
+	bias *gorgonia.Node) {
 	fanIn := 1
 	for _, n := range weights[max(0, len(weights)-4) : len(weights)-1] { // a local layer's first two count its pixels
 		fanIn *= n

@@ -67,7 +67,8 @@ func laterNets() []*arch.Net {
 		for i, l := range layers {
 			n.Layers = append(n.Layers, arch.Layer{Name: "x" + string(rune('0'+i)), Spec: l})
 		}
-		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Spec: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}}, arch.Layer{Name: "loss", Spec: &arch.SoftmaxLoss{}})
+		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Spec: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}},
+			arch.Layer{Name: "loss", Spec: &arch.SoftmaxLoss{}})
 		return n
 	}
 	pad := arch.Pad{Top: 1, Left: 1}
@@ -83,8 +84,10 @@ func laterNets() []*arch.Net {
 		between("maxout", &arch.Maxout{Pieces: 2}),
 		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
 		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
-		between("local", &arch.Local{Conv: arch.Conv{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2, Init: arch.Init{Kind: "he"}}}),
-		between("local with strides", &arch.Local{Conv: arch.Conv{Filters: 3, Kernel: 2, Stride: 2, Groups: 1, Init: arch.Init{Kind: "he"}}}, &arch.Tanh{A: 1, B: 1}),
+		between("local", &arch.Local{Conv: arch.Conv{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2,
+			Init: arch.Init{Kind: "he"}}}),
+		between("local with strides", &arch.Local{Conv: arch.Conv{Filters: 3, Kernel: 2, Stride: 2, Groups: 1,
+			Init: arch.Init{Kind: "he"}}}, &arch.Tanh{A: 1, B: 1}),
 		between("maxavgpool", &arch.MaxAvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
 		between("stochasticpool", &arch.StochasticPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
 	}
@@ -281,7 +284,8 @@ func TestConvolutionAndPoolAgainstGorgonia(t *testing.T) {
 	let(t, ox, x)
 	let(t, ow, weights)
 	let(t, ob, make([]float64, f))
-	y := apply1(t, NewConv("c", n, Window{In: in, Out: out, Kernel: k, Stride: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 1}), ox, ow, ob)
+	y := apply1(t, NewConv("c", n, Window{In: in, Out: out, Kernel: k, Stride: 1, Pad: arch.Pad{Top: 1, Bottom: 1,
+		Left: 1, Right: 1}, Groups: 1}), ox, ow, ob)
 	p := apply1(t, NewMaxPool("p", n, Window{In: out, Out: pooled, Kernel: 3, Stride: 2, Groups: 1}), y)
 	dp := b.input("dp", p.Shape())
 	let(t, dp, wave(p.Shape().TotalSize(), 0.3, 0.2))
@@ -312,8 +316,10 @@ func TestConvolutionAndPoolAgainstGorgonia(t *testing.T) {
 	run(t, g)
 
 	near(t, "pooled", p.Value(), permute(gp.Value().Data().([]float64), []int{n, f, 3, 3}, []int{0, 2, 3, 1}))
-	near(t, "data gradient", convGrad[0].Value(), permute(grads[0].Value().Data().([]float64), []int{n, c, h, w}, []int{0, 2, 3, 1}))
-	near(t, "weight gradient", convGrad[1].Value(), permute(grads[1].Value().Data().([]float64), []int{f, c, k, k}, []int{2, 3, 1, 0}))
+	near(t, "data gradient", convGrad[0].Value(), permute(grads[0].Value().Data().([]float64), []int{n, c, h, w},
+		[]int{0, 2, 3, 1}))
+	near(t, "weight gradient", convGrad[1].Value(), permute(grads[1].Value().Data().([]float64), []int{f, c, k, k},
+		[]int{2, 3, 1, 0}))
 }
 
 func apply1(t *testing.T, op gorgonia.Op, in ...*gorgonia.Node) *gorgonia.Node {
@@ -359,8 +365,10 @@ func permute(v []float64, shape, axes []int) []float64 {
 // Two layers of equal geometry must stay two nodes: Gorgonia merges nodes of equal hash.
 func TestEqualLayersStayApart(t *testing.T) {
 	s := arch.Shape{Height: 1, Width: 1, Channels: 4}
-	a, b := NewDropout("a", 1, s, arch.Dropout{Rate: 0.2}, true, nil), NewDropout("b", 1, s, arch.Dropout{Rate: 0.2}, true, nil)
-	c, d := NewDropout("a", 1, s, arch.Dropout{Rate: 0.9}, true, nil), NewDropout("a", 1, s, arch.Dropout{Rate: 0.2}, false, nil)
+	a, b := NewDropout("a", 1, s, arch.Dropout{Rate: 0.2}, true, nil), NewDropout("b", 1, s, arch.Dropout{Rate: 0.2},
+		true, nil)
+	c, d := NewDropout("a", 1, s, arch.Dropout{Rate: 0.9}, true, nil), NewDropout("a", 1, s, arch.Dropout{Rate: 0.2},
+		false, nil)
 	seen := map[uint32]bool{}
 	for _, op := range []gorgonia.Op{a, b, c, d} {
 		if seen[op.Hashcode()] {
@@ -396,13 +404,16 @@ func TestNormConventions(t *testing.T) {
 	}{
 		// torch.nn.LocalResponseNorm(5, alpha=1, beta=0.75, k=1): (1 + 3/5, 4/5, 5/5)^−0.75.
 		{"PyTorch", arch.LRN{Size: 5, Alpha: 1, AlphaOverSize: &yes, Beta: 0.75, K: 1, Region: arch.AcrossMaps}, five,
-			[]float64{math.Pow(1.6, -0.75), math.Pow(1.8, -0.75), math.Pow(2, -0.75), math.Pow(1.8, -0.75), math.Pow(1.6, -0.75)}},
+			[]float64{math.Pow(1.6, -0.75), math.Pow(1.8, -0.75), math.Pow(2, -0.75), math.Pow(1.8, -0.75),
+				math.Pow(1.6, -0.75)}},
 		// tf.nn.lrn(depth_radius=2, bias=1, alpha=1, beta=0.5), its defaults but for the radius: 1/√4, 1/√5, 1/√6.
 		{"TensorFlow", arch.LRN{Size: 5, Alpha: 1, AlphaOverSize: &no, Beta: 0.5, K: 1, Region: arch.AcrossMaps}, five,
 			[]float64{0.5, 1 / math.Sqrt(5), 1 / math.Sqrt(6), 1 / math.Sqrt(5), 0.5}},
 		// Caffe's WITHIN_CHANNEL, local_size 3, alpha 1, beta 0.5: the border counts as zeros, the divisor stays 9.
-		{"Caffe within a channel", arch.LRN{Size: 3, Alpha: 1, AlphaOverSize: &yes, Beta: 0.5, K: 1, Region: arch.WithinMap}, square,
-			[]float64{3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 1 / math.Sqrt(2), 3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13)}},
+		{"Caffe within a channel", arch.LRN{Size: 3, Alpha: 1, AlphaOverSize: &yes, Beta: 0.5, K: 1,
+			Region: arch.WithinMap}, square,
+			[]float64{3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 1 / math.Sqrt(2),
+				3 / math.Sqrt(15), 3 / math.Sqrt(13), 3 / math.Sqrt(15), 3 / math.Sqrt(13)}},
 	} {
 		x := make([]float64, c.s.Len())
 		for i := range x {

@@ -165,7 +165,8 @@ func (o *LocalWeightGrad) Shard(s Split) (Shard, error) {
 }
 
 var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Local, x *gorgonia.Node) (*gorgonia.Node, error) {
-	op := NewLocal(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: p.Groups})
+	op := NewLocal(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
+		Groups: p.Groups})
 	w, bias := b.params(op.Layer, op.LocalWeights(), op.Out.Len(), l.Init, l.LR, l.Decay)
 	return applied(op, x, w, bias)
 })

@@ -97,7 +97,7 @@ func (n LRNParams) window(batch int, s arch.Shape, f func(i, j int)) {
 	}
 }
 
-// denominators gives K + Alpha·Σx² for every activation.
+// denominators returns K + Alpha·Σx² for every activation.
 func (n LRNParams) denominators(sums []float64) {
 	for i := range sums {
 		sums[i] = n.K + n.Alpha*sums[i]
@@ -131,7 +131,8 @@ func (n LRNParams) shard(op Op, s Split) (LRNParams, error) {
 		return n, nil
 	}
 	if n.Groups%s.Of != 0 {
-		return n, fmt.Errorf("%s: windows over the maps of %d columns cannot be divided among %d devices", op.Name(), n.Groups, s.Of)
+		return n, fmt.Errorf("%s: windows over the maps of %d columns cannot be divided among %d devices", op.Name(),
+			n.Groups, s.Of)
 	}
 	n.Groups /= s.Of
 	return n, nil

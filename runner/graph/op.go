@@ -141,7 +141,8 @@ func (m *meta) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	}
 }
 
-func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T), scalar func(T) gorgonia.Value) (gorgonia.Value, error) {
+func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T),
+	scalar func(T) gorgonia.Value) (gorgonia.Value, error) {
 	in := make([][]T, len(values))
 	for i, v := range values {
 		switch d := v.Data().(type) {

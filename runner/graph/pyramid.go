@@ -64,7 +64,7 @@ func NewPyramidPoolGrad(layer string, batch int, in arch.Shape, levels []int) *P
 	return o
 }
 
-// PyramidCell is the part [from, to) of a side of so many pixels that cell i of
+// PyramidCell is the part [from, to) of a side of a number of pixels that cell i of
 // a grid covers. Neighbours overlap where the side cannot be divided, so that no
 // pixel is left out.
 func PyramidCell(side, cells, i int) (from, to int) {

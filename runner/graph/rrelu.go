@@ -34,7 +34,8 @@ func NewRReLUGrad(layer string, batch int, s arch.Shape, l arch.RReLU, train boo
 	return newRReLU("rrelu-grad", 2, layer, batch, s, l, train, clock)
 }
 
-func newRReLU(kind string, inputs int, layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
+func newRReLU(kind string, inputs int, layer string, batch int, s arch.Shape, l arch.RReLU, train bool,
+	clock *Clock) *RReLU {
 	o := &RReLU{Shape: s, Lower: l.Lower, Upper: l.Upper, Train: train, Part: Part{Channels: s.Channels}, clock: clock}
 	o.meta = meta{
 		kind: kind, Layer: layer, Batch: batch, params: fmt.Sprintf("%v %v %v", s, l, train),
@@ -58,7 +59,8 @@ func (o *RReLU) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
 func (o *RReLU) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	dx, err := applied(NewRReLUGrad(o.Layer, o.Batch, o.Shape, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock), y, dy)
+	dx, err := applied(NewRReLUGrad(o.Layer, o.Batch, o.Shape, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train,
+		o.clock), y, dy)
 	return gorgonia.Nodes{dx}, err
 }
 

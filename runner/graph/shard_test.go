@@ -13,7 +13,7 @@ import (
 	"ablate/arch"
 )
 
-// take copies the part of values that a cut gives to device i of so many.
+// take copies the part of values that a sharding leaves to device i of several.
 func take(c Sharding, i, of int, values []float64) []float64 {
 	if c.Whole() {
 		return values
@@ -60,7 +60,7 @@ func TestRunsCoverTheTensor(t *testing.T) {
 }
 
 // The devices' shares of every op put together are the op, in the order of its
-// sums too: the plain definitions give equal bits.
+// sums too: the plain definitions have equal bits.
 func TestSharesAreTheOp(t *testing.T) {
 	for _, net := range append(laterNets(), testNet(), columnNet()) {
 		t.Run(net.Name, func(t *testing.T) {
@@ -155,29 +155,35 @@ func compute(t *testing.T, op gorgonia.Op, o Op, in [][]float64) []float64 {
 func columnNet() *arch.Net {
 	init := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
-	return &arch.Net{Name: "columns", Input: arch.Shape{Height: 9, Width: 9, Channels: 3}, Columns: 2, Layers: []arch.Layer{
-		layer("conv1", &arch.Conv{Filters: 6, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1}, Groups: 1, Init: init}),
-		layer("pool1", &arch.StochasticPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
-		layer("local2", &arch.Local{Conv: arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}}),
-		layer("drop2", &arch.Dropout{Rate: 0.4}),
-		layer("rrelu2", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
-		layer("conv3", &arch.Conv{Filters: 6, Kernel: 2, Stride: 2, Groups: 1, Init: init}),
-		layer("local4", &arch.Local{Conv: arch.Conv{Filters: 2, Kernel: 2, Stride: 1, Pad: arch.Pad{Left: 1}, Groups: 1, Init: init}}),
-		layer("pyramid4", &arch.SpatialPyramid{Levels: []int{1, 2}}),
-		layer("fc5", &arch.Dense{Outputs: 7, Init: init}),
-		layer("drop5", &arch.Dropout{Rate: 0.3, Inverted: true}),
-		layer("fc6", &arch.Dense{Outputs: 3, Init: init}),
-		layer("loss", &arch.SoftmaxLoss{}),
-	}}
+	return &arch.Net{Name: "columns", Input: arch.Shape{Height: 9, Width: 9, Channels: 3}, Columns: 2,
+		Layers: []arch.Layer{
+			layer("conv1", &arch.Conv{Filters: 6, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1}, Groups: 1, Init: init}),
+			layer("pool1", &arch.StochasticPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
+			layer("local2", &arch.Local{Conv: arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true,
+				Init: init}}),
+			layer("drop2", &arch.Dropout{Rate: 0.4}),
+			layer("rrelu2", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
+			layer("conv3", &arch.Conv{Filters: 6, Kernel: 2, Stride: 2, Groups: 1, Init: init}),
+			layer("local4", &arch.Local{Conv: arch.Conv{Filters: 2, Kernel: 2, Stride: 1, Pad: arch.Pad{Left: 1}, Groups: 1,
+				Init: init}}),
+			layer("pyramid4", &arch.SpatialPyramid{Levels: []int{1, 2}}),
+			layer("fc5", &arch.Dense{Outputs: 7, Init: init}),
+			layer("drop5", &arch.Dropout{Rate: 0.3, Inverted: true}),
+			layer("fc6", &arch.Dense{Outputs: 3, Init: init}),
+			layer("loss", &arch.SoftmaxLoss{}),
+		}}
 }
 
 // A net whose layers cannot be divided says which and why.
 func TestColumnRefuses(t *testing.T) {
 	for want, op := range map[string]gorgonia.Op{
-		"conv{l}: 3 groups cannot be divided among 2 devices": NewConv("l", 1, Window{In: arch.Shape{Height: 1, Width: 1, Channels: 6},
-			Out: arch.Shape{Height: 1, Width: 1, Channels: 6}, Kernel: 1, Stride: 1, Groups: 3}),
-		"dense{l}: 1 outputs are too few for 2 devices":                                NewDense("l", 1, arch.Shape{Height: 1, Width: 1, Channels: 6}, 1),
-		"lrn{l}: windows over the maps of 1 columns cannot be divided among 2 devices": NewLRN("l", 1, arch.Shape{Height: 1, Width: 1, Channels: 6}, LRNParams{Size: 3, Groups: 1}),
+		"conv{l}: 3 groups cannot be divided among 2 devices": NewConv("l", 1,
+			Window{In: arch.Shape{Height: 1, Width: 1, Channels: 6},
+				Out: arch.Shape{Height: 1, Width: 1, Channels: 6}, Kernel: 1, Stride: 1, Groups: 3}),
+		"dense{l}: 1 outputs are too few for 2 devices": NewDense("l", 1,
+			arch.Shape{Height: 1, Width: 1, Channels: 6}, 1),
+		"lrn{l}: windows over the maps of 1 columns cannot be divided among 2 devices": NewLRN("l", 1,
+			arch.Shape{Height: 1, Width: 1, Channels: 6}, LRNParams{Size: 3, Groups: 1}),
 	} {
 		if _, err := ShardOf(op, Split{0, 2}); err == nil || err.Error() != want {
 			t.Errorf("%v: error %v, want %s", op, err, want)
@@ -192,7 +198,10 @@ func TestFromImage(t *testing.T) {
 	w := Window{In: s, Out: arch.Shape{Height: 3, Width: 2, Channels: 5}, Kernel: 2, Stride: 1}
 	slopes := arch.RReLU{Lower: 0.125, Upper: 0.4}
 	for name, of := range map[string]func(batch int) gorgonia.Op{
-		"dropout":              func(n int) gorgonia.Op { return NewDropout("l", n, s, arch.Dropout{Rate: 0.5}, true, clock) },
+		"dropout": func(n int) gorgonia.Op {
+			return NewDropout("l", n, s, arch.Dropout{Rate: 0.5}, true,
+				clock)
+		},
 		"rrelu":                func(n int) gorgonia.Op { return NewRReLU("l", n, s, slopes, true, clock) },
 		"rrelu grad":           func(n int) gorgonia.Op { return NewRReLUGrad("l", n, s, slopes, true, clock) },
 		"stochastic pool":      func(n int) gorgonia.Op { return NewStochasticPool("l", n, w, true, clock) },

@@ -3,7 +3,7 @@ package graph
 import "gorgonia.org/tensor"
 
 // A Sharding divides a tensor among devices. It reads the tensor as [Outer, Length,
-// Inner] and gives each device a block of the middle axis. The zero Sharding leaves it whole.
+// Inner] and leaves a block of the middle axis to each device. The zero Sharding leaves it whole.
 type Sharding struct{ Outer, Length, Inner int }
 
 // Whole says that nothing is cut.

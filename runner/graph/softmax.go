@@ -59,7 +59,7 @@ func NewSoftmaxLossGrad(layer string, batch, classes int) *SoftmaxLossGrad {
 	return o
 }
 
-// LogSumExp gives log Σ exp(row), shifted by the maximum so that it cannot overflow.
+// LogSumExp returns log Σ exp(row), shifted by the maximum so that it cannot overflow.
 func LogSumExp[T float](row []T) float64 {
 	top := math.Inf(-1)
 	for _, v := range row {

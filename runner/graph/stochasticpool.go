@@ -12,7 +12,7 @@ import (
 )
 
 // StochasticPool takes one activation of each window, drawn in proportion to
-// max(x, 0): x → y. In evaluation it gives their mean under the same proportions.
+// max(x, 0): x → y. In evaluation it is their mean under the same proportions.
 // The draws are a pure function of (seed, layer, step, index).
 type StochasticPool struct {
 	meta

@@ -79,15 +79,18 @@ func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	if in.Out.Type != engine.Float32 {
 		y = p.at(sums)
 	}
-	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false}, y, engine.Float32)
-	p.launch(kernels.Finish(uint64(y), engine.Float32, uint64(address(in.In[2])), uint64(to), in.Out.Type, batch*outputs, outputs, in.ReLU))
+	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false},
+		y, engine.Float32)
+	p.launch(kernels.Finish(uint64(y), engine.Float32, uint64(address(in.In[2])), uint64(to), in.Out.Type, batch*outputs,
+		outputs, in.ReLU))
 }
 
 // denseDataGrad is dx = dy·Wᵀ: by columns, dxᵀ = W·dyᵀ.
 func (p *plan) denseDataGrad(in engine.Instr, batch, inputs, outputs int) {
 	w, dy := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
 	p.place()
-	p.product(in.Precision, inputs, batch, outputs, matrix{p.read(w), outputs, true}, matrix{p.read(dy), outputs, false}, address(in.Out), in.Out.Type)
+	p.product(in.Precision, inputs, batch, outputs, matrix{p.read(w), outputs, true}, matrix{p.read(dy), outputs, false},
+		address(in.Out), in.Out.Type)
 }
 
 // denseWeightGrad is dW = xᵀ·dy: by columns, dWᵀ = dyᵀ·x. With an update the
@@ -104,9 +107,11 @@ func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	if in.Update == nil {
 		to = address(in.Out)
 	}
-	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true}, to, engine.Float32)
+	p.product(in.Precision, outputs, inputs, batch, matrix{p.read(dy), outputs, false}, matrix{p.read(x), inputs, true},
+		to, engine.Float32)
 	if in.Update != nil {
-		p.fallback(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3], {Mem: grad, Shape: []int{inputs, outputs}}}})
+		p.fallback(engine.Instr{Op: *in.Update, In: []engine.Tensor{in.In[2], in.In[3],
+			{Mem: grad, Shape: []int{inputs, outputs}}}})
 	}
 }
 
@@ -133,7 +138,8 @@ func (p *plan) product(precision recipe.Precision, m, n, k int, a, b matrix, c n
 	}
 	blas := p.d.blas
 	p.call(fmt.Sprintf("product of %d×%d and %d×%d", m, k, k, n), func() error {
-		return blas.GemmEx(blas.handle, a.transpose(), b.transpose(), int32(m), int32(n), int32(k), unsafe.Pointer(&blas.one), a.address, t, int32(a.stride),
+		return blas.GemmEx(blas.handle, a.transpose(), b.transpose(), int32(m), int32(n), int32(k),
+			unsafe.Pointer(&blas.one), a.address, t, int32(a.stride),
 			b.address, t, int32(b.stride), unsafe.Pointer(&blas.zero), c, to, int32(m), compute, nvidia.GemmDefault).Err()
 	})
 }

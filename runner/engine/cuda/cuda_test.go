@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// start gives a device of a machine, which is seen to leave nothing behind.
+// start returns a device of a machine.
 func start(t *testing.T, m *fake.Machine, complete bool, number int) engine.Device {
 	t.Helper()
 	d, err := cuda.New(m.Libraries(complete), number)
@@ -98,7 +98,7 @@ func TestNoRaces(t *testing.T) {
 // plain is a device that fuses nothing.
 type plain struct{ engine.Async }
 
-// LRN's gradient that gathers from the pooling behind it gives the bits of both gradients one after the other.
+// LRN's gradient that gathers from the pooling behind it has the bits of both gradients one after the other.
 func TestPoolGradIsFused(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 1, plenty)
@@ -122,13 +122,15 @@ func TestPoolGradIsFused(t *testing.T) {
 // Where cuDNN refuses to finish what it convolves, a kernel of ours does.
 func TestConvolutionsFinishApart(t *testing.T) {
 	t.Parallel()
-	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4}, Out: arch.Shape{Height: 4, Width: 5, Channels: 9}, Kernel: 3, Stride: 1, Groups: 1})
+	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4},
+		Out: arch.Shape{Height: 4, Width: 5, Channels: 9}, Kernel: 3, Stride: 1, Groups: 1})
 	results := map[bool][]float32{}
 	for _, apart := range []bool{false, true} {
 		m := machine(t, 1, plenty)
 		m.Apart = apart
 		dev := start(t, m, true, 0)
-		results[apart] = result(t, dev, engine.Instr{Op: conv, Fused: engine.Fused[engine.Tensor]{ReLU: true}}, conv.InputShapes(), conv.OutputShape())
+		results[apart] = result(t, dev, engine.Instr{Op: conv, Fused: engine.Fused[engine.Tensor]{ReLU: true}},
+			conv.InputShapes(), conv.OutputShape())
 		for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
 			prog, g, err := train(t, dev, p, 4)
 			if err != nil {
@@ -152,7 +154,7 @@ func TestConvolutionsFinishApart(t *testing.T) {
 	}
 }
 
-// Several devices give the bits of one.
+// Several devices compute the bits of one.
 func TestDevicesDivide(t *testing.T) {
 	m, narrow := machine(t, 4, plenty), 4
 	if long {
@@ -303,7 +305,8 @@ func TestPrecisionsNeedTheLibraries(t *testing.T) {
 			t.Error(err)
 		}
 		bare := engine.Placement{Group: engine.NewGroup(start(t, m, false, 0)), Precision: p}
-		if err := bare.Check(net, 4); !errors.Is(err, engine.ErrPlacement) || !strings.Contains(err.Error(), "no precision "+p.String()+" on cuda:0: cuDNN and cuBLAS") {
+		want := "no precision " + p.String() + " on cuda:0: cuDNN and cuBLAS"
+		if err := bare.Check(net, 4); !errors.Is(err, engine.ErrPlacement) || !strings.Contains(err.Error(), want) {
 			t.Error(err)
 		}
 		whole.Group.Close()
@@ -313,7 +316,8 @@ func TestPrecisionsNeedTheLibraries(t *testing.T) {
 
 func TestNoSuchGPU(t *testing.T) {
 	t.Parallel()
-	for gpus, want := range map[int]string{0: "this machine has no GPU", 1: "this machine has one GPU, cuda:0", 4: "this machine has 4 GPUs, cuda:0 to cuda:3"} {
+	for gpus, want := range map[int]string{0: "this machine has no GPU", 1: "this machine has one GPU, cuda:0",
+		4: "this machine has 4 GPUs, cuda:0 to cuda:3"} {
 		m := machine(t, gpus, plenty)
 		_, err := cuda.New(m.Libraries(true), 4)
 		if err == nil || err.Error() != "device cuda:4: "+want {
@@ -364,9 +368,10 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// A GPU that is lost in the middle of a run says so once, whichever call notices it, and the host goes on.
+// A GPU that is lost in the middle of a run says so once, whichever call notices it, and the host carries on.
 func TestLostGPU(t *testing.T) {
-	for _, function := range []string{"LaunchKernel", "cudnnConvolution", "cublasGemmEx", "MemcpyHtoDAsync", "StreamSync", "GraphLaunch", "BeginCapture", "EventRecord"} {
+	for _, function := range []string{"LaunchKernel", "cudnnConvolution", "cublasGemmEx", "MemcpyHtoDAsync",
+		"StreamSync", "GraphLaunch", "BeginCapture", "EventRecord"} {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
 			m := machine(t, 1, plenty)
@@ -422,7 +427,8 @@ func TestIsolatedGPUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = engine.Train(g, params); err == nil || !strings.Contains(err.Error(), "read the memory of cuda:1: these GPUs cannot reach each other's memory") {
+	want := "read the memory of cuda:1: these GPUs cannot reach each other's memory"
+	if _, err = engine.Train(g, params); err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 }
@@ -470,7 +476,8 @@ func TestMachineCodeIsKept(t *testing.T) {
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	names, err := cuda.Devices(machine(t, 2, plenty).Libraries(false))
-	if want := []string{"Fake GPU, 1024 MiB, sm_90", "Fake GPU, 1024 MiB, sm_90"}; err != nil || !slices.Equal(names, want) {
+	want := []string{"Fake GPU, 1024 MiB, sm_90", "Fake GPU, 1024 MiB, sm_90"}
+	if err != nil || !slices.Equal(names, want) {
 		t.Error(names, err)
 	}
 }
@@ -489,16 +496,19 @@ func TestPrecisions(t *testing.T) {
 	}
 	var ops []op
 	for _, w := range []graph.Window{
-		{In: image(9, 9, 3), Out: image(9, 9, 16), Kernel: 5, Stride: 1, Pad: arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, Groups: 1},
+		{In: image(9, 9, 3), Out: image(9, 9, 16), Kernel: 5, Stride: 1,
+			Pad: arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, Groups: 1},
 		{In: image(16, 15, 3), Out: image(3, 2, 8), Kernel: 7, Stride: 4, Pad: arch.Pad{Right: 3, Bottom: 3}, Groups: 1},
-		{In: image(6, 7, 16), Out: image(6, 7, 24), Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 2},
+		{In: image(6, 7, 16), Out: image(6, 7, 24), Kernel: 3, Stride: 1,
+			Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 2},
 		{In: image(5, 5, 8), Out: image(5, 5, 8), Kernel: 1, Stride: 1, Groups: 1},
 		{In: image(8, 8, 5), Out: image(3, 3, 7), Kernel: 3, Stride: 2, Groups: 1}, // the last row and column are not reached
 	} {
 		ops = append(ops, graph.NewConv("l", 3, w), graph.NewConvDataGrad("l", 3, w), graph.NewConvWeightGrad("l", 3, w))
 	}
 	flat := image(2, 3, 7)
-	ops = append(ops, graph.NewDense("l", 5, flat, 9), graph.NewDenseDataGrad("l", 5, flat, 9), graph.NewDenseWeightGrad("l", 5, flat, 9))
+	ops = append(ops, graph.NewDense("l", 5, flat, 9), graph.NewDenseDataGrad("l", 5, flat, 9),
+		graph.NewDenseWeightGrad("l", 5, flat, 9))
 	for _, o := range ops {
 		results := map[recipe.Precision][]float32{}
 		for _, p := range []recipe.Precision{recipe.Float32, recipe.TF32, recipe.BF16} {
@@ -531,7 +541,8 @@ func TestActivationsAreNarrowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if casts(narrow) > 0 || narrow.ArenaLen() > wide.ArenaLen()*6/10 {
-		t.Errorf("%d casts, %d values of memory instead of %d:\n%s", casts(narrow), narrow.ArenaLen(), wide.ArenaLen(), strings.Join(narrow.Steps(), "\n"))
+		t.Errorf("%d casts, %d values of memory instead of %d:\n%s", casts(narrow), narrow.ArenaLen(), wide.ArenaLen(),
+			strings.Join(narrow.Steps(), "\n"))
 	}
 	var pool *gorgonia.Node
 	for _, n := range g.Expr.AllNodes() {
@@ -563,7 +574,8 @@ func TestActivationsAreNarrowed(t *testing.T) {
 		if want := map[recipe.Precision]int{recipe.BF16: 1}[p]; casts(prog) != want {
 			t.Errorf("%d casts in %s, not %d:\n%s", casts(prog), p, want, strings.Join(prog.Steps(), "\n"))
 		}
-		if trained, err := engine.Train(g, params, pool); err != nil || casts(trained) != casts(prog) { // the layers behind read what was cast
+		trained, err := engine.Train(g, params, pool)
+		if err != nil || casts(trained) != casts(prog) { // the layers behind read what was cast
 			t.Errorf("%d casts in a step that keeps a layer, error %v", casts(trained), err)
 		}
 		x, y := make([]float32, g.Input.Shape().TotalSize()), make([]float32, pool.Shape().TotalSize())

@@ -7,7 +7,7 @@
 // made, and one stream, on which all its kernels run in order; the next batch's
 // images arrive on another meanwhile. A program's steps
 // are captured in a CUDA graph the second time they run, so that the host begins
-// them with one call. Algorithms are deterministic: the same run gives the same bits.
+// them with one call. Algorithms are deterministic: the same run has the same bits.
 package cuda
 
 import (
@@ -74,7 +74,8 @@ func Open(number int) (*Device, error) {
 
 // New starts a GPU with the libraries given.
 func New(libs *nvidia.Libraries, number int) (*Device, error) {
-	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number), thread: newThread()}
+	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number),
+		thread: newThread()}
 	d.prepare()
 	if err := d.thread.do(d.start); err != nil {
 		d.Close() // whatever it says follows from err

@@ -35,7 +35,8 @@ func (d *Device) openDNN() error {
 	if err := n.SetStream(n.handle, d.stream).Err(); err != nil {
 		return err
 	}
-	for to, mode := range map[*nvidia.ActivationDesc]nvidia.ActivationMode{&n.relu: nvidia.ReLU, &n.identity: nvidia.Identity} {
+	for to, mode := range map[*nvidia.ActivationDesc]nvidia.ActivationMode{&n.relu: nvidia.ReLU,
+		&n.identity: nvidia.Identity} {
 		if err := n.CreateActivation(to).Err(); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ const maxWorkspace = 1 << 30
 
 // convolution adds cuDNN's calls for a convolution or one of its gradients, none
 // where the instruction is another, or cuDNN is missing or has no algorithm for it
-// that gives the same bits every time.
+// that computes the same bits every time.
 func (p *plan) convolution(in engine.Instr) {
 	if p.d.dnn == nil {
 		return
@@ -136,7 +137,8 @@ func (p *plan) convolution(in engine.Instr) {
 	case *graph.ConvDataGrad:
 		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, 1}, backwardData, p.backwardData)
 	case *graph.ConvWeightGrad:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, backwardFilter, p.backwardFilter)
+		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, backwardFilter,
+			p.backwardFilter)
 	}
 }
 
@@ -158,7 +160,8 @@ func (p *plan) convolve(in engine.Instr, g geometry, direction int, add func(eng
 		return
 	}
 	if g.precision != recipe.Float32 {
-		p.err = fmt.Errorf("cuDNN has no deterministic algorithm for %v at precision %s: %w", in.Op, g.precision, engine.ErrNoKernel)
+		p.err = fmt.Errorf("cuDNN has no deterministic algorithm for %v at precision %s: %w", in.Op, g.precision,
+			engine.ErrNoKernel)
 	}
 }
 
@@ -189,10 +192,12 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 		},
 		func() nvidia.DNNStatus { return n.SetTensor(c.bias, nvidia.NHWC, t, 1, int32(w.Out.Channels), 1, 1) },
 		func() nvidia.DNNStatus {
-			return n.SetFilter(c.w, t, nvidia.NHWC, int32(w.Out.Channels), int32(c.in.Channels/w.Groups), int32(c.kernel), int32(c.kernel))
+			return n.SetFilter(c.w, t, nvidia.NHWC, int32(w.Out.Channels), int32(c.in.Channels/w.Groups), int32(c.kernel),
+				int32(c.kernel))
 		},
 		func() nvidia.DNNStatus { // sums are float32 whatever the operands
-			return n.SetConvolution(c.conv, padH, padW, int32(c.stride), int32(c.stride), 1, 1, nvidia.CrossCorrelation, nvidia.DNNFloat)
+			return n.SetConvolution(c.conv, padH, padW, int32(c.stride), int32(c.stride), 1, 1, nvidia.CrossCorrelation,
+				nvidia.DNNFloat)
 		},
 		func() nvidia.DNNStatus { return n.SetGroups(c.conv, int32(w.Groups)) },
 	} {
@@ -236,7 +241,8 @@ func frame(g geometry) *convolution {
 		c.in.Channels = (c.in.Channels + multiple - 1) / multiple * multiple
 	}
 	exact := func(in, pad, out int) bool { return (in+2*pad-w.Kernel)/w.Stride+1 == out }
-	symmetric := w.Pad.Top == w.Pad.Bottom && w.Pad.Left == w.Pad.Right && exact(w.In.Height, w.Pad.Top, w.Out.Height) && exact(w.In.Width, w.Pad.Left, w.Out.Width)
+	symmetric := w.Pad.Top == w.Pad.Bottom && w.Pad.Left == w.Pad.Right && exact(w.In.Height, w.Pad.Top,
+		w.Out.Height) && exact(w.In.Width, w.Pad.Left, w.Out.Width)
 	if symmetric && c.in == w.In {
 		return c
 	}
@@ -258,7 +264,7 @@ func (c *convolution) filters() kernels.Filters {
 const gemm = 1
 
 // choose takes gemm, or the first of the algorithms, as cuDNN expects them to be
-// fast, that gives the same bits every time. That is a function of the geometry
+// fast, that computes the same bits every time. That is a function of the geometry
 // and the library alone: trying them out would choose by chance. Its number is
 // −1 where there is none.
 func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
@@ -384,7 +390,8 @@ func (p *plan) weights(c *convolution, r regions, w engine.Tensor) nvidia.Addres
 }
 
 // run adds a call of cuDNN with an algorithm's math type.
-func (p *plan) run(what string, c *convolution, a algorithm, f func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus) {
+func (p *plan) run(what string, c *convolution, a algorithm,
+	f func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus) {
 	n := p.d.dnn
 	p.call(what, func() error {
 		if err := n.SetMath(c.conv, a.math).Err(); err != nil {
@@ -408,7 +415,8 @@ func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 	apart.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
-	apart.launch(kernels.Finish(uint64(y), c.as, uint64(address(bias)), uint64(to), in.Out.Type, in.Out.Len(), c.window.Out.Channels, in.ReLU))
+	apart.launch(kernels.Finish(uint64(y), c.as, uint64(address(bias)), uint64(to), in.Out.Type, in.Out.Len(),
+		c.window.Out.Channels, in.ReLU))
 	if apart.err != nil || y != to || !in.ReLU && a.number != gemm { // cuDNN adds a bias without a ReLU in gemm alone
 		p.calls, p.err = append(p.calls, apart.calls...), errors.Join(p.err, apart.err)
 		return
@@ -425,7 +433,8 @@ func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 	plain := p.by
 	p.by += " fused"
 	p.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
-		return n.ForwardFinished(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y, c.bias, b, activation, c.y, y)
+		return n.ForwardFinished(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y,
+			c.bias, b, activation, c.y, y)
 	})
 	p.orElse(plain, apart.calls)
 }

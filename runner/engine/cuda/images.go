@@ -84,7 +84,8 @@ func (d *Device) show(to engine.Tensor, images augment.Images) error {
 	if err := d.send(&slot.pixels, &r.staging, images.Pixels); err != nil {
 		return err
 	}
-	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Transforms))), augment.TransformLen*len(images.Transforms))
+	views := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(images.Transforms))),
+		augment.TransformLen*len(images.Transforms))
 	if err := d.send(&slot.views, &r.staging, views); err != nil {
 		return err
 	}
@@ -95,8 +96,9 @@ func (d *Device) show(to engine.Tensor, images augment.Images) error {
 		return err
 	}
 	p := &plan{d: d}
-	p.launch(kernels.Input(kernels.Batch{Images: uint64(slot.pixels.address), Views: uint64(slot.views.address), Mean: uint64(mean.address),
-		Out: to, Shape: images.Shape, MeanAt: images.MeanAt}, func(t engine.Tensor) uint64 { return uint64(address(t)) }))
+	p.launch(kernels.Input(kernels.Batch{Images: uint64(slot.pixels.address), Views: uint64(slot.views.address),
+		Mean: uint64(mean.address),
+		Out:  to, Shape: images.Shape, MeanAt: images.MeanAt}, func(t engine.Tensor) uint64 { return uint64(address(t)) }))
 	if p.err != nil {
 		return fmt.Errorf("images: %w", p.err)
 	}

@@ -44,7 +44,8 @@ func TestStepsAllocateNothing(t *testing.T) {
 	launched, graphs := 0, 0
 	d := &Device{name: "cuda:0", thread: newThread(), driver: &nvidia.Driver{
 		StreamSync: func(nvidia.Stream) nvidia.Result { return ok() },
-		LaunchKernel: func(nvidia.Function, uint32, uint32, uint32, uint32, uint32, uint32, uint32, nvidia.Stream, unsafe.Pointer, unsafe.Pointer) nvidia.Result {
+		LaunchKernel: func(nvidia.Function, uint32, uint32, uint32, uint32, uint32, uint32, uint32, nvidia.Stream,
+			unsafe.Pointer, unsafe.Pointer) nvidia.Result {
 			launched++
 			return ok()
 		},
@@ -65,7 +66,8 @@ func TestStepsAllocateNothing(t *testing.T) {
 	d.prepare()
 	p := &plan{d: d}
 	d.kernels = map[string]nvidia.Function{"add": 1}
-	p.fallback(engine.Instr{Op: engine.Reduce{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}}, {Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
+	p.fallback(engine.Instr{Op: engine.Reduce{Scale: 1}, In: []engine.Tensor{{Mem: &memory{d, 256, 8}, Shape: []int{8}},
+		{Mem: &memory{d, 512, 8}, Shape: []int{8}}}})
 	if p.err != nil {
 		t.Fatal(p.err)
 	}

@@ -56,9 +56,9 @@ func (d *Device) letGo(address nvidia.Address) {
 	d.freed = append(d.freed, address)
 }
 
-// take allocates bytes that live until the device is closed or give is called.
+// take allocates bytes that live until the device is closed or it is dropped.
 func (d *Device) take(bytes uint64) (nvidia.Address, error) {
-	if err := d.give(); err != nil {
+	if err := d.freeDropped(); err != nil {
 		return 0, err
 	}
 	var address nvidia.Address
@@ -66,7 +66,7 @@ func (d *Device) take(bytes uint64) (nvidia.Address, error) {
 	if result == nvidia.OutOfMemory { // programs of earlier runs may still hold some
 		runtime.GC()
 		runtime.GC() // cleanups are queued by the first and have run, as a rule, by the second
-		if err := d.give(); err != nil {
+		if err := d.freeDropped(); err != nil {
 			return 0, err
 		}
 		result = d.driver.MemAlloc(&address, bytes)
@@ -89,8 +89,8 @@ func (d *Device) outOfMemory(need uint64) error {
 	return &engine.MemoryError{Need: int64(need), Free: int64(free)}
 }
 
-// give frees what was let go.
-func (d *Device) give() error {
+// freeDropped frees the memory of programs that are gone.
+func (d *Device) freeDropped() error {
 	d.mutex.Lock()
 	freed, graphs := d.freed, d.freedGraphs
 	d.freed, d.freedGraphs = nil, nil
@@ -118,7 +118,7 @@ func (d *Device) give() error {
 	return nil
 }
 
-// room gives scratch memory for the launches of one kernel, which other kernels
+// room returns scratch memory for the launches of one kernel, which other kernels
 // overwrite: all run in order. A block that became too small stays, since
 // kernels hold its address; doubling keeps all of them below twice the largest.
 func (d *Device) room(bytes uint64) (nvidia.Address, error) {
@@ -202,7 +202,7 @@ func (s *staging) len() uint64 {
 	return s.size
 }
 
-// buffer gives the next buffer, once its last copy is done.
+// buffer returns the next buffer, once its last copy is done.
 func (s *staging) buffer(d *Device) (*buffer, error) {
 	b := &s.buffers[s.next]
 	s.next = (s.next + 1) % len(s.buffers)

@@ -13,7 +13,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// load gives the device the functions of all sources.
+// load compiles all sources and loads their functions into the device.
 func (d *Device) load(architecture string) error {
 	for _, s := range kernels.Sources() {
 		code, err := machineCode(d.libs.NVRTC, s, architecture)

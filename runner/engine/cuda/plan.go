@@ -35,7 +35,7 @@ func (p *plan) reserve(bytes uint64) region {
 	return r
 }
 
-// place gives all regions their memory.
+// place allocates the memory of all regions.
 func (p *plan) place() {
 	if p.size > 0 && p.err == nil {
 		p.base, p.err = p.d.room(p.size)
@@ -84,7 +84,7 @@ func (p *plan) launch(l kernels.Launch, err error) {
 	})
 }
 
-// packed gives pointers to a launch's parameters, as LaunchKernel takes them.
+// packed returns pointers to a launch's parameters, as LaunchKernel takes them.
 // Every parameter gets 8 bytes of its own, or lies where it is.
 func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
 	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)

@@ -190,7 +190,7 @@ func (d *Device) Time(k engine.Kernel, c *engine.Context) (time.Duration, error)
 	return time.Duration(float64(milliseconds) * float64(time.Millisecond)), d.named(err)
 }
 
-// measure gives the milliseconds that the work takes which f begins.
+// measure returns the milliseconds that the work takes which f begins.
 func (d *Device) measure(f func() error) (float32, error) {
 	if err := d.driver.EventRecord(d.events[0], d.stream).Err(); err != nil {
 		return 0, err

@@ -35,7 +35,7 @@ func inBFloat16(t *testing.T, dev engine.Device) {
 			}
 			got := run(t, dev, engine.Instr{Op: o, Precision: recipe.BF16}, o, in, types, engine.Context{Seed: 3, Step: 11})
 			if i, diff := worst(got, want); diff > within {
-				t.Errorf("value %d is %v, the definition gives %v (off by %.2g of the largest)", i, got[i], want[i], diff)
+				t.Errorf("value %d is %v, the definition has %v (off by %.2g of the largest)", i, got[i], want[i], diff)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ type op interface {
 	OutputShape() tensor.Shape
 }
 
-// Run tests a device. open gives a fresh one; the suite closes it.
+// Run tests a device. open returns a fresh one; the suite closes it.
 func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 	with := func(f func(t *testing.T, dev engine.Device)) func(*testing.T) {
 		return func(t *testing.T) {
@@ -123,7 +123,8 @@ var norms = []struct {
 	{"long line", 1, shape(1, 2, 1028), graph.LRNParams{Size: 5, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"another power", 1, shape(2, 2, 8), graph.LRNParams{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
 	{"within", 2, shape(7, 5, 6), graph.LRNParams{Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
-	{"within, window over image", 1, shape(2, 3, 5), graph.LRNParams{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1, Within: true}},
+	{"within, window over image", 1, shape(2, 3, 5), graph.LRNParams{Size: 5, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 1,
+		Within: true}},
 }
 
 // cases lists every op at every geometry.
@@ -183,7 +184,8 @@ func cases() map[string]op {
 	for _, d := range []struct {
 		batch, outputs int
 		in             arch.Shape
-	}{{1, 1, shape(1, 1, 1)}, {7, 10, shape(2, 2, 16)}, {128, 65, shape(1, 1, 97)}, {5, 64, shape(3, 3, 77)}, {13, 200, shape(1, 1, 600)}} {
+	}{{1, 1, shape(1, 1, 1)}, {7, 10, shape(2, 2, 16)}, {128, 65, shape(1, 1, 97)}, {5, 64, shape(3, 3, 77)},
+		{13, 200, shape(1, 1, 600)}} {
 		name := fmt.Sprintf("dense %d×%v→%d", d.batch, d.in, d.outputs)
 		all[name] = graph.NewDense("l", d.batch, d.in, d.outputs)
 		all[name+" data grad"] = graph.NewDenseDataGrad("l", d.batch, d.in, d.outputs)
@@ -191,8 +193,10 @@ func cases() map[string]op {
 	}
 	all["dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4}, true, clock)
 	all["dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4}, false, clock)
-	all["inverted dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, true, clock)
-	all["inverted dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, false, clock)
+	all["inverted dropout"] = graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: true}, true,
+		clock)
+	all["inverted dropout in evaluation"] = graph.NewDropout("fc6", 3, shape(5, 7, 31),
+		arch.Dropout{Rate: 0.4, Inverted: true}, false, clock)
 	for _, classes := range []int{2, 10, 1000} {
 		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss("loss", 5, classes)
 		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad("loss", 5, classes)
@@ -306,7 +310,7 @@ func compare(t *testing.T, got []float32, want []float64, what string) {
 	t.Helper()
 	// A sum of n products of order 1 is off by about √n rounding errors of its own size.
 	if i, diff := worst(got, want); diff > 2e-5 {
-		t.Errorf("%s: value %d is %v, the definition gives %v (off by %.2g of the largest)", what, i, got[i], want[i], diff)
+		t.Errorf("%s: value %d is %v, the definition has %v (off by %.2g of the largest)", what, i, got[i], want[i], diff)
 	}
 }
 
@@ -330,13 +334,15 @@ const guard = float32(-123456.5)
 // runKernel runs an op on float32 values.
 func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool, context engine.Context) []float32 {
 	t.Helper()
-	return run(t, dev, engine.Instr{Op: o, Fused: engine.Fused[engine.Tensor]{ReLU: relu}}, o, in, make([]engine.Type, len(in)+1), context)
+	return run(t, dev, engine.Instr{Op: o, Fused: engine.Fused[engine.Tensor]{ReLU: relu}}, o, in,
+		make([]engine.Type, len(in)+1), context)
 }
 
 // run binds an instruction to tensors between guard values, stored as the types
 // say, runs it twice (what is left from the first run must not matter) and checks
 // the guards and the inputs.
-func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float32, types []engine.Type, context engine.Context) []float32 {
+func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float32, types []engine.Type,
+	context engine.Context) []float32 {
 	t.Helper()
 	shapes := append(slices.Clone(o.InputShapes()), o.OutputShape())
 	const gap = 16
@@ -404,9 +410,10 @@ func dropoutOff(t *testing.T, dev engine.Device) {
 			t.Fatal(err)
 		}
 		if i, diff := worst(toFloat32(defined), want); diff > 1e-6 {
-			t.Errorf("inverted %v: the definition gives %v for value %d, want %v", inverted, defined[i], i, want[i])
+			t.Errorf("inverted %v: the definition has %v for value %d, want %v", inverted, defined[i], i, want[i])
 		}
-		compare(t, runKernel(t, dev, o, [][]float32{x}, false, engine.Context{Seed: 3, Step: 11, DropoutUntil: true}), want, fmt.Sprintf("inverted %v", inverted))
+		compare(t, runKernel(t, dev, o, [][]float32{x}, false, engine.Context{Seed: 3, Step: 11, DropoutUntil: true}), want,
+			fmt.Sprintf("inverted %v", inverted))
 	}
 }
 
@@ -510,7 +517,7 @@ func update(t *testing.T, dev engine.Device) {
 			t.Fatal(err)
 		}
 		if i, diff := worst(got, w); diff > 1e-6 {
-			t.Errorf("%s: value %d is %v, the rule gives %v", u.Param, i, got[i], w[i])
+			t.Errorf("%s: value %d is %v, the rule has %v", u.Param, i, got[i], w[i])
 		}
 	}
 }
@@ -522,11 +529,13 @@ func tiny() *arch.Net {
 	he := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "tiny", Input: shape(13, 11, 3), Columns: 2, Layers: []arch.Layer{
-		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1, Right: 2}, Groups: 1, Init: he, LR: one}),
+		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1, Right: 2}, Groups: 1,
+			Init: he, LR: one}),
 		layer("relu1", &arch.ReLU{}),
 		layer("norm1", &arch.LRN{Size: 5, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
 		layer("pool1", &arch.MaxPool{Pool: arch.Pool{Kernel: 3, Stride: 2}}),
-		layer("conv2", &arch.Conv{Filters: 18, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 1, WithinColumn: true, Init: he, LR: one}),
+		layer("conv2", &arch.Conv{Filters: 18, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 1, WithinColumn: true, Init: he,
+			LR: one}),
 		layer("tanh2", &arch.Tanh{A: 1.5, B: 0.7}),
 		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 1, Region: arch.WithinMap}),
 		layer("pool2", &arch.AvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Ceil: true}}),
@@ -552,7 +561,8 @@ func later() *arch.Net {
 		layer("relu1", &arch.PReLU{Slope: 0.25}),
 		layer("bn1", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.25, Affine: true}),
 		layer("pool1", &arch.MaxAvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2}}),
-		layer("local2", &arch.Local{Conv: arch.Conv{Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 2, Init: he, LR: one}}),
+		layer("local2", &arch.Local{Conv: arch.Conv{Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 2, Init: he,
+			LR: one}}),
 		layer("elu2", &arch.ELU{Alpha: 1}),
 		layer("pool2", &arch.StochasticPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
 		layer("maxout2", &arch.Maxout{Pieces: 2}),
@@ -566,14 +576,15 @@ func later() *arch.Net {
 
 const tinyBatch = 5
 
-// feed gives the same weights and batch to a program and, if vm is set, to Gorgonia's nodes.
+// feed writes the same weights and batch to a program and, if vm is set, to Gorgonia's nodes.
 func feed(t *testing.T, g *graph.Graph, params *engine.Params, prog *engine.Program, vm bool) {
 	t.Helper()
 	let := func(n *gorgonia.Node, v []float32) {
 		if !vm {
 			return
 		}
-		if err := gorgonia.Let(n, tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(slices.Clone(v)))); err != nil {
+		if err := gorgonia.Let(n, tensor.New(tensor.WithShape(n.Shape()...),
+			tensor.WithBacking(slices.Clone(v)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -603,7 +614,8 @@ func feed(t *testing.T, g *graph.Graph, params *engine.Params, prog *engine.Prog
 	prog.Context = engine.Context{Seed: 9, Step: 4}
 }
 
-func compiled(t *testing.T, dev engine.Device, net *arch.Net, keep func(*graph.Graph) []*gorgonia.Node) (*graph.Graph, *engine.Params, *engine.Program) {
+func compiled(t *testing.T, dev engine.Device, net *arch.Net, keep func(*graph.Graph) []*gorgonia.Node) (*graph.Graph,
+	*engine.Params, *engine.Program) {
 	t.Helper()
 	g, err := graph.Build(net, tinyBatch, true)
 	if err != nil {
@@ -660,7 +672,7 @@ func checkNet(t *testing.T, dev engine.Device, net *arch.Net) {
 			t.Fatal(err)
 		}
 		if i, diff := worst(got, want); diff > 1e-4 {
-			t.Errorf("%v: value %d is %v, Gorgonia's machine gives %v", n, i, got[i], want[i])
+			t.Errorf("%v: value %d is %v, Gorgonia's machine has %v", n, i, got[i], want[i])
 		}
 	}
 }
@@ -670,13 +682,15 @@ func pruning(t *testing.T, dev engine.Device) {
 	_, _, prog := compiled(t, dev, tiny(), gradients)
 	counts := map[string]int{}
 	for _, s := range prog.Steps() {
-		for _, prefix := range []string{"conv-data-grad{conv1", "conv-data-grad{conv2", "conv{conv1", "relu{relu1", "update{conv1.weight"} {
+		for _, prefix := range []string{"conv-data-grad{conv1", "conv-data-grad{conv2", "conv{conv1", "relu{relu1",
+			"update{conv1.weight"} {
 			if len(s) >= len(prefix) && s[:len(prefix)] == prefix {
 				counts[prefix]++
 			}
 		}
 	}
-	for prefix, want := range map[string]int{"conv-data-grad{conv1": 0, "conv-data-grad{conv2": 1, "conv{conv1": 1, "relu{relu1": 0, "update{conv1.weight": 1} {
+	for prefix, want := range map[string]int{"conv-data-grad{conv1": 0, "conv-data-grad{conv2": 1, "conv{conv1": 1,
+		"relu{relu1": 0, "update{conv1.weight": 1} {
 		if counts[prefix] != want {
 			t.Errorf("%s… runs %d times, want %d\nsteps: %q", prefix, counts[prefix], want, prog.Steps())
 		}
@@ -690,7 +704,7 @@ func repeatable(t *testing.T, dev engine.Device) {
 	}
 }
 
-// Digest trains small nets with every kind of layer for some steps and gives
+// Digest trains small nets with every kind of layer for some steps and returns
 // the SHA-256 of their weights. Devices that promise equal bits are compared by it.
 func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
 	t.Helper()

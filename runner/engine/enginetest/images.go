@@ -13,7 +13,7 @@ import (
 )
 
 // Images tests engine.ImageDevices, alone and several together: what they make of
-// stored images has the bits of its plain definition. open gives the device of a
+// stored images has the bits of its plain definition. open returns the device of a
 // number; the suite closes it.
 func Images(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 	on := func(t *testing.T, devices, chunks int) engine.Placement {
@@ -137,11 +137,13 @@ func showing(t *testing.T, prog *engine.Program, g *graph.Graph, cut arch.Shape,
 	for at, value := range got {
 		i, y, x, c := at/cut.Len(), at/(cut.Width*cut.Channels)%cut.Height, at/cut.Channels%cut.Width, at%cut.Channels
 		if want := shown(m, cut, i, y, x, c); math.Float32bits(value) != math.Float32bits(want) {
-			t.Fatalf("image %d, shown as %+v, is %v at row %d, column %d, channel %d, want %v", i, m.Transforms[i], value, y, x, c, want)
+			t.Fatalf("image %d, shown as %+v, is %v at row %d, column %d, channel %d, want %v", i, m.Transforms[i], value, y,
+				x, c, want)
 		}
 	}
-	// All devices have the input: copies that differ would give other logits.
-	logits, again := make([]float32, len(m.Transforms)*g.Logits.Shape()[3]), make([]float32, len(m.Transforms)*g.Logits.Shape()[3])
+	// All devices have the input: copies that differ would make other logits.
+	logits, again := make([]float32, len(m.Transforms)*g.Logits.Shape()[3]),
+		make([]float32, len(m.Transforms)*g.Logits.Shape()[3])
 	run := func(to []float32) {
 		t.Helper()
 		if err := prog.RunAll(); err != nil {

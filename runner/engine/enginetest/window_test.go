@@ -33,7 +33,8 @@ func TestWindows(t *testing.T) {
 // inferred is the output of a pooling layer as arch has it.
 func inferred(t *testing.T, size int, pool arch.Pool) arch.Shape {
 	t.Helper()
-	net := arch.Net{Name: "pooled", Input: shape(size, size, 2), Layers: []arch.Layer{{Name: "pool", Spec: &arch.MaxPool{Pool: pool}}}}
+	net := arch.Net{Name: "pooled", Input: shape(size, size, 2),
+		Layers: []arch.Layer{{Name: "pool", Spec: &arch.MaxPool{Pool: pool}}}}
 	layers, err := net.Infer()
 	if err != nil {
 		if errors.Is(err, arch.ErrShape) {

@@ -8,7 +8,8 @@ import (
 
 // A divisor divides exactly, at the edges of its range and between.
 func TestDivisor(t *testing.T) {
-	divisors := []int{1, 2, 3, 5, 7, 96, 641, 4095, 4096, 4097, 1<<30 - 1, 1 << 30, 1<<30 + 1, math.MaxInt32 - 1, math.MaxInt32}
+	divisors := []int{1, 2, 3, 5, 7, 96, 641, 4095, 4096, 4097, 1<<30 - 1, 1 << 30, 1<<30 + 1, math.MaxInt32 - 1,
+		math.MaxInt32}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
 		divisors = append(divisors, 1+r.IntN(1<<(1+r.IntN(30))))

@@ -59,7 +59,8 @@ type file struct {
 
 // text is a file's source for activations of a type.
 func (f file) text(real string) string {
-	return fmt.Sprintf("#define REAL %s\n#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", real, prelude, windows, f.name, f.own)
+	return fmt.Sprintf("#define REAL %s\n#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", real,
+		prelude, windows, f.name, f.own)
 }
 
 //go:embed prelude.cu
@@ -131,7 +132,7 @@ func divisors(of ...int) Struct {
 type Bindings struct {
 	// Address is a tensor's first value.
 	Address func(engine.Tensor) uint64
-	// Scratch gives room for so many float32 values, aligned to 64 bytes, that the
+	// Scratch returns room for n float32 values, aligned to 64 bytes, that the
 	// launches of one instruction use. Instructions, which run one after the other, may share it.
 	Scratch func(n int) (uint64, error)
 	// Step is the address of StepLen bytes that hold Slots.Bytes when the launches run.
@@ -139,7 +140,7 @@ type Bindings struct {
 	Slots *Step
 }
 
-// Lower gives the launches that an instruction becomes, to be run in order on one
+// Lower returns the launches that an instruction becomes, to be run in order on one
 // stream. The error wraps engine.ErrNoKernel where there is no kernel for it.
 func Lower(in engine.Instr, b Bindings) ([]Launch, error) {
 	l := &lowering{Instr: in, b: b}
@@ -212,10 +213,11 @@ const threads = 256
 // last block's idle threads.
 const most = math.MaxInt32 - 4*threads
 
-// launch adds a launch of so many blocks along x and y.
+// launch adds a launch, with its numbers of blocks along x and y.
 func (l *lowering) launch(function string, x, y, block int, params ...any) {
 	if x > math.MaxInt32 || y > math.MaxUint16 {
-		l.fail(fmt.Errorf("%v: %s needs %d × %d blocks, a GPU runs %d × %d: %w", l.Op, function, x, y, math.MaxInt32, math.MaxUint16, engine.ErrNoKernel))
+		l.fail(fmt.Errorf("%v: %s needs %d × %d blocks, a GPU runs %d × %d: %w", l.Op, function, x, y, math.MaxInt32,
+			math.MaxUint16, engine.ErrNoKernel))
 		return
 	}
 	if l.real == engine.BFloat16 {

@@ -24,7 +24,8 @@ func denseWindow(batch int, in arch.Shape, outputs int) window {
 
 func (w window) params() Struct {
 	return append(divisors(w.In.Height, w.In.Width, w.In.Channels, w.Out.Height, w.Out.Width, w.Out.Channels,
-		w.In.Channels/w.Groups, w.Out.Channels/w.Groups, w.Kernel, w.Stride), int32(w.Pad.Top), int32(w.Pad.Left), int32(w.Groups))
+		w.In.Channels/w.Groups, w.Out.Channels/w.Groups, w.Kernel, w.Stride), int32(w.Pad.Top), int32(w.Pad.Left),
+		int32(w.Groups))
 }
 
 // The tile of product.cu, and its threads.
@@ -38,7 +39,7 @@ func (l *lowering) products(function string, count, rows, columns int, params ..
 	l.launch(function, count*ceil(rows, tile), ceil(columns, tile), tileThreads, params...)
 }
 
-// split gives how many products a layer has and how many rows each: all pixels of
+// split returns how many products a layer has and how many rows each: all pixels of
 // all images for a group, or, locally connected, all images for a pixel and group.
 func (w window) split(local bool, pixels int) (products, rows int) {
 	if local {
@@ -57,7 +58,8 @@ func (l *lowering) conv(w window, local bool) {
 func (l *lowering) dataGrad(w window) {
 	l.count(l.Out.Len())
 	products, rows := w.split(false, w.In.Height*w.In.Width)
-	l.products("conv_data_grad", products, rows, w.In.Channels/w.Groups, l.in(0), l.in(1), l.out(), int32(rows), w.params())
+	l.products("conv_data_grad", products, rows, w.In.Channels/w.Groups, l.in(0), l.in(1), l.out(), int32(rows),
+		w.params())
 }
 
 // A weight gradient is a sum over images and pixels: at least so many make a
@@ -94,7 +96,8 @@ func (l *lowering) denseWeightGrad(op *graph.DenseWeightGrad) {
 		return
 	}
 	l.products("dense_weight_update", 1, op.In.Len(), op.Outputs,
-		l.in(0), l.in(1), l.in(2), l.in(3), l.b.Step, l.rule(*l.Update), int32(op.Batch), int32(op.In.Len()), int32(op.Outputs))
+		l.in(0), l.in(1), l.in(2), l.in(3), l.b.Step, l.rule(*l.Update), int32(op.Batch), int32(op.In.Len()),
+		int32(op.Outputs))
 }
 
 // lineRoom is ROOM of norm.cu: how many values a block normalises, with the zeros beside them.
@@ -142,7 +145,8 @@ func (l *lowering) lrn(s arch.Shape, n graph.LRNParams) {
 		l.lines("lrn_lines", s, n, []uint64{l.in(0), l.out()})
 		return
 	}
-	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
+	l.each("lrn", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), float32(n.K), float32(n.Alpha), float32(n.Beta),
+		region(s, n))
 }
 
 func (l *lowering) lrnGrad(op *graph.LRNGrad) {
@@ -157,7 +161,8 @@ func (l *lowering) lrnGrad(op *graph.LRNGrad) {
 		shares := l.scratch(l.Out.Len())
 		l.each("lrn_shares", l.Out.Len(), l.in(0), l.in(1), l.out(), shares, int32(l.Out.Len()),
 			float32(n.K), float32(n.Alpha), float32(n.Beta), region(s, n))
-		l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta), region(s, n))
+		l.each("lrn_gather", l.Out.Len(), l.in(0), shares, l.out(), l.mask(), int32(l.Out.Len()), float32(2*n.Alpha*n.Beta),
+			region(s, n))
 	}
 }
 
@@ -199,10 +204,11 @@ func (l *lowering) maxPicks(x uint64, w window) uint64 {
 // maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of windows.cu.
 const maxPicked = 255
 
-// picks gives room for the numbers of n windows' cells.
+// picks returns room for the numbers of n windows' cells.
 func (l *lowering) picks(n int, w window) uint64 {
 	if w.Kernel > maxPicked {
-		l.fail(fmt.Errorf("%v: a window of %d × %d, a kernel picks from %d × %d: %w", l.Op, w.Kernel, w.Kernel, maxPicked, maxPicked, engine.ErrNoKernel))
+		l.fail(fmt.Errorf("%v: a window of %d × %d, a kernel picks from %d × %d: %w", l.Op, w.Kernel, w.Kernel, maxPicked,
+			maxPicked, engine.ErrNoKernel))
 	}
 	return l.scratch(ceil(n, 2))
 }
@@ -234,7 +240,7 @@ type Batch struct {
 	MeanAt *[2]int
 }
 
-// Input gives the launch that makes a batch the net's input.
+// Input returns the launch that makes a batch the net's input.
 func Input(batch Batch, address func(engine.Tensor) uint64) (Launch, error) {
 	l := &lowering{Instr: engine.Instr{Op: "input", Out: batch.Out}, b: Bindings{Address: address}}
 	at := [2]int{}
@@ -243,7 +249,8 @@ func Input(batch Batch, address func(engine.Tensor) uint64) (Launch, error) {
 	}
 	n, s, cut := batch.Out.Len(), batch.Shape, batch.Out.Shape
 	l.each("views", n, batch.Images, batch.Mean, batch.Views, l.out(), int32(n),
-		append(divisors(cut[1], cut[2], s.Channels), int32(s.Height), int32(s.Width), boolean(batch.MeanAt != nil), int32(at[0]), int32(at[1])))
+		append(divisors(cut[1], cut[2], s.Channels), int32(s.Height), int32(s.Width), boolean(batch.MeanAt != nil),
+			int32(at[0]), int32(at[1])))
 	if l.err != nil {
 		return Launch{}, l.err
 	}

@@ -10,9 +10,11 @@ import (
 // single makes the launch of a function with a thread for each of n values, or for each per of them.
 func single(function string, n, per int, params ...any) (Launch, error) {
 	if n > most {
-		return Launch{}, fmt.Errorf("%s: a tensor of %d values, a kernel reaches %d: %w", function, n, most, engine.ErrNoKernel)
+		return Launch{}, fmt.Errorf("%s: a tensor of %d values, a kernel reaches %d: %w", function, n, most,
+			engine.ErrNoKernel)
 	}
-	return Launch{Function: function, Grid: [3]uint32{uint32(ceil(n, per*threads)), 1, 1}, Block: [3]uint32{threads, 1, 1}, Params: params}, nil
+	return Launch{Function: function, Grid: [3]uint32{uint32(ceil(n, per*threads)), 1, 1}, Block: [3]uint32{threads, 1,
+		1}, Params: params}, nil
 }
 
 // Store writes n values as another type.
@@ -20,11 +22,13 @@ func Store(from uint64, tf engine.Type, to uint64, tt engine.Type, n int) (Launc
 	return Finish(from, tf, 0, to, tt, n, n, false)
 }
 
-// Finish adds a bias to each of so many channels, or none where bias is 0, and
+// Finish adds a bias to each channel, or none where bias is 0, and
 // rectifies n values. From and to may be the same where their types are.
-func Finish(from uint64, tf engine.Type, bias, to uint64, tt engine.Type, n, channels int, rectify bool) (Launch, error) {
+func Finish(from uint64, tf engine.Type, bias, to uint64, tt engine.Type, n, channels int, rectify bool) (Launch,
+	error) {
 	four := inFours(channels, from, bias, to)
-	return single(pair("finish", tf, tt), n, 1+3*int(four), from, bias, to, int32(n), four, divisor(channels), boolean(rectify))
+	return single(pair("finish", tf, tt), n, 1+3*int(four), from, bias, to, int32(n), four, divisor(channels),
+		boolean(rectify))
 }
 
 // pair names the function that reads one type and writes another.
@@ -43,10 +47,12 @@ func pair(name string, from, to engine.Type) string {
 // Frame cuts images of shape to out of images of shape from, beginning at row top
 // and column left, which may be negative; what an image lacks is 0. Each pixel of
 // to is a square of fold × fold pixels, whose channels lie one behind the other, row by row.
-func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty engine.Type, to arch.Shape, top, left, fold int) (Launch, error) {
+func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty engine.Type, to arch.Shape, top, left,
+	fold int) (Launch, error) {
 	n, four := images*to.Len(), inFours(to.Channels, y)
-	return single(pair("frame", tx, ty), n, 1+3*int(four), x, y, int32(n), four, append(divisors(to.Height, to.Width, to.Channels, from.Channels, fold),
-		int32(from.Height), int32(from.Width), int32(top), int32(left)))
+	return single(pair("frame", tx, ty), n, 1+3*int(four), x, y, int32(n), four,
+		append(divisors(to.Height, to.Width, to.Channels, from.Channels, fold),
+			int32(from.Height), int32(from.Width), int32(top), int32(left)))
 }
 
 // turned is SIDE of layout.cu.
@@ -74,7 +80,8 @@ func (f Filters) FromKRSC(from uint64, t engine.Type, to uint64) (Launch, error)
 }
 
 func (f Filters) turn(function string, from, to uint64) (Launch, error) {
-	l, err := single(function, f.Len(), 1, from, to, append(divisors(f.side(), f.Fold, f.In, f.Room), int32(f.Kernel), int32(f.Out)))
+	l, err := single(function, f.Len(), 1, from, to, append(divisors(f.side(), f.Fold, f.In, f.Room), int32(f.Kernel),
+		int32(f.Out)))
 	l.Grid[0] = uint32(ceil(f.side()*f.side()*f.Room, turned) * ceil(f.Out, turned))
 	return l, err
 }

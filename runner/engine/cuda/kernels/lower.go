@@ -89,7 +89,8 @@ func (l *lowering) columns(x, dy, mean uint64, kind int32, scale float32, varian
 	l.count(l.In[0].Len())
 	chunks := min(ceil(rows, chunkRows), maxChunks)
 	partial := l.scratch(chunks * channels)
-	l.launch("column_chunks", chunks*ceil(channels, lanes), 1, 8*lanes, x, dy, mean, partial, int32(rows), int32(channels), int32(chunks), kind)
+	l.launch("column_chunks", chunks*ceil(channels, lanes), 1, 8*lanes, x, dy, mean, partial, int32(rows),
+		int32(channels), int32(chunks), kind)
 	l.each("chunk_totals", channels, partial, l.out(), variance, int32(channels), int32(chunks), scale, float32(epsilon))
 }
 

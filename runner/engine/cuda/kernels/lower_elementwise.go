@@ -13,8 +13,10 @@ var (
 	})
 	_ = lowers(func(l *lowering, op *graph.Dropout) {
 		slot := l.stream("dropout", op.Layer, graph.DropoutStream)
-		l.quads("dropout", l.Out.Len(), l.in(0), l.out(), l.mask(), l.b.Step, int32(l.Out.Len()), wide(l.in(0), l.out(), l.mask()),
-			slot, graph.DropoutThreshold(op.Rate), boolean(op.Train), float32(op.Up()), float32(op.Kept()), partOf(op.Part, op.Shape))
+		l.quads("dropout", l.Out.Len(), l.in(0), l.out(), l.mask(), l.b.Step, int32(l.Out.Len()),
+			wide(l.in(0), l.out(), l.mask()),
+			slot, graph.DropoutThreshold(op.Rate), boolean(op.Train), float32(op.Up()), float32(op.Kept()),
+			partOf(op.Part, op.Shape))
 	})
 	_ = lowers(func(l *lowering, op *graph.RReLU) {
 		slot, v := l.stream("rrelu", op.Layer, graph.RReLUStream), l.in(len(l.In)-1)

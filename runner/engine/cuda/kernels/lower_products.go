@@ -11,7 +11,8 @@ var (
 	_ = lowers(func(l *lowering, op *graph.DenseWeightGrad) { l.denseWeightGrad(op) })
 	_ = lowers(func(l *lowering, op *graph.Local) { l.conv(windowOf(op.Batch, op.Window), true) })
 	_ = lowers(func(l *lowering, op *graph.LocalDataGrad) {
-		l.each("local_data_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), windowOf(op.Batch, op.Window).params())
+		l.each("local_data_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()),
+			windowOf(op.Batch, op.Window).params())
 	})
 	_ = lowers(func(l *lowering, op *graph.LocalWeightGrad) { l.weightGrad(windowOf(op.Batch, op.Window), true) })
 )

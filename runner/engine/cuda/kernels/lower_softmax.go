@@ -9,6 +9,7 @@ var (
 		l.launch("mean_loss", 1, 1, softmaxThreads, losses, l.out(), int32(op.Batch))
 	})
 	_ = lowers(func(l *lowering, op *graph.SoftmaxLossGrad) {
-		l.launch("softmax_grad", op.Batch, 1, softmaxThreads, l.in(0), l.in(1), l.in(2), l.out(), int32(op.Classes), int32(op.Batch))
+		l.launch("softmax_grad", op.Batch, 1, softmaxThreads, l.in(0), l.in(1), l.in(2), l.out(), int32(op.Classes),
+			int32(op.Batch))
 	})
 )

@@ -106,7 +106,7 @@ func (f finder) loadDriver(l *Libraries) {
 	l.Driver, l.CUDA = driver, int(version)
 }
 
-// load tries a library's candidates and notes what came of it. It gives nil where
+// load tries a library's candidates and notes what came of it. It returns nil where
 // none can be used; the error is missing, where that is not nil.
 func load[T any](where finder, l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T, *Finding) {
 	table := new(T)

@@ -36,7 +36,7 @@ var launch string
 // A GPU runs launches on addresses of host memory, one at a time.
 type GPU struct {
 	// Backwards runs blocks, and the threads of a block between two barriers, in
-	// the opposite order. A kernel without races gives the same bits.
+	// the opposite order. A kernel without races computes the same bits.
 	Backwards bool
 	emulate   uintptr
 	kinds     uintptr

@@ -60,7 +60,8 @@ func tf32(x float32) float32 {
 // BLAS is cuBLAS, with matrices by columns (docs.nvidia.com/cuda/cublas, cublasGemmEx).
 func (m *Machine) BLAS() *nvidia.BLAS {
 	handles := map[nvidia.BLASHandle]*blasHandle{}
-	in := func(function string, h nvidia.BLASHandle, f func(c nvidia.Context, s *blasHandle) nvidia.BLASStatus) nvidia.BLASStatus {
+	in := func(function string, h nvidia.BLASHandle,
+		f func(c nvidia.Context, s *blasHandle) nvidia.BLASStatus) nvidia.BLASStatus {
 		status := nvidia.BLASStatus(13)
 		if r := m.inContext(function, func(c nvidia.Context) nvidia.Result {
 			s, ok := handles[h]
@@ -107,8 +108,10 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 			return 0
 		})
 	}
-	b.GemmEx = func(h nvidia.BLASHandle, ta, tb nvidia.Transpose, rows, columns, k int32, alpha unsafe.Pointer, a nvidia.Address, at nvidia.BLASType, lda int32,
-		bm nvidia.Address, bt nvidia.BLASType, ldb int32, beta unsafe.Pointer, cm nvidia.Address, ct nvidia.BLASType, ldc int32, compute nvidia.Compute, algorithm int32) nvidia.BLASStatus {
+	b.GemmEx = func(h nvidia.BLASHandle, ta, tb nvidia.Transpose, rows, columns, k int32, alpha unsafe.Pointer,
+		a nvidia.Address, at nvidia.BLASType, lda int32,
+		bm nvidia.Address, bt nvidia.BLASType, ldb int32, beta unsafe.Pointer, cm nvidia.Address, ct nvidia.BLASType,
+		ldc int32, compute nvidia.Compute, algorithm int32) nvidia.BLASStatus {
 		return in("cublasGemmEx", h, func(c nvidia.Context, s *blasHandle) nvidia.BLASStatus {
 			M, N, K := int(rows), int(columns), int(k)
 			aCols, bCols, aRows, bRows := K, N, M, K
@@ -124,7 +127,8 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 				return 7
 			case at != bt || ct != nvidia.BLASFloat && ct != at || algorithm != nvidia.GemmDefault || compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
 				return 15
-			case !m.holds(c, a, size[at]*uint64(int(lda)*(aCols-1)+aRows)) || !m.holds(c, bm, size[bt]*uint64(int(ldb)*(bCols-1)+bRows)) ||
+			case !m.holds(c, a, size[at]*uint64(int(lda)*(aCols-1)+aRows)) ||
+				!m.holds(c, bm, size[bt]*uint64(int(ldb)*(bCols-1)+bRows)) ||
 				!m.holds(c, cm, size[ct]*uint64(int(ldc)*(N-1)+M)):
 				return 13
 			case m.streams[s.stream].capturing && !s.workspace:

@@ -48,7 +48,8 @@ const (
 
 // DNN is the part of cuDNN's legacy API that convolves (docs.nvidia.com/deeplearning/cudnn).
 func (m *Machine) DNN() *nvidia.DNN {
-	tensors, filters, convs := map[nvidia.TensorDesc]*shape{}, map[nvidia.FilterDesc]*shape{}, map[nvidia.ConvDesc]*convolution{}
+	tensors, filters, convs := map[nvidia.TensorDesc]*shape{}, map[nvidia.FilterDesc]*shape{},
+		map[nvidia.ConvDesc]*convolution{}
 	activations := map[nvidia.ActivationDesc]nvidia.ActivationMode{}
 	streams, contexts := map[nvidia.DNNHandle]nvidia.Stream{}, map[nvidia.DNNHandle]nvidia.Context{}
 	const badParam, notSupported, shapeMismatch, tooSmall nvidia.DNNStatus = 2000, 3000, 2008, 2006
@@ -102,7 +103,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	d.DestroyConvolution = func(t nvidia.ConvDesc) nvidia.DNNStatus { delete(convs, t); return 0 }
-	d.SetConvolution = func(t nvidia.ConvDesc, padH, padW, strideH, strideW, dilationH, dilationW int32, mode nvidia.ConvMode, kind nvidia.DNNType) nvidia.DNNStatus {
+	d.SetConvolution = func(t nvidia.ConvDesc, padH, padW, strideH, strideW, dilationH, dilationW int32,
+		mode nvidia.ConvMode, kind nvidia.DNNType) nvidia.DNNStatus {
 		if convs[t] == nil || padH < 0 || padW < 0 || strideH < 1 || strideW < 1 || dilationH != 1 || dilationW != 1 || mode != nvidia.CrossCorrelation || kind != nvidia.DNNFloat {
 			return badParam
 		}
@@ -124,7 +126,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	// fits checks three descriptors against each other, by cuDNN's formula of the output's size.
-	fits := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc) (xs, ys, ws shape, cv convolution, status nvidia.DNNStatus) {
+	fits := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc) (xs, ys, ws shape, cv convolution,
+		status nvidia.DNNStatus) {
 		if tensors[x] == nil || tensors[y] == nil || filters[w] == nil || convs[c] == nil {
 			return xs, ys, ws, cv, badParam
 		}
@@ -141,24 +144,29 @@ func (m *Machine) DNN() *nvidia.DNN {
 		}
 		return xs, ys, ws, cv, status
 	}
-	algorithms := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
+	algorithms := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc, room int32, count *int32,
+		perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
 		_, _, _, cv, status := fits(x, y, w, c)
 		if status != 0 {
 			return status
 		}
-		list := []nvidia.AlgorithmPerf{{Algorithm: 6, Status: notSupported}, {Algorithm: atomicAlgorithm, Math: cv.math}, {Algorithm: slowAlgorithm, Determinism: 1, Math: cv.math},
+		list := []nvidia.AlgorithmPerf{{Algorithm: 6, Status: notSupported}, {Algorithm: atomicAlgorithm, Math: cv.math},
+			{Algorithm: slowAlgorithm, Determinism: 1, Math: cv.math},
 			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: nvidia.FMAMath},
 			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: cv.math}}
 		*count = int32(copy(unsafe.Slice(perf, room), list))
 		return 0
 	}
-	d.ForwardAlgorithms = func(_ nvidia.DNNHandle, x nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc, y nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
+	d.ForwardAlgorithms = func(_ nvidia.DNNHandle, x nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc,
+		y nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
 		return algorithms(x, y, w, c, room, count, perf)
 	}
-	d.DataAlgorithms = func(_ nvidia.DNNHandle, w nvidia.FilterDesc, dy nvidia.TensorDesc, c nvidia.ConvDesc, dx nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
+	d.DataAlgorithms = func(_ nvidia.DNNHandle, w nvidia.FilterDesc, dy nvidia.TensorDesc, c nvidia.ConvDesc,
+		dx nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
 		return algorithms(dx, dy, w, c, room, count, perf)
 	}
-	d.FilterAlgorithms = func(_ nvidia.DNNHandle, x, dy nvidia.TensorDesc, c nvidia.ConvDesc, dw nvidia.FilterDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
+	d.FilterAlgorithms = func(_ nvidia.DNNHandle, x, dy nvidia.TensorDesc, c nvidia.ConvDesc, dw nvidia.FilterDesc,
+		room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
 		return algorithms(x, dy, dw, c, room, count, perf)
 	}
 	workspace := func(algorithm int32, bytes *uint64) nvidia.DNNStatus {
@@ -168,13 +176,16 @@ func (m *Machine) DNN() *nvidia.DNN {
 		*bytes = workspaceBytes
 		return 0
 	}
-	d.ForwardWorkspace = func(_ nvidia.DNNHandle, _ nvidia.TensorDesc, _ nvidia.FilterDesc, _ nvidia.ConvDesc, _ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
+	d.ForwardWorkspace = func(_ nvidia.DNNHandle, _ nvidia.TensorDesc, _ nvidia.FilterDesc, _ nvidia.ConvDesc,
+		_ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
 		return workspace(a, n)
 	}
-	d.DataWorkspace = func(_ nvidia.DNNHandle, _ nvidia.FilterDesc, _ nvidia.TensorDesc, _ nvidia.ConvDesc, _ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
+	d.DataWorkspace = func(_ nvidia.DNNHandle, _ nvidia.FilterDesc, _ nvidia.TensorDesc, _ nvidia.ConvDesc,
+		_ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
 		return workspace(a, n)
 	}
-	d.FilterWorkspace = func(_ nvidia.DNNHandle, _, _ nvidia.TensorDesc, _ nvidia.ConvDesc, _ nvidia.FilterDesc, a int32, n *uint64) nvidia.DNNStatus {
+	d.FilterWorkspace = func(_ nvidia.DNNHandle, _, _ nvidia.TensorDesc, _ nvidia.ConvDesc, _ nvidia.FilterDesc, a int32,
+		n *uint64) nvidia.DNNStatus {
 		return workspace(a, n)
 	}
 	d.CreateActivation = func(a *nvidia.ActivationDesc) nvidia.DNNStatus {
@@ -183,7 +194,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	d.DestroyActivation = func(a nvidia.ActivationDesc) nvidia.DNNStatus { delete(activations, a); return 0 }
-	d.SetActivation = func(a nvidia.ActivationDesc, mode nvidia.ActivationMode, nan nvidia.NaNs, coefficient float64) nvidia.DNNStatus {
+	d.SetActivation = func(a nvidia.ActivationDesc, mode nvidia.ActivationMode, nan nvidia.NaNs,
+		coefficient float64) nvidia.DNNStatus {
 		if _, ok := activations[a]; !ok || mode != nvidia.ReLU && mode != nvidia.Identity || nan != nvidia.PropagateNaNs || coefficient != 0 {
 			return badParam
 		}
@@ -191,8 +203,10 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	// run checks a call and queues it, and then what is to follow.
-	run := func(h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, yd nvidia.TensorDesc, y nvidia.Address,
-		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address, then func()) nvidia.DNNStatus {
+	run := func(h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
+		wd nvidia.FilterDesc, w nvidia.Address, yd nvidia.TensorDesc, y nvidia.Address,
+		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address,
+		then func()) nvidia.DNNStatus {
 		status := nvidia.DNNStatus(5000)
 		m.inContext("cudnnConvolution", func(ctx nvidia.Context) nvidia.Result {
 			xs, ys, ws, cv, bad := fits(xd, yd, wd, c)
@@ -226,12 +240,15 @@ func (m *Machine) DNN() *nvidia.DNN {
 		})
 		return status
 	}
-	d.Forward = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
+	d.Forward = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
+		wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
 		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, nil)
 	}
-	d.ForwardFinished = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
-		work nvidia.Address, bytes uint64, beta unsafe.Pointer, zd nvidia.TensorDesc, z nvidia.Address, bd nvidia.TensorDesc, bias nvidia.Address, a nvidia.ActivationDesc,
+	d.ForwardFinished = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
+		wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
+		work nvidia.Address, bytes uint64, beta unsafe.Pointer, zd nvidia.TensorDesc, z nvidia.Address,
+		bd nvidia.TensorDesc, bias nvidia.Address, a nvidia.ActivationDesc,
 		yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
 		bs, ys, mode := tensors[bd], tensors[yd], activations[a]
 		switch {
@@ -253,11 +270,13 @@ func (m *Machine) DNN() *nvidia.DNN {
 			store(y, ys.bfloat, v)
 		})
 	}
-	d.BackwardData = func(h nvidia.DNNHandle, alpha unsafe.Pointer, wd nvidia.FilterDesc, w nvidia.Address, dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
+	d.BackwardData = func(h nvidia.DNNHandle, alpha unsafe.Pointer, wd nvidia.FilterDesc, w nvidia.Address,
+		dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dxd nvidia.TensorDesc, dx nvidia.Address) nvidia.DNNStatus {
 		return run(h, alpha, beta, dxd, dx, wd, w, dyd, dy, c, algorithm, work, bytes, &dx, nil)
 	}
-	d.BackwardFilter = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address, dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
+	d.BackwardFilter = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
+		dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dwd nvidia.FilterDesc, dw nvidia.Address) nvidia.DNNStatus {
 		return run(h, alpha, beta, xd, x, dwd, dw, dyd, dy, c, algorithm, work, bytes, &dw, nil)
 	}

@@ -23,7 +23,7 @@ type Machine struct {
 	Isolated bool
 	// Apart cuDNN refuses to add biases and rectify as it convolves.
 	Apart bool
-	// Fail gives the result of a function's call number n, counted from 1, of this
+	// Fail is the result of a function's call number n, counted from 1, of this
 	// name, and whether it fails so. Nil: none does.
 	Fail func(function string, n int) nvidia.Result
 	gpu  *emulation.GPU
@@ -81,11 +81,14 @@ type record struct {
 	at   float64
 }
 
-// New makes a machine of so many GPUs with the memory given in bytes.
+// New makes a machine of a number of GPUs, each with a number of bytes of memory.
 func New(gpu *emulation.GPU, gpus int, memory uint64) *Machine {
-	return &Machine{GPUs: gpus, Memory: memory, gpu: gpu, called: map[string]int{}, current: map[int]nvidia.Context{}, retained: map[nvidia.Context]int{},
-		blocks: map[nvidia.Address]block{}, pinned: map[uintptr][]uint64{}, streams: map[nvidia.Stream]*stream{}, events: map[nvidia.Event]*event{},
-		functions: map[nvidia.Function]string{}, modules: map[nvidia.Module]bool{}, graphs: map[nvidia.Graph][]work{}, execs: map[nvidia.Exec][]work{},
+	return &Machine{GPUs: gpus, Memory: memory, gpu: gpu, called: map[string]int{}, current: map[int]nvidia.Context{},
+		retained: map[nvidia.Context]int{},
+		blocks:   map[nvidia.Address]block{}, pinned: map[uintptr][]uint64{}, streams: map[nvidia.Stream]*stream{},
+		events:    map[nvidia.Event]*event{},
+		functions: map[nvidia.Function]string{}, modules: map[nvidia.Module]bool{}, graphs: map[nvidia.Graph][]work{},
+		execs: map[nvidia.Exec][]work{},
 		peers: map[[2]nvidia.Context]bool{}, used: map[nvidia.Context]uint64{}}
 }
 
@@ -94,10 +97,12 @@ func (m *Machine) Backwards() { m.gpu.Backwards = true }
 
 // Libraries are the machine's, with cuBLAS and cuDNN or without.
 func (m *Machine) Libraries(complete bool) *nvidia.Libraries {
-	l := &nvidia.Libraries{Driver: m.Driver(), NVRTC: compiler(), CUDA: 13000, Findings: []nvidia.Finding{{Name: "driver"}, {Name: "NVRTC"}}}
+	l := &nvidia.Libraries{Driver: m.Driver(), NVRTC: compiler(), CUDA: 13000,
+		Findings: []nvidia.Finding{{Name: "driver"}, {Name: "NVRTC"}}}
 	if complete {
 		l.BLAS, l.DNN = m.BLAS(), m.DNN()
-		l.Findings = append(l.Findings, nvidia.Finding{Name: nvidia.CuBLAS, Version: "13.0.0"}, nvidia.Finding{Name: nvidia.CuDNN, Version: "9.9.9"})
+		l.Findings = append(l.Findings, nvidia.Finding{Name: nvidia.CuBLAS, Version: "13.0.0"},
+			nvidia.Finding{Name: nvidia.CuDNN, Version: "9.9.9"})
 	}
 	return l
 }
@@ -256,7 +261,7 @@ func (m *Machine) settle(c nvidia.Context) nvidia.Result {
 // Ran is the error of work that failed on a stream, which the device only learns as a number.
 func (m *Machine) Ran() error { return m.ran }
 
-// holds gives the host memory of n bytes at an address, if one live block that a context may reach holds them.
+// holds returns the host memory of n bytes at an address, if one live block that a context may reach holds them.
 func (m *Machine) holds(c nvidia.Context, a nvidia.Address, n uint64) bool {
 	for start, b := range m.blocks {
 		if a >= start && uint64(a-start)+n <= b.bytes {
@@ -645,7 +650,8 @@ func (m *Machine) moduleAPI(d *nvidia.Driver) {
 	d.ModuleUnload = func(mod nvidia.Module) nvidia.Result {
 		return m.inContext("ModuleUnload", func(nvidia.Context) nvidia.Result { return dropped(m.modules, mod) })
 	}
-	d.LaunchKernel = func(f nvidia.Function, gx, gy, gz, bx, by, bz, shared uint32, s nvidia.Stream, params, extra unsafe.Pointer) nvidia.Result {
+	d.LaunchKernel = func(f nvidia.Function, gx, gy, gz, bx, by, bz, shared uint32, s nvidia.Stream, params,
+		extra unsafe.Pointer) nvidia.Result {
 		return m.inContext("LaunchKernel", func(c nvidia.Context) nvidia.Result {
 			name, ok := m.functions[f]
 			if !ok || extra != nil || gx == 0 || gy == 0 || gz == 0 || bx*by*bz == 0 || bx*by*bz > 1024 || shared > 0 {
