@@ -1,5 +1,5 @@
 // Package ledger holds what has been published about the parts of these nets:
-// every number and claim of the 2012 paper, of its authors' run diaries and of
+// numbers and claims of the 2012 paper, of its authors' run diaries and of
 // later studies, with what was compared, on which images, by how many views and
 // seeds, and what confounds it. The files under sources are the data; Judge says
 // what a study of ours has to say to a number of theirs.
