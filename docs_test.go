@@ -16,7 +16,8 @@ import (
 	"ablate/configs"
 )
 
-var update = flag.Bool("update", false, "run the commands of the documents, the long ones too, and write what they print")
+var update = flag.Bool("update", false,
+	"run the commands of the documents, the long ones too, and write what they print")
 
 // runStored says that blocks which take long are run, too. The build tag long sets it.
 var runStored = false
@@ -232,7 +233,8 @@ func checkBlock(t *testing.T, page string, b block, s shell) []string {
 	if *update && !strings.Contains("\n"+strings.Join(b.lines, "\n")+"\n", "\n…\n") {
 		return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
-	t.Errorf("%s:%d: the block is not what its commands print; just docs writes it again. They print:\n%s", page, b.start, text)
+	t.Errorf("%s:%d: the block is not what its commands print; just docs writes it again. They print:\n%s",
+		page, b.start, text)
 	return nil
 }
 

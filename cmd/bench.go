@@ -84,7 +84,8 @@ the share of the limit that binds it.`,
 	f.IntVar(&steps, "steps", 5, "time `N` steps, after a warm-up")
 	f.StringVar(&list, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
-	f.StringVar(&precision, "precision", recipe.Float32.String(), "form products of `PRECISION`: float32, or on a GPU tf32 or bf16")
+	f.StringVar(&precision, "precision", recipe.Float32.String(),
+		"form products of `PRECISION`: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, threadsUsage)
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	addProfiles(c)

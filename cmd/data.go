@@ -155,7 +155,8 @@ usage or not the layout of a data set, 3 interrupted.`,
 		RunE: func(c *cobra.Command, args []string) error { return packFiles(c, args[0], args[1], o) },
 	}
 	f := c.Flags()
-	f.IntVar(&o.fit.ShortSide, "short-side", 256, "resize the shorter side to `N` and cut out the central square (paper, section 2)")
+	f.IntVar(&o.fit.ShortSide, "short-side", 256,
+		"resize the shorter side to `N` and cut out the central square (paper, section 2)")
 	f.IntVar(&o.fit.Size, "size", 0, "stretch the whole image to height and width `N` instead")
 	f.IntVar(&o.jobs, "jobs", runtime.GOMAXPROCS(0), "decode `N` files at a time")
 	f.IntVar(&o.maxSkipped, "max-skipped", 0, "skip at most `N` files without a usable image")

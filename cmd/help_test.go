@@ -94,7 +94,8 @@ func TestDocumentedCommandsParse(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	build := func(version string, settings ...debug.BuildSetting) string {
-		settings = append(settings, debug.BuildSetting{Key: "GOOS", Value: "linux"}, debug.BuildSetting{Key: "GOARCH", Value: "amd64"})
+		settings = append(settings,
+			debug.BuildSetting{Key: "GOOS", Value: "linux"}, debug.BuildSetting{Key: "GOARCH", Value: "amd64"})
 		return describeBuild(&debug.BuildInfo{
 			GoVersion: "go1.26", Main: debug.Module{Path: "ablate", Version: version}, Settings: settings,
 		})

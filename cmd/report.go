@@ -65,8 +65,10 @@ them is through, or on Ctrl-C.`,
 	f.StringVar(&o.format, "format", "text", "print as `FORMAT`: "+strings.Join(formats(), ", "))
 	f.StringVar(&o.shape, "shape", reports.Shapes[0], "compare in `SHAPE`: "+strings.Join(reports.Shapes, ", "))
 	f.StringSliceVar(&o.columns, "columns", nil, "show these columns, `NAME,…`: "+strings.Join(render.Columns(), ", "))
-	f.StringVar(&o.metric, "metric", "", "compare `METRIC`: "+strings.Join(reports.Metrics(), ", ")+"; without the flag what the study declares")
-	f.StringVar(&o.at, "at", "", "take the figure of `EPOCH`: "+reports.AtWords+"; without the flag what the study declares")
+	f.StringVar(&o.metric, "metric", "",
+		"compare `METRIC`: "+strings.Join(reports.Metrics(), ", ")+"; without the flag what the study declares")
+	f.StringVar(&o.at, "at", "",
+		"take the figure of `EPOCH`: "+reports.AtWords+"; without the flag what the study declares")
 	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
 	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")

@@ -66,8 +66,9 @@ record cannot be written, or a device was lost.`,
 	f.BoolVar(&o.fresh, "fresh", false, "set the recorded runs aside and train again")
 	f.StringSliceVar(&o.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
 	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
-	f.StringVar(&o.every, "checkpoint-every", "", "save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
-		"without the flag as the study says, or every 10m")
+	f.StringVar(&o.every, "checkpoint-every", "",
+		"save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
+			"without the flag as the study says, or every 10m")
 	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.parallel, "parallel", "", parallelUsage)

@@ -52,7 +52,8 @@ deleted at any time: the folders are the truth.`,
 			return printRuns(c.OutOrStdout(), runs)
 		},
 	}
-	c.Flags().StringVar(&status, "status", "", "list only runs that are `STATUS`: running, done, diverged, failed or interrupted")
+	c.Flags().StringVar(&status, "status", "",
+		"list only runs that are `STATUS`: running, done, diverged, failed or interrupted")
 	c.Flags().BoolVar(&rebuild, "rebuild", false, "read all records and build the index again")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(newRunsRm(), newRunsGC(), newRunsUnlock())
