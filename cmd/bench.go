@@ -123,7 +123,8 @@ func printBench(w io.Writer, b *runner.Bench) error {
 	if b.BytesMoved > 0 {
 		fmt.Fprintf(w, "\n%s move between %s in a step, in %.1f ms", megabytes(b.BytesMoved), b.Device, 1e3*moving(b.Kernels))
 	}
-	fmt.Fprint(w, "\n\n")
+	fmt.Fprintf(w, "\nroofline: the step is at %.0f %% of its limits; %s binds %.0f %% of it\n\n",
+		100*b.Roofline.OfLimit, b.Roofline.Limit, 100*b.Roofline.Share)
 	var total float64
 	for _, k := range b.Kernels {
 		total += k.Seconds

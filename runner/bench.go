@@ -31,7 +31,16 @@ type Bench struct {
 	PeakGBs         float64   `json:"peak_gb_per_second"`
 	BytesMoved      int64     `json:"bytes_moved,omitempty"` // from device to device in a step
 	GFLOPS          float64   `json:"gflops"`                // of the convolutions and dense layers over the whole step
+	Roofline        Roofline  `json:"roofline"`
 	Kernels         []Kernel  `json:"kernels"`
+}
+
+// A Roofline is what a step would take if every kernel ran at the limit that binds it.
+type Roofline struct {
+	Limit   string  `json:"limit"`    // what binds the step: compute or memory
+	Share   float64 `json:"share"`    // of the least time, that of the kernels which this limit binds
+	Seconds float64 `json:"seconds"`  // the least time of a step
+	OfLimit float64 `json:"of_limit"` // the least time over the measured one
 }
 
 // A Kernel is one step of the program, in the order they run.
@@ -92,8 +101,38 @@ func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe
 		work += program.Cost(i).FLOPs
 	}
 	b.GFLOPS = float64(work) / step / 1e9
+	b.Roofline = roofline(program, limits, step)
 	b.Kernels, err = benchKernels(ctx, program, limits, steps)
 	return b, err
+}
+
+// roofline adds up the least times of a step's kernels, by the limit that binds each.
+func roofline(program *engine.Program, limits engine.Limits, step float64) Roofline {
+	var compute, total float64
+	for i := range program.Steps() {
+		cost := program.Cost(i)
+		total += cost.Seconds(limits)
+		if binding(cost, limits) == "compute" {
+			compute += cost.Seconds(limits)
+		}
+	}
+	r := Roofline{Limit: "compute", Seconds: total, OfLimit: total / step}
+	bound := compute
+	if compute < total-compute {
+		r.Limit, bound = "memory", total-compute
+	}
+	if total > 0 {
+		r.Share = bound / total
+	}
+	return r
+}
+
+// binding is the limit that a kernel of this cost meets first.
+func binding(cost engine.Cost, limits engine.Limits) string {
+	if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
+		return "compute"
+	}
+	return "memory"
 }
 
 // benchProgram compiles a net's training step and fills its inputs.
@@ -139,10 +178,7 @@ func benchKernels(ctx context.Context, program *engine.Program, limits engine.Li
 		k := Kernel{
 			Name: name, By: program.Algorithm(i), Seconds: t,
 			GFLOPS: float64(cost.FLOPs) / t / 1e9, GBs: float64(cost.Bytes) / t / 1e9, Moved: cost.Moved,
-			Limit: "memory", OfLimit: cost.Seconds(limits) / t,
-		}
-		if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
-			k.Limit = "compute"
+			Limit: binding(cost, limits), OfLimit: cost.Seconds(limits) / t,
 		}
 		kernels[i] = k
 	}
