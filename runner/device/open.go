@@ -34,6 +34,9 @@ func Open(list string, threads int) (*engine.Group, error) {
 	if err := check(list, names); err != nil {
 		return nil, err
 	}
+	if threads < 0 || threads > maxThreads {
+		return nil, fmt.Errorf("%d threads: 1 to %d are possible, or 0 for all cores", threads, maxThreads)
+	}
 	shares := max(countPrefix(names, "cpu:"), 2)
 	var devices []engine.Device
 	for _, name := range names {
@@ -48,6 +51,9 @@ func Open(list string, threads int) (*engine.Group, error) {
 	}
 	return engine.NewGroup(devices...), nil
 }
+
+// maxThreads is more than any machine has cores.
+const maxThreads = 4096
 
 // check refuses lists of devices that do not go together.
 func check(list string, names []string) error {

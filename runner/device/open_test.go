@@ -43,6 +43,11 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%q: error %v, want %q", list, err, want)
 		}
 	}
+	for _, threads := range []int{-1, maxThreads + 1, 10_000_000} {
+		if _, err := Open("cpu", threads); err == nil || !strings.Contains(err.Error(), "1 to 4096 are possible") {
+			t.Errorf("%d threads: error %v", threads, err)
+		}
+	}
 	if _, err := Open("cpu:0,cpu:1", 1); err == nil || !strings.Contains(err.Error(), "2 shares need at least 2 threads, not 1") {
 		t.Errorf("one thread for two shares: error %v", err)
 	}
