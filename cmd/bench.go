@@ -115,13 +115,15 @@ func ablated(name string, names []string) (*arch.Net, error) {
 func printBench(w io.Writer, b *runner.Bench) error {
 	fmt.Fprintf(w, "%s · batch %d · %s\n", b.Net, b.Batch, b.Hardware)
 	fmt.Fprintf(w, "limits, measured: %.0f GFLOP/s, %.1f GB/s\n", b.PeakGFLOPS, b.PeakGBs)
-	fmt.Fprintf(w, "%.1f images/s · %.0f GFLOP/s, %.0f %% of the limit · %.0f MiB of activations", b.ImagesPerSecond, b.GFLOPS,
+	fmt.Fprintf(w, "%.1f images/s · %.0f GFLOP/s, %.0f %% of the limit · %.0f MiB of activations",
+		b.ImagesPerSecond, b.GFLOPS,
 		100*b.GFLOPS/b.PeakGFLOPS, b.ActivationsMiB)
 	if b.PeakRSSMiB > 0 {
 		fmt.Fprintf(w, " · %d MiB resident at most", b.PeakRSSMiB)
 	}
 	if b.BytesMoved > 0 {
-		fmt.Fprintf(w, "\n%s move between %s in a step, in %.1f ms", megabytes(b.BytesMoved), b.Device, 1e3*moving(b.Kernels))
+		fmt.Fprintf(w, "\n%s move between %s in a step, in %.1f ms",
+			megabytes(b.BytesMoved), b.Device, 1e3*moving(b.Kernels))
 	}
 	fmt.Fprintf(w, "\nroofline: the step is at %.0f %% of its limits; %s binds %.0f %% of it\n\n",
 		100*b.Roofline.OfLimit, b.Roofline.Limit, 100*b.Roofline.Share)

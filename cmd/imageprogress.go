@@ -55,7 +55,8 @@ func packLine(now pack.Progress, since time.Duration) string {
 	if seconds := since.Seconds(); seconds > 0 && done > 0 {
 		rate := float64(done) / seconds
 		left := time.Duration(float64(now.Total-now.Files) / rate * float64(time.Second))
-		line += fmt.Sprintf("  %.0f images/s  %.1f MB/s  ETA %v", rate, float64(now.Bytes)/1e6/seconds, left.Round(time.Second))
+		line += fmt.Sprintf("  %.0f images/s  %.1f MB/s  ETA %v",
+			rate, float64(now.Bytes)/1e6/seconds, left.Round(time.Second))
 	}
 	if now.Skipped > 0 {
 		line += fmt.Sprintf("  %d bad", now.Skipped)

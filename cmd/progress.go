@@ -45,7 +45,8 @@ func (p *progress) Start(jobs []runner.Job, predicted time.Duration) {
 		p.work += work(j)
 	}
 	if predicted > 0 {
-		p.line.leave(fmt.Sprintf("%d runs, predicted to take %s, %s", len(jobs), about(predicted), until(p.started, predicted)))
+		p.line.leave(fmt.Sprintf("%d runs, predicted to take %s, %s",
+			len(jobs), about(predicted), until(p.started, predicted)))
 	}
 }
 

@@ -109,7 +109,8 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 		return err
 	}
 	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
-		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out", settings.Device, v)
+		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out",
+			settings.Device, v)
 	}
 	list := settings.Device
 	if list == "auto" && study.Device != "" {
@@ -152,7 +153,8 @@ const (
 // narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
 func (o runOptions) narrow(s *configs.Study) error {
 	if o.seeds < 0 || o.seeds > len(s.Seeds) {
-		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d", o.seeds, len(s.Seeds), max(o.seeds, 1))
+		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d",
+			o.seeds, len(s.Seeds), max(o.seeds, 1))
 	}
 	if o.seeds > 0 {
 		s.Seeds = s.Seeds[:o.seeds]
@@ -189,7 +191,9 @@ func (o runOptions) pick(jobs []runner.Job) ([]runner.Job, error) {
 	}
 	var picked []runner.Job
 	for _, want := range o.only {
-		i := slices.IndexFunc(jobs, func(j runner.Job) bool { return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want })
+		i := slices.IndexFunc(jobs, func(j runner.Job) bool {
+			return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want
+		})
 		if i < 0 {
 			return nil, fmt.Errorf("--only %s: the study has no such run; write VARIANT/SEED, as in --only %s/%d",
 				want, jobs[0].Variant.Name, jobs[0].Seed)
@@ -200,12 +204,15 @@ func (o runOptions) pick(jobs []runner.Job) ([]runner.Job, error) {
 }
 
 // finishStudy prints and writes the table and turns the outcome into an exit code.
-func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Study, store *experiments.Store, out runner.Outcome) error {
+func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Study, store *experiments.Store,
+	out runner.Outcome) error {
 	if out.Interrupted {
-		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s", command(os.Args))}
+		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s",
+			command(os.Args))}
 	}
 	if out.Lost != nil {
-		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s", out.Lost, command(os.Args))}
+		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s",
+			out.Lost, command(os.Args))}
 	}
 	if out != (runner.Outcome{Held: out.Held}) { // else there may be nothing to print yet
 		if err := writeReports(store, study, warnings); err != nil {

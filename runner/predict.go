@@ -59,7 +59,8 @@ type measurement struct {
 	batches, leftOver int
 }
 
-func measure(ctx context.Context, v configs.Variant, ds *data.Dataset, seed uint64, devices Devices) (measurement, error) {
+func measure(ctx context.Context, v configs.Variant, ds *data.Dataset, seed uint64,
+	devices Devices) (measurement, error) {
 	group, err := devices.open(v)
 	if err != nil {
 		return measurement{}, err

@@ -231,7 +231,8 @@ func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments
 	return status, err
 }
 
-func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group, rec *experiments.Recorder, o Options) (*experiments.Result, error) {
+func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group, rec *experiments.Recorder,
+	o Options) (*experiments.Result, error) {
 	t, err := train.New(ctx, j.Variant.Recipe, ds, group, j.Seed)
 	if err != nil {
 		return nil, err

@@ -158,7 +158,8 @@ func checkInput(dir string, now experiments.Weights) []string {
 		return a.Name == b.Name && slices.Equal(a.Shape, b.Shape) && slices.Equal(a.Data, b.Data)
 	}
 	if !slices.EqualFunc(stored.Input, now.Input, same) {
-		found = append(found, "the mean image or the colour axes in the weights file are not those of the images that were trained on")
+		found = append(found, "the mean image or the colour axes in the weights file "+
+			"are not those of the images that were trained on")
 	}
 	return found
 }

@@ -86,7 +86,8 @@ func (ds *Dataset) colourAxes(ctx context.Context, cfg recipe.PCAColour) (colour
 		a.gain = float32(1 / (1 + cfg.Std))
 	}
 	if ds.Shape.Channels != 3 {
-		return a, fmt.Errorf("data.pca_colour is for images of 3 channels, those of %s have %d", ds.Name, ds.Shape.Channels)
+		return a, fmt.Errorf("data.pca_colour is for images of 3 channels, those of %s have %d",
+			ds.Name, ds.Shape.Channels)
 	}
 	if ds.Colour == nil { // once for all runs on this data set
 		var s imaging.Statistics

@@ -63,8 +63,10 @@ var cifar100Source = Source{
 	Where: cifar10Source.Where,
 	Layout: "the folder cifar-100-binary with train.bin, test.bin and " + cifar100Names +
 		" (cifar-100-binary.tar.gz, unpacked; MD5 of the archive 03b5dce01913d631647c71ecec9e9cb8)",
-	Files: []File{{Name: "train.bin", Bytes: cifarTrain * cifar100Record}, {Name: "test.bin", Bytes: cifarTest * cifar100Record}},
-	open:  openCIFAR100,
+	Files: []File{
+		{Name: "train.bin", Bytes: cifarTrain * cifar100Record}, {Name: "test.bin", Bytes: cifarTest * cifar100Record},
+	},
+	open: openCIFAR100,
 }
 
 func openCIFAR10(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Dataset, error) {
@@ -98,7 +100,8 @@ func openCIFAR100(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Da
 	}
 	names, err := files.Read(filepath.Join(cfg.Root, cifar100Names), 1<<20)
 	if err != nil {
-		return nil, fmt.Errorf("the names of the classes (%v); data.root must be %s%s: %w", err, s.Layout, seeList, ErrMissing)
+		return nil, fmt.Errorf("the names of the classes (%v); data.root must be %s%s: %w",
+			err, s.Layout, seeList, ErrMissing)
 	}
 	ds.Classes = strings.Fields(string(names))
 	if len(ds.Classes) != classes {
@@ -133,7 +136,8 @@ func (s *Split) addCIFAR(text []byte, record, classes int) error {
 		planes := text[record-cifarPixels : record]
 		label := text[record-cifarPixels-1]
 		if int(label) >= classes {
-			return fmt.Errorf("record %d has label %d, the classes are 0 to %d: %w", s.Len(), label, classes-1, ErrCorrupt)
+			return fmt.Errorf("record %d has label %d, the classes are 0 to %d: %w",
+				s.Len(), label, classes-1, ErrCorrupt)
 		}
 		s.Labels = append(s.Labels, int32(label))
 		for p := range cifarPlane {
@@ -150,7 +154,8 @@ func readFolder(root string, s Source) ([][]byte, error) {
 		name := filepath.Join(root, want.Name)
 		f, size, err := files.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is not in %s; data.root must be %s%s: %w", want.Name, root, s.Layout, seeList, ErrMissing)
+			return nil, fmt.Errorf("%s is not in %s; data.root must be %s%s: %w",
+				want.Name, root, s.Layout, seeList, ErrMissing)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", err, ErrCorrupt)

@@ -23,9 +23,11 @@ func numbers(all, wanted []string) ([]int32, error) {
 		switch {
 		case i < 0:
 			if near, ok := strictyaml.Nearest(name, all); ok {
-				return nil, fmt.Errorf("data.classes: no class is called %s; did you mean %s?", strictyaml.Quote(name), near)
+				return nil, fmt.Errorf("data.classes: no class is called %s; did you mean %s?",
+					strictyaml.Quote(name), near)
 			}
-			return nil, fmt.Errorf("data.classes: no class is called %s; the classes are %s", strictyaml.Quote(name), some(all))
+			return nil, fmt.Errorf("data.classes: no class is called %s; the classes are %s",
+				strictyaml.Quote(name), some(all))
 		case to[i] >= 0:
 			return nil, fmt.Errorf("data.classes names %s twice", name)
 		}
@@ -87,7 +89,8 @@ func (s Split) choose(to []int32, size int) Split {
 		}
 	}
 	if s.stored != nil {
-		chosen.stored = &subset{stored: s.stored, whole: s.stored.digest(s.Len()), places: places, labels: chosen.Labels}
+		whole := s.stored.digest(s.Len())
+		chosen.stored = &subset{stored: s.stored, whole: whole, places: places, labels: chosen.Labels}
 	}
 	return chosen
 }

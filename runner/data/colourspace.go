@@ -20,7 +20,10 @@ func (ds *Dataset) convert(to recipe.ColourSpace) error {
 	size := ds.Shape.Len()
 	for _, s := range []*Split{&ds.Train, &ds.Validation, &ds.Test} {
 		if s.stored != nil {
-			s.stored = &converted{stored: s.stored, to: to, rgb: sync.Pool{New: func() any { b := make([]byte, size); return &b }}}
+			s.stored = &converted{stored: s.stored, to: to, rgb: sync.Pool{New: func() any {
+				b := make([]byte, size)
+				return &b
+			}}}
 			continue
 		}
 		images := make([]byte, len(s.Images)/3*channels(to))

@@ -272,7 +272,8 @@ func (ds *Dataset) holdOut(n int) error {
 	}
 	left, size := ds.Train.Len()-n, ds.Shape.Len()
 	if left < 1 {
-		return fmt.Errorf("data.validation asks for %d of the %d training images; some must be left to train on", n, ds.Train.Len())
+		return fmt.Errorf("data.validation asks for %d of the %d training images; some must be left to train on",
+			n, ds.Train.Len())
 	}
 	ds.Validation.Labels, ds.Train.Labels = ds.Train.Labels[left:], ds.Train.Labels[:left]
 	if ds.Train.stored != nil {

@@ -29,7 +29,8 @@ func idxFiles(trainImages, trainLabels, testImages, testLabels string) []File {
 		{Name: "t10k-images-idx3-ubyte", Bytes: 16 + 10_000*28*28, MD5: testImages},
 		{Name: "t10k-labels-idx1-ubyte", Bytes: 8 + 10_000, MD5: testLabels},
 	} {
-		files = append(files, File{Name: f.Name, Bytes: f.Bytes, Optional: true}, File{Name: f.Name + ".gz", MD5: f.MD5, Optional: true})
+		files = append(files, File{Name: f.Name, Bytes: f.Bytes, Optional: true},
+			File{Name: f.Name + ".gz", MD5: f.MD5, Optional: true})
 	}
 	return files
 }
@@ -45,7 +46,9 @@ var mnistSource = Source{
 var fashionSource = Source{
 	Name: "fashion-mnist", What: "70,000 pictures of clothes, 28×28×1, 10 classes (60,000 for training)",
 	Where: "Fashion-MNIST, Zalando Research (Xiao, Rasul and Vollgraf 2017); MIT", Layout: idxLayout,
-	Classes: []string{"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"},
+	Classes: []string{
+		"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+	},
 	Files: idxFiles("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
 		"bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
 	open: openIDX, check: checkFiles,
@@ -141,7 +144,8 @@ func parseIDX(r io.Reader, size int64, rank int) ([]byte, []int, error) {
 		return nil, nil, fmt.Errorf("the header is cut short: %w", ErrCorrupt)
 	}
 	if head[0] != 0 || head[1] != 0 || head[2] != 8 || int(head[3]) != rank {
-		return nil, nil, fmt.Errorf("header % x is not that of unsigned bytes in %d dimensions: %w", head[:4], rank, ErrCorrupt)
+		return nil, nil, fmt.Errorf("header % x is not that of unsigned bytes in %d dimensions: %w",
+			head[:4], rank, ErrCorrupt)
 	}
 	dims, total := make([]int, rank), int64(1)
 	for i := range dims {
@@ -153,18 +157,21 @@ func parseIDX(r io.Reader, size int64, rank int) ([]byte, []int, error) {
 		total *= d
 	}
 	if total > size {
-		return nil, nil, fmt.Errorf("the header claims %d values, the file can hold %d at most; fetch it again: %w", total, size, ErrCorrupt)
+		return nil, nil, fmt.Errorf("the header claims %d values, the file can hold %d at most; fetch it again: %w",
+			total, size, ErrCorrupt)
 	}
 	values := make([]byte, total)
 	n, err := io.ReadFull(r, values)
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, nil, fmt.Errorf("the header claims %d values, there are %d; fetch it again: %w", total, n, ErrCorrupt)
+		return nil, nil, fmt.Errorf("the header claims %d values, there are %d; fetch it again: %w",
+			total, n, ErrCorrupt)
 	case err != nil:
 		return nil, nil, fmt.Errorf("it breaks off or is damaged (%v); fetch it again: %w", err, ErrCorrupt)
 	}
 	if n, err := r.Read(make([]byte, 1)); n > 0 || err != io.EOF {
-		return nil, nil, fmt.Errorf("the header claims %d values, there are more; fetch it again: %w", total, ErrCorrupt)
+		return nil, nil, fmt.Errorf("the header claims %d values, there are more; fetch it again: %w",
+			total, ErrCorrupt)
 	}
 	return values, dims, nil
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // decodedAgain says what all sources of image files share.
-const decodedAgain = "; every image is decoded once before training, to find those that cannot be used, and again at every epoch: " +
-	"ablate data pack does it once for all"
+const decodedAgain = "; every image is decoded once before training, to find those that cannot be used, " +
+	"and again at every epoch: ablate data pack does it once for all"
 
 var imageFolderSource = Source{
 	Name:   "imagefolder",

@@ -12,8 +12,9 @@ import (
 )
 
 var packedSource = Source{
-	Name:   "packed",
-	What:   "images that ablate data pack has decoded, resized and stored; they stay on disk and are mapped into memory",
+	Name: "packed",
+	What: "images that ablate data pack has decoded, resized and stored; they stay on disk and are mapped " +
+		"into memory",
 	Where:  "made by ablate data pack SRC DST from any of the sources of image files; their terms hold",
 	Layout: "the folder DST, with pack.json in it",
 	open:   openPacked,
@@ -27,7 +28,8 @@ func openPacked(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Data
 	}
 	if cfg.ShortSide+cfg.Size > 0 {
 		p.Close()
-		return nil, fmt.Errorf("data.short_side and data.size say how files are resized; this pack is already (%v)", p.Fit)
+		return nil, fmt.Errorf("data.short_side and data.size say how files are resized; this pack is already (%v)",
+			p.Fit)
 	}
 	fit := p.Fit
 	mean, err := p.Mean()

@@ -60,7 +60,8 @@ func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, s
 		if len(ds.Classes) < 2 {
 			return nil, fmt.Errorf("data.label_noise needs another class, %s has %d", ds.Name, len(ds.Classes))
 		}
-		p.train.Labels = wrongLabels(ds.Train.Labels, len(ds.Classes), cfg.LabelNoise, random.New(seed, "data/label-noise"))
+		stream := random.New(seed, "data/label-noise")
+		p.train.Labels = wrongLabels(ds.Train.Labels, len(ds.Classes), cfg.LabelNoise, stream)
 	}
 	var err error
 	if p.mean, err = ds.mean(ctx, cfg.Mean); err != nil {
@@ -354,7 +355,8 @@ func (p *Pipeline) show(to []float32, image []byte, v augment.Transform) {
 		clear(row[:first*in.Channels])
 		clear(row[end*in.Channels:])
 		n := (end - first) * in.Channels
-		pixels, mean := image[(sy*in.Width+left+first)*in.Channels:][:n], p.mean[((meanTop+y)*in.Width+meanLeft+first)*in.Channels:][:n]
+		pixels := image[(sy*in.Width+left+first)*in.Channels:][:n]
+		mean := p.mean[((meanTop+y)*in.Width+meanLeft+first)*in.Channels:][:n]
 		if v.Shifted {
 			subtractShifted(row[first*in.Channels:][:n], pixels, mean, v.Shift, v.Scale)
 		} else {

@@ -102,7 +102,8 @@ func (p *painter) paint(class int, out []byte) {
 	for figure.distance(back) < leastContrast || figure.distance(back2) < leastContrast {
 		figure = p.colour()
 	}
-	slope, wave, phase, strength := p.between(0, 2*math.Pi), p.between(0.3, 1.6), p.between(0, 2*math.Pi), p.between(0, 25)
+	slope, wave := p.between(0, 2*math.Pi), p.between(0.3, 1.6)
+	phase, strength := p.between(0, 2*math.Pi), p.between(0, 25)
 	radius := p.between(smallestRadius, largestRadius)
 	cx, cy := shapesSide/2+p.between(-offCentre, offCentre), shapesSide/2+p.between(-offCentre, offCentre)
 	turn := p.between(-mostTurn, mostTurn)

@@ -69,7 +69,8 @@ func check(list string, names []string) error {
 		return fmt.Errorf("device %s: GPUs and cores do not share a run; name one kind", list)
 	}
 	if len(names) > 1 && (slices.Contains(names, "cpu") || slices.Contains(names, "auto")) {
-		return fmt.Errorf("device %s: auto and cpu stand alone, being all cores; name shares of them, as in cpu:0,cpu:1", list)
+		return fmt.Errorf("device %s: auto and cpu stand alone, being all cores; name shares of them, as in "+
+			"cpu:0,cpu:1", list)
 	}
 	return nil
 }
@@ -104,7 +105,8 @@ func open(name string, threads, shares int) (engine.Device, error) {
 func openShare(name, share string, threads, shares int) (engine.Device, error) {
 	i, err := strconv.Atoi(share)
 	if err != nil || i < 0 || i >= shares {
-		return nil, fmt.Errorf("no device is called %s; the %d shares of the cores are cpu:0 to cpu:%d", name, shares, shares-1)
+		return nil, fmt.Errorf("no device is called %s; the %d shares of the cores are cpu:0 to cpu:%d",
+			name, shares, shares-1)
 	}
 	of := "threads"
 	if threads <= 0 {

@@ -37,7 +37,9 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 	sum := storedScore{N: t.running.Images, Wrong1: t.running.Wrong1, Wrong5: t.running.Wrong5,
 		Loss: experiments.Number(t.running.LossSum)}
 	var err error
-	c.Counters, err = json.Marshal(counters{Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state()})
+	c.Counters, err = json.Marshal(counters{
+		Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state(),
+	})
 	if err != nil {
 		return c, err
 	}
@@ -50,7 +52,9 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 		if err != nil {
 			return c, err
 		}
-		c.Tensors = append(c.Tensors, experiments.Tensor{Name: name + velocitySuffix, Shape: params.Shape(name), Data: v})
+		c.Tensors = append(c.Tensors, experiments.Tensor{
+			Name: name + velocitySuffix, Shape: params.Shape(name), Data: v,
+		})
 	}
 	return c, nil
 }

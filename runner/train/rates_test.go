@@ -11,7 +11,10 @@ import (
 // Every parameter's rate by hand: biases at a rate and schedule of their own, a
 // layer that slows down and then freezes.
 func TestRates(t *testing.T) {
-	params := []graph.Param{{Name: "conv1.weight"}, {Name: "conv1.bias", Bias: true}, {Name: "fc2.weight"}, {Name: "fc2.bias", Bias: true}}
+	params := []graph.Param{
+		{Layer: "conv1", Name: "conv1.weight"}, {Layer: "conv1", Name: "conv1.bias", Bias: true},
+		{Layer: "fc2", Name: "fc2.weight"}, {Layer: "fc2", Name: "fc2.bias", Bias: true},
+	}
 	train := recipe.Train{LR: 0.01, Epochs: 10, Schedule: recipe.Schedule{Kind: "step", At: []int{4}, Factor: 0.1},
 		LayerRates: []recipe.LayerRate{{Layer: "conv1", From: 2, Factor: 0.5}, {Layer: "conv1", From: 6, Factor: 0}}}
 	own := recipe.Bias{LR: 0.02, Schedule: recipe.Schedule{Kind: "constant"}}

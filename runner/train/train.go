@@ -122,7 +122,8 @@ func newPipeline(ctx context.Context, r recipe.Recipe, ds *data.Dataset, seed ui
 		return nil, err
 	}
 	if outputs := placed[len(placed)-1].In.Channels; outputs < len(ds.Classes) {
-		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s", r.Net.Name, outputs, len(ds.Classes), ds.Name)
+		return nil, fmt.Errorf("net %s has %d outputs for the %d classes of %s",
+			r.Net.Name, outputs, len(ds.Classes), ds.Name)
 	}
 	return p, nil
 }
@@ -156,7 +157,8 @@ func (t *Trainer) Run(ctx context.Context, rec *experiments.Recorder, o Options)
 }
 
 // loop is the training loop.
-func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoints *checkpointer, o Options) (*experiments.Result, error) {
+func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoints *checkpointer,
+	o Options) (*experiments.Result, error) {
 	started := time.Now()
 	epochs := t.recipe.Train.Epochs
 	var last Epoch
@@ -235,7 +237,8 @@ func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) e
 }
 
 // save records what a run that has ended came to.
-func (t *Trainer) save(rec *experiments.Recorder, last Epoch, predictions []experiments.Prediction) (*experiments.Result, error) {
+func (t *Trainer) save(rec *experiments.Recorder, last Epoch,
+	predictions []experiments.Prediction) (*experiments.Result, error) {
 	weights, err := t.Weights()
 	if err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ func Read(name string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	if size > limit {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it has %d bytes, at most %d are read", size, limit)}
+		err := fmt.Errorf("it has %d bytes, at most %d are read", size, limit)
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
 	text := make([]byte, size)
 	n, err := io.ReadFull(f, text)

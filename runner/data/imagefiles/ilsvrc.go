@@ -28,7 +28,8 @@ const (
 )
 
 // ILSVRCLayout says what ILSVRC reads.
-const ILSVRCLayout = "a folder with " + trainArchive + " and " + valArchive + " as downloaded, and the validation labels: either " +
+const ILSVRCLayout = "a folder with " + trainArchive + " and " + valArchive +
+	" as downloaded, and the validation labels: either " +
 	synsetLabels + " (a synset a line, in the order of the files), or " + groundTruth + " or the " + devkit +
 	" that holds it, with " + synsetOrder + " (the synsets in the order of ILSVRC2012_ID, a line each)"
 
@@ -74,7 +75,8 @@ func (s *Set) ilsvrc(root string) error {
 		return err
 	}
 	if len(synsets) != len(s.Test) {
-		return fmt.Errorf("%s labels %d images, %s holds %d: %w", from, len(synsets), valArchive, len(s.Test), ErrLayout)
+		return fmt.Errorf("%s labels %d images, %s holds %d: %w",
+			from, len(synsets), valArchive, len(s.Test), ErrLayout)
 	}
 	index := classIndex(s.Classes)
 	for i, synset := range synsets {
@@ -184,7 +186,8 @@ func walk(archive io.ReaderAt, at, size int64, visit func(member) error) error {
 			return err
 		}
 		if h.Size > size-here {
-			return fmt.Errorf("%s breaks off after %d of %d bytes; fetch it again: %w", path.Base(h.Name), size-here, h.Size, ErrLayout)
+			return fmt.Errorf("%s breaks off after %d of %d bytes; fetch it again: %w",
+				path.Base(h.Name), size-here, h.Size, ErrLayout)
 		}
 		if err := visit(member{path.Base(h.Name), at + here, h.Size}); err != nil {
 			return err
@@ -218,7 +221,8 @@ func validationSynsets(root string) (synsets []string, from string, err error) {
 	for i, line := range numbers {
 		n, err := strconv.Atoi(strings.TrimSpace(line))
 		if err != nil || n < 1 || n > len(order) {
-			return nil, "", fmt.Errorf("%s, line %d: %q is no number from 1 to %d: %w", from, i+1, line, len(order), ErrLayout)
+			return nil, "", fmt.Errorf("%s, line %d: %q is no number from 1 to %d: %w",
+				from, i+1, line, len(order), ErrLayout)
 		}
 		synsets = append(synsets, strings.TrimSpace(order[n-1]))
 	}
@@ -233,7 +237,8 @@ func validationNumbers(root string) (numbers []string, from string, err error) {
 	}
 	f, _, err := files.Open(filepath.Join(root, devkit))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("no labels of the validation images in %s; it must be %s: %w", root, ILSVRCLayout, ErrLayout)
+		return nil, "", fmt.Errorf("no labels of the validation images in %s; it must be %s: %w",
+			root, ILSVRCLayout, ErrLayout)
 	}
 	if err != nil {
 		return nil, "", err

@@ -11,7 +11,8 @@ import (
 )
 
 // FolderLayout says what ImageFolder reads.
-const FolderLayout = "the folders train and val (or test), each with one folder a class, with .JPEG, .jpg or .png files in them"
+const FolderLayout = "the folders train and val (or test), each with one folder a class, " +
+	"with .JPEG, .jpg or .png files in them"
 
 // ImageFolder lists a tree as torchvision's class of that name has it:
 // train/CLASS/…/FILE and val/CLASS/…/FILE (or test). Classes are those of train.
@@ -22,7 +23,8 @@ func ImageFolder(root string) (*Set, error) {
 		return nil, err
 	}
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("%s holds no class folders; the root must hold %s: %w", filepath.Join(root, "train"), FolderLayout, ErrLayout)
+		return nil, fmt.Errorf("%s holds no class folders; the root must hold %s: %w",
+			filepath.Join(root, "train"), FolderLayout, ErrLayout)
 	}
 	s.Classes = classes
 	if s.Train, err = s.tree(root, "train", classes); err != nil {

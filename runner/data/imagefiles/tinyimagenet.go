@@ -10,7 +10,8 @@ import (
 )
 
 // TinyLayout says what TinyImageNet reads.
-const TinyLayout = "the folder tiny-imagenet-200 with wnids.txt, train/CLASS/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt"
+const TinyLayout = "the folder tiny-imagenet-200 with wnids.txt, train/CLASS/images/*.JPEG, val/images/*.JPEG " +
+	"and val/val_annotations.txt"
 
 // TinyImageNet lists the tree of Stanford's CS231N: training images in a folder
 // images below each class, validation images in one folder with a table of their classes.
@@ -44,7 +45,8 @@ func TinyImageNet(root string) (*Set, error) {
 		if name != filepath.Base(name) || name == ".." {
 			return nil, fmt.Errorf("%s:%d: %q is no file's name: %w", table, i+1, name, ErrLayout)
 		}
-		s.Test = append(s.Test, File{Name: "val/images/" + name, Label: label, place: onDisk(filepath.Join(root, "val", "images", name))})
+		place := onDisk(filepath.Join(root, "val", "images", name))
+		s.Test = append(s.Test, File{Name: "val/images/" + name, Label: label, place: place})
 	}
 	if len(s.Test) == 0 {
 		return nil, fmt.Errorf("%s is empty: %w", table, ErrLayout)

@@ -82,7 +82,8 @@ func readManifest(dir string) (*Manifest, error) {
 	text, err := files.Read(name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, planName)); err == nil {
-			return nil, fmt.Errorf("packing into %s was not finished; the same ablate data pack continues it: %w", dir, ErrMissing)
+			return nil, fmt.Errorf("packing into %s was not finished; the same ablate data pack continues it: %w",
+				dir, ErrMissing)
 		}
 		return nil, fmt.Errorf("%s is not there; make the pack with ablate data pack: %w", name, ErrMissing)
 	}
@@ -119,7 +120,8 @@ func parseManifest(text []byte) (*Manifest, error) {
 		images := 0
 		for _, shard := range s.Shards {
 			if shard.Images < 1 || shard.Images > shardImages {
-				return nil, fmt.Errorf("%s has %d images, 1 to %d are possible: %w", shard.File, shard.Images, shardImages, ErrCorrupt)
+				return nil, fmt.Errorf("%s has %d images, 1 to %d are possible: %w",
+					shard.File, shard.Images, shardImages, ErrCorrupt)
 			}
 			if shard.File != filepath.Base(shard.File) || !strings.HasPrefix(shard.File, name+"-") {
 				return nil, fmt.Errorf("%q is no shard of %s: %w", shard.File, name, ErrCorrupt)
@@ -150,7 +152,9 @@ func (p *Pack) open(name string) (Images, error) {
 		if err != nil {
 			return im, err
 		}
-		im.shards, im.files, im.starts = append(im.shards, mapped), append(im.files, shard.File), append(im.starts, start)
+		im.shards = append(im.shards, mapped)
+		im.files = append(im.files, shard.File)
+		im.starts = append(im.starts, start)
 		start += shard.Images
 	}
 	return im, nil
@@ -216,12 +220,14 @@ func (im *Images) At(i int) (image []byte, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			image, err = nil, fmt.Errorf("%s: image %d cannot be read (%v): %w", im.files[k], i-im.starts[k], p, ErrCorrupt)
+			image, err = nil, fmt.Errorf("%s: image %d cannot be read (%v): %w",
+				im.files[k], i-im.starts[k], p, ErrCorrupt)
 		}
 	}()
 	image = im.shards[k][(i-im.starts[k])*im.size:][:im.size:im.size]
 	if crc32.Checksum(image, castagnoli) != entryAt(im.index, i).CRC {
-		return nil, fmt.Errorf("%s: image %d is not what was packed; ablate data check packed says what else: %w", im.files[k], i-im.starts[k], ErrCorrupt)
+		return nil, fmt.Errorf("%s: image %d is not what was packed; ablate data check packed says what else: %w",
+			im.files[k], i-im.starts[k], ErrCorrupt)
 	}
 	return image, nil
 }
@@ -250,7 +256,8 @@ func (p *Pack) Names(split string) ([]string, error) {
 	}
 	names := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	if len(names) != p.Splits[split].Images {
-		return nil, fmt.Errorf("%s has %d names for %d images: %w", namesName(split), len(names), p.Splits[split].Images, ErrCorrupt)
+		return nil, fmt.Errorf("%s has %d names for %d images: %w",
+			namesName(split), len(names), p.Splits[split].Images, ErrCorrupt)
 	}
 	return names, nil
 }

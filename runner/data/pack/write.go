@@ -151,7 +151,8 @@ func (w *writer) begin() (done *Manifest, err error) {
 	}
 	var begun plan
 	if err := json.Unmarshal(text, &begun); err != nil || begun != w.plan {
-		return nil, fmt.Errorf("%s holds a pack that was begun from other files or with other settings; choose another folder or remove it", w.dir)
+		return nil, fmt.Errorf("%s holds a pack that was begun from other files or with other settings; choose "+
+			"another folder or remove it", w.dir)
 	}
 	return nil, nil
 }
@@ -186,7 +187,8 @@ func (w *writer) split(ctx context.Context, name string, stats *imaging.Statisti
 		}
 	}
 	s.Index, s.Names = digest(index.Bytes()), digest(names.Bytes())
-	return s, errors.Join(writeBytes(w.dir, indexName(name), index.Bytes()), writeBytes(w.dir, namesName(name), names.Bytes()))
+	return s, errors.Join(
+		writeBytes(w.dir, indexName(name), index.Bytes()), writeBytes(w.dir, namesName(name), names.Bytes()))
 }
 
 // encodeMean is the mean image as float32, little-endian.
@@ -208,7 +210,8 @@ type built struct {
 }
 
 // shard keeps what an earlier attempt wrote, or writes the shard.
-func (w *writer) shard(ctx context.Context, split string, k int, files []imagefiles.File, stats *imaging.Statistics) (built, error) {
+func (w *writer) shard(ctx context.Context, split string, k int, files []imagefiles.File,
+	stats *imaging.Statistics) (built, error) {
 	name := shardName(split, k)
 	if b, ok := w.kept(name, files, stats); ok {
 		w.now.Files += len(files)
@@ -259,7 +262,8 @@ func (w *writer) kept(name string, sources []imagefiles.File, stats *imaging.Sta
 	}
 	n := b.Shard.Images
 	images, err := files.Read(filepath.Join(w.dir, name), int64(n)*int64(w.o.Fit.Len()))
-	if err != nil || len(images) != n*w.o.Fit.Len() || len(b.Names) != n || len(b.Entries) != n || digest(images) != b.Shard.SHA256 {
+	if err != nil || len(images) != n*w.o.Fit.Len() || len(b.Names) != n || len(b.Entries) != n ||
+		digest(images) != b.Shard.SHA256 {
 		return b, false
 	}
 	left := map[string]bool{}
