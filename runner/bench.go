@@ -71,7 +71,7 @@ func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe
 		return nil, err
 	}
 	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
-	program, err := benchProgram(net, group, r)
+	program, err := benchProgram(ctx, net, group, r)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +136,8 @@ func binding(cost engine.Cost, limits engine.Limits) string {
 }
 
 // benchProgram compiles a net's training step and fills its inputs.
-func benchProgram(net *arch.Net, group *engine.Group, r recipe.Train) (*engine.Program, error) {
-	m, err := train.Compile(net, device.Place(group, r), r.Batch, 1)
+func benchProgram(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train) (*engine.Program, error) {
+	m, err := train.Compile(ctx, net, device.Place(group, r), r.Batch, 1)
 	if err != nil {
 		return nil, err
 	}

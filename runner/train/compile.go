@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,7 +21,7 @@ type Model struct {
 
 // Compile builds a net for batches of the given size, compiles its training step
 // and draws its initial weights.
-func Compile(net *arch.Net, where engine.Placement, batch int, seed uint64) (*Model, error) {
+func Compile(ctx context.Context, net *arch.Net, where engine.Placement, batch int, seed uint64) (*Model, error) {
 	if err := where.Check(net, batch); err != nil {
 		return nil, err
 	}
@@ -36,7 +37,7 @@ func Compile(net *arch.Net, where engine.Placement, batch int, seed uint64) (*Mo
 	if err != nil {
 		return nil, nameLargest(suggestBatch(err, batch), net, batch)
 	}
-	if err := initialise(params, g.Params, seed); err != nil { // last: a net that does not fit draws no weights
+	if err := initialise(ctx, params, g.Params, seed); err != nil { // last: a net that does not fit draws no weights
 		return nil, err
 	}
 	return &Model{Graph: g, Params: params, Program: program}, nil

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -15,12 +16,15 @@ const initChunk = 1 << 16
 
 // initialise sets a net's weights for a seed. Each parameter draws from a stream
 // of its own name, so that a variant without some layer starts all others alike.
-func initialise(values *engine.Params, params []graph.Param, seed uint64) error {
+func initialise(ctx context.Context, values *engine.Params, params []graph.Param, seed uint64) error {
 	buffer := make([]float32, initChunk)
 	for _, p := range params {
 		stream := initStream(seed, p.Name)
 		n := engine.Tensor{Shape: p.Shape}.Len()
 		for first := 0; first < n; first += initChunk {
+			if err := ctx.Err(); err != nil { // a billion weights take minutes
+				return err
+			}
 			chunk := buffer[:min(initChunk, n-first)]
 			if err := draw(chunk, first, p, stream); err != nil {
 				return fmt.Errorf("initialise %s: %w", p.Name, err)

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"context"
+	"errors"
 	"math"
 	"testing"
 
@@ -29,5 +31,15 @@ func TestDraw(t *testing.T) {
 	b := make([]float32, 3)
 	if err := draw(b, 0, graph.Param{FanIn: 50, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Std: 1, Bias: 1}}, random.New(1, "b")); err != nil || b[0] != 1 || b[2] != 1 {
 		t.Errorf("biases %v, %v", b, err)
+	}
+}
+
+// Ctrl-C is heard while a large net's weights are drawn: it went unheard for minutes.
+func TestInitialiseIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	params := []graph.Param{{Name: "fc1.weight", Shape: []int{1 << 12, 1 << 12}, Init: arch.Init{Kind: arch.He}, FanIn: 1 << 12}}
+	if err := initialise(ctx, nil, params, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

@@ -149,7 +149,7 @@ type bench struct {
 
 func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
 	t.Helper()
-	m, err := Compile(net, where, batch, 1)
+	m, err := Compile(t.Context(), net, where, batch, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

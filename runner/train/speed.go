@@ -54,6 +54,9 @@ func (t *Trainer) Measure(ctx context.Context) (step, evaluation time.Duration, 
 		return 0, 0, err
 	}
 	for range steps {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, err
+		}
 		started := time.Now()
 		if err := t.trainOn(batch); err != nil {
 			return 0, 0, err

@@ -77,7 +77,7 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 		return nil, err
 	}
 	where := device.Place(group, r.Train)
-	model, err := Compile(r.Net, where, r.Train.Batch, seed)
+	model, err := Compile(ctx, r.Net, where, r.Train.Batch, seed)
 	if err != nil {
 		return nil, err
 	}
