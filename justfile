@@ -41,6 +41,10 @@ docs:
 fuzz seconds="30":
     scripts/fuzz.sh {{seconds}}
 
+# Attack the built program with malformed studies, records and data, signals, kills and full disks; Linux, ten minutes.
+attack *args="":
+    go run ./scripts/attack {{args}}
+
 # Which statements the tests reach, by function and as a page.
 cover:
     go test -coverprofile=cover.out ./...
