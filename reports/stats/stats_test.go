@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }
@@ -101,28 +103,32 @@ func TestNotANumber(t *testing.T) {
 }
 
 func TestSignFlipSampled(t *testing.T) {
-	// 22 differences of ±1: |sum| is 22 − 2·(number of one sign), so p is a binomial tail:
-	// 16 against 6 gives 2·Σ_{i≤6} C(22, i)/2²² = 0.0525.
-	d := make([]float64, 22)
+	// The normal quantiles of 200 ranks have no common unit; their sign-flip distribution is close to
+	// normal with variance Σd². A sum at its upper 2 % has p ≈ 0.04.
+	d := make([]float64, 200)
+	sum, squares := 0.0, 0.0
 	for i := range d {
-		d[i] = 1
-		if i < 6 {
-			d[i] = -1
+		d[i] = distuv.UnitNormal.Quantile((float64(i) + 0.5) / 200)
+		squares += d[i] * d[i]
+	}
+	for i := range d { // flip the smallest until the sum is right
+		if sum < 2.0537*math.Sqrt(squares) && d[i] < 0 {
+			d[i] = -d[i]
+			sum += 2 * d[i]
 		}
 	}
-	const want = 2 * 110056.0 / (1 << 22)
+	want := 2 * distuv.UnitNormal.Survival(sum/math.Sqrt(squares))
 	got := SignFlip(d)
-	if !near(got, want, 4*math.Sqrt(want*(1-want)/sampledPatterns)) {
+	if !near(got, want, 4*math.Sqrt(want*(1-want)/sampledPatterns)+0.002) {
 		t.Errorf("p = %v, want about %v", got, want)
 	}
 	if again := SignFlip(d); again != got {
 		t.Errorf("a second call gave %v after %v", again, got)
 	}
-	long := make([]float64, 200)
-	for i := range long {
-		long[i] = 1
+	for i := range d {
+		d[i] = math.Abs(d[i])
 	}
-	if got := SignFlip(long); got != 1.0/(1+sampledPatterns) {
+	if got := SignFlip(d); got != 1.0/(1+sampledPatterns) {
 		t.Errorf("200 of one sign: %v", got)
 	}
 }
