@@ -55,6 +55,10 @@ cover:
 asm:
     cd runner/engine/cpu/_asm && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg cpu
 
+# The simulated figures of docs/reading-a-table.md; `just simulate -update` writes them.
+simulate *args="":
+    go test -tags long -count 1 -run TestSimulate -v ./reports/stats {{args}}
+
 # Kernel benchmarks, in benchstat's format.
 bench:
     go test -run '^$' -bench . -count 5 ./runner/engine/cpu

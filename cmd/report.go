@@ -23,6 +23,7 @@ import (
 	"ablate/reports"
 	"ablate/reports/page"
 	"ablate/reports/render"
+	"ablate/reports/stats"
 )
 
 // reportFlags are what report is asked for.
@@ -52,8 +53,8 @@ with its interval, and what the statistics allow one to say. It trains nothing.
 Shapes: delta compares each variant with the baseline; matrix does, too, and has
 a column for each ablation; cumulative compares each row with the one above it.
 --against compares each variant with the one of the same name in another study.
---self-check splits the baseline's seeds in two and looks for a difference,
-although there is none: it exits with 1 if the test finds one too often.
+--self-check runs the test on the study's own differences less their means,
+in which there is nothing to find: it exits with 1 if it claims one too often.
 --watch waits for the study's first run and writes the report again whenever a
 record changes. It ends when all runs have ended, when an ablate run of some of
 them is through, or on Ctrl-C.`,
@@ -72,7 +73,7 @@ them is through, or on Ctrl-C.`,
 	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
 	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
-	f.BoolVar(&o.selfCheck, "self-check", false, "compare the baseline with itself")
+	f.BoolVar(&o.selfCheck, "self-check", false, "check the test on the study's own residuals")
 	c.MarkFlagsMutuallyExclusive("watch", "self-check")
 	c.MarkFlagsMutuallyExclusive("against", "self-check")
 	c.MarkFlagsMutuallyExclusive("shape", "self-check")
@@ -287,8 +288,8 @@ func (r *reporter) selfCheck() error {
 		return err
 	}
 	if !check.Holds() {
-		return &exit{exitFailed, fmt.Errorf("self-check %s: the test finds differences within the baseline in %.3f of the splits, at level %v",
-			r.study, float64(check.Found)/float64(check.Splits), check.Level)}
+		return &exit{exitFailed, fmt.Errorf("self-check %s: where nothing differs the test claims a difference in %.3f of the studies, at level %v",
+			r.study, check.Share(), stats.Alpha)}
 	}
 	return nil
 }

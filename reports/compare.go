@@ -33,98 +33,133 @@ func (c *Comparison) rivals(groups [][]outcome, against map[string][]outcome) []
 	return all
 }
 
-// compare gives every row its difference to its rival, adjusted over all of
-// them. A variant that has no pairs yet still counts in the family: it was
-// declared, and its p value is only not known.
+// compare gives every row its difference to its rival, and every effect of a factorial design its own,
+// adjusted over all of them as one family. A variant that has no pairs yet is in the family too, and joins the test with its first.
 func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions readPredictions) {
-	var p []float64
+	var differences [][]float64
 	var compared []int
 	for i := range c.Rows {
 		if rivals[i].name == "" {
 			continue
 		}
 		compared = append(compared, i)
-		row := &c.Rows[i]
-		row.Delta = delta(groups[i], rivals[i].records, predictions, row)
-		if row.Delta != nil && c.Metric.More {
-			w := &row.Delta.Wins
-			w.Won, w.Lost = w.Lost, w.Won
-			w.Share, w.Interval = 1-w.Share, stats.Interval{Low: 1 - w.Interval.High, High: 1 - w.Interval.Low}
-		}
-		if row.Delta == nil {
-			p = append(p, math.NaN())
-		} else {
-			p = append(p, row.Delta.P)
-		}
+		differences = append(differences, c.differences(groups[i], rivals[i].records))
 	}
-	c.Family = len(compared)
-	for j, holm := range stats.Holm(p) {
-		i := compared[j]
+	effects, contrasts := c.effects(groups)
+	c.Family = len(compared) + len(effects)
+	c.tested = slices.Concat(differences, contrasts)
+	results := stats.CompareFamily(c.tested)
+	for j, i := range compared {
 		row := &c.Rows[i]
-		if d := row.Delta; d != nil {
-			d.Holm = holm
-			d.Verdict = c.Metric.judge(d.Paired, holm, c.Family)
-			row.withhold(groups[i], rivals[i])
-			c.Metric.bound(d.Interval, -1)
+		if results[j].K > 0 {
+			row.Delta = c.delta(results[j], differences[j])
+			row.compareNets(groups[i], rivals[i], predictions)
 		}
 		row.Notes = append(row.Notes, pairNotes(*row, groups[i], rivals[i])...)
 	}
+	for j := range effects {
+		effects[j].judge(results[len(compared)+j], c.Metric, c.Options.Margin, slices.ContainsFunc(groups, diverged))
+	}
+	c.Effects = effects
+}
+
+// delta is a row's difference with its verdict.
+func (c *Comparison) delta(r stats.Compared, differences []float64) *Delta {
+	d := &Delta{Paired: r.Paired, Adjusted: r.Adjusted, Verdict: c.Metric.judge(r, c.Options.Margin)}
+	d.Interval, d.Plain, d.Ranked = c.Metric.interval(r), r.Range.Interval == nil, r.Seeds > r.K
+	var finished []float64
+	for i, v := range differences {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			finished = append(finished, v)
+			d.Pairs = append(d.Pairs, Pair{Seed: c.Seeds[i], Difference: v})
+		}
+	}
+	d.Wins = stats.CountWins(finished)
+	if c.Metric.More {
+		w := &d.Wins
+		w.Won, w.Lost = w.Lost, w.Won
+		w.Share, w.Interval = 1-w.Share, stats.Interval{Low: 1 - w.Interval.High, High: 1 - w.Interval.Low}
+	}
+	return d
+}
+
+// judge is the verdict on a difference, in which more may be better.
+func (m Metric) judge(c stats.Compared, margin float64) stats.Verdict {
+	if m.More {
+		c.Sign = -c.Sign
+	}
+	return stats.Judge(c, margin)
+}
+
+// interval is the simultaneous one, or Student's of this row alone where no test could claim anything anyway: with too few
+// seeds for one, or where diverged runs count by rank. A difference of shares stays within ±1.
+func (m Metric) interval(c stats.Compared) *stats.Interval {
+	i := c.Range.Interval
+	if i == nil {
+		i = c.Estimate.Interval
+	}
+	m.bound(i, -1)
+	return i
 }
 
 // bound keeps an interval of shares, or of their differences, within what there is: low to 1.
 func (m Metric) bound(i *stats.Interval, low float64) {
 	if m.Share && i != nil {
-		i.Low, i.High = max(i.Low, low), min(i.High, 1)
+		*i = i.Clamp(low, 1)
 	}
 }
 
-// judge is the verdict on a difference, in which more may be better.
-func (m Metric) judge(p stats.Paired, holm float64, family int) stats.Verdict {
-	v := stats.Judge(p, holm, family)
-	switch {
-	case !m.More:
-	case v.Word == stats.Better:
-		v.Word = stats.Worse
-	case v.Word == stats.Worse:
-		v.Word = stats.Better
+// differences are those of two groups by c.Seeds: NaN where a seed is not finished on both sides or where one
+// side is not one recipe, which runNotes says; infinite, the worst outcome, where one side alone diverged.
+func (c *Comparison) differences(these, those []outcome) []float64 {
+	d := make([]float64, len(c.Seeds))
+	for i := range d {
+		d[i] = math.NaN()
 	}
-	return v
-}
-
-// delta compares two groups seed by seed. It is nil where no seed is finished on
-// both sides, and where one side is not one recipe; runNotes says so.
-func delta(these, those []outcome, predictions readPredictions, row *Row) *Delta {
 	if recipes(these) > 1 || recipes(those) > 1 {
-		return nil
+		return d
+	}
+	worst := math.Inf(1)
+	if c.Metric.More {
+		worst = math.Inf(-1)
 	}
 	other := map[uint64]outcome{}
 	for _, r := range those {
-		if r.counts {
-			other[r.Seed] = r
-		}
+		other[r.Seed] = r
 	}
-	var d []float64
-	var pairs []Pair
-	var first, second outcome
 	for _, r := range these {
-		if o, ok := other[r.Seed]; ok && r.counts {
-			d = append(d, r.value-o.value)
-			pairs = append(pairs, Pair{Seed: r.Seed, Difference: r.value - o.value})
-			first, second = r, o
+		o, ok := other[r.Seed]
+		i, known := slices.BinarySearch(c.Seeds, r.Seed)
+		switch {
+		case !ok || !known:
+		case r.counts && o.counts:
+			d[i] = r.value - o.value
+		case r.diverged() && o.counts:
+			d[i] = worst
+		case r.counts && o.diverged():
+			d[i] = -worst
 		}
 	}
-	if len(d) == 0 {
-		return nil
+	return d
+}
+
+// compareNets compares the nets of a row's only pair on the test images.
+func (r *Row) compareNets(these []outcome, to rival, predictions readPredictions) {
+	if r.Delta.K != 1 || predictions == nil {
+		return
 	}
-	result := &Delta{Paired: stats.ComparePaired(d), Pairs: pairs, Wins: stats.CountWins(d)}
-	if len(d) == 1 && predictions != nil {
-		nets, err := compareNets(first, second, predictions)
-		if err != nil {
-			row.Notes = append(row.Notes, fmt.Sprintf("the two nets' predictions cannot be compared: %v", err))
+	for _, first := range these {
+		for _, second := range to.records {
+			if first.Seed != second.Seed || !first.counts || !second.counts {
+				continue
+			}
+			nets, err := compareNets(first, second, predictions)
+			if err != nil {
+				r.Notes = append(r.Notes, fmt.Sprintf("the two nets' predictions cannot be compared: %v", err))
+			}
+			r.Delta.Nets = nets
 		}
-		result.Nets = nets
 	}
-	return result
 }
 
 // readPredictions reads what a run's net made of each test image.
@@ -160,27 +195,21 @@ func compareNets(first, second outcome, read readPredictions) (*stats.McNemar, e
 	return &m, nil
 }
 
-// withhold takes back a claim in favour of a side that diverged: its worst
-// outcomes are the very ones that Δ leaves out.
-func (r *Row) withhold(records []outcome, to rival) {
-	v := &r.Delta.Verdict
-	var side string
-	switch {
-	case v.Word == stats.Better && diverged(records):
-		side = "this variant"
-	case v.Word == stats.Worse && diverged(to.records):
-		side = to.name
-	default:
-		return
-	}
-	r.Notes = append(r.Notes, "the verdict would be "+string(v.Word)+
-		", but "+side+" diverged under some seeds, and Δ leaves out just those")
-	*v = stats.Verdict{Word: stats.NoEvidence}
-}
+// diverged reports whether the run did, also if it went on to its end without a finite figure.
+func (o outcome) diverged() bool { return o.Status == experiments.Diverged || o.broken }
 
-// diverged reports whether a run did, also one that went on to its end without a finite figure.
-func diverged(records []outcome) bool {
-	return slices.ContainsFunc(records, func(r outcome) bool { return r.Status == experiments.Diverged || r.broken })
+// diverged reports whether any run did.
+func diverged(records []outcome) bool { return slices.ContainsFunc(records, outcome.diverged) }
+
+// countDiverged counts the runs that did.
+func countDiverged(records []outcome) int {
+	n := 0
+	for _, r := range records {
+		if r.diverged() {
+			n++
+		}
+	}
+	return n
 }
 
 // recipes counts the different recipes among a variant's runs that count.

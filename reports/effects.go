@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -15,46 +16,47 @@ import (
 type Effect struct {
 	Factors []string // one for a main effect, more for an interaction
 	stats.Paired
-	Holm    float64 // P adjusted over all effects of the design
-	Verdict stats.Verdict
+	Adjusted float64 // P adjusted over the effects and rows of the table
+	Verdict  stats.Verdict
 }
 
-// What a claim of an interaction says: how several ablations together depart from the sum of what each does alone.
-const (
-	MoreThanSum stats.Word = "more than the sum" // the figure is higher
-	LessThanSum stats.Word = "less than the sum"
-)
-
-// effects analyses a study whose variants are all combinations of at least two
-// ablations, as design factorial makes them, over the seeds that every variant
-// has finished. For other studies, and where no seed is whole, there are none.
-// Where runs diverged nothing is claimed: the seeds left out are not just any.
-func effects(rows []Row, groups [][]outcome, metric Metric) []Effect {
-	factors, cells := cellsOf(rows, groups)
-	if cells == nil {
-		return nil
+// effects are those of a study whose variants are all combinations of at least two
+// ablations, as design factorial makes them, with their contrasts by c.Seeds, NaN where a variant has not
+// finished the seed. For other studies, and where no seed is whole, there are none.
+func (c *Comparison) effects(groups [][]outcome) (all []Effect, contrasts [][]float64) {
+	if c.Against != "" {
+		return nil, nil
 	}
-	var y [][]float64 // by seed, by cell
-	for _, r := range cells[0] {
+	factors, cells := cellsOf(c.Rows, groups)
+	if cells == nil {
+		return nil, nil
+	}
+	var y [][]float64 // by seed, by cell; nil where a cell has not finished the seed
+	whole := 0
+	for _, seed := range c.Seeds {
 		values := make([]float64, len(cells))
-		whole := true
 		for i, cell := range cells {
-			at := slices.IndexFunc(cell, func(o outcome) bool { return o.Seed == r.Seed && o.counts })
+			at := slices.IndexFunc(cell, func(o outcome) bool { return o.Seed == seed && o.counts })
 			if at < 0 {
-				whole = false
+				values = nil
 				break
 			}
 			values[i] = cell[at].value
 		}
-		if whole {
-			y = append(y, values)
+		if values != nil {
+			whole++
 		}
+		y = append(y, values)
 	}
-	if len(y) == 0 {
-		return nil
+	if whole == 0 {
+		return nil, nil
 	}
-	var all []Effect
+	sets := make([]uint, 0, len(cells)-1)
 	for set := uint(1); set < uint(len(cells)); set++ {
+		sets = append(sets, set)
+	}
+	slices.SortStableFunc(sets, func(a, b uint) int { return cmp.Compare(bits.OnesCount(a), bits.OnesCount(b)) })
+	for _, set := range sets {
 		e := Effect{}
 		for i, f := range factors {
 			if set>>i&1 == 1 {
@@ -63,31 +65,28 @@ func effects(rows []Row, groups [][]outcome, metric Metric) []Effect {
 		}
 		d := make([]float64, len(y))
 		for i, values := range y {
-			d[i] = stats.Contrast(values, set)
+			d[i] = math.NaN()
+			if values != nil {
+				d[i] = stats.Contrast(values, set)
+			}
 		}
-		e.Paired = stats.ComparePaired(d)
-		all = append(all, e)
+		all, contrasts = append(all, e), append(contrasts, d)
 	}
-	slices.SortStableFunc(all, func(a, b Effect) int { return cmp.Compare(len(a.Factors), len(b.Factors)) })
-	p := make([]float64, len(all))
-	for i, e := range all {
-		p[i] = e.P
+	return all, contrasts
+}
+
+// judge takes what came of the effect in its family. Where runs diverged nothing is claimed: the seeds left out are not just any.
+func (e *Effect) judge(r stats.Compared, m Metric, margin float64, diverged bool) {
+	e.Paired, e.Adjusted = r.Paired, r.Adjusted
+	e.Interval = m.interval(r)
+	if len(e.Factors) > 1 {
+		e.Verdict = stats.JudgeInteraction(r, margin)
+	} else {
+		e.Verdict = m.judge(r, margin)
 	}
-	for i, holm := range stats.Holm(p) {
-		all[i].Holm = holm
-		all[i].Verdict = metric.judge(all[i].Paired, holm, len(all))
-		switch {
-		case !all[i].Claims():
-		case slices.ContainsFunc(cells, diverged):
-			all[i].Verdict = stats.Verdict{Word: stats.NoEvidence}
-		case len(all[i].Factors) == 1:
-		case all[i].Mean > 0:
-			all[i].Verdict.Word = MoreThanSum
-		default:
-			all[i].Verdict.Word = LessThanSum
-		}
+	if diverged && e.Claims() {
+		e.Verdict = stats.Verdict{Word: stats.NoEvidence}
 	}
-	return all
 }
 
 // cellsOf puts the groups in the order stats.Contrast wants: bit i of a cell's
@@ -118,9 +117,7 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 }
 
 // Claims reports whether the statistics carry the effect.
-func (e Effect) Claims() bool {
-	return slices.Contains([]stats.Word{stats.Better, stats.Worse, MoreThanSum, LessThanSum}, e.Verdict.Word)
-}
+func (e Effect) Claims() bool { return e.Verdict.Word.Claims() }
 
 // Name writes "no-lrn × tanh".
 func (e Effect) Name() string { return strings.Join(e.Factors, " × ") }

@@ -104,6 +104,10 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	default:
 		notes = append(notes, "every seed gave the same difference: the interval has no width")
 	}
+	if a, b := countDiverged(records), countDiverged(to.records); a+b > 0 {
+		notes = append(notes, fmt.Sprintf("diverged: %d of %s, %d of %d of %s; Fisher's exact test of these counts: p %s",
+			a, Count(len(records), "run"), b, len(to.records), to.name, pWords(stats.FisherExact(a, len(records), b, len(to.records)))))
+	}
 	if a, b := testExamples(records), testExamples(to.records); !slices.Equal(a, b) {
 		notes = append(notes, fmt.Sprintf("tested on %s images, %s on %s", numberList(a), to.name, numberList(b)))
 	}
@@ -173,21 +177,19 @@ func epochs(r outcome, p recipe.Recipe) int {
 // readingNotes explain the columns, as far as the table has them.
 func (c *Comparison) readingNotes(records []outcome) []string {
 	var notes []string
-	var spread, compared, effect, needs bool
+	var spread, compared, beyond, needs, plain, diverged bool
 	how := "exact"
 	for _, r := range c.Rows {
 		spread = spread || r.Error.K > 1
-		if r.Delta != nil {
+		if d := r.Delta; d != nil {
 			compared = true
-			if r.Delta.K > stats.ExactPairs {
+			if d.K > stats.ExactPairs {
 				how = "sampled"
 			}
-			if r.Delta.Verdict.Effect > stats.SameDifference {
-				effect = true
-			}
-			if r.Delta.Verdict.Needs > 0 {
-				needs = true
-			}
+			beyond = beyond || d.Verdict.Beyond > stats.SameDifference
+			needs = needs || d.Verdict.Needs > 0
+			plain = plain || d.Interval != nil && d.Plain
+			diverged = diverged || d.Ranked
 		}
 	}
 	if spread {
@@ -201,9 +203,16 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 			"of many tables some show a difference by chance", p.Metric, p.At.Words()))
 	}
 	if compared {
-		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with its 95 %% t interval; "+
-			"p: %s sign-flip test, Holm-adjusted over %s", c.Metric.valueWord(), c.rivalWords(), c.Metric.Unit(),
-			how, Count(c.Family, "comparison")))
+		interval := "its simultaneous 95 % interval, which excludes 0 exactly where the row is claimed"
+		if plain {
+			interval = "its simultaneous 95 % interval, or Student's t interval where too few seeds or diverged runs allow none"
+		}
+		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
+			"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.Unit(),
+			interval, how, Count(c.Family, "comparison")))
+	}
+	if diverged {
+		notes = append(notes, "a seed under which one side alone diverged is in p as the worst outcome, and not in Δ")
 	}
 	if slices.Contains(c.Options.Columns, "wins") {
 		notes = append(notes, "P(better): the probability that the variant has the lower figure under a new seed, "+
@@ -212,13 +221,12 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	if slices.Contains(c.Options.Columns, "seeds") {
 		notes = append(notes, "seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
 	}
-	if effect {
-		notes = append(notes, "no evidence (≥ x): no claim either way; "+
-			"a difference of x"+c.Metric.points()+" or more would have shown in about 4 of 5 such studies")
+	if beyond {
+		notes = append(notes, "no difference beyond ±x: no claim either way, but the data rule out a larger difference"+
+			" (two one-sided tests at 5 %, over the family)")
 	}
 	if needs {
-		notes = append(notes, fmt.Sprintf("too few seeds: with %s no result of fewer paired seeds can reach p ≤ 0.05",
-			Count(c.Family, "comparison")))
+		notes = append(notes, "too few seeds: no result of fewer paired seeds can reach p ≤ 0.05")
 	}
 	if c.Shape == Matrix {
 		notes = append(notes, "✓: the ablation is applied; ·: it is not")

@@ -50,6 +50,9 @@ type Options struct {
 	Metric string
 	// At says which epoch's figure of each run counts.
 	At At
+	// Margin is the difference, in the metric's unit with shares as shares, within which two variants are called the
+	// same; 0 where the study declared none.
+	Margin float64
 	// Primary is the figure that the study declared before its first run; nil where it declared none.
 	Primary *Primary
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
@@ -114,6 +117,8 @@ type Comparison struct {
 	// Exploratory says that the study declared another figure than Metric at At as its primary one.
 	Exploratory bool
 	Options     Options // what was asked for
+
+	tested [][]float64 // the differences of the family, by row and seed
 }
 
 // A Row is one variant.
@@ -142,11 +147,13 @@ type Run struct {
 // A Delta is a variant's difference to its rival, usually the baseline, over the seeds both have finished.
 type Delta struct {
 	stats.Paired
-	Pairs   []Pair         // the differences, by seed
-	Wins    stats.Wins     // seeds under which the variant's figure is the lower
-	Nets    *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
-	Holm    float64        // P adjusted over the family
-	Verdict stats.Verdict
+	Pairs    []Pair         // the differences, by seed
+	Wins     stats.Wins     // seeds under which the variant's figure is the lower
+	Nets     *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
+	Adjusted float64        // P adjusted over the family (stats.MaxT)
+	Plain    bool           // Interval is Student's of this row alone, where there is no simultaneous one
+	Ranked   bool           // diverged runs are in P as the worst outcomes
+	Verdict  stats.Verdict
 }
 
 // A Pair is the difference under one seed.
@@ -157,7 +164,7 @@ type Pair struct {
 
 // Claims reports whether the statistics carry the difference.
 func (d *Delta) Claims() bool {
-	return d != nil && (d.Verdict.Word == stats.Better || d.Verdict.Word == stats.Worse)
+	return d != nil && d.Verdict.Word.Claims()
 }
 
 // A Speed is the median training speed of a variant's runs on the same devices of one kind of hardware.
@@ -220,7 +227,6 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	c.compare(groups, c.rivals(groups, against), opts.Predictions)
 	if opts.Against == "" {
-		c.Effects = effects(c.Rows, groups, c.Metric)
 		c.Diverged = slices.ContainsFunc(groups, diverged)
 	}
 	c.describe(groups)

@@ -75,9 +75,9 @@ func (c view) fields() []field {
 			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.P }) },
 		},
 		{
-			name: "p", column: Column{Head: "p (Holm)", Right: true}, text: func(r reports.Row) string { return holmWords(r.Delta) },
-			heads: []string{"p_holm"},
-			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.Holm }) },
+			name: "p", column: Column{Head: "p (adjusted)", Right: true}, text: func(r reports.Row) string { return adjustedWords(r.Delta) },
+			heads: []string{"p_adjusted"},
+			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.Adjusted }) },
 		},
 		{
 			name: "wins", column: Column{Head: "P(better) [95 %]"}, text: winsWords,
@@ -86,7 +86,7 @@ func (c view) fields() []field {
 		},
 		{
 			name: "verdict", column: Column{Head: "verdict", Wrap: cellWidth}, text: c.verdictWords, claim: true,
-			heads: []string{"verdict", "smallest_effect", "needs_seeds"},
+			heads: []string{"verdict", "no_difference_beyond", "needs_seeds"},
 			full:  verdictFull,
 		},
 		{
@@ -333,12 +333,12 @@ func deltaFull(r reports.Row) []string {
 	return append([]string{itoa(d.K), exact(d.Mean), exact(d.SD)}, bounds(d.Interval)...)
 }
 
-// holmWords writes the adjusted p value; one pair tests nothing.
-func holmWords(d *reports.Delta) string {
+// adjustedWords writes the adjusted p value; one pair tests nothing.
+func adjustedWords(d *reports.Delta) string {
 	if d == nil || d.K < 2 {
 		return reports.None
 	}
-	return reports.PValue(d.Holm)
+	return reports.PValue(d.Adjusted)
 }
 
 func rawPWords(r reports.Row) string {
@@ -396,8 +396,10 @@ func (c view) verdictWords(r reports.Row) string {
 
 func (c view) verdict(v stats.Verdict) string {
 	switch {
-	case v.Word == stats.NoEvidence && v.Effect > stats.SameDifference:
-		return fmt.Sprintf("%s (≥ %s)", v.Word, c.Metric.Figure(v.Effect))
+	case v.Word == stats.NoEvidence && v.Beyond > stats.SameDifference:
+		return fmt.Sprintf("%s (no difference beyond ±%s)", v.Word, c.Metric.Figure(v.Beyond))
+	case v.Word == stats.Same:
+		return fmt.Sprintf("%s within ±%s", v.Word, c.Metric.Figure(v.Margin))
 	case v.Word == stats.TooFew:
 		return fmt.Sprintf("%s (needs %d)", v.Word, v.Needs)
 	}
@@ -410,8 +412,8 @@ func verdictFull(r reports.Row) []string {
 	}
 	v := r.Delta.Verdict
 	full := []string{string(v.Word), "", ""}
-	if v.Effect > stats.SameDifference {
-		full[1] = exact(v.Effect)
+	if v.Beyond > stats.SameDifference {
+		full[1] = exact(v.Beyond)
 	}
 	if v.Needs > 0 {
 		full[2] = itoa(v.Needs)

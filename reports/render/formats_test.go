@@ -101,9 +101,9 @@ func TestJSONKeepsFigures(t *testing.T) {
 			Variant string
 			Value   struct{ Mean float64 }
 			Delta   *struct {
-				P    float64 `json:"p"`
-				Holm float64 `json:"p_holm"`
-				Mean float64
+				P        float64 `json:"p"`
+				Adjusted float64 `json:"p_adjusted"`
+				Mean     float64
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func TestJSONKeepsFigures(t *testing.T) {
 		if g.Variant != r.Variant || g.Value.Mean != r.Error.Mean {
 			t.Errorf("row %d: %+v, want %v of mean %v", i, g, r.Variant, r.Error.Mean)
 		}
-		if r.Delta != nil && (g.Delta.P != r.Delta.P || g.Delta.Holm != r.Delta.Holm || g.Delta.Mean != r.Delta.Mean) {
+		if r.Delta != nil && (g.Delta.P != r.Delta.P || g.Delta.Adjusted != r.Delta.Adjusted || g.Delta.Mean != r.Delta.Mean) {
 			t.Errorf("row %d: %+v, want %+v", i, *g.Delta, *r.Delta)
 		}
 	}
@@ -147,7 +147,7 @@ func TestCSVKeepsFigures(t *testing.T) {
 		line := lines[i+2]
 		for head, want := range map[string]float64{
 			"test_top1_error_mean": r.Error.Mean, "test_top1_error_sd": r.Error.SD, "delta": r.Delta.Mean,
-			"delta_low": r.Delta.Interval.Low, "p_holm": r.Delta.Holm, "images_per_second": r.Speeds[0].ImagesPerSecond,
+			"delta_low": r.Delta.Interval.Low, "p_adjusted": r.Delta.Adjusted, "images_per_second": r.Speeds[0].ImagesPerSecond,
 		} {
 			if got := figure(line, head); got != want {
 				t.Errorf("%s of %s is %v, want %v", head, r.Variant, got, want)

@@ -74,12 +74,12 @@ type (
 	}
 	jsonDelta struct {
 		jsonEstimate
-		P       *float64    `json:"p"`
-		Holm    *float64    `json:"p_holm"`
-		Wins    jsonWins    `json:"wins"`
-		Nets    *jsonNets   `json:"nets,omitempty"`
-		Pairs   []jsonPair  `json:"pairs"`
-		Verdict jsonVerdict `json:"verdict"`
+		P        *float64    `json:"p"`
+		Adjusted *float64    `json:"p_adjusted"`
+		Wins     jsonWins    `json:"wins"`
+		Nets     *jsonNets   `json:"nets,omitempty"`
+		Pairs    []jsonPair  `json:"pairs"`
+		Verdict  jsonVerdict `json:"verdict"`
 	}
 	jsonPair struct {
 		Seed       uint64   `json:"seed"`
@@ -88,9 +88,9 @@ type (
 	jsonEffect struct {
 		Factors []string `json:"factors"`
 		jsonEstimate
-		P       *float64    `json:"p"`
-		Holm    *float64    `json:"p_holm"`
-		Verdict jsonVerdict `json:"verdict"`
+		P        *float64    `json:"p"`
+		Adjusted *float64    `json:"p_adjusted"`
+		Verdict  jsonVerdict `json:"verdict"`
 	}
 	jsonWins struct {
 		Won      int        `json:"won"`
@@ -105,9 +105,10 @@ type (
 		P         *float64 `json:"p"`
 	}
 	jsonVerdict struct {
-		Word           stats.Word `json:"word"`
-		SmallestEffect *float64   `json:"smallest_effect,omitempty"`
-		NeedsSeeds     int        `json:"needs_seeds,omitempty"`
+		Word       stats.Word `json:"word"`
+		Beyond     *float64   `json:"no_difference_beyond,omitempty"`
+		Margin     *float64   `json:"margin,omitempty"`
+		NeedsSeeds int        `json:"needs_seeds,omitempty"`
 	}
 	jsonPublished struct {
 		Delta      *float64         `json:"delta"`
@@ -143,7 +144,7 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 		r.Rows = append(r.Rows, c.jsonRow(row))
 	}
 	for _, e := range c.Effects {
-		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Holm), jsonVerdictOf(e.Verdict)})
+		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Adjusted), jsonVerdictOf(e.Verdict)})
 	}
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)
@@ -184,7 +185,7 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	}
 	if d := row.Delta; d != nil {
 		r.Delta = &jsonDelta{
-			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Holm: finite(d.Holm), Verdict: jsonVerdictOf(d.Verdict),
+			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Adjusted: finite(d.Adjusted), Verdict: jsonVerdictOf(d.Verdict),
 			Wins: jsonWins{d.Wins.Won, d.Wins.Tied, d.Wins.Lost, finite(d.Wins.Share), interval(&d.Wins.Interval)},
 		}
 		for _, p := range d.Pairs {
@@ -217,8 +218,11 @@ func estimate(e stats.Estimate) jsonEstimate {
 
 func jsonVerdictOf(v stats.Verdict) jsonVerdict {
 	j := jsonVerdict{Word: v.Word, NeedsSeeds: v.Needs}
-	if v.Effect > stats.SameDifference {
-		j.SmallestEffect = finite(v.Effect)
+	if v.Beyond > stats.SameDifference {
+		j.Beyond = finite(v.Beyond)
+	}
+	if v.Margin > 0 {
+		j.Margin = finite(v.Margin)
 	}
 	return j
 }

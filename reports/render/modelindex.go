@@ -63,7 +63,7 @@ func writeModelIndex(b *bytes.Buffer, c *reports.Comparison) error {
 	for _, e := range c.Effects {
 		m := modelEffect{Ablations: cleaned(e.Factors), Metric: c.Metric.Name, Delta: e.Mean, Verdict: string(e.Verdict.Word)}
 		if e.K > 1 {
-			m.PHolm = finite(e.Holm)
+			m.PHolm = finite(e.Adjusted)
 		}
 		index.Collections[0].Metadata.Effects = append(index.Collections[0].Metadata.Effects, m)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ablate/reports"
+	"ablate/reports/stats"
 )
 
 // SelfCheck prints a check in one of the formats that print words (text, md, tex), as CSV or as JSON.
@@ -36,9 +37,9 @@ func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
 // writeSelfCheckCSV prints the figures in full precision.
 func writeSelfCheckCSV(b *bytes.Buffer, s *reports.SelfCheck) error {
 	return writeCells(b, [][]string{
-		{"study", "baseline", "metric", "at", "seeds", "mean", "sd", "pairs", "splits", "level", "found", "holds"},
-		{reports.Sanitize(s.Study), reports.Sanitize(s.Baseline), s.Metric.Name, s.At.String(), itoa(s.Error.K), exact(s.Error.Mean), exact(s.Error.SD),
-			itoa(s.Pairs), itoa(s.Splits), exact(s.Level), itoa(s.Found), strconv.FormatBool(s.Holds())},
+		{"study", "metric", "at", "rows", "seeds", "studies", "claims", "level", "holds"},
+		{reports.Sanitize(s.Study), s.Metric.Name, s.At.String(), itoa(s.Rows), itoa(s.Seeds), itoa(s.Studies), itoa(s.Claims),
+			exact(stats.Alpha), strconv.FormatBool(s.Holds())},
 	})
 }
 
@@ -48,22 +49,21 @@ func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
-		Format   string       `json:"format"`
-		Version  int          `json:"version"`
-		Study    string       `json:"study"`
-		Baseline string       `json:"baseline"`
-		Metric   string       `json:"metric"`
-		At       string       `json:"at"`
-		Value    jsonEstimate `json:"value"`
-		Pairs    int          `json:"pairs"`
-		Splits   int          `json:"splits"`
-		Level    float64      `json:"level"`
-		Found    int          `json:"found"`
-		Holds    bool         `json:"holds"`
-		Notes    []string     `json:"notes"`
+		Format  string   `json:"format"`
+		Version int      `json:"version"`
+		Study   string   `json:"study"`
+		Metric  string   `json:"metric"`
+		At      string   `json:"at"`
+		Rows    int      `json:"rows"`
+		Seeds   int      `json:"seeds"`
+		Studies int      `json:"studies"`
+		Claims  int      `json:"claims"`
+		Level   float64  `json:"level"`
+		Holds   bool     `json:"holds"`
+		Notes   []string `json:"notes"`
 	}{
-		"ablate-self-check", jsonVersion, s.Study, s.Baseline, s.Metric.Name, s.At.String(), estimate(s.Error),
-		s.Pairs, s.Splits, s.Level, s.Found, s.Holds(), list(s.Notes),
+		"ablate-self-check", jsonVersion, s.Study, s.Metric.Name, s.At.String(), s.Rows, s.Seeds, s.Studies, s.Claims,
+		stats.Alpha, s.Holds(), list(s.Notes),
 	})
 }
 
@@ -71,18 +71,18 @@ func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 func SelfCheckTable(s *reports.SelfCheck) Table {
 	verdict := "holds"
 	if !s.Holds() {
-		verdict = "finds differences that are none"
+		verdict = "claims differences that are none"
 	}
 	return Table{
 		Name:  s.Study + "-self-check",
-		Title: strings.Join([]string{reports.Sanitize(s.Study), "A/A self-check of " + reports.Sanitize(s.Baseline), s.Metric.Title + " " + s.At.Words()}, " · "),
+		Title: strings.Join([]string{reports.Sanitize(s.Study), "self-check on its own residuals", s.Metric.Title + " " + s.At.Words()}, " · "),
 		Columns: []Column{
-			{Head: "seeds", Right: true}, {Head: s.Metric.Head, Right: true}, {Head: "pairs", Right: true},
-			{Head: "splits", Right: true}, {Head: "level", Right: true}, {Head: "found", Right: true}, {Head: "verdict"},
+			{Head: "comparisons", Right: true}, {Head: "seeds", Right: true}, {Head: "studies", Right: true},
+			{Head: "level", Right: true}, {Head: "claimed", Right: true}, {Head: "verdict"},
 		},
 		Rows: [][]Cell{{
-			{Text: itoa(s.Error.K)}, {Text: s.Metric.Figure(s.Error.Mean) + " ± " + s.Metric.Figure(s.Error.SD)}, {Text: itoa(s.Pairs)},
-			{Text: itoa(s.Splits)}, {Text: reports.PValue(s.Level)}, {Text: reports.PValue(float64(s.Found) / float64(s.Splits))}, {Text: verdict},
+			{Text: itoa(s.Rows)}, {Text: itoa(s.Seeds)}, {Text: reports.Thousands(s.Studies)},
+			{Text: reports.PValue(stats.Alpha)}, {Text: reports.PValue(s.Share())}, {Text: verdict},
 		}},
 		Notes: s.Notes, Width: s.Options.Width,
 	}

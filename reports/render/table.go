@@ -115,22 +115,22 @@ func (c view) effectTable() Table {
 		Title: "main effects and interactions",
 		Columns: []Column{
 			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: "Δ [95 %]"},
-			{Head: "p (Holm)", Right: true}, {Head: "verdict", Wrap: cellWidth},
+			{Head: "p (adjusted)", Right: true}, {Head: "verdict", Wrap: cellWidth},
 		},
 		Notes: []string{"effect: what an ablation does" + c.Metric.Unit() + " on average over the others; " +
 			"of a × b: half of how much the effect of one changes once the other is applied too; " +
-			"contrasts within each seed, adjusted over " + reports.Count(len(c.Effects), "effect")},
+			"contrasts within each seed, adjusted together with the rows"},
 		Width: c.Options.Width,
 	}
 	if c.Diverged {
 		d.Notes = append(d.Notes, "nothing is claimed, since runs diverged and the effects leave out just their seeds")
 	}
 	for _, e := range c.Effects {
-		delta := &reports.Delta{Paired: e.Paired, Holm: e.Holm, Verdict: e.Verdict}
+		delta := &reports.Delta{Paired: e.Paired, Adjusted: e.Adjusted, Verdict: e.Verdict}
 		bold := e.Claims()
 		d.Rows = append(d.Rows, []Cell{
 			{Text: reports.Sanitize(e.Name())}, {Text: itoa(e.K)}, {Text: c.deltaWords(delta), Bold: bold},
-			{Text: holmWords(delta)}, {Text: c.verdict(e.Verdict), Bold: bold},
+			{Text: adjustedWords(delta)}, {Text: c.verdict(e.Verdict), Bold: bold},
 		})
 	}
 	return d

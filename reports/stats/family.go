@@ -38,33 +38,3 @@ func Holm(p []float64) []float64 {
 	}
 	return adjusted
 }
-
-// NeededPairs is the fewest pairs with which the sign-flip test can reach Alpha
-// after Holm's correction over m comparisons: the smallest k with m·2/2^k ≤ Alpha.
-// It is 6 for one comparison, 8 for four.
-func NeededPairs(m int) int {
-	k := 1
-	for float64(max(m, 1))*smallestP(k) > Alpha {
-		k++
-	}
-	return k
-}
-
-// smallestP is the smallest two-sided p the sign-flip test of k pairs can give.
-func smallestP(k int) float64 { return math.Ldexp(2, -k) }
-
-// PairsFor is how many pairs a design needs to show a mean difference of effect
-// whose differences spread by sd, with probability Power and as the first of m
-// comparisons: the smallest k with SmallestEffect(sd, k, m) ≤ |effect|. It is 0
-// where maxPairs are not enough.
-func PairsFor(effect, sd float64, m int) int {
-	for k := NeededPairs(m); k <= maxPairs; k++ {
-		if SmallestEffect(sd, k, m) <= math.Abs(effect) {
-			return k
-		}
-	}
-	return 0
-}
-
-// maxPairs is the most seeds that PairsFor would send anyone out to train.
-const maxPairs = 1000

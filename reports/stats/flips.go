@@ -9,8 +9,11 @@ import (
 // ExactPairs is the most seeds for which every pattern of signs is counted.
 const ExactPairs = 20
 
-// sampledPatterns is how many patterns are drawn beyond ExactPairs seeds: the standard error at p = 0.05 is 0.0007.
-const sampledPatterns = 100_000
+// A counting says up to how many seeds every pattern is counted, and how many are drawn beyond.
+type counting struct{ exact, drawn int }
+
+// usual draws so many that the standard error at p = 0.05 is 0.0007.
+var usual = counting{ExactPairs, 100_000}
 
 // sameStatistic is how far two studentised statistics that are equal on paper may lie apart. Error
 // rates are multiples of one test image, so statistics that really differ lie much further apart.
@@ -27,9 +30,8 @@ type flips struct {
 	exact    bool        // patterns are all that there are
 }
 
-// newFlips takes differences by row and seed; those that are not finite are missing. Beyond exactPairs
-// seeds, patterns are drawn.
-func newFlips(rows [][]float64, exactPairs int) *flips {
+// newFlips takes differences by row and seed; those that are not finite are missing.
+func newFlips(rows [][]float64, count counting) *flips {
 	f := &flips{scales: make([]float64, len(rows))}
 	for j, row := range rows {
 		f.seeds = max(f.seeds, len(row))
@@ -52,10 +54,10 @@ func newFlips(rows [][]float64, exactPairs int) *flips {
 			}
 		}
 	}
-	if f.exact = f.seeds <= exactPairs; f.exact {
+	if f.exact = f.seeds <= count.exact; f.exact {
 		f.patterns = 1 << max(f.seeds-1, 0)
 	} else {
-		f.patterns = 1 + sampledPatterns
+		f.patterns = 1 + count.drawn
 	}
 	return f
 }

@@ -18,10 +18,10 @@ import (
 //
 // d has the differences by row and seed; a seed that a row lacks is NaN, counts 0 in that
 // row's sums, and so leaves the row the floor of its own seeds. A row without seeds gets NaN, and adds nothing.
-func MaxT(d [][]float64) []float64 { return maxT(d, ExactPairs) }
+func MaxT(d [][]float64) []float64 { return maxT(d, usual) }
 
-func maxT(d [][]float64, exactPairs int) []float64 {
-	f := newFlips(d, exactPairs)
+func maxT(d [][]float64, count counting) []float64 {
+	f := newFlips(d, count)
 	adjusted := make([]float64, len(d))
 	var order []int
 	observed := make([]float64, len(d))

@@ -30,7 +30,7 @@ type Range struct {
 // adds their own error, at most Alpha, where some rows differ and others do not (see docs/reading-a-table.md).
 func Simultaneous(d [][]float64, adjusted []float64) []Range {
 	const atOnce = 1 << 22 // bounds held in memory at a time, at either side
-	f := newFlips(d, ExactPairs)
+	f := newFlips(d, usual)
 	ranges := make([]Range, len(d))
 	var rows []int
 	for j := range d {

@@ -2,78 +2,163 @@ package stats
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // A Paired is what paired differences say: variant minus baseline, seed by seed.
 type Paired struct {
-	Estimate         // of the difference
+	Estimate         // of the difference; its Interval is Student's, of this comparison alone
 	P        float64 // SignFlip of the differences
 }
 
 // ComparePaired summarises differences and tests them against none.
 func ComparePaired(d []float64) Paired { return Paired{Summarise(d), SignFlip(d)} }
 
-// A Word is what a comparison of two error rates allows one to say.
+// A Compared is a row among the others of its family.
+type Compared struct {
+	Paired
+	Range
+	Adjusted float64 // MaxT's p
+	Sign     int     // of the statistic that is tested
+	Seeds    int     // pairs that were tested: K and those of which one side diverged
+}
+
+// CompareFamily compares the rows of a family, differences by row and seed as MaxT wants them. A seed under which
+// only the variant diverged is +Inf, one under which only its rival did −Inf: such a row is tested by its
+// WorstRanks, and has no simultaneous interval, since no mean is what is tested.
+func CompareFamily(d [][]float64) []Compared {
+	all := make([]Compared, len(d))
+	tested := make([][]float64, len(d))
+	for j, row := range d {
+		tested[j] = row
+		ranked := slices.ContainsFunc(row, func(v float64) bool { return math.IsInf(v, 0) })
+		if ranked {
+			tested[j] = WorstRanks(row)
+		}
+		finished := slices.DeleteFunc(slices.Clone(row), func(v float64) bool { return !finite(v) })
+		scores := slices.DeleteFunc(slices.Clone(tested[j]), math.IsNaN)
+		all[j] = Compared{Paired: Paired{Summarise(finished), SignFlip(scores)}, Seeds: len(scores)}
+		switch mean := meanOf(scores); {
+		case mean > 0:
+			all[j].Sign = 1
+		case mean < 0:
+			all[j].Sign = -1
+		}
+	}
+	adjusted := MaxT(tested)
+	ranges := Simultaneous(tested, adjusted)
+	for j := range all {
+		all[j].Adjusted = adjusted[j]
+		if all[j].Seeds == all[j].K {
+			all[j].Range = ranges[j]
+		}
+	}
+	return all
+}
+
+// A Word is what a comparison allows one to say.
 type Word string
 
 // The words, from a claim to none.
 const (
 	Better     Word = "better" // the error is lower
 	Worse      Word = "worse"
+	More       Word = "more than the sum" // of an interaction: the figure is higher than the parts add up to
+	Less       Word = "less than the sum"
+	Same       Word = "same" // within the margin
 	NoEvidence Word = "no evidence"
 	TooFew     Word = "too few seeds"
 )
+
+// Claims reports whether the word claims a difference.
+func (w Word) Claims() bool { return w == Better || w == Worse || w == More || w == Less }
 
 // A Verdict is a word and what one needs to read it.
 type Verdict struct {
 	Word   Word
 	Needs  int     // TooFew: pairs needed before any claim is possible
-	Effect float64 // NoEvidence: the smallest effect the design could have shown; 0 where it cannot be told
+	Beyond float64 // NoEvidence: the data rule out differences beyond ±Beyond; 0 where they rule out none
+	Margin float64 // Same: the margin that the difference is within
 }
 
-// Judge gives the verdict on one of m comparisons of error rates.
-//
-// A claim needs both a Holm-adjusted p of at most Alpha and an interval that
-// excludes 0 (the double condition of Du, arXiv 2511.19794, with the t interval
-// in place of BCa): the test guards against the wrong distribution, the
-// interval against a difference that one seed carries alone.
-func Judge(c Paired, holm float64, m int) Verdict {
-	switch claimed := holm <= Alpha && c.Interval != nil && c.Interval.Excludes(0); {
-	case claimed && c.Mean < 0:
+// Judge gives the verdict on a comparison of error rates. A row is claimed if its adjusted p is at most
+// Alpha, which is exactly if its simultaneous interval excludes 0. It is the same within ±margin
+// if the interval at 1 − 2·Alpha lies inside: two one-sided tests (Schuirmann, "A comparison of the two
+// one-sided tests procedure and the power approach", J. Pharmacokinetics and Biopharmaceutics 15, 1987), over
+// the family. Without a margin, 0, nothing is called the same.
+func Judge(c Compared, margin float64) Verdict {
+	switch {
+	case c.Adjusted <= Alpha && c.Sign < 0:
 		return Verdict{Word: Better}
-	case claimed:
+	case c.Adjusted <= Alpha:
 		return Verdict{Word: Worse}
-	case c.K < NeededPairs(m):
-		return Verdict{Word: TooFew, Needs: NeededPairs(m)}
+	case c.Within != nil && margin > 0 && c.Within.Bound() < margin:
+		return Verdict{Word: Same, Margin: margin}
+	case c.Seeds < NeededPairs:
+		return Verdict{Word: TooFew, Needs: NeededPairs}
+	case c.Within != nil:
+		return Verdict{Word: NoEvidence, Beyond: c.Within.Bound()}
 	}
-	return Verdict{Word: NoEvidence, Effect: SmallestEffect(c.SD, c.K, m)}
+	return Verdict{Word: NoEvidence}
 }
+
+// JudgeInteraction gives the verdict on an interaction. It is a departure from what the parts add up to, so that
+// neither sign of it is better or worse.
+func JudgeInteraction(c Compared, margin float64) Verdict {
+	v := Judge(c, margin)
+	switch v.Word {
+	case Better:
+		v.Word = Less
+	case Worse:
+		v.Word = More
+	}
+	return v
+}
+
+// NeededPairs is the fewest seeds with which a claim is possible, in a family of any size: the smallest k with 2/2^k ≤ Alpha.
+const NeededPairs = 6
+
+// smallestP is the smallest two-sided p the sign-flip test of k pairs can give.
+func smallestP(k int) float64 { return math.Ldexp(2, -k) }
 
 // SmallestEffect is the mean difference that k pairs whose differences spread
-// by sd would show with probability Power, as the first of m comparisons under
-// Holm: the larger of two bounds.
+// by sd would show with probability Power, as the first of m comparisons: the larger of two bounds.
 //
 // The t test's is (Bloom, "Minimum detectable effects", Evaluation Review 19, 1995)
 //
 //	(t(k−1; 1−Alpha/2m) + t(k−1; Power)) · sd / √k
 //
-// The sign-flip test of few pairs may reject only when all k differences have
+// The sign-flip test of six pairs rejects only when all differences have
 // one sign, which normal differences do with probability Φ(x/sd)^k, so
 //
 //	sd · Φ⁻¹(Power^(1/k))
 //
-// Simulated with normal differences, the sign-flip test's own power at this
-// effect is 0.71 to 0.81 for 6 to 14 pairs. It is +Inf where k pairs can show nothing at all.
+// It is +Inf where k pairs can show nothing at all. `just simulate` prints the power of the max-T test at this effect.
 func SmallestEffect(sd float64, k, m int) float64 {
-	m = max(m, 1)
-	if k < NeededPairs(m) {
+	if k < NeededPairs {
 		return math.Inf(1)
 	}
-	x := (quantileT(1-Alpha/float64(2*m), k) + quantileT(Power, k)) / math.Sqrt(float64(k))
-	if float64(m)*2*smallestP(k) > Alpha {
+	x := (quantileT(1-Alpha/float64(2*max(m, 1)), k) + quantileT(Power, k)) / math.Sqrt(float64(k))
+	if 2*smallestP(k) > Alpha {
 		x = max(x, distuv.UnitNormal.Quantile(math.Pow(Power, 1/float64(k))))
 	}
 	return x * sd
 }
+
+// PairsFor is how many pairs a design needs to show a mean difference of effect
+// whose differences spread by sd, with probability Power and as the first of m
+// comparisons: the smallest k with SmallestEffect(sd, k, m) ≤ |effect|. It is 0
+// where maxPairs are not enough.
+func PairsFor(effect, sd float64, m int) int {
+	for k := NeededPairs; k <= maxPairs; k++ {
+		if SmallestEffect(sd, k, m) <= math.Abs(effect) {
+			return k
+		}
+	}
+	return 0
+}
+
+// maxPairs is the most seeds that PairsFor would send anyone out to train.
+const maxPairs = 1000

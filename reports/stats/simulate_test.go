@@ -1,0 +1,90 @@
+//go:build long
+
+package stats
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the simulated figures anew")
+
+// TestSimulate draws what docs/reading-a-table.md prints, from fixed streams. `just simulate` runs it.
+func TestSimulate(t *testing.T) {
+	var b strings.Builder
+	const trials = 20_000
+	fmt.Fprintf(&b, "false claims among 4 variants, %% of %d studies, by how many truly differ\n", trials)
+	fmt.Fprintf(&b, "%-14s %2s %6s %6s %6s\n", "differences", "k", "0", "1", "2")
+	for _, name := range []string{"normal", "t3", "Cauchy", "contaminated"} {
+		for _, k := range []int{6, 8} {
+			fmt.Fprintf(&b, "%-14s %2d", name, k)
+			for effects := range 3 {
+				share := familyWise(noises[name], k, effects, trials)
+				fmt.Fprintf(&b, " %6.1f", 100*share)
+				if share > Alpha+0.0046 { // three standard errors
+					t.Errorf("%s, k = %d, %d differ: %.4f false claims", name, k, effects, share)
+				}
+			}
+			fmt.Fprintln(&b)
+		}
+	}
+	fmt.Fprintf(&b, "\none true difference among 4 variants claimed, %% of %d studies\n", trials/4)
+	fmt.Fprintf(&b, "%2s %5s %6s %6s\n", "k", "sd", "max-T", "Holm")
+	for _, c := range []struct {
+		k      int
+		effect float64
+	}{{6, 2}, {6, 3}, {8, 1}, {8, 1.5}, {8, 2}, {12, 1}} {
+		maxT := claimRate(c.k, 4, trials/4, c.effect, MaxT)
+		holm := claimRate(c.k, 4, trials/4, c.effect, holmFamily)
+		fmt.Fprintf(&b, "%2d %5.1f %6.0f %6.0f\n", c.k, c.effect, 100*maxT, 100*holm)
+	}
+	fmt.Fprintf(&b, "\nall 4 intervals hold their differences, %% of %d studies of 8 seeds, by how many truly differ\n", trials/4)
+	fmt.Fprintf(&b, "%6s%6s%6s%6s\n", "0", "1", "2", "4")
+	for _, effects := range []int{0, 1, 2, 4} {
+		fmt.Fprintf(&b, "%6.1f", 100*coverage(8, effects, trials/4))
+	}
+	fmt.Fprintln(&b)
+	const golden = "testdata/simulate.txt"
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || string(want) != b.String() {
+		t.Errorf("%s is not what was simulated (%v):\n%s", golden, err, b.String())
+	}
+	page, err := os.ReadFile("../../docs/reading-a-table.md")
+	if err != nil || !strings.Contains(string(page), b.String()) {
+		t.Errorf("docs/reading-a-table.md does not print what was simulated (%v)", err)
+	}
+	t.Log("\n" + b.String())
+}
+
+// coverage is the share of studies of four rows whose simultaneous intervals hold all true differences.
+func coverage(k, effects, trials int) float64 {
+	random := rand.New(rand.NewPCG(33, uint64(100*k+effects)))
+	held := 0
+	for range trials {
+		d := study(random, noises["normal"], k, 4, effects)
+		all := true
+		for j, r := range Simultaneous(d, MaxT(d)) {
+			truth := 0.0
+			if j < effects {
+				truth = 2
+			}
+			all = all && (r.Interval == nil || !r.Interval.Excludes(truth))
+		}
+		if all {
+			held++
+		}
+	}
+	return float64(held) / float64(trials)
+}
