@@ -58,12 +58,12 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)
 	}
-	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
 	if len(d.Rows) > 0 {
 		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
 		heads := make([]string, len(d.Columns))
 		for i, c := range d.Columns {
-			heads[i] = "{" + latex(c.Head) + "}"
+			heads[i] = "{" + latexHeadOf(c) + "}"
 		}
 		fmt.Fprintf(b, "%s \\\\\n\\midrule\n", strings.Join(heads, " & "))
 		for _, r := range d.Rows {
@@ -87,6 +87,16 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 		fmt.Fprintln(b)
 		writeLatexTable(b, m)
 	}
+}
+
+// latexHeadOf sets the head of a column of figures in two lines where it would be
+// wider than the figures.
+func latexHeadOf(c Column) string {
+	first, rest, two := strings.Cut(c.Head, " ")
+	if !c.Right || !two || width(c.Head) <= latexWords/2 {
+		return latex(c.Head)
+	}
+	return `\shortstack{` + latex(first) + `\\` + latex(rest) + `}`
 }
 
 // plainNumber is what siunitx lines up: "−0.17", "12.31 ± 0.18".
@@ -126,7 +136,7 @@ func columnKind(d Table, i int) string {
 	case numbers > 0:
 		return fmt.Sprintf("S[table-format=%s%d.%d]", sign, whole, decimals)
 	case limit > 0 && longest > latexWords:
-		return `>{\raggedright\arraybackslash}p{0.19\linewidth}`
+		return `>{\raggedright\arraybackslash}p{0.165\linewidth}`
 	case d.Columns[i].Right:
 		return "r"
 	}
