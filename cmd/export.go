@@ -49,12 +49,11 @@ records stay as they are.`,
 
 func newExportTensorBoard() *cobra.Command {
 	return &cobra.Command{
-		Use:   "tensorboard STUDY DIR",
-		Short: "Write TensorBoard event files: scalars, and hyperparameters with a group for each variant",
-		Example: `  ablate export tensorboard quickstart logs
-  tensorboard --logdir logs`,
-		Long: `tensorboard writes DIR/VARIANT/seed-N, an event file for each attempt. Given again,
-it adds what was logged since and repeats nothing. The HPARAMS page of TensorBoard
+		Use:     "tensorboard STUDY DIR",
+		Short:   "Write TensorBoard event files: scalars, and hyperparameters with a group for each variant",
+		Example: `  ablate export tensorboard quickstart logs`,
+		Long: `tensorboard writes DIR/VARIANT/seed-N, an event file for each attempt, which
+"tensorboard --logdir DIR" shows. Given again, it adds what was logged since and repeats nothing. The HPARAMS page of TensorBoard
 averages over the seeds of a variant, since each variant is a group there. What
 reads event files takes them too: wandb sync, aim convert, swanlab convert.`,
 		Args: cobra.ExactArgs(2),
