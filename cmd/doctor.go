@@ -11,7 +11,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// devices names what --device takes on so many cores.
+// devices names what --device takes on n cores.
 func devices(cores int) string {
 	if cores < 2 {
 		return "cpu"

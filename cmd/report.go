@@ -124,7 +124,7 @@ const (
 
 func formats() []string { return append(render.Formats(), html, svg) }
 
-// order gives a study's name, and the study where its file is at hand. The
+// order returns a study's name, and the study where its file is at hand. The
 // records of a name that ships with no study are reported in the order of names.
 func order(study string) (string, *configs.Study, error) {
 	s, err := configs.LoadLenient(study)

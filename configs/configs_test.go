@@ -143,7 +143,7 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"edit with an empty key":    {good + "variants: {a: {edits: [{set: {key: \"\", value: 0}}]}}\n", "s.yaml:6: set needs a key, as in train.weight_decay"},
 	"key that is never read": {good + "variants: {a: {edits: [{set: {key: train.schedule.patience, value: 9}}]}}\n",
 		"s.yaml:6: variants baseline and a are the same recipe: train.schedule.patience is never read where train.schedule.kind is constant"},
-	"device's name":   {good + "variants: {con: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "con": Windows keeps this name for a device`},
+	"device's name":   {good + "variants: {con: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "con": the name is a device's on Windows`},
 	"own name":        {good + "variants: {seed-1: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "seed-1": records have files or folders of this name`},
 	"report's name":   {good + "variants: {report.txt: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "report.txt": records have files`},
 	"trailing dot":    {good + "variants: {\"a..\": {ablate: [no-lrn]}}\n", `s.yaml:6: variant "a..": a name does not end in a dot`},

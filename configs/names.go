@@ -28,7 +28,7 @@ func checkName(name string) error {
 	case strings.HasSuffix(name, "."):
 		return errors.New("a name does not end in a dot, which not every file system keeps")
 	case deviceName.MatchString(name):
-		return errors.New("Windows keeps this name for a device; take another")
+		return errors.New("the name is a device's on Windows; take another")
 	case ownName.MatchString(name):
 		return errors.New("records have files or folders of this name; take another")
 	}

@@ -72,7 +72,7 @@ func writeBeside(path string, size int64, write func(io.Writer) error) (string, 
 	return f.Name(), nil
 }
 
-// publish gives a file that is whole its name, durably.
+// publish renames a file that is whole to its name, durably.
 func publish(beside, path string) error {
 	err := os.Rename(beside, path)
 	if err != nil {

@@ -15,7 +15,7 @@ type rival struct {
 	records []outcome
 }
 
-// rivals gives the rival of each row: the baseline, the row above in the shape
+// rivals returns the rival of each row: the baseline, the row above in the shape
 // cumulative, or the same variant of another study. A row whose rival has no name has none.
 func (c *Comparison) rivals(groups [][]outcome, against map[string][]outcome) []rival {
 	all := make([]rival, len(groups))

@@ -24,7 +24,7 @@ const (
 	byRecord  = "record"  // place among the records
 )
 
-// group gives the records of each name, sorted by seed; seeds are all there are, in order.
+// group returns the records of each name, sorted by seed; seeds are all there are, in order.
 func group(records []outcome, seeds []uint64, names []string) ([][]outcome, error) {
 	var variant, seed, record []int
 	for i, r := range records {
@@ -92,7 +92,7 @@ func newRow(name string, records []outcome, seeds []uint64) Row {
 	return row
 }
 
-// speeds gives the median speed per hardware key and devices. A run that several
+// speeds returns the median speed per hardware key and devices. A run that several
 // kinds of hardware, or other devices, worked on has none.
 func speeds(records []outcome) []Speed {
 	measured := map[Speed][]float64{}

@@ -139,14 +139,6 @@ func (m Metric) Unit() string {
 	return ""
 }
 
-// points is the unit of a difference, with a blank before it.
-func (m Metric) points() string {
-	if m.Share {
-		return " points"
-	}
-	return ""
-}
-
 // valueWord is what one value is called.
 func (m Metric) valueWord() string {
 	switch {

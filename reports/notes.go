@@ -130,7 +130,7 @@ func countRuns(records []outcome) int {
 	return n
 }
 
-// testExamples gives the sizes of the test sets that a variant's runs saw.
+// testExamples returns the sizes of the test sets that a variant's runs saw.
 func testExamples(records []outcome) []int {
 	var sizes []int
 	for _, r := range records {

@@ -254,7 +254,7 @@ func check(study string, records []experiments.Record) error {
 	return nil
 }
 
-// order gives the rows' variants: the baseline, the declared ones, then by name those that only have records.
+// order returns the rows' variants: the baseline, the declared ones, then by name those that only have records.
 func order(records []experiments.Record, declared []string, baseline string) []string {
 	var recorded []string
 	for _, r := range records {
@@ -273,7 +273,7 @@ func order(records []experiments.Record, declared []string, baseline string) []s
 	return names
 }
 
-// seedsOf gives every seed in the records, in order.
+// seedsOf returns every seed in the records, in order.
 func seedsOf(records []experiments.Record) []uint64 {
 	var seeds []uint64
 	for _, r := range records {

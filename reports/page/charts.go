@@ -139,7 +139,7 @@ func both(draw func(frame) template.HTML) template.HTML {
 	return `<div class="wide">` + picture + `</div><div class="narrow">` + draw(narrow) + `</div>`
 }
 
-// beside gives names the room that they need to the right of the plot.
+// beside is the room that names need to the right of the plot.
 func (f frame) beside(names []string) frame {
 	if !f.below {
 		f.right = 14 + int(widest(names, 290))
@@ -147,7 +147,7 @@ func (f frame) beside(names []string) frame {
 	return f
 }
 
-// room is the height of a picture with so many names.
+// room is the height of a picture of n names.
 func (f frame) room(names int) int {
 	if !f.below {
 		return f.height

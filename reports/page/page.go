@@ -32,7 +32,7 @@ var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
 }).ParseFS(files, "page.html"))
 
-// A Source gives what the pictures are made of. Any of them may be nil; what it would give is left out.
+// A Source reads what the pictures are made of. Any of its functions may be nil; its pictures are left out then.
 type Source struct {
 	// Records are the study's, as the comparison was made of.
 	Records []experiments.Record
@@ -161,7 +161,7 @@ func (b *builder) problem(what string, err error) {
 	b.problems = append(b.problems, fmt.Sprintf("%s: %v", what, err))
 }
 
-// of gives a variant's records, by seed.
+// of returns a variant's records, by seed.
 func (b *builder) of(variant string) []experiments.Record {
 	var rs []experiments.Record
 	for _, r := range b.s.Records {

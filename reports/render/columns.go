@@ -27,7 +27,7 @@ type field struct {
 // verdict where there is such a thing, and speed the rest where it was measured.
 var usual = []string{"changed", "k", "error", "delta", "p", "verdict", "params", "macs"}
 
-// Columns gives the names of the columns a table can have besides the variant's name.
+// Columns returns the names of the columns a table can have besides the variant's name.
 func Columns() []string {
 	var names []string
 	for _, f := range (view{&reports.Comparison{}}).fields() {
@@ -448,7 +448,7 @@ func deviceFull(r reports.Row) []string {
 	return []string{reports.Sanitize(r.Speeds[0].Device)}
 }
 
-// movedWords gives the bytes that a row's devices send each other in a training step.
+// movedWords writes the bytes that a row's devices send each other in a training step.
 func movedWords(r reports.Row) string {
 	if len(r.Speeds) != 1 || r.Speeds[0].BytesMoved == 0 {
 		return reports.None
@@ -463,7 +463,7 @@ func movedFull(r reports.Row) []string {
 	return []string{positive(r.Speeds[0].BytesMoved)}
 }
 
-// speedWords gives a row's speed where the whole table was measured on one kind
+// speedWords writes a row's speed where the whole table was measured on one kind
 // of hardware, or compares devices.
 func (c view) speedWords(r reports.Row) string {
 	if len(r.Speeds) != 1 || len(c.Hardware()) != 1 && !c.ComparesDevices() {
@@ -472,7 +472,7 @@ func (c view) speedWords(r reports.Row) string {
 	return reports.Thousands(r.Speeds[0].ImagesPerSecond)
 }
 
-// speedFull gives a row's speed and the hardware it was measured on, where that is one kind.
+// speedFull writes a row's speed and the hardware it was measured on, where that is one kind.
 func (c view) speedFull(r reports.Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{"", ""}

@@ -41,7 +41,7 @@ func (f format) write(b *bytes.Buffer, c *reports.Comparison) error {
 	return f.words(b, d)
 }
 
-// Formats gives the names Render knows.
+// Formats are the names that Render knows.
 func Formats() []string {
 	var names []string
 	for _, f := range formats {

@@ -68,7 +68,7 @@ func (c view) table() (Table, error) {
 	return d, nil
 }
 
-// footnote gives the mark of a note, the same for the same words.
+// footnote returns the mark of a note, the same for the same words.
 func (d *Table) footnote(text string) int {
 	i := slices.Index(d.Footnotes, text)
 	if i < 0 {

@@ -160,7 +160,7 @@ func draw(b *bytes.Buffer, columns []Column, rows [][]string, block []int, optio
 	return nil
 }
 
-// columnWidths gives the widest line of each column.
+// columnWidths returns the widest line of each column.
 func columnWidths(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

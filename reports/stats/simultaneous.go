@@ -62,7 +62,7 @@ type centre struct {
 	membership int     // the column that sums the row's seeds
 }
 
-// bounds gives those of some of the rows d.
+// bounds returns those of some of the rows d.
 func (f *flips) bounds(some []int, d [][]float64) []bounds {
 	extra := make([][]float64, f.seeds)
 	centres := make([]centre, len(some))

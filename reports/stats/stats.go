@@ -36,7 +36,7 @@ type Estimate struct {
 	Interval *Interval // Level interval of the mean; nil where K < 2
 }
 
-// Summarise gives mean, standard deviation and t interval. With no values all is zero.
+// Summarise returns mean, standard deviation and t interval. With no values all is zero.
 func Summarise(x []float64) Estimate {
 	e := Estimate{K: len(x)}
 	if e.K > 0 {

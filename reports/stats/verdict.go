@@ -83,7 +83,7 @@ type Verdict struct {
 	Margin float64 // Same: the margin that the difference is within
 }
 
-// Judge gives the verdict on a comparison of error rates. A row is claimed if its adjusted p is at most
+// Judge returns the verdict on a comparison of error rates. A row is claimed if its adjusted p is at most
 // Alpha, which is exactly if its simultaneous interval excludes 0. It is the same within ±margin
 // if the interval at 1 − 2·Alpha lies inside: two one-sided tests (Schuirmann, "A comparison of the two
 // one-sided tests procedure and the power approach", J. Pharmacokinetics and Biopharmaceutics 15, 1987), over
@@ -104,7 +104,7 @@ func Judge(c Compared, margin float64) Verdict {
 	return Verdict{Word: NoEvidence}
 }
 
-// JudgeInteraction gives the verdict on an interaction. It is a departure from what the parts add up to, so that
+// JudgeInteraction returns the verdict on an interaction. It is a departure from what the parts add up to, so that
 // neither sign of it is better or worse.
 func JudgeInteraction(c Compared, margin float64) Verdict {
 	v := Judge(c, margin)

@@ -111,7 +111,7 @@ func checkShards(t *testing.T, op gorgonia.Op, o Op, of int) {
 			t.Errorf("%s: %v", o.Name(), err)
 			return
 		}
-		part := s.Op.(Op)
+		part := s.Op
 		var mine [][]float64
 		for j, c := range s.In {
 			mine = append(mine, take(c, i, of, in[j]))

@@ -22,7 +22,7 @@ func newBudget(pixels int) *budget {
 	return b
 }
 
-// acquire waits until so many pixels are free. A reader holds one image at a
+// acquire waits until that many pixels are free. A reader holds one image at a
 // time, so it is never waited for in a circle.
 func (b *budget) acquire(pixels int) {
 	b.mutex.Lock()

@@ -80,7 +80,7 @@ type batchNorms struct {
 	rows                                        rows
 	epsilon                                     float64
 	x, mean, variance, scale, shift, dy, dscale []float32
-	factor, offset, slope                       []float32 // one a channel, made anew by each Run
+	factor, offset, slope                       []float32 // one a channel, computed by each Run
 	out                                         []float32
 }
 

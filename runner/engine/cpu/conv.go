@@ -29,7 +29,7 @@ type gather struct {
 	// scratch, for a panel that holds more columns than there are.
 	blocks []block
 	spread []int
-	// weight gives the offset in the layer's weights of sum index k, output channel 0 of group 0.
+	// weight returns the offset in the layer's weights of sum index k, output channel 0 of group 0.
 	weight []int
 	packed []int // per panel: offset of its packed weights in a group's
 }

@@ -23,7 +23,7 @@ func newDropout(d *Device, op *graph.Dropout, in engine.Instr) engine.Kernel {
 	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), mask: maskOf(in), threshold: graph.DropoutThreshold(op.Rate)}
 }
 
-// Run draws the mask anew: the forward and the backward pass of a step draw the same one.
+// Run draws the mask again: the forward and the backward pass of a step draw the same one.
 func (o *dropouts) Run(c *engine.Context) error {
 	o.context = c
 	return o.d.workers.run(o, (len(o.x)+dropoutLen-1)/dropoutLen)

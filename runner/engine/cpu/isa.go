@@ -13,7 +13,7 @@ type isa struct {
 	tile [5]func(*tile) // by the number of 16-wide vectors in a row, 1 to panel/lane
 
 	// panel is the most columns of a tile, block how many sum indices a tile takes at
-	// a time: weights of so many stay in the cache while all rows pass over them.
+	// a time: weights of that many stay in the cache while all rows pass over them.
 	panel, block int
 
 	reluGrad   func(dx, y, dy []float32)                              // dx = y > 0 ? dy : 0

@@ -50,16 +50,16 @@ var avx512ISA = isa{
 
 var avx2ISA = isa{
 	// Six rows of 16 columns fill the registers. 256 sum indices are 16 KiB, half of a
-	// first-level cache. Measured on Zen 3, in CPU time, as shares of the peak of 103
-	// GFLOP/s, AlexNet's conv1 to conv5, before (64 columns, whole sums) and since:
+	// first-level cache. Measured on Zen 3 at batch 128 on one thread, in CPU time, best
+	// of 5 on a machine with other work, as shares of the peak of 103 GFLOP/s, AlexNet's
+	// conv1 to conv5, before (64 columns, whole sums) and since:
 	//
-	//	forward      86 83 69 73 73 %    90 91 87 86 86 %
-	//	data grad       74 66 71 77 %       88 83 84 82 %
-	//	weight grad  78 70 60 61 64 %    79 77 72 76 75 %
+	//	forward      80 78 69 70 73 %    88 90 85 81 84 %
+	//	data grad       71 66 72 76 %       85 82 83 82 %
+	//	weight grad  73 70 63 68 66 %    77 76 73 76 78 %
 	//
-	// The weight gradient's sums rest in the third level between images: asking for the
-	// next tile's is worth 4 to 8 points. x in blocks of 16 channels, which fills the
-	// sets of the first level evenly, gained nothing.
+	// The weight gradient's sums rest in the third level between images: each
+	// tile asks for the next one's.
 	name: "avx2", panel: 16, block: 256,
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileAVX2((*byte)(unsafe.Pointer(t))) },

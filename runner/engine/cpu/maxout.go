@@ -10,7 +10,7 @@ var (
 	_ = computes(newMaxoutGrad)
 )
 
-// maxouts takes the largest of adjacent channels, or gives it the gradient.
+// maxouts takes the largest of adjacent channels, or passes the gradient to it.
 type maxouts struct {
 	d            *Device
 	pieces       int

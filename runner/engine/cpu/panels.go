@@ -80,7 +80,7 @@ func (t *tile) take(b *block, weights []float32, cols int) {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// padded gives the columns all panels of n columns take together.
+// padded is how many columns all panels of n columns take together.
 func padded(n int) int { return (n + lane - 1) / lane * lane }
 
 // rowGroups repeats the last offset until the table is a multiple of tileRows long:

@@ -14,7 +14,7 @@ func chunks(n int) int { return (n + chunkLen - 1) / chunkLen }
 
 func chunk(i, n int) (from, to int) { return i * chunkLen, min((i+1)*chunkLen, n) }
 
-// rows cuts values of so many channels each into tiles of whole rows.
+// rows cuts values of c channels each into tiles of whole rows.
 type rows struct{ n, channels int }
 
 func rowsOf(values, channels int) rows { return rows{values / channels, channels} }
@@ -24,7 +24,7 @@ func (r rows) perTile() int { return max(1, chunkLen/r.channels) }
 
 func (r rows) tiles() int { return (r.n + r.perTile() - 1) / r.perTile() }
 
-// tile gives the values from the first to behind the last of tile i.
+// tile returns the values from the first to behind the last of tile i.
 func (r rows) tile(i int) (from, to int) {
 	return i * r.perTile() * r.channels, min((i+1)*r.perTile(), r.n) * r.channels
 }

@@ -22,7 +22,7 @@ func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
 	return u
 }
 
-// set takes a step's rates. It gives false where the parameter is frozen.
+// set takes a step's rates. It returns false where the parameter is frozen.
 func (u *update) set(c *engine.Context) bool {
 	factor := c.Factor(u.param)
 	rate := c.Rate * u.lr * factor

@@ -15,7 +15,7 @@ type move struct {
 	stretches []engine.Stretch
 }
 
-// A tile of a move is so many values or more, whole stretches.
+// A tile of a move is whole stretches of at least moveTile values.
 const moveTile = 1 << 16
 
 func newMove(d *Device, op engine.Gather, in engine.Instr) *move {

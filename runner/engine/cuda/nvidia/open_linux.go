@@ -39,7 +39,7 @@ func open(candidates []candidate, table any) (path string, err error) {
 	return "", err
 }
 
-// resolve gives the table's functions their addresses, by their tags; of several names the first that is there.
+// resolve fills in the table's functions by their tags; of several names the first that is there.
 func resolve(handle uintptr, table any) error {
 	v := reflect.ValueOf(table).Elem()
 	for i := range v.NumField() {
