@@ -30,7 +30,7 @@ var longLines = map[string]int{
 	"recipe":                           24,
 	"reports":                          14,
 	"reports/ledger":                   11,
-	"reports/stats":                    8,
+	"reports/stats":                    13,
 	"scripts/attack":                   20,
 	"reports/page":                     36,
 	"reports/render":                   43,
