@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -25,6 +26,9 @@ func TestInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
+		if signal.Ignored(s) { // as SIGHUP is under nohup, where it must not stop a run
+			continue
+		}
 		c := child(dir, "plain", "runs")
 		var out bytes.Buffer
 		c.Stderr = &out
@@ -58,8 +62,12 @@ func waitForEpoch(t *testing.T, path string) {
 		}
 		return info.Size()
 	}
-	for before := size(); t.Context().Err() == nil && size() < before+100; {
-		time.Sleep(time.Millisecond)
+	const patience = time.Minute // a process that ended without an epoch never logs one
+	began := time.Now()
+	for before := size(); size() < before+100; time.Sleep(time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("%s has not grown for %v", path, patience)
+		}
 	}
 }
 
