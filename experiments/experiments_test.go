@@ -187,7 +187,7 @@ func holder(t *testing.T, dir string, change func(*exec.Cmd)) (said string, chil
 		t.Fatal(err)
 	}
 	if err := child.Start(); err != nil {
-		t.Skip(err)
+		t.Skip("no second process here: ", err)
 	}
 	said, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {

@@ -250,7 +250,7 @@ func TestNoAttempt(t *testing.T) {
 func TestZombieIsGone(t *testing.T) {
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
-		t.Skip(err)
+		t.Skip("no sleep here: ", err)
 	}
 	o := owner{PID: child.Process.Pid, Host: hostname(), processID: processID{Process: birth(child.Process.Pid)}}
 	if o.Process == "" {

@@ -121,33 +121,25 @@ func (b *builder) layer(p arch.LayerInfo) error {
 
 func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 	in := p.In.Channels / p.Groups
-	w, err := b.weights.Take(name+".weight", l.Kernel, l.Kernel, in, l.Filters)
-	if err != nil {
-		return err
-	}
-	bias, err := b.weights.Take(name+".bias", l.Filters)
+	w, bias, err := b.weights.Conv(l, p)
 	if err != nil {
 		return err
 	}
 	b.then("Conv", []string{
-		b.floats(name+".weight", export.OIHW(w, l.Kernel, in, l.Filters), l.Filters, in, l.Kernel, l.Kernel),
+		b.floats(name+".weight", w, l.Filters, in, l.Kernel, l.Kernel),
 		b.floats(name+".bias", bias, l.Filters),
 	}, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad), integer("group", p.Groups))
 	return nil
 }
 
 func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
-	w, err := b.weights.Take(name+".weight", p.In.Len(), l.Outputs)
-	if err != nil {
-		return err
-	}
-	bias, err := b.weights.Take(name+".bias", l.Outputs)
+	w, bias, err := b.weights.Dense(l, p)
 	if err != nil {
 		return err
 	}
 	b.flatten()
 	b.then("Gemm", []string{
-		b.floats(name+".weight", export.OutIn(w, p.In, l.Outputs), l.Outputs, p.In.Len()),
+		b.floats(name+".weight", w, l.Outputs, p.In.Len()),
 		b.floats(name+".bias", bias, l.Outputs),
 	}, integer("transB", 1))
 	return nil

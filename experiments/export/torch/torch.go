@@ -154,15 +154,11 @@ func (b *builder) layer(p arch.LayerInfo) error {
 
 func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 	in := p.In.Channels / p.Groups
-	w, err := b.weights.Take(name+".weight", l.Kernel, l.Kernel, in, l.Filters)
+	w, bias, err := b.weights.Conv(l, p)
 	if err != nil {
 		return err
 	}
-	bias, err := b.weights.Take(name+".bias", l.Filters)
-	if err != nil {
-		return err
-	}
-	b.tensor(name, "weight", b.fold(export.OIHW(w, l.Kernel, in, l.Filters)), l.Filters, in, l.Kernel, l.Kernel)
+	b.tensor(name, "weight", b.fold(w), l.Filters, in, l.Kernel, l.Kernel)
 	b.tensor(name, "bias", bias, l.Filters)
 	pad := l.Pad.Top
 	if l.Pad != (arch.Pad{Top: pad, Bottom: pad, Left: pad, Right: pad}) {
@@ -175,16 +171,12 @@ func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 }
 
 func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
-	w, err := b.weights.Take(name+".weight", p.In.Len(), l.Outputs)
-	if err != nil {
-		return err
-	}
-	bias, err := b.weights.Take(name+".bias", l.Outputs)
+	w, bias, err := b.weights.Dense(l, p)
 	if err != nil {
 		return err
 	}
 	b.flatten()
-	b.tensor(name, "weight", b.fold(export.OutIn(w, p.In, l.Outputs)), l.Outputs, p.In.Len())
+	b.tensor(name, "weight", b.fold(w), l.Outputs, p.In.Len())
 	b.tensor(name, "bias", bias, l.Outputs)
 	b.add(name, "nn.Linear(%d, %d)", p.In.Len(), l.Outputs)
 	return nil
