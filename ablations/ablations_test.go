@@ -43,11 +43,13 @@ func edits(t *testing.T, text string) []Edit {
 // What each ablation of the catalogue does to the paper's net, in the table's words.
 func TestCatalogueOnAlexNet(t *testing.T) {
 	want := map[string]string{
-		"no-lrn":                  "− norm1, norm2",
-		"no-dropout":              "− drop6, drop7",
-		"no-overlapping-pooling":  "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left 2→1, pad.right 2→1, pad.top 2→1 · conv5: pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0",
+		"no-lrn":     "− norm1, norm2",
+		"no-dropout": "− drop6, drop7",
+		"no-overlapping-pooling": "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left 2→1, pad.right 2→1, pad.top " +
+			"2→1 · conv5: pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0",
 		"no-column-communication": "conv2: filters 256→320 · conv3: within_column false→true · fc6, fc7: dense → conv",
-		"one-gpu":                 "conv1: filters 96→48 · conv2: filters 256→128 · conv3, conv4: filters 384→192 · columns 2→1",
+		"one-gpu": "conv1: filters 96→48 · conv2: filters 256→128 · conv3, conv4: filters 384→192 · " +
+			"columns 2→1",
 		"tanh":                    "relu1 … relu7 (7): relu → tanh",
 		"sigmoid":                 "relu1 … relu7 (7): relu → sigmoid",
 		"prelu":                   "relu1 … relu7 (7): relu → prelu",
@@ -185,15 +187,17 @@ func TestEdits(t *testing.T) {
 
 func TestEditsThatFail(t *testing.T) {
 	for text, want := range map[string]string{
-		"- remove: {select: {kind: lrn, nth: 3}}":                                                       "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
-		"- set: {select: {name: conv1}, filters: {times: 0.03}}":                                        "e.yaml:1: filters is 16; times 0.03 it is not a whole number",
-		"- set: {select: {name: conv1}, filters: 17}":                                                   "e.yaml:1: after this edit, net alexnet-32, layer conv1 after the input: 17 filters cannot be split into 2 columns: shapes do not fit",
-		"- set: {select: {name: norm1}, size: 4}":                                                       "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
-		"- set: {key: train.lrr, value: 1}":                                                             "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
-		"- set: {key: train.lr, value: 0.01}":                                                           "e.yaml:1: this set on net alexnet-32: changes nothing",
-		"- remove: {select: {kind: softmax_loss}}":                                                      "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; a net ends with softmax_loss",
-		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}":                             "e.yaml:1: after this edit, net alexnet-32: two layers are called relu1",
-		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the output would be 0×0×16: shapes do not fit",
+		"- remove: {select: {kind: lrn, nth: 3}}":                "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
+		"- set: {select: {name: conv1}, filters: {times: 0.03}}": "e.yaml:1: filters is 16; times 0.03 it is not a whole number",
+		"- set: {select: {name: conv1}, filters: 17}": "e.yaml:1: after this edit, net alexnet-32, layer conv1 after the input: 17 filters cannot be split into 2 " +
+			"columns: shapes do not fit",
+		"- set: {select: {name: norm1}, size: 4}":                           "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
+		"- set: {key: train.lrr, value: 1}":                                 "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
+		"- set: {key: train.lr, value: 0.01}":                               "e.yaml:1: this set on net alexnet-32: changes nothing",
+		"- remove: {select: {kind: softmax_loss}}":                          "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; a net ends with softmax_loss",
+		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}": "e.yaml:1: after this edit, net alexnet-32: two layers are called relu1",
+		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the " +
+			"output would be 0×0×16: shapes do not fit",
 	} {
 		_, err := Apply(sample(t, "alexnet-32"), edits(t, text)...)
 		if err == nil || err.Error() != want {
@@ -224,10 +228,12 @@ func TestEditsThatFail(t *testing.T) {
 }
 
 func TestSentinels(t *testing.T) {
-	if _, err := Apply(sample(t, "alexnet-32"), edits(t, "- set: {key: train.lr, value: 0.01}")...); !errors.Is(err, ErrNoChange) {
+	if _, err := Apply(sample(t, "alexnet-32"), edits(t, "- set: {key: train.lr, value: 0.01}")...); !errors.Is(err,
+		ErrNoChange) {
 		t.Error(err)
 	}
-	if _, err := Apply(sample(t, "alexnet-32"), edits(t, "- set: {select: {name: pool1}, kernel: 99, ceil: false}")...); !errors.Is(err, arch.ErrShape) {
+	if _, err := Apply(sample(t, "alexnet-32"), edits(t,
+		"- set: {select: {name: pool1}, kernel: 99, ceil: false}")...); !errors.Is(err, arch.ErrShape) {
 		t.Error(err)
 	}
 }

@@ -62,7 +62,8 @@ func editSchema() *strictyaml.Schema {
 		strictyaml.Property{Key: "remove", Schema: keys("Takes layers out.", []string{"select"},
 			selector("select", "the layers to take out"))},
 		property("set", "Changes keys of layers, or a key of data or train.", set),
-		strictyaml.Property{Key: "replace", Schema: keys("Puts another layer in the place of each.", []string{"select", "with"},
+		strictyaml.Property{Key: "replace", Schema: keys("Puts another layer in the place of each.",
+			[]string{"select", "with"},
 			selector("select", "the layers to replace"),
 			property("with", "the layer that takes their place, and their name where it has none", layer()))},
 		strictyaml.Property{Key: "insert", Schema: insert})
@@ -79,7 +80,8 @@ func selectorSchema() *strictyaml.Schema {
 		{Enum: []any{"first", "last"}}, {Type: strictyaml.Types{"integer"}, Minimum: new(1.0)},
 	}}
 	s := keys("Picks layers of a net: those of a name, of a kind, or both.", nil,
-		property("name", "name of a layer, or a list of them", oneOrMore(&strictyaml.Schema{Type: strictyaml.Types{"string"}}, "conv1")),
+		property("name", "name of a layer, or a list of them", oneOrMore(&strictyaml.Schema{Type: strictyaml.Types{"string"}},
+			"conv1")),
 		property("kind", "kind of the layers, or a list of kinds", oneOrMore(kind, "relu")),
 		property("nth", "one of those that are selected: first, last, or a number from 1", nth))
 	s.MinProperties = 1

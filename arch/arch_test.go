@@ -27,7 +27,8 @@ func TestCosts(t *testing.T) {
 		{"alexnet-2012-source-147", 60_965_224, 724_406_816 - 307_200*53 - 442_368*48},
 		{"alexnet-2012-source-148", 60_965_224, 724_406_816},
 		// conv2 5·5·48·320, conv3 3·3·160·384, fc6 6·6·128·8192, fc7 4096·4096.
-		{"alexnet-2012-source-150", 34_944 + 384_320 + 553_344 + 663_936 + 442_624 + 37_756_928 + 16_781_312 + 4_097_000, 724_323_872},
+		{"alexnet-2012-source-150", 34_944 + 384_320 + 553_344 + 663_936 + 442_624 + 37_756_928 + 16_781_312 + 4_097_000,
+			724_323_872},
 		{"alexnet-2012-source-167", 60_965_224, 724_406_816},
 		{"caffe-alexnet", 60_965_224, 724_406_816},
 		{"caffenet", 60_965_224, 724_406_816},
@@ -39,8 +40,10 @@ func TestCosts(t *testing.T) {
 		// conv1 4,864, conv2 102,464, 6·6 pixels of local3 3·3·64·32 and local4 3·3·32·32
 		// (11pct: 3·3·64·64 and 3·3·64·32), each with a bias of its own, fc10 11,530. The
 		// convolutions take 4,800 · 24² + 102,400 · 12² products.
-		{"cuda-convnet-13pct", 4_864 + 102_464 + 36*(18_432+32) + 36*(9_216+32) + 11_530, 17_510_400 + 663_552 + 331_776 + 11_520},
-		{"cuda-convnet-11pct", 4_864 + 102_464 + 36*(36_864+64) + 36*(18_432+32) + 11_530, 17_510_400 + 1_327_104 + 663_552 + 11_520},
+		{"cuda-convnet-13pct", 4_864 + 102_464 + 36*(18_432+32) + 36*(9_216+32) + 11_530, 17_510_400 + 663_552 + 331_776 +
+			11_520},
+		{"cuda-convnet-11pct", 4_864 + 102_464 + 36*(36_864+64) + 36*(18_432+32) + 11_530, 17_510_400 + 1_327_104 + 663_552 +
+			11_520},
 		// The convolutions unsplit, 62,378,344 in all, and scale and shift of 9568 channels.
 		{"alexnet-bn", 62_378_344 + 2*9_568, 1_135_256_096},
 		{"caffe-cifar10-quick", 145_578, 12_354_176},
@@ -133,22 +136,30 @@ func TestBadNets(t *testing.T) {
 		{head + "  - convv: {filters: 4}\n", "x.yaml:4: unknown layer kind convv; did you mean conv?"},
 		{head + "  - conv: {filter: 4}\n", "x.yaml:4: unknown key filter; did you mean filters?"},
 		{head + "  - conv: {filters: 4, kernel: three}\n", `x.yaml:4: kernel wants a whole number, found "three"`},
-		{head + "  - conv: {filters: 4, kernel: 3, Stride: 1}\n", `x.yaml:4: key "Stride": keys are lower-case; write stride`},
+		{head + "  - conv: {filters: 4, kernel: 3, Stride: 1}\n",
+			`x.yaml:4: key "Stride": keys are lower-case; write stride`},
 		{head + "  - conv: {filters: 4, kernel: 3}\n", "x.yaml:4: conv: init needs a std above 0, or kind: he or uniform"},
-		{head + "  - lrn: {size: 5, alpha: 1, beta: 0.75, k: 2}\n", "x.yaml:4: lrn: say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, TensorFlow): implementations differ"},
-		{head + "  - lrn: {size: 4, alpha: 1, beta: 0.75, k: 2, alpha_over_size: true}\n", "x.yaml:4: lrn: size is 4; a window around each activation is odd"},
+		{head + "  - lrn: {size: 5, alpha: 1, beta: 0.75, k: 2}\n",
+			"x.yaml:4: lrn: say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, " +
+				"TensorFlow): implementations differ"},
+		{head + "  - lrn: {size: 4, alpha: 1, beta: 0.75, k: 2, alpha_over_size: true}\n",
+			"x.yaml:4: lrn: size is 4; a window around each activation is odd"},
 		{head + "  - dropout: {rate: 1}\n", "x.yaml:4: dropout: rate is 1; it is the share set to zero, from 0 to below 1"},
-		{head + "  - relu: {}\n  - relu: {name: relu1}\n  - relu: {name: relu1}\n", "x.yaml:1: net x: two layers are called relu1"},
+		{head + "  - relu: {}\n  - relu: {name: relu1}\n  - relu: {name: relu1}\n",
+			"x.yaml:1: net x: two layers are called relu1"},
 		{head + "  - relu: {}\n", "x.yaml:1: net x: the last layer is relu1; a net ends with softmax_loss"},
-		{head + "  - softmax_loss: {}\n  - relu: {}\n", "x.yaml:1: net x: layer loss1: softmax_loss ends a net, relu comes after it"},
+		{head + "  - softmax_loss: {}\n  - relu: {}\n",
+			"x.yaml:1: net x: layer loss1: softmax_loss ends a net, relu comes after it"},
 		{"net: x\nnet: y\n", "x.yaml:2: key net is given twice, first on line 1"},
 		{"input: {height: 1}\n", "x.yaml:1: the net has no name: write net: NAME"},
-		{head + "  - maxpool: {kernel: 2, pad: 2}\n", "x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},
+		{head + "  - maxpool: {kernel: 2, pad: 2}\n",
+			"x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},
 		{head + "  - conv: {filters: 4, kernel: 3, pad: -1}\n", "x.yaml:4: pad must not be negative"},
 		{head + "  - relu: {name: \"a\\nb\"}\n", `x.yaml:1: net x: a layer's name "a\nb" has letters that cannot be printed`},
 		{"net: \"x\\e[2J\"\n", `x.yaml:1: the net's name "x\x1b[2J" has letters that cannot be printed`},
 		{"root:x:0:0:hidden\n", "x.yaml:1: a net is a mapping of net, input and layers"},
-		{head + "  - concat: {}\n", "x.yaml:4: unknown layer kind concat; a net is a chain of layers of these kinds: " + strings.Join(Kinds(), ", ")},
+		{head + "  - concat: {}\n", "x.yaml:4: unknown layer kind concat; a net is a chain of layers of these kinds: " +
+			strings.Join(Kinds(), ", ")},
 	} {
 		_, err := Parse("x.yaml", []byte(c.yaml))
 		if err == nil || err.Error() != c.want {
@@ -159,10 +170,14 @@ func TestBadNets(t *testing.T) {
 
 func TestShapesThatDoNotFit(t *testing.T) {
 	for _, c := range []struct{ columns, layers, want string }{
-		{"1", "  - maxpool: {kernel: 9}\n", "net x, layer pool1 after the input: a 9×9 window does not fit 8×8×3: the output would be 0×0×3"},
-		{"2", "  - conv: {filters: 4, kernel: 3, within_column: true, init: {kind: he}}\n", "net x, layer conv1 after the input: 8×8×3 cannot be split into 2 groups with 4 filters"},
-		{"1", "  - relu: {}\n", "net x, layer loss1 after relu1: 8×8×3 is not 1×1×classes; put a dense layer before the loss"},
-		{"2", "  - lrn: {size: 3, alpha: 1, beta: 0.75, k: 1, alpha_over_size: true}\n", "net x, layer norm1 after the input: 8×8×3 cannot be split into 2 columns"},
+		{"1", "  - maxpool: {kernel: 9}\n",
+			"net x, layer pool1 after the input: a 9×9 window does not fit 8×8×3: the output would be 0×0×3"},
+		{"2", "  - conv: {filters: 4, kernel: 3, within_column: true, init: {kind: he}}\n",
+			"net x, layer conv1 after the input: 8×8×3 cannot be split into 2 groups with 4 filters"},
+		{"1", "  - relu: {}\n",
+			"net x, layer loss1 after relu1: 8×8×3 is not 1×1×classes; put a dense layer before the loss"},
+		{"2", "  - lrn: {size: 3, alpha: 1, beta: 0.75, k: 1, alpha_over_size: true}\n",
+			"net x, layer norm1 after the input: 8×8×3 cannot be split into 2 columns"},
 	} {
 		n, err := Parse("x.yaml", []byte("columns: "+c.columns+"\n"+head+c.layers+"  - softmax_loss: {}\n"))
 		if err != nil {
@@ -213,7 +228,8 @@ func FuzzParse(f *testing.F) {
 	for _, name := range Nets.Names() {
 		f.Add(Nets.Text(name))
 	}
-	f.Add(head + "  - conv: {filters: 1000000000, kernel: 1000000000, init: {kind: he}, pad: 1000000000}\n  - softmax_loss: {}\n")
+	f.Add(head + "  - conv: {filters: 1000000000, kernel: 1000000000, init: {kind: he}, pad: 1000000000}\n" +
+		"  - softmax_loss: {}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := Parse("fuzz", []byte(text))
 		if err != nil {

@@ -21,7 +21,8 @@ func example(t *testing.T, kind string, all bool) string {
 		if f.Tag.Get("example") == "" {
 			t.Errorf("%s: key %s has no example", kind, f.Tag.Get("yaml"))
 		}
-		if all || v.IsZero() && (f.Type.Kind() == reflect.Int || f.Type.Kind() == reflect.Float64 || f.Type.Kind() == reflect.Pointer) {
+		if all || v.IsZero() && (f.Type.Kind() == reflect.Int || f.Type.Kind() == reflect.Float64 ||
+			f.Type.Kind() == reflect.Pointer) {
 			keys = append(keys, f.Tag.Get("yaml")+": "+f.Tag.Get("example"))
 		}
 	}
@@ -85,7 +86,8 @@ func checkTag(t *testing.T, kind string, f reflect.StructField) {
 	if of.Kind() == reflect.Slice {
 		of = of.Elem()
 	}
-	if b := strictyaml.BoundsOf(f.Tag); (of.Kind() == reflect.Int || of.Kind() == reflect.Float64) && (math.IsInf(b.Min, 0) || math.IsInf(b.Max, 0)) {
+	if b := strictyaml.BoundsOf(f.Tag); (of.Kind() == reflect.Int || of.Kind() == reflect.Float64) &&
+		(math.IsInf(b.Min, 0) || math.IsInf(b.Max, 0)) {
 		t.Errorf("%s: key %s has no bounds", kind, f.Tag.Get("yaml"))
 	}
 }
@@ -146,7 +148,8 @@ func TestHugeSizes(t *testing.T) {
 		"dense: {outputs: 9223372036854775807, init: {kind: he}}",
 		"maxout: {pieces: 9223372036854775807}",
 	} {
-		n, err := Parse("x.yaml", []byte(head+"  - "+layer+"\n  - dense: {outputs: 2, init: {kind: he}}\n  - softmax_loss: {}\n"))
+		n, err := Parse("x.yaml", []byte(head+"  - "+
+			layer+"\n  - dense: {outputs: 2, init: {kind: he}}\n  - softmax_loss: {}\n"))
 		if err == nil {
 			_, err = n.Infer()
 		}

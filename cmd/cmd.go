@@ -19,10 +19,11 @@ import (
 // Exit codes, the same for every command.
 const (
 	exitDone        = 0
-	exitFailed      = 1  // a run failed or diverged, or the output cannot be written
-	exitUsage       = 2  // a flag, a config or the data is wrong; nothing was begun
-	exitInterrupted = 3  // stopped by Ctrl-C, SIGTERM or SIGHUP; the same command continues
-	exitLater       = 75 // held by another process, record not writable, device lost: try later (EX_TEMPFAIL of sysexits.h)
+	exitFailed      = 1 // a run failed or diverged, or the output cannot be written
+	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was begun
+	exitInterrupted = 3 // stopped by Ctrl-C, SIGTERM or SIGHUP; the same command continues
+	// held by another process, record not writable, device lost: try later (EX_TEMPFAIL of sysexits.h)
+	exitLater = 75
 )
 
 // An exit is an error that chooses its own exit code.

@@ -195,7 +195,8 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	w := c.OutOrStdout()
 	train, test := m.Splits["train"], m.Splits["test"]
 	fmt.Fprintf(w, "%s: %s training and %s test images of %d×%d×3, %d classes; %d files skipped, %d ignored\n", dst,
-		reports.Thousands(train.Images), reports.Thousands(test.Images), m.Fit.Side(), m.Fit.Side(), len(m.Classes), len(m.Skipped), len(set.Ignored))
+		reports.Thousands(train.Images), reports.Thousands(test.Images), m.Fit.Side(), m.Fit.Side(), len(m.Classes),
+		len(m.Skipped), len(set.Ignored))
 	return nil
 }
 

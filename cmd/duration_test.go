@@ -39,7 +39,8 @@ func TestConfirm(t *testing.T) {
 		t.Error(err)
 	}
 	err := o.confirm(3 * year)
-	if err == nil || !strings.Contains(err.Error(), "predicted to take 3.0 years, until ") || !strings.Contains(err.Error(), "give --yes") {
+	if err == nil || !strings.Contains(err.Error(), "predicted to take 3.0 years, until ") ||
+		!strings.Contains(err.Error(), "give --yes") {
 		t.Error(err)
 	}
 	if o.yes = true; o.confirm(math.MaxInt64) != nil {

@@ -34,9 +34,10 @@ records stay as they are.`,
 		name, what string
 		write      func(io.Writer, *experiments.Store, []export.Run) error
 	}{
-		{"runs", "a line a run: what differs between the recipes, and how it ended", func(w io.Writer, _ *experiments.Store, runs []export.Run) error {
-			return export.WriteRuns(w, runs)
-		}},
+		{"runs", "a line a run: what differs between the recipes, and how it ended",
+			func(w io.Writer, _ *experiments.Store, runs []export.Run) error {
+				return export.WriteRuns(w, runs)
+			}},
 		{"metrics", "a line a measurement", func(w io.Writer, _ *experiments.Store, runs []export.Run) error {
 			return export.WriteMetrics(w, runs)
 		}},
@@ -139,7 +140,8 @@ alexnet-torchvision, the names are torchvision's.`,
 				return err
 			}
 			return errors.Join(
-				experiments.SaveTensors(filepath.Join(args[1], "model.safetensors"), model.Tensors, map[string]string{"format": "pt"}),
+				experiments.SaveTensors(filepath.Join(args[1], "model.safetensors"), model.Tensors,
+					map[string]string{"format": "pt"}),
 				experiments.WriteFile(filepath.Join(args[1], "model.py"), model.Source))
 		},
 	}

@@ -21,7 +21,8 @@ func TestInterrupt(t *testing.T) {
 		t.Skip("signals cannot be sent to a process there")
 	}
 	dir := t.TempDir()
-	text := strings.NewReplacer("epochs: 2", "epochs: 2000", "checkpoint: 1 step", "checkpoint: never").Replace(killStudies["plain"])
+	text := strings.NewReplacer("epochs: 2", "epochs: 2000", "checkpoint: 1 step",
+		"checkpoint: never").Replace(killStudies["plain"])
 	if err := os.WriteFile(filepath.Join(dir, "plain.yaml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestInterrupt(t *testing.T) {
 		if want := "continue with: ablate run plain.yaml --runs runs\n"; !strings.HasSuffix(out.String(), want) {
 			t.Errorf("%v: %q does not end with %q", s, out.String(), want)
 		}
-		if states, _ := filepath.Glob(filepath.Join(dir, "runs", "plain", "baseline", "seed-1", "checkpoint-*")); len(states) == 0 {
+		if states, _ := filepath.Glob(filepath.Join(dir, "runs", "plain", "baseline", "seed-1",
+			"checkpoint-*")); len(states) == 0 {
 			t.Errorf("%v: no checkpoint", s)
 		}
 	}

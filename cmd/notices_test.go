@@ -15,7 +15,8 @@ func TestNotices(t *testing.T) {
 		named[l] = true
 	}
 	for _, system := range []string{"linux", "darwin", "windows"} {
-		c := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "..")
+		c := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}",
+			"..")
 		c.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 		c.Stderr = os.Stderr
 		out, err := c.Output()

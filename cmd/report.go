@@ -244,7 +244,8 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	var b bytes.Buffer
 	switch r.format {
 	case html:
-		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters, Times: r.store.Times})
+		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters,
+			Times: r.store.Times})
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:
@@ -288,8 +289,9 @@ func (r *reporter) selfCheck() error {
 		return err
 	}
 	if !check.Holds() {
-		return &exit{exitFailed, fmt.Errorf("self-check %s: where nothing differs the test claims a difference in %.3f of the studies, at level %v",
-			r.study, check.Share(), stats.Alpha)}
+		return &exit{exitFailed,
+			fmt.Errorf("self-check %s: where nothing differs the test claims a difference in %.3f of the studies, at level %v",
+				r.study, check.Share(), stats.Alpha)}
 	}
 	return nil
 }
@@ -329,7 +331,8 @@ func (r *reporter) watch(ctx context.Context) error {
 					return err
 				}
 			}
-			seen = seen || slices.ContainsFunc(records, func(rec experiments.Record) bool { return rec.Status == experiments.Running })
+			seen = seen || slices.ContainsFunc(records,
+				func(rec experiments.Record) bool { return rec.Status == experiments.Running })
 			if r.ended(records, seen) {
 				return nil
 			}

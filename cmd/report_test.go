@@ -18,14 +18,16 @@ func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	store := &experiments.Store{Root: filepath.Join(dir, "runs")}
 	begin := func(variant string) *experiments.Recorder {
-		r, err := store.Start(experiments.Record{Study: "s", Variant: variant, Seed: 1, Identity: variant}, experiments.StartOptions{})
+		r, err := store.Start(experiments.Record{Study: "s", Variant: variant, Seed: 1, Identity: variant},
+			experiments.StartOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	end := func(r *experiments.Recorder, wrong float64) {
-		if err := r.Finish(experiments.Done, &experiments.Result{Epochs: 1, Top1Error: experiments.Number(wrong), TestExamples: 100}, nil); err != nil {
+		if err := r.Finish(experiments.Done, &experiments.Result{Epochs: 1, Top1Error: experiments.Number(wrong),
+			TestExamples: 100}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
@@ -65,8 +67,10 @@ func TestWatchOfSomeVariants(t *testing.T) {
 	dir := t.TempDir()
 	store := &experiments.Store{Root: filepath.Join(dir, "runs")}
 	file := filepath.Join(dir, "table.md")
-	plan := &configs.Study{Name: "s", Seeds: []uint64{1, 2}, Variants: []configs.Variant{{Name: "baseline"}, {Name: "other"}}}
-	r := &reporter{reportFlags: reportFlags{format: "md", at: "last", output: file}, store: store, study: "s", plan: plan, warnings: io.Discard}
+	plan := &configs.Study{Name: "s", Seeds: []uint64{1, 2}, Variants: []configs.Variant{{Name: "baseline"},
+		{Name: "other"}}}
+	r := &reporter{reportFlags: reportFlags{format: "md", at: "last", output: file}, store: store, study: "s", plan: plan,
+		warnings: io.Discard}
 	ended := make(chan error)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -83,7 +87,8 @@ func TestWatchOfSomeVariants(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if err := run.Finish(experiments.Done, &experiments.Result{Epochs: 1, Top1Error: 0.25, TestExamples: 100}, nil); err != nil {
+	if err := run.Finish(experiments.Done, &experiments.Result{Epochs: 1, Top1Error: 0.25, TestExamples: 100},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := run.Close(); err != nil {

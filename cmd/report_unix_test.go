@@ -53,7 +53,8 @@ func leaveRun(b *testing.B, store *experiments.Store, variant string, seed uint6
 	b.Helper()
 	const epochs = 100
 	r, err := store.Start(experiments.Record{Study: "s", Variant: variant, Seed: seed, Identity: variant,
-		Recipe: json.RawMessage(`{"net": {"net": "alexnet-32"}, "data": {"name": "cifar10"}, "train": {"epochs": 100}}`)}, experiments.StartOptions{})
+		Recipe: json.RawMessage(`{"net": {"net": "alexnet-32"}, "data": {"name": "cifar10"}, "train": {"epochs": 100}}`)},
+		experiments.StartOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func leaveRun(b *testing.B, store *experiments.Store, variant string, seed uint6
 			}
 		}
 	}
-	if err := r.Finish(experiments.Done, &experiments.Result{Epochs: epochs, Top1Error: experiments.Number(float64(seed) / 100),
+	if err := r.Finish(experiments.Done, &experiments.Result{Epochs: epochs,
+		Top1Error:    experiments.Number(float64(seed) / 100),
 		TestExamples: 100, ImagesPerSecond: 1000}, nil); err != nil {
 		b.Fatal(err)
 	}

@@ -48,7 +48,8 @@ func TestShorten(t *testing.T) {
 	}
 	var b bytes.Buffer
 	complain(&b, errors.Join(errors.New("a name of "+strings.Repeat("x\x1b", 1<<20)), errors.New("more")))
-	if lines := strings.Split(b.String(), "\n"); len(lines) != 3 || len(b.String()) > 5*longestMessage || strings.Contains(b.String(), "\x1b") {
+	if lines := strings.Split(b.String(), "\n"); len(lines) != 3 || len(b.String()) > 5*longestMessage ||
+		strings.Contains(b.String(), "\x1b") {
 		t.Errorf("%d bytes: %.200s", b.Len(), b.String())
 	}
 }
@@ -74,7 +75,8 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	var said bytes.Buffer
-	if got := Execute([]string{"nets"}, full{}, &said); got != exitFailed || !strings.Contains(said.String(), "no space left") {
+	if got := Execute([]string{"nets"}, full{}, &said); got != exitFailed ||
+		!strings.Contains(said.String(), "no space left") {
 		t.Errorf("a full output: %d, %s", got, said.String())
 	}
 	if got := Execute([]string{"nets", "nothing"}, io.Discard, io.Discard); got != exitUsage {

@@ -61,11 +61,12 @@ variants:
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkVariants(t, s, []string{"baseline", "no-lrn", "no-overlapping-pooling", "no-dropout", "one-gpu"}, map[string]string{
-		"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6, drop7",
-		"no-overlapping-pooling": "pool1, pool2, pool5: kernel 3→2",
-		"one-gpu":                "conv1: filters 16→8 · conv2, conv3, conv4: filters 32→16 · columns 2→1",
-	})
+	checkVariants(t, s, []string{"baseline", "no-lrn", "no-overlapping-pooling", "no-dropout", "one-gpu"},
+		map[string]string{
+			"baseline": "", "no-lrn": "− norm1, norm2", "no-dropout": "− drop6, drop7",
+			"no-overlapping-pooling": "pool1, pool2, pool5: kernel 3→2",
+			"one-gpu":                "conv1: filters 16→8 · conv2, conv3, conv4: filters 32→16 · columns 2→1",
+		})
 }
 
 // checkVariants compares a study's variants, in order, and what each changes.
@@ -106,59 +107,101 @@ seeds: 1
 
 // badStudies are bad inputs and what is said of them.
 var badStudies = map[string]struct{ yaml, want string }{
-	"unknown key":        {good + "variants: {a: {ablate: [no-lrn]}}\nepoch: 3\n", "s.yaml:7: unknown key epoch; known: study"},
-	"unknown inner key":  {strings.Replace(good, "epochs", "epoch", 1), "s.yaml:4: unknown key epoch; did you mean epochs?"},
-	"misspelt net":       {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
-	"repeated key":       {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
-	"upper case":         {strings.Replace(good, "seeds", "Seeds", 1), `s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
-	"wrong type":         {strings.Replace(good, "batch: 10", "batch: ten", 1), `s.yaml:4: batch wants a whole number, found "ten"`},
-	"zero seeds":         {strings.Replace(good, "seeds: 1", "seeds: 0", 1), "s.yaml:5: seeds is 0; 1 to 10000 are possible"},
-	"no variants":        {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
-	"zero variants":      {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
-	"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n", "s.yaml:8: key a is given twice, first on line 7"},
-	"same recipe twice":  {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n", "s.yaml:6: variants a and b are the same recipe"},
-	"variant of nothing": {good + "variants: {a: {}}\n", "s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
-	"odd name":           {good + "variants: {../a: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
-	"unknown ablation":   {good + "variants: {a: {ablate: [no-lnr]}}\n", "s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
-	"unknown net":        {strings.Replace(good, "alexnet-32", "alexnet-23", 1), "s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
-	"bad value":          {strings.Replace(good, "lr: 0.01", "lr: -1", 1), "s.yaml:4: train.lr is -1; it must be above 0"},
+	"unknown key": {good + "variants: {a: {ablate: [no-lrn]}}\nepoch: 3\n",
+		"s.yaml:7: unknown key epoch; known: study"},
+	"unknown inner key": {strings.Replace(good, "epochs", "epoch", 1),
+		"s.yaml:4: unknown key epoch; did you mean epochs?"},
+	"misspelt net": {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
+	"repeated key": {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
+	"upper case": {strings.Replace(good, "seeds", "Seeds", 1),
+		`s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
+	"wrong type": {strings.Replace(good, "batch: 10", "batch: ten", 1),
+		`s.yaml:4: batch wants a whole number, found "ten"`},
+	"zero seeds": {strings.Replace(good, "seeds: 1", "seeds: 0", 1),
+		"s.yaml:5: seeds is 0; 1 to 10000 are possible"},
+	"no variants":   {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
+	"zero variants": {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
+	"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n",
+		"s.yaml:8: key a is given twice, first on line 7"},
+	"same recipe twice": {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n",
+		"s.yaml:6: variants a and b are the same recipe"},
+	"variant of nothing": {good + "variants: {a: {}}\n",
+		"s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
+	"odd name": {good + "variants: {../a: {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
+	"unknown ablation": {good + "variants: {a: {ablate: [no-lnr]}}\n",
+		"s.yaml:6: variant a: no ablation is called no-lnr; did you mean no-lrn?"},
+	"unknown net": {strings.Replace(good, "alexnet-32", "alexnet-23", 1),
+		"s.yaml:2: no net is called alexnet-23; did you mean alexnet-32?"},
+	"bad value": {strings.Replace(good, "lr: 0.01", "lr: -1", 1), "s.yaml:4: train.lr is -1; it must be above 0"},
 	"edit that does nothing": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool1}, kernel: 3}\n",
 		"s.yaml:7: variant a: " + "s.yaml:9: this set on net alexnet-32: changes nothing"},
 	"edit that selects nothing": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {kind: tanh}}\n",
 		"s.yaml:7: variant a: s.yaml:9: kind tanh selects no layer of net alexnet-32: changes nothing"},
-	"edit of an unknown layer": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {name: conv9}}\n", "s.yaml:9: net alexnet-32 has no layer conv9; it has conv1, relu1"},
+	"edit of an unknown layer": {good + "variants:\n  a:\n    edits:\n      - remove: {select: {name: conv9}}\n",
+		"s.yaml:9: net alexnet-32 has no layer conv9; it has conv1, relu1"},
 	"edit of an unknown key": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: conv1}, filter: 3}\n",
 		"s.yaml:9: unknown key filter; did you mean filters? (layer conv1 is a conv)"},
-	"net that no longer fits": {good + "variants:\n  a:\n    edits:\n      - set: {select: {name: pool2}, kernel: 99, ceil: false}\n",
-		"s.yaml:9: after this edit, net alexnet-32, layer pool2 after norm2: a 99×99 window does not fit 16×16×32: the output would be 0×0×32: shapes do not fit"},
-	"unset variable":            {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1), "s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
-	"unknown parent":            {"extends: cifar10-bas\n" + good, "s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
-	"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n", "s.yaml:6: components are for the designs"},
-	"unknown parallel":          {good + "parallel: data-parallel\nvariants: {baseline: {}}\n", `s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
-	"columns and chunks":        {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) + "parallel: columns\nvariants: {baseline: {}}\n", "s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
-	"chunks of an odd batch":    {good + "parallel: data\nvariants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
-	"three chunks":              {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) + "variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
-	"same devices twice":        {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n", "s.yaml:6: variants a and b are the same recipe"},
-	"unknown design":            {good + "design: leave-one-outt\n", "s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
-	"edit with an empty key":    {good + "variants: {a: {edits: [{set: {key: \"\", value: 0}}]}}\n", "s.yaml:6: set needs a key, as in train.weight_decay"},
+	"net that no longer fits": {good +
+		"variants:\n  a:\n    edits:\n      - set: {select: {name: pool2}, kernel: 99, ceil: false}\n",
+		"s.yaml:9: after this edit, net alexnet-32, layer pool2 after norm2: a 99×99 window does not fit 16×16×32: the " +
+			"output would be 0×0×32: shapes do not fit"},
+	"unset variable": {strings.Replace(good, "name: shapes", `name: cifar10, root: "${ABLATE_NOT_SET}"`, 1),
+		"s.yaml:3: environment variable ABLATE_NOT_SET is not set: export ABLATE_NOT_SET=…"},
+	"unknown parent": {"extends: cifar10-bas\n" + good,
+		"s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
+	"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n",
+		"s.yaml:6: components are for the designs"},
+	"unknown parallel": {good + "parallel: data-parallel\nvariants: {baseline: {}}\n",
+		`s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
+	"columns and chunks": {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) +
+		"parallel: columns\nvariants: {baseline: {}}\n",
+		"s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
+	"chunks of an odd batch": {good + "parallel: data\nvariants: {baseline: {}}\n",
+		"s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
+	"three chunks": {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) +
+		"variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
+	"same devices twice": {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n",
+		"s.yaml:6: variants a and b are the same recipe"},
+	"unknown design": {good + "design: leave-one-outt\n",
+		"s.yaml:6: unknown design leave-one-outt; did you mean leave-one-out?"},
+	"edit with an empty key": {good + "variants: {a: {edits: [{set: {key: \"\", value: 0}}]}}\n",
+		"s.yaml:6: set needs a key, as in train.weight_decay"},
 	"key that is never read": {good + "variants: {a: {edits: [{set: {key: train.schedule.patience, value: 9}}]}}\n",
-		"s.yaml:6: variants baseline and a are the same recipe: train.schedule.patience is never read where train.schedule.kind is constant"},
-	"device's name":   {good + "variants: {con: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "con": the name is a device's on Windows`},
-	"own name":        {good + "variants: {seed-1: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "seed-1": records have files or folders of this name`},
-	"report's name":   {good + "variants: {report.txt: {ablate: [no-lrn]}}\n", `s.yaml:6: variant "report.txt": records have files`},
-	"trailing dot":    {good + "variants: {\"a..\": {ablate: [no-lrn]}}\n", `s.yaml:6: variant "a..": a name does not end in a dot`},
-	"index's name":    {strings.Replace(good, "study: s", "study: index.sqlite", 1) + "variants: {baseline: {}}\n", `s.yaml:1: study "index.sqlite": records have`},
-	"controls":        {good + "variants: {\"a\\e[31m\\n\": {ablate: [no-lrn]}}\n", `s.yaml:6: variant "a\x1b[31m\n": names are`},
-	"long name":       {strings.Replace(good, "alexnet-32", strings.Repeat("n", 900_000), 1), "s.yaml:2: no net is called \"nnnn"},
-	"huge epochs":     {strings.Replace(good, "epochs: 1", "epochs: 1000000000000", 1), "s.yaml:4: train.epochs is 1000000000000; it must be from 1 to 1,000,000,000"},
-	"nth":             {good + "variants: {a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}}\n", "s.yaml:6: nth is 1x; 2 layers are selected"},
-	"negative factor": {good + "variants: {a: {edits: [{set: {select: {name: conv1}, lr_factor: {weight: -1}}}]}}\n", "s.yaml:6: conv conv1: lr_factor.weight is -1; it must be from 0 to"},
-	"insert that multiplies": {good + "variants: {a: {edits: [" + strings.Repeat("{insert: {after: {kind: [relu, conv]}, layers: ["+
-		strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 5) + "]}}\n", "layers; a net has at most 4096"},
-	"component twice":   {good + "design: cumulative\ncomponents: [no-lrn, no-lrn]\n", "s.yaml:7: component no-lrn is given twice"},
-	"unknown component": {good + "design: cumulative\ncomponents: {lrn: {ablat: [no-lrn]}}\n", "s.yaml:7: unknown key ablat; did you mean ablate?"},
-	"number as layers":  {strings.Replace(good, "net: alexnet-32", "net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: 3}", 1), "s.yaml:2: layers wants a list"},
-	"skip in a net":     {strings.Replace(good, "net: alexnet-32", "net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: [{concat: {}}]}", 1), "s.yaml:2: unknown layer kind concat; a net is a chain of layers of these kinds: conv"},
+		"s.yaml:6: variants baseline and a are the same recipe: train.schedule.patience is never read where " +
+			"train.schedule.kind is constant"},
+	"device's name": {good + "variants: {con: {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "con": the name is a device's on Windows`},
+	"own name": {good + "variants: {seed-1: {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "seed-1": records have files or folders of this name`},
+	"report's name": {good + "variants: {report.txt: {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "report.txt": records have files`},
+	"trailing dot": {good + "variants: {\"a..\": {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "a..": a name does not end in a dot`},
+	"index's name": {strings.Replace(good, "study: s", "study: index.sqlite", 1) + "variants: {baseline: {}}\n",
+		`s.yaml:1: study "index.sqlite": records have`},
+	"controls": {good + "variants: {\"a\\e[31m\\n\": {ablate: [no-lrn]}}\n",
+		`s.yaml:6: variant "a\x1b[31m\n": names are`},
+	"long name": {strings.Replace(good, "alexnet-32", strings.Repeat("n", 900_000), 1),
+		"s.yaml:2: no net is called \"nnnn"},
+	"huge epochs": {strings.Replace(good, "epochs: 1", "epochs: 1000000000000", 1),
+		"s.yaml:4: train.epochs is 1000000000000; it must be from 1 to 1,000,000,000"},
+	"nth": {good + "variants: {a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}}\n",
+		"s.yaml:6: nth is 1x; 2 layers are selected"},
+	"negative factor": {good + "variants: {a: {edits: [{set: {select: {name: conv1}, lr_factor: {weight: -1}}}]}}\n",
+		"s.yaml:6: conv conv1: lr_factor.weight is -1; it must be from 0 to"},
+	"insert that multiplies": {good + "variants: {a: {edits: [" +
+		strings.Repeat("{insert: {after: {kind: [relu, conv]}, layers: ["+
+			strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 5) + "]}}\n", "layers; a net has at most 4096"},
+	"component twice": {good + "design: cumulative\ncomponents: [no-lrn, no-lrn]\n",
+		"s.yaml:7: component no-lrn is given twice"},
+	"unknown component": {good + "design: cumulative\ncomponents: {lrn: {ablat: [no-lrn]}}\n",
+		"s.yaml:7: unknown key ablat; did you mean ablate?"},
+	"number as layers": {strings.Replace(good, "net: alexnet-32",
+		"net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: 3}", 1), "s.yaml:2: layers wants a list"},
+	"skip in a net": {strings.Replace(good, "net: alexnet-32",
+		"net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: [{concat: {}}]}", 1),
+		"s.yaml:2: unknown layer kind concat; a net is a chain of layers of these kinds: conv"},
 }
 
 // Every kind of bad input gives one line that says what and where.
@@ -189,7 +232,8 @@ func TestSentinelsSurvive(t *testing.T) {
 	if !errors.Is(err, ablations.ErrNoChange) {
 		t.Errorf("%v does not wrap ErrNoChange", err)
 	}
-	_, err = Load(write(t, "s.yaml", good+"variants: {a: {edits: [{set: {select: {name: pool1}, kernel: 99, ceil: false}}]}}\n"), nil)
+	_, err = Load(write(t, "s.yaml",
+		good+"variants: {a: {edits: [{set: {select: {name: pool1}, kernel: 99, ceil: false}}]}}\n"), nil)
 	if !errors.Is(err, arch.ErrShape) {
 		t.Errorf("%v does not wrap ErrShape", err)
 	}
@@ -197,13 +241,15 @@ func TestSentinelsSurvive(t *testing.T) {
 
 // Mappings merge, lists and scalars are replaced, and the child's file is named in errors.
 func TestExtends(t *testing.T) {
-	s, err := Load(write(t, "s.yaml", "study: child\nextends: base.yaml\ntrain: {epochs: 7, schedule: {kind: step, at: [5]}}\nseeds: [4, 2]\n",
+	s, err := Load(write(t, "s.yaml",
+		"study: child\nextends: base.yaml\ntrain: {epochs: 7, schedule: {kind: step, at: [5]}}\nseeds: [4, 2]\n",
 		"base.yaml", good+"variants: {a: {ablate: [no-lrn]}}\n"), []string{"train.schedule.factor=0.5"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := s.Variants[0].Recipe.Train
-	if s.Name != "child" || r.Epochs != 7 || r.Batch != 10 || r.Schedule.Factor != 0.5 || s.Seeds[0] != 4 || len(s.Variants) != 2 {
+	if s.Name != "child" || r.Epochs != 7 || r.Batch != 10 || r.Schedule.Factor != 0.5 || s.Seeds[0] != 4 ||
+		len(s.Variants) != 2 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -247,8 +293,11 @@ func TestInlineNet(t *testing.T) {
 
 // What extends brings can be dropped: variants, a design, any key, back to its default.
 func TestExtendsDrops(t *testing.T) {
-	base := strings.Replace(good, "lr: 0.01", "lr: 0.01, momentum: 0.5", 1) + "variants: {a: {ablate: [no-lrn]}, b: {ablate: [no-dropout]}}\n"
-	s, err := Load(write(t, "s.yaml", "study: s\nextends: base.yaml\nvariants: {a: null, c: {ablate: [tanh]}}\ntrain: {momentum: null}\n", "base.yaml", base), nil)
+	base := strings.Replace(good, "lr: 0.01", "lr: 0.01, momentum: 0.5", 1) +
+		"variants: {a: {ablate: [no-lrn]}, b: {ablate: [no-dropout]}}\n"
+	s, err := Load(write(t, "s.yaml",
+		"study: s\nextends: base.yaml\nvariants: {a: null, c: {ablate: [tanh]}}\ntrain: {momentum: null}\n", "base.yaml",
+		base), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +308,8 @@ func TestExtendsDrops(t *testing.T) {
 	if got := strings.Join(names, " "); got != "baseline b c" || s.Variants[0].Recipe.Train.Momentum != 0.9 {
 		t.Errorf("variants %s, momentum %v", got, s.Variants[0].Recipe.Train.Momentum)
 	}
-	if _, err := Load(write(t, "s.yaml", "study: s\nextends: base.yaml\nvariants: {x: null}\n", "base.yaml", base), nil); !errors.Is(err, ablations.ErrNoChange) {
+	if _, err := Load(write(t, "s.yaml", "study: s\nextends: base.yaml\nvariants: {x: null}\n", "base.yaml", base),
+		nil); !errors.Is(err, ablations.ErrNoChange) {
 		t.Errorf("dropping what is not there: %v", err)
 	}
 }

@@ -31,12 +31,14 @@ func TestFilesThatAreNoStudies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		fifo: "is not a regular file", "/dev/zero": "is not a regular file", dir + "/": "is not a regular file", sparse: "at most 1048576 are read",
+		fifo: "is not a regular file", "/dev/zero": "is not a regular file", dir + "/": "is not a regular file",
+		sparse:                                 "at most 1048576 are read",
 		strings.Repeat("x", 900_000) + ".yaml": "file name too long",
 	} {
 		for _, key := range []string{"extends", "net"} {
 			study := strings.Replace(good, "net: alexnet-32", key+": "+name, 1) + "variants: {baseline: {}}\n"
-			if _, err := Load(write(t, "s.yaml", study), nil); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 450 {
+			if _, err := Load(write(t, "s.yaml", study), nil); err == nil || !strings.Contains(err.Error(), want) ||
+				len(err.Error()) > 450 {
 				t.Errorf("%s: %.60s: %.500v", key, name, err)
 			}
 		}

@@ -38,7 +38,8 @@ func checkName(name string) error {
 // checkCombination refuses the name of a design's variant that is too long for a folder.
 func checkCombination(name string) error {
 	if len(name) > maxName {
-		return fmt.Errorf("its name is %d letters long, a folder's at most %d; shorten the components' names", len(name), maxName)
+		return fmt.Errorf("its name is %d letters long, a folder's at most %d; shorten the components' names", len(name),
+			maxName)
 	}
 	return nil
 }

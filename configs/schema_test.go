@@ -75,10 +75,14 @@ func TestSchemasOfShippedFiles(t *testing.T) {
 // beyondSchema are the bad studies that only a program can find: what names refer
 // to, whether shapes fit, what one key says of another.
 var beyondSchema = []string{
-	"no variants", "zero variants", "same recipe twice", "same devices twice", "variant of nothing", "unknown ablation", "unknown net",
-	"edit that does nothing", "edit that selects nothing", "edit of an unknown layer", "edit of an unknown key", "net that no longer fits",
-	"unset variable", "unknown parent", "components without design", "columns and chunks", "chunks of an odd batch", "three chunks",
-	"key that is never read", "device's name", "own name", "report's name", "index's name", "trailing dot", "long name", "nth",
+	"no variants", "zero variants", "same recipe twice", "same devices twice", "variant of nothing", "unknown ablation",
+	"unknown net",
+	"edit that does nothing", "edit that selects nothing", "edit of an unknown layer", "edit of an unknown key",
+	"net that no longer fits",
+	"unset variable", "unknown parent", "components without design", "columns and chunks", "chunks of an odd batch",
+	"three chunks",
+	"key that is never read", "device's name", "own name", "report's name", "index's name", "trailing dot", "long name",
+	"nth",
 	"negative factor", "insert that multiplies",
 }
 

@@ -266,7 +266,8 @@ func FuzzReadCheckpoint(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text)
-	f.Add([]byte("\x58\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{"format":"ablate-state","version":"1","step":"-1","logged":"1e9999"}}  `))
+	f.Add([]byte("\x58\x00\x00\x00\x00\x00\x00\x00" +
+		`{"__metadata__":{"format":"ablate-state","version":"1","step":"-1","logged":"1e9999"}}  `))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, _, err := parseCheckpoint(bytes.NewReader(text), int64(len(text)))
 		if err != nil {

@@ -43,7 +43,8 @@ func finish(t *testing.T, r *Recorder) {
 			t.Fatal(err)
 		}
 	}
-	digest, err := r.SaveWeights(Weights{Params: []Tensor{{"w", []int{2, 2}, []float32{1, -2, 3, 4}}, {"b", []int{1}, []float32{0.5}}}})
+	digest, err := r.SaveWeights(Weights{Params: []Tensor{{"w", []int{2, 2}, []float32{1, -2, 3, 4}},
+		{"b", []int{1}, []float32{0.5}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -594,7 +595,8 @@ func FuzzReadWeights(f *testing.F) {
 	}
 	f.Add(text)
 	f.Add([]byte{255, 255, 255, 255, 255, 255, 255, 255, '{'})
-	f.Add([]byte("\x40\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4]}}`))
+	f.Add([]byte("\x40\x00\x00\x00\x00\x00\x00\x00" +
+		`{"w":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		tensors, _, err := parseTensors(bytes.NewReader(text), int64(len(text)))
 		total := 0

@@ -72,7 +72,8 @@ const slurmPatience = 20 * time.Second
 
 // ended are the states in which a job of Slurm has no process, and waits to be
 // started again at most (squeue(1), JOB STATE CODES).
-var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PENDING",
+var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+	"PENDING",
 	"PREEMPTED", "REVOKED", "TIMEOUT"}
 
 // askSlurm asks for a job's state. A job that Slurm has forgotten has ended.

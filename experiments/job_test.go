@@ -122,7 +122,8 @@ func TestRequeuedJobContinues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) || !containsAll(err.Error(), "Slurm job 7", "n1") {
+	if _, err := s.Start(record("a"), StartOptions{}); !errors.Is(err, ErrBusy) ||
+		!containsAll(err.Error(), "Slurm job 7", "n1") {
 		t.Errorf("the same start of the job: %v", err)
 	}
 	t.Setenv("SLURM_RESTART_COUNT", "1")

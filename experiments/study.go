@@ -91,7 +91,8 @@ func (s *Store) Declaration(study string) (Declaration, error) {
 	}
 	switch {
 	case d.Version != declarationVersion:
-		return Declaration{}, fmt.Errorf("read %s: version %d; this program reads version %d", path, d.Version, declarationVersion)
+		return Declaration{}, fmt.Errorf("read %s: version %d; this program reads version %d", path, d.Version,
+			declarationVersion)
 	case d.Study != study:
 		return Declaration{}, fmt.Errorf("read %s: it is of study %q", path, d.Study)
 	}

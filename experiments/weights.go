@@ -44,7 +44,8 @@ func ReadWeights(dir string) (Weights, error) {
 	n := len(tensors)
 	if text, ok := about[parameters]; ok {
 		if n, err = strconv.Atoi(text); err != nil || n < 0 || n > len(tensors) {
-			return Weights{}, fmt.Errorf("%s: %s parameters among %d tensors: %w", path, strconv.Quote(text), len(tensors), ErrWeights)
+			return Weights{}, fmt.Errorf("%s: %s parameters among %d tensors: %w", path, strconv.Quote(text), len(tensors),
+				ErrWeights)
 		}
 		delete(about, parameters)
 	}

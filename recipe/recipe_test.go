@@ -58,7 +58,8 @@ train: {layer_rates: []}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"validation", "label_noise", "colour_space", "crop_at", "crop_chunk", "pca_colour", "augment_until", "test_crops", "bias\":{\"lr", "layer_rates", "dropout_until", "power", "inverted"} {
+	for _, key := range []string{"validation", "label_noise", "colour_space", "crop_at", "crop_chunk", "pca_colour",
+		"augment_until", "test_crops", "bias\":{\"lr", "layer_rates", "dropout_until", "power", "inverted"} {
 		if strings.Contains(string(text), key) {
 			t.Errorf("%s is part of a recipe that does not use it", key)
 		}
@@ -70,9 +71,12 @@ func TestIdentityHoldsTheRecipe(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range []string{
 		"{}", "data: {validation: 5}", "data: {label_noise: 0.1}", "data: {colour_space: hsv}", "data: {mean: image_centre}",
-		"data: {crop_at: centre}", "data: {crop_chunk: 32}", "data: {pca_colour: {std: 0.2}}", "data: {pca_colour: {scale: eigenvalue}}",
-		"data: {pca_colour: {shrink: true}}", "data: {augment_until: {crop: 3}}", "data: {augment_until: {flip: 3}}", "data: {augment_until: {pca_colour: 3}}",
-		"data: {test_crops: centre}", "train: {bias: {lr: 0.02}}", "train: {bias: {schedule: {kind: linear}}}", "train: {layer_rates: [{layer: conv1, from: 3, factor: 0}]}",
+		"data: {crop_at: centre}", "data: {crop_chunk: 32}", "data: {pca_colour: {std: 0.2}}",
+		"data: {pca_colour: {scale: eigenvalue}}",
+		"data: {pca_colour: {shrink: true}}", "data: {augment_until: {crop: 3}}", "data: {augment_until: {flip: 3}}",
+		"data: {augment_until: {pca_colour: 3}}",
+		"data: {test_crops: centre}", "train: {bias: {lr: 0.02}}", "train: {bias: {schedule: {kind: linear}}}",
+		"train: {layer_rates: [{layer: conv1, from: 3, factor: 0}]}",
 		"train: {dropout_until: 3}", "train: {schedule: {kind: poly, power: 2}}", "train: {schedule: {kind: exp, target: 2}}",
 	} {
 		r, err := decoded(t, text)
@@ -177,7 +181,8 @@ func TestOldNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now, err := decoded(t, "data: {test_crops: ten, augment_until: {flip: 3}}\ntrain: {batch: 8, micro_batches: 2, dropout_until: 4}")
+	now, err := decoded(t,
+		"data: {test_crops: ten, augment_until: {flip: 3}}\ntrain: {batch: 8, micro_batches: 2, dropout_until: 4}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +192,8 @@ func TestOldNames(t *testing.T) {
 	}
 	for _, r := range []*strings.Replacer{
 		strings.NewReplacer(),
-		strings.NewReplacer("test_crops", "views", "augment_until", "noise_off", "micro_batches", "chunks", "dropout_until", "dropout_off"),
+		strings.NewReplacer("test_crops", "views", "augment_until", "noise_off", "micro_batches", "chunks", "dropout_until",
+			"dropout_off"),
 	} {
 		stored, err := Decode([]byte(r.Replace(string(text))))
 		if err != nil {
@@ -205,7 +211,8 @@ func TestOldNames(t *testing.T) {
 			t.Errorf("%q was read as a recipe", text)
 		}
 	}
-	if _, err := decoded(t, "train: {chunks: 2, micro_batches: 2}"); err == nil || !strings.Contains(err.Error(), "two names") {
+	if _, err := decoded(t, "train: {chunks: 2, micro_batches: 2}"); err == nil ||
+		!strings.Contains(err.Error(), "two names") {
 		t.Errorf("both names: %v", err)
 	}
 	if _, err := decoded(t, "train: {dropout_of: 4}"); err == nil || !strings.Contains(err.Error(), "dropout_until") {
@@ -221,7 +228,8 @@ func TestOldNamesOfLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := strings.ReplaceAll(string(text), `"affine":true,"epsilon":0.00001,"momentum":`, `"affine":true,"epsilon":0.00001,"average":`)
+	old := strings.ReplaceAll(string(text), `"affine":true,"epsilon":0.00001,"momentum":`,
+		`"affine":true,"epsilon":0.00001,"average":`)
 	if old == string(text) {
 		t.Fatalf("no momentum in %s", text)
 	}
@@ -254,8 +262,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, change := range []*strings.Replacer{
 		strings.NewReplacer(), strings.NewReplacer(`"train":0`, `"train":-4`), strings.NewReplacer(`"test":0`, `"test":-1`),
-		strings.NewReplacer(`"train":0`, `"train":10,"validation":99`), strings.NewReplacer(`"train":0`, `"train":10,"label_noise":5`),
-		strings.NewReplacer(`"momentum":0.9`, `"momentum":1e308`), strings.NewReplacer(`"patience":5`, `"patience":9223372036854775807`),
+		strings.NewReplacer(`"train":0`, `"train":10,"validation":99`),
+		strings.NewReplacer(`"train":0`, `"train":10,"label_noise":5`),
+		strings.NewReplacer(`"momentum":0.9`, `"momentum":1e308`),
+		strings.NewReplacer(`"patience":5`, `"patience":9223372036854775807`),
 	} {
 		f.Add(change.Replace(string(text)))
 	}
@@ -272,7 +282,8 @@ func FuzzDecode(f *testing.F) {
 		if r.Validate() != nil {
 			return
 		}
-		if d := r.Data; d.Train < 0 || d.Test < 0 || d.Validation < 0 || d.LabelNoise < 0 || d.LabelNoise > 1 || d.Train > 0 && d.Validation >= d.Train {
+		if d := r.Data; d.Train < 0 || d.Test < 0 || d.Validation < 0 || d.LabelNoise < 0 || d.LabelNoise > 1 ||
+			d.Train > 0 && d.Validation >= d.Train {
 			t.Errorf("%+v is valid", d)
 		}
 	})

@@ -34,7 +34,8 @@ func (c *Comparison) rivals(groups [][]outcome, against map[string][]outcome) []
 }
 
 // compare gives every row its difference to its rival, and every effect of a factorial design its own,
-// adjusted over all of them as one family. A variant that has no pairs yet is in the family too, and joins the test with its first.
+// adjusted over all of them as one family. A variant that has no pairs yet is in the family too,
+// and joins the test with its first.
 func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions readPredictions) {
 	var differences [][]float64
 	var compared []int
@@ -91,7 +92,8 @@ func (m Metric) judge(c stats.Compared, margin float64) stats.Verdict {
 	return stats.Judge(c, margin)
 }
 
-// interval is the simultaneous one, or Student's of this row alone where no test could claim anything anyway: with too few
+// interval is the simultaneous one, or Student's of this row alone where no test could claim
+// anything anyway: with too few
 // seeds for one, or where diverged runs count by rank. A difference of shares stays within ±1.
 func (m Metric) interval(c stats.Compared) *stats.Interval {
 	i := c.Range.Interval

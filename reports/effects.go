@@ -75,7 +75,8 @@ func (c *Comparison) effects(groups [][]outcome) (all []Effect, contrasts [][]fl
 	return all, contrasts
 }
 
-// judge takes what came of the effect in its family. Where runs diverged nothing is claimed: the seeds left out are not just any.
+// judge takes what came of the effect in its family. Where runs diverged nothing is claimed: the
+// seeds left out are not just any.
 func (e *Effect) judge(r stats.Compared, m Metric, margin float64, diverged bool) {
 	e.Paired, e.Adjusted = r.Paired, r.Adjusted
 	e.Interval = m.interval(r)

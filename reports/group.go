@@ -116,7 +116,8 @@ func speeds(records []outcome) []Speed {
 		all = append(all, key)
 	}
 	slices.SortFunc(all, func(a, b Speed) int {
-		return cmp.Or(strings.Compare(a.Hardware, b.Hardware), strings.Compare(a.Device, b.Device), cmp.Compare(a.BytesMoved, b.BytesMoved))
+		return cmp.Or(strings.Compare(a.Hardware, b.Hardware), strings.Compare(a.Device, b.Device),
+			cmp.Compare(a.BytesMoved, b.BytesMoved))
 	})
 	return all
 }

@@ -106,7 +106,8 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	}
 	if a, b := countDiverged(records), countDiverged(to.records); a+b > 0 {
 		notes = append(notes, fmt.Sprintf("diverged: %d of %s, %d of %d of %s; Fisher's exact test of these counts: p %s",
-			a, Count(len(records), "run"), b, len(to.records), to.name, pWords(stats.FisherExact(a, len(records), b, len(to.records)))))
+			a, Count(len(records), "run"), b, len(to.records), to.name,
+			pWords(stats.FisherExact(a, len(records), b, len(to.records)))))
 	}
 	if a, b := testExamples(records), testExamples(to.records); !slices.Equal(a, b) {
 		notes = append(notes, fmt.Sprintf("tested on %s images, %s on %s", numberList(a), to.name, numberList(b)))
@@ -196,7 +197,8 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 		notes = append(notes, c.Metric.valueWord()+": mean ± standard deviation (k − 1) over k seeds")
 	}
 	if c.At.Best {
-		notes = append(notes, "best epoch: chosen on the very images it is measured on, so the figures are lower than new images would give")
+		notes = append(notes,
+			"best epoch: chosen on the very images it is measured on, so the figures are lower than new images would give")
 	}
 	if p := c.Options.Primary; c.Exploratory {
 		notes = append(notes, fmt.Sprintf("exploratory: the study declares %s %s as what its verdicts are of; "+
@@ -219,7 +221,8 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 			"with its Clopper–Pearson interval; a tie is half a win")
 	}
 	if slices.Contains(c.Options.Columns, "seeds") {
-		notes = append(notes, "seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
+		notes = append(notes,
+			"seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
 	}
 	if beyond {
 		notes = append(notes, "no difference beyond ±x: no claim either way, but the data rule out a larger difference"+
@@ -246,8 +249,9 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	}
 	if n := testExamples(records); len(n) == 1 && n[0] > 0 && len(c.Rows[0].Runs) > 0 {
 		e := c.Rows[0].Error.Mean
-		notes = append(notes, fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
-			Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0])))))
+		notes = append(notes,
+			fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
+				Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0])))))
 	}
 	return notes
 }

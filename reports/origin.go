@@ -110,7 +110,8 @@ func (c *Comparison) speedOrigin() []string {
 	case len(keys) == 0:
 		return nil
 	case c.ComparesDevices():
-		return []string{"images/s: training, warm-up left out, median over runs; moved/step: bytes from device to device in a training step"}
+		return []string{"images/s: training, warm-up left out, median over runs; moved/step: bytes from device to device " +
+			"in a training step"}
 	case len(keys) == 1:
 		return []string{"images/s: training, warm-up left out, median over runs"}
 	}
@@ -146,7 +147,8 @@ func appendOrigin(lines []string, word string, said []string) []string {
 // commit writes "1a2b3c4d5e6f, with uncommitted changes", or that there were none.
 func commit(p *experiments.Provenance) string {
 	if p.Commit == "" {
-		return "not known: " + Sanitize(cmp.Or(p.NoCommit, "the program was built without it (-buildvcs=false, go run, or no repository)"))
+		return "not known: " + Sanitize(cmp.Or(p.NoCommit,
+			"the program was built without it (-buildvcs=false, go run, or no repository)"))
 	}
 	if p.Dirty {
 		return short(p.Commit) + ", with uncommitted changes"

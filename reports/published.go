@@ -13,7 +13,8 @@ import (
 // publish has each row that is compared with the baseline say what has been
 // published of its difference, and whether it agrees.
 func (c *Comparison) publish(groups [][]outcome) {
-	if c.Against != "" || c.Shape == Cumulative || c.Baseline == "" || len(groups[0]) == 0 || len(c.Rows[0].Ablations) > 0 {
+	if c.Against != "" || c.Shape == Cumulative || c.Baseline == "" || len(groups[0]) == 0 ||
+		len(c.Rows[0].Ablations) > 0 {
 		return
 	}
 	base := decodeRecipe(groups[0][0].Recipe)
@@ -43,7 +44,8 @@ func (c *Comparison) publish(groups [][]outcome) {
 	}
 }
 
-// publishedNote says where a published difference comes from, what was compared, whether ours agrees, and what confounds theirs.
+// publishedNote says where a published difference comes from, what was compared, whether ours
+// agrees, and what confounds theirs.
 func publishedNote(r Row) string {
 	c := r.Published.Claim
 	parts := []string{fmt.Sprintf("published Δ %s: %s: %s against %s", r.PublishedDelta(), c.Cite(), c.Name, c.Base)}

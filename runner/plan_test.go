@@ -20,7 +20,8 @@ seeds: 1
 variants: {baseline: {}%s}
 `
 
-const fuzzedNet = "{net: x, input: {height: 8, width: 8, channels: 2}, layers: [%s, {dense: {outputs: 2, init: {kind: he}}}, {softmax_loss: {}}]}"
+const fuzzedNet = "{net: x, input: {height: 8, width: 8, channels: 2}, layers: [%s, {dense: {outputs: 2, init: " +
+	"{kind: he}}}, {softmax_loss: {}}]}"
 
 // maxFuzzed is what a study of a few hundred bytes may allocate until its plan stands and its nets are graphs.
 const maxFuzzed = 256 << 20

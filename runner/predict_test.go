@@ -22,7 +22,8 @@ func TestPredictionsDoNotOverflow(t *testing.T) {
 		t.Errorf("%v, three times that is %v", got, Times(3, got))
 	}
 	r.Train.Epochs = 2
-	if got := m.predict(r, &data.Dataset{Test: data.Split{Labels: make([]int32, 95)}}).Run; got != (2*(1000+10)+90)*time.Second {
+	if got := m.predict(r, &data.Dataset{Test: data.Split{Labels: make([]int32,
+		95)}}).Run; got != (2*(1000+10)+90)*time.Second {
 		t.Errorf("two epochs take %v", got)
 	}
 }

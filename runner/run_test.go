@@ -269,7 +269,8 @@ func writeImage(t *testing.T, name string, grey byte) {
 		img.Pix[i] = grey
 	}
 	var b bytes.Buffer
-	if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, b.Bytes(), 0o644)); err != nil {
+	if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(name), 0o755),
+		os.WriteFile(name, b.Bytes(), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }

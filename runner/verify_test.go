@@ -17,7 +17,8 @@ func TestVerifierOpensDataOnce(t *testing.T) {
 	devices := device.NewPool("cpu", 1)
 	defer devices.Close()
 	store := &experiments.Store{Root: t.TempDir()}
-	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get, Progress: &stopAfter{}}); err != nil || out.Done != 2 {
+	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get,
+		Progress: &stopAfter{}}); err != nil || out.Done != 2 {
 		t.Fatalf("%+v, %v", out, err)
 	}
 	group, err := devices.Get("")
@@ -52,7 +53,8 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 	devices := device.NewPool("cpu", 1)
 	defer devices.Close()
 	store := &experiments.Store{Root: t.TempDir()}
-	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get, Progress: &stopAfter{}}); err != nil || out.Done != 1 {
+	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get,
+		Progress: &stopAfter{}}); err != nil || out.Done != 1 {
 		t.Fatalf("%+v, %v", out, err)
 	}
 	group, err := devices.Get("")

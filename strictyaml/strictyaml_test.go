@@ -23,7 +23,8 @@ type outer struct {
 }
 
 func TestDecode(t *testing.T) {
-	n, err := Parse("f", []byte("name: x\nrate: 1e-3\non: true\nseed: 18446744073709551615\ninner: {size: 1_000, names: [a, b]}\nptr: {size: 2}\nmap: {k: 3}\n"))
+	n, err := Parse("f", []byte("name: x\nrate: 1e-3\non: true\nseed: 18446744073709551615\n"+
+		"inner: {size: 1_000, names: [a, b]}\nptr: {size: 2}\nmap: {k: 3}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,8 @@ func TestSetPath(t *testing.T) {
 
 func TestExpandEnv(t *testing.T) {
 	lookup := func(name string) (string, bool) { return "/data", name == "DIR" }
-	for text, want := range map[string]string{`"${DIR}/x"`: "/data/x", `"$${DIR}"`: "${DIR}", `"$5"`: "$5", `"a${DIR}b${DIR}"`: "a/datab/data"} {
+	for text, want := range map[string]string{`"${DIR}/x"`: "/data/x", `"$${DIR}"`: "${DIR}", `"$5"`: "$5",
+		`"a${DIR}b${DIR}"`: "a/datab/data"} {
 		n, _ := Parse("f", []byte("name: "+text))
 		n, err := n.ExpandEnv(lookup)
 		if err != nil || n.Get("name").Text() != want {

@@ -33,12 +33,14 @@ func recorded(t *testing.T, store *experiments.Store, variant string, seed uint6
 		t.Fatal(err)
 	}
 	for i, v := range values {
-		m := experiments.Metric{Epoch: i + 1, Step: int64(10 * (i + 1)), Name: "test_loss", Value: experiments.Number(v), Seconds: float64(i)}
+		m := experiments.Metric{Epoch: i + 1, Step: int64(10 * (i + 1)), Name: "test_loss", Value: experiments.Number(v),
+			Seconds: float64(i)}
 		if err := run.Log(m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := run.SavePredictions([]experiments.Prediction{{Index: 0, Label: 1, Predicted: 2, Rank: 3, LogProb: math.Inf(-1)}}); err != nil {
+	if err := run.SavePredictions([]experiments.Prediction{{Index: 0, Label: 1, Predicted: 2, Rank: 3,
+		LogProb: math.Inf(-1)}}); err != nil {
 		t.Fatal(err)
 	}
 	result := &experiments.Result{Epochs: len(values), Top1Error: 1, TestExamples: 1}
@@ -56,7 +58,8 @@ func study(t *testing.T) (*experiments.Store, []export.Run) {
 	t.Helper()
 	store := &experiments.Store{Root: t.TempDir()}
 	recorded(t, store, "baseline", 1, plain, 2.5, math.NaN())
-	recorded(t, store, "tanh", 1, strings.Replace(plain, `"relu": {"name": "relu1"}`, `"tanh": {"name": "relu1", "a": 2}`, 1), 1, math.Inf(1))
+	recorded(t, store, "tanh", 1, strings.Replace(plain, `"relu": {"name": "relu1"}`, `"tanh": {"name": "relu1", "a": 2}`,
+		1), 1, math.Inf(1))
 	runs, problems := export.Runs(store, "s")
 	if len(problems) > 0 || len(runs) != 2 {
 		t.Fatal(runs, problems)
@@ -188,7 +191,8 @@ func TestLayouts(t *testing.T) {
 		t.Error(got)
 	}
 	// One output, pixels of a 1×2 image with 2 channels: value 10·pixel + channel.
-	if got := export.OutIn([]float32{0, 1, 10, 11}, arch.Shape{Height: 1, Width: 2, Channels: 2}, 1); !slices.Equal(got, []float32{0, 10, 1, 11}) {
+	if got := export.OutIn([]float32{0, 1, 10, 11}, arch.Shape{Height: 1, Width: 2, Channels: 2}, 1); !slices.Equal(got,
+		[]float32{0, 10, 1, 11}) {
 		t.Error(got)
 	}
 	w := export.Weights{"a": {Name: "a", Shape: []int{2}, Data: []float32{1, 2}}}

@@ -44,7 +44,8 @@ func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {
 			if layer != "" {
 				text += fmt.Sprintf("- %s: %s\n", kind, layer)
 			}
-			net, err := arch.Parse("n.yaml", []byte(text+"- dense: {name: fc, outputs: 2, init: {kind: he}}\n- softmax_loss: {}\n"))
+			net, err := arch.Parse("n.yaml",
+				[]byte(text+"- dense: {name: fc, outputs: 2, init: {kind: he}}\n- softmax_loss: {}\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +108,8 @@ func TestTorchvisionNames(t *testing.T) {
 		values[tensor.Name] = tensor.Data[0]
 	}
 	for name, want := range map[string]float32{
-		"features.0.weight": 1, "features.10.bias": 1, "classifier.1.weight": 0.5, "classifier.4.weight": 0.5, "classifier.6.weight": 1,
+		"features.0.weight": 1, "features.10.bias": 1, "classifier.1.weight": 0.5, "classifier.4.weight": 0.5,
+		"classifier.6.weight": 1,
 	} {
 		if got := values[name]; got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

@@ -18,7 +18,8 @@ import (
 // differs between the runs, and how it ended. Columns that have no value are empty.
 func WriteRuns(w io.Writer, runs []Run) error {
 	keys := Varying(runs)
-	head := slices.Concat([]string{"study", "variant", "seed", "status", "attempts", "identity", "changes", "params", "macs"},
+	head := slices.Concat([]string{"study", "variant", "seed", "status", "attempts", "identity", "changes", "params",
+		"macs"},
 		keys, resultHead, []string{"device", "hardware", "commit", "started", "seconds"})
 	rows := [][]string{head}
 	for _, r := range runs {
@@ -36,7 +37,8 @@ func WriteRuns(w io.Writer, runs []Run) error {
 }
 
 var resultHead = []string{
-	"epochs", "train_loss", "test_loss", "top1_error", "top5_error", "test_examples", "images_per_second", "weights_sha256",
+	"epochs", "train_loss", "test_loss", "top1_error", "top5_error", "test_examples", "images_per_second",
+	"weights_sha256",
 }
 
 func result(r *experiments.Result) []string {
@@ -89,7 +91,8 @@ func WriteMetrics(w io.Writer, runs []Run) error {
 // WritePredictions writes a line a test image and run. Runs without predictions have none.
 func WritePredictions(w io.Writer, store *experiments.Store, runs []Run) error {
 	out := csv.NewWriter(w)
-	if err := out.Write([]string{"study", "variant", "seed", "index", "label", "predicted", "rank", "log_prob"}); err != nil {
+	if err := out.Write([]string{"study", "variant", "seed", "index", "label", "predicted", "rank",
+		"log_prob"}); err != nil {
 		return err
 	}
 	for _, r := range runs {

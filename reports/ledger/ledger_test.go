@@ -84,7 +84,10 @@ func TestSpotValues(t *testing.T) {
 		{"zeiler-fergus-2013", "remove layers 3, 4, 6 and 7", "top1_error", 30.8},
 		{"simonyan-zisserman-2014", "A", "top1_error", -0.1},
 	} {
-		i := slices.IndexFunc(Claims(), func(c Claim) bool { return c.Key == want.key && c.Name == want.name && len(c.Figures) > 0 })
+		i := slices.IndexFunc(Claims(), func(c Claim) bool {
+			return c.Key == want.key && c.Name == want.name &&
+				len(c.Figures) > 0
+		})
 		if i < 0 {
 			t.Errorf("%s has no %s", want.key, want.name)
 			continue
@@ -119,7 +122,8 @@ func TestJudge(t *testing.T) {
 		return c
 	}
 	ours := Result{
-		Study: "mine", Variant: "no-lrn", Ablations: []string{"no-lrn"}, Net: "alexnet", Data: "imagenet", Views: 10, Epochs: 90,
+		Study: "mine", Variant: "no-lrn", Ablations: []string{"no-lrn"}, Net: "alexnet", Data: "imagenet", Views: 10,
+		Epochs: 90,
 		Metric: "top1_error", Delta: 1, Pairs: 8, SD: 0.24, RunSD: 0.24, Low: value(0.8), High: value(1.2),
 		// of one run of theirs each the prediction interval is 1 ± 2.365·√(0.24²/8 + 0.24² + 0.00167) = 1 ± 0.61
 	}
@@ -281,7 +285,8 @@ func TestAgreementErrors(t *testing.T) {
 				theirs = math.Round(10*(c.truth+random.NormFloat64()))/10 - math.Round(10*random.NormFloat64())/10
 			}
 			r := Result{
-				Delta: of.Mean, Pairs: k, SD: of.SD, RunSD: math.Hypot(sa.SD, sb.SD), Low: &of.Interval.Low, High: &of.Interval.High,
+				Delta: of.Mean, Pairs: k, SD: of.SD, RunSD: math.Hypot(sa.SD, sb.SD), Low: &of.Interval.Low,
+				High: &of.Interval.High,
 			}
 			switch compare(Judgement{Delta: theirs}, r) {
 			case Contradicts:

@@ -157,7 +157,8 @@ func (f frame) room(names int) int {
 
 // scales are those of a plot's axes.
 func (f frame) scales(x0, x1, y0, y1 float64) (x, y scale) {
-	return scale{x0, x1, float64(f.left), float64(f.width - f.right)}, scale{y0, y1, float64(f.height - chartBottom), chartTop}
+	return scale{x0, x1, float64(f.left), float64(f.width - f.right)},
+		scale{y0, y1, float64(f.height - chartBottom), chartTop}
 }
 
 // A label names what is drawn in a row's colour and dashes, and ends at a place.
@@ -183,7 +184,8 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 		if f.below {
 			y := float64(f.height + legendLine*i + legendLine/2)
 			sample(l, float64(f.left), y)
-			s.titled(fmt.Sprintf("label s%d r%d", l.colour(), l.row), "start", float64(f.left)+34, y+4, float64(f.width-f.left-40), l.name)
+			s.titled(fmt.Sprintf("label s%d r%d", l.colour(), l.row), "start", float64(f.left)+34, y+4,
+				float64(f.width-f.left-40), l.name)
 			continue
 		}
 		s.line(fmt.Sprintf("leader r%d", l.row), l.x, l.y, edge+6, place)
@@ -339,7 +341,9 @@ func (b *builder) forest(f frame) template.HTML {
 	}
 	low, high := around(values)
 	x := scale{low, high, float64(left), float64(f.width - 20)}
-	s := newSVG(f.width, height, "Differences to the baseline", "A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one seed.")
+	s := newSVG(f.width, height, "Differences to the baseline",
+		"A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one "+
+			"seed.")
 	for _, t := range x.ticks(f.ticks) {
 		s.line("grid", x.at(t), chartTop, x.at(t), float64(bottom))
 		s.text("tick", "middle", x.at(t), float64(bottom)+17, tick(t))
@@ -361,7 +365,8 @@ func (b *builder) forest(f frame) template.HTML {
 			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
 		}
 		for _, p := range r.Delta.Pairs {
-			s.point("seed", x.at(b.unit()*p.Difference), y+8, 2, fmt.Sprintf("seed %d: %s", p.Seed, b.c.Metric.Signed(p.Difference)))
+			s.point("seed", x.at(b.unit()*p.Difference), y+8, 2, fmt.Sprintf("seed %d: %s", p.Seed,
+				b.c.Metric.Signed(p.Difference)))
 		}
 		s.point("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5, r.Variant+": "+b.deltaWords(r.Delta))
 		if drawn(r) {

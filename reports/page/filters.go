@@ -86,7 +86,8 @@ func (b *builder) filterSet(r experiments.Record) (*filterSet, error) {
 			if err != nil {
 				return nil, err
 			}
-			grid.Words = fmt.Sprintf("%s of %s, column %d of %d, %s training", strings.TrimSuffix(first.Name, ".initial"), r.Variant, c+1, columns, g.when)
+			grid.Words = fmt.Sprintf("%s of %s, column %d of %d, %s training", strings.TrimSuffix(first.Name, ".initial"),
+				r.Variant, c+1, columns, g.when)
 			*g.to = append(*g.to, grid)
 		}
 	}

@@ -114,7 +114,8 @@ func (b *builder) times(records []experiments.Record) (map[string]float64, strin
 			sums[layerOf(k)] += float64(k.Seconds)
 		}
 		return sums, fmt.Sprintf("milliseconds of a training step of %d images, forward, backward and update, on %s; "+
-			"a ReLU that is fused counts with its layer; a step waits %.2f ms for its images", t.Batch, t.Hardware, 1e3*float64(t.Waiting))
+			"a ReLU that is fused counts with its layer; a step waits %.2f ms for its images", t.Batch, t.Hardware,
+			1e3*float64(t.Waiting))
 	}
 	return nil, ""
 }
@@ -148,7 +149,8 @@ func newDrawing(net *arch.Net, placed []arch.LayerInfo) *drawing {
 	d := &drawing{columns: max(1, net.Columns), boxes: map[string]box{}}
 	for i, p := range placed {
 		values, _ := json.Marshal(p.Layer.Spec) // plain data: cannot fail
-		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Spec.Kind(), values, p.Groups)}
+		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Spec.Kind(), values,
+			p.Groups)}
 		switch p.Layer.Spec.(type) {
 		case *arch.Conv:
 			x.crosses = i > 0 && p.Groups < d.columns

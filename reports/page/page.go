@@ -115,7 +115,8 @@ func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
 	if err != nil {
 		return err
 	}
-	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline, reports.DefaultBaseline)}}}, s: s}
+	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline,
+		reports.DefaultBaseline)}}}, s: s}
 	return content{Style: template.CSS(style), Table: render.SelfCheckTable(check), Provenance: b.provenance()}.write(w)
 }
 

@@ -37,11 +37,14 @@ const lrn = `{"lrn": {"name": "norm1", "size": 3, "alpha": 0.1, "alpha_over_size
 func study(name, layer string, errors ...float64) []experiments.Record {
 	var rs []experiments.Record
 	for i, e := range errors {
-		r := experiments.Record{Study: "s", Variant: name, Seed: uint64(i + 1), Identity: "id", Recipe: []byte(fmt.Sprintf(storedRecipe, layer)),
+		r := experiments.Record{Study: "s", Variant: name, Seed: uint64(i + 1), Identity: "id",
+			Recipe: []byte(fmt.Sprintf(storedRecipe, layer)),
 			Params: 10, MACs: 1000, Status: experiments.Done,
-			Attempts:   []experiments.Attempt{{Hardware: "a CPU, 2 threads"}},
-			Result:     &experiments.Result{Epochs: 2, Top1Error: experiments.Number(e), TestExamples: 1000, ImagesPerSecond: experiments.Number(100 + 10*float64(i))},
-			Provenance: &experiments.Provenance{Commit: "abc", Dirty: true, Go: "go1.26", OS: "linux", Arch: "amd64", Data: map[string]string{"test": "t1", "train": "t2"}, Command: []string{"ablate", "run", "s"}},
+			Attempts: []experiments.Attempt{{Hardware: "a CPU, 2 threads"}},
+			Result: &experiments.Result{Epochs: 2, Top1Error: experiments.Number(e), TestExamples: 1000,
+				ImagesPerSecond: experiments.Number(100 + 10*float64(i))},
+			Provenance: &experiments.Provenance{Commit: "abc", Dirty: true, Go: "go1.26", OS: "linux", Arch: "amd64",
+				Data: map[string]string{"test": "t1", "train": "t2"}, Command: []string{"ablate", "run", "s"}},
 		}
 		if layer == "" {
 			r.Changes = []string{"− norm1"}
@@ -66,7 +69,8 @@ func source(records []experiments.Record) Source {
 			for epoch := 1; epoch <= 2; epoch++ {
 				for _, name := range []string{"test_top1_error", "train_top1_error"} {
 					v := float64(r.Result.Top1Error) + 0.1*float64(2-epoch)
-					log = append(log, experiments.Metric{Epoch: epoch, Step: int64(10 * epoch), Name: name, Value: experiments.Number(v)})
+					log = append(log, experiments.Metric{Epoch: epoch, Step: int64(10 * epoch), Name: name,
+						Value: experiments.Number(v)})
 				}
 			}
 			return log, nil
@@ -74,7 +78,8 @@ func source(records []experiments.Record) Source {
 		Filters: func(experiments.Record) (a, b experiments.Tensor, err error) { return ramp(1), ramp(-1), nil },
 		Times: func(experiments.Record) (experiments.Times, error) {
 			return experiments.Times{Hardware: "a CPU, 2 threads", Batch: 20, Kernels: []experiments.KernelTime{
-				{Name: "conv{conv1}+relu", Seconds: 0.002}, {Name: "update{conv1.bias}", Seconds: 0.001}, {Name: "dense{fc}", Seconds: 0.0005}}}, nil
+				{Name: "conv{conv1}+relu", Seconds: 0.002}, {Name: "update{conv1.bias}", Seconds: 0.001},
+				{Name: "dense{fc}", Seconds: 0.0005}}}, nil
 		},
 	}
 }
@@ -93,7 +98,8 @@ func written(t *testing.T, records []experiments.Record, s Source) string {
 }
 
 func sample() []experiments.Record {
-	return slices.Concat(study("baseline", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21, 0.2, 0.19), study("no-lrn", "", 0.25, 0.27, 0.24, 0.26, 0.26, 0.25, 0.26, 0.25))
+	return slices.Concat(study("baseline", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21, 0.2, 0.19),
+		study("no-lrn", "", 0.25, 0.27, 0.24, 0.26, 0.26, 0.25, 0.26, 0.25))
 }
 
 // The page of known records, byte for byte.
@@ -212,7 +218,8 @@ func TestOddRecords(t *testing.T) {
 		},
 	}
 	page := written(t, bad, failing)
-	if !strings.Contains(page, "log torn") || !strings.Contains(page, "no times") || !strings.Contains(page, "net of baseline") {
+	if !strings.Contains(page, "log torn") || !strings.Contains(page, "no times") ||
+		!strings.Contains(page, "net of baseline") {
 		t.Error("problems are not named")
 	}
 	one := study("only", lrn, math.NaN())
@@ -227,7 +234,8 @@ func TestOddRecords(t *testing.T) {
 func TestFiltersOfNoUse(t *testing.T) {
 	for _, shape := range [][]int{{3, 3, 3, 1}, {3, 3, 3, 0}, {0, 3, 3, 4}} {
 		n := shape[0] * shape[1] * shape[2] * shape[3]
-		if _, err := drawFilters(experiments.Tensor{Name: "conv1.weight", Shape: shape, Data: make([]float32, n)}, 0, 2); err == nil {
+		if _, err := drawFilters(experiments.Tensor{Name: "conv1.weight", Shape: shape, Data: make([]float32, n)}, 0,
+			2); err == nil {
 			t.Errorf("shape %v is drawn for two columns", shape)
 		}
 	}
@@ -238,7 +246,8 @@ func TestTicks(t *testing.T) {
 	if d := cmp.Diff([]float64{-2, 0, 2, 4}, scale{from: -3, to: 5}.ticks(4)); d != "" {
 		t.Error(d)
 	}
-	for _, s := range []scale{{from: 1e15, to: 1e15 + 0.125}, {from: -1e308, to: 1e308}, {from: 0, to: 5e-324}, {from: 12.3, to: 12.4}, {from: 0.999, to: 1}} {
+	for _, s := range []scale{{from: 1e15, to: 1e15 + 0.125}, {from: -1e308, to: 1e308}, {from: 0, to: 5e-324},
+		{from: 12.3, to: 12.4}, {from: 0.999, to: 1}} {
 		ticks := s.ticks(6)
 		if len(ticks) > 7 || !slices.IsSorted(ticks) {
 			t.Errorf("%v to %v: %v", s.from, s.to, ticks)
@@ -330,7 +339,8 @@ func TestBrowser(t *testing.T) {
 	page := written(t, records, source(records))
 	// The page allows no script; a copy without that rule measures itself.
 	copied := regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>`).ReplaceAllString(page, "")
-	copied = strings.Replace(copied, "</body>", `<script>document.title = "widths " + document.documentElement.scrollWidth + " " + innerWidth</script></body>`, 1)
+	copied = strings.Replace(copied, "</body>",
+		`<script>document.title = "widths " + document.documentElement.scrollWidth + " " + innerWidth</script></body>`, 1)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o644); err != nil {
 		t.Fatal(err)
@@ -338,7 +348,8 @@ func TestBrowser(t *testing.T) {
 	run := func(file string, width int) (dom, log string) {
 		cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-			"--log-net-log="+filepath.Join(dir, "net.json"), "--user-data-dir="+filepath.Join(dir, "profile"), fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
+			"--log-net-log="+filepath.Join(dir, "net.json"), "--user-data-dir="+filepath.Join(dir, "profile"),
+			fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		if err := cmd.Run(); err != nil {
@@ -400,7 +411,8 @@ func requested(t *testing.T, log string) []string {
 	}
 	var urls []string
 	for _, m := range regexp.MustCompile(`"url":"((?:https?|wss?)://[^"]*)"`).FindAllStringSubmatch(string(text), -1) {
-		if !regexp.MustCompile(`^https?://[^/]*\b(google|googleapis|gvt1|gstatic|chromium)\.`).MatchString(m[1]) && !slices.Contains(urls, m[1]) {
+		if !regexp.MustCompile(`^https?://[^/]*\b(google|googleapis|gvt1|gstatic|chromium)\.`).MatchString(m[1]) &&
+			!slices.Contains(urls, m[1]) {
 			urls = append(urls, m[1])
 		}
 	}
@@ -412,7 +424,8 @@ func TestLabelsFit(t *testing.T) {
 	if got := fit("no-lrn", textWidth("no-lrn")); got != "no-lrn" {
 		t.Errorf("%q is cut though it fits", got)
 	}
-	for _, words := range []string{"no-dropout+no-overlapping-pooling", "WWWWWWWWWWWW", "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiii", "\u901a\u901a\u901a\u901a\u901a"} {
+	for _, words := range []string{"no-dropout+no-overlapping-pooling", "WWWWWWWWWWWW", "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiii",
+		"\u901a\u901a\u901a\u901a\u901a"} {
 		got := fit(words, 60)
 		if got == words || !strings.HasSuffix(got, "\u2026") || textWidth(got) > 60 {
 			t.Errorf("%q is cut to %q of width %.1f", words, got, textWidth(got))

@@ -46,12 +46,14 @@ func (s *svg) line(class string, x1, y1, x2, y2 float64) {
 }
 
 func (s *svg) text(class, anchor string, x, y float64, words string) {
-	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y), html.EscapeString(reports.Sanitize(words)))
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, num(x), num(y),
+		html.EscapeString(reports.Sanitize(words)))
 }
 
 // titled writes words that are cut where they are wider than there is room for; the whole of them shows on hover.
 func (s *svg) titled(class, anchor string, x, y, room float64, words string) {
-	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s<title>%s</title></text>`, class, anchor, num(x), num(y),
+	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s<title>%s</title></text>`, class, anchor, num(x),
+		num(y),
 		html.EscapeString(fit(reports.Sanitize(words), room)), html.EscapeString(reports.Sanitize(words)))
 }
 

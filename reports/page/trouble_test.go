@@ -36,17 +36,26 @@ func TestTrouble(t *testing.T) {
 	}{
 		{"one seed", slices.Concat(base[:1], study("no-lrn", "", 0.25)), []string{"too few seeds"}},
 		{"one variant", base, []string{"seeds 1–6", "20.50 ± 1.05"}},
-		{"no baseline", slices.Concat(study("no-lrn", "", 0.25, 0.3), study("tanh", lrn, 0.4, 0.5)), []string{"no variant is the baseline"}},
-		{"ties", slices.Concat(base, study("same", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21)), []string{"0.00 [0.00, 0.00]", "no evidence", "do the two really train different nets?"}},
-		{"zero variance", slices.Concat(study("baseline", lrn, 0.2, 0.2, 0.2), study("worse", "", 0.3, 0.3, 0.3)), []string{"20.00 ± 0.00", "&#43;10.00", "the interval has no width"}},
-		{"NaN", slices.Concat(base, study("nan", "", 0.2, math.NaN())), []string{"the record holds no top-1 test error between 0 and 1"}},
-		{"infinite", slices.Concat(base, study("inf", "", 0.2, math.Inf(1))), []string{"the record holds no top-1 test error between 0 and 1"}},
-		{"nothing finite", study("baseline", lrn, math.NaN(), math.Inf(-1)), []string{"the record holds no top-1 test error between 0 and 1"}},
-		{"diverged", slices.Concat(base, ended("tanh", experiments.Diverged, "loss is +Inf at epoch 1, step 12")), []string{"diverged"}},
-		{"failed", slices.Concat(base, ended("big", experiments.Failed, "no space left on device")), []string{"no space left on device"}},
+		{"no baseline", slices.Concat(study("no-lrn", "", 0.25, 0.3), study("tanh", lrn, 0.4, 0.5)),
+			[]string{"no variant is the baseline"}},
+		{"ties", slices.Concat(base, study("same", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21)),
+			[]string{"0.00 [0.00, 0.00]", "no evidence", "do the two really train different nets?"}},
+		{"zero variance", slices.Concat(study("baseline", lrn, 0.2, 0.2, 0.2), study("worse", "", 0.3, 0.3, 0.3)),
+			[]string{"20.00 ± 0.00", "&#43;10.00", "the interval has no width"}},
+		{"NaN", slices.Concat(base, study("nan", "", 0.2, math.NaN())),
+			[]string{"the record holds no top-1 test error between 0 and 1"}},
+		{"infinite", slices.Concat(base, study("inf", "", 0.2, math.Inf(1))),
+			[]string{"the record holds no top-1 test error between 0 and 1"}},
+		{"nothing finite", study("baseline", lrn, math.NaN(), math.Inf(-1)),
+			[]string{"the record holds no top-1 test error between 0 and 1"}},
+		{"diverged", slices.Concat(base, ended("tanh", experiments.Diverged, "loss is +Inf at epoch 1, step 12")),
+			[]string{"diverged"}},
+		{"failed", slices.Concat(base, ended("big", experiments.Failed, "no space left on device")),
+			[]string{"no space left on device"}},
 		{"running", slices.Concat(base, ended("late", experiments.Running, "")), []string{"1 running"}},
 		{"interrupted", slices.Concat(base, ended("cut", experiments.Interrupted, "")), []string{"1 interrupted"}},
-		{"more variants than colours", many, []string{`class="curve s0 d0 r0"`, `class="curve s0 d1 r8"`, `class="curve s0 d2 r16"`}},
+		{"more variants than colours", many, []string{`class="curve s0 d0 r0"`, `class="curve s0 d1 r8"`,
+			`class="curve s0 d2 r16"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := source(c.records)
@@ -136,7 +145,8 @@ func wellFormed(t *testing.T, picture string) {
 // An epoch beyond counting was counted up to.
 func TestHugeEpoch(t *testing.T) {
 	log := []experiments.Metric{{Epoch: 1, Name: "x", Value: 0.5}, {Epoch: 1 << 62, Name: "x", Value: 0.25}}
-	if p := (curveKind{metric: "x", factor: 100}).points([][]experiments.Metric{log}); len(p) != 2 || p[1].epoch != 1<<62 || p[1].mean != 25 {
+	if p := (curveKind{metric: "x", factor: 100}).points([][]experiments.Metric{log}); len(p) != 2 ||
+		p[1].epoch != 1<<62 || p[1].mean != 25 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -60,7 +60,8 @@ func (c view) fields() []field {
 			full:  intervalFull,
 		},
 		{
-			name: "delta", column: Column{Head: "Δ [95 %]"}, text: func(r reports.Row) string { return c.deltaWords(r.Delta) }, claim: true,
+			name: "delta", column: Column{Head: "Δ [95 %]"}, text: func(r reports.Row) string { return c.deltaWords(r.Delta) },
+			claim: true,
 			heads: []string{"pairs", "delta", "delta_sd", "delta_low", "delta_high"},
 			full:  deltaFull,
 		},
@@ -75,7 +76,8 @@ func (c view) fields() []field {
 			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.P }) },
 		},
 		{
-			name: "p", column: Column{Head: "p (adjusted)", Right: true}, text: func(r reports.Row) string { return adjustedWords(r.Delta) },
+			name: "p", column: Column{Head: "p (adjusted)", Right: true},
+			text:  func(r reports.Row) string { return adjustedWords(r.Delta) },
 			heads: []string{"p_adjusted"},
 			full:  func(r reports.Row) []string { return tested(r, func(d *reports.Delta) float64 { return d.Adjusted }) },
 		},
@@ -110,7 +112,8 @@ func (c view) fields() []field {
 			full:  c.seedsFull,
 		},
 		{
-			name: "params", column: Column{Head: "params", Right: true}, text: func(r reports.Row) string { return siCount(r.Params) },
+			name: "params", column: Column{Head: "params", Right: true},
+			text:  func(r reports.Row) string { return siCount(r.Params) },
 			heads: []string{"params"},
 			full:  func(r reports.Row) []string { return []string{positive(r.Params)} },
 		},

@@ -94,7 +94,8 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 }
 
 func TestCumulative(t *testing.T) {
-	table, err := reports.Table("cifar10-norm", factorial(), reports.Options{Shape: reports.Cumulative, Variants: []string{"baseline", "no-lrn", "no-lrn+tanh", "tanh"}})
+	table, err := reports.Table("cifar10-norm", factorial(), reports.Options{Shape: reports.Cumulative,
+		Variants: []string{"baseline", "no-lrn", "no-lrn+tanh", "tanh"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ func TestCumulative(t *testing.T) {
 }
 
 func TestMatrix(t *testing.T) {
-	table, err := reports.Table("cifar10-norm", slices.Concat(factorial(), runs("wide", "conv1: filters 32→64", 1200, 1210)), reports.Options{Shape: reports.Matrix})
+	table, err := reports.Table("cifar10-norm", slices.Concat(factorial(),
+		runs("wide", "conv1: filters 32→64", 1200, 1210)), reports.Options{Shape: reports.Matrix})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +164,8 @@ func TestAgainst(t *testing.T) {
 	if !slices.Contains(table.Notes, "only cifar10-norm has no-lrn, no-overlap") {
 		t.Errorf("notes %q", table.Notes)
 	}
-	if _, err := reports.Table("longer", later, reports.Options{Against: "other", AgainstRecords: eight()}); !errors.Is(err, reports.ErrRecords) {
+	if _, err := reports.Table("longer", later, reports.Options{Against: "other",
+		AgainstRecords: eight()}); !errors.Is(err, reports.ErrRecords) {
 		t.Errorf("records of a third study: %v", err)
 	}
 }
@@ -179,7 +182,8 @@ func history(r experiments.Record) ([]experiments.Metric, error) {
 	}{{1, 30}, {2, 20}, {3, 10}, {4, 15}} {
 		log = append(log,
 			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_loss", Value: 7},
-			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_top1_error", Value: experiments.Number((m.wrong + float64(r.Seed)) / 100)})
+			experiments.Metric{Attempt: i, Epoch: m.epoch, Name: "test_top1_error",
+				Value: experiments.Number((m.wrong + float64(r.Seed)) / 100)})
 	}
 	return log, nil
 }
@@ -194,7 +198,8 @@ func TestAt(t *testing.T) {
 		if err != nil || at.String() != c.at {
 			t.Fatalf("ParseAt(%q) = %v, %v", c.at, at, err)
 		}
-		table, err := reports.Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)), reports.Options{At: at, Metrics: history})
+		table, err := reports.Table("cifar10-norm", slices.Concat(baseline8, runs("unreadable", "", 1300)),
+			reports.Options{At: at, Metrics: history})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +213,8 @@ func TestAt(t *testing.T) {
 		}
 	}
 	table, err := reports.Table("cifar10-norm", baseline8, reports.Options{At: reports.At{Epoch: 9}, Metrics: history})
-	if err != nil || len(table.Rows[0].Runs) != 0 || table.Rows[0].Notes[0] != "seeds 1–8 done, but its log has no test_top1_error at epoch 9; left out" {
+	if err != nil || len(table.Rows[0].Runs) != 0 ||
+		table.Rows[0].Notes[0] != "seeds 1–8 done, but its log has no test_top1_error at epoch 9; left out" {
 		t.Errorf("an epoch that never was: %v, %q", err, table.Rows[0].Notes)
 	}
 	for _, bad := range []string{"first", "epoch:0", "epoch:", "epoch:-1", "epoch:x", "Best"} {
@@ -234,16 +240,19 @@ func TestMetric(t *testing.T) {
 	if got := table.Rows[0].Error.Mean; got != 0.625 {
 		t.Errorf("mean loss %v, want 0.625", got)
 	}
-	if r := table.Rows[1]; len(r.Runs) != 1 || !slices.Contains(r.Notes, "seed 2 done, but its test loss is not a finite number; left out") {
+	if r := table.Rows[1]; len(r.Runs) != 1 || !slices.Contains(r.Notes,
+		"seed 2 done, but its test loss is not a finite number; left out") {
 		t.Errorf("a run of infinite loss: %+v", r)
 	}
-	if _, err := reports.Table("cifar10-norm", records, reports.Options{Metric: "accuracy"}); !errors.Is(err, reports.ErrOption) {
+	if _, err := reports.Table("cifar10-norm", records, reports.Options{Metric: "accuracy"}); !errors.Is(err,
+		reports.ErrOption) {
 		t.Errorf("an unknown metric: %v", err)
 	}
 }
 
 func TestColumns(t *testing.T) {
-	table, err := reports.Table("cifar10-norm", eight(), reports.Options{Columns: []string{"wins", "interval", "seeds", "raw_p"}})
+	table, err := reports.Table("cifar10-norm", eight(), reports.Options{Columns: []string{"wins", "interval", "seeds",
+		"raw_p"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +316,10 @@ func TestOneNetEach(t *testing.T) {
 	if d.Verdict.Word != stats.TooFew {
 		t.Errorf("verdict %+v on one seed", d.Verdict)
 	}
-	if !slices.ContainsFunc(table.Rows[1].Notes, func(n string) bool { return strings.Contains(n, "these two nets only") }) {
+	if !slices.ContainsFunc(table.Rows[1].Notes, func(n string) bool {
+		return strings.Contains(n,
+			"these two nets only")
+	}) {
 		t.Errorf("notes %q", table.Rows[1].Notes)
 	}
 	broken := func(r experiments.Record) ([]experiments.Prediction, error) {
@@ -360,9 +372,12 @@ func TestViews(t *testing.T) {
 		want string
 	}{
 		{reports.Options{}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{reports.Options{At: reports.At{Epoch: 4}, Metrics: history}, "test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
-		{reports.Options{At: reports.At{Epoch: 2}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
-		{reports.Options{At: reports.At{Best: true}, Metrics: history}, "test images seen by one view, the centre, before the last epoch"},
+		{reports.Options{At: reports.At{Epoch: 4}, Metrics: history},
+			"test images seen by ten views, whose softmax outputs are averaged, at the last epoch"},
+		{reports.Options{At: reports.At{Epoch: 2}, Metrics: history},
+			"test images seen by one view, the centre, before the last epoch"},
+		{reports.Options{At: reports.At{Best: true}, Metrics: history},
+			"test images seen by one view, the centre, before the last epoch"},
 		{reports.Options{Metric: "train_loss"}, ""},
 	} {
 		table, err := reports.Table("cifar10-norm", records, c.opts)

@@ -116,7 +116,8 @@ func TestJSONKeepsFigures(t *testing.T) {
 		if g.Variant != r.Variant || g.Value.Mean != r.Error.Mean {
 			t.Errorf("row %d: %+v, want %v of mean %v", i, g, r.Variant, r.Error.Mean)
 		}
-		if r.Delta != nil && (g.Delta.P != r.Delta.P || g.Delta.Adjusted != r.Delta.Adjusted || g.Delta.Mean != r.Delta.Mean) {
+		if r.Delta != nil && (g.Delta.P != r.Delta.P || g.Delta.Adjusted != r.Delta.Adjusted ||
+			g.Delta.Mean != r.Delta.Mean) {
 			t.Errorf("row %d: %+v, want %+v", i, *g.Delta, *r.Delta)
 		}
 	}
@@ -251,7 +252,8 @@ func TestLatexCompiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var b bytes.Buffer
-	b.WriteString("\\documentclass{article}\n\\usepackage[a3paper,landscape]{geometry}\n\\usepackage{booktabs}\n\\usepackage{siunitx}\n\\begin{document}\n")
+	b.WriteString("\\documentclass{article}\n\\usepackage[a3paper,landscape]{geometry}\n\\usepackage{booktabs}\n" +
+		"\\usepackage{siunitx}\n\\begin{document}\n")
 	all := tables(t)
 	for _, name := range []string{"eight", "troubled", "odd", "one", "factorial", "matrix", "loss"} {
 		file := name + ".tex"
@@ -310,7 +312,8 @@ func TestLatexFitsThePage(t *testing.T) {
 // Taken apart by TeX's rules, escaped words hold no sign that TeX would act on.
 func TestLatexEscapes(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{`a\b`, `a\textbackslash{}b`}, {"50 % & #1 of $x_{2}^3~", `50 \% \& \#1 of \$x\_\{2\}\textasciicircum{}3\textasciitilde{}`},
+		{`a\b`, `a\textbackslash{}b`}, {"50 % & #1 of $x_{2}^3~",
+			`50 \% \& \#1 of \$x\_\{2\}\textasciicircum{}3\textasciitilde{}`},
 		{"−0.17 ± 2", `$-$0.17 $\pm$ 2`}, {"it's 'quoted'", `it's \textquotesingle{}quoted\textquotesingle{}`},
 		{"--set", `-{}-set`}, {"Größe", "Größe"}, {"通", `\ablateunicode{901A}{通}`}, {"ð", `\ablateunicode{00F0}{ð}`},
 		{"[a]*", `{[}a]{*}`}, {"\u2068שלום\u2069"[:3] + "x", "x"},

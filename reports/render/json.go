@@ -144,7 +144,8 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 		r.Rows = append(r.Rows, c.jsonRow(row))
 	}
 	for _, e := range c.Effects {
-		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Adjusted), jsonVerdictOf(e.Verdict)})
+		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Adjusted),
+			jsonVerdictOf(e.Verdict)})
 	}
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)
@@ -197,7 +198,8 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	}
 	if j := row.Published; j != nil {
 		r.Published = &jsonPublished{
-			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why, j.Claim.Confounded, j.Claim.Memory,
+			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why,
+			j.Claim.Confounded, j.Claim.Memory,
 		}
 	}
 	if c.Options.Speed {

@@ -58,7 +58,8 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)
 	}
-	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n\\caption{%s}\n"+
+		"\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
 	if len(d.Rows) > 0 {
 		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
 		heads := make([]string, len(d.Columns))

@@ -77,7 +77,8 @@ func writeModelIndex(b *bytes.Buffer, c *reports.Comparison) error {
 		}
 		index.Models = append(index.Models, m)
 	}
-	fmt.Fprintf(b, "# Metrics are means over the seeds, %s. FLOPs are multiply-accumulates of one image, as mmpretrain counts them.\n",
+	fmt.Fprintf(b, "# Metrics are means over the seeds, %s. FLOPs are multiply-accumulates of one image, as mmpretrain "+
+		"counts them.\n",
 		c.At.Words())
 	e := yaml.NewEncoder(b)
 	e.SetIndent(2)

@@ -55,7 +55,8 @@ func tenCrop(r *recipe.Recipe) { r.Data.TestCrops, r.Train.Epochs = recipe.TenCr
 // done is a finished run. Errors are in test images of 10,000.
 func done(variant string, seed uint64, wrong float64, changes ...string) experiments.Record {
 	return experiments.Record{
-		Version: experiments.FormatVersion, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " + variant,
+		Version: experiments.FormatVersion, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " +
+			variant,
 		Recipe:  cifar40,
 		Changes: changes, Params: 2_112_890, MACs: 19_491_840, Status: experiments.Done,
 		Attempts: []experiments.Attempt{{Hardware: testCPU, Threads: 2}},
@@ -207,7 +208,8 @@ func twoMachines() []experiments.Record {
 
 // twoDevices is a comparison of devices: the same training on one and on two, and another net.
 func twoDevices() []experiments.Record {
-	all := slices.Concat(runs("baseline", "", 1230), runs("two-devices", "on cpu:0,cpu:1", 1230), runs("one-gpu", "columns 2→1, on cpu", 1240))
+	all := slices.Concat(runs("baseline", "", 1230), runs("two-devices", "on cpu:0,cpu:1", 1230),
+		runs("one-gpu", "columns 2→1, on cpu", 1240))
 	for i, device := range []string{"cpu", "cpu:0,cpu:1", "cpu"} {
 		hardware := []string{testCPU, "2 × half of " + testCPU, testCPU}[i]
 		all[i].Attempts = []experiments.Attempt{{Device: device, Hardware: hardware}}
@@ -231,13 +233,15 @@ func TestGolden(t *testing.T) {
 		{"eight-seeds-narrow", "cifar10-norm", eight(), reports.Options{Variants: declared[:3], Speed: true, Width: 80}},
 		{"three-seeds", "cifar10-norm", three(), reports.Options{Variants: declared}},
 		{"one-seed", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{}},
-		{"troubled", "cifar10-norm", troubled(), reports.Options{Variants: []string{"baseline", "no-lrn", "tanh", "declared-only"}}},
+		{"troubled", "cifar10-norm", troubled(), reports.Options{Variants: []string{"baseline", "no-lrn", "tanh",
+			"declared-only"}}},
 		{"survivor", "cifar10-norm", survivor(), reports.Options{}},
 		{"no-baseline", "cifar10-norm", slices.Concat(noPool8, noLRN8), reports.Options{}},
 		{"baseline-unfinished", "cifar10-norm", append(slices.Clone(noLRN8), noBaseline), reports.Options{}},
 		{"odd-names", "odd|study_*", oddNames(), reports.Options{}},
 		{"one-net-each", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{Predictions: twoNets}},
-		{"factorial", "cifar10-norm", factorial(), reports.Options{Columns: []string{"changed", "error", "wins", "delta", "verdict"}}},
+		{"factorial", "cifar10-norm", factorial(), reports.Options{Columns: []string{"changed", "error", "wins", "delta",
+			"verdict"}}},
 		{"matrix", "cifar10-norm", factorial(), reports.Options{Shape: reports.Matrix}},
 		{"cumulative", "cifar10-norm", factorial()[:24], reports.Options{Shape: reports.Cumulative}},
 		{"best", "cifar10-norm", eight(), reports.Options{At: reports.At{Best: true}, Metrics: history}},
@@ -307,7 +311,8 @@ func TestDeterministic(t *testing.T) {
 				result.ImagesPerSecond = experiments.Number(1000 * random.Float64())
 				records[i].Result = &result
 			}
-			records[i].Attempts = []experiments.Attempt{{Hardware: testCPU, PID: random.Int(), Host: fmt.Sprint(random.Uint64())}}
+			records[i].Attempts = []experiments.Attempt{{Hardware: testCPU, PID: random.Int(),
+				Host: fmt.Sprint(random.Uint64())}}
 		}
 		if diff := cmp.Diff(want, print(records)); diff != "" {
 			t.Fatalf("shuffled records with other speeds print otherwise:\n%s", diff)
@@ -332,7 +337,8 @@ func TestModel(t *testing.T) {
 	}
 	d := table.Rows[1].Delta
 	// 71 52 90 66 83 47 75 80: all of one sign, so p = 2/2^8, which max-T does not raise.
-	if d.K != 8 || d.P != 1.0/128 || d.Adjusted != 1.0/128 || d.Verdict.Word != stats.Worse || math.Abs(d.Mean-0.00705) > 1e-12 {
+	if d.K != 8 || d.P != 1.0/128 || d.Adjusted != 1.0/128 || d.Verdict.Word != stats.Worse ||
+		math.Abs(d.Mean-0.00705) > 1e-12 {
 		t.Errorf("no-lrn: %+v", *d)
 	}
 	if s := table.Rows[0].Speeds; len(s) != 1 || s[0].Runs != 8 || s[0].ImagesPerSecond != 2148+7*4.5 {
@@ -356,7 +362,8 @@ func TestFamilyIsWhatTheStudyDeclares(t *testing.T) {
 }
 
 func TestThreeSeedsNeverClaim(t *testing.T) {
-	table, err := reports.Table("cifar10-norm", slices.Concat(baseline8[:3], runs("broken", "", 9000, 9000, 9000)), reports.Options{})
+	table, err := reports.Table("cifar10-norm", slices.Concat(baseline8[:3], runs("broken", "", 9000, 9000, 9000)),
+		reports.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +401,8 @@ func TestBareRecords(t *testing.T) {
 		{Variant: "baseline"},
 		{Variant: "baseline", Status: experiments.Done},
 		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{}},
-		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: experiments.Number(math.Inf(1))}},
+		{Variant: "baseline", Status: experiments.Done,
+			Result: &experiments.Result{Top1Error: experiments.Number(math.Inf(1))}},
 		{Variant: "baseline", Status: experiments.Done, Result: &experiments.Result{Top1Error: 2},
 			Provenance: &experiments.Provenance{}},
 		{Variant: "", Seed: math.MaxUint64, Recipe: json.RawMessage(`{"Net":"alexnet","Data":"x"}`)},
@@ -480,7 +488,8 @@ func TestFigures(t *testing.T) {
 		{siCount(1000), "1.00 k"},
 		{siCount(2_112_890), "2.11 M"}, {siCount(19_491_840), "19.5 M"},
 		{siCount(60_965_224), "61.0 M"}, {siCount(724_406_816), "724 M"},
-		{siCount(999_499), "999 k"}, {siCount(999_500), "1.00 M"}, {siCount(9_995), "10.0 k"}, {siCount(math.MaxInt64), "9.22 E"},
+		{siCount(999_499), "999 k"}, {siCount(999_500), "1.00 M"}, {siCount(9_995), "10.0 k"},
+		{siCount(math.MaxInt64), "9.22 E"},
 		{reports.Thousands(2140.4), "2,140"}, {reports.Thousands(999.6), "1,000"}, {reports.Thousands(3.14), "3.1"},
 		{reports.Thousands(1234567), "1,234,567"}, {reports.Thousands(42), "42"},
 		{reports.PValue(1), "1"}, {reports.PValue(0.64453125), "0.64"}, {reports.PValue(0.03125), "0.031"},
@@ -556,7 +565,8 @@ func checkWhole(t *testing.T, format, text string, rows int) {
 		body, _, _ = strings.Cut(body, "\\bottomrule")
 		depth, columns := 0, 0
 		for line := range strings.Lines(body) {
-			line = strings.NewReplacer(`\textbackslash`, "", `\{`, "", `\}`, "", `\&`, "", `\%`, "", `\#`, "", `\$`, "", `\_`, "").Replace(line)
+			line = strings.NewReplacer(`\textbackslash`, "", `\{`, "", `\}`, "", `\&`, "", `\%`, "", `\#`, "", `\$`, "", `\_`,
+				"").Replace(line)
 			depth += strings.Count(line, "{") - strings.Count(line, "}")
 			columns += strings.Count(line, "&")
 			if strings.ContainsAny(line, "%#_^~") {

@@ -24,7 +24,8 @@ func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
 	}
 	write, ok := writers[format]
 	if !ok {
-		return fmt.Errorf("%w %q for a self-check; want one of %s", reports.ErrFormat, format, strings.Join(slices.Sorted(maps.Keys(writers)), ", "))
+		return fmt.Errorf("%w %q for a self-check; want one of %s", reports.ErrFormat, format,
+			strings.Join(slices.Sorted(maps.Keys(writers)), ", "))
 	}
 	var b bytes.Buffer
 	if err := write(&b, s); err != nil {
@@ -38,7 +39,8 @@ func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
 func writeSelfCheckCSV(b *bytes.Buffer, s *reports.SelfCheck) error {
 	return writeCells(b, [][]string{
 		{"study", "metric", "at", "rows", "seeds", "studies", "claims", "level", "holds"},
-		{reports.Sanitize(s.Study), s.Metric.Name, s.At.String(), itoa(s.Rows), itoa(s.Seeds), itoa(s.Studies), itoa(s.Claims),
+		{reports.Sanitize(s.Study), s.Metric.Name, s.At.String(), itoa(s.Rows), itoa(s.Seeds), itoa(s.Studies),
+			itoa(s.Claims),
 			exact(stats.Alpha), strconv.FormatBool(s.Holds())},
 	})
 }
@@ -74,8 +76,9 @@ func SelfCheckTable(s *reports.SelfCheck) Table {
 		verdict = "claims differences that are none"
 	}
 	return Table{
-		Name:  s.Study + "-self-check",
-		Title: strings.Join([]string{reports.Sanitize(s.Study), "self-check on its own residuals", s.Metric.Title + " " + s.At.Words()}, " · "),
+		Name: s.Study + "-self-check",
+		Title: strings.Join([]string{reports.Sanitize(s.Study), "self-check on its own residuals", s.Metric.Title + " " +
+			s.At.Words()}, " · "),
 		Columns: []Column{
 			{Head: "comparisons", Right: true}, {Head: "seeds", Right: true}, {Head: "studies", Right: true},
 			{Head: "level", Right: true}, {Head: "claimed", Right: true}, {Head: "verdict"},

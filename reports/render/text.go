@@ -176,7 +176,8 @@ func columnWidths(rows [][]string) []int {
 // width is the number of terminal cells a text takes.
 func width(s string) int { return twwidth.WidthWithOptions(s, twwidth.Options{}) }
 
-// wrap breaks a text between words so that lines fit the limit where words allow it; lines after the first are indented.
+// wrap breaks a text between words so that lines fit the limit where words allow it; lines after
+// the first are indented.
 func wrap(s string, limit int, indent string) string {
 	var b strings.Builder
 	used := 0

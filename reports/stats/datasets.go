@@ -39,7 +39,8 @@ type Friedman struct {
 }
 
 // FriedmanTest takes a figure by data set and variant, and asks whether any variant ranks apart from
-// others (Friedman, JASA 32, 1937; Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006).
+// others (Friedman, JASA 32, 1937; Demšar, "Statistical comparisons of classifiers over multiple
+// data sets", JMLR 7, 2006).
 // p is χ²'s with one degree of freedom less than there are variants.
 func FriedmanTest(figures [][]float64) Friedman {
 	n, k := float64(len(figures)), 0.0
@@ -97,7 +98,8 @@ func NemenyiP(difference float64, k, n int) float64 {
 	return rangeTail(math.Abs(difference)/math.Sqrt(float64(k*(k+1))/float64(6*n))*math.Sqrt2, k)
 }
 
-// rangeTail is the probability that k standard normal values range over more than q: 1 − k·∫φ(z)(Φ(z) − Φ(z−q))^(k−1) dz.
+// rangeTail is the probability that k standard normal values range over more than q: 1 −
+// k·∫φ(z)(Φ(z) − Φ(z−q))^(k−1) dz.
 func rangeTail(q float64, k int) float64 {
 	inner := func(z float64) float64 {
 		n := distuv.UnitNormal

@@ -32,7 +32,8 @@ func TestSeveralDataSets(t *testing.T) {
 			t.Errorf("critical difference of %d on %d: %v, want %v", c.k, c.n, got, c.want)
 		}
 	}
-	for difference, want := range map[float64]float64{0.5: 0.7349587949459925, 1: 0.17005163566434356, 1.5: 0.011350272884416257} {
+	for difference, want := range map[float64]float64{0.5: 0.7349587949459925, 1: 0.17005163566434356,
+		1.5: 0.011350272884416257} {
 		if got := NemenyiP(difference, 4, 14); !near(got, want, 1e-6) {
 			t.Errorf("Nemenyi of %v: %v, want %v", difference, got, want)
 		}

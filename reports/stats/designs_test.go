@@ -169,7 +169,8 @@ func TestPairsFor(t *testing.T) {
 	}
 }
 
-// The check runs what the study runs. It holds for symmetric differences and fails for the very skewed, of which the test
+// The check runs what the study runs. It holds for symmetric differences and fails for the very
+// skewed, of which the test
 // of symmetry claims too many.
 func TestCheckResiduals(t *testing.T) {
 	random := rand.New(rand.NewPCG(17, 18))

@@ -110,7 +110,8 @@ func TestCrossedCovers(t *testing.T) {
 // The boundaries are those of Lan and DeMets for three equal looks, as R's gsDesign gives them: z of 3.7103,
 // 2.5114, 1.9930 after O'Brien and Fleming, 2.2794, 2.2949, 2.2959 after Pocock.
 func TestSequentialLevels(t *testing.T) {
-	for spending, z := range map[Spending][]float64{OBrienFleming: {3.7103, 2.5114, 1.9930}, Pocock: {2.2794, 2.2949, 2.2959}} {
+	for spending, z := range map[Spending][]float64{OBrienFleming: {3.7103, 2.5114, 1.9930},
+		Pocock: {2.2794, 2.2949, 2.2959}} {
 		got, err := SequentialLevels([]int{20, 40, 60}, spending)
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +122,8 @@ func TestSequentialLevels(t *testing.T) {
 			}
 		}
 	}
-	// Six seeds reach 0.031 at least, a level that O'Brien and Fleming's first look of three does not have: it is left to the rest.
+	// Six seeds reach 0.031 at least, a level that O'Brien and Fleming's first look of three does not
+	// have: it is left to the rest.
 	got, err := SequentialLevels([]int{6, 8, 12}, OBrienFleming)
 	if err != nil || got[0] != 0 || got[2] < 0.04 {
 		t.Errorf("levels %v, %v", got, err)

@@ -134,7 +134,8 @@ func TestIntervalFollowsClaim(t *testing.T) {
 			if r.Interval.Excludes(meanOf(d[j])) || r.Within.Low < r.Interval.Low-1e-9 && r.Interval.Low < 0 {
 				t.Fatalf("trial %d, row %d: %v and %v around %v", trial, j, *r.Interval, *r.Within, meanOf(d[j]))
 			}
-			if math.Abs(r.Interval.Low) == math.SmallestNonzeroFloat64 || math.Abs(r.Interval.High) == math.SmallestNonzeroFloat64 {
+			if math.Abs(r.Interval.Low) == math.SmallestNonzeroFloat64 ||
+				math.Abs(r.Interval.High) == math.SmallestNonzeroFloat64 {
 				later++
 			}
 		}
@@ -220,7 +221,8 @@ func familyWise(draw func(*rand.Rand) float64, k, effects, trials int) float64 {
 	return float64(wrong) / float64(trials)
 }
 
-// claimRate is how often the one true difference, of effect standard deviations of the paired differences, is claimed among m.
+// claimRate is how often the one true difference, of effect standard deviations of the paired
+// differences, is claimed among m.
 func claimRate(k, m, trials int, effect float64, adjust func([][]float64) []float64) float64 {
 	random := rand.New(rand.NewPCG(29, uint64(100*k+m)))
 	found := 0

@@ -16,7 +16,8 @@ type ResidualCheck struct {
 // Share is how often the rule claimed.
 func (c ResidualCheck) Share() float64 { return float64(c.Claims) / float64(max(c.Studies, 1)) }
 
-// Holds reports whether that is at most three times Alpha. Seeds drawn with replacement repeat, so that the test is not exact of
+// Holds reports whether that is at most three times Alpha. Seeds drawn with replacement repeat, so
+// that the test is not exact of
 // them: of six to twelve normal differences it claims in 2 to 15 % of the studies.
 func (c ResidualCheck) Holds() bool { return c.Share() <= 3*Alpha }
 

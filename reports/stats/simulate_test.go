@@ -42,7 +42,8 @@ func TestSimulate(t *testing.T) {
 		holm := claimRate(c.k, 4, trials/4, c.effect, holmFamily)
 		fmt.Fprintf(&b, "%2d %5.1f %6.0f %6.0f\n", c.k, c.effect, 100*maxT, 100*holm)
 	}
-	fmt.Fprintf(&b, "\nall 4 intervals hold their differences, %% of %d studies of 8 seeds, by how many truly differ\n", trials/4)
+	fmt.Fprintf(&b, "\nall 4 intervals hold their differences, %% of %d studies of 8 seeds, by how many truly differ\n",
+		trials/4)
 	fmt.Fprintf(&b, "%6s%6s%6s%6s\n", "0", "1", "2", "4")
 	for _, effects := range []int{0, 1, 2, 4} {
 		fmt.Fprintf(&b, "%6.1f", 100*coverage(8, effects, trials/4))

@@ -123,7 +123,8 @@ func centreOf(j int, row []float64) centre {
 	return c
 }
 
-// bound is one pattern's: sum and seeds are Σ±d and Σ±1 over the row's seeds, others the largest statistic of other rows.
+// bound is one pattern's: sum and seeds are Σ±d and Σ±1 over the row's seeds, others the largest
+// statistic of other rows.
 func (c centre) bound(sum, seeds, others float64) (low, high float64) {
 	low, high = math.Inf(-1), math.Inf(1)
 	if flipped, kept := (c.k-seeds)/2, (c.k+seeds)/2; flipped >= 0.5 && kept >= 0.5 {

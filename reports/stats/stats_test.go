@@ -204,7 +204,8 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Judge(CompareFamily([][]float64{c.d})[0], c.margin)
-			if got.Word != c.want.Word || got.Needs != c.want.Needs || got.Margin != c.want.Margin || !near(got.Beyond, c.want.Beyond, 0.5) {
+			if got.Word != c.want.Word || got.Needs != c.want.Needs || got.Margin != c.want.Margin ||
+				!near(got.Beyond, c.want.Beyond, 0.5) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})

@@ -117,7 +117,8 @@ func JudgeInteraction(c Compared, margin float64) Verdict {
 	return v
 }
 
-// NeededPairs is the fewest seeds with which a claim is possible, in a family of any size: the smallest k with 2/2^k ≤ Alpha.
+// NeededPairs is the fewest seeds with which a claim is possible, in a family of any size: the
+// smallest k with 2/2^k ≤ Alpha.
 const NeededPairs = 6
 
 // smallestP is the smallest two-sided p the sign-flip test of k pairs can give.

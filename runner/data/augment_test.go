@@ -17,7 +17,8 @@ import (
 
 // photographs is a data set of n random images whose channels go together, as those of photographs do.
 func photographs(n, side int) *Dataset {
-	ds := &Dataset{Name: "photographs", Classes: make([]string, 5), Shape: arch.Shape{Height: side, Width: side, Channels: 3}}
+	ds := &Dataset{Name: "photographs", Classes: make([]string, 5),
+		Shape: arch.Shape{Height: side, Width: side, Channels: 3}}
 	z := make([]float32, 2)
 	for i := range n {
 		ds.Train.Labels = append(ds.Train.Labels, int32(i%5))
@@ -93,9 +94,17 @@ func TestNoiseOff(t *testing.T) {
 			off  recipe.AugmentUntil
 			want func(v augment.Transform) augment.Transform
 		}{
-			"crop":   {recipe.AugmentUntil{Crop: 4}, func(v augment.Transform) augment.Transform { v.Top, v.Left = 1, 1; return v }},
-			"flip":   {recipe.AugmentUntil{Flip: 4}, func(v augment.Transform) augment.Transform { v.Flip = false; return v }},
-			"colour": {recipe.AugmentUntil{PCAColour: 4}, func(v augment.Transform) augment.Transform { v.Shifted, v.Shift = false, [3]float32{}; return v }},
+			"crop": {recipe.AugmentUntil{Crop: 4}, func(v augment.Transform) augment.Transform {
+				v.Top, v.Left = 1,
+					1
+				return v
+			}},
+			"flip": {recipe.AugmentUntil{Flip: 4}, func(v augment.Transform) augment.Transform { v.Flip = false; return v }},
+			"colour": {recipe.AugmentUntil{PCAColour: 4}, func(v augment.Transform) augment.Transform {
+				v.Shifted,
+					v.Shift = false, [3]float32{}
+				return v
+			}},
 		} {
 			cfg := noise
 			cfg.AugmentUntil = k.off
@@ -223,7 +232,8 @@ func TestPCAColourKnownOrImpossible(t *testing.T) {
 		t.Errorf("shift %v, want 20, −10, 10", got)
 	}
 	grey := numbered(4, 1, arch.Shape{Height: 2, Width: 2, Channels: 1})
-	_, err := NewPipeline(t.Context(), grey, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 0.1}}, 2, 1)
+	_, err := NewPipeline(t.Context(), grey, recipe.Data{Mean: "none", Scale: 1, PCAColour: recipe.PCAColour{Std: 0.1}}, 2,
+		1)
 	if err == nil || !strings.Contains(err.Error(), "data.pca_colour is for images of 3 channels") {
 		t.Errorf("grey images: %v", err)
 	}
@@ -244,7 +254,8 @@ func TestMeanImageCentre(t *testing.T) {
 			t.Errorf("%s: the top left crop is %v, want %v everywhere", mean, b.X, want)
 		}
 	}
-	if _, err := NewPipeline(t.Context(), ds, recipe.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1, 1); err == nil {
+	if _, err := NewPipeline(t.Context(), ds, recipe.Data{Mean: "image_centre", Scale: 1, Crop: 6, Pad: 1}, 1,
+		1); err == nil {
 		t.Error("a crop larger than the mean image is accepted")
 	}
 }

@@ -28,7 +28,8 @@ func TestCIFAR100(t *testing.T) {
 	write("train.bin", train)
 	write("test.bin", make([]byte, 10_000*cifar100Record))
 	cfg := recipe.Data{Name: "cifar100", Root: dir, Train: 2, Test: 1}
-	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "fine_label_names.txt") {
+	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrMissing) ||
+		!strings.Contains(err.Error(), "fine_label_names.txt") {
 		t.Errorf("without names: %v", err)
 	}
 	write("fine_label_names.txt", []byte(names.String()))
@@ -36,17 +37,20 @@ func TestCIFAR100(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(ds.Train.Labels, []int32{99, 0}) || !slices.Equal(ds.Train.Images[:3], []byte{10, 20, 30}) || ds.Classes[99] != "class_99" {
+	if !slices.Equal(ds.Train.Labels, []int32{99, 0}) || !slices.Equal(ds.Train.Images[:3],
+		[]byte{10, 20, 30}) || ds.Classes[99] != "class_99" {
 		t.Errorf("labels %v, first pixel %v, class 99 is %s", ds.Train.Labels, ds.Train.Images[:3], ds.Classes[99])
 	}
 	train[1] = 100
 	write("train.bin", train)
-	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record 0 has label 100") {
+	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) ||
+		!strings.Contains(err.Error(), "record 0 has label 100") {
 		t.Errorf("a label of 100: %v", err)
 	}
 	write("test.bin", train[:10])
 	write("train.bin", train[:len(train)-1])
-	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "train.bin: it has") {
+	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) ||
+		!strings.Contains(err.Error(), "train.bin: it has") {
 		t.Errorf("a cut file: %v", err)
 	}
 }

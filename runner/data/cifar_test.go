@@ -53,7 +53,8 @@ func TestDamagedCIFAR(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Open(t.Context(), recipe.Data{Name: "cifar10", Root: dir})
-		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), k.says) || !strings.Contains(err.Error(), "data_batch_1.bin") {
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), k.says) ||
+			!strings.Contains(err.Error(), "data_batch_1.bin") {
 			t.Errorf("%s: %v, want ErrCorrupt that says %q", name, err, k.says)
 		}
 	}
@@ -62,7 +63,8 @@ func TestDamagedCIFAR(t *testing.T) {
 func TestCIFARLabelOutOfRange(t *testing.T) {
 	text := make([]byte, cifar10Record)
 	text[0] = 10
-	if err := new(Split).addCIFAR(text, cifar10Record, 10); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record 0 has label 10") {
+	if err := new(Split).addCIFAR(text, cifar10Record, 10); !errors.Is(err, ErrCorrupt) ||
+		!strings.Contains(err.Error(), "record 0 has label 10") {
 		t.Error(err)
 	}
 	if err := new(Split).addCIFAR(text[1:], cifar10Record, 10); !errors.Is(err, ErrCorrupt) {
@@ -103,7 +105,8 @@ func tarred(t testing.TB, members ...member) []byte {
 func wanted() []File {
 	var files []File
 	for _, text := range []string{"one", "two!"} {
-		files = append(files, File{Name: text + ".bin", Bytes: int64(len(text)), MD5: fmt.Sprintf("%x", md5.Sum([]byte(text)))})
+		files = append(files, File{Name: text + ".bin", Bytes: int64(len(text)),
+			MD5: fmt.Sprintf("%x", md5.Sum([]byte(text)))})
 	}
 	return files
 }
@@ -118,8 +121,9 @@ func TestUntar(t *testing.T) {
 	}{
 		"other order, other members": {text: zipped(t, tarred(t, member{"../../escape", tar.TypeReg, "x"}, two,
 			member{"set/one.bin", tar.TypeSymlink, "/etc/hosts"}, one))},
-		"missing":     {zipped(t, tarred(t, two)), ErrMissing, "one.bin is not in the archive"},
-		"other size":  {zipped(t, tarred(t, member{"one.bin", tar.TypeReg, "ones"}, two)), ErrCorrupt, "one.bin: it has 4 bytes instead of 3"},
+		"missing": {zipped(t, tarred(t, two)), ErrMissing, "one.bin is not in the archive"},
+		"other size": {zipped(t, tarred(t, member{"one.bin", tar.TypeReg, "ones"}, two)), ErrCorrupt,
+			"one.bin: it has 4 bytes instead of 3"},
 		"altered":     {zipped(t, tarred(t, member{"one.bin", tar.TypeReg, "0ne"}, two)), ErrCorrupt, "one.bin: its MD5"},
 		"cut":         {whole[:600], ErrCorrupt, "fetch it again"},
 		"cut earlier": {whole[:100], ErrCorrupt, "fetch it again"},

@@ -28,7 +28,8 @@ func TestColourSpaces(t *testing.T) {
 	convertPixels(got, rgb, recipe.YCbCr)
 	for i := 0; i < len(rgb); i += 3 {
 		r, g, b := float64(rgb[i]), float64(rgb[i+1]), float64(rgb[i+2])
-		for c, want := range []float64{0.299*r + 0.587*g + 0.114*b, 128 - 0.168736*r - 0.331264*g + 0.5*b, 128 + 0.5*r - 0.418688*g - 0.081312*b} {
+		for c, want := range []float64{0.299*r + 0.587*g + 0.114*b, 128 - 0.168736*r - 0.331264*g + 0.5*b, 128 +
+			0.5*r - 0.418688*g - 0.081312*b} {
 			if math.Abs(float64(got[i+c])-min(want, 255)) > 0.51 {
 				t.Errorf("ycbcr: value %d of pixel %d is %d, want %v", c, i/3, got[i+c], want)
 			}
@@ -91,7 +92,8 @@ func TestConvertedDatasets(t *testing.T) {
 			if err := memory.convert(space); err != nil {
 				t.Fatal(err)
 			}
-			if !equal(all(t, newPipeline(t, ds, cfg, 4, 1).Train(t.Context(), 0, 0)), all(t, newPipeline(t, memory, cfg, 4, 1).Train(t.Context(), 0, 0))) {
+			if !equal(all(t, newPipeline(t, ds, cfg, 4, 1).Train(t.Context(), 0, 0)),
+				all(t, newPipeline(t, memory, cfg, 4, 1).Train(t.Context(), 0, 0))) {
 				t.Errorf("%s %s: stored images and those in memory differ", cfg.Name, space)
 			}
 			batches = append(batches, all(t, newPipeline(t, ds, cfg, 4, 1).Train(t.Context(), 0, 0)))
@@ -109,7 +111,8 @@ func TestConvertedDatasets(t *testing.T) {
 			t.Errorf("%s: the mean was subtracted, but values add up to %v", space, sum)
 		}
 	}
-	if _, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 10, Test: 10, ColourSpace: recipe.Grey, Validation: 10}); err == nil {
+	if _, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 10, Test: 10, ColourSpace: recipe.Grey,
+		Validation: 10}); err == nil {
 		t.Error("all training images held out")
 	}
 }

@@ -93,7 +93,8 @@ func TestCheckNamesDuplicates(t *testing.T) {
 		}
 		var b bytes.Buffer
 		file := filepath.Join(root, name+".png")
-		if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, b.Bytes(), 0o644)); err != nil {
+		if err := errors.Join(png.Encode(&b, img), os.MkdirAll(filepath.Dir(file), 0o755),
+			os.WriteFile(file, b.Bytes(), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,7 +137,8 @@ func TestCheckComparesWithWhatIsPublished(t *testing.T) {
 			write(t, dir, name+suffix, text)
 		}
 		for _, name := range []string{"mnist", "fashion-mnist", "kmnist"} {
-			if _, err := Check(t.Context(), name, dir, imaging.Fit{}, nil); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), says) {
+			if _, err := Check(t.Context(), name, dir, imaging.Fit{}, nil); !errors.Is(err, ErrCorrupt) ||
+				!strings.Contains(err.Error(), says) {
 				t.Errorf("%s%s: %v", name, suffix, err)
 			}
 		}

@@ -81,19 +81,22 @@ func TestDamagedIDX(t *testing.T) {
 		text []byte
 		says string
 	}{
-		"empty":            {"train-images-idx3-ubyte", nil, "the header is cut short"},
-		"cut":              {"train-images-idx3-ubyte", whole[:len(whole)-1], "claims 6 values, there are 5"},
-		"longer":           {"train-images-idx3-ubyte", append(slices.Clone(whole), 0), "claims 6 values, there are more"},
-		"not bytes":        {"train-images-idx3-ubyte", append([]byte{0, 0, 0x0d}, whole[3:]...), "not that of unsigned bytes in 3 dimensions"},
-		"labels as images": {"train-images-idx3-ubyte", idx(make([]byte, 20), 20), "not that of unsigned bytes in 3 dimensions"},
-		"no images":        {"train-images-idx3-ubyte", idx(nil, 0, 1, 2), "empty or too large"},
-		"huge claim":       {"train-images-idx3-ubyte", idx(nil, 1<<31, 1<<31, 1<<31), "empty or too large"},
-		"large claim":      {"train-images-idx3-ubyte", idx([]byte{1}, 400<<10, 1<<10, 1), "the file can hold 17 at most"},
-		"3 GiB":            {"train-images-idx3-ubyte", idx([]byte{1}, 3<<10, 1<<10, 1<<10), "empty or too large"},
-		"zipped bomb":      {"train-images-idx3-ubyte.gz", zipped(nil, idx(nil, 400<<10, 1<<10, 1)), "values, the file can hold"},
-		"fewer labels":     {"train-labels-idx1-ubyte", idx([]byte{1, 2}, 2), "3 images but 2 labels"},
-		"label":            {"train-labels-idx1-ubyte", idx([]byte{1, 10, 2}, 3), "image 1 has label 10"},
-		"other size":       {"t10k-images-idx3-ubyte", idx([]byte{1, 2, 3}, 1, 1, 3), "training images are"},
+		"empty":  {"train-images-idx3-ubyte", nil, "the header is cut short"},
+		"cut":    {"train-images-idx3-ubyte", whole[:len(whole)-1], "claims 6 values, there are 5"},
+		"longer": {"train-images-idx3-ubyte", append(slices.Clone(whole), 0), "claims 6 values, there are more"},
+		"not bytes": {"train-images-idx3-ubyte", append([]byte{0, 0, 0x0d}, whole[3:]...),
+			"not that of unsigned bytes in 3 dimensions"},
+		"labels as images": {"train-images-idx3-ubyte", idx(make([]byte, 20), 20),
+			"not that of unsigned bytes in 3 dimensions"},
+		"no images":   {"train-images-idx3-ubyte", idx(nil, 0, 1, 2), "empty or too large"},
+		"huge claim":  {"train-images-idx3-ubyte", idx(nil, 1<<31, 1<<31, 1<<31), "empty or too large"},
+		"large claim": {"train-images-idx3-ubyte", idx([]byte{1}, 400<<10, 1<<10, 1), "the file can hold 17 at most"},
+		"3 GiB":       {"train-images-idx3-ubyte", idx([]byte{1}, 3<<10, 1<<10, 1<<10), "empty or too large"},
+		"zipped bomb": {"train-images-idx3-ubyte.gz", zipped(nil, idx(nil, 400<<10, 1<<10, 1)),
+			"values, the file can hold"},
+		"fewer labels": {"train-labels-idx1-ubyte", idx([]byte{1, 2}, 2), "3 images but 2 labels"},
+		"label":        {"train-labels-idx1-ubyte", idx([]byte{1, 10, 2}, 3), "image 1 has label 10"},
+		"other size":   {"t10k-images-idx3-ubyte", idx([]byte{1, 2, 3}, 1, 1, 3), "training images are"},
 	} {
 		dir := t.TempDir()
 		for name, text := range smallMNIST {
@@ -115,7 +118,8 @@ func TestDamagedGzip(t *testing.T) {
 	for name, text := range map[string][]byte{"cut": whole[:len(whole)-9], "not gzip": []byte("<html>not found</html>")} {
 		dir := t.TempDir()
 		write(t, dir, "train-images-idx3-ubyte.gz", text)
-		if _, err := Open(t.Context(), recipe.Data{Name: "kmnist", Root: dir}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "fetch it again") {
+		if _, err := Open(t.Context(), recipe.Data{Name: "kmnist", Root: dir}); !errors.Is(err, ErrCorrupt) ||
+			!strings.Contains(err.Error(), "fetch it again") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -34,7 +34,8 @@ func imageTree(t testing.TB, n int) string {
 					img.Pix[j] = byte(j*(i+3) + 31*class + len(split))
 				}
 				var b bytes.Buffer
-				if err := errors.Join(png.Encode(&b, img), os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o644)); err != nil {
+				if err := errors.Join(png.Encode(&b, img), os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), b.Bytes(),
+					0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -51,7 +52,8 @@ func packTree(t testing.TB, root string, fit imaging.Fit, maxSkipped int) string
 	}
 	defer set.Close()
 	dir := filepath.Join(t.TempDir(), "pack")
-	if _, err := pack.Write(t.Context(), set, dir, pack.Options{Fit: fit, Workers: 2, MaxSkipped: maxSkipped}); err != nil {
+	if _, err := pack.Write(t.Context(), set, dir, pack.Options{Fit: fit, Workers: 2,
+		MaxSkipped: maxSkipped}); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -86,7 +88,8 @@ func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 					if err != nil {
 						break
 					}
-					got = append(got, Batch{X: slices.Clone(b.X), Y: slices.Clone(b.Y), N: b.N, First: b.First, Indices: slices.Clone(b.Indices)})
+					got = append(got, Batch{X: slices.Clone(b.X), Y: slices.Clone(b.Y), N: b.N, First: b.First,
+						Indices: slices.Clone(b.Indices)})
 				}
 				r.Close()
 			}
@@ -100,7 +103,8 @@ func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 			t.Fatalf("%s: %d batches, want %d", ds.Name, len(got), len(want))
 		}
 		for i := range got {
-			if !slices.Equal(got[i].X, want[i].X) || !slices.Equal(got[i].Y, want[i].Y) || !slices.Equal(got[i].Indices, want[i].Indices) {
+			if !slices.Equal(got[i].X, want[i].X) || !slices.Equal(got[i].Y, want[i].Y) ||
+				!slices.Equal(got[i].Indices, want[i].Indices) {
 				t.Errorf("%s: batch %d differs", ds.Name, i)
 			}
 		}
@@ -110,7 +114,10 @@ func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 // copied is a split with its images in memory.
 func copied(t *testing.T, s Split, size int) Split {
 	to := Split{Labels: s.Labels}
-	if err := s.each(t.Context(), size, func(_ int, image []byte) { to.Images = append(to.Images, image...) }); err != nil {
+	if err := s.each(t.Context(), size, func(_ int, image []byte) {
+		to.Images = append(to.Images,
+			image...)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return to
@@ -121,7 +128,8 @@ func TestKnownMeans(t *testing.T) {
 	root := imageTree(t, 5)
 	dir := packTree(t, root, imaging.Fit{Size: 6}, 0)
 	for _, n := range []int{0, 7} {
-		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 6, Train: n}, {Name: "packed", Root: dir, Train: n}} {
+		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 6, Train: n},
+			{Name: "packed", Root: dir, Train: n}} {
 			ds := open(t, cfg)
 			want, err := meanImage(t.Context(), ds.Train, ds.Shape.Len())
 			if err != nil {
@@ -143,7 +151,8 @@ func TestFirstImagesAreMixed(t *testing.T) {
 	dir := packTree(t, root, imaging.Fit{Size: 2}, 0)
 	digests := map[string]bool{}
 	for _, n := range []int{0, 12} {
-		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 2, Train: n}, {Name: "packed", Root: dir, Train: n}} {
+		for _, cfg := range []recipe.Data{{Name: "imagefolder", Root: root, Size: 2, Train: n},
+			{Name: "packed", Root: dir, Train: n}} {
 			ds := open(t, cfg)
 			digests[ds.Digests["train"]] = true
 			for class := range int32(3) {
@@ -179,7 +188,8 @@ func TestSmallFilesNeedASize(t *testing.T) {
 // How an image becomes an input is said step by step.
 func TestInputWords(t *testing.T) {
 	t.Parallel()
-	cfg := recipe.Data{Name: "imagefolder", Root: imageTree(t, 5), Size: 8, Validation: 3, Mean: "image", Scale: 0.5, Crop: 6, Flip: true}
+	cfg := recipe.Data{Name: "imagefolder", Root: imageTree(t, 5), Size: 8, Validation: 3, Mean: "image", Scale: 0.5,
+		Crop: 6, Flip: true}
 	p := newPipeline(t, open(t, cfg), cfg, 5, 1)
 	want := "12×9 files → 8×8 images (stretched to 8×8) → − mean of 12 training images → × 0.5 → " +
 		"crop 6×6 at random places (the centre at test) → mirrored at random"
@@ -198,7 +208,8 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := recipe.Data{Name: "imagefolder", Root: root, Size: 4}
-	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "1 files hold no usable image") || !strings.Contains(err.Error(), "train/c1/2.png") {
+	if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrCorrupt) ||
+		!strings.Contains(err.Error(), "1 files hold no usable image") || !strings.Contains(err.Error(), "train/c1/2.png") {
 		t.Errorf("%v", err)
 	}
 	cfg.MaxSkipped = 1
@@ -222,8 +233,10 @@ func TestImageThatGoesBadInTraining(t *testing.T) {
 		says    string
 		content []byte
 	}{
-		{recipe.Data{Name: "imagefolder", Root: root, Size: 8, Mean: "none", Scale: 1}, filepath.Join(root, "train", "c2", "1.png"), "train/c2/1.png, which was read before", nil},
-		{recipe.Data{Name: "packed", Root: dir, Mean: "none", Scale: 1}, filepath.Join(dir, "train-00000.shard"), "train-00000.shard: image", make([]byte, 12*8*8*3)},
+		{recipe.Data{Name: "imagefolder", Root: root, Size: 8, Mean: "none", Scale: 1},
+			filepath.Join(root, "train", "c2", "1.png"), "train/c2/1.png, which was read before", nil},
+		{recipe.Data{Name: "packed", Root: dir, Mean: "none", Scale: 1}, filepath.Join(dir, "train-00000.shard"),
+			"train-00000.shard: image", make([]byte, 12*8*8*3)},
 	} {
 		ds := open(t, k.cfg)
 		p := newPipeline(t, ds, k.cfg, 4, 1)
@@ -258,7 +271,8 @@ func TestPackedRefuses(t *testing.T) {
 		{recipe.Data{Name: "packed", Root: dir, Size: 8}, nil, "this pack is already (stretched to 4×4)"},
 		{recipe.Data{Name: "packed", Root: dir, Train: 7}, nil, "data.train asks for 7 images, there are 6"},
 	} {
-		if _, err := Open(t.Context(), k.cfg); err == nil || k.is != nil && !errors.Is(err, k.is) || !strings.Contains(err.Error(), k.says) {
+		if _, err := Open(t.Context(), k.cfg); err == nil || k.is != nil && !errors.Is(err, k.is) ||
+			!strings.Contains(err.Error(), k.says) {
 			t.Errorf("%+v: %v, want %q", k.cfg, err, k.says)
 		}
 	}
@@ -283,7 +297,8 @@ func TestRealImageNetSample(t *testing.T) {
 	}
 	defer r.Dataset.Close()
 	if r.Dataset.Train.Len() != 300 || r.Dataset.Test.Len() != 100 || len(r.Shared) != 0 || len(r.Repeated) != 0 {
-		t.Errorf("%d and %d images, %d shared, %d repeated", r.Dataset.Train.Len(), r.Dataset.Test.Len(), len(r.Shared), len(r.Repeated))
+		t.Errorf("%d and %d images, %d shared, %d repeated", r.Dataset.Train.Len(), r.Dataset.Test.Len(), len(r.Shared),
+			len(r.Repeated))
 	}
 	for class, n := range r.Balance {
 		if n != [2]int{30, 10} {

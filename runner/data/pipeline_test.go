@@ -74,7 +74,8 @@ func images(batches []Batch) map[int32][]float32 {
 
 func equal(a, b []Batch) bool {
 	return slices.EqualFunc(a, b, func(a, b Batch) bool {
-		return slices.Equal(a.X, b.X) && slices.Equal(a.Y, b.Y) && a.N == b.N && a.First == b.First && slices.Equal(a.Indices, b.Indices)
+		return slices.Equal(a.X, b.X) && slices.Equal(a.Y, b.Y) && a.N == b.N && a.First == b.First &&
+			slices.Equal(a.Indices, b.Indices)
 	})
 }
 
@@ -140,7 +141,8 @@ func TestAugmentationBelongsToTheImage(t *testing.T) {
 
 // Every crop and flip that should occur does, and nothing else.
 func TestCropsAndFlips(t *testing.T) {
-	ds := &Dataset{Shape: arch.Shape{Height: 2, Width: 2, Channels: 1}, Train: Split{Images: []byte{1, 2, 3, 4}, Labels: []int32{0}}}
+	ds := &Dataset{Shape: arch.Shape{Height: 2, Width: 2, Channels: 1},
+		Train: Split{Images: []byte{1, 2, 3, 4}, Labels: []int32{0}}}
 	bordered := [4][4]float32{1: {0, 1, 2, 0}, 2: {0, 3, 4, 0}}
 	for _, k := range []struct {
 		flip  bool
@@ -225,7 +227,8 @@ func TestTestImages(t *testing.T) {
 		}
 		for j := range b.N {
 			i := float32(next)
-			if want := []float32{i + 50, i + 60, i + 90, i + 100}; !slices.Equal(b.X[j*4:j*4+4], want) { // values 5, 6, 9, 10 are the centre
+			// values 5, 6, 9, 10 are the centre
+			if want := []float32{i + 50, i + 60, i + 90, i + 100}; !slices.Equal(b.X[j*4:j*4+4], want) {
 				t.Errorf("image %v is %v, want its centre %v", i, b.X[j*4:j*4+4], want)
 			}
 			if b.Indices[j] != next || b.Y[j] != i {
@@ -352,12 +355,14 @@ func TestRawBatches(t *testing.T) {
 	ds := photographs(23, 6)
 	for what, cfg := range map[string]recipe.Data{
 		"crops over the border": {Mean: "image", Scale: 0.5, Pad: 2, Crop: 6, Flip: true},
-		"colours":               {Mean: "image_centre", Scale: 0.02, Crop: 4, PCAColour: recipe.PCAColour{Std: 0.1, Shrink: true}},
-		"as they are":           {Mean: "channel", Scale: 1},
+		"colours": {Mean: "image_centre", Scale: 0.02, Crop: 4,
+			PCAColour: recipe.PCAColour{Std: 0.1, Shrink: true}},
+		"as they are": {Mean: "channel", Scale: 1},
 	} {
 		p := newPipeline(t, ds, cfg, 5, 7)
 		read := func() []Batch {
-			return slices.Concat(all(t, p.Train(t.Context(), 2, 1)), all(t, p.Test(t.Context(), recipe.TenCrop)), all(t, p.Test(t.Context(), recipe.CentreCrop)))
+			return slices.Concat(all(t, p.Train(t.Context(), 2, 1)), all(t, p.Test(t.Context(), recipe.TenCrop)),
+				all(t, p.Test(t.Context(), recipe.CentreCrop)))
 		}
 		want := read()
 		p.Raw = true
@@ -366,7 +371,8 @@ func TestRawBatches(t *testing.T) {
 		for i := range got {
 			raw := got[i].Images
 			if got[i].X != nil || raw.Shape != ds.Shape || len(raw.Transforms) != 5 || len(raw.Pixels) != 5*stored {
-				t.Fatalf("%s: batch %d has %d values, %d bytes and %d views of %v", what, i, len(got[i].X), len(raw.Pixels), len(raw.Transforms), raw.Shape)
+				t.Fatalf("%s: batch %d has %d values, %d bytes and %d views of %v", what, i, len(got[i].X), len(raw.Pixels),
+					len(raw.Transforms), raw.Shape)
 			}
 			for j, v := range raw.Transforms {
 				image := raw.Pixels[j*stored:][:stored]

@@ -19,7 +19,8 @@ func TestOpen(t *testing.T) {
 			continue
 		}
 		if g.Len() != c.devices || g.Threads() != c.threads {
-			t.Errorf("%s with %d threads: %d devices of %d threads together, want %d of %d", list, c.given, g.Len(), g.Threads(), c.devices, c.threads)
+			t.Errorf("%s with %d threads: %d devices of %d threads together, want %d of %d", list, c.given, g.Len(), g.Threads(),
+				c.devices, c.threads)
 		}
 		g.Close()
 	}
@@ -48,7 +49,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%d threads: error %v", threads, err)
 		}
 	}
-	if _, err := Open("cpu:0,cpu:1", 1); err == nil || !strings.Contains(err.Error(), "2 shares need at least 2 threads, not 1") {
+	if _, err := Open("cpu:0,cpu:1", 1); err == nil || !strings.Contains(err.Error(),
+		"2 shares need at least 2 threads, not 1") {
 		t.Errorf("one thread for two shares: error %v", err)
 	}
 }

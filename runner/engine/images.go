@@ -70,7 +70,8 @@ func (s sharded) fit(m augment.Images) error {
 	if len(m.Mean) != size {
 		return fmt.Errorf("a mean of %d values for images of %v", len(m.Mean), m.Shape)
 	}
-	if at := m.MeanAt; at != nil && (at[0] < 0 || at[1] < 0 || at[0]+height > m.Shape.Height || at[1]+width > m.Shape.Width) {
+	if at := m.MeanAt; at != nil && (at[0] < 0 || at[1] < 0 || at[0]+height > m.Shape.Height ||
+		at[1]+width > m.Shape.Width) {
 		return fmt.Errorf("the mean of images of %v has no cut of %d×%d at row %d, column %d", m.Shape, height, width,
 			at[0], at[1])
 	}

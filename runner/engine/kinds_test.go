@@ -36,7 +36,8 @@ func netOf(t *testing.T, kind string) *arch.Net {
 			keys = append(keys, key+": "+f.Tag.Get("example"))
 		}
 	}
-	text := "net: kinds\ninput: {height: 14, width: 14, channels: 3}\ncolumns: 2\nlayers:\n  - conv: {name: first, filters: 8, kernel: 1, init: {kind: he}}\n"
+	text := "net: kinds\ninput: {height: 14, width: 14, channels: 3}\ncolumns: 2\nlayers:\n" +
+		"  - conv: {name: first, filters: 8, kernel: 1, init: {kind: he}}\n"
 	if kind == "softmax_loss" {
 		text += "  - dense: {name: last, outputs: 8, init: {kind: he}}\n"
 	}

@@ -51,7 +51,8 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 	case batch%p.Chunks != 0:
 		return fmt.Errorf("a batch of %d images in %d equal chunks: %w", batch, p.Chunks, ErrPlacement)
 	case p.Chunks%devices != 0:
-		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.micro_batches to a power of 2 that is a multiple of the devices",
+		return fmt.Errorf("%d chunks of a batch among %d devices (%s): %w; set train.micro_batches to a power of 2 that is "+
+			"a multiple of the devices",
 			p.Chunks, devices, p.Group.Name(), ErrPlacement)
 	}
 	return nil

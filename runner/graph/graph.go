@@ -101,7 +101,8 @@ type builder struct {
 	train bool
 }
 
-// input adds a node that is given from outside. Names must differ: Gorgonia merges inputs of equal name, type and shape.
+// input adds a node that is given from outside. Names must differ: Gorgonia merges inputs of equal
+// name, type and shape.
 func (b *builder) input(name string, s tensor.Shape) *gorgonia.Node {
 	return gorgonia.NewTensor(b.g.Expr, b.dt, s.Dims(), gorgonia.WithShape(s...), gorgonia.WithName(name))
 }

@@ -41,7 +41,8 @@ func (a attempt) run(t *testing.T) (err error) {
 	}
 	defer ds.Close()
 	store := &experiments.Store{Root: a.root}
-	rec, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"}, experiments.StartOptions{})
+	rec, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"},
+		experiments.StartOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

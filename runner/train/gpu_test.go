@@ -142,9 +142,11 @@ func TestGPUFinishesImages(t *testing.T) {
 			r.Train.Batch = 8 // 60 and 30 images: the last test batch is short
 			_, dev := fakeGPU(t)
 			theirs, ours := trainer(t, r, opened(t, "cpu", 1)), trainer(t, r, dev)
-			sameInputs(t, ours.model.Program, ours.model.Graph, ours.pipeline.Train(t.Context(), 1, 0), theirs.pipeline.Train(t.Context(), 1, 0))
+			sameInputs(t, ours.model.Program, ours.model.Graph, ours.pipeline.Train(t.Context(), 1, 0),
+				theirs.pipeline.Train(t.Context(), 1, 0))
 			crops := r.Data.TestCrops
-			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), crops), theirs.pipeline.Test(t.Context(), crops))
+			sameInputs(t, ours.eval, ours.evalNet, ours.pipeline.Test(t.Context(), crops),
+				theirs.pipeline.Test(t.Context(), crops))
 		})
 	}
 }
@@ -241,7 +243,8 @@ func trajectory(t *testing.T, where engine.Placement, net *arch.Net, steps uint6
 	b := newBench(t, where, net, 4)
 	p := path{values: map[string][]float32{}}
 	for step := range steps {
-		p.losses = append(p.losses, b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4}, step, []float32{0, 1, 2, float32(step % 3)}))
+		p.losses = append(p.losses, b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4},
+			step, []float32{0, 1, 2, float32(step % 3)}))
 	}
 	p.names, p.digest = b.Params.Names(), digestOfParams(t, b.Params)
 	for _, name := range p.names {

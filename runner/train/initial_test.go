@@ -14,7 +14,8 @@ import (
 // Weights start from the distribution the layer asks for, and a layer's weights
 // do not depend on the layers around it.
 func TestDraw(t *testing.T) {
-	for kind, sd := range map[string]float64{arch.Gaussian: 0.01, arch.He: math.Sqrt(2.0 / 50), arch.Uniform: 1 / math.Sqrt(50*3)} {
+	for kind, sd := range map[string]float64{arch.Gaussian: 0.01, arch.He: math.Sqrt(2.0 / 50),
+		arch.Uniform: 1 / math.Sqrt(50*3)} {
 		v := make([]float32, 50_000)
 		p := graph.Param{FanIn: 50, Init: arch.Init{Kind: kind, Std: 0.01}}
 		if err := draw(v, 0, p, random.New(1, "init/conv1.weight")); err != nil {
@@ -29,7 +30,8 @@ func TestDraw(t *testing.T) {
 		}
 	}
 	b := make([]float32, 3)
-	if err := draw(b, 0, graph.Param{FanIn: 50, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Std: 1, Bias: 1}}, random.New(1, "b")); err != nil || b[0] != 1 || b[2] != 1 {
+	if err := draw(b, 0, graph.Param{FanIn: 50, Bias: true, Init: arch.Init{Kind: arch.Gaussian, Std: 1, Bias: 1}},
+		random.New(1, "b")); err != nil || b[0] != 1 || b[2] != 1 {
 		t.Errorf("biases %v, %v", b, err)
 	}
 }
@@ -38,7 +40,8 @@ func TestDraw(t *testing.T) {
 func TestInitialiseIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	params := []graph.Param{{Name: "fc1.weight", Shape: []int{1 << 12, 1 << 12}, Init: arch.Init{Kind: arch.He}, FanIn: 1 << 12}}
+	params := []graph.Param{{Name: "fc1.weight", Shape: []int{1 << 12, 1 << 12}, Init: arch.Init{Kind: arch.He},
+		FanIn: 1 << 12}}
 	if err := initialise(ctx, nil, params, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}

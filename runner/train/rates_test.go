@@ -23,7 +23,8 @@ func TestRates(t *testing.T) {
 		want map[float64][4]float64 // epochs done → rates of the four parameters
 	}{
 		"bias follows": {recipe.Bias{}, map[float64][4]float64{
-			0: {0.01, 0.01, 0.01, 0.01}, 2: {0.005, 0.005, 0.01, 0.01}, 5: {0.0005, 0.0005, 0.001, 0.001}, 6.5: {0, 0, 0.001, 0.001}}},
+			0: {0.01, 0.01, 0.01, 0.01}, 2: {0.005, 0.005, 0.01, 0.01}, 5: {0.0005, 0.0005, 0.001, 0.001},
+			6.5: {0, 0, 0.001, 0.001}}},
 		"bias twice as fast": {recipe.Bias{LR: 0.02}, map[float64][4]float64{
 			0: {0.01, 0.02, 0.01, 0.02}, 5: {0.0005, 0.001, 0.001, 0.002}}},
 		"bias by itself": {own, map[float64][4]float64{

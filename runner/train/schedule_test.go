@@ -49,13 +49,15 @@ func TestContinuousSchedules(t *testing.T) {
 		s    recipe.Schedule
 		want map[float64]float64 // epochs of 10 that are done → rate, from 2
 	}{
-		"linear":    {recipe.Schedule{Kind: "linear"}, map[float64]float64{0: 2, 2.5: 1.5, 5: 1, 9.5: 0.1}},
-		"square":    {recipe.Schedule{Kind: "poly", Power: 2}, map[float64]float64{0: 2, 2.5: 1.125, 5: 0.5, 9.5: 0.005}},
-		"sqrt":      {recipe.Schedule{Kind: "poly", Power: 0.5}, map[float64]float64{0: 2, 7.5: 1, 9.1: 0.6}},
-		"exp":       {recipe.Schedule{Kind: "exp", Target: 10000}, map[float64]float64{0: 2, 2.5: 0.2, 5: 0.02, 7.5: 0.002}},
-		"step":      {recipe.Schedule{Kind: "step", At: []int{3}, Factor: 0.5}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 3.5: 1}},
-		"constant":  {recipe.Schedule{Kind: "constant"}, map[float64]float64{0: 2, 9.9: 2}},
-		"dexp":      {recipe.Schedule{Kind: "discrete_exp", Target: 8, Steps: 4}, map[float64]float64{0: 2, 2.9: 2, 3: 1, 5: 0.5, 7.9: 0.5, 8: 0.25, 9.9: 0.25}},
+		"linear": {recipe.Schedule{Kind: "linear"}, map[float64]float64{0: 2, 2.5: 1.5, 5: 1, 9.5: 0.1}},
+		"square": {recipe.Schedule{Kind: "poly", Power: 2}, map[float64]float64{0: 2, 2.5: 1.125, 5: 0.5, 9.5: 0.005}},
+		"sqrt":   {recipe.Schedule{Kind: "poly", Power: 0.5}, map[float64]float64{0: 2, 7.5: 1, 9.1: 0.6}},
+		"exp":    {recipe.Schedule{Kind: "exp", Target: 10000}, map[float64]float64{0: 2, 2.5: 0.2, 5: 0.02, 7.5: 0.002}},
+		"step": {recipe.Schedule{Kind: "step", At: []int{3}, Factor: 0.5},
+			map[float64]float64{0: 2, 2.9: 2, 3: 1, 3.5: 1}},
+		"constant": {recipe.Schedule{Kind: "constant"}, map[float64]float64{0: 2, 9.9: 2}},
+		"dexp": {recipe.Schedule{Kind: "discrete_exp", Target: 8, Steps: 4},
+			map[float64]float64{0: 2, 2.9: 2, 3: 1, 5: 0.5, 7.9: 0.5, 8: 0.25, 9.9: 0.25}},
 		"dexp of 2": {recipe.Schedule{Kind: "discrete_exp", Target: 10, Steps: 2}, map[float64]float64{0: 2, 4.9: 2, 5: 0.2}},
 	} {
 		sched := newSchedule(c.s, 2, 10)

@@ -107,7 +107,8 @@ func TestPlateauLooksAtValidation(t *testing.T) {
 	t.Parallel()
 	tr := started(t, func(r *recipe.Recipe) { r.Data.Validation, r.Data.Train = 10, 70 })
 	store := &experiments.Store{Root: t.TempDir()}
-	rec, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"}, experiments.StartOptions{})
+	rec, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"},
+		experiments.StartOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,8 @@ func (a *attacker) damageFile() (name string, damage func(path string) error) {
 			return os.WriteFile(path, change(text), 0o644)
 		}
 	}
-	extreme := []string{"9223372036854775807", "-1", "1e308", "-1e308", "4611686018427387904", `"NaN"`, "null", "[]", `"\u001b[2J"`}[a.random.IntN(9)]
+	extreme := []string{"9223372036854775807", "-1", "1e308", "-1e308", "4611686018427387904", `"NaN"`, "null", "[]",
+		`"\u001b[2J"`}[a.random.IntN(9)]
 	switch a.random.IntN(12) {
 	case 0:
 		return "a FIFO", replace(func(path string) error { return syscall.Mkfifo(path, 0o600) })
@@ -95,11 +96,14 @@ func (a *attacker) damagedRecords() ([]trial, error) {
 		for _, name := range names {
 			how, damage := a.damageFile()
 			args := [][]string{
-				{"show", "s/rate/1"}, {"show", "s/baseline/1", "--json"}, {"report", "s"}, {"report", "s", "--format", "html"}, {"runs"},
-				{"runs", "--rebuild"}, {"runs", "gc"}, {"diff", "s/baseline/1", "s/rate/1"}, {"verify", "s"}, {"run", "s.yaml"}, {"run", "s.yaml", "--fresh"},
+				{"show", "s/rate/1"}, {"show", "s/baseline/1", "--json"}, {"report", "s"}, {"report", "s", "--format", "html"},
+				{"runs"},
+				{"runs", "--rebuild"}, {"runs", "gc"}, {"diff", "s/baseline/1", "s/rate/1"}, {"verify", "s"}, {"run", "s.yaml"},
+				{"run", "s.yaml", "--fresh"},
 			}[a.random.IntN(11)]
 			all = append(all, trial{"records", name + " is " + how + ": " + strings.Join(args, " "), func(dir string) result {
-				if err := errors.Join(os.CopyFS(dir+"/a", os.DirFS(a.records)), damage(filepath.Join(dir, "a", "runs", name))); err != nil {
+				if err := errors.Join(os.CopyFS(dir+"/a", os.DirFS(a.records)),
+					damage(filepath.Join(dir, "a", "runs", name))); err != nil {
 					return result{skipped, err.Error()}
 				}
 				return a.must(filepath.Join(dir, "a"), any, args...)
@@ -117,11 +121,13 @@ func (a *attacker) dataFiles() []trial {
 		"8,000 × 8,000 pixels": hugePNG(8000, 8000), "no image": []byte("GIF89a"), "nothing": nil,
 	}
 	for name, bomb := range bombs {
-		for _, args := range [][]string{{"data", "check", "imagefolder", "tree"}, {"data", "pack", "tree", "packed", "--size", "8"}} {
+		for _, args := range [][]string{{"data", "check", "imagefolder", "tree"},
+			{"data", "pack", "tree", "packed", "--size", "8"}} {
 			all = append(all, trial{"data", name, func(dir string) result {
 				err := writeTree(dir)
 				for i := range 8 {
-					err = errors.Join(err, os.WriteFile(filepath.Join(dir, "tree", "train", "c1", fmt.Sprint("bomb", i, ".png")), bomb, 0o644))
+					err = errors.Join(err, os.WriteFile(filepath.Join(dir, "tree", "train", "c1", fmt.Sprint("bomb", i, ".png")), bomb,
+						0o644))
 				}
 				if err != nil {
 					return result{skipped, err.Error()}

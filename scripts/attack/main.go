@@ -151,7 +151,8 @@ func report(all []trial, results []result) (failures int) {
 		for v := clean; v < skipped; v++ {
 			tried += c[v]
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", kind, tried, c[clean], c[harmless], c[crashed], c[hung], c[overMemory], c[skipped])
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", kind, tried, c[clean], c[harmless], c[crashed], c[hung],
+			c[overMemory], c[skipped])
 	}
 	w.Flush()
 	return failures
@@ -166,7 +167,8 @@ type attacker struct {
 
 // command is the program in a folder, with bounds on what it may take.
 func (a *attacker) command(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -v %d; exec "$@"`, addressLimit), "sh", a.program}, args...)...)
+	c := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -v %d; exec "$@"`, addressLimit),
+		"sh", a.program}, args...)...)
 	c.Dir = dir
 	c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "ABLATE_DATA="+dir, "ABLATE_THREADS=1")
 	c.WaitDelay = time.Second

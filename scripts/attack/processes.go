@@ -33,9 +33,10 @@ func (a *attacker) signals() []trial {
 		after := time.Duration(500+a.random.IntN(1000)) * time.Millisecond
 		for name, text := range map[string]string{"weights": huge, "images": shapes} {
 			for _, args := range [][]string{{"run", "s.yaml", "--dry-run"}, {"run", "s.yaml", "--yes"}} {
-				all = append(all, trial{"signals", fmt.Sprintf("%v while %s are drawn: %v", s, name, args), func(dir string) result {
-					return a.signal(dir, text, s, after, args...)
-				}})
+				all = append(all, trial{"signals", fmt.Sprintf("%v while %s are drawn: %v", s, name, args),
+					func(dir string) result {
+						return a.signal(dir, text, s, after, args...)
+					}})
 			}
 		}
 	}

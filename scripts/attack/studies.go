@@ -68,14 +68,18 @@ var badVariants = []string{
 	", a: {edits: [{set: {key: data.max_bad, value: 9}}]}",
 	", a: {edits: [{set: {select: {kind: conv}, filters: {times: 1e18}}}]}",
 	", a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}",
-	", a: {edits: [" + strings.Repeat("{insert: {after: {kind: dense}, layers: ["+strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 50) + "]}",
-	", con: {ablate: [no-lrn]}", ", seed-1: {ablate: [no-lrn]}", ", report.txt: {ablate: [no-lrn]}", `, "a..": {ablate: [no-lrn]}`,
-	", ../a: {ablate: [no-lrn]}", `, "a\e[31m\n": {ablate: [no-lrn]}`, ", baseline: {}", ", a: {}", ", a: {ablate: [no-lnr]}", ", a: {device: 7}",
+	", a: {edits: [" + strings.Repeat("{insert: {after: {kind: dense}, layers: ["+
+		strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 50) + "]}",
+	", con: {ablate: [no-lrn]}", ", seed-1: {ablate: [no-lrn]}", ", report.txt: {ablate: [no-lrn]}",
+	`, "a..": {ablate: [no-lrn]}`,
+	", ../a: {ablate: [no-lrn]}", `, "a\e[31m\n": {ablate: [no-lrn]}`, ", baseline: {}", ", a: {}",
+	", a: {ablate: [no-lnr]}", ", a: {device: 7}",
 	`, "` + strings.Repeat("a", 900_000) + `": {ablate: [no-lrn]}`,
 }
 
 // badFiles are paths that a study may name in place of a study or a net.
-var badFiles = []string{"/dev/zero", "/dev/urandom", "/dev/full", "/dev/stdin", "/proc/self/mem", "/proc/kcore", "/proc/kmsg", "/etc/passwd", "/", ".",
+var badFiles = []string{"/dev/zero", "/dev/urandom", "/dev/full", "/dev/stdin", "/proc/self/mem", "/proc/kcore",
+	"/proc/kmsg", "/etc/passwd", "/", ".",
 	"fifo.yaml", "sparse.yaml", "loop.yaml", "s.yaml", "long.yaml", strings.Repeat("x", 900_000) + ".yaml"}
 
 // writeBadFiles makes those of badFiles that no system has.
@@ -134,7 +138,8 @@ func (a *attacker) studies() ([]trial, error) {
 	for i := range 5000 {
 		fmt.Fprintf(&many, ", v%d: {edits: [{set: {key: train.lr, value: %g}}]}", i, 0.02+float64(i)/1e4)
 	}
-	add("studies", "5,000 variants", fmt.Sprintf(study, fmt.Sprintf(smallNet, ""), absent, many.String()), must, "run", "s.yaml", "--dry-run")
+	add("studies", "5,000 variants", fmt.Sprintf(study, fmt.Sprintf(smallNet, ""), absent, many.String()), must, "run",
+		"s.yaml", "--dry-run")
 	add("studies", "a wide list", "study: ["+strings.Repeat("a,", 400_000)+"]", must, "run", "s.yaml")
 	add("studies", "a deep list", strings.Repeat("[", 100_000), must, "run", "s.yaml")
 	add("studies", "aliases of aliases", "a: &a [x,x,x,x,x,x,x,x,x]\n"+aliases("abcdefghi"), must, "run", "s.yaml")
@@ -156,7 +161,8 @@ func (a *attacker) studies() ([]trial, error) {
 			}
 			// The data lies nowhere: the dry run ends with the plan, before it measures.
 			damaged := a.damageText(a.damageText(string(text))) + "\n"
-			add("studies", file+" damaged", damaged, maybe, "run", "s.yaml", "--dry-run", "--set", "data.name=cifar10", "--set", "data.root=absent")
+			add("studies", file+" damaged", damaged, maybe, "run", "s.yaml", "--dry-run", "--set", "data.name=cifar10", "--set",
+				"data.root=absent")
 		}
 		for _, file := range nets[:min(len(nets), 12)] {
 			text, err := os.ReadFile(file)
@@ -172,7 +178,8 @@ func (a *attacker) studies() ([]trial, error) {
 func aliases(names string) string {
 	var b strings.Builder
 	for i := 1; i < len(names); i++ {
-		fmt.Fprintf(&b, "%c: &%c [%s]\n", names[i], names[i], strings.TrimSuffix(strings.Repeat("*"+names[i-1:i]+",", 9), ","))
+		fmt.Fprintf(&b, "%c: &%c [%s]\n", names[i], names[i], strings.TrimSuffix(strings.Repeat("*"+names[i-1:i]+",", 9),
+			","))
 	}
 	return b.String()
 }
@@ -188,8 +195,10 @@ var (
 )
 
 // extremes take the place of figures and words.
-var extremes = []string{"0", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "3000000000", "1000000000000", "1e308", "-1e-320",
-	".nan", ".inf", `""`, "~", "[]", "{}", "\"\\e[2J\"", "*a", "&a x", "!!binary x", "0x7fffffffffffffff", "\u202e", "\x00", "\xff", "\t", "%", "${HOME}"}
+var extremes = []string{"0", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "3000000000",
+	"1000000000000", "1e308", "-1e-320",
+	".nan", ".inf", `""`, "~", "[]", "{}", "\"\\e[2J\"", "*a", "&a x", "!!binary x", "0x7fffffffffffffff", "\u202e",
+	"\x00", "\xff", "\t", "%", "${HOME}"}
 
 // damageText changes one thing of a text at random.
 func (a *attacker) damageText(text string) string {

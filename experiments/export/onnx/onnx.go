@@ -128,7 +128,8 @@ func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 	b.then("Conv", []string{
 		b.floats(name+".weight", w, l.Filters, in, l.Kernel, l.Kernel),
 		b.floats(name+".bias", bias, l.Filters),
-	}, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad), integer("group", p.Groups))
+	}, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad),
+		integer("group", p.Groups))
 	return nil
 }
 

@@ -91,7 +91,8 @@ func events(r export.Run, attempt int, keys []string) []byte {
 		return out
 	}
 	last := attempt == len(r.Attempts)-1
-	return frame(out, event(seconds(a.Ended), 0).Bytes(5, sessionEnd(last && r.Status == experiments.Done, seconds(a.Ended))))
+	return frame(out, event(seconds(a.Ended), 0).Bytes(5, sessionEnd(last && r.Status == experiments.Done,
+		seconds(a.Ended))))
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
@@ -135,7 +136,8 @@ func sessionEnd(success bool, ended float64) protobuf.Message {
 	if success {
 		status = statusSuccess
 	}
-	return hparams("_hparams_/session_end_info", protobuf.Message{}.Bytes(4, protobuf.Message{}.Int(1, status).Double(2, ended)))
+	return hparams("_hparams_/session_end_info", protobuf.Message{}.Bytes(4,
+		protobuf.Message{}.Int(1, status).Double(2, ended)))
 }
 
 // hparams is a Summary whose value is an empty float tensor with the plugin's data beside it.

@@ -199,7 +199,8 @@ func (b *builder) lrn(name string, l *arch.LRN, p arch.LayerInfo) error {
 }
 
 func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) error {
-	for _, what := range [][2]string{{"weight", "weight"}, {"bias", "bias"}, {"mean", "running_mean"}, {"variance", "running_var"}} {
+	for _, what := range [][2]string{{"weight", "weight"}, {"bias", "bias"}, {"mean", "running_mean"},
+		{"variance", "running_var"}} {
 		v, err := b.weights.Take(name+"."+what[0], p.In.Channels)
 		if err != nil {
 			return err

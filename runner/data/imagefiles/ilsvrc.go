@@ -215,7 +215,8 @@ func validationSynsets(root string) (synsets []string, from string, err error) {
 	}
 	if slices.IsSorted(order) && len(order) > 2 {
 		// The devkit's numbers follow another order (1 is n02119789): with a sorted list every label would be wrong.
-		return nil, "", fmt.Errorf("%s is in alphabetical order; ILSVRC2012_ID numbers the synsets as meta.mat of the devkit does: %w",
+		return nil, "", fmt.Errorf("%s is in alphabetical order; ILSVRC2012_ID numbers the synsets as meta.mat of the "+
+			"devkit does: %w",
 			synsetOrder, ErrLayout)
 	}
 	for i, line := range numbers {

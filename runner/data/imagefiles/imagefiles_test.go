@@ -46,14 +46,16 @@ func described(t testing.TB, files []File) []string {
 func TestImageFolder(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, map[string]string{
-		"train/cat/b.JPEG": "1", "train/cat/a.png": "2", "train/cat/more/c.jpg": "3", "train/cat/.hidden.png": "x", "train/cat/notes.txt": "x",
-		"train/dog/z.jpeg": "4", "train/.cache/x.png": "x", "test/dog/t.PNG": "5",
+		"train/cat/b.JPEG": "1", "train/cat/a.png": "2", "train/cat/more/c.jpg": "3", "train/cat/.hidden.png": "x",
+		"train/cat/notes.txt": "x",
+		"train/dog/z.jpeg":    "4", "train/.cache/x.png": "x", "test/dog/t.PNG": "5",
 	})
 	s, err := Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"train/cat/a.png=0:2", "train/cat/b.JPEG=0:1", "train/cat/more/c.jpg=0:3", "train/dog/z.jpeg=1:4"}; !slices.Equal(described(t, s.Train), want) {
+	if want := []string{"train/cat/a.png=0:2", "train/cat/b.JPEG=0:1", "train/cat/more/c.jpg=0:3",
+		"train/dog/z.jpeg=1:4"}; !slices.Equal(described(t, s.Train), want) {
 		t.Errorf("train %v", described(t, s.Train))
 	}
 	if want := []string{"test/dog/t.PNG=1:5"}; !slices.Equal(described(t, s.Test), want) {
@@ -69,11 +71,12 @@ func TestLayoutsThatAreRefused(t *testing.T) {
 		files map[string]string
 		says  string
 	}{
-		"nothing":           {nil, "train does not exist"},
-		"no classes":        {map[string]string{"train/a.png": "1", "val/a/a.png": "1"}, "holds no class folders"},
-		"no val":            {map[string]string{"train/a/a.png": "1"}, "no folder val or test"},
-		"flat val":          {map[string]string{"train/a/a.png": "1", "val/a.png": "1"}, "a flat folder needs its labels"},
-		"class in val only": {map[string]string{"train/a/a.png": "1", "val/b/a.png": "1"}, "class b is in val but not in train"},
+		"nothing":    {nil, "train does not exist"},
+		"no classes": {map[string]string{"train/a.png": "1", "val/a/a.png": "1"}, "holds no class folders"},
+		"no val":     {map[string]string{"train/a/a.png": "1"}, "no folder val or test"},
+		"flat val":   {map[string]string{"train/a/a.png": "1", "val/a.png": "1"}, "a flat folder needs its labels"},
+		"class in val only": {map[string]string{"train/a/a.png": "1", "val/b/a.png": "1"},
+			"class b is in val but not in train"},
 		"empty class":       {map[string]string{"train/a/a.txt": "1", "val/a/a.png": "1"}, "class a has no images in train"},
 		"tiny: no table":    {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1"}, "val_annotations.txt"},
 		"tiny: stray class": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1", "val/val_annotations.txt": "v.png b\n"}, "val_annotations.txt:1: class b is not in wnids.txt"},
@@ -82,7 +85,8 @@ func TestLayoutsThatAreRefused(t *testing.T) {
 	} {
 		root := t.TempDir()
 		write(t, root, k.files)
-		if _, err := Open(root); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), k.says) || strings.Contains(err.Error(), "\n") {
+		if _, err := Open(root); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), k.says) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want ErrLayout that says %q", name, err, k.says)
 		}
 	}
@@ -98,10 +102,12 @@ func TestTinyImageNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"train/n1/images/n1_0.JPEG=0:1", "train/n2/images/n2_0.JPEG=1:2"}; !slices.Equal(described(t, s.Train), want) || len(s.Ignored) != 0 {
+	if want := []string{"train/n1/images/n1_0.JPEG=0:1", "train/n2/images/n2_0.JPEG=1:2"}; !slices.Equal(described(t,
+		s.Train), want) || len(s.Ignored) != 0 {
 		t.Errorf("train %v, ignored %v", described(t, s.Train), s.Ignored)
 	}
-	if want := []string{"val/images/val_0.JPEG=1:3", "val/images/val_1.JPEG=0:4"}; !slices.Equal(described(t, s.Test), want) {
+	if want := []string{"val/images/val_0.JPEG=1:3", "val/images/val_1.JPEG=0:4"}; !slices.Equal(described(t, s.Test),
+		want) {
 		t.Errorf("test %v", described(t, s.Test))
 	}
 }
@@ -175,7 +181,8 @@ func gzipped(t testing.TB, text string) string {
 // ilsvrc is a challenge of three classes.
 func ilsvrc(t testing.TB) map[string]string {
 	return map[string]string{
-		trainArchive: tarOf(t, "n3.tar", tarOf(t, "n3_1.JPEG", "five"), "n1.tar", tarOf(t, "n1_2.JPEG", "two", "../../n1_1.JPEG", "one"),
+		trainArchive: tarOf(t, "n3.tar", tarOf(t, "n3_1.JPEG", "five"), "n1.tar",
+			tarOf(t, "n1_2.JPEG", "two", "../../n1_1.JPEG", "one"),
 			"n2.tar", tarOf(t, "n2_1.JPEG", strings.Repeat("3", 700))),
 		valArchive: tarOf(t, "ILSVRC2012_val_00000002.JPEG", "v2", "ILSVRC2012_val_00000001.JPEG", "v1"),
 	}
@@ -183,9 +190,10 @@ func ilsvrc(t testing.TB) map[string]string {
 
 func TestILSVRC(t *testing.T) {
 	labels := map[string]map[string]string{
-		"a list of synsets":     {synsetLabels: "n3\nn1\n"},
-		"the devkit's numbers":  {groundTruth: "1\n3\n", synsetOrder: "n3\nn2\nn1\n"},
-		"the devkit as archive": {devkit: gzipped(t, tarOf(t, "ILSVRC2012_devkit_t12/data/"+groundTruth, "1\n3\n")), synsetOrder: "n3\nn2\nn1\n"},
+		"a list of synsets":    {synsetLabels: "n3\nn1\n"},
+		"the devkit's numbers": {groundTruth: "1\n3\n", synsetOrder: "n3\nn2\nn1\n"},
+		"the devkit as archive": {devkit: gzipped(t, tarOf(t, "ILSVRC2012_devkit_t12/data/"+groundTruth, "1\n3\n")),
+			synsetOrder: "n3\nn2\nn1\n"},
 	}
 	for name, files := range labels {
 		root := t.TempDir()
@@ -196,10 +204,12 @@ func TestILSVRC(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if want := []string{"train/n1/n1_1.JPEG=0:one", "train/n1/n1_2.JPEG=0:two", "train/n2/n2_1.JPEG=1:" + strings.Repeat("3", 700), "train/n3/n3_1.JPEG=2:five"}; !slices.Equal(described(t, s.Train), want) {
+		if want := []string{"train/n1/n1_1.JPEG=0:one", "train/n1/n1_2.JPEG=0:two", "train/n2/n2_1.JPEG=1:" +
+			strings.Repeat("3", 700), "train/n3/n3_1.JPEG=2:five"}; !slices.Equal(described(t, s.Train), want) {
 			t.Errorf("%s: train %v", name, described(t, s.Train))
 		}
-		if want := []string{"val/ILSVRC2012_val_00000001.JPEG=2:v1", "val/ILSVRC2012_val_00000002.JPEG=0:v2"}; !slices.Equal(described(t, s.Test), want) {
+		if want := []string{"val/ILSVRC2012_val_00000001.JPEG=2:v1",
+			"val/ILSVRC2012_val_00000002.JPEG=0:v2"}; !slices.Equal(described(t, s.Test), want) {
 			t.Errorf("%s: test %v", name, described(t, s.Test))
 		}
 		if err := s.Close(); err != nil {
@@ -214,24 +224,27 @@ func TestILSVRCRefuses(t *testing.T) {
 		files map[string]string
 		says  string
 	}{
-		"no labels":         {nil, "no labels of the validation images"},
-		"too few labels":    {map[string]string{synsetLabels: "n3\n"}, "labels 1 images, ILSVRC2012_img_val.tar holds 2"},
-		"stray class":       {map[string]string{synsetLabels: "n3\nn9\n"}, "line 2: class n9 is not in"},
-		"numbers alone":     {map[string]string{groundTruth: "1\n3\n"}, "synsets.txt, which names them, is missing"},
-		"number too large":  {map[string]string{groundTruth: "1\n4\n", synsetOrder: "n3\nn2\nn1\n"}, `line 2: "4" is no number from 1 to 3`},
-		"alphabetical":      {map[string]string{groundTruth: "1\n3\n", synsetOrder: "n1\nn2\nn3\n"}, "alphabetical order"},
-		"no devkit":         {map[string]string{devkit: "<html>", synsetOrder: "n3\n"}, "not a tar.gz"},
-		"val missing":       {map[string]string{valArchive: ""}, "holds no images"},
-		"train cut":         {map[string]string{trainArchive: whole[trainArchive][:2000]}, "fetch it again"},
-		"val cut":           {map[string]string{valArchive: whole[valArchive][:513]}, "breaks off"},
-		"class twice":       {map[string]string{trainArchive: tarOf(t, "n1.tar", tarOf(t, "a.png", "1"), "x/n1.tar", tarOf(t, "b.png", "1"))}, "class n1 is there twice"},
+		"no labels":      {nil, "no labels of the validation images"},
+		"too few labels": {map[string]string{synsetLabels: "n3\n"}, "labels 1 images, ILSVRC2012_img_val.tar holds 2"},
+		"stray class":    {map[string]string{synsetLabels: "n3\nn9\n"}, "line 2: class n9 is not in"},
+		"numbers alone":  {map[string]string{groundTruth: "1\n3\n"}, "synsets.txt, which names them, is missing"},
+		"number too large": {map[string]string{groundTruth: "1\n4\n", synsetOrder: "n3\nn2\nn1\n"},
+			`line 2: "4" is no number from 1 to 3`},
+		"alphabetical": {map[string]string{groundTruth: "1\n3\n", synsetOrder: "n1\nn2\nn3\n"}, "alphabetical order"},
+		"no devkit":    {map[string]string{devkit: "<html>", synsetOrder: "n3\n"}, "not a tar.gz"},
+		"val missing":  {map[string]string{valArchive: ""}, "holds no images"},
+		"train cut":    {map[string]string{trainArchive: whole[trainArchive][:2000]}, "fetch it again"},
+		"val cut":      {map[string]string{valArchive: whole[valArchive][:513]}, "breaks off"},
+		"class twice": {map[string]string{trainArchive: tarOf(t, "n1.tar", tarOf(t, "a.png", "1"), "x/n1.tar",
+			tarOf(t, "b.png", "1"))}, "class n1 is there twice"},
 		"no class archives": {map[string]string{trainArchive: tarOf(t, "a.JPEG", "1")}, "no class archives"},
 		"image twice":       {map[string]string{valArchive: tarOf(t, "a.JPEG", "1", "b/a.JPEG", "2")}, "is there twice"},
 	} {
 		root := t.TempDir()
 		write(t, root, whole)
 		write(t, root, k.files)
-		if _, err := Open(root); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), k.says) || strings.Contains(err.Error(), "\n") {
+		if _, err := Open(root); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), k.says) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want ErrLayout that says %q", name, err, k.says)
 		}
 	}
@@ -271,7 +284,8 @@ func FuzzDevkit(f *testing.F) {
 	f.Add([]byte(tarOf(f, "data/"+groundTruth, "1\n3\n")))
 	f.Add([]byte("x"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if _, err := devkitNumbers(iotest.HalfReader(strings.NewReader(gzipped(t, string(text))))); err != nil && !errors.Is(err, ErrLayout) {
+		if _, err := devkitNumbers(iotest.HalfReader(strings.NewReader(gzipped(t, string(text))))); err != nil &&
+			!errors.Is(err, ErrLayout) {
 			t.Error(err)
 		}
 	})
@@ -311,7 +325,8 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%d workers: %v, want the error of use", workers, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		if err := Decode(ctx, files, fit, workers, func(d Decoded) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+		if err := Decode(ctx, files, fit, workers, func(d Decoded) error { cancel(); return nil }); !errors.Is(err,
+			context.Canceled) {
 			t.Errorf("%d workers: %v, want the context's error", workers, err)
 		}
 	}

@@ -44,7 +44,8 @@ func ImageFolder(root string) (*Set, error) {
 		}
 	}
 	if len(tested) == 0 {
-		return nil, fmt.Errorf("%s holds no class folders (a flat folder needs its labels: sort its files into one folder a class): %w",
+		return nil, fmt.Errorf("%s holds no class folders (a flat folder needs its labels: sort its files into one folder "+
+			"a class): %w",
 			filepath.Join(root, test), ErrLayout)
 	}
 	if s.Test, err = s.tree(root, test, tested); err != nil {

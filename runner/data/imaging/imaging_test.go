@@ -161,7 +161,8 @@ func weights(size, total, j int) map[int]float64 {
 func TestFlatStaysFlat(t *testing.T) {
 	for _, size := range []image.Point{{1, 1}, {3, 500}, {500, 3}, {255, 257}, {1000, 700}} {
 		for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422,
-			image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio440, image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410} {
+			image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio440, image.YCbCrSubsampleRatio411,
+			image.YCbCrSubsampleRatio410} {
 			img := image.NewYCbCr(image.Rectangle{Max: size}, ratio)
 			for _, p := range []struct {
 				pix []byte
@@ -195,7 +196,8 @@ func TestShortSideCutsTheCentre(t *testing.T) {
 			}
 		}
 		got := read(t, Fit{ShortSide: 8}, encodePNG(t, img))
-		if first, last := got[0], got[len(got)-1]; size.X > size.Y && (first != 5*16 || last != 5*23) || size.Y > size.X && (first != 5*16 || last != 5*23) {
+		if first, last := got[0], got[len(got)-1]; size.X > size.Y && (first != 5*16 || last != 5*23) || size.Y > size.X &&
+			(first != 5*16 || last != 5*23) {
 			t.Errorf("%v: from %d to %d, want 80 to 115", size, first, last)
 		}
 	}
@@ -320,7 +322,8 @@ func TestJPEGs(t *testing.T) {
 }
 
 func TestFitValidate(t *testing.T) {
-	for f, ok := range map[Fit]bool{{}: false, {256, 0}: true, {0, 32}: true, {256, 256}: false, {-1, 0}: false, {0, 5000}: false} {
+	for f, ok := range map[Fit]bool{{}: false, {256, 0}: true, {0, 32}: true, {256, 256}: false, {-1, 0}: false,
+		{0, 5000}: false} {
 		if err := f.Validate(); (err == nil) != ok {
 			t.Errorf("%+v: %v", f, err)
 		}

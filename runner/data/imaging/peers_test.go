@@ -32,12 +32,16 @@ func TestResizeAgainstPeers(t *testing.T) {
 		want []byte
 	}{
 		"OpenCV, area, 50×37 to 8×8": {pattern(50, 37), []byte{
-			80, 125, 131, 125, 122, 125, 129, 138, 128, 130, 119, 141, 129, 127, 136, 128, 120, 130, 130, 131, 125, 150, 115, 123, 127, 118, 122, 128,
-			131, 115, 126, 122, 132, 133, 134, 144, 122, 129, 138, 124, 128, 124, 133, 130, 134, 119, 128, 117, 129, 125, 131, 116, 146, 125, 123, 104,
+			80, 125, 131, 125, 122, 125, 129, 138, 128, 130, 119, 141, 129, 127, 136, 128, 120, 130, 130, 131, 125, 150, 115,
+			123, 127, 118, 122, 128,
+			131, 115, 126, 122, 132, 133, 134, 144, 122, 129, 138, 124, 128, 124, 133, 130, 134, 119, 128, 117, 129, 125, 131,
+			116, 146, 125, 123, 104,
 			118, 133, 107, 125, 135, 125, 121, 122}},
 		"Pillow, cubic, 5×6 to 8×8": {pattern(5, 6), []byte{
-			0, 3, 11, 19, 31, 45, 65, 77, 0, 5, 15, 26, 40, 55, 77, 90, 3, 10, 22, 36, 52, 70, 95, 110, 8, 16, 31, 47, 65, 87, 114, 131, 15, 24, 43,
-			61, 82, 106, 135, 153, 24, 35, 56, 77, 100, 126, 159, 178, 37, 51, 74, 98, 123, 151, 187, 208, 48, 63, 88, 114, 142, 172, 209, 232}},
+			0, 3, 11, 19, 31, 45, 65, 77, 0, 5, 15, 26, 40, 55, 77, 90, 3, 10, 22, 36, 52, 70, 95, 110, 8, 16, 31, 47, 65, 87,
+			114, 131, 15, 24, 43,
+			61, 82, 106, 135, 153, 24, 35, 56, 77, 100, 126, 159, 178, 37, 51, 74, 98, 123, 151, 187, 208, 48, 63, 88, 114, 142,
+			172, 209, 232}},
 	} {
 		got := read(t, Fit{Size: 8}, encodePNG(t, k.img))
 		for i, want := range k.want {
@@ -95,12 +99,13 @@ func TestPhotographsAgainstPeers(t *testing.T) {
 func BenchmarkPhotographs(b *testing.B) {
 	folder := cmp.Or(os.Getenv("ABLATE_PHOTOGRAPHS"), "imagenet-originals")
 	var names []string
-	err := filepath.WalkDir(filepath.Join(os.Getenv("ABLATE_DATA"), folder), func(name string, e fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(name, ".JPEG") {
-			names = append(names, name)
-		}
-		return err
-	})
+	err := filepath.WalkDir(filepath.Join(os.Getenv("ABLATE_DATA"), folder),
+		func(name string, e fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(name, ".JPEG") {
+				names = append(names, name)
+			}
+			return err
+		})
 	if err != nil || os.Getenv("ABLATE_DATA") == "" || len(names) == 0 {
 		b.Skip("ABLATE_DATA is not set, or has no photographs")
 	}

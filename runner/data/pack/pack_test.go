@@ -186,7 +186,8 @@ func TestPackIsTheSameForAnyJobs(t *testing.T) {
 	root := folder(t, 40)
 	one, many := t.TempDir(), t.TempDir()
 	for dir, workers := range map[string]int{one: 1, many: 7} {
-		if _, err := Write(t.Context(), list(t, root), dir, Options{Fit: imaging.Fit{Size: 6}, Workers: workers}); err != nil {
+		if _, err := Write(t.Context(), list(t, root), dir, Options{Fit: imaging.Fit{Size: 6},
+			Workers: workers}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +214,8 @@ func TestPackGoesOn(t *testing.T) {
 	if _, err := Open(stopped); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "not finished") {
 		t.Errorf("open a stopped pack: %v", err)
 	}
-	if _, err := Write(t.Context(), list(t, root), stopped, Options{Fit: imaging.Fit{Size: 8}, Workers: 1}); err == nil || !strings.Contains(err.Error(), "other settings") {
+	if _, err := Write(t.Context(), list(t, root), stopped, Options{Fit: imaging.Fit{Size: 8}, Workers: 1}); err == nil ||
+		!strings.Contains(err.Error(), "other settings") {
 		t.Errorf("go on with another size: %v", err)
 	}
 	kept := 0
@@ -225,7 +227,8 @@ func TestPackGoesOn(t *testing.T) {
 	if _, err := Write(t.Context(), list(t, root), stopped, small); err != nil {
 		t.Errorf("once more: %v", err)
 	}
-	if _, err := Write(t.Context(), list(t, folder(t, 3)), stopped, small); err == nil || !strings.Contains(err.Error(), "holds another pack") {
+	if _, err := Write(t.Context(), list(t, folder(t, 3)), stopped, small); err == nil ||
+		!strings.Contains(err.Error(), "holds another pack") {
 		t.Errorf("another pack over it: %v", err)
 	}
 }
@@ -259,14 +262,16 @@ func TestBadFilesAreListed(t *testing.T) {
 	}
 	dir := t.TempDir()
 	_, err = Write(t.Context(), list(t, root), dir, small)
-	if !errors.Is(err, ErrBadFiles) || !strings.HasPrefix(err.Error(), fmt.Sprint(want)) || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, ErrBadFiles) || !strings.HasPrefix(err.Error(), fmt.Sprint(want)) ||
+		strings.Contains(err.Error(), "\n") {
 		t.Fatalf("bad files: %v", err)
 	}
 	if _, err := Open(dir); !errors.Is(err, ErrMissing) {
 		t.Errorf("a pack with bad files was finished: %v", err)
 	}
 	listed := contents(t, dir)[skippedName]
-	for _, name := range []string{"train/class0/0002.png: the png is truncated", "train/class1/zero.jpg: the file is empty"} {
+	for _, name := range []string{"train/class0/0002.png: the png is truncated",
+		"train/class1/zero.jpg: the file is empty"} {
 		if !strings.Contains(listed, name) {
 			t.Errorf("the list does not say %q: %s", name, listed)
 		}
@@ -293,7 +298,8 @@ func TestFoldersThatAreNotOurs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.tex"), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Write(t.Context(), list(t, folder(t, 1)), dir, small); err == nil || !strings.Contains(err.Error(), "not empty") {
+	if _, err := Write(t.Context(), list(t, folder(t, 1)), dir, small); err == nil ||
+		!strings.Contains(err.Error(), "not empty") {
 		t.Errorf("pack into a folder with a file: %v", err)
 	}
 	if len(contents(t, dir)) != 1 {
@@ -324,16 +330,19 @@ func TestDamage(t *testing.T) {
 		change func([]byte) []byte
 		when   string
 	}{
-		"shard cut":      {"train-00000.shard", func(b []byte) []byte { return b[:len(b)-1] }, "open"},
-		"shard longer":   {"test-00000.shard", func(b []byte) []byte { return append(b, 0) }, "open"},
-		"shard missing":  {"train-00000.shard", nil, "open"},
-		"shard altered":  {"train-00000.shard", func(b []byte) []byte { b[100] ^= 1; return b }, "read"},
-		"index altered":  {"train.index", func(b []byte) []byte { b[0] ^= 1; return b }, "open"},
-		"index cut":      {"test.index", func(b []byte) []byte { return b[:8] }, "open"},
-		"names altered":  {"train.names", func(b []byte) []byte { b[0] ^= 1; return b }, "verify"},
-		"mean altered":   {"train.mean", func(b []byte) []byte { b[0] ^= 1; return b }, "verify"},
-		"manifest cut":   {manifestName, func(b []byte) []byte { return b[:len(b)/2] }, "open"},
-		"format of 2099": {manifestName, func(b []byte) []byte { return bytes.Replace(b, []byte(`"format": 1`), []byte(`"format": 99`), 1) }, "open"},
+		"shard cut":     {"train-00000.shard", func(b []byte) []byte { return b[:len(b)-1] }, "open"},
+		"shard longer":  {"test-00000.shard", func(b []byte) []byte { return append(b, 0) }, "open"},
+		"shard missing": {"train-00000.shard", nil, "open"},
+		"shard altered": {"train-00000.shard", func(b []byte) []byte { b[100] ^= 1; return b }, "read"},
+		"index altered": {"train.index", func(b []byte) []byte { b[0] ^= 1; return b }, "open"},
+		"index cut":     {"test.index", func(b []byte) []byte { return b[:8] }, "open"},
+		"names altered": {"train.names", func(b []byte) []byte { b[0] ^= 1; return b }, "verify"},
+		"mean altered":  {"train.mean", func(b []byte) []byte { b[0] ^= 1; return b }, "verify"},
+		"manifest cut":  {manifestName, func(b []byte) []byte { return b[:len(b)/2] }, "open"},
+		"format of 2099": {manifestName, func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"format": 1`),
+				[]byte(`"format": 99`), 1)
+		}, "open"},
 	} {
 		dir := t.TempDir()
 		if _, err := Write(t.Context(), list(t, root), dir, small); err != nil {
@@ -379,7 +388,8 @@ func TestCutWhileMapped(t *testing.T) {
 		t.Skip("a mapped file cannot be cut on Windows")
 	}
 	dir := t.TempDir()
-	if _, err := Write(t.Context(), list(t, folder(t, 50)), dir, Options{Fit: imaging.Fit{Size: 64}, Workers: 2}); err != nil {
+	if _, err := Write(t.Context(), list(t, folder(t, 50)), dir,
+		Options{Fit: imaging.Fit{Size: 64}, Workers: 2}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := Open(dir)
@@ -425,7 +435,10 @@ func FuzzManifest(f *testing.F) {
 			}
 			return
 		}
-		if slices.ContainsFunc(labels, func(l int32) bool { return l < 0 || int(l) >= len(m.Classes) }) || len(labels)*entryBytes != len(index) {
+		if slices.ContainsFunc(labels, func(l int32) bool {
+			return l < 0 ||
+				int(l) >= len(m.Classes)
+		}) || len(labels)*entryBytes != len(index) {
 			t.Errorf("labels %v were taken", labels)
 		}
 	})
@@ -436,7 +449,8 @@ func sparse(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
 	fit := imaging.Fit{ShortSide: 256}
-	m := Manifest{Format: formatVersion, Method: imaging.Method, Fit: fit, Classes: make([]string, 1000), Splits: map[string]Split{}}
+	m := Manifest{Format: formatVersion, Method: imaging.Method, Fit: fit, Classes: make([]string, 1000),
+		Splits: map[string]Split{}}
 	for split, images := range map[string]int{"train": n, "test": n / 25} {
 		var s Split
 		var index []byte
@@ -446,7 +460,8 @@ func sparse(t testing.TB, n int) string {
 		for k := 0; k*shardImages < images; k++ {
 			shard := Shard{shardName(split, k), min(shardImages, images-k*shardImages), ""}
 			path := filepath.Join(dir, shard.File)
-			if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, int64(shard.Images)*int64(fit.Len()))); err != nil {
+			if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path,
+				int64(shard.Images)*int64(fit.Len()))); err != nil {
 				t.Skip("no sparse files here: ", err)
 			}
 			s.Shards = append(s.Shards, shard)

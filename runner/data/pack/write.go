@@ -298,7 +298,8 @@ func (w *writer) tooManyBad() error {
 	if err := w.list(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%d %w, %d allowed; they are listed in %s, the first: %s; mend them, or pass --max-skipped %d to skip them",
+	return fmt.Errorf("%d %w, %d allowed; they are listed in %s, the first: %s; mend them, or pass --max-skipped %d to "+
+		"skip them",
 		len(w.skipped), ErrBadFiles, w.o.MaxSkipped, filepath.Join(w.dir, skippedName), w.skipped[0], len(w.skipped))
 }
 

@@ -20,7 +20,8 @@ type dropouts struct {
 }
 
 func newDropout(d *Device, op *graph.Dropout, in engine.Instr) engine.Kernel {
-	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), mask: maskOf(in), threshold: graph.DropoutThreshold(op.Rate)}
+	return &dropouts{d: d, op: op, x: slice(in.In[0]), y: slice(in.Out), mask: maskOf(in),
+		threshold: graph.DropoutThreshold(op.Rate)}
 }
 
 // Run draws the mask again: the forward and the backward pass of a step draw the same one.
@@ -66,7 +67,8 @@ func (o *dropouts) draw(y, x []float32, from int) {
 
 // eachWord calls f with the random word of each of n activations, from number
 // from of images of shape s on. The word is that of the activation's place in the whole layer.
-func eachWord(stream random.Stream, step uint64, part graph.Part, s arch.Shape, from, n int, f func(i int, word uint32)) {
+func eachWord(stream random.Stream, step uint64, part graph.Part, s arch.Shape, from, n int,
+	f func(i int, word uint32)) {
 	var words [4]uint32
 	block := ^uint64(0)
 	for i := 0; i < n; { // a pixel's channels, whose places follow each other

@@ -12,7 +12,8 @@ func guarded(t testing.TB, n int, first bool) []float32 {
 	t.Helper()
 	page := syscall.Getpagesize()
 	room := (4*n + page - 1) / page * page
-	mem, err := syscall.Mmap(-1, 0, room+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	mem, err := syscall.Mmap(-1, 0, room+2*page, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}

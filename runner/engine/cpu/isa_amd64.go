@@ -116,7 +116,8 @@ func three(lanes int, f func(a, b, c *float32, n int), twin func(a, b, c []float
 	twin(a[n:], b[n:], c[n:])
 }
 
-func scaled(lanes int, f func(y, x *float32, n int, a, b float32), twin func(y, x []float32, a, b float32), y, x []float32, a, b float32) {
+func scaled(lanes int, f func(y, x *float32, n int, a, b float32), twin func(y, x []float32, a, b float32), y,
+	x []float32, a, b float32) {
 	n := len(x) / lanes * lanes
 	if n > 0 {
 		y = y[:len(x)]
@@ -125,7 +126,8 @@ func scaled(lanes int, f func(y, x *float32, n int, a, b float32), twin func(y, 
 	twin(y[n:], x[n:], a, b)
 }
 
-func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, a, b float32), twin func(dx, y, dy []float32, a, b float32), dx, y, dy []float32, a, b float32) {
+func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, a, b float32),
+	twin func(dx, y, dy []float32, a, b float32), dx, y, dy []float32, a, b float32) {
 	n := len(y) / lanes * lanes
 	if n > 0 {
 		dx, dy = dx[:len(y)], dy[:len(y)]
@@ -143,7 +145,8 @@ func added(lanes int, f func(dst, src *float32, n int, a float32), dst, src []fl
 	axpyGo(dst[n:], src[n:], a)
 }
 
-func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum float32), w, v, g []float32, rate, decay, momentum float32) {
+func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum float32), w, v, g []float32, rate, decay,
+	momentum float32) {
 	n := len(w) / lanes * lanes
 	if n > 0 {
 		v, g = v[:len(w)], g[:len(w)]

@@ -54,7 +54,8 @@ func windowOf(h, w, channels, kernel, stride int, pad arch.Pad, groups, filters 
 	if h+pad.Top+pad.Bottom < kernel || w+pad.Left+pad.Right < kernel {
 		return nil
 	}
-	return &graph.Window{In: arch.Shape{Height: h, Width: w, Channels: channels}, Out: arch.Shape{Height: oh, Width: ow, Channels: filters},
+	return &graph.Window{In: arch.Shape{Height: h, Width: w, Channels: channels},
+		Out:    arch.Shape{Height: oh, Width: ow, Channels: filters},
 		Kernel: kernel, Stride: stride, Pad: pad, Groups: groups}
 }
 
@@ -144,7 +145,8 @@ func FuzzShapes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, batch, h, w, channels, kernel, stride, pad, groups, filters, size uint8) {
 		g := 1 + int(groups)%3
 		p := arch.Pad{Top: int(pad & 3), Bottom: int(pad >> 2 & 3), Left: int(pad >> 4 & 3), Right: int(pad >> 6 & 3)}
-		window := windowOf(1+int(h)%17, 1+int(w)%17, g*(1+int(channels)%24), 1+int(kernel)%5, 1+int(stride)%4, p, g, g*(1+int(filters)%40))
+		window := windowOf(1+int(h)%17, 1+int(w)%17, g*(1+int(channels)%24), 1+int(kernel)%5, 1+int(stride)%4, p, g,
+			g*(1+int(filters)%40))
 		if window != nil {
 			sameKernels(t, seed, 1+int(batch)%9, *window, 2*(int(size)%4)+1)
 		}
@@ -175,7 +177,8 @@ func TestErrorsNameTheKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = prog.RunAll()
-	if err == nil || !strings.Contains(err.Error(), "softmax-loss") || !strings.Contains(err.Error(), "index out of range") {
+	if err == nil || !strings.Contains(err.Error(), "softmax-loss") ||
+		!strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("label 99 of 10 classes gives %v", err)
 	}
 }

@@ -73,7 +73,8 @@ func localRows(w graph.Window, pixel int, f func(x, weight, y0, y1 int)) {
 type localDataGrads struct{ locals }
 
 func newLocalDataGrad(d *Device, op *graph.LocalDataGrad, in engine.Instr) engine.Kernel {
-	return &localDataGrads{locals{d: d, w: op.Window, batch: op.Batch, weights: slice(in.In[0]), y: slice(in.In[1]), x: slice(in.Out)}}
+	return &localDataGrads{locals{d: d, w: op.Window, batch: op.Batch, weights: slice(in.In[0]), y: slice(in.In[1]),
+		x: slice(in.Out)}}
 }
 
 // Run computes all images.
@@ -111,7 +112,8 @@ func dot(a, b []float32) float32 {
 type localWeightGrads struct{ locals }
 
 func newLocalWeightGrad(d *Device, op *graph.LocalWeightGrad, in engine.Instr) engine.Kernel {
-	return &localWeightGrads{locals{d: d, w: op.Window, batch: op.Batch, x: slice(in.In[0]), y: slice(in.In[1]), weights: slice(in.Out)}}
+	return &localWeightGrads{locals{d: d, w: op.Window, batch: op.Batch, x: slice(in.In[0]), y: slice(in.In[1]),
+		weights: slice(in.Out)}}
 }
 
 // Run computes all pixels' weights.

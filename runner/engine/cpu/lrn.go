@@ -140,7 +140,8 @@ func newLRN(d *Device, op *graph.LRN, in engine.Instr) engine.Kernel {
 }
 
 func newLRNGrad(d *Device, op *graph.LRNGrad, in engine.Instr) engine.Kernel {
-	k := &norms{d: d, op: op.LRNParams, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out), mask: maskOf(in)}
+	k := &norms{d: d, op: op.LRNParams, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), to: slice(in.Out),
+		mask: maskOf(in)}
 	return k.bound(op.Shape)
 }
 

@@ -107,11 +107,13 @@ type stochasticPools struct {
 }
 
 func newStochasticPool(d *Device, op *graph.StochasticPool, in engine.Instr) engine.Kernel {
-	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: op.Train, x: slice(in.In[0]), y: slice(in.Out)}
+	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: op.Train,
+		x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 func newStochasticPoolGrad(d *Device, op *graph.StochasticPoolGrad, in engine.Instr) engine.Kernel {
-	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: true, x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
+	return &stochasticPools{d: d, w: op.Window, batch: op.Batch, layer: op.Layer, part: op.Part, train: true,
+		x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
 // Run handles all images. The forward and the backward pass of a step draw the same.

@@ -108,7 +108,8 @@ func newMaxPoolGrad(d *Device, op *graph.MaxPoolGrad, in engine.Instr) engine.Ke
 }
 
 func newAvgPool(d *Device, op *graph.AvgPool, in engine.Instr) engine.Kernel {
-	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.sumWindows), batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out)}
+	p := &pools{d: d, w: op.Window, sweep: newSweep(d, op.Window, d.isa.sumWindows), batch: op.Batch, x: slice(in.In[0]),
+		y: slice(in.Out)}
 	p.sweep.mean = true
 	return p
 }

@@ -25,7 +25,8 @@ func newPyramidPool(d *Device, op *graph.PyramidPool, in engine.Instr) engine.Ke
 }
 
 func newPyramidPoolGrad(d *Device, op *graph.PyramidPoolGrad, in engine.Instr) engine.Kernel {
-	return &pyramids{d: d, in: op.In, levels: op.Levels, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
+	return &pyramids{d: d, in: op.In, levels: op.Levels, batch: op.Batch, x: slice(in.In[0]), dy: slice(in.In[1]),
+		dx: slice(in.Out)}
 }
 
 // Run handles all images.

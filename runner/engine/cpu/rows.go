@@ -72,5 +72,8 @@ func (s *channelSum) tile(_, i int) {
 // newBiasGrad is db[c] = Σ dy over images and pixels.
 func newBiasGrad(d *Device, _ *graph.BiasGrad, in engine.Instr) engine.Kernel {
 	dy := slice(in.In[0])
-	return newChannelSum(d, len(dy), slice(in.Out), func(sum []float32, from, to int) { d.isa.columnSums(sum, dy[from:to]) })
+	return newChannelSum(d, len(dy), slice(in.Out), func(sum []float32, from,
+		to int) {
+		d.isa.columnSums(sum, dy[from:to])
+	})
 }

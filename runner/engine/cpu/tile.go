@@ -2,7 +2,8 @@ package cpu
 
 import "unsafe"
 
-// A tile is the inner product all matrix work is cut into: tileRows rows by cols columns, cols a multiple of 16 up to 64.
+// A tile is the inner product all matrix work is cut into: tileRows rows by cols columns, cols a
+// multiple of 16 up to 64.
 //
 //	acc[r][c] = init[initRow[r]+c]
 //	for s < segs, i < run: acc[r][c] += x[row[r]+seg[s]+i·step] · w[(s·run+i)·wStride+c]

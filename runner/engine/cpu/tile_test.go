@@ -86,7 +86,8 @@ func (j *job) sums() []float64 {
 func TestTile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, cols := range []int{16, 32, 48, 64} {
-		for _, g := range []struct{ segs, run, step int }{{0, 0, 1}, {1, 0, 1}, {1, 1, 1}, {5, 15, 1}, {3, 48, 1}, {7, 13, 4}, {1, 127, 33}, {2, 400, 1}} {
+		for _, g := range []struct{ segs, run, step int }{{0, 0, 1}, {1, 0, 1}, {1, 1, 1}, {5, 15, 1}, {3, 48, 1}, {7, 13, 4},
+			{1, 127, 33}, {2, 400, 1}} {
 			for _, accumulate := range []bool{false, true} {
 				t.Run(fmt.Sprint(cols, g, accumulate), func(t *testing.T) {
 					check(t, newJob(r, cols, g.segs, g.run, g.step, accumulate))
@@ -141,7 +142,8 @@ func TestTileKeepsNaN(t *testing.T) {
 func FuzzTile(f *testing.F) {
 	f.Add(uint64(1), uint8(4), uint8(3), uint8(20), uint8(2), true)
 	f.Fuzz(func(t *testing.T, seed uint64, vectors, segs, run, step uint8, accumulate bool) {
-		check(t, newJob(rand.New(rand.NewPCG(seed, 0)), lane*(1+int(vectors)%4), int(segs)%16, int(run), 1+int(step)%64, accumulate))
+		check(t, newJob(rand.New(rand.NewPCG(seed, 0)), lane*(1+int(vectors)%4), int(segs)%16, int(run), 1+int(step)%64,
+			accumulate))
 	})
 }
 

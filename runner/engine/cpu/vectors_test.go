@@ -12,8 +12,10 @@ import (
 // The assembly reads the fields of these types at fixed offsets (_asm).
 func TestLayouts(t *testing.T) {
 	for of, names := range map[reflect.Type][]string{
-		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step", "wStride", "floor"},
-		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col", "step",
+		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step",
+			"wStride", "floor"},
+		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col",
+			"step",
 			"outStep", "scale"},
 	} {
 		for i, name := range names {
@@ -135,7 +137,8 @@ func TestReLUEdges(t *testing.T) {
 // their float64 formulas, keep a NaN, and end where float32 does.
 func TestUnitsAgainstFloat64(t *testing.T) {
 	inf := float32(math.Inf(1))
-	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), inf, -inf, 1e-38, -1e-45, 87, -87, 10, -10, 0.625, math.Nextafter32(0.625, 0)}
+	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), inf, -inf, 1e-38, -1e-45, 87, -87, 10, -10,
+		0.625, math.Nextafter32(0.625, 0)}
 	for v := float32(1e-7); v < 100; v *= 1.003 {
 		x = append(x, v, -v)
 	}
@@ -168,7 +171,8 @@ func TestUnitsAgainstFloat64(t *testing.T) {
 // windows larger than the stride, several pixels.
 func TestWindows(t *testing.T) {
 	for _, channels := range []int{1, 3, 5, 8, 15, 16, 17, 31, 32, 33, 96} {
-		for _, g := range []struct{ rows, cols, pixels, stride int }{{1, 1, 1, 1}, {3, 3, 5, 2}, {2, 2, 4, 2}, {1, 3, 2, 1}, {3, 2, 1, 3}} {
+		for _, g := range []struct{ rows, cols, pixels, stride int }{{1, 1, 1, 1}, {3, 3, 5, 2}, {2, 2, 4, 2}, {1, 3, 2, 1},
+			{3, 2, 1, 3}} {
 			t.Run(fmt.Sprint(channels, g), func(t *testing.T) {
 				width := (g.pixels-1)*g.stride + g.cols
 				for _, kernel := range []func(*isa) func(*poolingRow){
@@ -181,7 +185,8 @@ func TestWindows(t *testing.T) {
 						cell, grad := v.random(g.rows*width*channels), v.random(g.rows*width*channels)
 						out, top := v.random(g.pixels*channels), v.random(g.pixels*channels)
 						w := poolingRow{cell: &cell[0], grad: &grad[0], out: &top[0], channels: channels, pixels: g.pixels,
-							rows: g.rows, cols: g.cols, row: width * channels, col: channels, step: g.stride * channels, outStep: channels, scale: 0.25}
+							rows: g.rows, cols: g.cols, row: width * channels, col: channels, step: g.stride * channels, outStep: channels,
+							scale: 0.25}
 						p.maxWindows(&w) // so that some cell equals top
 						w.out, w.top = &out[0], &top[0]
 						kernel(p)(&w)
@@ -199,7 +204,8 @@ func TestMaxWindowsKeepsNaN(t *testing.T) {
 		for at := range 4 {
 			cell, out := make([]float32, 4*16), make([]float32, 16)
 			cell[at*16+5] = float32(math.NaN())
-			w := poolingRow{cell: &cell[0], out: &out[0], channels: 16, pixels: 1, rows: 2, cols: 2, row: 32, col: 16, step: 16, outStep: 16}
+			w := poolingRow{cell: &cell[0], out: &out[0], channels: 16, pixels: 1, rows: 2, cols: 2, row: 32, col: 16, step: 16,
+				outStep: 16}
 			p.maxWindows(&w)
 			if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
 				t.Errorf("%s: a NaN in cell %d gives %v", p.name, at, out)

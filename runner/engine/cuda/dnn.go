@@ -79,7 +79,8 @@ type geometry struct {
 // zeros; padded, its 3 channels make 484 in tf32 and 968 in bf16. The gradient to
 // the image, which a first layer does not need, is left as it is.
 func spaceToDepth(w graph.Window, p recipe.Precision) int {
-	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 && w.Stride*w.Stride*w.In.Channels <= maxDepth {
+	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 &&
+		w.Stride*w.Stride*w.In.Channels <= maxDepth {
 		return w.Stride
 	}
 	return 1
@@ -291,7 +292,8 @@ func (c *convolution) choose(n *dnn, direction int) (*algorithm, error) {
 	perf = perf[:count]
 	slices.SortStableFunc(perf, func(a, b nvidia.AlgorithmPerf) int { return c.rank(a) - c.rank(b) })
 	for _, p := range perf {
-		if p.Status != 0 || p.Determinism != 1 || p.Memory > maxWorkspace || c.math == nvidia.FMAMath && p.Math != nvidia.FMAMath && p.Math != nvidia.DefaultMath {
+		if p.Status != 0 || p.Determinism != 1 || p.Memory > maxWorkspace || c.math == nvidia.FMAMath &&
+			p.Math != nvidia.FMAMath && p.Math != nvidia.DefaultMath {
 			continue
 		}
 		a := &algorithm{number: p.Algorithm, math: p.Math}

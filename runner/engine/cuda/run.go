@@ -236,7 +236,8 @@ func (d *Device) reachDevice(other *Device) error {
 		return err
 	}
 	if can == 0 {
-		return errors.New("these GPUs cannot reach each other's memory; train on one of them, or on two that share NVLink or a PCIe switch")
+		return errors.New("these GPUs cannot reach each other's memory; train on one of them, or on two that share NVLink " +
+			"or a PCIe switch")
 	}
 	if r := d.driver.CtxEnablePeer(other.context, 0); r != nvidia.PeerAlreadyEnabled {
 		return r.Err()

@@ -48,10 +48,12 @@ func TestNVRTCSaysWhatIsWrong(t *testing.T) {
 		t.Skipf("NVRTC is not here: set %s", nvidia.Variable)
 	}
 	_, _, err := compiler.Compile("bad.cu", "extern \"C\" __global__ void f() { x = 1; }", "sm_90")
-	if err == nil || !strings.Contains(err.Error(), "bad.cu(1)") || !strings.Contains(err.Error(), `identifier "x" is undefined`) {
+	if err == nil || !strings.Contains(err.Error(), "bad.cu(1)") ||
+		!strings.Contains(err.Error(), `identifier "x" is undefined`) {
 		t.Error(err)
 	}
-	if _, _, err := compiler.Compile("old.cu", "", "sm_10"); err == nil || !strings.Contains(err.Error(), "an option it does not know") {
+	if _, _, err := compiler.Compile("old.cu", "", "sm_10"); err == nil ||
+		!strings.Contains(err.Error(), "an option it does not know") {
 		t.Error(err)
 	}
 }

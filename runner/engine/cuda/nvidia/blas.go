@@ -11,12 +11,14 @@ type BLASHandle uintptr
 // A BLAS is the part of cuBLAS that a device calls. Matrices are column-major:
 // a row-major one is its transpose there.
 type BLAS struct {
-	Property     func(kind int32, value *int32) BLASStatus                      `symbol:"cublasGetProperty"` // 0 major, 1 minor, 2 patch
+	// 0 major, 1 minor, 2 patch
+	Property     func(kind int32, value *int32) BLASStatus                      `symbol:"cublasGetProperty"`
 	Create       func(h *BLASHandle) BLASStatus                                 `symbol:"cublasCreate_v2"`
 	Destroy      func(h BLASHandle) BLASStatus                                  `symbol:"cublasDestroy_v2"`
 	SetStream    func(h BLASHandle, s Stream) BLASStatus                        `symbol:"cublasSetStream_v2"`
 	SetWorkspace func(h BLASHandle, workspace Address, bytes uint64) BLASStatus `symbol:"cublasSetWorkspace_v2"`
-	GemmEx       func(h BLASHandle, transA, transB Transpose, m, n, k int32, alpha unsafe.Pointer, a Address, typeA BLASType, lda int32,
+	GemmEx       func(h BLASHandle, transA, transB Transpose, m, n, k int32, alpha unsafe.Pointer, a Address,
+		typeA BLASType, lda int32,
 		b Address, typeB BLASType, ldb int32, beta unsafe.Pointer, c Address, typeC BLASType, ldc int32, compute Compute, algorithm int32) BLASStatus `symbol:"cublasGemmEx"`
 }
 
@@ -53,8 +55,10 @@ const GemmDefault = -1
 // A BLASStatus is a cublasStatus_t: 0, or an error.
 type BLASStatus int32
 
-var blasReasons = map[BLASStatus]string{1: "not initialised", 3: "out of memory", 7: "invalid value", 8: "this GPU lacks a feature",
-	11: "memory could not be mapped", 13: "a kernel failed", 14: "internal error", 15: "not supported", 16: "licence error"}
+var blasReasons = map[BLASStatus]string{1: "not initialised", 3: "out of memory", 7: "invalid value",
+	8:  "this GPU lacks a feature",
+	11: "memory could not be mapped", 13: "a kernel failed", 14: "internal error", 15: "not supported",
+	16: "licence error"}
 
 // Error is the status's number and meaning.
 func (s BLASStatus) Error() string {

@@ -48,15 +48,20 @@ type DNN struct {
 	FilterWorkspace  func(h DNNHandle, x, dy TensorDesc, c ConvDesc, dw FilterDesc, algorithm int32, bytes *uint64) DNNStatus            `symbol:"cudnnGetConvolutionBackwardFilterWorkspaceSize"`
 
 	// y = alpha·x∗w + beta·y and the two gradients; alpha and beta are float32 on the host.
-	Forward func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc, algorithm int32,
+	Forward func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc,
+		algorithm int32,
 		workspace Address, bytes uint64, beta unsafe.Pointer, yd TensorDesc, y Address) DNNStatus `symbol:"cudnnConvolutionForward"`
 	// y = activation(alpha·x∗w + beta·z + bias). z may be y where beta is 0.
-	ForwardFinished func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc, algorithm int32,
-		workspace Address, bytes uint64, beta unsafe.Pointer, zd TensorDesc, z Address, biasd TensorDesc, bias Address, a ActivationDesc,
+	ForwardFinished func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, wd FilterDesc, w Address, c ConvDesc,
+		algorithm int32,
+		workspace Address, bytes uint64, beta unsafe.Pointer, zd TensorDesc, z Address, biasd TensorDesc, bias Address,
+		a ActivationDesc,
 		yd TensorDesc, y Address) DNNStatus `symbol:"cudnnConvolutionBiasActivationForward"`
-	BackwardData func(h DNNHandle, alpha unsafe.Pointer, wd FilterDesc, w Address, dyd TensorDesc, dy Address, c ConvDesc, algorithm int32,
+	BackwardData func(h DNNHandle, alpha unsafe.Pointer, wd FilterDesc, w Address, dyd TensorDesc, dy Address, c ConvDesc,
+		algorithm int32,
 		workspace Address, bytes uint64, beta unsafe.Pointer, dxd TensorDesc, dx Address) DNNStatus `symbol:"cudnnConvolutionBackwardData"`
-	BackwardFilter func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, dyd TensorDesc, dy Address, c ConvDesc, algorithm int32,
+	BackwardFilter func(h DNNHandle, alpha unsafe.Pointer, xd TensorDesc, x Address, dyd TensorDesc, dy Address,
+		c ConvDesc, algorithm int32,
 		workspace Address, bytes uint64, beta unsafe.Pointer, dwd FilterDesc, dw Address) DNNStatus `symbol:"cudnnConvolutionBackwardFilter"`
 }
 
@@ -132,7 +137,8 @@ func (s DNNStatus) Refused() bool { return s/1000 == 2 || s/1000 == 3 }
 
 // Error is the status's number and meaning.
 func (s DNNStatus) Error() string {
-	kind := map[DNNStatus]string{1: "the library is not set up", 2: "a bad parameter", 3: "not supported", 4: "internal error", 5: "a kernel failed"}[s/1000]
+	kind := map[DNNStatus]string{1: "the library is not set up", 2: "a bad parameter", 3: "not supported",
+		4: "internal error", 5: "a kernel failed"}[s/1000]
 	return fmt.Sprintf("cuDNN error %d, %s", int32(s), kind)
 }
 

@@ -99,17 +99,26 @@ var ErrLost = errors.New("the GPU is lost")
 
 // reasons are the results that users meet, from cuda.h.
 var reasons = map[Result]string{
-	1: "invalid value", 2: "out of memory", 3: "the driver is not initialised", 34: "the library is a stub", 46: "the GPU is used exclusively by another process",
-	100: "no CUDA device", 101: "no such device", 201: "invalid context", 209: "no machine code for this GPU", 214: "uncorrectable memory error (ECC)",
-	217: "no access between these GPUs", 218: "invalid PTX", 222: "code newer than the driver", 400: "invalid handle", 401: "illegal state", 500: "not found",
-	600: "not ready", 700: "a kernel reached an illegal address", 701: "a kernel needs more registers or threads than there are", 702: "a kernel ran too long", 704: "access between the GPUs is on already",
-	705: "access between the GPUs is off", 709: "the context is destroyed", 715: "illegal instruction", 716: "misaligned address", 718: "invalid program counter", 719: "a kernel failed",
-	800: "not permitted", 801: "not supported", 802: "the system is not ready (is the fabric manager running?)", 803: "driver and kernel module differ in version: restart the machine",
-	804: "this GPU does not run with a newer CUDA than the driver's", 900: "not allowed in a graph", 901: "the graph that was being recorded is invalid", 999: "unknown error",
+	1: "invalid value", 2: "out of memory", 3: "the driver is not initialised", 34: "the library is a stub",
+	46:  "the GPU is used exclusively by another process",
+	100: "no CUDA device", 101: "no such device", 201: "invalid context", 209: "no machine code for this GPU",
+	214: "uncorrectable memory error (ECC)",
+	217: "no access between these GPUs", 218: "invalid PTX", 222: "code newer than the driver", 400: "invalid handle",
+	401: "illegal state", 500: "not found",
+	600: "not ready", 700: "a kernel reached an illegal address",
+	701: "a kernel needs more registers or threads than there are", 702: "a kernel ran too long",
+	704: "access between the GPUs is on already",
+	705: "access between the GPUs is off", 709: "the context is destroyed", 715: "illegal instruction",
+	716: "misaligned address", 718: "invalid program counter", 719: "a kernel failed",
+	800: "not permitted", 801: "not supported", 802: "the system is not ready (is the fabric manager running?)",
+	803: "driver and kernel module differ in version: restart the machine",
+	804: "this GPU does not run with a newer CUDA than the driver's", 900: "not allowed in a graph",
+	901: "the graph that was being recorded is invalid", 999: "unknown error",
 }
 
 // broken are the results after which every call of the context fails.
-var broken = map[Result]bool{46: true, 214: true, 220: true, 700: true, 702: true, 709: true, 710: true, 714: true, 715: true, 716: true, 717: true, 718: true, 719: true}
+var broken = map[Result]bool{46: true, 214: true, 220: true, 700: true, 702: true, 709: true, 710: true, 714: true,
+	715: true, 716: true, 717: true, 718: true, 719: true}
 
 // Error is the result's number and meaning.
 func (r Result) Error() string {

@@ -54,7 +54,8 @@ func stub(t *testing.T, version int) finder {
 	if err := os.WriteFile(file, []byte(source.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-o", filepath.Join(dir, "libcuda.so.1"), file).CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-o", filepath.Join(dir, "libcuda.so.1"),
+		file).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	f := machine
@@ -80,7 +81,8 @@ func TestDriverCalls(t *testing.T) {
 	}
 	host := []byte{42}
 	copies := func() error {
-		return errors.Join(d.MemcpyHtoDAsync(address, unsafe.Pointer(&host[0]), 5, 3).Err(), d.MemcpyDtoHAsync(unsafe.Pointer(&host[0]), address, 5, 3).Err())
+		return errors.Join(d.MemcpyHtoDAsync(address, unsafe.Pointer(&host[0]), 5, 3).Err(),
+			d.MemcpyDtoHAsync(unsafe.Pointer(&host[0]), address, 5, 3).Err())
 	}
 	if err := copies(); err != nil || host[0] != 43 {
 		t.Error(err, host)
@@ -96,7 +98,8 @@ func TestDriverCalls(t *testing.T) {
 	values := []int32{10, 11}
 	params := []unsafe.Pointer{unsafe.Pointer(&values[0]), unsafe.Pointer(&values[1])}
 	step := func() Result {
-		for _, r := range []Result{d.LaunchKernel(1, 2, 3, 4, 5, 6, 7, 8, 9, unsafe.Pointer(&params[0]), nil), d.StreamWaitEvent(1, 2, 3), d.EventRecord(1, 2),
+		for _, r := range []Result{d.LaunchKernel(1, 2, 3, 4, 5, 6, 7, 8, 9, unsafe.Pointer(&params[0]), nil),
+			d.StreamWaitEvent(1, 2, 3), d.EventRecord(1, 2),
 			d.GraphLaunch(1, 2), d.StreamSync(1), d.EventSync(1)} {
 			if r != 0 {
 				return r
@@ -119,7 +122,8 @@ func TestDriverCalls(t *testing.T) {
 // A driver that is too old says which it is and what to do.
 func TestOldDriver(t *testing.T) {
 	l := stub(t, 11040).load()
-	if f := l.Findings[0]; l.Driver != nil || !errors.Is(f.Err, ErrTooOld) || f.Err.Error() != "the NVIDIA driver is too old: it is of CUDA 11.4; install NVIDIA's driver, of CUDA 12 or later" {
+	if f := l.Findings[0]; l.Driver != nil || !errors.Is(f.Err, ErrTooOld) ||
+		f.Err.Error() != "the NVIDIA driver is too old: it is of CUDA 11.4; install NVIDIA's driver, of CUDA 12 or later" {
 		t.Errorf("%+v", f)
 	}
 	l = stub(t, 12080).load()
@@ -136,7 +140,8 @@ func TestLibraryWithoutAFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, found := range f.load().Findings {
-		if found.Name == CuDNN && (found.Err == nil || !strings.Contains(found.Err.Error(), "libcudnn.so.9: no function cudnnGetVersion; pip install")) {
+		if found.Name == CuDNN && (found.Err == nil || !strings.Contains(found.Err.Error(),
+			"libcudnn.so.9: no function cudnnGetVersion; pip install")) {
 			t.Error(found.Err)
 		}
 	}

@@ -33,9 +33,11 @@ var (
 	driverLibrary = library{name: "driver", file: "libcuda.so.1",
 		dirs:    []string{"/usr/local/nvidia/lib64", "/usr/lib/wsl/lib"}, // containers; Windows' Linux
 		install: "install NVIDIA's driver, of CUDA 12 or later"}
-	nvrtcLibrary = library{name: "NVRTC", file: "libnvrtc.so.%d", wheels: []string{"cu%d/lib", "cuda_nvrtc/lib"}, before: []string{"libnvrtc-builtins.so.%d*"},
+	nvrtcLibrary = library{name: "NVRTC", file: "libnvrtc.so.%d", wheels: []string{"cu%d/lib", "cuda_nvrtc/lib"},
+		before:  []string{"libnvrtc-builtins.so.%d*"},
 		install: "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit"}
-	blasLibrary = library{name: CuBLAS, file: "libcublas.so.%d", wheels: []string{"cu%d/lib", "cublas/lib"}, before: []string{"libcublasLt.so.%d"},
+	blasLibrary = library{name: CuBLAS, file: "libcublas.so.%d", wheels: []string{"cu%d/lib", "cublas/lib"},
+		before:  []string{"libcublasLt.so.%d"},
 		install: "pip install nvidia-cublas, or install the CUDA toolkit"}
 	dnnLibrary = library{name: CuDNN, file: "libcudnn.so.9", wheels: []string{"cudnn/lib"},
 		before:  []string{"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"},

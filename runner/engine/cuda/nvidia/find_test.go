@@ -44,7 +44,8 @@ func TestLibrariesAreLookedForInOrder(t *testing.T) {
 		"/mine/libcublas.so.12", "/opt/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cu13/lib/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cublas/lib/libcublas.so.12",
-		"/usr/bin/python3 -> ../torch/bin/python3", "/usr/torch/bin/python3 -> /torch/bin/python3", "/torch/bin/python3 -> python3", "/torch/lib/python3.11/site-packages/nvidia/cublas/lib/libcublas.so.12",
+		"/usr/bin/python3 -> ../torch/bin/python3", "/usr/torch/bin/python3 -> /torch/bin/python3",
+		"/torch/bin/python3 -> python3", "/torch/lib/python3.11/site-packages/nvidia/cublas/lib/libcublas.so.12",
 		"/home/me/.local/lib/python3.10/site-packages/nvidia/cu13/lib/libcublas.so.13",
 		"/nothing/lib/python3.10/site-packages/nvidia/cu13/lib/libcublas.so.13")
 	want := []string{"/mine/libcublas.so.12", "/opt/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.13",
@@ -70,11 +71,13 @@ func TestLibrariesNewerThanTheDriverComeLast(t *testing.T) {
 
 // The wheels' libraries look for each other by name only, so they are loaded beforehand by their paths.
 func TestWhatLiesBesideIsLoadedFirst(t *testing.T) {
-	f := tree(map[string]string{Variable: "/a:/b"}, "/a/libnvrtc.so.13", "/a/libnvrtc-builtins.so.13.5", "/b/libcudnn.so.9", "/b/libcudnn_ops.so.9", "/b/libcudnn_graph.so.9")
+	f := tree(map[string]string{Variable: "/a:/b"}, "/a/libnvrtc.so.13", "/a/libnvrtc-builtins.so.13.5",
+		"/b/libcudnn.so.9", "/b/libcudnn_ops.so.9", "/b/libcudnn_graph.so.9")
 	if got := f.candidates(nvrtcLibrary, 0)[0].before; !cmp.Equal(got, []string{"/a/libnvrtc-builtins.so.13.5"}) {
 		t.Error(got)
 	}
-	if got := f.candidates(dnnLibrary, 0)[0].before; !cmp.Equal(got, []string{"/b/libcudnn_graph.so.9", "/b/libcudnn_ops.so.9"}) {
+	if got := f.candidates(dnnLibrary, 0)[0].before; !cmp.Equal(got,
+		[]string{"/b/libcudnn_graph.so.9", "/b/libcudnn_ops.so.9"}) {
 		t.Error(got)
 	}
 }

@@ -23,7 +23,9 @@ type CompileResult int32
 
 // Error is the result's number and meaning.
 func (r CompileResult) Error() string {
-	reason := map[CompileResult]string{1: "out of memory", 3: "invalid input", 5: "an option it does not know (is the GPU newer than the library?)", 6: "compilation failed", 7: "its builtins library is missing"}[r]
+	reason := map[CompileResult]string{1: "out of memory", 3: "invalid input",
+		5: "an option it does not know (is the GPU newer than the library?)", 6: "compilation failed",
+		7: "its builtins library is missing"}[r]
 	return strings.TrimSuffix(fmt.Sprintf("NVRTC error %d, %s", int32(r), reason), ", ")
 }
 

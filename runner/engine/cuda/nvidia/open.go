@@ -108,7 +108,8 @@ func (f finder) loadDriver(l *Libraries) {
 
 // load tries a library's candidates and notes what came of it. It returns nil where
 // none can be used; the error is missing, where that is not nil.
-func load[T any](where finder, l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T, *Finding) {
+func load[T any](where finder, l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T,
+	*Finding) {
 	table := new(T)
 	l.Findings = append(l.Findings, Finding{Name: lib.name})
 	f := &l.Findings[len(l.Findings)-1]

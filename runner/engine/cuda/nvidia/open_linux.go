@@ -86,7 +86,10 @@ func (d *Driver) shorten(field string, address uintptr) {
 	case "StreamSync":
 		d.StreamSync = func(s Stream) Result { return call(uintptr(s)) }
 	case "StreamWaitEvent":
-		d.StreamWaitEvent = func(s Stream, e Event, flags uint32) Result { return call(uintptr(s), uintptr(e), uintptr(flags)) }
+		d.StreamWaitEvent = func(s Stream, e Event, flags uint32) Result {
+			return call(uintptr(s), uintptr(e),
+				uintptr(flags))
+		}
 	case "GraphLaunch":
 		d.GraphLaunch = func(exec Exec, s Stream) Result { return call(uintptr(exec), uintptr(s)) }
 	case "EventRecord":
@@ -94,8 +97,10 @@ func (d *Driver) shorten(field string, address uintptr) {
 	case "EventSync":
 		d.EventSync = func(e Event) Result { return call(uintptr(e)) }
 	case "LaunchKernel":
-		d.LaunchKernel = func(f Function, gridX, gridY, gridZ, blockX, blockY, blockZ, shared uint32, s Stream, params, extra unsafe.Pointer) Result {
-			return call(uintptr(f), uintptr(gridX), uintptr(gridY), uintptr(gridZ), uintptr(blockX), uintptr(blockY), uintptr(blockZ),
+		d.LaunchKernel = func(f Function, gridX, gridY, gridZ, blockX, blockY, blockZ, shared uint32, s Stream, params,
+			extra unsafe.Pointer) Result {
+			return call(uintptr(f), uintptr(gridX), uintptr(gridY), uintptr(gridZ), uintptr(blockX), uintptr(blockY),
+				uintptr(blockZ),
 				uintptr(shared), uintptr(s), uintptr(params), uintptr(extra))
 		}
 	}

@@ -44,7 +44,8 @@ var constants = map[string]int{
 	"CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED": int(PeerAlreadyEnabled), "CUDA_ERROR_LAUNCH_FAILED": int(LaunchFailed),
 	"CUBLAS_OP_N": int(AsIs), "CUBLAS_OP_T": int(Transposed), "CUDA_R_32F": int(BLASFloat), "CUDA_R_16BF": int(BLASBFloat16),
 	"CUBLAS_COMPUTE_32F": int(ComputeFloat), "CUBLAS_COMPUTE_32F_FAST_TF32": int(ComputeTF32), "CUBLAS_GEMM_DEFAULT": GemmDefault,
-	"CUDNN_TENSOR_NCHW": int(NCHW), "CUDNN_TENSOR_NHWC": int(NHWC), "CUDNN_DATA_FLOAT": int(DNNFloat), "CUDNN_DATA_BFLOAT16": int(DNNBFloat16),
+	"CUDNN_TENSOR_NCHW": int(NCHW), "CUDNN_TENSOR_NHWC": int(NHWC), "CUDNN_DATA_FLOAT": int(DNNFloat),
+	"CUDNN_DATA_BFLOAT16":     int(DNNBFloat16),
 	"CUDNN_CROSS_CORRELATION": int(CrossCorrelation), "CUDNN_DEFAULT_MATH": int(DefaultMath), "CUDNN_TENSOR_OP_MATH": int(TensorMath),
 	"CUDNN_ACTIVATION_RELU": int(ReLU), "CUDNN_ACTIVATION_IDENTITY": int(Identity), "CUDNN_PROPAGATE_NAN": int(PropagateNaNs),
 	"CUDNN_FMA_MATH": int(FMAMath), "CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM": 1,
@@ -73,9 +74,11 @@ func TestSignatures(t *testing.T) {
 	for name, value := range constants {
 		fmt.Fprintf(&calls, "static_assert(%s == %d, \"\");\n", name, value)
 	}
-	for _, perf := range []string{"cudnnConvolutionFwdAlgoPerf_t", "cudnnConvolutionBwdDataAlgoPerf_t", "cudnnConvolutionBwdFilterAlgoPerf_t"} {
+	for _, perf := range []string{"cudnnConvolutionFwdAlgoPerf_t", "cudnnConvolutionBwdDataAlgoPerf_t",
+		"cudnnConvolutionBwdFilterAlgoPerf_t"} {
 		var p AlgorithmPerf
-		fmt.Fprintf(&calls, "static_assert(sizeof(%[1]s) == %[2]d && offsetof(%[1]s, memory) == %[3]d && offsetof(%[1]s, determinism) == %[4]d && offsetof(%[1]s, mathType) == %[5]d, \"\");\n",
+		fmt.Fprintf(&calls, "static_assert(sizeof(%[1]s) == %[2]d && offsetof(%[1]s, memory) == %[3]d && offsetof(%[1]s, "+
+			"determinism) == %[4]d && offsetof(%[1]s, mathType) == %[5]d, \"\");\n",
 			perf, unsafe.Sizeof(p), unsafe.Offsetof(p.Memory), unsafe.Offsetof(p.Determinism), unsafe.Offsetof(p.Math))
 	}
 	out, err := compileAndRun(t, prints+calls.String()+"}\n")
@@ -139,7 +142,8 @@ func compileAndRun(t *testing.T, source string) (string, error) {
 	if err != nil {
 		return "", errors.New(string(text))
 	}
-	text, err = exec.Command(compiler, "-no-pie", "-Wl,--unresolved-symbols=ignore-all", "-o", program, program+".o").CombinedOutput()
+	text, err = exec.Command(compiler, "-no-pie", "-Wl,--unresolved-symbols=ignore-all", "-o", program,
+		program+".o").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(text))
 	}

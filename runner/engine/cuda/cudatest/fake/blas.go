@@ -125,7 +125,8 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 			switch {
 			case M < 0 || N < 0 || K < 0 || int(lda) < aRows || int(ldb) < bRows || int(ldc) < M:
 				return 7
-			case at != bt || ct != nvidia.BLASFloat && ct != at || algorithm != nvidia.GemmDefault || compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
+			case at != bt || ct != nvidia.BLASFloat && ct != at || algorithm != nvidia.GemmDefault ||
+				compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
 				return 15
 			case !m.holds(c, a, size[at]*uint64(int(lda)*(aCols-1)+aRows)) ||
 				!m.holds(c, bm, size[bt]*uint64(int(ldb)*(bCols-1)+bRows)) ||

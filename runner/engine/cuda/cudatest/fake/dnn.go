@@ -79,7 +79,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 	}
 	d.DestroyTensor = func(t nvidia.TensorDesc) nvidia.DNNStatus { delete(tensors, t); return 0 }
 	describe := func(s *shape, format nvidia.Format, t nvidia.DNNType, n, c, h, w int32) nvidia.DNNStatus {
-		if s == nil || n < 1 || c < 1 || h < 1 || w < 1 || t != nvidia.DNNFloat && t != nvidia.DNNBFloat16 || format != nvidia.NHWC && format != nvidia.NCHW {
+		if s == nil || n < 1 || c < 1 || h < 1 || w < 1 || t != nvidia.DNNFloat && t != nvidia.DNNBFloat16 ||
+			format != nvidia.NHWC && format != nvidia.NCHW {
 			return badParam
 		}
 		*s = shape{format, t == nvidia.DNNBFloat16, int(n), int(c), int(h), int(w), true}
@@ -105,7 +106,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.DestroyConvolution = func(t nvidia.ConvDesc) nvidia.DNNStatus { delete(convs, t); return 0 }
 	d.SetConvolution = func(t nvidia.ConvDesc, padH, padW, strideH, strideW, dilationH, dilationW int32,
 		mode nvidia.ConvMode, kind nvidia.DNNType) nvidia.DNNStatus {
-		if convs[t] == nil || padH < 0 || padW < 0 || strideH < 1 || strideW < 1 || dilationH != 1 || dilationW != 1 || mode != nvidia.CrossCorrelation || kind != nvidia.DNNFloat {
+		if convs[t] == nil || padH < 0 || padW < 0 || strideH < 1 || strideW < 1 || dilationH != 1 || dilationW != 1 ||
+			mode != nvidia.CrossCorrelation || kind != nvidia.DNNFloat {
 			return badParam
 		}
 		*convs[t] = convolution{int(padH), int(padW), int(strideH), int(strideW), 1, nvidia.DefaultMath, true}
@@ -196,7 +198,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.DestroyActivation = func(a nvidia.ActivationDesc) nvidia.DNNStatus { delete(activations, a); return 0 }
 	d.SetActivation = func(a nvidia.ActivationDesc, mode nvidia.ActivationMode, nan nvidia.NaNs,
 		coefficient float64) nvidia.DNNStatus {
-		if _, ok := activations[a]; !ok || mode != nvidia.ReLU && mode != nvidia.Identity || nan != nvidia.PropagateNaNs || coefficient != 0 {
+		if _, ok := activations[a]; !ok || mode != nvidia.ReLU && mode != nvidia.Identity || nan != nvidia.PropagateNaNs ||
+			coefficient != 0 {
 			return badParam
 		}
 		activations[a] = mode
@@ -254,7 +257,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		switch {
 		case m.Apart:
 			return notSupported
-		case bs == nil || ys == nil || mode != nvidia.ReLU && mode != nvidia.Identity || zd != yd || z != y || bs.n*bs.h*bs.w != 1 || bs.c != ys.c || bs.bfloat != ys.bfloat:
+		case bs == nil || ys == nil || mode != nvidia.ReLU && mode != nvidia.Identity || zd != yd || z != y ||
+			bs.n*bs.h*bs.w != 1 || bs.c != ys.c || bs.bfloat != ys.bfloat:
 			return badParam
 		case !m.holds(contexts[h], bias, bs.bytes()):
 			return 5000
