@@ -1,97 +1,63 @@
 package cmd
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"math"
-	"strings"
-	"time"
+	"bytes"
+
+	"github.com/spf13/cobra"
 
 	"ablate/configs"
-	"ablate/reports"
 	"ablate/runner"
-	"ablate/runner/data"
-	"ablate/runner/device"
 )
 
-// printPlan is the dry run: what would be trained and what differs from the
-// baseline. Where the data is missing it prints the plan without times and
-// returns the error.
-func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool) error {
-	first := s.Variants[0].Recipe
-	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n",
-		s.Name, first.Net.Name, first.Data.Name, first.Train.Epochs, first.Train.Batch,
-		len(s.Variants), len(s.Seeds), len(jobs))
-	predicted, missing := runner.Predict(ctx, s, devices.Get)
-	if missing != nil && !errors.Is(missing, data.ErrMissing) {
-		return missing
-	}
-	runs := map[string]int{}
-	for _, j := range jobs {
-		runs[j.Variant.Name]++
-	}
-	rows := [][]string{{"variant", "changed", "params", "MACs", "predicted"}}
-	var total time.Duration
-	for i, v := range s.Variants {
-		cost, err := v.Recipe.Net.Cost()
-		if err != nil {
-			return err
-		}
-		changed, takes := strings.Join(v.Changes, " · "), "–"
-		if changed == "" {
-			changed = "–"
-		}
-		if missing == nil {
-			all := runner.Times(runs[v.Name], predicted[i].Run)
-			if total += all; total < 0 { // longer than the longest duration
-				total = math.MaxInt64
+func newPlan() *cobra.Command {
+	var s selection
+	var output, program string
+	c := &cobra.Command{
+		Use:   "plan STUDY",
+		Short: "Freeze a study, so that others can train its runs",
+		Example: `  ablate plan cifar10-norm -o plan.json
+  ablate task plan.json 0-3
+  ablate plan study.yaml --set train.epochs=1 --program ./ablate-linux > plan.json`,
+		Long: `plan writes down all that the runs of a study need: recipes with every default,
+seeds, and the runs as numbered tasks, all variants of the first seed first.
+ablate task trains tasks of the plan. What is edited afterwards, the study, a
+net, ablate.yaml, changes nothing that the tasks train. A plan names the build
+of ablate that is to train it, and other builds refuse it.`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completes(configs.Names),
+		RunE: func(c *cobra.Command, args []string) error {
+			plan, err := s.freeze(args[0], program)
+			if err != nil {
+				return err
 			}
-			takes = about(all)
-		}
-		rows = append(rows, []string{v.Name, changed, reports.Thousands(cost.Params), reports.Thousands(cost.MACs), takes})
+			var text bytes.Buffer
+			if err := plan.Write(&text); err != nil {
+				return err
+			}
+			if output != "" {
+				return writeOutput(output, text.Bytes())
+			}
+			_, err = c.OutOrStdout().Write(text.Bytes())
+			return err
+		},
 	}
-	if err := printTable(w, rows, "llrrr"); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	if missing != nil {
-		fmt.Fprintf(w, "seeds %s · no times: they are measured on the data, which is missing\n", joinSeeds(s.Seeds))
-		return missing
-	}
-	printInputs(w, s, predicted)
-	fmt.Fprintf(w, "seeds %s · predicted to take %s on %s, %s\nnothing was trained\n",
-		joinSeeds(s.Seeds), about(total), devices.Hardware(), until(time.Now(), total))
-	return nil
+	s.flags(c)
+	c.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
+	c.Flags().StringVar(&program, "program", "", programUsage)
+	return c
 }
 
-// printInputs says how the baseline's images become inputs, and those of the
-// variants for which that differs.
-func printInputs(w io.Writer, s *configs.Study, predicted []runner.Prediction) {
-	said := map[string]bool{}
-	for i, p := range predicted {
-		line := p.Input
-		if p.LeftOver > 0 {
-			line += fmt.Sprintf("; %s batches an epoch, which leave out the last %d images of its order",
-				reports.Thousands(p.Batches), p.LeftOver)
-		}
-		if said[line] {
-			continue
-		}
-		said[line] = true
-		name := "images"
-		if i > 0 {
-			name += " of " + s.Variants[i].Name
-		}
-		fmt.Fprintf(w, "%s: %s\n", name, line)
-	}
-}
+const programUsage = "train with the program in `FILE`, such as a build for another system; this one without the flag"
 
-func joinSeeds(seeds []uint64) string {
-	var words []string
-	for _, s := range seeds {
-		words = append(words, fmt.Sprint(s))
+// freeze makes the plan of what is selected of a study.
+func (s *selection) freeze(name, program string) (*runner.Frozen, error) {
+	study, declared, jobs, err := s.load(name)
+	if err != nil {
+		return nil, err
 	}
-	return strings.Join(words, ", ")
+	digest, err := runner.DigestProgram(program)
+	if err != nil {
+		return nil, err
+	}
+	return runner.Freeze(study, declared, jobs, digest)
 }

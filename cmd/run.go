@@ -6,32 +6,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ablate/configs"
 	"ablate/experiments"
-	"ablate/reports"
 	"ablate/runner"
 	"ablate/runner/device"
 )
 
 type runOptions struct {
-	sets     []string
-	variants []string
-	seeds    int
+	selection
 	dryRun   bool
 	fresh    bool
 	failFast bool
 	yes      bool
-	only     []string
-	every    string
-	parallel string
 }
 
 func newRun() *cobra.Command {
@@ -58,20 +49,13 @@ record cannot be written, or a device was lost.`,
 		ValidArgsFunction: completes(configs.Names),
 		RunE:              func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
 	}
+	o.selection.flags(c)
 	f := c.Flags()
-	f.StringArrayVar(&o.sets, "set", nil, "override a key of the study: `KEY=VALUE`, such as train.epochs=1 (repeatable)")
-	f.StringSliceVar(&o.variants, "variants", nil, "run only these variants, and the baseline: `NAME,…`")
-	f.IntVar(&o.seeds, "seeds", 0, "run only the first `N` seeds")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
 	f.BoolVar(&o.fresh, "fresh", false, "set the recorded runs aside and train again")
-	f.StringSliceVar(&o.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
 	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
-	f.StringVar(&o.every, "checkpoint-every", "",
-		"save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
-			"without the flag as the study says, or every 10m")
 	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
 	f.String("device", "auto", deviceUsage)
-	f.StringVar(&o.parallel, "parallel", "", parallelUsage)
 	f.Int("threads", 0, threadsUsage)
 	addProfiles(c)
 	return c
@@ -82,41 +66,15 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.parallel != "" {
-		o.sets = append(o.sets, "parallel="+o.parallel)
-	}
-	study, err := configs.Load(name, o.sets)
+	study, declared, jobs, err := o.load(name)
 	if err != nil {
-		return err
-	}
-	declared := declares(study) // before flags leave out some of it: they change no family of comparisons
-	if _, err := reports.ParseAt(declared.At); err != nil {
-		return fmt.Errorf("study %s: report.at: %w", study.Name, err)
-	}
-	if err := o.narrow(study); err != nil {
-		return err
-	}
-	if o.every != "" {
-		if study.Checkpoint, err = configs.ParseInterval(o.every); err != nil {
-			return fmt.Errorf("--checkpoint-every: %w", err)
-		}
-	}
-	jobs, err := runner.Plan(study)
-	if err != nil {
-		return err
-	}
-	if jobs, err = o.pick(jobs); err != nil {
 		return err
 	}
 	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
 		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out",
 			settings.Device, v)
 	}
-	list := settings.Device
-	if list == "auto" && study.Device != "" {
-		list = study.Device
-	}
-	devices := device.NewPool(list, settings.Threads)
+	devices := device.NewPool(deviceOf(settings, study), settings.Threads)
 	defer devices.Close()
 	if o.dryRun {
 		return interrupted(c, printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices))
@@ -125,20 +83,15 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	// Whoever reads the progress may be gone: the run is then saved as after Ctrl-C.
-	// The signal stays caught, or the last message would end the process by it.
-	ctx, _ := signal.NotifyContext(c.Context(), syscall.SIGPIPE)
+	ctx := withBrokenPipe(c.Context())
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(ctx, jobs, runner.Options{
 		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
 		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
 	})
 	progress.close()
-	if errors.Is(err, runner.ErrRecord) {
-		return &exit{exitLater, fmt.Errorf("%w; what is saved is kept; continue with: %s", err, command(os.Args))}
-	}
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	return finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
 }
@@ -150,29 +103,12 @@ const (
 	threadsUsage  = "train with `N` CPU threads, 0 for all cores; the result does not depend on it"
 )
 
-// narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
-func (o runOptions) narrow(s *configs.Study) error {
-	if o.seeds < 0 || o.seeds > len(s.Seeds) {
-		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d",
-			o.seeds, len(s.Seeds), max(o.seeds, 1))
+// deviceOf is the list of devices that a study's runs share: the setting's, the study's where that leaves the choice.
+func deviceOf(settings configs.Settings, study *configs.Study) string {
+	if settings.Device == "auto" && study.Device != "" {
+		return study.Device
 	}
-	if o.seeds > 0 {
-		s.Seeds = s.Seeds[:o.seeds]
-	}
-	if len(o.variants) == 0 {
-		return nil
-	}
-	names := variantNames(s)
-	for _, want := range o.variants {
-		if !slices.Contains(names, want) {
-			return fmt.Errorf("--variants %s: the study has %s", want, strings.Join(names, ", "))
-		}
-	}
-	baseline := s.Variants[0].Name
-	s.Variants = slices.DeleteFunc(s.Variants, func(v configs.Variant) bool {
-		return v.Name != baseline && !slices.Contains(o.variants, v.Name)
-	})
-	return nil
+	return settings.Device
 }
 
 // confirm refuses a study that takes longer than anybody waits, unless --yes says that it is meant.
@@ -184,28 +120,31 @@ func (o runOptions) confirm(predicted time.Duration) error {
 		about(predicted), until(time.Now(), predicted))
 }
 
-// pick keeps the runs that --only names.
-func (o runOptions) pick(jobs []runner.Job) ([]runner.Job, error) {
-	if len(o.only) == 0 {
-		return jobs, nil
-	}
-	var picked []runner.Job
-	for _, want := range o.only {
-		i := slices.IndexFunc(jobs, func(j runner.Job) bool {
-			return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want
-		})
-		if i < 0 {
-			return nil, fmt.Errorf("--only %s: the study has no such run; write VARIANT/SEED, as in --only %s/%d",
-				want, jobs[0].Variant.Name, jobs[0].Seed)
-		}
-		picked = append(picked, jobs[i])
-	}
-	return picked, nil
-}
-
 // finishStudy prints and writes the table and turns the outcome into an exit code.
 func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Study, store *experiments.Store,
 	out runner.Outcome) error {
+	begun := out != (runner.Outcome{Held: out.Held}) // else there may be nothing to print yet
+	if begun && !out.Interrupted && out.Lost == nil {
+		if err := writeReports(store, study, warnings); err != nil {
+			return err
+		}
+		if err := printReport(w, warnings, store, study); err != nil {
+			return err
+		}
+	}
+	return ended(ctx, out, "the table says which")
+}
+
+// refused adds to the error of a run that cannot be recorded how it continues.
+func refused(err error) error {
+	if errors.Is(err, runner.ErrRecord) {
+		return &exit{exitLater, fmt.Errorf("%w; what is saved is kept; continue with: %s", err, command(os.Args))}
+	}
+	return err
+}
+
+// ended turns an outcome into an exit code. which says where to see the runs that did not finish.
+func ended(ctx context.Context, out runner.Outcome, which string) error {
 	if out.Interrupted {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s",
 			command(os.Args))}
@@ -214,17 +153,9 @@ func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Stud
 		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s",
 			out.Lost, command(os.Args))}
 	}
-	if out != (runner.Outcome{Held: out.Held}) { // else there may be nothing to print yet
-		if err := writeReports(store, study, warnings); err != nil {
-			return err
-		}
-		if err := printReport(w, warnings, store, study); err != nil {
-			return err
-		}
-	}
 	if n := out.Failed + out.Diverged; n > 0 {
-		return &exit{exitFailed, fmt.Errorf("%d of %d runs did not finish (%d diverged, %d failed); the table says which",
-			n, n+out.Done+out.Skipped, out.Diverged, out.Failed)}
+		return &exit{exitFailed, fmt.Errorf("%d of %d runs did not finish (%d diverged, %d failed); %s",
+			n, n+out.Done+out.Skipped, out.Diverged, out.Failed, which)}
 	}
 	if out.Held > 0 {
 		return &exit{exitLater, fmt.Errorf("%d of %d runs are held by other processes; try again later with: %s",

@@ -40,6 +40,19 @@ func ParseInterval(text string) (Interval, error) {
 	return Interval{}, fmt.Errorf("%q is no interval; write 10m, 2 epochs, 100 steps or never", text)
 }
 
+// String is what ParseInterval reads.
+func (i Interval) String() string {
+	switch {
+	case i.Time > 0:
+		return i.Time.String()
+	case i.Epochs > 0:
+		return fmt.Sprint(i.Epochs, " epochs")
+	case i.Steps > 0:
+		return fmt.Sprint(i.Steps, " steps")
+	}
+	return "never"
+}
+
 // UnmarshalStrict reads the same in a study.
 func (i *Interval) UnmarshalStrict(n *strictyaml.Node) error {
 	var text string

@@ -104,6 +104,15 @@ func (s *Store) Load(study string) ([]Record, []error) {
 	return records, problems
 }
 
+// Record reads the record of one run. The error is fs.ErrNotExist where it has none.
+func (s *Store) Record(study, variant string, seed uint64) (Record, error) {
+	dir, err := s.path(study, variant, seed)
+	if err != nil {
+		return Record{}, err
+	}
+	return ReadRecord(dir)
+}
+
 // Metrics reads the Series of a recorded run.
 func (s *Store) Metrics(r Record) ([]Metric, error) {
 	dir, err := s.path(r.Study, r.Variant, r.Seed)

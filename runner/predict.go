@@ -102,22 +102,14 @@ func Times(n int, d time.Duration) time.Duration { return seconds(float64(n) * d
 // estimate predicts how long the jobs take that are not done yet. It measures the
 // first of them alone and scales that by the others' work.
 func estimate(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
-	type run struct {
-		variant string
-		seed    uint64
-	}
-	done := map[run]bool{}
-	if !o.Fresh {
-		records, _ := o.Store.Load(o.Study.Name) // what cannot be read is told when its run begins
-		for _, r := range records {
-			done[run{r.Variant, r.Seed}] = r.Status.Final()
-		}
-	}
 	var first Job
 	var firstWork, work float64
 	for _, j := range jobs {
-		if done[run{j.Variant.Name, j.Seed}] {
-			continue
+		if !o.Fresh {
+			r, err := o.Store.Record(o.Study.Name, j.Variant.Name, j.Seed)
+			if err == nil && r.Status.Final() { // what cannot be read is told when its run begins
+				continue
+			}
 		}
 		ds, err := sets.open(ctx, j.Variant.Recipe.Data)
 		if err != nil {

@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"ablate/configs"
+	"ablate/reports"
+	"ablate/runner"
+	"ablate/runner/data"
+	"ablate/runner/device"
+)
+
+// printPlan is the dry run: what would be trained and what differs from the
+// baseline. Where the data is missing it prints the plan without times and
+// returns the error.
+func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool) error {
+	first := s.Variants[0].Recipe
+	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n",
+		s.Name, first.Net.Name, first.Data.Name, first.Train.Epochs, first.Train.Batch,
+		len(s.Variants), len(s.Seeds), len(jobs))
+	predicted, missing := runner.Predict(ctx, s, devices.Get)
+	if missing != nil && !errors.Is(missing, data.ErrMissing) {
+		return missing
+	}
+	runs := map[string]int{}
+	for _, j := range jobs {
+		runs[j.Variant.Name]++
+	}
+	rows := [][]string{{"variant", "changed", "params", "MACs", "predicted"}}
+	var total time.Duration
+	for i, v := range s.Variants {
+		cost, err := v.Recipe.Net.Cost()
+		if err != nil {
+			return err
+		}
+		changed, takes := strings.Join(v.Changes, " · "), "–"
+		if changed == "" {
+			changed = "–"
+		}
+		if missing == nil {
+			all := runner.Times(runs[v.Name], predicted[i].Run)
+			if total += all; total < 0 { // longer than the longest duration
+				total = math.MaxInt64
+			}
+			takes = about(all)
+		}
+		rows = append(rows, []string{v.Name, changed, reports.Thousands(cost.Params), reports.Thousands(cost.MACs), takes})
+	}
+	if err := printTable(w, rows, "llrrr"); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if missing != nil {
+		fmt.Fprintf(w, "seeds %s · no times: they are measured on the data, which is missing\n", joinSeeds(s.Seeds))
+		return missing
+	}
+	printInputs(w, s, predicted)
+	fmt.Fprintf(w, "seeds %s · predicted to take %s on %s, %s\nnothing was trained\n",
+		joinSeeds(s.Seeds), about(total), devices.Hardware(), until(time.Now(), total))
+	return nil
+}
+
+// printInputs says how the baseline's images become inputs, and those of the
+// variants for which that differs.
+func printInputs(w io.Writer, s *configs.Study, predicted []runner.Prediction) {
+	said := map[string]bool{}
+	for i, p := range predicted {
+		line := p.Input
+		if p.LeftOver > 0 {
+			line += fmt.Sprintf("; %s batches an epoch, which leave out the last %d images of its order",
+				reports.Thousands(p.Batches), p.LeftOver)
+		}
+		if said[line] {
+			continue
+		}
+		said[line] = true
+		name := "images"
+		if i > 0 {
+			name += " of " + s.Variants[i].Name
+		}
+		fmt.Fprintf(w, "%s: %s\n", name, line)
+	}
+}
+
+func joinSeeds(seeds []uint64) string {
+	var words []string
+	for _, s := range seeds {
+		words = append(words, fmt.Sprint(s))
+	}
+	return strings.Join(words, ", ")
+}

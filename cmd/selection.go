@@ -1,0 +1,116 @@
+package cmd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/reports"
+	"ablate/runner"
+)
+
+// A selection is what of a study is to be trained, and what is changed in it.
+type selection struct {
+	sets     []string
+	variants []string
+	seeds    int
+	only     []string
+	every    string
+	parallel string
+}
+
+func (s *selection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&s.sets, "set", nil, "override a key of the study: `KEY=VALUE`, such as train.epochs=1 (repeatable)")
+	f.StringSliceVar(&s.variants, "variants", nil, "run only these variants, and the baseline: `NAME,…`")
+	f.IntVar(&s.seeds, "seeds", 0, "run only the first `N` seeds")
+	f.StringSliceVar(&s.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
+	f.StringVar(&s.every, "checkpoint-every", "",
+		"save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
+			"without the flag as the study says, or every 10m")
+	f.StringVar(&s.parallel, "parallel", "", parallelUsage)
+}
+
+// load reads a study and lists the jobs that are selected. What the study declares
+// is read before anything is left out, which changes no family of comparisons.
+func (s *selection) load(name string) (*configs.Study, experiments.Declaration, []runner.Job, error) {
+	sets := s.sets
+	if s.parallel != "" {
+		sets = append(slices.Clone(sets), "parallel="+s.parallel)
+	}
+	study, err := configs.Load(name, sets)
+	if err != nil {
+		return nil, experiments.Declaration{}, nil, err
+	}
+	declared := declares(study)
+	jobs, err := s.jobs(study)
+	return study, declared, jobs, err
+}
+
+func (s *selection) jobs(study *configs.Study) ([]runner.Job, error) {
+	if _, err := reports.ParseAt(study.Report.At); err != nil {
+		return nil, fmt.Errorf("study %s: report.at: %w", study.Name, err)
+	}
+	if err := s.narrow(study); err != nil {
+		return nil, err
+	}
+	if s.every != "" {
+		var err error
+		if study.Checkpoint, err = configs.ParseInterval(s.every); err != nil {
+			return nil, fmt.Errorf("--checkpoint-every: %w", err)
+		}
+	}
+	jobs, err := runner.Plan(study)
+	if err != nil {
+		return nil, err
+	}
+	return s.pick(jobs)
+}
+
+// narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
+func (s *selection) narrow(study *configs.Study) error {
+	if s.seeds < 0 || s.seeds > len(study.Seeds) {
+		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d",
+			s.seeds, len(study.Seeds), max(s.seeds, 1))
+	}
+	if s.seeds > 0 {
+		study.Seeds = study.Seeds[:s.seeds]
+	}
+	if len(s.variants) == 0 {
+		return nil
+	}
+	names := variantNames(study)
+	for _, want := range s.variants {
+		if !slices.Contains(names, want) {
+			return fmt.Errorf("--variants %s: the study has %s", want, strings.Join(names, ", "))
+		}
+	}
+	baseline := study.Variants[0].Name
+	study.Variants = slices.DeleteFunc(study.Variants, func(v configs.Variant) bool {
+		return v.Name != baseline && !slices.Contains(s.variants, v.Name)
+	})
+	return nil
+}
+
+// pick keeps the runs that --only names.
+func (s *selection) pick(jobs []runner.Job) ([]runner.Job, error) {
+	if len(s.only) == 0 {
+		return jobs, nil
+	}
+	var picked []runner.Job
+	for _, want := range s.only {
+		i := slices.IndexFunc(jobs, func(j runner.Job) bool {
+			return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("--only %s: the study has no such run; write VARIANT/SEED, as in --only %s/%d",
+				want, jobs[0].Variant.Name, jobs[0].Seed)
+		}
+		picked = append(picked, jobs[i])
+	}
+	return picked, nil
+}

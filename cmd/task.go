@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/runner"
+	"ablate/runner/device"
+)
+
+func newTask() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "task PLAN TASK…",
+		Short: "Train tasks of a plan, as engines of clusters call it",
+		Example: `  ablate plan cifar10-norm -o plan.json
+  ablate task plan.json 7
+  ablate task plan.json 0-3,8 --device cuda:0`,
+		Long: `task trains runs of a plan that ablate plan has made, by their numbers from 0. It
+writes the folders of these runs and nothing else: no table, no index. Runs that
+are done are skipped, unfinished ones continue. Any engine that can start a
+command and look at its exit code can train a study like this; docs/cluster.md
+shows how. Make the table with ablate report when the tasks are done.
+
+Exit codes: 0 all are done, 1 one failed or diverged, 2 usage, plan or data, 3
+interrupted and saved: start the same task again, 75 try again later: another
+process holds the run, the record cannot be written, or a device was lost.`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			plan, err := runner.OpenFrozen(args[0])
+			if err != nil {
+				return err
+			}
+			tasks, err := runner.ParseTasks(args[1:])
+			if err != nil {
+				return err
+			}
+			return trainTasks(c, plan, tasks)
+		},
+	}
+	c.Flags().String("device", "auto", deviceUsage)
+	c.Flags().Int("threads", 0, threadsUsage)
+	return c
+}
+
+func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
+	settings, err := settings(c)
+	if err != nil {
+		return err
+	}
+	program, err := runner.DigestProgram("")
+	if err != nil {
+		return err
+	}
+	if err := plan.CheckProgram(program); err != nil {
+		return err
+	}
+	study, jobs, err := plan.Thaw(tasks)
+	if err != nil {
+		return err
+	}
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	devices := device.NewPool(deviceOf(settings, study), settings.Threads)
+	defer devices.Close()
+	ctx := withBrokenPipe(c.Context())
+	progress := newProgress(c.ErrOrStderr())
+	outcome, err := runner.Execute(ctx, jobs, runner.Options{
+		Study: study, Store: store, Devices: devices.Get, Checkpoint: study.Checkpoint, Command: os.Args,
+		Progress: progress,
+	})
+	progress.close()
+	if err != nil {
+		return refused(err)
+	}
+	return ended(ctx, outcome, "ablate runs "+study.Name+" says which")
+}
+
+// withBrokenPipe also ends where whoever reads the progress is gone: the run is
+// then saved as after Ctrl-C. The signal stays caught, or the last message would
+// end the process by it.
+func withBrokenPipe(ctx context.Context) context.Context {
+	ctx, _ = signal.NotifyContext(ctx, syscall.SIGPIPE)
+	return ctx
+}
