@@ -45,7 +45,8 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 	want := map[string]string{
 		"no-lrn":     "− norm1, norm2",
 		"no-dropout": "− drop6, drop7",
-		"no-overlapping-pooling": "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left 2→1, pad.right 2→1, pad.top " +
+		"no-overlapping-pooling": "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left " +
+			"2→1, pad.right 2→1, pad.top " +
 			"2→1 · conv5: pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0",
 		"no-column-communication": "conv2: filters 256→320 · conv3: within_column false→true · fc6, fc7: dense → conv",
 		"one-gpu": "conv1: filters 96→48 · conv2: filters 256→128 · conv3, conv4: filters 384→192 · " +
@@ -159,12 +160,13 @@ func TestAblationsMeetTheirNets(t *testing.T) {
 
 func TestEdits(t *testing.T) {
 	for text, want := range map[string]string{
-		"- remove: {select: {kind: maxpool, nth: last}}":                                "− pool5",
-		"- remove: {select: {kind: [lrn, dropout], nth: 2}}":                            "− norm2",
-		"- set: {select: {name: conv1}, filters: {times: 2}}":                           "conv1: filters 16→32",
-		"- set: {select: {kind: lrn}, k: 1, size: 3}":                                   "norm1, norm2: k 2→1, size 5→3",
-		"- set: {key: train.lr, value: {times: 0.5}}":                                   "train.lr 0.01→0.005",
-		"- set: {key: train.schedule.kind, value: plateau}":                             "train.schedule.kind constant→plateau",
+		"- remove: {select: {kind: maxpool, nth: last}}":      "− pool5",
+		"- remove: {select: {kind: [lrn, dropout], nth: 2}}":  "− norm2",
+		"- set: {select: {name: conv1}, filters: {times: 2}}": "conv1: filters 16→32",
+		"- set: {select: {kind: lrn}, k: 1, size: 3}":         "norm1, norm2: k 2→1, size 5→3",
+		"- set: {key: train.lr, value: {times: 0.5}}":         "train.lr 0.01→0.005",
+		"- set: {key: train.schedule.kind, value: plateau}": "train.schedule.kind " +
+			"constant→plateau",
 		"- replace: {select: {name: relu1}, with: {tanh: {a: 1.7}}}":                    "relu1: relu → tanh",
 		"- insert: {after: {name: relu3}, layers: [{dropout: {name: d, rate: 0.1}}]}":   "+ d",
 		"- insert: {before: {kind: softmax_loss}, layers: [{relu: {name: r}}]}":         "+ r",
@@ -187,16 +189,21 @@ func TestEdits(t *testing.T) {
 
 func TestEditsThatFail(t *testing.T) {
 	for text, want := range map[string]string{
-		"- remove: {select: {kind: lrn, nth: 3}}":                "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
-		"- set: {select: {name: conv1}, filters: {times: 0.03}}": "e.yaml:1: filters is 16; times 0.03 it is not a whole number",
-		"- set: {select: {name: conv1}, filters: 17}": "e.yaml:1: after this edit, net alexnet-32, layer conv1 after the input: 17 filters cannot be split into 2 " +
+		"- remove: {select: {kind: lrn, nth: 3}}": "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
+		"- set: {select: {name: conv1}, filters: {times: 0.03}}": "e.yaml:1: filters is 16; times 0.03 it is not a " +
+			"whole number",
+		"- set: {select: {name: conv1}, filters: 17}": "e.yaml:1: after this edit, net alexnet-32, layer conv1 after " +
+			"the input: 17 filters cannot be split into 2 " +
 			"columns: shapes do not fit",
-		"- set: {select: {name: norm1}, size: 4}":                           "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
-		"- set: {key: train.lrr, value: 1}":                                 "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
-		"- set: {key: train.lr, value: 0.01}":                               "e.yaml:1: this set on net alexnet-32: changes nothing",
-		"- remove: {select: {kind: softmax_loss}}":                          "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; a net ends with softmax_loss",
-		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}": "e.yaml:1: after this edit, net alexnet-32: two layers are called relu1",
-		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the " +
+		"- set: {select: {name: norm1}, size: 4}": "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
+		"- set: {key: train.lrr, value: 1}":       "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
+		"- set: {key: train.lr, value: 0.01}":     "e.yaml:1: this set on net alexnet-32: changes nothing",
+		"- remove: {select: {kind: softmax_loss}}": "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; " +
+			"a net ends with softmax_loss",
+		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}": "e.yaml:1: after this edit, net " +
+			"alexnet-32: two layers are called relu1",
+		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: " +
+			"after this edit, net alexnet-32, layer relu1 after conv1: a 99×99 window does not fit 32×32×16: the " +
 			"output would be 0×0×16: shapes do not fit",
 	} {
 		_, err := Apply(sample(t, "alexnet-32"), edits(t, text)...)
@@ -205,15 +212,16 @@ func TestEditsThatFail(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"- delete: {select: {kind: lrn}}":       "e.yaml:1: unknown edit delete; known: remove, set, replace, insert",
-		"- remove: {}":                          "e.yaml:1: remove needs select",
-		"- remove: {select: {kin: lrn}}":        "e.yaml:1: unknown key kin; did you mean kind?",
-		"- remove: {select: {kind: lnr}}":       "e.yaml:1: unknown layer kind lnr; did you mean lrn?",
-		"- set: {select: {kind: lrn}}":          "e.yaml:1: set needs a key to change beside select",
-		"- set: {key: train.lr}":                "e.yaml:1: set needs a value beside its key",
-		"- insert: {after: {kind: lrn}}":        "e.yaml:1: insert needs layers",
-		"- replace: {select: {kind: lrn}}":      "e.yaml:1: replace needs with",
-		"- remove: {select: {}}":                "e.yaml:1: a selector is a mapping of name, kind or both, as in {kind: relu}",
+		"- delete: {select: {kind: lrn}}":  "e.yaml:1: unknown edit delete; known: remove, set, replace, insert",
+		"- remove: {}":                     "e.yaml:1: remove needs select",
+		"- remove: {select: {kin: lrn}}":   "e.yaml:1: unknown key kin; did you mean kind?",
+		"- remove: {select: {kind: lnr}}":  "e.yaml:1: unknown layer kind lnr; did you mean lrn?",
+		"- set: {select: {kind: lrn}}":     "e.yaml:1: set needs a key to change beside select",
+		"- set: {key: train.lr}":           "e.yaml:1: set needs a value beside its key",
+		"- insert: {after: {kind: lrn}}":   "e.yaml:1: insert needs layers",
+		"- replace: {select: {kind: lrn}}": "e.yaml:1: replace needs with",
+		"- remove: {select: {}}": "e.yaml:1: a selector is a mapping of name, kind or both, as in " +
+			"{kind: relu}",
 		"- remove: {select: {kind: lrn}, x: 1}": "e.yaml:1: unknown key x; known: select",
 	} {
 		n, err := strictyaml.Parse("e.yaml", []byte(text))

@@ -197,9 +197,16 @@ func TestOutputs(t *testing.T) {
 		ceil                                bool
 		want                                int
 	}{
-		{224, 11, 4, 0, 3, false, 55}, {55, 3, 2, 0, 0, false, 27}, {55, 2, 2, 0, 0, true, 28}, {11, 2, 2, 0, 0, true, 6},
-		{32, 3, 2, 0, 0, true, 16}, {32, 3, 2, 0, 0, false, 15}, {8, 3, 2, 0, 0, true, 4}, {4, 2, 2, 1, 1, true, 3},
-		{2, 3, 1, 0, 0, false, 0}, {1, 2, 2, 0, 0, true, 1},
+		{size: 224, kernel: 11, stride: 4, before: 0, after: 3, ceil: false, want: 55},
+		{size: 55, kernel: 3, stride: 2, before: 0, after: 0, ceil: false, want: 27},
+		{size: 55, kernel: 2, stride: 2, before: 0, after: 0, ceil: true, want: 28},
+		{size: 11, kernel: 2, stride: 2, before: 0, after: 0, ceil: true, want: 6},
+		{size: 32, kernel: 3, stride: 2, before: 0, after: 0, ceil: true, want: 16},
+		{size: 32, kernel: 3, stride: 2, before: 0, after: 0, ceil: false, want: 15},
+		{size: 8, kernel: 3, stride: 2, before: 0, after: 0, ceil: true, want: 4},
+		{size: 4, kernel: 2, stride: 2, before: 1, after: 1, ceil: true, want: 3},
+		{size: 2, kernel: 3, stride: 1, before: 0, after: 0, ceil: false, want: 0},
+		{size: 1, kernel: 2, stride: 2, before: 0, after: 0, ceil: true, want: 1},
 	} {
 		if got := outputs(c.size, c.kernel, c.stride, c.before, c.after, c.ceil); got != c.want {
 			t.Errorf("%+v gives %d", c, got)

@@ -34,7 +34,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("RECORDS", records)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "replace": replace, "copyrecords": copyRecords},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "replace": replace,
+			"copyrecords": copyRecords},
 	})
 }
 

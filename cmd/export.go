@@ -54,9 +54,10 @@ func newExportTensorBoard() *cobra.Command {
 		Short:   "Write TensorBoard event files: scalars, and hyperparameters with a group for each variant",
 		Example: `  ablate export tensorboard quickstart logs`,
 		Long: `tensorboard writes DIR/VARIANT/seed-N, an event file for each attempt, which
-"tensorboard --logdir DIR" shows. Given again, it adds what was logged since and repeats nothing. The HPARAMS page of TensorBoard
-averages over the seeds of a variant, since each variant is a group there. What
-reads event files takes them too: wandb sync, aim convert, swanlab convert.`,
+"tensorboard --logdir DIR" shows. Given again, it adds what was logged since and
+repeats nothing. TensorBoard's page HPARAMS averages over the seeds of a variant,
+since each variant is a group there. What reads event files takes them too: wandb
+sync, aim convert, swanlab convert.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, runs, err := exported(c, args[0])

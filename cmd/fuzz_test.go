@@ -22,7 +22,8 @@ func FuzzRecords(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text, log)
-	f.Add([]byte(`{"version":2,"study":"s","variant":"v","seed":1,"status":"done","attempts":null,"result":{"epochs":2,"top1_error":0.5,"test_examples":9,"bytes_moved":1},"provenance":{}}`), []byte(
+	f.Add([]byte(`{"version":2,"study":"s","variant":"v","seed":1,"status":"done","attempts":null,`+
+		`"result":{"epochs":2,"top1_error":0.5,"test_examples":9,"bytes_moved":1},"provenance":{}}`), []byte(
 		`{"format":"ablate-metrics","version":1}`+"\n"+
 			`{"epoch":4611686018427387904,"step":1,"name":"test_top1_error","value":0.5,"seconds":-1e308}`+"\n"))
 	f.Add([]byte(`{"version":1,"study":"\u001b","variant":"","recipe":{"net":null},"changes":["`+"\u202e"+

@@ -170,8 +170,8 @@ func killedRun(t *testing.T, root, study string) killed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := killed{digest("weights.safetensors"), digest("predictions.csv"), experiments.Series(metrics),
-		records[0].FirstSteps}
+	k := killed{Weights: digest("weights.safetensors"), Predictions: digest("predictions.csv"),
+		Series: experiments.Series(metrics), FirstSteps: records[0].FirstSteps}
 	weights, err := experiments.ReadWeights(dir)
 	if err != nil {
 		t.Fatal(err)

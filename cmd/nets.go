@@ -55,7 +55,7 @@ func listNets(w io.Writer, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, netEntry{name, n.Title, n.Source, cost})
+		list = append(list, netEntry{Name: name, Title: n.Title, Source: n.Source, Cost: cost})
 	}
 	if asJSON {
 		return printJSON(w, list)
@@ -87,7 +87,8 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	if asJSON {
 		var layers []layerEntry
 		for _, p := range infos {
-			layers = append(layers, layerEntry{p.Layer.Name, p.Layer.Spec.Kind(), p.Out, p.Params, p.MACs})
+			layers = append(layers, layerEntry{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out, Params: p.Params,
+				MACs: p.MACs})
 		}
 		return printJSON(w, struct {
 			Net    string       `json:"net"`
@@ -95,7 +96,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 			Source string       `json:"source"`
 			Layers []layerEntry `json:"layers"`
 			Cost   arch.Cost    `json:"cost"`
-		}{n.Name, n.Title, n.Source, layers, cost})
+		}{Net: n.Name, Title: n.Title, Source: n.Source, Layers: layers, Cost: cost})
 	}
 	fmt.Fprintf(w, "%s · %s\n%s\n\n", n.Name, n.Title, n.Source)
 	rows := [][]string{{"layer", "what", "output", "params", "MACs"}, {"input", "", n.Input.String(), "", ""}}

@@ -332,7 +332,8 @@ components:
 		}
 	}
 	want := map[string]string{
-		"baseline": "", "no-lrn": "− norm1, norm2", "wide": "conv1: filters 16→32", "no-lrn+wide": "− norm1, norm2 · conv1: filters 16→32",
+		"baseline": "", "no-lrn": "− norm1, norm2", "wide": "conv1: filters 16→32",
+		"no-lrn+wide": "− norm1, norm2 · conv1: filters 16→32",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)

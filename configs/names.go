@@ -17,7 +17,8 @@ const maxName = 200
 // stands after a dot), and those of ablate's own files and folders in a study's.
 var (
 	deviceName = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
-	ownName    = regexp.MustCompile(`^(index\.sqlite.*|(report|study|run|metrics|predictions|times|log)\.[a-z]+|seed-[0-9]+)$`)
+	ownName    = regexp.MustCompile(`^(index\.sqlite.*|seed-[0-9]+|` +
+		`(report|study|run|metrics|predictions|times|log)\.[a-z]+)$`)
 )
 
 // checkName refuses the name of a study or variant that cannot be its folder's.

@@ -48,7 +48,8 @@ func finish(t *testing.T, r *Recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.SavePredictions([]Prediction{{0, 1, 1, 1, -0.25}, {1, 0, 2, 3, -2}}); err != nil {
+	if err := r.SavePredictions([]Prediction{{Index: 0, Label: 1, Predicted: 1, Rank: 1, LogProb: -0.25},
+		{Index: 1, Label: 0, Predicted: 2, Rank: 3, LogProb: -2}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Finish(Done, &Result{Epochs: 2, WeightsSHA256: digest}, nil); err != nil {
@@ -80,7 +81,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("%v\n%s", err, d)
 	}
 	ps, err := ReadPredictions(filepath.Join(r.Dir(), predictionsFile))
-	if d := cmp.Diff([]Prediction{{0, 1, 1, 1, -0.25}, {1, 0, 2, 3, -2}}, ps); err != nil || d != "" {
+	if d := cmp.Diff([]Prediction{{Index: 0, Label: 1, Predicted: 1, Rank: 1, LogProb: -0.25},
+		{Index: 1, Label: 0, Predicted: 2, Rank: 3, LogProb: -2}}, ps); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)
 	}
 	if _, err := os.Stat(filepath.Join(r.Dir(), lockFile)); !os.IsNotExist(err) {
@@ -560,7 +562,8 @@ func TestPredictionsDamaged(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), predictionsFile)
-	want := []Prediction{{0, 1, 2, 3, math.Inf(-1)}, {1, 0, 0, 1, 0}}
+	want := []Prediction{{Index: 0, Label: 1, Predicted: 2, Rank: 3, LogProb: math.Inf(-1)},
+		{Index: 1, Label: 0, Predicted: 0, Rank: 1, LogProb: 0}}
 	if err := writePredictions(path, want); err != nil {
 		t.Fatal(err)
 	}

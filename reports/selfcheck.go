@@ -26,12 +26,13 @@ func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfC
 	if err != nil {
 		return nil, err
 	}
-	s := &SelfCheck{stats.CheckResiduals(c.tested), study, c.Metric, c.At, nil, opts}
+	s := &SelfCheck{ResidualCheck: stats.CheckResiduals(c.tested), Study: study, Metric: c.Metric, At: c.At, Notes: nil,
+		Options: opts}
 	if s.Studies == 0 {
 		return nil, fmt.Errorf("self-check %s: %w: a comparison needs at least two finished pairs of runs", study, ErrOption)
 	}
-	s.Notes = []string{fmt.Sprintf("differences less their mean, seeds drawn with replacement, all %s of a seed together: "+
-		"nothing differs, so the rule may claim something in no more than %v of the studies", Count(s.Rows, "row"),
+	s.Notes = []string{fmt.Sprintf("differences less their mean, seeds drawn with replacement, all %s of a seed "+
+		"together: nothing differs, so the rule may claim something in no more than %v of the studies", Count(s.Rows, "row"),
 		stats.Alpha)}
 	if s.Seeds < stats.NeededPairs {
 		s.Notes = append(s.Notes, fmt.Sprintf("%s cannot claim anything; the check says something from %d on",

@@ -76,14 +76,18 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 			r.Recipe = []byte(text)
 		}
 	}
+	type result = experiments.Result
+	of := func(alter func(*result)) func(*experiments.Record) {
+		return func(r *experiments.Record) { alter(r.Result) }
+	}
 	for says, alter := range map[string]func(*experiments.Record){
-		"top1_error: the record says 0.01, the predictions have":     func(r *experiments.Record) { r.Result.Top1Error = 0.01 },
-		"top5_error: the record says 0.01, the predictions have":     func(r *experiments.Record) { r.Result.Top5Error = 0.01 },
-		"test_loss: the record says 0.01, the predictions have":      func(r *experiments.Record) { r.Result.TestLoss = 0.01 },
-		"train_loss: the record says 0.01, the metrics have":         func(r *experiments.Record) { r.Result.TrainLoss = 0.01 },
-		"test_examples: the record says 11, the predictions have 10": func(r *experiments.Record) { r.Result.TestExamples = 11 },
-		"epochs: the record says 3, the recipe 2":                    func(r *experiments.Record) { r.Result.Epochs = 3 },
-		"the weights file is not the one":                            func(r *experiments.Record) { r.Result.WeightsSHA256 = "0" },
+		"top1_error: the record says 0.01, the predictions have":     of(func(r *result) { r.Top1Error = 0.01 }),
+		"top5_error: the record says 0.01, the predictions have":     of(func(r *result) { r.Top5Error = 0.01 }),
+		"test_loss: the record says 0.01, the predictions have":      of(func(r *result) { r.TestLoss = 0.01 }),
+		"train_loss: the record says 0.01, the metrics have":         of(func(r *result) { r.TrainLoss = 0.01 }),
+		"test_examples: the record says 11, the predictions have 10": of(func(r *result) { r.TestExamples = 11 }),
+		"epochs: the record says 3, the recipe 2":                    of(func(r *result) { r.Epochs = 3 }),
+		"the weights file is not the one":                            of(func(r *result) { r.WeightsSHA256 = "0" }),
 		"params: the record says 1, the net":                         func(r *experiments.Record) { r.Params = 1 },
 		"macs: the record says 1, the net":                           func(r *experiments.Record) { r.MACs = 1 },
 		"seed: the record says seed-2, its folder seed-1":            func(r *experiments.Record) { r.Seed = 2 },
@@ -109,10 +113,13 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	swap := func(old, new string) func([]byte) []byte {
+		return func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(new), 1) }
+	}
 	for says, alter := range map[string]func([]byte) []byte{
-		"the input in the weights file":   func(b []byte) []byte { return bytes.Replace(b, []byte("0.02"), []byte("0.03"), 1) },
-		"the classes in the weights file": func(b []byte) []byte { return bytes.Replace(b, []byte("disc"), []byte("dics"), 1) },
-		"the net in the weights file":     func(b []byte) []byte { return bytes.Replace(b, []byte("tiny"), []byte("tinz"), 1) },
+		"the input in the weights file":   swap("0.02", "0.03"),
+		"the classes in the weights file": swap("disc", "dics"),
+		"the net in the weights file":     swap("tiny", "tinz"),
 		"the mean image or":               func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, // its last value
 		"the weights file is not the one": func(b []byte) []byte { b[len(b)-4*32*32*3-1] ^= 1; return b },
 	} {

@@ -32,7 +32,8 @@ func TestDecode(t *testing.T) {
 	if err := n.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	want := outer{"x", 1e-3, true, 1<<64 - 1, inner{1000, []string{"a", "b"}}, &inner{Size: 2}, map[string]int{"k": 3}}
+	want := outer{Name: "x", Rate: 1e-3, On: true, Seed: 1<<64 - 1, Inner: inner{1000, []string{"a", "b"}},
+		Ptr: &inner{Size: 2}, Map: map[string]int{"k": 3}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

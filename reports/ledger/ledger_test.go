@@ -218,14 +218,15 @@ func TestErrors(t *testing.T) {
 		"source: S\n":                        "needs source",
 		"sauce: S\n":                         "did you mean source",
 		"source: S\ntables:\n  - about: a\n": "f.yaml:3: a table needs",
-		head + "    metrics: [top_error]\n    rows: [{name: r}]":                                                   "metric \"top_error\"",
-		head + "    rows: [{}]":                                                                                    "a row needs a name",
-		head + "    rows: [{name: r}]":                                                                             "says in `is`",
-		head + "    rows: [{name: r, figures: [1]}]":                                                               "1 figures for 0 metrics",
-		head + "    rows: [{name: r, variant: v, is: x}]":                                                          "of which study",
-		head + "    metrics: [top1_error]\n    rows: [{name: r, figures: [1], deltas: [1]}]":                       "not both",
-		head + "    metrics: [top1_error]\n    rows: [{name: r, deltas: [1], bound: above}]":                       "write over or about",
-		head + "    metrics: [top1_error]\n    baseline: {name: b, figures: [1, 2]}\n    rows: [{name: r, is: x}]": "2 figures for 1 metrics",
+		head + "    metrics: [top_error]\n    rows: [{name: r}]":                             "metric \"top_error\"",
+		head + "    rows: [{}]":                                                              "a row needs a name",
+		head + "    rows: [{name: r}]":                                                       "says in `is`",
+		head + "    rows: [{name: r, figures: [1]}]":                                         "1 figures for 0 metrics",
+		head + "    rows: [{name: r, variant: v, is: x}]":                                    "of which study",
+		head + "    metrics: [top1_error]\n    rows: [{name: r, figures: [1], deltas: [1]}]": "not both",
+		head + "    metrics: [top1_error]\n    rows: [{name: r, deltas: [1], bound: above}]": "write over or about",
+		head + "    metrics: [top1_error]\n    baseline: {name: b, figures: [1, 2]}\n" +
+			"    rows: [{name: r, is: x}]": "2 figures for 1 metrics",
 	} {
 		if _, err := parse("f.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

@@ -105,7 +105,7 @@ func (k curveKind) points(logs [][]experiments.Metric) []point {
 		for _, x := range v {
 			sum += x
 		}
-		ps = append(ps, point{e, sum / float64(len(v)), slices.Min(v), slices.Max(v)})
+		ps = append(ps, point{epoch: e, mean: sum / float64(len(v)), low: slices.Min(v), high: slices.Max(v)})
 	}
 	return ps
 }
@@ -157,8 +157,8 @@ func (f frame) room(names int) int {
 
 // scales are those of a plot's axes.
 func (f frame) scales(x0, x1, y0, y1 float64) (x, y scale) {
-	return scale{x0, x1, float64(f.left), float64(f.width - f.right)},
-		scale{y0, y1, float64(f.height - chartBottom), chartTop}
+	return scale{from: x0, to: x1, low: float64(f.left), high: float64(f.width - f.right)},
+		scale{from: y0, to: y1, low: float64(f.height - chartBottom), high: chartTop}
 }
 
 // A label names what is drawn in a row's colour and dashes, and ends at a place.
@@ -239,7 +239,7 @@ func (b *builder) curve(f frame, kind curveKind, logs map[string][][]experiments
 			band = append(band, [2]float64{x.at(float64(p.epoch)), y.at(p.low)})
 		}
 		end := line[len(line)-1]
-		l := label{row.Variant, i, end[0], end[1]}
+		l := label{name: row.Variant, row: i, x: end[0], y: end[1]}
 		s.path(fmt.Sprintf("band s%d r%d", l.colour(), i), band, true)
 		s.path(fmt.Sprintf("curve s%d d%d r%d", l.colour(), l.dash(), i), line, false)
 		if len(line) == 1 {
@@ -340,7 +340,7 @@ func (b *builder) forest(f frame) template.HTML {
 		height += legendLine
 	}
 	low, high := around(values)
-	x := scale{low, high, float64(left), float64(f.width - 20)}
+	x := scale{from: low, to: high, low: float64(left), high: float64(f.width - 20)}
 	s := newSVG(f.width, height, "Differences to the baseline",
 		"A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one "+
 			"seed.")
@@ -443,7 +443,7 @@ func (b *builder) speed(f frame) template.HTML {
 	for i, r := range b.c.Rows {
 		for _, s := range r.Speeds {
 			if s.Hardware == most && s.ImagesPerSecond > 0 && r.Error.K > 0 && finite(r.Error.Mean) {
-				dots = append(dots, dot{r.Variant, i, s.ImagesPerSecond, b.unit() * r.Error.Mean})
+				dots = append(dots, dot{name: r.Variant, row: i, speed: s.ImagesPerSecond, error: b.unit() * r.Error.Mean})
 				xs, ys = append(xs, s.ImagesPerSecond), append(ys, b.unit()*r.Error.Mean)
 			}
 		}
@@ -464,7 +464,7 @@ func (b *builder) speed(f frame) template.HTML {
 	mark := func(l label, x, y float64) { s.mark(fmt.Sprintf("dot s%d", l.colour()), l.dash(), x, y) }
 	var labels []label
 	for _, d := range dots {
-		labels = append(labels, label{d.name, d.row, x.at(d.speed), y.at(d.error)})
+		labels = append(labels, label{name: d.name, row: d.row, x: x.at(d.speed), y: y.at(d.error)})
 	}
 	s.names(f, labels, func(l label, x, y float64) { mark(l, x+20, y) })
 	for _, l := range labels { // over the lines to their names

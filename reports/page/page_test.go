@@ -26,7 +26,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-const storedRecipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2, "layers": [
+const storedRecipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2,
+"layers": [
 {"conv": {"name": "conv1", "filters": 4, "kernel": 3, "init": {"kind": "he"}}}, {"relu": {"name": "relu1"}}, %s
 {"conv": {"name": "conv2", "filters": 4, "kernel": 3, "within_column": true, "init": {"kind": "he"}}},
 {"dense": {"name": "fc", "outputs": 2, "init": {"kind": "he"}}}, {"softmax_loss": {"name": "loss"}}]}}`
@@ -381,7 +382,8 @@ func TestBrowser(t *testing.T) {
 		// Headless Chromium has no window narrower than 500; a frame is a viewport of
 		// its own, in which the style sheet's rules for narrow screens apply.
 		frame := fmt.Sprintf(`<!DOCTYPE html><iframe width="%d" height="900" style="border:0" srcdoc="%s"></iframe>
-<script>onload = () => document.title = document.querySelector("iframe").contentDocument.title</script>`, width, html.EscapeString(copied))
+<script>onload = () => document.title = document.querySelector("iframe").contentDocument.title</script>`, width,
+			html.EscapeString(copied))
 		if err := os.WriteFile(filepath.Join(dir, "frame.html"), []byte(frame), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,8 @@ type svg struct {
 
 func newSVG(width, height int, title, description string) *svg {
 	s := &svg{width: width, height: height}
-	fmt.Fprintf(s, `<svg viewBox="0 0 %d %d" role="img" xmlns="http://www.w3.org/2000/svg"><title>%s</title><desc>%s</desc>`,
+	fmt.Fprintf(s,
+		`<svg viewBox="0 0 %d %d" role="img" xmlns="http://www.w3.org/2000/svg"><title>%s</title><desc>%s</desc>`,
 		width, height, html.EscapeString(reports.Sanitize(title)), html.EscapeString(reports.Sanitize(description)))
 	return s
 }

@@ -204,15 +204,16 @@ func (c view) marks() []field {
 			return slices.Contains(applied[i], a)
 		}
 		fields = append(fields, field{
-			"changed", Column{Head: reports.Sanitize(a)},
-			func(r reports.Row) string {
+			name:   "changed",
+			column: Column{Head: reports.Sanitize(a)},
+			text: func(r reports.Row) string {
 				if has(r) {
 					return "✓"
 				}
 				return "·"
-			}, false,
-			[]string{reports.Sanitize(a)},
-			func(r reports.Row) []string { return []string{strconv.FormatBool(has(r))} },
+			},
+			heads: []string{reports.Sanitize(a)},
+			full:  func(r reports.Row) []string { return []string{strconv.FormatBool(has(r))} },
 		})
 	}
 	return fields

@@ -348,7 +348,8 @@ func TestCheckSelf(t *testing.T) {
 	if check.Rows != 2 || check.Seeds != 8 || check.Studies != 2000 || check.Claims == 0 {
 		t.Errorf("%+v", check.ResidualCheck)
 	}
-	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil, "pdf": reports.ErrFormat, "model-index": reports.ErrFormat} {
+	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil,
+		"pdf": reports.ErrFormat, "model-index": reports.ErrFormat} {
 		if err := SelfCheck(io.Discard, check, format); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", format, err, want)
 		}

@@ -144,8 +144,8 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 		r.Rows = append(r.Rows, c.jsonRow(row))
 	}
 	for _, e := range c.Effects {
-		r.Effects = append(r.Effects, jsonEffect{e.Factors, estimate(e.Estimate), finite(e.P), finite(e.Adjusted),
-			jsonVerdictOf(e.Verdict)})
+		r.Effects = append(r.Effects, jsonEffect{Factors: e.Factors, jsonEstimate: estimate(e.Estimate), P: finite(e.P),
+			Adjusted: finite(e.Adjusted), Verdict: jsonVerdictOf(e.Verdict)})
 	}
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)
@@ -187,7 +187,8 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	if d := row.Delta; d != nil {
 		r.Delta = &jsonDelta{
 			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Adjusted: finite(d.Adjusted), Verdict: jsonVerdictOf(d.Verdict),
-			Wins: jsonWins{d.Wins.Won, d.Wins.Tied, d.Wins.Lost, finite(d.Wins.Share), interval(&d.Wins.Interval)},
+			Wins: jsonWins{Won: d.Wins.Won, Tied: d.Wins.Tied, Lost: d.Wins.Lost, Share: finite(d.Wins.Share),
+				Interval: interval(&d.Wins.Interval)},
 		}
 		for _, p := range d.Pairs {
 			r.Delta.Pairs = append(r.Delta.Pairs, jsonPair{Seed: p.Seed, Difference: finite(p.Difference)})
@@ -198,13 +199,15 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	}
 	if j := row.Published; j != nil {
 		r.Published = &jsonPublished{
-			finite(j.Delta / 100), j.Figure.Bound, j.Claim.Key, j.Claim.Source, j.Claim.Where, j.Agreement, j.Why,
-			j.Claim.Confounded, j.Claim.Memory,
+			Delta: finite(j.Delta / 100), Bound: j.Figure.Bound,
+			Key: j.Claim.Key, Source: j.Claim.Source, Where: j.Claim.Where,
+			Agreement: j.Agreement, Why: j.Why, Confounded: j.Claim.Confounded, Memory: j.Claim.Memory,
 		}
 	}
 	if c.Options.Speed {
 		for _, s := range row.Speeds {
-			r.Speeds = append(r.Speeds, jsonSpeed{s.Hardware, s.Device, s.BytesMoved, s.Runs, finite(s.ImagesPerSecond)})
+			r.Speeds = append(r.Speeds, jsonSpeed{Hardware: s.Hardware, Device: s.Device, BytesMoved: s.BytesMoved,
+				Runs: s.Runs, ImagesPerSecond: finite(s.ImagesPerSecond)})
 		}
 	}
 	return r

@@ -427,7 +427,8 @@ func TestUnknownFormat(t *testing.T) {
 	}
 	var b bytes.Buffer
 	err = Render(&b, table, "latex")
-	if !errors.Is(err, reports.ErrFormat) || err.Error() != `unknown format "latex"; want one of text, md, tex, csv, json, model-index` || b.Len() > 0 {
+	if !errors.Is(err, reports.ErrFormat) ||
+		err.Error() != `unknown format "latex"; want one of text, md, tex, csv, json, model-index` || b.Len() > 0 {
 		t.Errorf("got %v and %d bytes", err, b.Len())
 	}
 }

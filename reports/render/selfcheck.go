@@ -16,7 +16,8 @@ import (
 
 // SelfCheck prints a check in one of the formats that print words (text, md, tex), as CSV or as JSON.
 func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
-	writers := map[string]func(*bytes.Buffer, *reports.SelfCheck) error{"csv": writeSelfCheckCSV, "json": writeSelfCheckJSON}
+	writers := map[string]func(*bytes.Buffer, *reports.SelfCheck) error{"csv": writeSelfCheckCSV,
+		"json": writeSelfCheckJSON}
 	for _, f := range formats {
 		if f.words != nil {
 			writers[f.name] = func(b *bytes.Buffer, s *reports.SelfCheck) error { return f.words(b, SelfCheckTable(s)) }
@@ -64,8 +65,9 @@ func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 		Holds   bool     `json:"holds"`
 		Notes   []string `json:"notes"`
 	}{
-		"ablate-self-check", jsonVersion, s.Study, s.Metric.Name, s.At.String(), s.Rows, s.Seeds, s.Studies, s.Claims,
-		stats.Alpha, s.Holds(), list(s.Notes),
+		Format: "ablate-self-check", Version: jsonVersion, Study: s.Study, Metric: s.Metric.Name, At: s.At.String(),
+		Rows: s.Rows, Seeds: s.Seeds, Studies: s.Studies, Claims: s.Claims,
+		Level: stats.Alpha, Holds: s.Holds(), Notes: list(s.Notes),
 	})
 }
 

@@ -149,7 +149,8 @@ func TestPCAColour(t *testing.T) {
 	for p := range pixels {
 		for i := range 3 {
 			for j := range 3 {
-				cov[i][j] += (float64(ds.Train.Images[3*p+i]) - mean[i]) * (float64(ds.Train.Images[3*p+j]) - mean[j]) / float64(pixels)
+				cov[i][j] += (float64(ds.Train.Images[3*p+i]) - mean[i]) * (float64(ds.Train.Images[3*p+j]) - mean[j]) /
+					float64(pixels)
 			}
 		}
 	}

@@ -114,7 +114,7 @@ func (p *painter) paint(class int, out []byte) {
 	}
 	spots := make([]spot, int(p.between(0, distractors+1)))
 	for i := range spots {
-		spots[i] = spot{p.between(0, shapesSide), p.between(0, shapesSide), p.between(1, 4), p.colour()}
+		spots[i] = spot{x: p.between(0, shapesSide), y: p.between(0, shapesSide), r: p.between(1, 4), c: p.colour()}
 	}
 	sin, cos := math.Sincos(turn)
 	slopeSin, slopeCos := math.Sincos(slope)

@@ -23,7 +23,8 @@ type byColumns struct {
 }
 
 func shardColumns(c *compiler, params *Params, host []*value) (*schedule, error) {
-	b := &byColumns{newSchedule(params.where.Group.Len()), params, c.types, map[*value][]layout{}}
+	b := &byColumns{schedule: newSchedule(params.where.Group.Len()), params: params, types: c.types,
+		layouts: map[*value][]layout{}}
 	for _, p := range c.g.Params {
 		w := params.weights[p.Name]
 		b.layouts[c.value(p.Node)] = []layout{{w.sharding, b.parameter(w)}}

@@ -20,7 +20,7 @@ func (m Gather) Stretches(f func(Stretch)) {
 	copies := func(first, n, to int) {
 		m.From.Runs(m.Of, first, n, func(part, off, at, n int) {
 			if !m.InPlace || part != m.Part {
-				f(Stretch{part, off, to + at, n})
+				f(Stretch{Part: part, From: off, To: to + at, N: n})
 			}
 		})
 	}

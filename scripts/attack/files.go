@@ -144,13 +144,15 @@ func (a *attacker) dataFiles() []trial {
 		file string
 		text []byte
 	}{
-		"empty": {"train-images-idx3-ubyte", nil}, "longer": {"train-images-idx3-ubyte", append(idx(nil, 3, 1, 2), make([]byte, 7)...)},
-		"huge claim":  {"train-images-idx3-ubyte", idx(nil, 1<<31, 1<<31, 1<<31)},
-		"large claim": {"train-images-idx3-ubyte", idx([]byte{1}, 400<<10, 1<<10, 1)},
-		"3 GiB":       {"train-images-idx3-ubyte", idx([]byte{1}, 3<<10, 1<<10, 1<<10)},
-		"bomb":        {"train-images-idx3-ubyte.gz", zeros(idx(nil, 3, 1, 2))},
-		"honest bomb": {"train-images-idx3-ubyte.gz", zeros(idx(nil, 1<<10, 1<<10, 1<<10))},
-		"label":       {"train-labels-idx1-ubyte", idx([]byte{1, 10, 2}, 3)}, "fewer labels": {"train-labels-idx1-ubyte", idx([]byte{1}, 1)},
+		"empty":        {"train-images-idx3-ubyte", nil},
+		"longer":       {"train-images-idx3-ubyte", append(idx(nil, 3, 1, 2), make([]byte, 7)...)},
+		"huge claim":   {"train-images-idx3-ubyte", idx(nil, 1<<31, 1<<31, 1<<31)},
+		"large claim":  {"train-images-idx3-ubyte", idx([]byte{1}, 400<<10, 1<<10, 1)},
+		"3 GiB":        {"train-images-idx3-ubyte", idx([]byte{1}, 3<<10, 1<<10, 1<<10)},
+		"bomb":         {"train-images-idx3-ubyte.gz", zeros(idx(nil, 3, 1, 2))},
+		"honest bomb":  {"train-images-idx3-ubyte.gz", zeros(idx(nil, 1<<10, 1<<10, 1<<10))},
+		"label":        {"train-labels-idx1-ubyte", idx([]byte{1, 10, 2}, 3)},
+		"fewer labels": {"train-labels-idx1-ubyte", idx([]byte{1}, 1)},
 	} {
 		all = append(all, trial{"data", "IDX: " + name, func(dir string) result {
 			for name, text := range whole {

@@ -77,11 +77,14 @@ func TestLayoutsThatAreRefused(t *testing.T) {
 		"flat val":   {map[string]string{"train/a/a.png": "1", "val/a.png": "1"}, "a flat folder needs its labels"},
 		"class in val only": {map[string]string{"train/a/a.png": "1", "val/b/a.png": "1"},
 			"class b is in val but not in train"},
-		"empty class":       {map[string]string{"train/a/a.txt": "1", "val/a/a.png": "1"}, "class a has no images in train"},
-		"tiny: no table":    {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1"}, "val_annotations.txt"},
-		"tiny: stray class": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1", "val/val_annotations.txt": "v.png b\n"}, "val_annotations.txt:1: class b is not in wnids.txt"},
-		"tiny: escape":      {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1", "val/val_annotations.txt": "../../v.png a\n"}, "no file's name"},
-		"tiny: half a row":  {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1", "val/val_annotations.txt": "v.png\n"}, "val_annotations.txt:1"},
+		"empty class":    {map[string]string{"train/a/a.txt": "1", "val/a/a.png": "1"}, "class a has no images in train"},
+		"tiny: no table": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1"}, "val_annotations.txt"},
+		"tiny: stray class": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1",
+			"val/val_annotations.txt": "v.png b\n"}, "val_annotations.txt:1: class b is not in wnids.txt"},
+		"tiny: escape": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1",
+			"val/val_annotations.txt": "../../v.png a\n"}, "no file's name"},
+		"tiny: half a row": {map[string]string{"wnids.txt": "a\n", "train/a/images/a.png": "1",
+			"val/val_annotations.txt": "v.png\n"}, "val_annotations.txt:1"},
 	} {
 		root := t.TempDir()
 		write(t, root, k.files)
@@ -95,8 +98,10 @@ func TestLayoutsThatAreRefused(t *testing.T) {
 func TestTinyImageNet(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, map[string]string{
-		"wnids.txt": "n2\nn1\n", "train/n1/images/n1_0.JPEG": "1", "train/n2/images/n2_0.JPEG": "2", "train/n1/n1_boxes.txt": "0 0 1 1",
-		"val/images/val_0.JPEG": "3", "val/images/val_1.JPEG": "4", "val/val_annotations.txt": "val_0.JPEG\tn2\t0\t0\t1\t1\r\nval_1.JPEG\tn1\t0\t0\t1\t1\r\n",
+		"wnids.txt": "n2\nn1\n", "train/n1/images/n1_0.JPEG": "1", "train/n2/images/n2_0.JPEG": "2",
+		"train/n1/n1_boxes.txt": "0 0 1 1",
+		"val/images/val_0.JPEG": "3", "val/images/val_1.JPEG": "4",
+		"val/val_annotations.txt": "val_0.JPEG\tn2\t0\t0\t1\t1\r\nval_1.JPEG\tn1\t0\t0\t1\t1\r\n",
 	})
 	s, err := Open(root)
 	if err != nil {
@@ -117,7 +122,8 @@ func TestLinks(t *testing.T) {
 	root, elsewhere := t.TempDir(), t.TempDir()
 	write(t, root, map[string]string{"train/a/a.png": "1", "val/a/a.png": "1"})
 	write(t, elsewhere, map[string]string{"b.png": "2"})
-	for name, to := range map[string]string{"train/b": elsewhere, "train/a/circle.png": "circle.png", "train/a/up.png": ".."} {
+	for name, to := range map[string]string{"train/b": elsewhere, "train/a/circle.png": "circle.png",
+		"train/a/up.png": ".."} {
 		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
 			t.Skip("no symbolic links here: ", err)
 		}

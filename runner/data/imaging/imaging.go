@@ -174,17 +174,22 @@ func (r *Reader) resize(img image.Image, across, down window, dst []byte) {
 	switch img := img.(type) {
 	case *image.YCbCr:
 		cx, cy := subsampling(img.SubsampleRatio)
-		r.scaler.scale(r.planes[0], plane{img.Y, img.YStride, 1, size, 1, 1}, across, down)
-		r.scaler.scale(r.planes[1], plane{img.Cb, img.CStride, 1, size, cx, cy}, across, down)
-		r.scaler.scale(r.planes[2], plane{img.Cr, img.CStride, 1, size, cx, cy}, across, down)
+		r.scaler.scale(r.planes[0], plane{pix: img.Y, stride: img.YStride, step: 1, size: size, coverX: 1, coverY: 1},
+			across, down)
+		r.scaler.scale(r.planes[1], plane{pix: img.Cb, stride: img.CStride, step: 1, size: size, coverX: cx, coverY: cy},
+			across, down)
+		r.scaler.scale(r.planes[2], plane{pix: img.Cr, stride: img.CStride, step: 1, size: size, coverX: cx, coverY: cy},
+			across, down)
 		toRGB(dst, r.planes[0], r.planes[1], r.planes[2])
 	case *image.Gray:
-		r.scaler.scale(r.planes[0], plane{img.Pix, img.Stride, 1, size, 1, 1}, across, down)
+		r.scaler.scale(r.planes[0], plane{pix: img.Pix, stride: img.Stride, step: 1, size: size, coverX: 1, coverY: 1},
+			across, down)
 		interleave(dst, r.planes[0], r.planes[0], r.planes[0])
 	default:
 		pix := rgb(img)
 		for c := range r.planes {
-			r.scaler.scale(r.planes[c], plane{pix[c:], 3 * size.X, 3, size, 1, 1}, across, down)
+			r.scaler.scale(r.planes[c], plane{pix: pix[c:], stride: 3 * size.X, step: 3, size: size, coverX: 1, coverY: 1},
+				across, down)
 		}
 		interleave(dst, r.planes[0], r.planes[1], r.planes[2])
 	}

@@ -108,7 +108,7 @@ func TestScale(t *testing.T) {
 		across.from = random.IntN(across.total - n + 1)
 		down := window{n + random.IntN(50), 0, n}
 		down.from = random.IntN(down.total - n + 1)
-		p := plane{make([]byte, size.X*size.Y), size.X, 1, size, 1, 1}
+		p := plane{pix: make([]byte, size.X*size.Y), stride: size.X, step: 1, size: size, coverX: 1, coverY: 1}
 		for i := range p.pix {
 			p.pix[i] = byte(random.Uint32())
 		}

@@ -62,7 +62,8 @@ func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Ma
 	if err := o.Fit.Validate(); err != nil {
 		return nil, err
 	}
-	w := &writer{dir: dir, set: set, o: o, plan: plan{formatVersion, imaging.Method, o.Fit, sourceDigest(set)}}
+	w := &writer{dir: dir, set: set, o: o,
+		plan: plan{Format: formatVersion, Method: imaging.Method, Fit: o.Fit, Source: sourceDigest(set)}}
 	done, err := w.begin()
 	if err != nil || done != nil {
 		return done, err
@@ -128,7 +129,7 @@ func (w *writer) begin() (done *Manifest, err error) {
 		return nil, err
 	}
 	if m, err := readManifest(w.dir); err == nil {
-		if (plan{m.Format, m.Method, m.Fit, m.Source}) == w.plan {
+		if (plan{Format: m.Format, Method: m.Method, Fit: m.Fit, Source: m.Source}) == w.plan {
 			return m, nil
 		}
 		return nil, fmt.Errorf("%s holds another pack; choose another folder or remove it", w.dir)

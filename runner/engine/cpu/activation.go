@@ -21,7 +21,7 @@ type units struct {
 }
 
 func newUnit(d *Device, op *graph.Activation, in engine.Instr) engine.Kernel {
-	return &units{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.Out)}
+	return &units{d: d, f: op.F, a: op.A, b: op.B, x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 // Run computes all activations.
@@ -57,7 +57,7 @@ type unitGrads struct {
 }
 
 func newUnitGrad(d *Device, op *graph.ActivationGrad, in engine.Instr) engine.Kernel {
-	return &unitGrads{d, op.F, op.A, op.B, slice(in.In[0]), slice(in.In[1]), slice(in.Out)}
+	return &unitGrads{d: d, f: op.F, a: op.A, b: op.B, y: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
 // Run computes all gradients.

@@ -142,7 +142,7 @@ type averages struct {
 }
 
 func newAverage(op engine.Update, in engine.Instr) engine.Kernel {
-	return &averages{op.Param, slice(in.In[0]), slice(in.In[2]), float32(op.Average)}
+	return &averages{param: op.Param, w: slice(in.In[0]), g: slice(in.In[2]), share: float32(op.Average)}
 }
 
 // Run moves all values; there is one a channel. A frozen layer's stay.

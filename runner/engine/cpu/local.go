@@ -24,7 +24,8 @@ type locals struct {
 }
 
 func newLocal(d *Device, op *graph.Local, in engine.Instr) engine.Kernel {
-	return &locals{d, op.Window, op.Batch, slice(in.In[0]), slice(in.Out), slice(in.In[1]), slice(in.In[2])}
+	return &locals{d: d, w: op.Window, batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out), weights: slice(in.In[1]),
+		bias: slice(in.In[2])}
 }
 
 // Run computes the pixels of the output, a pixel of all images a tile: its weights are read once.

@@ -36,14 +36,14 @@ type lines struct {
 // passes are the four kernels over lines.
 type passes struct{ squares, forward, shares, grad func(*lines) }
 
-var goPasses = passes{squaresGo, forwardGo, sharesGo, gradGo}
+var goPasses = passes{squares: squaresGo, forward: forwardGo, shares: sharesGo, grad: gradGo}
 
 // vectorPasses are assembly for lines that are whole vectors, β being 0.75.
 func vectorPasses(squares, forward, shares, grad func(*byte)) passes {
 	of := func(f func(*byte)) func(*lines) {
 		return func(l *lines) { f((*byte)(unsafe.Pointer(l))) }
 	}
-	return passes{of(squares), of(forward), of(shares), of(grad)}
+	return passes{squares: of(squares), forward: of(forward), shares: of(shares), grad: of(grad)}
 }
 
 // sum adds up a window. Sums of 3 and 5, the usual ones, need no loop.

@@ -86,7 +86,8 @@ func eachWindow(w graph.Window, f func(cells cellWindow, out int)) {
 			left := max(ox*w.Stride-w.Pad.Left, 0)
 			cols := min(ox*w.Stride-w.Pad.Left+w.Kernel, w.In.Width) - left
 			for c := range channels {
-				f(cellWindow{(top*w.In.Width+left)*channels + c, rows, cols, w.In.Width * channels, channels},
+				f(cellWindow{first: (top*w.In.Width+left)*channels + c, rows: rows, cols: cols, row: w.In.Width * channels,
+					col: channels},
 					(oy*w.Out.Width+ox)*channels+c)
 			}
 		}

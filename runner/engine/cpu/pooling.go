@@ -23,7 +23,7 @@ func strips(outputs, stride, pad, kernel, inputs int) []strip {
 	for o := range outputs {
 		first := o*stride - pad
 		from, to := max(first, 0), min(first+kernel, inputs)
-		s := strip{o, 1, from, to - from}
+		s := strip{first: o, n: 1, from: from, size: to - from}
 		if n := len(all) - 1; n >= 0 && all[n].size == s.size && all[n].from+all[n].n*stride == from {
 			all[n].n++
 			continue

@@ -20,12 +20,12 @@ type prelus struct {
 
 func newPReLU(d *Device, _ *graph.PReLU, in engine.Instr) engine.Kernel {
 	x, slope := slice(in.In[0]), slice(in.In[1])
-	return &prelus{d, rowsOf(len(x), len(slope)), x, slope, x, slice(in.Out)}
+	return &prelus{d: d, rows: rowsOf(len(x), len(slope)), x: x, slope: slope, v: x, y: slice(in.Out)}
 }
 
 func newPReLUGrad(d *Device, _ *graph.PReLUGrad, in engine.Instr) engine.Kernel {
 	x, slope := slice(in.In[0]), slice(in.In[1])
-	return &prelus{d, rowsOf(len(x), len(slope)), x, slope, slice(in.In[2]), slice(in.Out)}
+	return &prelus{d: d, rows: rowsOf(len(x), len(slope)), x: x, slope: slope, v: slice(in.In[2]), y: slice(in.Out)}
 }
 
 // Run handles all rows.

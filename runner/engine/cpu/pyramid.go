@@ -47,7 +47,7 @@ func (p *pyramids) tile(_, n int) {
 		for cell := range cells * cells {
 			top, bottom := graph.PyramidCell(s.Height, cells, cell/cells)
 			left, right := graph.PyramidCell(s.Width, cells, cell%cells)
-			w := cellWindow{0, bottom - top, right - left, s.Width * channels, channels}
+			w := cellWindow{first: 0, rows: bottom - top, cols: right - left, row: s.Width * channels, col: channels}
 			for c := range channels {
 				w.first = (top*s.Width+left)*channels + c
 				best := w.first

@@ -20,7 +20,8 @@ type softmaxLosses struct {
 }
 
 func newSoftmaxLoss(d *Device, op *graph.SoftmaxLoss, in engine.Instr) engine.Kernel {
-	return &softmaxLosses{d, slice(in.In[0]), slice(in.In[1]), slice(in.Out), op.Batch, op.Classes}
+	return &softmaxLosses{d: d, logits: slice(in.In[0]), labels: slice(in.In[1]), loss: slice(in.Out), batch: op.Batch,
+		classes: op.Classes}
 }
 
 // Run sums in one tile: a batch is short, and a label outside the classes becomes an error there.
@@ -44,7 +45,8 @@ type softmaxLossGrads struct {
 }
 
 func newSoftmaxLossGrad(d *Device, op *graph.SoftmaxLossGrad, in engine.Instr) engine.Kernel {
-	return &softmaxLossGrads{d, slice(in.In[0]), slice(in.In[1]), slice(in.In[2]), slice(in.Out), op.Batch, op.Classes}
+	return &softmaxLossGrads{d: d, logits: slice(in.In[0]), labels: slice(in.In[1]), dloss: slice(in.In[2]),
+		out: slice(in.Out), batch: op.Batch, classes: op.Classes}
 }
 
 // Run computes all images.

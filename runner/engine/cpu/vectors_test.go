@@ -152,8 +152,9 @@ func TestUnitsAgainstFloat64(t *testing.T) {
 		p.elu(e, x, 1, 1)
 		for i, v := range x {
 			for name, pair := range map[string][2]float64{
-				"tanh": {float64(y[i]), math.Tanh(float64(v))}, "sigmoid": {float64(s[i]), 1 / (1 + math.Exp(-max(float64(v), -87)))},
-				"elu": {float64(e[i]), elu(float64(v))},
+				"tanh":    {float64(y[i]), math.Tanh(float64(v))},
+				"sigmoid": {float64(s[i]), 1 / (1 + math.Exp(-max(float64(v), -87)))},
+				"elu":     {float64(e[i]), elu(float64(v))},
 			} {
 				got, want := pair[0], pair[1]
 				if math.IsNaN(got) && math.IsNaN(want) || math.IsInf(got, 1) && got == want {

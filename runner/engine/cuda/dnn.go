@@ -134,11 +134,14 @@ func (p *plan) convolution(in engine.Instr) {
 	}
 	switch op := in.Op.(type) {
 	case *graph.Conv:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, forward, p.forward)
+		p.convolve(in, geometry{batch: op.Batch, window: op.Window, precision: in.Precision,
+			fold: spaceToDepth(op.Window, in.Precision)}, forward, p.forward)
 	case *graph.ConvDataGrad:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, 1}, backwardData, p.backwardData)
+		p.convolve(in, geometry{batch: op.Batch, window: op.Window, precision: in.Precision, fold: 1}, backwardData,
+			p.backwardData)
 	case *graph.ConvWeightGrad:
-		p.convolve(in, geometry{op.Batch, op.Window, in.Precision, spaceToDepth(op.Window, in.Precision)}, backwardFilter,
+		p.convolve(in, geometry{batch: op.Batch, window: op.Window, precision: in.Precision,
+			fold: spaceToDepth(op.Window, in.Precision)}, backwardFilter,
 			p.backwardFilter)
 	}
 }

@@ -149,7 +149,7 @@ func (l *lowering) move(op engine.Gather) {
 			}
 		}
 		last[s.Part] = len(runs)
-		runs = append(runs, rows{s.Part, s.N, 1, s.From, s.To, 0, 0})
+		runs = append(runs, rows{part: s.Part, n: s.N, count: 1, from: s.From, to: s.To, fromStride: 0, toStride: 0})
 	})
 	for _, r := range runs {
 		l.each("copy_rows", r.n*r.count, l.in(r.part)+4*uint64(r.from), l.out()+4*uint64(r.to), divisor(r.n), int32(r.count),

@@ -16,19 +16,27 @@ import (
 
 // special are the functions of the stub that do something; the others return 0.
 var special = map[string]string{
-	"cuDriverGetVersion":    `int cuDriverGetVersion(int *v) { *v = VERSION; return 0; }`,
-	"cuMemAlloc_v2":         `int cuMemAlloc_v2(unsigned long long *p, size_t n) { *p = 0x700000000000ull + n; return 0; }`,
-	"cuMemcpyHtoDAsync_v2":  `int cuMemcpyHtoDAsync_v2(unsigned long long d, char *h, size_t n, void *s) { return d == 0x700000000001ull && h[0] == 42 && n == 5 && s == (void *)3 ? 0 : 1; }`,
-	"cuMemcpyDtoHAsync_v2":  `int cuMemcpyDtoHAsync_v2(char *h, unsigned long long d, size_t n, void *s) { h[0] = 43; return d == 0x700000000001ull && n == 5 && s == (void *)3 ? 0 : 1; }`,
-	"cuModuleGetFunction":   `int cuModuleGetFunction(size_t *f, size_t m, const char *name) { *f = 100 * m + strlen(name); return 0; }`,
+	"cuDriverGetVersion": `int cuDriverGetVersion(int *v) { *v = VERSION; return 0; }`,
+	"cuMemAlloc_v2":      `int cuMemAlloc_v2(u64 *p, size_t n) { *p = 0x700000000000ull + n; return 0; }`,
+	"cuMemcpyHtoDAsync_v2": `int cuMemcpyHtoDAsync_v2(u64 d, char *h, size_t n, void *s) {
+	return d == 0x700000000001ull && h[0] == 42 && n == 5 && s == (void *)3 ? 0 : 1; }`,
+	"cuMemcpyDtoHAsync_v2": `int cuMemcpyDtoHAsync_v2(char *h, u64 d, size_t n, void *s) {
+	h[0] = 43;
+	return d == 0x700000000001ull && n == 5 && s == (void *)3 ? 0 : 1; }`,
+	"cuModuleGetFunction": `int cuModuleGetFunction(size_t *f, size_t m, const char *name) {
+	*f = 100 * m + strlen(name);
+	return 0; }`,
 	"cuEventElapsedTime_v2": `int cuEventElapsedTime_v2(float *ms, size_t a, size_t b) { *ms = a + b / 2.0f; return 0; }`,
-	"cuStreamWaitEvent":     `int cuStreamWaitEvent(size_t s, size_t e, unsigned f) { return s == 1 && e == 2 && f == 3 ? 0 : 1; }`,
-	"cuEventRecord":         `int cuEventRecord(size_t e, size_t s) { return e == 1 && s == 2 ? 0 : 1; }`,
-	"cuGraphLaunch":         `int cuGraphLaunch(size_t e, size_t s) { return e == 1 && s == 2 ? 0 : 719; }`,
-	"cuStreamSynchronize":   `int cuStreamSynchronize(size_t s) { return s == 1 ? 0 : 700; }`,
-	"cuEventSynchronize":    `int cuEventSynchronize(size_t e) { return e == 1 ? 0 : 600; }`,
-	"cuLaunchKernel": `int cuLaunchKernel(size_t f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, size_t s, int **params, void *extra) {
-	return f == 1 && gx == 2 && gy == 3 && gz == 4 && bx == 5 && by == 6 && bz == 7 && shared == 8 && s == 9 && *params[0] == 10 && *params[1] == 11 && !extra ? 0 : 1; }`,
+	"cuStreamWaitEvent": `int cuStreamWaitEvent(size_t s, size_t e, unsigned f) {
+	return s == 1 && e == 2 && f == 3 ? 0 : 1; }`,
+	"cuEventRecord":       `int cuEventRecord(size_t e, size_t s) { return e == 1 && s == 2 ? 0 : 1; }`,
+	"cuGraphLaunch":       `int cuGraphLaunch(size_t e, size_t s) { return e == 1 && s == 2 ? 0 : 719; }`,
+	"cuStreamSynchronize": `int cuStreamSynchronize(size_t s) { return s == 1 ? 0 : 700; }`,
+	"cuEventSynchronize":  `int cuEventSynchronize(size_t e) { return e == 1 ? 0 : 600; }`,
+	"cuLaunchKernel": `int cuLaunchKernel(size_t f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+	unsigned bz, unsigned shared, size_t s, int **params, void *extra) {
+	return f == 1 && gx == 2 && gy == 3 && gz == 4 && bx == 5 && by == 6 && bz == 7 && shared == 8 && s == 9 &&
+		*params[0] == 10 && *params[1] == 11 && !extra ? 0 : 1; }`,
 }
 
 // stub is a machine whose driver is a library made here, of a CUDA version.
@@ -39,7 +47,8 @@ func stub(t *testing.T, version int) finder {
 		t.Skip("g++ is not here")
 	}
 	var source strings.Builder
-	fmt.Fprintf(&source, "#include <cstddef>\n#include <cstring>\n#define VERSION %d\nextern \"C\" {\n", version)
+	fmt.Fprintf(&source, "#include <cstddef>\n#include <cstring>\n#define VERSION %d\ntypedef unsigned long long u64;\n"+
+		"extern \"C\" {\n", version)
 	for v, i := reflect.TypeFor[Driver](), 0; i < v.NumField(); i++ {
 		name, _, _ := strings.Cut(v.Field(i).Tag.Get("symbol"), ",")
 		if text, ok := special[name]; ok {

@@ -40,7 +40,8 @@ func names(all []candidate) []string {
 }
 
 func TestLibrariesAreLookedForInOrder(t *testing.T) {
-	f := tree(map[string]string{Variable: "/mine", "CUDA_HOME": "/opt/cuda", "VIRTUAL_ENV": "/env", "PATH": "/usr/bin:/bin", "HOME": "/home/me"},
+	f := tree(map[string]string{Variable: "/mine", "CUDA_HOME": "/opt/cuda", "VIRTUAL_ENV": "/env",
+		"PATH": "/usr/bin:/bin", "HOME": "/home/me"},
 		"/mine/libcublas.so.12", "/opt/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cu13/lib/libcublas.so.13",
 		"/env/lib/python3.12/site-packages/nvidia/cublas/lib/libcublas.so.12",

@@ -29,9 +29,9 @@ template <class R, class... A> void show(const char *name, R (*)(A...)) {
     printf("%s %c %s\n", name, std::is_pointer<R>::value ? 'p' : kind<R>(), kinds);
 }
 // C++ knows an older function by this name too.
-using GemmEx = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void *, const void *,
-                                  cudaDataType, int, const void *, cudaDataType, int, const void *, void *, cudaDataType, int,
-                                  cublasComputeType_t, cublasGemmAlgo_t);
+using GemmEx = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
+                                  const void *, const void *, cudaDataType, int, const void *, cudaDataType, int,
+                                  const void *, void *, cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
 int main() {
 `
 
@@ -42,13 +42,17 @@ var constants = map[string]int{
 	"CU_EVENT_DISABLE_TIMING": EventDisableTiming, "CU_STREAM_CAPTURE_MODE_RELAXED": CaptureRelaxed,
 	"CUDA_ERROR_OUT_OF_MEMORY": int(OutOfMemory), "CUDA_ERROR_INVALID_DEVICE": int(InvalidDevice),
 	"CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED": int(PeerAlreadyEnabled), "CUDA_ERROR_LAUNCH_FAILED": int(LaunchFailed),
-	"CUBLAS_OP_N": int(AsIs), "CUBLAS_OP_T": int(Transposed), "CUDA_R_32F": int(BLASFloat), "CUDA_R_16BF": int(BLASBFloat16),
-	"CUBLAS_COMPUTE_32F": int(ComputeFloat), "CUBLAS_COMPUTE_32F_FAST_TF32": int(ComputeTF32), "CUBLAS_GEMM_DEFAULT": GemmDefault,
-	"CUDNN_TENSOR_NCHW": int(NCHW), "CUDNN_TENSOR_NHWC": int(NHWC), "CUDNN_DATA_FLOAT": int(DNNFloat),
+	"CUBLAS_OP_N": int(AsIs), "CUBLAS_OP_T": int(Transposed), "CUDA_R_32F": int(BLASFloat),
+	"CUDA_R_16BF":        int(BLASBFloat16),
+	"CUBLAS_COMPUTE_32F": int(ComputeFloat), "CUBLAS_COMPUTE_32F_FAST_TF32": int(ComputeTF32),
+	"CUBLAS_GEMM_DEFAULT": GemmDefault,
+	"CUDNN_TENSOR_NCHW":   int(NCHW), "CUDNN_TENSOR_NHWC": int(NHWC), "CUDNN_DATA_FLOAT": int(DNNFloat),
 	"CUDNN_DATA_BFLOAT16":     int(DNNBFloat16),
-	"CUDNN_CROSS_CORRELATION": int(CrossCorrelation), "CUDNN_DEFAULT_MATH": int(DefaultMath), "CUDNN_TENSOR_OP_MATH": int(TensorMath),
-	"CUDNN_ACTIVATION_RELU": int(ReLU), "CUDNN_ACTIVATION_IDENTITY": int(Identity), "CUDNN_PROPAGATE_NAN": int(PropagateNaNs),
-	"CUDNN_FMA_MATH": int(FMAMath), "CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM": 1,
+	"CUDNN_CROSS_CORRELATION": int(CrossCorrelation), "CUDNN_DEFAULT_MATH": int(DefaultMath),
+	"CUDNN_TENSOR_OP_MATH":  int(TensorMath),
+	"CUDNN_ACTIVATION_RELU": int(ReLU), "CUDNN_ACTIVATION_IDENTITY": int(Identity),
+	"CUDNN_PROPAGATE_NAN": int(PropagateNaNs),
+	"CUDNN_FMA_MATH":      int(FMAMath), "CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM": 1,
 	"CUDNN_CONVOLUTION_BWD_DATA_ALGO_1": 1, "CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1": 1, "CUDNN_DETERMINISTIC": 1,
 }
 

@@ -83,7 +83,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 			format != nvidia.NHWC && format != nvidia.NCHW {
 			return badParam
 		}
-		*s = shape{format, t == nvidia.DNNBFloat16, int(n), int(c), int(h), int(w), true}
+		*s = shape{format: format, bfloat: t == nvidia.DNNBFloat16, n: int(n), c: int(c), h: int(h), w: int(w), set: true}
 		return 0
 	}
 	d.SetTensor = func(t nvidia.TensorDesc, format nvidia.Format, kind nvidia.DNNType, n, c, h, w int32) nvidia.DNNStatus {
@@ -110,7 +110,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 			mode != nvidia.CrossCorrelation || kind != nvidia.DNNFloat {
 			return badParam
 		}
-		*convs[t] = convolution{int(padH), int(padW), int(strideH), int(strideW), 1, nvidia.DefaultMath, true}
+		*convs[t] = convolution{padH: int(padH), padW: int(padW), strideH: int(strideH), strideW: int(strideW), groups: 1,
+			math: nvidia.DefaultMath, set: true}
 		return 0
 	}
 	d.SetGroups = func(t nvidia.ConvDesc, groups int32) nvidia.DNNStatus {
