@@ -13,6 +13,7 @@ import (
 
 	"ablate/configs"
 	"ablate/experiments"
+	"ablate/experiments/export/mlflow"
 	"ablate/runner/engine"
 )
 
@@ -22,7 +23,7 @@ const (
 	exitFailed      = 1 // a run failed or diverged, or the output cannot be written
 	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was begun
 	exitInterrupted = 3 // stopped by Ctrl-C, SIGTERM or SIGHUP; the same command continues
-	// held by another process, record not writable, device lost: try later (EX_TEMPFAIL of sysexits.h)
+	// held by another process, record not writable, device lost, server down: try later (EX_TEMPFAIL of sysexits.h)
 	exitLater = 75
 )
 
@@ -79,7 +80,7 @@ func exitCode(err error) int {
 	case errors.As(err, &chosen):
 		return chosen.code
 	case errors.As(err, &unwritten), errors.Is(err, experiments.ErrBusy), errors.Is(err, experiments.ErrLost),
-		errors.Is(err, engine.ErrDeviceLost):
+		errors.Is(err, engine.ErrDeviceLost), errors.Is(err, mlflow.ErrUnavailable):
 		return exitLater
 	}
 	return exitUsage

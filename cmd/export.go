@@ -23,13 +23,14 @@ func newExport() *cobra.Command {
 		Use:   "export",
 		Short: "Write records and weights for other programs",
 		Example: `  ablate export tensorboard quickstart logs
+  ablate export mlflow quickstart --to http://127.0.0.1:5000
   ablate export runs quickstart -o runs.csv
   ablate export onnx quickstart/baseline/1 model.onnx
   ablate export torch quickstart/baseline/1 model`,
 		Long: `export writes what was recorded in the form that another program reads. The
 records stay as they are.`,
 	}
-	c.AddCommand(newExportTensorBoard(), newExportONNX(), newExportTorch())
+	c.AddCommand(newExportTensorBoard(), newExportMLflow(), newExportONNX(), newExportTorch())
 	for _, t := range []struct {
 		name, what string
 		write      func(io.Writer, *experiments.Store, []export.Run) error

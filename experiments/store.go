@@ -113,6 +113,9 @@ func (s *Store) Record(study, variant string, seed uint64) (Record, error) {
 	return ReadRecord(dir)
 }
 
+// Dir is the folder of a recorded run.
+func (s *Store) Dir(r Record) (string, error) { return s.path(r.Study, r.Variant, r.Seed) }
+
 // Metrics reads the Series of a recorded run.
 func (s *Store) Metrics(r Record) ([]Metric, error) {
 	dir, err := s.path(r.Study, r.Variant, r.Seed)
