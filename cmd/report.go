@@ -163,12 +163,27 @@ func declaration(store *experiments.Store, name string, plan *configs.Study) (ex
 	return d, nil
 }
 
+// departures say what a study's file declares today in place of what was declared.
+func departures(d experiments.Declaration, plan *configs.Study) []string {
+	if plan == nil {
+		return nil
+	}
+	return d.Departures(declares(plan))
+}
+
 // declares is what a study sets out to compare.
 func declares(s *configs.Study) experiments.Declaration {
-	return experiments.Declaration{
+	d := experiments.Declaration{
 		Study: s.Name, Design: string(s.Design), Variants: variantNames(s), Seeds: s.Seeds,
-		Metric: s.Report.Metric, At: s.Report.At,
+		Metric: s.Report.Metric, At: s.Report.At, Also: s.Report.Also, Margin: s.Report.Margin, Family: s.Report.Family,
 	}
+	if len(s.Metrics) > 0 {
+		d.Metrics = map[string]experiments.MetricKind{}
+	}
+	for name, m := range s.Metrics {
+		d.Metrics[name] = experiments.MetricKind(m)
+	}
+	return d
 }
 
 // A reporter prints one study's report.
@@ -191,6 +206,7 @@ func (r *reporter) options() (reports.Options, error) {
 	if err != nil {
 		return o, err
 	}
+	o.Departures = departures(declared, r.plan)
 	o.Metric, o.Shape, o.Columns, o.Speed = cmp.Or(r.metric, o.Metric), reports.Shape(r.shape), r.columns, true
 	if r.at != "" {
 		if o.At, err = reports.ParseAt(r.at); err != nil {
@@ -218,11 +234,11 @@ func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.
 		return reports.Options{}, fmt.Errorf("study %s: report.at: %w", d.Study, err)
 	}
 	o := reports.Options{
-		Variants: d.Variants, Metric: d.Metric, At: at,
+		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics,
 		Metrics: store.Metrics, Predictions: store.Predictions,
 	}
 	if d.Metric != "" {
-		o.Primary = &reports.Primary{Metric: d.Metric, At: at}
+		o.Primary = &reports.Primary{Metric: d.Metric, At: at, Also: d.Also, Margin: d.Margin, Family: d.Family}
 	}
 	return o, nil
 }
@@ -413,6 +429,7 @@ func writeReports(store *experiments.Store, study *configs.Study, warnings io.Wr
 	if err != nil {
 		return err
 	}
+	options.Departures = departures(declared, study)
 	table, err := reports.Table(study.Name, records, options)
 	if err != nil {
 		return err

@@ -120,6 +120,7 @@ func tables(t *testing.T) map[string]string {
 		"data":       table(study.Properties.Get("data"), study.Else.Properties.Get("data").Required),
 		"train":      table(study.Properties.Get("train"), study.Else.Properties.Get("train").Required),
 		"variant":    table(variant, nil),
+		"metric":     table(study.Properties.Get("metrics").Additional.(*schema), nil),
 		"net":        table(net, net.Required),
 		"layers":     layers,
 		"ablation":   table(ablation, ablation.Required),

@@ -32,15 +32,8 @@ type Study struct {
 	Checkpoint Interval
 	Design     ablations.Design
 	Report     Report
+	Metrics    Metrics   // what the study says of metrics, by name
 	Variants   []Variant // the first is the baseline
-}
-
-// A Report is the primary figure of a study: what its verdicts are of. Tables of other figures are exploratory.
-type Report struct {
-	// the metric that variants are compared by, as `ablate report --metric` takes it
-	Metric string `yaml:"metric" example:"test_loss"`
-	// the epoch whose figure counts: last, best, epoch:N
-	At string `yaml:"at" example:"epoch:20"`
 }
 
 // A Variant is the base recipe plus edits, under a name.
@@ -104,6 +97,8 @@ type file struct {
 	Checkpoint Interval `yaml:"checkpoint" example:"10m"`
 	// the primary figure, which is recorded with the study before its first run: tables of others are exploratory
 	Report Report `yaml:"report" example:"{metric: test_top1_error, at: last}"`
+	// what metrics mean, by name; those that runs of ablate's own trainer log are known
+	Metrics Metrics `yaml:"metrics" example:"{val_accuracy: {better: higher, unit: share}}"`
 }
 
 // Load reads a study by name or from a file, applies the overrides
@@ -187,7 +182,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	}
 	s := &Study{
 		Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint,
-		Design: f.Design, Report: f.Report,
+		Design: f.Design, Report: f.Report, Metrics: f.Metrics,
 	}
 	for _, v := range list {
 		resolved, err := v.resolve(base)
@@ -201,6 +196,9 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		if v.Device != "" {
 			s.Variants[i].Changes = append(s.Variants[i].Changes, "on "+v.Device)
 		}
+	}
+	if err := s.Report.check(node, s.Variants); err != nil {
+		return nil, err
 	}
 	return s, s.distinct(node)
 }

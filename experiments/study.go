@@ -1,11 +1,14 @@
 package experiments
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 )
 
@@ -25,13 +28,28 @@ type Declaration struct {
 	Variants []string `json:"variants"` // in the study's order, the baseline first: the family is all but it
 	Seeds    []uint64 `json:"seeds"`
 	Metric   string   `json:"metric"` // the primary one: tables of others are exploratory
-	At       string   `json:"at"`     // the epoch whose figure is the primary one: last, best, epoch:N
+	At       string   `json:"at"`     // the epoch whose figure is the primary one: last, best, best-validation, epoch:N
+	// Also are further primary metrics, whose comparisons are in the family too.
+	Also []string `json:"also,omitempty"`
+	// Margin is the difference below which variants are the same, in the unit that the metric is printed in; 0 is none.
+	Margin float64 `json:"margin,omitempty"`
+	// Family are the variants whose comparisons share an error rate; none means all but the baseline.
+	Family []string `json:"family,omitempty"`
+	// Metrics says what metrics mean, by name; those of our own trainer are known.
+	Metrics map[string]MetricKind `json:"metrics,omitempty"`
+}
+
+// A MetricKind is what a study says of a figure that its runs log.
+type MetricKind struct {
+	Better string `json:"better,omitempty"` // lower, higher
+	Unit   string `json:"unit,omitempty"`   // share: 0..1, printed in percent; anything else follows the name
+	Format string `json:"format,omitempty"` // of a value, .2f has two decimals
 }
 
 // Declare records what a study compares and returns what counts from then on.
 // What was declared before stays, in its order; variants and seeds that are new
-// follow, so that a family may grow and never shrinks. The design, the metric and
-// its epoch are those of the first time.
+// follow, so that a family may grow and never shrinks. The design, the metrics, the
+// margin and the named family are those of the first time.
 func (s *Store) Declare(d Declaration) (Declaration, error) {
 	if _, err := s.path(d.Study, "any", 0); err != nil {
 		return d, err
@@ -44,7 +62,7 @@ func (s *Store) Declare(d Declaration) (Declaration, error) {
 		return d, err
 	default:
 		d = before.Extend(d)
-		if slices.Equal(d.Variants, before.Variants) && slices.Equal(d.Seeds, before.Seeds) {
+		if reflect.DeepEqual(d, before) {
 			return before, nil
 		}
 	}
@@ -58,13 +76,46 @@ func (s *Store) Declare(d Declaration) (Declaration, error) {
 	return d, WriteFile(filepath.Join(s.Study(d.Study), studyFile), append(text, '\n'))
 }
 
-// Extend adds the variants and seeds that later names and d does not; an empty d becomes later.
+// Extend adds the variants, seeds and metrics that later names and d does not, and takes over how metrics are
+// printed; an empty d becomes later.
 func (d Declaration) Extend(later Declaration) Declaration {
 	if d.Study == "" {
 		return later
 	}
 	d.Variants, d.Seeds = union(d.Variants, later.Variants), union(d.Seeds, later.Seeds)
+	kinds := maps.Clone(later.Metrics)
+	for name, kind := range d.Metrics {
+		if k, ok := kinds[name]; ok {
+			kind.Better, kind.Unit, kind.Format = cmp.Or(kind.Better, k.Better), k.Unit, k.Format
+		}
+		if kinds == nil {
+			kinds = map[string]MetricKind{}
+		}
+		kinds[name] = kind
+	}
+	d.Metrics = kinds
 	return d
+}
+
+// Departures says what later would declare otherwise. What was declared first counts.
+func (d Declaration) Departures(later Declaration) []string {
+	var all []string
+	departs := func(key string, was, is any) {
+		if !reflect.DeepEqual(was, is) {
+			all = append(all, fmt.Sprintf("%s: %v, and not %v", key, was, is))
+		}
+	}
+	departs("report.metric", d.Metric, later.Metric)
+	departs("report.at", d.At, later.At)
+	departs("report.margin", d.Margin, later.Margin)
+	departs("report.also", append([]string{}, d.Also...), append([]string{}, later.Also...))
+	departs("report.family", append([]string{}, d.Family...), append([]string{}, later.Family...))
+	for _, name := range slices.Sorted(maps.Keys(later.Metrics)) {
+		if kind := d.Metrics[name]; kind.Better != "" {
+			departs("metrics."+name+".better", kind.Better, later.Metrics[name].Better)
+		}
+	}
+	return all
 }
 
 func union[T comparable](a, b []T) []T {

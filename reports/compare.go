@@ -33,40 +33,107 @@ func (c *Comparison) rivals(groups [][]outcome, against map[string][]outcome) []
 	return all
 }
 
-// compare gives every row its difference to its rival, and every effect of a factorial design its own,
-// adjusted over all of them as one family. A variant that has no pairs yet is in the family too,
-// and joins the test with its first.
-func (c *Comparison) compare(groups [][]outcome, rivals []rival, predictions readPredictions) {
-	var differences [][]float64
-	var compared []int
-	for i := range c.Rows {
-		if rivals[i].name == "" {
+// A measured is another primary metric of the study, with its outcomes by row.
+type measured struct {
+	metric Metric
+	groups [][]outcome
+	rivals []rival
+}
+
+// others are the further metrics whose comparisons are in this table's family: those that the study
+// declares beside this one.
+func (c *Comparison) others(names []string, records []experiments.Record) ([]measured, error) {
+	p := c.Options.Primary
+	if p == nil || c.Exploratory {
+		return nil, nil
+	}
+	var all []measured
+	for _, name := range p.metrics() {
+		if name == c.Metric.Name {
 			continue
 		}
-		compared = append(compared, i)
-		differences = append(differences, c.differences(groups[i], rivals[i].records))
-	}
-	effects, contrasts := c.effects(groups)
-	c.Family = len(compared) + len(effects)
-	c.tested = slices.Concat(differences, contrasts)
-	results := stats.CompareFamily(c.tested)
-	for j, i := range compared {
-		row := &c.Rows[i]
-		if results[j].K > 0 {
-			row.Delta = c.delta(results[j], differences[j])
-			row.compareNets(groups[i], rivals[i], predictions)
+		metric, err := findMetric(name, records, c.Options)
+		if err != nil {
+			return nil, err
 		}
-		row.Notes = append(row.Notes, pairNotes(*row, groups[i], rivals[i])...)
+		pick := picker{metric, c.At, c.Options.Metrics}
+		groups, err := group(pick.outcomes(records), c.Seeds, names)
+		if err != nil {
+			return nil, err
+		}
+		var against map[string][]outcome
+		if c.Options.Against != "" {
+			against = byVariantName(pick.outcomes(c.Options.AgainstRecords))
+		}
+		all = append(all, measured{metric, groups, c.rivals(groups, against)})
 	}
-	for j := range effects {
-		effects[j].judge(results[len(compared)+j], c.Metric, c.Options.Margin, slices.ContainsFunc(groups, diverged))
+	return all, nil
+}
+
+// outside reports whether a variant's comparison is not in the family that the study declared.
+func (c *Comparison) outside(variant string) bool {
+	p := c.Options.Primary
+	return p != nil && len(p.Family) > 0 && !slices.Contains(p.Family, variant)
+}
+
+// compare gives every row its difference to its rival, and every effect of a factorial design its own,
+// adjusted over all of them as one family, in which the study's other primary metrics are too. A variant
+// that has no pairs yet is in the family too, and joins the test with its first. Rows outside of the family that the
+// study declared are one of their own.
+func (c *Comparison) compare(groups [][]outcome, rivals []rival, others []measured) {
+	effects, contrasts := c.effects(groups)
+	for _, outside := range []bool{false, true} {
+		var tested [][]float64
+		var compared []int
+		for i, row := range c.Rows {
+			if rivals[i].name != "" && c.outside(row.Variant) == outside {
+				compared = append(compared, i)
+				tested = append(tested, c.differences(c.Metric, groups[i], rivals[i].records))
+			}
+		}
+		rows := len(tested)
+		if !outside {
+			tested = append(tested, contrasts...)
+			for _, o := range others {
+				for _, i := range compared {
+					tested = append(tested, c.differences(o.metric, o.groups[i], o.rivals[i].records))
+				}
+			}
+			c.Family, c.tested = len(tested), tested
+		}
+		results := stats.CompareFamily(tested)
+		for j, i := range compared {
+			c.judgeRow(i, results[j], tested[j], groups[i], rivals[i])
+			if d := c.Rows[i].Delta; d != nil {
+				d.Outside = outside
+			}
+		}
+		if !outside {
+			for j := range effects {
+				effects[j].judge(results[rows+j], c.Metric, c.margin, slices.ContainsFunc(groups, diverged))
+			}
+		}
 	}
 	c.Effects = effects
 }
 
+// judgeRow gives a row what came of its differences in their family.
+func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, these []outcome, to rival) {
+	row := &c.Rows[i]
+	if r.K > 0 {
+		row.Delta = c.delta(r, differences)
+		row.compareNets(these, to, c.Options.Predictions)
+	}
+	row.Notes = append(row.Notes, pairNotes(*row, these, to)...)
+	if c.outside(row.Variant) {
+		row.Notes = append(row.Notes, "exploratory: not in the family that the study declares; "+
+			"such rows are adjusted among themselves")
+	}
+}
+
 // delta is a row's difference with its verdict.
 func (c *Comparison) delta(r stats.Compared, differences []float64) *Delta {
-	d := &Delta{Paired: r.Paired, Adjusted: r.Adjusted, Verdict: c.Metric.judge(r, c.Options.Margin)}
+	d := &Delta{Paired: r.Paired, Adjusted: r.Adjusted, Verdict: c.Metric.judge(r, c.margin)}
 	d.Interval, d.Plain, d.Ranked = c.Metric.interval(r), r.Range.Interval == nil, r.Seeds > r.K
 	var finished []float64
 	for i, v := range differences {
@@ -92,9 +159,8 @@ func (m Metric) judge(c stats.Compared, margin float64) stats.Verdict {
 	return stats.Judge(c, margin)
 }
 
-// interval is the simultaneous one, or Student's of this row alone where no test could claim
-// anything anyway: with too few
-// seeds for one, or where diverged runs count by rank. A difference of shares stays within ±1.
+// interval is the simultaneous one, or Student's of this row alone where no test could claim anything
+// anyway: with too few seeds for one, or where diverged runs count by rank. A difference of shares stays within ±1.
 func (m Metric) interval(c stats.Compared) *stats.Interval {
 	i := c.Range.Interval
 	if i == nil {
@@ -113,7 +179,7 @@ func (m Metric) bound(i *stats.Interval, low float64) {
 
 // differences are those of two groups by c.Seeds: NaN where a seed is not finished on both sides or where one
 // side is not one recipe, which runNotes says; infinite, the worst outcome, where one side alone diverged.
-func (c *Comparison) differences(these, those []outcome) []float64 {
+func (c *Comparison) differences(m Metric, these, those []outcome) []float64 {
 	d := make([]float64, len(c.Seeds))
 	for i := range d {
 		d[i] = math.NaN()
@@ -122,7 +188,7 @@ func (c *Comparison) differences(these, those []outcome) []float64 {
 		return d
 	}
 	worst := math.Inf(1)
-	if c.Metric.More {
+	if m.More {
 		worst = math.Inf(-1)
 	}
 	other := map[uint64]outcome{}

@@ -97,7 +97,7 @@ func newRow(name string, records []outcome, seeds []uint64) Row {
 func speeds(records []outcome) []Speed {
 	measured := map[Speed][]float64{}
 	for _, r := range records {
-		if !r.counts || len(r.Attempts) == 0 {
+		if !r.counts || r.Result == nil || len(r.Attempts) == 0 {
 			continue
 		}
 		key := Speed{Hardware: r.Attempts[0].Hardware, Device: r.Attempts[0].Device, BytesMoved: r.Result.BytesMoved}

@@ -135,7 +135,7 @@ func countRuns(records []outcome) int {
 func testExamples(records []outcome) []int {
 	var sizes []int
 	for _, r := range records {
-		if r.counts {
+		if r.counts && r.Result != nil {
 			sizes = append(sizes, r.Result.TestExamples)
 		}
 	}
@@ -178,7 +178,7 @@ func epochs(r outcome, p recipe.Recipe) int {
 // readingNotes explain the columns, as far as the table has them.
 func (c *Comparison) readingNotes(records []outcome) []string {
 	var notes []string
-	var spread, compared, beyond, needs, plain, diverged bool
+	var spread, compared, beyond, same, needs, plain, diverged bool
 	how := "exact"
 	for _, r := range c.Rows {
 		spread = spread || r.Error.K > 1
@@ -188,6 +188,7 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 				how = "sampled"
 			}
 			beyond = beyond || d.Verdict.Beyond > stats.SameDifference
+			same = same || d.Verdict.Word == stats.Same
 			needs = needs || d.Verdict.Needs > 0
 			plain = plain || d.Interval != nil && d.Plain
 			diverged = diverged || d.Ranked
@@ -198,11 +199,19 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	}
 	if c.At.Best {
 		notes = append(notes,
-			"best epoch: chosen on the very images it is measured on, so the figures are lower than new images would give")
+			"best epoch: chosen on the very images it is measured on, so the figures are "+c.Metric.Better()+
+				" than new images would give")
 	}
 	if p := c.Options.Primary; c.Exploratory {
 		notes = append(notes, fmt.Sprintf("exploratory: the study declares %s %s as what its verdicts are of; "+
 			"of many tables some show a difference by chance", p.Metric, p.At.Words()))
+	}
+	for _, d := range c.Options.Departures {
+		notes = append(notes, "what the study declared before its first run counts: "+d)
+	}
+	if c.Metric.assumed && compared {
+		notes = append(notes, fmt.Sprintf("less %s is taken to be better; `metrics: {%s: {better: higher}}` in the study "+
+			"says otherwise", c.Metric.Title, c.Metric.Name))
 	}
 	if compared {
 		interval := "its simultaneous 95 % interval, which excludes 0 exactly where the row is claimed"
@@ -210,15 +219,15 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 			interval = "its simultaneous 95 % interval, or Student's t interval where too few seeds or diverged runs allow none"
 		}
 		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
-			"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.Unit(),
-			interval, how, Count(c.Family, "comparison")))
+			"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.In(),
+			interval, how, c.familyWords()))
 	}
 	if diverged {
 		notes = append(notes, "a seed under which one side alone diverged is in p as the worst outcome, and not in Δ")
 	}
 	if slices.Contains(c.Options.Columns, "wins") {
-		notes = append(notes, "P(better): the probability that the variant has the lower figure under a new seed, "+
-			"with its Clopper–Pearson interval; a tie is half a win")
+		notes = append(notes, "P(better): the probability that the variant has the "+c.Metric.Better()+
+			" figure under a new seed, with its Clopper–Pearson interval; a tie is half a win")
 	}
 	if slices.Contains(c.Options.Columns, "seeds") {
 		notes = append(notes,
@@ -227,6 +236,10 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	if beyond {
 		notes = append(notes, "no difference beyond ±x: no claim either way, but the data rule out a larger difference"+
 			" (two one-sided tests at 5 %, over the family)")
+	}
+	if same {
+		notes = append(notes, "same within ±m: the margin that the study declares holds the difference, "+
+			"by two one-sided tests at 5 %, over the family")
 	}
 	if needs {
 		notes = append(notes, "too few seeds: no result of fewer paired seeds can reach p ≤ 0.05")
@@ -254,6 +267,15 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 				Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0])))))
 	}
 	return notes
+}
+
+// familyWords says what p is adjusted over.
+func (c *Comparison) familyWords() string {
+	text := Count(c.Family, "comparison")
+	if p := c.Options.Primary; p != nil && !c.Exploratory && len(p.Also) > 0 {
+		text += fmt.Sprintf(" of %d metrics", len(p.metrics()))
+	}
+	return text
 }
 
 // rivalWords says what Δ is taken to.

@@ -50,11 +50,12 @@ type Options struct {
 	Metric string
 	// At says which epoch's figure of each run counts.
 	At At
-	// Margin is the difference, in the metric's unit with shares as shares, within which two variants are called the
-	// same; 0 where the study declared none.
-	Margin float64
-	// Primary is the figure that the study declared before its first run; nil where it declared none.
+	// Kinds says what metrics mean, by name; those of our own runs are known.
+	Kinds map[string]experiments.MetricKind
+	// Primary is what the study declared before its first run; nil where it declared nothing.
 	Primary *Primary
+	// Departures say what the study's file declares today in place of what it declared then.
+	Departures []string
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
 	Shape Shape
 	// Columns names the columns to show, each one of render.Columns; none means the usual ones.
@@ -79,7 +80,13 @@ type Options struct {
 type Primary struct {
 	Metric string
 	At     At
+	Also   []string // further metrics, at the same epoch, whose comparisons are in the family too
+	Margin float64  // variants that differ by less are called the same; as Metric is printed; 0 is none
+	Family []string // variants whose comparisons share an error rate; none means all
 }
+
+// metrics are all that the study declares as primary.
+func (p Primary) metrics() []string { return append([]string{p.Metric}, p.Also...) }
 
 // A Shape is what rows are compared with and how what they change is shown.
 type Shape string
@@ -119,6 +126,7 @@ type Comparison struct {
 	Options     Options // what was asked for
 
 	tested [][]float64 // the differences of the family, by row and seed
+	margin float64     // within which two variants are the same; 0 is none
 }
 
 // A Row is one variant.
@@ -152,6 +160,7 @@ type Delta struct {
 	Nets     *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
 	Adjusted float64        // P adjusted over the family (stats.MaxT)
 	Plain    bool           // Interval is Student's of this row alone, where there is no simultaneous one
+	Outside  bool           // of the family that the study declared: exploratory
 	Ranked   bool           // diverged runs are in P as the worst outcomes
 	Verdict  stats.Verdict
 }
@@ -164,7 +173,7 @@ type Pair struct {
 
 // Claims reports whether the statistics carry the difference.
 func (d *Delta) Claims() bool {
-	return d != nil && d.Verdict.Word.Claims()
+	return d != nil && d.Verdict.Word.Claims() && !d.Outside
 }
 
 // A Speed is the median training speed of a variant's runs on the same devices of one kind of hardware.
@@ -194,11 +203,14 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 		Seeds: seedsOf(records), Options: opts,
 	}
 	var err error
-	if c.Metric, err = findMetric(opts.Metric, records, opts.Metrics); err != nil {
+	if c.Metric, err = findMetric(opts.Metric, records, opts); err != nil {
 		return nil, err
 	}
 	if p := opts.Primary; p != nil {
-		c.Exploratory = p.Metric != c.Metric.Name || p.At != c.At
+		c.Exploratory = !slices.Contains(p.metrics(), c.Metric.Name) || p.At != c.At
+		if p.Metric == c.Metric.Name {
+			c.margin = c.Metric.printed(p.Margin)
+		}
 	}
 	if !slices.Contains(Shapes, string(c.Shape)) {
 		return nil, fmt.Errorf("%w: shape %q; want one of %s", ErrOption, c.Shape, strings.Join(Shapes, ", "))
@@ -225,7 +237,11 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 		against = byVariantName(pick.outcomes(opts.AgainstRecords))
 		c.describeAgainst(groups, against)
 	}
-	c.compare(groups, c.rivals(groups, against), opts.Predictions)
+	others, err := c.others(names, records)
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", study, err)
+	}
+	c.compare(groups, c.rivals(groups, against), others)
 	if opts.Against == "" {
 		c.Diverged = slices.ContainsFunc(groups, diverged)
 	}

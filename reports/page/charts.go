@@ -37,7 +37,12 @@ func (b *builder) curves() []curveSet {
 		}
 	}
 	var sets []curveSet
-	for _, m := range curveKinds {
+	kinds := curveKinds
+	if m := b.c.Metric; !slices.ContainsFunc(kinds, func(k curveKind) bool { return k.metric == m.Name }) {
+		own := curveKind{name: "metric", metric: m.Name, title: m.Title + " by epoch", unit: m.Head, factor: b.unit()}
+		kinds = append([]curveKind{own}, kinds...)
+	}
+	for _, m := range kinds {
 		if p := both(func(f frame) template.HTML { return b.curve(f, m, logs) }); p != "" {
 			sets = append(sets, curveSet{Name: m.name, Title: m.title, Picture: p})
 		}
@@ -352,7 +357,7 @@ func (b *builder) forest(f frame) template.HTML {
 	for i, r := range rows {
 		y := float64(chartTop + line*i + line/2)
 		class := "quiet"
-		if w := r.Delta.Verdict.Word; w == "better" || w == "worse" {
+		if w := r.Delta.Verdict.Word; r.Delta.Claims() && (w == "better" || w == "worse") {
 			class = string(w)
 		}
 		if f.below {

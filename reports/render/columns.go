@@ -88,7 +88,7 @@ func (c view) fields() []field {
 		},
 		{
 			name: "verdict", column: Column{Head: "verdict", Wrap: cellWidth}, text: c.verdictWords, claim: true,
-			heads: []string{"verdict", "no_difference_beyond", "needs_seeds"},
+			heads: []string{"verdict", "no_difference_beyond", "same_within", "needs_seeds"},
 			full:  verdictFull,
 		},
 		{
@@ -143,6 +143,9 @@ func (c view) fields() []field {
 // UsualColumns are the names of the columns that a comparison has unless others are asked for.
 func UsualColumns(c *reports.Comparison) []string {
 	names := slices.Clone(usual)
+	if !slices.ContainsFunc(c.Rows, func(r reports.Row) bool { return r.Params > 0 || r.MACs > 0 }) {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "params" || name == "macs" })
+	}
 	if c.Publishes() {
 		names = slices.Insert(names, slices.Index(names, "verdict")+1, "published", "source", "agreement")
 	}
@@ -384,8 +387,8 @@ var troubles = []experiments.Status{
 // verdictWords writes the verdict and, beside it, how many runs it leaves out.
 func (c view) verdictWords(r reports.Row) string {
 	var parts []string
-	if r.Delta != nil {
-		parts = append(parts, c.verdict(r.Delta.Verdict))
+	if d := r.Delta; d != nil {
+		parts = append(parts, exploratory(d)+c.verdict(d.Verdict))
 	}
 	for _, s := range troubles {
 		if n := r.Status[s]; n > 0 {
@@ -410,17 +413,28 @@ func (c view) verdict(v stats.Verdict) string {
 	return string(v.Word)
 }
 
+// exploratory stands before what is found outside of the declared family.
+func exploratory(d *reports.Delta) string {
+	if w := d.Verdict.Word; d.Outside && (w.Claims() || w == stats.Same) {
+		return "exploratory: "
+	}
+	return ""
+}
+
 func verdictFull(r reports.Row) []string {
 	if r.Delta == nil {
-		return make([]string, 3)
+		return make([]string, 4)
 	}
 	v := r.Delta.Verdict
-	full := []string{string(v.Word), "", ""}
+	full := []string{exploratory(r.Delta) + string(v.Word), "", "", ""}
 	if v.Beyond > stats.SameDifference {
 		full[1] = exact(v.Beyond)
 	}
+	if v.Margin > 0 {
+		full[2] = exact(v.Margin)
+	}
 	if v.Needs > 0 {
-		full[2] = itoa(v.Needs)
+		full[3] = itoa(v.Needs)
 	}
 	return full
 }

@@ -29,6 +29,7 @@ type (
 		Metric      jsonMetric    `json:"metric"`
 		At          string        `json:"at"`
 		Shape       reports.Shape `json:"shape"`
+		Exploratory bool          `json:"exploratory,omitempty"`
 		Epochs      jsonRange     `json:"epochs"`
 		Seeds       []uint64      `json:"seeds"`
 		Baseline    string        `json:"baseline,omitempty"`
@@ -39,9 +40,11 @@ type (
 		Origin      []string      `json:"origin"`
 	}
 	jsonMetric struct {
-		Name  string `json:"name"`
-		Title string `json:"title"`
-		Share bool   `json:"share"`
+		Name   string `json:"name"`
+		Title  string `json:"title"`
+		Share  bool   `json:"share"`
+		Better string `json:"better"`
+		Unit   string `json:"unit,omitempty"`
 	}
 	jsonRange struct {
 		Min int `json:"min"`
@@ -79,6 +82,7 @@ type (
 		Wins     jsonWins    `json:"wins"`
 		Nets     *jsonNets   `json:"nets,omitempty"`
 		Pairs    []jsonPair  `json:"pairs"`
+		Outside  bool        `json:"exploratory,omitempty"`
 		Verdict  jsonVerdict `json:"verdict"`
 	}
 	jsonPair struct {
@@ -136,7 +140,8 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 	c := view{of}
 	r := jsonReport{
 		Format: "ablate-report", Version: jsonVersion, Study: c.Study, Against: c.Against, Net: c.Net, Data: c.Data,
-		Metric: jsonMetric{c.Metric.Name, c.Metric.Title, c.Metric.Share}, At: c.At.String(), Shape: c.Shape,
+		Metric: jsonMetric{c.Metric.Name, c.Metric.Title, c.Metric.Share, c.Metric.Better(), c.Metric.Unit},
+		At:     c.At.String(), Shape: c.Shape, Exploratory: c.Exploratory,
 		Epochs: jsonRange{c.Epochs[0], c.Epochs[1]}, Seeds: c.Seeds, Baseline: c.Baseline, Comparisons: c.Family,
 		Notes: list(c.Notes), Origin: list(c.Origin),
 	}
@@ -187,6 +192,7 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	if d := row.Delta; d != nil {
 		r.Delta = &jsonDelta{
 			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Adjusted: finite(d.Adjusted), Verdict: jsonVerdictOf(d.Verdict),
+			Outside: d.Outside,
 			Wins: jsonWins{Won: d.Wins.Won, Tied: d.Wins.Tied, Lost: d.Wins.Lost, Share: finite(d.Wins.Share),
 				Interval: interval(&d.Wins.Interval)},
 		}

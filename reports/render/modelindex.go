@@ -47,8 +47,8 @@ type (
 		Verdict   string   `yaml:"Verdict"`
 	}
 	modelResult struct {
-		Dataset string             `yaml:"Dataset"`
-		Task    string             `yaml:"Task"`
+		Dataset string             `yaml:"Dataset,omitempty"`
+		Task    string             `yaml:"Task,omitempty"`
 		Metrics map[string]float64 `yaml:"Metrics"`
 	}
 )
@@ -73,7 +73,11 @@ func writeModelIndex(b *bytes.Buffer, c *reports.Comparison) error {
 		}}
 		if r.Error.K > 0 {
 			name, value := collected(c.Metric, r.Error.Mean)
-			m.Results = []modelResult{{reports.Sanitize(c.Data), "Image Classification", map[string]float64{name: value}}}
+			task := ""
+			if c.Net != "" {
+				task = "Image Classification"
+			}
+			m.Results = []modelResult{{reports.Sanitize(c.Data), task, map[string]float64{name: value}}}
 		}
 		index.Models = append(index.Models, m)
 	}
@@ -98,8 +102,11 @@ func cleaned(words []string) []string {
 
 // collected is a value under the name and in the unit that metafiles use: accuracies in percent.
 func collected(m reports.Metric, v float64) (string, float64) {
-	if !m.Share {
+	switch {
+	case !m.Share:
 		return m.Title, v
+	case m.More:
+		return m.Title, 100 * v
 	}
 	name := strings.Replace(strings.Replace(m.Title, "top-", "Top ", 1), "error", "accuracy", 1)
 	name = strings.NewReplacer(" test ", " ", "accuracy", "Accuracy").Replace(name)

@@ -221,6 +221,7 @@ func twoDevices() []experiments.Record {
 
 func TestGolden(t *testing.T) {
 	declared := []string{"baseline", "no-lrn", "no-overlap", "no-dropout", "one-gpu"}
+	trained, own := theirs()
 	noBaseline := broken("baseline", 1, experiments.Failed, "out of memory")
 	for _, c := range []struct {
 		name    string
@@ -249,6 +250,7 @@ func TestGolden(t *testing.T) {
 		{"two-devices", "cifar10-norm", twoDevices(), reports.Options{Speed: true}},
 		{"published", "mine", published(), reports.Options{}},
 		{"one-variant", "cifar10-norm", baseline8, reports.Options{}},
+		{"own-metric", "mine", trained, own},
 		{"degenerate", "cifar10-norm", degenerate(), reports.Options{Metric: "test_loss"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

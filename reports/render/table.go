@@ -117,7 +117,7 @@ func (c view) effectTable() Table {
 			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: "Δ [95 %]"},
 			{Head: "p (adjusted)", Right: true}, {Head: "verdict", Wrap: cellWidth},
 		},
-		Notes: []string{"effect: what an ablation does" + c.Metric.Unit() + " on average over the others; " +
+		Notes: []string{"effect: what an ablation does" + c.Metric.In() + " on average over the others; " +
 			"of a × b: half of how much the effect of one changes once the other is applied too; " +
 			"contrasts within each seed, adjusted together with the rows"},
 		Width: c.Options.Width,

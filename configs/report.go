@@ -1,0 +1,97 @@
+package configs
+
+import (
+	"regexp"
+	"slices"
+
+	"ablate/strictyaml"
+)
+
+// A Report is what a study sets out to show: the figure that its verdicts are of, and the comparisons
+// that share one error rate. Tables of other figures are exploratory.
+type Report struct {
+	// the metric that variants are compared by, as `ablate report --metric` takes it
+	Metric string `yaml:"metric" example:"test_loss"`
+	// the epoch whose figure counts: last, best, best-validation, epoch:N
+	At string `yaml:"at" example:"epoch:20"`
+	// further primary metrics: their comparisons are in the family too
+	Also []string `yaml:"also" items:"100" example:"[test_loss]"`
+	// two variants that differ by less are called the same; in the unit that the metric is printed in, percentage
+	// points of an error rate. 0 is no margin
+	Margin float64 `yaml:"margin" min:"0" example:"0.5"`
+	// the variants whose comparisons share the error rate of 5 %; others are compared in a family of their own, as
+	// exploratory. Without it all variants are
+	Family []string `yaml:"family" items:"10000" example:"[no-lrn, no-dropout]"`
+}
+
+// check refuses a family of variants that the study does not have, or of the baseline alone.
+func (r Report) check(node *strictyaml.Node, variants []Variant) error {
+	if err := strictyaml.CheckBounds(r, "report"); err != nil {
+		return located(node, err)
+	}
+	at := node.At("report")
+	var names []string
+	for _, v := range variants[1:] {
+		names = append(names, v.Name)
+	}
+	for i, name := range r.Family {
+		if !slices.Contains(names, name) {
+			return strictyaml.Unknown(at.At("family"), "variant in report.family", name, names)
+		}
+		if slices.Contains(r.Family[:i], name) {
+			return at.At("family").Errorf("report.family: %s is named twice", strictyaml.Plain(name))
+		}
+	}
+	for i, name := range r.Also {
+		if name == r.Metric || slices.Contains(r.Also[:i], name) {
+			return at.At("also").Errorf("report.also: %s is named twice", strictyaml.Plain(name))
+		}
+	}
+	return nil
+}
+
+// A Metric is what a study says of a figure that its runs log.
+type Metric struct {
+	// which values are better: lower, higher
+	Better string `yaml:"better" json:"better,omitempty" oneof:"lower higher" example:"higher"`
+	// what values are in. A share lies between 0 and 1 and is printed in percent; anything else stands behind the
+	// metric's name
+	Unit string `yaml:"unit" example:"share"`
+	// how a value is printed: .2f has two decimals, .3g three digits, .1e a power of ten
+	Format string `yaml:"format" example:".2f"`
+}
+
+// Metrics are what a study says of metrics, by name.
+type Metrics map[string]Metric
+
+var validFormat = regexp.MustCompile(`^\.[0-9][efg]$`)
+
+// UnmarshalStrict reads the mapping and checks each metric.
+func (m *Metrics) UnmarshalStrict(n *strictyaml.Node) error {
+	if n.Kind != strictyaml.Mapping {
+		return n.Errorf("metrics are a mapping of names to {better: lower or higher, unit: …, format: …}")
+	}
+	*m = Metrics{}
+	for _, name := range n.Keys() {
+		at, one := n.Get(name), Metric{}
+		if err := at.Decode(&one); err != nil {
+			return err
+		}
+		if err := strictyaml.CheckBounds(one, "metrics."+strictyaml.Plain(name)); err != nil {
+			return at.Errorf("%w", err)
+		}
+		if one.Format != "" && !validFormat.MatchString(one.Format) {
+			return at.At("format").Errorf("metric %s: format is %s; write .2f, .3g or .1e, with the digits wanted",
+				strictyaml.Plain(name), strictyaml.Quote(one.Format))
+		}
+		(*m)[name] = one
+	}
+	return nil
+}
+
+// Describe is a mapping of names to what is said of each.
+func (Metrics) Describe(c strictyaml.Comments) *strictyaml.Schema {
+	one := c.Describe(Metric{})
+	one.Properties.Get("format").Pattern = validFormat.String()
+	return &strictyaml.Schema{Type: strictyaml.Types{"object"}, Additional: one}
+}
