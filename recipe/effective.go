@@ -42,6 +42,9 @@ func (r Recipe) unread() []unread {
 		{"data.augment_until.crop", ends(d.AugmentUntil.Crop), never},
 		{"data.augment_until.flip", ends(d.AugmentUntil.Flip), never},
 		{"data.augment_until.pca_colour", ends(d.AugmentUntil.PCAColour), never},
+		{"train.momentum", !t.Optimizer.Kind.Momentum(), "train.optimizer is " + t.Optimizer.Kind.String()},
+		{"train.decay_biases", t.WeightDecay == 0 && t.L1 == 0, "train.weight_decay is 0"},
+		{"train.decay_norms", t.WeightDecay == 0 && t.L1 == 0, "train.weight_decay is 0"},
 		{"train.dropout_until", !drops, "the net has no dropout"},
 		{"train.dropout_until", ends(t.DropoutUntil), never},
 	}...)

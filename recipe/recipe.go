@@ -112,17 +112,29 @@ type Train struct {
 	LR float64 `yaml:"lr" json:"lr" above:"0" example:"0.01"`
 	// share of the last update that the next one keeps
 	Momentum float64 `yaml:"momentum" json:"momentum" min:"0" below:"1" example:"0.9"`
-	// share of a weight, times the learning rate, that each step takes off
+	// how gradients become steps: sgd, nesterov, rmsprop, adagrad, adam, adamw or lars
+	Optimizer Optimizer `yaml:"optimizer" json:"optimizer,omitzero" example:"adam"`
+	// share of a weight, times the learning rate, that each step takes off. Biases and norms have none unless
+	// decay_biases and decay_norms say so, or a layer's decay_factor
 	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay" min:"0" max:"1e6" example:"0.0005"`
+	// an L1 penalty: l1·sign(w) is added to the gradient, wherever weight decay acts
+	L1 float64 `yaml:"l1" json:"l1,omitempty" min:"0" max:"1e6" example:"0.0001"`
+	// weight decay and L1 act on biases too, as on weights
+	DecayBiases bool `yaml:"decay_biases" json:"decay_biases,omitempty" example:"true"`
+	// weight decay and L1 act on the scales and shifts of norms too, as on weights
+	DecayNorms bool `yaml:"decay_norms" json:"decay_norms,omitempty" example:"true"`
+	// the most that the norm of all gradients together may be: longer ones are scaled down to it; 0 means no limit
+	ClipNorm float64 `yaml:"clip_norm" json:"clip_norm,omitempty" min:"0" max:"1e30" example:"1"`
 	// how the learning rate changes
 	Schedule Schedule `yaml:"schedule" json:"schedule" example:"{kind: step, at: [30, 60]}"`
 	// a learning rate of the biases' own
 	Bias Bias `yaml:"bias" json:"bias,omitzero" example:"{lr: 0.02}"`
 	// factors that change the learning rate of single layers from an epoch on
 	LayerRates []LayerRate `yaml:"layer_rates" json:"layer_rates,omitempty" items:"4096" example:"[{layer: conv1, from: 10}]"`
-	// equal parts that each batch is cut into, a power of 2, whose mean gradients are added in pairs: several
-	// devices can share them. The result depends on the number of parts but not of devices; a batch norm's
-	// statistics are those of a part. 0 leaves batches whole
+	// equal parts that each batch is cut into, a power of 2, whose mean gradients are added in pairs: gradient
+	// accumulation, since only one part's activations are in memory at a time, and several devices can share
+	// them. The result depends on the number of parts but not of devices; a batch norm's statistics are those of
+	// a part. 0 leaves batches whole
 	MicroBatches int `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty" min:"0" max:"65536" example:"4"`
 	// from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
 	DropoutUntil int `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`

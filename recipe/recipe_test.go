@@ -292,3 +292,63 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A word is an optimiser with its kind's values, and a mapping changes some of them.
+// The paper's is the same recipe whether it is written or not.
+func TestOptimizer(t *testing.T) {
+	for text, want := range map[string]Optimizer{
+		"adam": {Kind: Adam, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8}, "sgd": {}, "{kind: sgd}": {}, "{}": {},
+		"{kind: adamw, beta2: 0.95}": {Kind: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8},
+		"adagrad":                    {Kind: AdaGrad, Epsilon: 1e-10}, "lars": {Kind: LARS, Trust: 0.001, Epsilon: 1e-8},
+	} {
+		r, err := decoded(t, "train: {optimizer: "+text+"}")
+		if err == nil {
+			err = r.Validate()
+		}
+		if err != nil || r.Train.Optimizer != want {
+			t.Errorf("%s is %+v, %v; want %+v", text, r.Train.Optimizer, err, want)
+		}
+	}
+}
+
+// refused wants every recipe refused with its message.
+func refused(t *testing.T, messages map[string]string) {
+	t.Helper()
+	for text, says := range messages {
+		r, err := decoded(t, text)
+		if err == nil {
+			err = r.Validate()
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v; want %q", text, err, says)
+		}
+	}
+}
+
+func TestOptimizersThatAreRefused(t *testing.T) {
+	refused(t, map[string]string{
+		"train: {optimizer: adma}":                        "unknown optimizer adma; did you mean adam?",
+		"train: {optimizer: {kind: adam, beta2: 1}}":      "train.optimizer.beta2 is 1",
+		"train: {optimizer: {kind: rmsprop, beta1: 0.5}}": "train.optimizer.beta1 is for adam, adamw, not rmsprop",
+		"train: {optimizer: {kind: adam, epsilon: 0}}":    "train.optimizer.epsilon is 0; adam needs one above 0",
+		"train: {optimizer: {beta1: 0.8}}":                "train.optimizer.beta1 is for adam, adamw, not sgd",
+		"train: {clip_norm: -1}":                          "train.clip_norm is -1",
+	})
+}
+
+// What the optimiser never reads makes no other recipe, and a comparison says so.
+func TestMomentumIsUnread(t *testing.T) {
+	a, b := sample(t, "alexnet-32"), sample(t, "alexnet-32")
+	a.Train.Optimizer, b.Train.Optimizer = Adam.standard(), Adam.standard()
+	b.Train.Momentum = 0.5
+	if key, why := Unread(a, b); key != "train.momentum" || why != "train.optimizer is adam" {
+		t.Errorf("unread is %s: %s", key, why)
+	}
+	first, err := a.Effective().Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := b.Effective().Identity(); first != second {
+		t.Error("adam reads train.momentum")
+	}
+}

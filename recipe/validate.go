@@ -22,6 +22,7 @@ type rule struct {
 func (r Recipe) Validate() error {
 	rules := append(r.Data.rules(), r.Train.rules()...)
 	rules = append(rules, r.Train.Schedule.rules("train.schedule")...)
+	rules = append(rules, r.Train.Optimizer.rules("train.optimizer")...)
 	if b := r.Train.Bias; b.Schedule.Kind != "" {
 		rules = append(rules, b.Schedule.rules("train.bias.schedule")...)
 	}

@@ -45,9 +45,9 @@ func withMask[A, B any](f Fused[A], mask B) Fused[B] {
 type action struct {
 	name  string
 	layer string // that the op belongs to
-	op    any    // a graph.Op, Update or Cast
+	op    any    // a graph.Op, Update, Norm or Cast
 	in    []*value
-	out   *value // nil for an update, whose inputs are weights and gradient
+	out   *value // nil for an update, whose inputs are weights, gradient and norms
 	Fused[*value]
 }
 
@@ -65,7 +65,7 @@ type compiler struct {
 // this order: compile, fuse, precision, shard_columns or shard_chunks, schedule, memory, bind.
 func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []graph.Param) (*Program, error) {
 	c := &compiler{g: g, values: map[*gorgonia.Node]*value{}, uses: map[*value]int{}}
-	if err := c.translate(keep, update); err != nil {
+	if err := c.translate(keep, update, params.rule); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
 	kept := c.all(keep)
@@ -105,8 +105,9 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 // translate lists the actions that the kept nodes and the updates need, inputs
 // before users. Gradients are asked for from the last layer back, each update
 // right after the last action that reads the old weights, so that a gradient
-// lives as short as can be.
-func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error {
+// lives as short as can be; or all at the end, where the norm of all gradients
+// decides how far they go.
+func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param, rule Rule) error {
 	for _, n := range keep {
 		if err := c.visit(n); err != nil {
 			return err
@@ -119,6 +120,17 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error 
 	}
 	// Updates go in afterwards: by now it is known who reads the old weights.
 	after := map[int][]action{}
+	var norm []*value
+	if rule.Clip > 0 && len(update) > 0 {
+		all := action{name: "norm{gradients}", op: Norm{}, out: &value{name: "norm{gradients}"}}
+		for _, p := range update {
+			if p.Average == 0 {
+				all.in = append(all.in, c.value(p.Grad))
+			}
+		}
+		norm = []*value{all.out}
+		c.actions = append(c.actions, all)
+	}
 	for _, p := range update {
 		weights, grad := c.value(p.Node), c.value(p.Grad)
 		last := 0
@@ -129,9 +141,7 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error 
 				}
 			}
 		}
-		u := Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Average: p.Average}
-		after[last] = append(after[last], action{name: "update{" + p.Name + "}", layer: p.Layer, op: u,
-			in: []*value{weights, grad}})
+		after[last] = append(after[last], c.updates(p, rule.of(p.Bias), weights, grad, norm)...)
 	}
 	var merged []action
 	for i, a := range c.actions {
@@ -139,6 +149,28 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param) error 
 	}
 	c.actions = merged
 	return nil
+}
+
+// updates are the actions by which a parameter follows its gradient.
+func (c *compiler) updates(p graph.Param, rule Rule, weights, grad *value, norm []*value) []action {
+	u := action{name: "update{" + p.Name + "}", layer: p.Layer, in: []*value{weights, grad}}
+	if p.Average > 0 {
+		u.op = Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Average: p.Average}
+		return []action{u}
+	}
+	u.op = Update{Param: p.Name, LR: p.LR, Decay: p.Decay, Rule: rule}
+	u.in = append(u.in, norm...)
+	if !rule.layerwise() {
+		return []action{u}
+	}
+	var all []action
+	for _, v := range []*value{weights, grad} {
+		one := action{name: "norm{" + v.name + "}", layer: p.Layer, op: Norm{}, in: []*value{v}}
+		one.out = &value{name: one.name}
+		u.in = append(u.in, one.out)
+		all = append(all, one)
+	}
+	return append(all, u)
 }
 
 // visit adds the actions that make a node, unless they are there.

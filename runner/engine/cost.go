@@ -42,10 +42,10 @@ func costOf(in Instr) Cost {
 	if in.Mask.Mem != nil {
 		c.Bytes += in.Mask.bytes()
 	}
-	_, update := in.Op.(Update)
-	switch { // weights and velocities are written as well as read
-	case update:
-		c.Bytes += 2 * in.In[0].bytes()
+	update, updates := in.Op.(Update)
+	switch { // weights and state are written as well as read
+	case updates:
+		c.Bytes += int64(1+len(update.Rule.State())) * in.In[0].bytes()
 	case in.Update != nil:
 		c.Bytes += 2 * in.In[2].bytes()
 	default:

@@ -147,27 +147,12 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op            any // one of graph's ops, Update, Cast, or on one of several devices Gather or Reduce
+	Op            any // one of graph's ops, Update, Norm, Cast, or on one of several devices Gather or Reduce
 	In            []Tensor
 	Out           Tensor // may be In[i] where the op works in place
 	Fused[Tensor]        // a Mask without memory is none
 	// Precision is that of the products of a Conv, Dense or Local and their gradients.
 	Precision recipe.Precision
-}
-
-// Update is the paper's rule (section 5) on one parameter, g being the mean gradient of the batch:
-//
-//	v ← momentum·v − decay·rate·w − rate·g
-//	w ← w + v
-//
-// with rate = Context.Rate·Context.Factor(Param)·LR and decay = Context.Decay·Decay.
-// Nothing changes where that factor is 0. In is {weights, velocity, gradient}.
-//
-// A running average follows instead: w ← w + Average·(g − w), where Average is not 0.
-type Update struct {
-	Param     string
-	LR, Decay float64
-	Average   float64
 }
 
 // Context is what changes from step to step. Kernels read it, nothing else.

@@ -90,7 +90,7 @@ func (c *compiler) fuseUpdate() {
 	var kept []action
 	fused := map[*value]bool{}
 	for _, a := range c.actions {
-		if u, ok := a.op.(Update); ok {
+		if u, ok := a.op.(Update); ok && u.Plain() {
 			if grad, ok := by[a.in[1]]; ok { // here, where nobody reads the old weights any more
 				fused[grad.out] = true
 				in := append(grad.in[:len(grad.in):len(grad.in)], a.in[0])

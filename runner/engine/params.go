@@ -7,28 +7,41 @@ import (
 	"ablate/runner/graph"
 )
 
-// Params are a net's weights and velocities in the memory of one or several
-// devices, shared by its programs: the one that trains and the one that
-// evaluates. To the host each is one tensor, wherever its parts are.
+// Params are a net's weights, and what their rule keeps of each, in the memory of
+// one or several devices, shared by its programs: the one that trains and the one
+// that evaluates. To the host each is one tensor, wherever its parts are.
 type Params struct {
-	where    Placement
-	names    []string
-	weights  map[string]sharded
-	velocity map[string]sharded
+	where   Placement
+	rule    Rule
+	names   []string
+	weights map[string]sharded
+	state   []map[string]sharded // as rule.State names them
 }
 
-// NewParams allocates zeroed weights and velocities for a graph's parameters.
+// NewParams allocates zeroed weights and velocities for a graph's parameters, which follow the paper's rule.
 func NewParams(where Placement, params []graph.Param) (*Params, error) {
-	ps := &Params{where: where, weights: map[string]sharded{}, velocity: map[string]sharded{}}
-	weights, velocities := make([]graph.Sharding, len(params)), make([]graph.Sharding, len(params))
+	return NewParamsUnder(Rule{}, where, params)
+}
+
+// NewParamsUnder allocates zeroed weights for a graph's parameters, and the state of a rule.
+func NewParamsUnder(rule Rule, where Placement, params []graph.Param) (*Params, error) {
+	ps := &Params{where: where, rule: rule, weights: map[string]sharded{}}
+	weights, states := make([]graph.Sharding, len(params)), make([]graph.Sharding, len(params))
 	for i, p := range params {
 		ps.names = append(ps.names, p.Name)
-		weights[i], velocities[i] = where.home(p)
+		weights[i], states[i] = where.home(p)
 	}
 	if err := ps.allocate(ps.weights, params, weights); err != nil {
 		return nil, err
 	}
-	return ps, ps.allocate(ps.velocity, params, velocities)
+	for range rule.State() {
+		state := map[string]sharded{}
+		if err := ps.allocate(state, params, states); err != nil {
+			return nil, err
+		}
+		ps.state = append(ps.state, state)
+	}
+	return ps, nil
 }
 
 // allocate makes each parameter's part on every device, in one block of memory a device.
@@ -71,14 +84,29 @@ func (p *Params) Names() []string { return p.names }
 // Shape is a parameter's shape.
 func (p *Params) Shape(name string) []int { return p.weights[name].shape }
 
-// SetWeights and SetVelocity copy a parameter's values to the device.
+// SetWeights copies a parameter's values to the device.
 func (p *Params) SetWeights(name string, values []float32) error {
 	return write(p.weights, name, values)
 }
 
-// SetVelocity sets a parameter's momentum.
-func (p *Params) SetVelocity(name string, values []float32) error {
-	return write(p.velocity, name, values)
+// SetState sets what the rule keeps of a parameter under one of the names of Rule.State.
+func (p *Params) SetState(state, name string, values []float32) error {
+	tensors, err := p.stateOf(state)
+	if err != nil {
+		return err
+	}
+	return write(tensors, name, values)
+}
+
+// Rule is what the parameters follow.
+func (p *Params) Rule() Rule { return p.rule }
+
+func (p *Params) stateOf(state string) (map[string]sharded, error) {
+	i := slices.Index(p.rule.State(), state)
+	if i < 0 {
+		return nil, fmt.Errorf("optimizer %s keeps no %s", p.rule.Kind, state)
+	}
+	return p.state[i], nil
 }
 
 // SetWeightsAt sets some of a parameter's values, from index first on.
@@ -96,8 +124,14 @@ func (p *Params) SetWeightsAt(name string, first int, values []float32) error {
 // Weights copies a parameter's values to the host.
 func (p *Params) Weights(name string) ([]float32, error) { return read(p.weights, name) }
 
-// Velocity copies a parameter's momentum to the host.
-func (p *Params) Velocity(name string) ([]float32, error) { return read(p.velocity, name) }
+// State copies what the rule keeps of a parameter under a name to the host.
+func (p *Params) State(state, name string) ([]float32, error) {
+	tensors, err := p.stateOf(state)
+	if err != nil {
+		return nil, err
+	}
+	return read(tensors, name)
+}
 
 func write(tensors map[string]sharded, name string, values []float32) error {
 	t, ok := tensors[name]
@@ -117,4 +151,13 @@ func read(tensors map[string]sharded, name string) ([]float32, error) {
 	}
 	values := make([]float32, t.len())
 	return values, t.read(values)
+}
+
+// operands are an update's weights, states and gradient as its instruction takes them.
+func (p *Params) operands(s *schedule, u Update, weights, gradient *buffer) []*buffer {
+	in := []*buffer{weights, s.parameter(p.state[0][u.Param]), gradient}
+	for i := 1; i < len(u.Rule.State()); i++ {
+		in = append(in, s.parameter(p.state[i][u.Param]))
+	}
+	return in
 }

@@ -113,9 +113,9 @@ func (p Placement) checkColumns(net *arch.Net) error {
 // ChunkOf is how many of a batch's images a graph is made for.
 func (p Placement) ChunkOf(batch int) int { return batch / max(p.Chunks, 1) }
 
-// home is how a parameter's weights and its velocity are divided. Of a net that
+// home is how a parameter's weights and its rule's state are divided. Of a net that
 // every device has all weights of, each device updates an equal part.
-func (p Placement) home(param graph.Param) (weights, velocity graph.Sharding) {
+func (p Placement) home(param graph.Param) (weights, state graph.Sharding) {
 	switch {
 	case p.Group.Len() == 1:
 		return graph.Sharding{}, graph.Sharding{}

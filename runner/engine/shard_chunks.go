@@ -19,6 +19,7 @@ type byChunks struct {
 	values  []map[*value]*buffer // of each chunk
 	sums    map[*value]bool      // nodes that are added over the chunks
 	reduced map[*value]binding   // their means, where they are made
+	norms   map[*value]*buffer
 }
 
 func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) {
@@ -26,6 +27,7 @@ func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) 
 	b := &byChunks{
 		schedule: newSchedule(devices), c: c, params: params, chunks: params.where.Chunks / devices,
 		weights: map[*value]*buffer{}, shared: map[*value]*buffer{}, sums: map[*value]bool{}, reduced: map[*value]binding{},
+		norms: map[*value]*buffer{},
 	}
 	for _, p := range c.g.Params {
 		b.weights[c.value(p.Node)] = b.parameter(params.weights[p.Name])
@@ -39,10 +41,13 @@ func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) 
 	for chunk := range b.chunks {
 		b.values = append(b.values, map[*value]*buffer{})
 		for _, a := range c.actions {
-			if u, ok := a.op.(Update); !ok {
+			switch op := a.op.(type) {
+			case Update, Norm:
+				if chunk == b.chunks-1 {
+					b.whole(op, a)
+				}
+			default:
 				b.place(a, chunk)
-			} else if chunk == b.chunks-1 {
-				b.update(u, a)
 			}
 		}
 	}
@@ -151,26 +156,58 @@ func (b *byChunks) across(n *value) binding {
 	return p
 }
 
+// whole adds an action on the whole batch, behind its last chunk.
+func (b *byChunks) whole(op any, a action) {
+	if u, ok := op.(Update); ok {
+		b.update(u, a)
+	} else {
+		b.norm(a)
+	}
+}
+
 // update changes the weights by the mean gradient: all of them, or each device
 // its part, which the others then copy.
 func (b *byChunks) update(u Update, a action) {
 	weights, gradient := b.weights[a.in[0]], b.across(a.in[1])
-	velocity := b.params.velocity[u.Param]
+	state := b.params.state[0][u.Param]
 	part := weights
-	if !velocity.sharding.Whole() {
+	if !state.sharding.Whole() {
 		part = &buffer{base: weights}
-		for d, t := range velocity.parts {
-			first, _ := velocity.sharding.Block(d, b.devices)
+		for d, t := range state.parts {
+			first, _ := state.sharding.Block(d, b.devices)
 			part.shapes, part.offs = append(part.shapes, t.Shape), append(part.offs, first)
 		}
 	}
-	b.instructions = append(b.instructions, instruction{
-		name: a.name, layer: a.layer, ops: same[any](b.devices, u),
-		in: []*buffer{part, b.parameter(velocity), gradient.buffers[0]},
-	})
-	if part != weights {
-		b.gather(a.in[0].name, part, weights, velocity.sharding, graph.Sharding{}, true)
+	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, u)}
+	in.in = b.params.operands(b.schedule, u, part, gradient.buffers[0])
+	for _, v := range a.in[2:] {
+		in.in = append(in.in, b.norms[v])
 	}
+	b.instructions = append(b.instructions, in)
+	if part != weights {
+		b.gather(a.in[0].name, part, weights, state.sharding, graph.Sharding{}, true)
+	}
+}
+
+// norm is computed by every device, of weights or of whole mean gradients: sums in one order, wherever values lie.
+func (b *byChunks) norm(a action) {
+	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, Norm{})}
+	for _, v := range a.in {
+		if weights, ok := b.weights[v]; ok {
+			in.in = append(in.in, weights)
+			continue
+		}
+		mean := b.across(v)
+		all := mean.buffers[0]
+		if !mean.sharding.Whole() {
+			all = &buffer{shapes: same(b.devices, v.shape)}
+			b.gather(v.name, mean.buffers[0], all, mean.sharding, graph.Sharding{}, false)
+		}
+		in.in = append(in.in, all)
+	}
+	in.out = &buffer{shapes: same(b.devices, a.out.shape)}
+	b.instructions = append(b.instructions, in)
+	b.norms[a.out] = in.out
 }
 
 // open makes the binding of a node: the mean of what is summed, all chunks of anything else.

@@ -48,6 +48,9 @@ func (b *byColumns) place(a action) error {
 	case Update:
 		b.update(a, op)
 		return nil
+	case Norm:
+		b.norm(a, op)
+		return nil
 	case Cast:
 		b.cast(a, op)
 		return nil
@@ -75,7 +78,7 @@ func (b *byColumns) place(a action) error {
 		in.in = append(in.in, b.operand(a, shards, i, v))
 	}
 	if a.Update != nil {
-		in.in = append(in.in, b.parameter(b.params.velocity[a.Update.Param]))
+		in.in = append(in.in, b.parameter(b.params.state[0][a.Update.Param]))
 	}
 	b.instructions = append(b.instructions, in)
 	if a.out != nil {
@@ -102,10 +105,23 @@ func (b *byColumns) operand(a action, shards []graph.Shard, i int, v *value) *bu
 // update changes each device's part of the weights.
 func (b *byColumns) update(a action, u Update) {
 	where := b.params.weights[u.Param].sharding
-	b.instructions = append(b.instructions, instruction{
-		name: a.name, layer: a.layer, ops: same[any](b.devices, u),
-		in: []*buffer{b.need(a.in[0], where, nil), b.parameter(b.params.velocity[u.Param]), b.need(a.in[1], where, nil)},
-	})
+	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, u)}
+	in.in = b.params.operands(b.schedule, u, b.need(a.in[0], where, nil), b.need(a.in[1], where, nil))
+	for _, v := range a.in[2:] {
+		in.in = append(in.in, b.layouts[v][0].buffer)
+	}
+	b.instructions = append(b.instructions, in)
+}
+
+// norm is computed by every device, of all that the others have too: sums in one order, wherever values lie.
+func (b *byColumns) norm(a action, op Norm) {
+	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, op)}
+	for _, v := range a.in {
+		in.in = append(in.in, b.need(v, graph.Sharding{}, same(b.devices, v.shape)))
+	}
+	in.out = &buffer{shapes: same(b.devices, a.out.shape)}
+	b.instructions = append(b.instructions, in)
+	b.layouts[a.out] = []layout{{graph.Sharding{}, in.out}}
 }
 
 // cast stores a value as another type, on the one device that does so.

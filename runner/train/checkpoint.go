@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"ablate/experiments"
 )
 
-// counters are what an unfinished run needs besides weights and momentum. The
+// counters are what an unfinished run needs besides weights and the optimiser's state. The
 // order of the images, crops, flips and dropout masks are functions of seed,
 // epoch and step, so nothing of them is kept.
 type counters struct {
@@ -28,9 +29,6 @@ type storedScore struct {
 	Loss   experiments.Number `json:"loss"`
 }
 
-// velocitySuffix ends the name of a parameter's momentum in a checkpoint.
-const velocitySuffix = ".velocity"
-
 // checkpoint returns the trainer as a checkpoint holds it.
 func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 	c := experiments.Checkpoint{Step: int64(t.step), Logged: t.logged}
@@ -47,14 +45,16 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 		return c, err
 	}
 	params := t.model.Params
-	for _, name := range params.Names() {
-		v, err := params.Velocity(name)
-		if err != nil {
-			return c, err
+	for _, state := range params.Rule().State() {
+		for _, name := range params.Names() {
+			v, err := params.State(state, name)
+			if err != nil {
+				return c, err
+			}
+			c.Tensors = append(c.Tensors, experiments.Tensor{
+				Name: name + "." + state, Shape: params.Shape(name), Data: v,
+			})
 		}
-		c.Tensors = append(c.Tensors, experiments.Tensor{
-			Name: name + velocitySuffix, Shape: params.Shape(name), Data: v,
-		})
 	}
 	return c, nil
 }
@@ -77,14 +77,15 @@ func (t *Trainer) restore(from *experiments.Checkpoint) error {
 		return err
 	}
 	params := t.model.Params
-	if want := 2 * len(params.Names()); len(from.Tensors) != want {
+	states := params.Rule().State()
+	if want := (1 + len(states)) * len(params.Names()); len(from.Tensors) != want {
 		return fmt.Errorf("the checkpoint holds %d tensors, the net has %d", len(from.Tensors), want)
 	}
 	for _, x := range from.Tensors {
-		name, velocity := strings.CutSuffix(x.Name, velocitySuffix)
-		set := params.SetWeights
-		if velocity {
-			set = params.SetVelocity
+		set, name := params.SetWeights, x.Name
+		if at := strings.LastIndexByte(x.Name, '.'); at >= 0 && slices.Contains(states, x.Name[at+1:]) {
+			name = x.Name[:at]
+			set = func(name string, values []float32) error { return params.SetState(x.Name[at+1:], name, values) }
 		}
 		if err := set(name, x.Data); err != nil {
 			return err

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 )
@@ -19,9 +21,9 @@ type Model struct {
 	Program *engine.Program
 }
 
-// Compile builds a net for batches of the given size, compiles its training step
-// and draws its initial weights.
-func Compile(ctx context.Context, net *arch.Net, where engine.Placement, batch int, seed uint64) (*Model, error) {
+// Compile builds a net for a recipe's batches, compiles its training step and draws its initial weights.
+func Compile(ctx context.Context, net *arch.Net, where engine.Placement, t recipe.Train, seed uint64) (*Model, error) {
+	batch := t.Batch
 	if err := where.Check(net, batch); err != nil {
 		return nil, err
 	}
@@ -29,7 +31,10 @@ func Compile(ctx context.Context, net *arch.Net, where engine.Placement, batch i
 	if err != nil {
 		return nil, err
 	}
-	params, err := engine.NewParams(where, g.Params)
+	if err := decay(g.Params, net, t); err != nil {
+		return nil, err
+	}
+	params, err := engine.NewParamsUnder(engine.RuleOf(t), where, g.Params)
 	if err != nil {
 		return nil, nameLargest(err, net, 0)
 	}
@@ -41,6 +46,27 @@ func Compile(ctx context.Context, net *arch.Net, where engine.Placement, batch i
 		return nil, err
 	}
 	return &Model{Graph: g, Params: params, Program: program}, nil
+}
+
+// decay switches weight decay on for the kinds of parameters that have none by themselves, where a recipe says so.
+func decay(params []graph.Param, net *arch.Net, t recipe.Train) error {
+	layers, err := net.Infer()
+	if err != nil {
+		return err
+	}
+	norms := map[string]bool{}
+	for _, l := range layers {
+		norms[l.Layer.Name] = strings.HasSuffix(l.Layer.Spec.Kind(), "_norm")
+	}
+	for i := range params {
+		p := &params[i]
+		switch {
+		case p.Average > 0 || !p.Bias:
+		case norms[p.Layer] && t.DecayNorms, !norms[p.Layer] && t.DecayBiases && strings.HasSuffix(p.Name, ".bias"):
+			p.Decay = 1
+		}
+	}
+	return nil
 }
 
 // nameLargest adds the layer that holds most to the error of a net that does not

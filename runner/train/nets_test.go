@@ -10,6 +10,7 @@ import (
 
 	"ablate/arch"
 	"ablate/configs"
+	"ablate/recipe"
 	"ablate/runner/device"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
@@ -149,7 +150,7 @@ type bench struct {
 
 func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
 	t.Helper()
-	m, err := Compile(t.Context(), net, where, batch, 1)
+	m, err := Compile(t.Context(), net, where, recipe.Train{Batch: batch}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

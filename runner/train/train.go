@@ -41,7 +41,7 @@ type Trainer struct {
 	loss    []float32
 }
 
-// A position is where training stands. With the weights and velocities it is all
+// A position is where training stands. With the weights and the optimiser's state it is all
 // that the rest of a run depends on.
 type position struct {
 	epoch   int    // epochs completed
@@ -77,7 +77,7 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 		return nil, err
 	}
 	where := device.Place(group, r.Train)
-	model, err := Compile(ctx, r.Net, where, r.Train.Batch, seed)
+	model, err := Compile(ctx, r.Net, where, r.Train, seed)
 	if err != nil {
 		return nil, err
 	}

@@ -7,15 +7,14 @@ var _ = computes(bindUpdate)
 // update is the paper's rule on one parameter, see engine.Update.
 type update struct {
 	d                     *Device
-	param                 string
+	op                    engine.Update
 	w, v, g               []float32
-	lr, decayFactor       float64
 	rate, decay, momentum float32
 }
 
 // newUpdate takes weights, velocities and gradients; without the last, the caller hands them to apply.
 func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
-	u := &update{d: d, param: op.Param, w: slice(in.In[0]), v: slice(in.In[1]), lr: op.LR, decayFactor: op.Decay}
+	u := &update{d: d, op: op, w: slice(in.In[0]), v: slice(in.In[1])}
 	if len(in.In) > 2 {
 		u.g = slice(in.In[2])
 	}
@@ -24,10 +23,9 @@ func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
 
 // set takes a step's rates. It returns false where the parameter is frozen.
 func (u *update) set(c *engine.Context) bool {
-	factor := c.Factor(u.param)
-	rate := c.Rate * u.lr * factor
-	u.rate, u.decay, u.momentum = float32(rate), float32(rate*c.Decay*u.decayFactor), float32(c.Momentum)
-	return factor != 0
+	r := u.op.Rates(c)
+	u.rate, u.decay, u.momentum = r.Rate, r.Decay, float32(c.Momentum)
+	return !r.Frozen
 }
 
 // apply updates the parameter's values from off on by their gradients.
@@ -49,10 +47,13 @@ func (u *update) tile(_, i int) {
 	u.apply(from, u.g[from:to])
 }
 
-// bindUpdate is the kernel of an update: of a running average it is another one.
+// bindUpdate is the kernel of an update: those of a running average and of other rules are others.
 func bindUpdate(d *Device, op engine.Update, in engine.Instr) engine.Kernel {
-	if op.Average > 0 {
+	switch {
+	case op.Average > 0:
 		return newAverage(op, in)
+	case !op.Plain():
+		return newOptimizer(d, op, in)
 	}
 	return newUpdate(d, op, in)
 }

@@ -34,6 +34,7 @@ func Divide(t *testing.T, narrow int, open func(t *testing.T, number int) engine
 	}
 	t.Run("columns", func(t *testing.T) { columns(t, narrow, group, !async) })
 	t.Run("chunks", func(t *testing.T) { chunks(t, narrow, group) })
+	t.Run("rules", func(t *testing.T) { rules(t, group) })
 	t.Run("refused", func(t *testing.T) { refused(t, group) })
 	t.Run("a device fails", func(t *testing.T) { failing(t, open) })
 }
@@ -82,11 +83,16 @@ type trained struct {
 
 func train(t *testing.T, where engine.Placement, net *arch.Net, batch, steps int) trained {
 	t.Helper()
+	return trainUnder(t, engine.Rule{}, where, net, batch, steps)
+}
+
+func trainUnder(t *testing.T, rule engine.Rule, where engine.Placement, net *arch.Net, batch, steps int) trained {
+	t.Helper()
 	g, err := graph.Build(net, where.ChunkOf(batch), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := engine.NewParams(where, g.Params)
+	params, err := engine.NewParamsUnder(rule, where, g.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,11 +131,14 @@ func train(t *testing.T, where engine.Placement, net *arch.Net, batch, steps int
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := params.Velocity(name)
-		if err != nil {
-			t.Fatal(err)
+		out.params[name] = w
+		for _, state := range rule.State() {
+			v, err := params.State(state, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.params[name] = append(out.params[name], v...)
 		}
-		out.params[name] = append(w, v...)
 	}
 	return out
 }
@@ -234,6 +243,24 @@ func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group)
 				}
 			}
 		})
+	}
+}
+
+// rules holds what several devices make of a net under other rules than the paper's,
+// norms of weights and gradients among them, to the bits of one device.
+func rules(t *testing.T, group func(*testing.T, int) *engine.Group) {
+	for _, kind := range []string{"lars", "adam", "rmsprop"} {
+		rule := ruleOf(t, kind)
+		rule.Clip, rule.L1 = 0.3, 1e-3
+		for _, chunks := range []int{0, 4} {
+			want := trainUnder(t, rule, engine.Placement{Group: group(t, 1), Chunks: chunks}, tiny(), 8, 3)
+			got := trainUnder(t, rule, engine.Placement{Group: group(t, 2), Chunks: chunks}, tiny(), 8, 3)
+			same(t, kind, got, want)
+			if free := trainUnder(t, ruleOf(t, kind), engine.Placement{Group: group(t, 1), Chunks: chunks}, tiny(), 8,
+				3); slices.Equal(free.params["conv1.weight"], want.params["conv1.weight"]) {
+				t.Errorf("%s: neither clipping nor L1 changes a weight", kind)
+			}
+		}
 	}
 }
 

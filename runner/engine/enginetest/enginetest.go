@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 	t.Run("update", with(update))
 	t.Run("factors", with(factors))
 	t.Run("averages", with(averages))
+	t.Run("optimizers", with(optimizers))
 	t.Run("nets", with(nets))
 	t.Run("pruning", with(pruning))
 	t.Run("repeatable", with(repeatable))

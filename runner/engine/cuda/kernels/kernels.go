@@ -93,9 +93,13 @@ var view string
 //go:embed layout.cu
 var layout string
 
+//go:embed optimizers.cu
+var optimizer string
+
 var files = []file{
 	{"elementwise.cu", elementwise, true}, {"pool.cu", pool, true}, {"norm.cu", norm, true}, {"columns.cu", columns, true},
 	{"softmax.cu", softmax, false}, {"product.cu", product, false}, {"view.cu", view, false}, {"layout.cu", layout, false},
+	{"optimizers.cu", optimizer, false},
 }
 
 // A Launch runs a function of one of the sources.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"ablate/arch"
+	"ablate/recipe"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 	"ablate/runner/random"
@@ -113,7 +114,53 @@ func (l *lowering) update(u engine.Update) {
 		l.each("average", n, l.in(0), l.in(2), l.b.Step, int32(n), slot, float32(u.Average))
 		return
 	}
+	if !u.Plain() {
+		l.optimize(u, n, slot)
+		return
+	}
 	l.quads("update", n, l.in(0), l.in(1), l.in(2), l.b.Step, int32(n), wide(l.in(0), l.in(1), l.in(2)), slot)
+}
+
+// optimizers are the codes of optimizers.cu.
+var optimizers = map[recipe.OptimizerKind]int32{
+	recipe.SGD: 0, recipe.Nesterov: 1, recipe.RMSProp: 2, recipe.AdaGrad: 3, recipe.Adam: 4, recipe.AdamW: 5, recipe.LARS: 6,
+}
+
+// optimize changes a parameter by a rule that is not the paper's.
+func (l *lowering) optimize(u engine.Update, n int, slot int32) {
+	r, at := u.Rule, u.Operands()
+	operand := func(i int) uint64 {
+		if i == 0 {
+			return 0
+		}
+		return l.in(i)
+	}
+	keep := r.Beta2
+	if r.Kind == recipe.RMSProp {
+		keep = r.Alpha
+	}
+	l.each("optimize", n, l.in(0), l.in(1), operand(at.Second), l.in(2), operand(at.Norm), operand(at.WeightNorm),
+		operand(at.GradNorm), l.b.Step, int32(n), slot, optimizers[r.Kind], float32(r.Clip), float32(r.L1*u.Decay),
+		float32(r.Beta1), float32(1-r.Beta1), float32(keep), float32(1-keep), float32(r.Trust), float32(r.Epsilon))
+}
+
+// normPer is how many values a block of square_chunks adds up.
+const normPer = 16 * threads
+
+// norm adds the inputs' squares: a sum for each block, and then all of them.
+func (l *lowering) norm() {
+	blocks := 0
+	for _, t := range l.In {
+		blocks += ceil(t.Len(), normPer)
+	}
+	sums := l.scratch(2 * blocks) // of float64
+	done := 0
+	for i, t := range l.In {
+		l.count(t.Len())
+		l.launch("square_chunks", ceil(t.Len(), normPer), 1, threads, l.in(i), sums+8*uint64(done), int32(t.Len()))
+		done += ceil(t.Len(), normPer)
+	}
+	l.launch("norm_of_chunks", 1, 1, threads, sums, l.out(), int32(blocks))
 }
 
 // sum adds the inputs in pairs, pairs of pairs and so on, into the first.

@@ -46,7 +46,8 @@ struct Step {
 
 struct Rule {
     float rate, decay;
-    u32 frozen, unused;
+    u32 frozen;
+    float correction; // of Adam's root
 };
 
 struct Stream {

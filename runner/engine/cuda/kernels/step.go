@@ -57,12 +57,11 @@ func (s *Step) Bytes(c *engine.Context) []byte {
 			binary.LittleEndian.PutUint32(to[4:], slot.key[1])
 			continue
 		}
-		// Products as the CPU device forms them, so that both round alike.
-		factor := c.Factor(slot.update.Param)
-		rate := c.Rate * slot.update.LR * factor
-		binary.LittleEndian.PutUint32(to, math.Float32bits(float32(rate)))
-		binary.LittleEndian.PutUint32(to[4:], math.Float32bits(float32(rate*c.Decay*slot.update.Decay)))
-		binary.LittleEndian.PutUint32(to[8:], uint32(boolean(factor == 0)))
+		r := slot.update.Rates(c)
+		binary.LittleEndian.PutUint32(to, math.Float32bits(r.Rate))
+		binary.LittleEndian.PutUint32(to[4:], math.Float32bits(r.Decay))
+		binary.LittleEndian.PutUint32(to[8:], uint32(boolean(r.Frozen)))
+		binary.LittleEndian.PutUint32(to[12:], math.Float32bits(r.Correction))
 	}
 	return b
 }
