@@ -123,7 +123,8 @@ func (l *lowering) update(u engine.Update) {
 
 // optimizers are the codes of optimizers.cu.
 var optimizers = map[recipe.OptimizerKind]int32{
-	recipe.SGD: 0, recipe.Nesterov: 1, recipe.RMSProp: 2, recipe.AdaGrad: 3, recipe.Adam: 4, recipe.AdamW: 5, recipe.LARS: 6,
+	recipe.SGD: 0, recipe.Nesterov: 1, recipe.RMSProp: 2, recipe.AdaGrad: 3, recipe.Adam: 4, recipe.AdamW: 5,
+	recipe.LARS: 6,
 }
 
 // optimize changes a parameter by a rule that is not the paper's.
