@@ -2,6 +2,19 @@ package arch
 
 import "fmt"
 
+var (
+	_ = kind(activation, &ReLU{})
+	_ = kind(activation, &Tanh{})
+	_ = kind(activation, &Sigmoid{})
+	_ = kind(activation, &LeakyReLU{})
+	_ = kind(activation, &RReLU{})
+	_ = kind(activation, &PReLU{})
+	_ = kind(activation, &ELU{})
+	_ = kind(activation, &SELU{})
+	_ = kind(activation, &Softplus{})
+	_ = kind(activation, &Arcsinh{})
+)
+
 // ReLU is max(0, x).
 type ReLU struct{ Elementwise }
 

@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(normalisation, &BatchNorm{})
+
 // BatchNorm brings every channel to mean 0 and variance 1 over the batch and its
 // pixels, then scales and shifts it (Ioffe and Szegedy 2015, arXiv 1502.03167).
 // In evaluation running averages of mean and variance take the batch's place.

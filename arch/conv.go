@@ -6,6 +6,8 @@ import (
 	"ablate/strictyaml"
 )
 
+var _ = kind(learned, &Conv{})
+
 // Conv is a convolution. Weights are [kernel, kernel, channels/groups, filters].
 type Conv struct {
 	// channels of the output

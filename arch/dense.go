@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(learned, &Dense{})
+
 // Dense is a fully connected layer. Weights are [in, outputs], in being
 // height·width·channels flattened in NHWC order.
 type Dense struct {

@@ -27,7 +27,7 @@ func Definitions(c strictyaml.Comments) map[string]*strictyaml.Schema {
 		Description: "A layer: one kind, with its keys.",
 		Type:        strictyaml.Types{"object"}, MinProperties: 1, MaxProperties: 1, Additional: false,
 	}
-	for _, k := range kinds {
+	for _, k := range kinds() {
 		spec := New(k.Kind())
 		s := c.Describe(spec)
 		s.Type = strictyaml.Types{"object", "null"}

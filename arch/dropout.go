@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(regularisation, &Dropout{})
+
 // Dropout sets each activation to 0 with a probability in training and
 // multiplies by its complement at test (the paper, section 4.2).
 type Dropout struct {

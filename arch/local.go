@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(learned, &Local{})
+
 // Local is a convolution whose weights and biases are not shared: every output
 // pixel has its own (cuda-convnet's locally-connected layer with unshared
 // biases). Weights are [height, width, kernel, kernel, channels/groups, filters]

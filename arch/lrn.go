@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(normalisation, &LRN{})
+
 // LRN regions.
 const (
 	AcrossMaps = "across_maps"

@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(activation, &Maxout{})
+
 // Maxout takes the largest of every few adjacent channels (Goodfellow et al. 2013, arXiv 1302.4389).
 type Maxout struct {
 	// channels that compete for one of the output

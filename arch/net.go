@@ -3,8 +3,8 @@
 // multiply-accumulates, bytes). It knows nothing of training.
 //
 // A kind of layer is one type, in one file: its keys, their defaults and bounds,
-// what is checked, the shape of its output, its cost and its words. kinds.go lists
-// the types.
+// what is checked, the shape of its output, its cost and its words; the file
+// registers it with kind.
 package arch
 
 import (

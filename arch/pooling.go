@@ -2,6 +2,13 @@ package arch
 
 import "fmt"
 
+var (
+	_ = kind(pooling, &MaxPool{})
+	_ = kind(pooling, &AvgPool{})
+	_ = kind(pooling, &MaxAvgPool{})
+	_ = kind(pooling, &StochasticPool{})
+)
+
 // Pool is what pooling layers share: a window that slides over the image.
 // Windows are clipped to the image.
 type Pool struct {

@@ -2,6 +2,8 @@ package arch
 
 import "fmt"
 
+var _ = kind(loss, &SoftmaxLoss{})
+
 // SoftmaxLoss ends a net: softmax over the classes and the mean cross-entropy to the label.
 type SoftmaxLoss struct{ Elementwise }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 )
 
+var _ = kind(pooling, &SpatialPyramid{})
+
 // SpatialPyramid takes the maxima over grids that each divide the whole map (He
 // et al. 2014, arXiv 1406.4729). Its output is 1×1, whatever the map's size.
 type SpatialPyramid struct {

@@ -2,12 +2,12 @@ package export_test
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"ablate/arch"
+	"ablate/arch/archtest"
 	"ablate/experiments"
 	"ablate/experiments/export"
 	"ablate/experiments/export/onnx"
@@ -15,54 +15,38 @@ import (
 	"ablate/runner/graph"
 )
 
-// layers has one of each kind between a convolution and the dense layer behind
-// it. A kind that is new fails here until it is either written or refused by name.
-var layers = map[string]string{
-	"conv":           "{name: it, filters: 4, kernel: 3, pad: {right: 1}, within_column: true, init: {kind: he}}",
-	"local":          "{name: it, filters: 4, kernel: 3, init: {kind: he}}",
-	"dense":          "{name: it, outputs: 4, init: {kind: he}}",
-	"lrn":            "{name: it, size: 3, alpha: 0.1, alpha_over_size: false, beta: 0.75, k: 2}",
-	"maxpool":        "{name: it, kernel: 3, stride: 2}",
-	"avgpool":        "{name: it, kernel: 3, stride: 2}",
-	"maxavgpool":     "{name: it, kernel: 3, stride: 2}",
-	"stochasticpool": "{name: it, kernel: 3, stride: 2}",
-	"spatialpyramid": "{name: it, levels: [1, 2]}",
-	"dropout":        "{name: it, rate: 0.5}",
-	"softmax_loss":   "", // ends every net
+// refused are the kinds that PyTorch and ONNX do not have. A kind that is new may
+// be refused too, by name.
+var refused = []string{"local", "stochasticpool", "spatialpyramid"}
+
+// written are kinds that must not be refused.
+var written = []string{
+	"conv", "dense", "relu", "tanh", "sigmoid", "leaky_relu", "rrelu", "prelu", "elu", "selu", "softplus", "arcsinh",
+	"maxout", "batch_norm", "lrn", "maxpool", "avgpool", "maxavgpool", "dropout", "softmax_loss",
 }
 
 func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {
-	refused := map[string]bool{"local": true, "stochasticpool": true, "spatialpyramid": true}
 	for _, kind := range arch.Kinds() {
 		t.Run(kind, func(t *testing.T) {
-			layer, listed := layers[kind]
-			if !listed {
-				layer = "{name: it}"
-			}
-			text := "net: n\ninput: {height: 8, width: 8, channels: 3}\ncolumns: 2\nlayers:\n" +
-				"- conv: {name: conv1, filters: 8, kernel: 3, pad: 1, init: {kind: he}}\n"
-			if layer != "" {
-				text += fmt.Sprintf("- %s: %s\n", kind, layer)
-			}
-			net, err := arch.Parse("n.yaml",
-				[]byte(text+"- dense: {name: fc, outputs: 2, init: {kind: he}}\n- softmax_loss: {}\n"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			net := archtest.Net(t, kind)
 			weights := weightsOf(t, net)
 			_, onnxErr := onnx.Model(net, weights)
 			_, torchErr := torch.New(net, weights)
+			isRefused := errors.Is(onnxErr, onnx.ErrKind) && errors.Is(torchErr, torch.ErrKind)
 			for _, err := range []error{onnxErr, torchErr} {
-				switch isRefused := errors.Is(err, onnx.ErrKind) || errors.Is(err, torch.ErrKind); {
-				case refused[kind] && (!isRefused || !strings.Contains(err.Error(), "layer it: a layer of kind "+kind)):
+				switch {
+				case isRefused && !strings.Contains(err.Error(), "layer it: a layer of kind "+kind):
 					t.Errorf("%v, want a refusal that names layer and kind", err)
-				case !refused[kind] && err != nil:
+				case !isRefused && err != nil:
 					t.Error(err)
 				}
 			}
-			delete(weights, "fc.bias")
-			if _, err := onnx.Model(net, weights); !refused[kind] && (err == nil || !strings.Contains(err.Error(), "fc.bias")) {
-				t.Errorf("weights without fc.bias: %v", err)
+			if isRefused && slices.Contains(written, kind) || !isRefused && slices.Contains(refused, kind) {
+				t.Errorf("refused: %v", isRefused)
+			}
+			delete(weights, "last.bias")
+			if _, err := onnx.Model(net, weights); !isRefused && (err == nil || !strings.Contains(err.Error(), "last.bias")) {
+				t.Errorf("weights without last.bias: %v", err)
 			}
 		})
 	}

@@ -1,56 +1,22 @@
 package engine_test
 
 import (
-	"fmt"
-	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"ablate/arch"
+	"ablate/arch/archtest"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
 	"ablate/runner/engine/cuda/kernels"
 	"ablate/runner/graph"
 	"ablate/runner/random"
-	"ablate/strictyaml"
 )
 
 const kindsBatch = 2
-
-// netOf is a net with a layer of a kind between others, with the example of every
-// key of it that has no default.
-func netOf(t *testing.T, kind string) *arch.Net {
-	t.Helper()
-	var keys []string
-	for f, v := range strictyaml.Fields(reflect.ValueOf(arch.New(kind)).Elem()) {
-		required := slices.Contains([]reflect.Kind{reflect.Int, reflect.Float64, reflect.Pointer, reflect.Slice},
-			f.Type.Kind())
-		switch key := f.Tag.Get("yaml"); {
-		case key == "init":
-			keys = append(keys, "init: {kind: he}")
-		case required && v.IsZero() && key != "groups":
-			keys = append(keys, key+": "+f.Tag.Get("example"))
-		}
-	}
-	text := "net: kinds\ninput: {height: 14, width: 14, channels: 3}\ncolumns: 2\nlayers:\n" +
-		"  - conv: {name: first, filters: 8, kernel: 1, init: {kind: he}}\n"
-	if kind == "softmax_loss" {
-		text += "  - dense: {name: last, outputs: 8, init: {kind: he}}\n"
-	}
-	text += fmt.Sprintf("  - %s: {%s}\n", kind, strings.Join(keys, ", "))
-	if kind != "softmax_loss" {
-		text += "  - dense: {name: last, outputs: 8, init: {kind: he}}\n  - softmax_loss: {}\n"
-	}
-	net, err := arch.Parse("kinds.yaml", []byte(text))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	return net
-}
 
 // opsOf are the ops of a layer in a graph.
 func opsOf(g *graph.Graph, layer string) (ops []graph.Op) {
@@ -72,13 +38,13 @@ func TestKindsAreWhole(t *testing.T) {
 	defer dev.Close()
 	for _, kind := range arch.Kinds() {
 		t.Run(kind, func(t *testing.T) {
-			net := netOf(t, kind)
+			net := archtest.Net(t, kind)
 			layers, err := net.Infer()
 			if err != nil {
 				t.Fatal(err)
 			}
 			at := slices.IndexFunc(layers, func(l arch.LayerInfo) bool {
-				return l.Layer.Spec.Kind() == kind && l.Layer.Name != "first" && l.Layer.Name != "last"
+				return l.Layer.Name == archtest.Layer
 			})
 			info := layers[at]
 			forward, err := graph.Build(net, kindsBatch, false)

@@ -17,7 +17,7 @@ func inBFloat16(t *testing.T, dev engine.Device) {
 	if !ok || precise.SupportsPrecision(recipe.BF16) != nil {
 		t.Skip("the device stores float32 alone")
 	}
-	for name, o := range cases() {
+	for name, o := range cases(t) {
 		types, within := typesOf(o)
 		if types == nil {
 			continue

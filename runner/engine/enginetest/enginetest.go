@@ -16,6 +16,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"ablate/arch"
+	"ablate/arch/archtest"
 	"ablate/runner/engine"
 	"ablate/runner/graph"
 	"ablate/runner/random"
@@ -128,9 +129,14 @@ var norms = []struct {
 		Within: true}},
 }
 
-// cases lists every op at every geometry.
-func cases() map[string]op {
+// cases are the ops of every kind of layer, and ops at the geometries where kernels differ.
+func cases(t testing.TB) map[string]op {
 	all := map[string]op{}
+	for _, kind := range arch.Kinds() {
+		for name, o := range opsOf(t, kind) {
+			all[kind+": "+name] = o
+		}
+	}
 	clock := &graph.Clock{Seed: 3, Step: 11}
 	for _, c := range convolutions {
 		all["conv "+c.name] = graph.NewConv("l", c.batch, c.w)
@@ -178,10 +184,8 @@ func cases() map[string]op {
 		all[fmt.Sprint("pyramid ", levels)] = graph.NewPyramidPool("l", 3, shape(5, 7, 12), levels)
 		all[fmt.Sprint("pyramid grad ", levels)] = graph.NewPyramidPoolGrad("l", 3, shape(5, 7, 12), levels)
 	}
-	for _, pieces := range []int{2, 3} {
-		all[fmt.Sprint("maxout ", pieces)] = graph.NewMaxout("l", 3, shape(5, 7, 12), pieces)
-		all[fmt.Sprint("maxout grad ", pieces)] = graph.NewMaxoutGrad("l", 3, shape(5, 7, 12), pieces)
-	}
+	all["maxout of 3"] = graph.NewMaxout("l", 3, shape(5, 7, 12), 3)
+	all["maxout grad of 3"] = graph.NewMaxoutGrad("l", 3, shape(5, 7, 12), 3)
 	for _, d := range []struct {
 		batch, outputs int
 		in             arch.Shape
@@ -205,9 +209,27 @@ func cases() map[string]op {
 	return all
 }
 
+// opsOf are the ops that a layer of a kind becomes, in training and in evaluation.
+func opsOf(t testing.TB, kind string) map[string]op {
+	ops := map[string]op{}
+	for _, train := range []bool{true, false} {
+		g, err := graph.Build(archtest.Net(t, kind), 3, train)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*g.Clock = graph.Clock{Seed: 3, Step: 11}
+		for _, n := range g.Expr.AllNodes() {
+			if o, ok := n.Op().(graph.Op); ok && o.LayerName() == archtest.Layer {
+				ops[fmt.Sprint(o.Name(), ", train ", train)] = o
+			}
+		}
+	}
+	return ops
+}
+
 // kernels holds every kernel against its op's plain definition in float64.
 func kernels(t *testing.T, dev engine.Device) {
-	for name, o := range cases() {
+	for name, o := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			in := inputs(o, name)
 			checkKernel(t, dev, o, in, false)

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The example that CONTRIBUTING gives, maxout, is known to five files: what it
+// is, what it computes, and how a CPU and a GPU do. Tests of all kinds find it by
+// its registration. Exporters refuse by its name what they do not know.
+func TestLayerKindIsFiveFiles(t *testing.T) {
+	want := []string{
+		"arch/maxout.go", "runner/engine/cpu/maxout.go", "runner/engine/cuda/kernels/elementwise.cu",
+		"runner/engine/cuda/kernels/lower_elementwise.go", "runner/graph/maxout.go",
+	}
+	var got []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch path = filepath.ToSlash(path); {
+		case d.IsDir() && (path == "experiments/export" || d.Name() == "enginetest" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".cu") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if bytes.Contains(bytes.ToLower(text), []byte("maxout")) {
+			got = append(got, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("maxout is known to %v, want %v", got, want)
+	}
+	guide, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range want {
+		if !bytes.Contains(guide, []byte("]("+file+")")) {
+			t.Errorf("CONTRIBUTING.md does not show %s", file)
+		}
+	}
+}
