@@ -177,24 +177,13 @@ func epochs(r outcome, p recipe.Recipe) int {
 
 // readingNotes explain the columns, as far as the table has them.
 func (c *Comparison) readingNotes(records []outcome) []string {
-	var notes []string
-	var spread, compared, beyond, same, needs, plain, diverged bool
-	how := "exact"
-	for _, r := range c.Rows {
-		spread = spread || r.Error.K > 1
-		if d := r.Delta; d != nil {
-			compared = true
-			if d.K > stats.ExactPairs {
-				how = "sampled"
-			}
-			beyond = beyond || d.Verdict.Beyond > stats.SameDifference
-			same = same || d.Verdict.Word == stats.Same
-			needs = needs || d.Verdict.Needs > 0
-			plain = plain || d.Interval != nil && d.Plain
-			diverged = diverged || d.Ranked
-		}
-	}
-	if spread {
+	return slices.Concat(c.valueNotes(), c.deltaNotes(), c.columnNotes(), c.verdictNotes(), c.shapeNotes(),
+		c.testSetNotes(records))
+}
+
+// valueNotes say what a row's own figure is.
+func (c *Comparison) valueNotes() (notes []string) {
+	if slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Error.K > 1 }) {
 		notes = append(notes, c.Metric.valueWord()+": mean ± standard deviation (k − 1) over k seeds")
 	}
 	if c.At.Best {
@@ -209,22 +198,42 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 	for _, d := range c.Options.Departures {
 		notes = append(notes, "what the study declared before its first run counts: "+d)
 	}
-	if c.Metric.assumed && compared {
+	return notes
+}
+
+// anyDelta reports whether a row's difference is so.
+func (c *Comparison) anyDelta(so func(*Delta) bool) bool {
+	return slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Delta != nil && so(r.Delta) })
+}
+
+// deltaNotes say how differences, their intervals and p come about.
+func (c *Comparison) deltaNotes() (notes []string) {
+	if !c.anyDelta(func(*Delta) bool { return true }) {
+		return nil
+	}
+	if c.Metric.assumed {
 		notes = append(notes, fmt.Sprintf("less %s is taken to be better; `metrics: {%s: {better: higher}}` in the study "+
 			"says otherwise", c.Metric.Title, c.Metric.Name))
 	}
-	if compared {
-		interval := "its simultaneous 95 % interval, which excludes 0 exactly where the row is claimed"
-		if plain {
-			interval = "its simultaneous 95 % interval, or Student's t interval where too few seeds or diverged runs allow none"
-		}
-		notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
-			"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.In(),
-			interval, how, c.familyWords()))
+	interval := "its simultaneous 95 % interval, which excludes 0 exactly where the row is claimed"
+	if c.anyDelta(func(d *Delta) bool { return d.Interval != nil && d.Plain }) {
+		interval = "its simultaneous 95 % interval, or Student's t interval where too few seeds or diverged runs allow none"
 	}
-	if diverged {
+	how := "exact"
+	if c.anyDelta(func(d *Delta) bool { return d.K > stats.ExactPairs }) {
+		how = "sampled"
+	}
+	notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
+		"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.In(),
+		interval, how, c.familyWords()))
+	if c.anyDelta(func(d *Delta) bool { return d.Ranked }) {
 		notes = append(notes, "a seed under which one side alone diverged is in p as the worst outcome, and not in Δ")
 	}
+	return notes
+}
+
+// columnNotes explain columns that were asked for.
+func (c *Comparison) columnNotes() (notes []string) {
 	if slices.Contains(c.Options.Columns, "wins") {
 		notes = append(notes, "P(better): the probability that the variant has the "+c.Metric.Better()+
 			" figure under a new seed, with its Clopper–Pearson interval; a tie is half a win")
@@ -233,40 +242,52 @@ func (c *Comparison) readingNotes(records []outcome) []string {
 		notes = append(notes,
 			"seeds to show Δ: how many would show it in 4 of 5 such studies, if it is as large and spreads as much as here")
 	}
-	if beyond {
+	return notes
+}
+
+// verdictNotes explain verdicts that claim no difference.
+func (c *Comparison) verdictNotes() (notes []string) {
+	if c.anyDelta(func(d *Delta) bool { return d.Verdict.Beyond > stats.SameDifference }) {
 		notes = append(notes, "no difference beyond ±x: no claim either way, but the data rule out a larger difference"+
 			" (two one-sided tests at 5 %, over the family)")
 	}
-	if same {
+	if c.anyDelta(func(d *Delta) bool { return d.Verdict.Word == stats.Same }) {
 		notes = append(notes, "same within ±m: the margin that the study declares holds the difference, "+
 			"by two one-sided tests at 5 %, over the family")
 	}
-	if needs {
+	if c.anyDelta(func(d *Delta) bool { return d.Verdict.Needs > 0 }) {
 		notes = append(notes, "too few seeds: no result of fewer paired seeds can reach p ≤ 0.05")
 	}
+	return notes
+}
+
+// shapeNotes say what the rows are, and what is missing to compare them.
+func (c *Comparison) shapeNotes() (notes []string) {
 	if c.Shape == Matrix {
 		notes = append(notes, "✓: the ablation is applied; ·: it is not")
 	}
 	if c.Shape == Cumulative && !c.nested() {
 		notes = append(notes, "the rows are no path: not every row applies all that the row above it does")
 	}
-	if c.Against == "" {
-		if c.Baseline == "" {
-			notes = append(notes, "no variant is the baseline: nothing is compared")
-		} else if len(c.Rows[0].Runs) == 0 && c.Shape != Cumulative {
-			notes = append(notes, "the baseline has no finished run: nothing is compared")
-		}
-	}
-	if !c.Metric.onTest() {
-		return notes
-	}
-	if n := testExamples(records); len(n) == 1 && n[0] > 0 && len(c.Rows[0].Runs) > 0 {
-		e := c.Rows[0].Error.Mean
-		notes = append(notes,
-			fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
-				Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0])))))
+	switch {
+	case c.Against != "":
+	case c.Baseline == "":
+		notes = append(notes, "no variant is the baseline: nothing is compared")
+	case len(c.Rows[0].Runs) == 0 && c.Shape != Cumulative:
+		notes = append(notes, "the baseline has no finished run: nothing is compared")
 	}
 	return notes
+}
+
+// testSetNotes say how well the test images themselves tell one net's error.
+func (c *Comparison) testSetNotes(records []outcome) []string {
+	n := testExamples(records)
+	if !c.Metric.onTest() || len(n) != 1 || n[0] <= 0 || len(c.Rows[0].Runs) == 0 {
+		return nil
+	}
+	e := c.Rows[0].Error.Mean
+	return []string{fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
+		Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0]))))}
 }
 
 // familyWords says what p is adjusted over.

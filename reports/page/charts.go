@@ -307,91 +307,114 @@ func short(name string, n int) string {
 
 // forest draws each difference with its interval; nothing where nothing can be compared.
 func (b *builder) forest(f frame) template.HTML {
-	var rows []reports.Row
+	p := b.newForest(f)
+	if len(p.rows) == 0 {
+		return ""
+	}
+	height := p.bottom + chartBottom
+	if f.below {
+		height += legendLine
+	}
+	if p.published {
+		height += legendLine
+	}
+	s := newSVG(f.width, height, "Differences to the baseline",
+		"A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one "+
+			"seed.")
+	for _, t := range p.x.ticks(f.ticks) {
+		s.line("grid", p.x.at(t), chartTop, p.x.at(t), float64(p.bottom))
+		s.text("tick", "middle", p.x.at(t), float64(p.bottom)+17, tick(t))
+	}
+	s.line("zero", p.x.at(0), chartTop, p.x.at(0), float64(p.bottom))
+	for i, r := range p.rows {
+		p.row(s, float64(chartTop+p.line*i+p.line/2), r)
+	}
+	p.legend(s)
+	return s.done()
+}
+
+// A forestPlot has the rows that can be compared, and where they lie.
+type forestPlot struct {
+	*builder
+	frame
+	rows                []reports.Row
+	published           bool // some row has a published difference
+	line, start, bottom int  // a row's height; where the axis begins and ends
+	x                   scale
+}
+
+func (b *builder) newForest(f frame) *forestPlot {
+	p := &forestPlot{builder: b, frame: f}
 	var names []string
-	published := false
 	values := []float64{0}
 	for _, r := range b.c.Rows {
 		if r.Delta == nil || !finite(r.Delta.Mean) {
 			continue
 		}
-		rows = append(rows, r)
+		p.rows = append(p.rows, r)
 		names = append(names, r.Variant)
 		values = append(values, b.unit()*r.Delta.Mean)
-		for _, p := range r.Delta.Pairs {
-			values = append(values, b.unit()*p.Difference)
+		for _, pair := range r.Delta.Pairs {
+			values = append(values, b.unit()*pair.Difference)
 		}
 		if i := r.Delta.Interval; i != nil && finite(i.Low) && finite(i.High) {
 			values = append(values, b.unit()*i.Low, b.unit()*i.High)
 		}
 		if drawn(r) {
 			values = append(values, r.Published.Delta)
-			published = true
+			p.published = true
 		}
 	}
-	if len(rows) == 0 {
-		return ""
-	}
-	line, left := 30, 24+int(widest(names, 330))
+	p.line, p.start = 30, 24+int(widest(names, 330))
 	if f.below {
-		line, left = 44, 14 // each name has a line of its own, above its interval
+		p.line, p.start = 44, 14 // each name has a line of its own, above its interval
 	}
-	bottom := chartTop + line*len(rows)
-	height := bottom + chartBottom
-	if f.below {
-		height += legendLine
-	}
-	if published {
-		height += legendLine
-	}
+	p.bottom = chartTop + p.line*len(p.rows)
 	low, high := around(values)
-	x := scale{from: low, to: high, low: float64(left), high: float64(f.width - 20)}
-	s := newSVG(f.width, height, "Differences to the baseline",
-		"A dot is the mean difference over paired seeds, the line its 95 % interval, a small dot the difference under one "+
-			"seed.")
-	for _, t := range x.ticks(f.ticks) {
-		s.line("grid", x.at(t), chartTop, x.at(t), float64(bottom))
-		s.text("tick", "middle", x.at(t), float64(bottom)+17, tick(t))
+	p.x = scale{from: low, to: high, low: float64(p.start), high: float64(f.width - 20)}
+	return p
+}
+
+// row draws a variant's name, interval, seeds, mean and published difference about a height.
+func (p *forestPlot) row(s *svg, y float64, r reports.Row) {
+	class := "quiet"
+	if w := r.Delta.Verdict.Word; r.Delta.Claims() && (w == "better" || w == "worse") {
+		class = string(w)
 	}
-	s.line("zero", x.at(0), chartTop, x.at(0), float64(bottom))
-	for i, r := range rows {
-		y := float64(chartTop + line*i + line/2)
-		class := "quiet"
-		if w := r.Delta.Verdict.Word; r.Delta.Claims() && (w == "better" || w == "worse") {
-			class = string(w)
-		}
-		if f.below {
-			s.titled("name", "start", float64(left), y-6, float64(f.width-left-20), r.Variant)
-			y += 10
-		} else {
-			s.titled("name", "end", float64(left)-12, y+4, 330, r.Variant)
-		}
-		if in := r.Delta.Interval; in != nil && finite(in.Low) && finite(in.High) {
-			s.line("interval "+class, x.at(b.unit()*in.Low), y, x.at(b.unit()*in.High), y)
-		}
-		for _, p := range r.Delta.Pairs {
-			s.point("seed", x.at(b.unit()*p.Difference), y+8, 2, fmt.Sprintf("seed %d: %s", p.Seed,
-				b.c.Metric.Signed(p.Difference)))
-		}
-		s.point("mean "+class, x.at(b.unit()*r.Delta.Mean), y, 5, r.Variant+": "+b.deltaWords(r.Delta))
-		if drawn(r) {
-			s.diamond("published", x.at(r.Published.Delta), y)
-		}
+	if p.below {
+		s.titled("name", "start", float64(p.start), y-6, float64(p.width-p.start-20), r.Variant)
+		y += 10
+	} else {
+		s.titled("name", "end", float64(p.start)-12, y+4, 330, r.Variant)
 	}
-	middle, y := float64(left+f.width-20)/2, float64(bottom)+36
-	if what, better := "Δ "+b.c.Metric.Head, "("+b.betterSide()+" of 0: better than the baseline)"; f.below {
+	if in := r.Delta.Interval; in != nil && finite(in.Low) && finite(in.High) {
+		s.line("interval "+class, p.x.at(p.unit()*in.Low), y, p.x.at(p.unit()*in.High), y)
+	}
+	for _, pair := range r.Delta.Pairs {
+		s.point("seed", p.x.at(p.unit()*pair.Difference), y+8, 2, fmt.Sprintf("seed %d: %s", pair.Seed,
+			p.c.Metric.Signed(pair.Difference)))
+	}
+	s.point("mean "+class, p.x.at(p.unit()*r.Delta.Mean), y, 5, r.Variant+": "+p.deltaWords(r.Delta))
+	if drawn(r) {
+		s.diamond("published", p.x.at(r.Published.Delta), y)
+	}
+}
+
+// legend says below the axis what it shows and which side is better.
+func (p *forestPlot) legend(s *svg) {
+	middle, y := float64(p.start+p.width-20)/2, float64(p.bottom)+36
+	if what, better := "Δ "+p.c.Metric.Head, "("+p.betterSide()+" of 0: better than the baseline)"; p.below {
 		s.text("axis", "middle", middle, y, what)
 		y += legendLine
 		s.text("axis", "middle", middle, y, better)
 	} else {
 		s.text("axis", "middle", middle, y, what+" "+better)
 	}
-	if published {
+	if p.published {
 		y += legendLine
-		s.diamond("published", float64(left), y)
-		s.text("axis", "start", float64(left)+12, y+4, "published")
+		s.diamond("published", float64(p.start), y)
+		s.text("axis", "start", float64(p.start)+12, y+4, "published")
 	}
-	return s.done()
 }
 
 // deltaWords write a difference with its interval and its verdict.
