@@ -65,7 +65,8 @@ sync, aim convert, swanlab convert.`,
 			if err != nil {
 				return err
 			}
-			return tensorboard.Write(args[1], runs)
+			study := export.Study{Name: args[0], Runs: runs, Keys: export.Varying(runs)}
+			return tensorboard.New(args[1]).Sync(c.Context(), study)
 		},
 	}
 }

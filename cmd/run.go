@@ -23,6 +23,7 @@ type runOptions struct {
 	fresh    bool
 	failFast bool
 	yes      bool
+	sinks    configs.Sinks
 }
 
 func newRun() *cobra.Command {
@@ -55,6 +56,8 @@ record cannot be written, or a device was lost.`,
 	f.BoolVar(&o.fresh, "fresh", false, "set the recorded runs aside and train again")
 	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
 	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
+	f.StringVar(&o.sinks.TensorBoard, "tensorboard", "", "write TensorBoard event files under `DIR` while training")
+	f.StringVar(&o.sinks.MLflow, "mlflow", "", "send what is recorded to the MLflow server at `URL` while training")
 	f.String("device", "auto", deviceUsage)
 	f.Int("threads", 0, threadsUsage)
 	addProfiles(c)
@@ -84,16 +87,23 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 		return err
 	}
 	ctx := withBrokenPipe(c.Context())
+	outward, err := followed(o.sinks, settings, study, store, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
 	progress := newProgress(c.ErrOrStderr())
 	outcome, err := runner.Execute(ctx, jobs, runner.Options{
 		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
 		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
 	})
 	progress.close()
-	if err != nil {
-		return refused(err)
+	if err == nil {
+		err = finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
+	} else {
+		err = refused(err)
 	}
-	return finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
+	outward.ended(outcome, err)
+	return err
 }
 
 // What --device, --parallel and --threads take.

@@ -351,7 +351,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := LoadSettings(flags)
-	if want := (Settings{Runs: "from-env", Device: "cpu", Threads: 3}); err != nil || got != want {
+	if want := (Settings{Runs: "from-env", Device: "cpu", Threads: 3}); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 	if err := os.WriteFile("ablate.yaml", []byte("thread: 3\n"), 0o644); err != nil {

@@ -16,6 +16,8 @@ type Settings struct {
 	Runs    string `mapstructure:"runs"`
 	Device  string `mapstructure:"device"`
 	Threads int    `mapstructure:"threads"`
+	Sinks   Sinks  `mapstructure:"sinks"`
+	OnEnd   OnEnd  `mapstructure:"on_end"`
 }
 
 // LoadSettings joins, the first that speaks winning: flags that were given; the

@@ -32,7 +32,9 @@ type Study struct {
 	Checkpoint Interval
 	Design     ablations.Design
 	Report     Report
-	Metrics    Metrics   // what the study says of metrics, by name
+	Metrics    Metrics // what the study says of metrics, by name
+	Sinks      Sinks
+	OnEnd      OnEnd
 	Variants   []Variant // the first is the baseline
 }
 
@@ -99,6 +101,10 @@ type file struct {
 	Report Report `yaml:"report" example:"{metric: test_top1_error, at: last}"`
 	// what metrics mean, by name; those that runs of ablate's own trainer log are known
 	Metrics Metrics `yaml:"metrics" example:"{val_accuracy: {better: higher, unit: share}}"`
+	// programs that follow the study while it is trained, beside its records. One that is down stops or slows nothing
+	Sinks Sinks `yaml:"sinks" example:"{tensorboard: logs}"`
+	// who is told when the study ends, fails or is interrupted
+	OnEnd OnEnd `yaml:"on_end" example:"{webhook: \"${CHAT_WEBHOOK}\"}"`
 }
 
 // Load reads a study by name or from a file, applies the overrides
@@ -124,7 +130,14 @@ func Load(name string, sets []string) (*Study, error) {
 	if node, err = node.ExpandEnv(os.LookupEnv); err != nil {
 		return nil, err
 	}
-	return decode(node)
+	s, err := decode(node)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.OnEnd.Check(); err != nil { // what LoadLenient reads tells nobody
+		return nil, node.At("on_end").Errorf("%w", err)
+	}
+	return s, nil
 }
 
 // LoadLenient reads a study whose records are to be read, not made: variables of the
@@ -182,7 +195,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	}
 	s := &Study{
 		Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint,
-		Design: f.Design, Report: f.Report, Metrics: f.Metrics,
+		Design: f.Design, Report: f.Report, Metrics: f.Metrics, Sinks: f.Sinks, OnEnd: f.OnEnd,
 	}
 	for _, v := range list {
 		resolved, err := v.resolve(base)

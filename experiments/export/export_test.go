@@ -158,7 +158,8 @@ func TestEventFilesGrow(t *testing.T) {
 			runs[0].Attempts[0].Ended = whole.Attempts[0].Started.Add(time.Second)
 		}
 		for range 2 {
-			if err := tensorboard.Write(dir, runs); err != nil {
+			study := export.Study{Name: "s", Runs: runs, Keys: export.Varying(runs)}
+			if err := tensorboard.New(dir).Sync(t.Context(), study); err != nil {
 				t.Fatal(err)
 			}
 		}

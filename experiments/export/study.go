@@ -30,18 +30,27 @@ func Runs(store *experiments.Store, study string) ([]Run, []error) {
 	records, problems := store.Load(study)
 	runs := make([]Run, 0, len(records))
 	for _, rec := range records {
-		r := Run{Record: rec}
-		var err error
-		if r.Keys, err = Flatten(rec.Recipe); err == nil {
-			r.Metrics, err = store.Metrics(rec)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a run may not have logged anything yet
+		r, err := open(store, rec)
+		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", r.Name(), err))
 			continue
 		}
 		runs = append(runs, r)
 	}
 	return runs, problems
+}
+
+// open reads what belongs to a record. A run may not have logged anything yet.
+func open(store *experiments.Store, rec experiments.Record) (Run, error) {
+	r := Run{Record: rec}
+	var err error
+	if r.Keys, err = Flatten(rec.Recipe); err == nil {
+		r.Metrics, err = store.Metrics(rec)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return r, err
 }
 
 // Varying lists, in order, the keys that do not have the same value in all runs.

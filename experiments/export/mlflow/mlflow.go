@@ -610,7 +610,7 @@ func (x *experiment) log(ctx context.Context, u update) error {
 		m := take(len(metrics), maxMetrics)
 		batch["params"], params = params[:p], params[p:]
 		batch["tags"], tags = tags[:t], tags[t:]
-		batch["metrics"], metrics = metrics[:m], metrics[m:]
+		batch["metrics"], metrics = append([]point{}, metrics[:m]...), metrics[m:] // MLflow fails on null
 		if err := x.client.post(ctx, "runs/log-batch", batch, nil); err != nil {
 			return err
 		}

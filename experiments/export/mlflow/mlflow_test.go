@@ -1,6 +1,7 @@
 package mlflow
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,6 +114,9 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		reply(w, map[string]any{"runs": all})
 	case "runs/log-batch":
+		if bytes.Contains(body, []byte("null")) { // MLflow 3.17.2 answered 500 to a run without any metric
+			s.t.Errorf("null in %.200s", body)
+		}
 		s.logBatch(w, s.runs[i], in.Metrics, in.Params, in.Tags)
 	case "runs/log-inputs":
 		s.runs[i].inputs = append(s.runs[i].inputs, in.Datasets...)
@@ -349,7 +353,8 @@ func TestFaults(t *testing.T) {
 			s.t.Error(err)
 		}
 		all := batch["metrics"].([]any)
-		batch["metrics"], batch["params"] = all[:len(all)/2], nil
+		batch["metrics"] = all[:len(all)/2]
+		delete(batch, "params")
 		body, err := json.Marshal(batch)
 		if err != nil {
 			s.t.Error(err)
@@ -468,6 +473,17 @@ func TestHostile(t *testing.T) {
 	if err := k.Sync(t.Context(), study); !errors.Is(err, ErrAddress) {
 		t.Error(err)
 	}
+}
+
+// A run that diverged before it logged anything is sent, too.
+func TestRunWithoutMetrics(t *testing.T) {
+	s := serve(t)
+	store, study := recorded(t, 0)
+	k, _ := sink(t, s, store)
+	if err := k.Sync(t.Context(), study); err != nil {
+		t.Fatal(err)
+	}
+	s.whole(t, study)
 }
 
 func TestInfinitiesAreSaid(t *testing.T) {

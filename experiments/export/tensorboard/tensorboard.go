@@ -7,6 +7,7 @@ package tensorboard
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,19 +24,42 @@ import (
 	"ablate/experiments/export/protobuf"
 )
 
-// Write brings DIR/VARIANT/seed-N up to the records of a study: one event file
+// A Sink is a folder of event files.
+type Sink struct {
+	dir  string
+	sent map[string]string // by run: what of it the files are known to hold
+}
+
+// New names the folder, which is made when there is something to be written.
+func New(dir string) *Sink { return &Sink{dir: dir, sent: map[string]string{}} }
+
+// Name says where the records go.
+func (s *Sink) Name() string { return "TensorBoard in " + s.dir }
+
+// Sync brings DIR/VARIANT/seed-N up to the records of a study: one event file
 // an attempt. A file grows as its attempt does; written again from the same
-// records it keeps its bytes, so Write may be called at any time and as often
-// as wanted. The HPARAMS page groups the seeds of a variant and averages them.
-func Write(dir string, runs []export.Run) error {
+// records it keeps its bytes. The HPARAMS page groups the seeds of a variant and
+// averages them.
+func (s *Sink) Sync(ctx context.Context, study export.Study) error {
 	var errs []error
-	keys := export.Varying(runs)
-	for _, r := range runs {
+	for _, r := range study.Runs {
+		stamp := fmt.Sprint(r.Stamp(), study.Keys)
+		if s.sent[r.Name()] == stamp {
+			continue
+		}
+		var failed error
 		for n := range r.Attempts {
-			path := filepath.Join(dir, r.Variant, fmt.Sprintf("seed-%d", r.Seed), fileName(r, n))
-			if err := grow(path, events(r, n, keys)); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", r.Name(), err))
+			path := filepath.Join(s.dir, r.Variant, fmt.Sprintf("seed-%d", r.Seed), fileName(r, n))
+			if err := grow(path, events(r, n, study.Keys)); err != nil {
+				failed = fmt.Errorf("%s: %w", r.Name(), err)
 			}
+		}
+		if failed == nil {
+			s.sent[r.Name()] = stamp
+		}
+		if errs = append(errs, failed); ctx.Err() != nil {
+			errs = append(errs, ctx.Err())
+			break
 		}
 	}
 	return errors.Join(errs...)
