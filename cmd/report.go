@@ -176,6 +176,7 @@ func declares(s *configs.Study) experiments.Declaration {
 	d := experiments.Declaration{
 		Study: s.Name, Design: string(s.Design), Variants: variantNames(s), Seeds: s.Seeds,
 		Metric: s.Report.Metric, At: s.Report.At, Also: s.Report.Also, Margin: s.Report.Margin, Family: s.Report.Family,
+		Looks: s.Report.Sequential.Looks, Spending: s.Report.Sequential.Spending,
 	}
 	if len(s.Metrics) > 0 {
 		d.Metrics = map[string]experiments.MetricKind{}
@@ -234,11 +235,12 @@ func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.
 		return reports.Options{}, fmt.Errorf("study %s: report.at: %w", d.Study, err)
 	}
 	o := reports.Options{
-		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics,
+		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics, Looked: d.Looked,
 		Metrics: store.Metrics, Predictions: store.Predictions,
 	}
 	if d.Metric != "" {
-		o.Primary = &reports.Primary{Metric: d.Metric, At: at, Also: d.Also, Margin: d.Margin, Family: d.Family}
+		o.Primary = &reports.Primary{Metric: d.Metric, At: at, Also: d.Also, Margin: d.Margin, Family: d.Family,
+			Looks: d.Looks, Spending: d.Spending}
 	}
 	return o, nil
 }
@@ -419,6 +421,10 @@ const textReport = "report.txt"
 func writeReports(store *experiments.Store, study *configs.Study, warnings io.Writer) error {
 	records, err := load(store, study.Name, warnings)
 	if err != nil {
+		return err
+	}
+	seeds, _ := reports.EndedSeeds(records)
+	if err := store.Look(study.Name, seeds); err != nil {
 		return err
 	}
 	declared, err := declaration(store, study.Name, study)

@@ -22,6 +22,16 @@ type Report struct {
 	// the variants whose comparisons share the error rate of 5 %; others are compared in a family of their own, as
 	// exploratory. Without it all variants are
 	Family []string `yaml:"family" items:"10000" example:"[no-lrn, no-dropout]"`
+	// at which numbers of seeds the study is looked at while seeds are added; the error rate is divided among them
+	Sequential Sequential `yaml:"sequential" example:"{looks: [6, 8, 12]}"`
+}
+
+// Sequential are the looks at a study that grows.
+type Sequential struct {
+	// complete seeds at each look, rising
+	Looks []int `yaml:"looks" items:"100" min:"1" max:"10000" example:"[6, 8, 12]"`
+	// how the error rate is spent: obrien-fleming keeps almost all of it for the last look, pocock spends it evenly
+	Spending string `yaml:"spending" json:"spending,omitempty" oneof:"obrien-fleming pocock" example:"pocock"`
 }
 
 // check refuses a family of variants that the study does not have, or of the baseline alone.
@@ -41,6 +51,15 @@ func (r Report) check(node *strictyaml.Node, variants []Variant) error {
 		if slices.Contains(r.Family[:i], name) {
 			return at.At("family").Errorf("report.family: %s is named twice", strictyaml.Plain(name))
 		}
+	}
+	for i, k := range r.Sequential.Looks {
+		if i > 0 && k <= r.Sequential.Looks[i-1] {
+			return at.At("sequential").Errorf("report.sequential.looks: %d after %d; the numbers of seeds rise", k,
+				r.Sequential.Looks[i-1])
+		}
+	}
+	if r.Sequential.Spending != "" && len(r.Sequential.Looks) == 0 {
+		return at.At("sequential").Errorf("report.sequential: no looks; write looks: [6, 8, 12]")
 	}
 	for i, name := range r.Also {
 		if name == r.Metric || slices.Contains(r.Also[:i], name) {

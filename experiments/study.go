@@ -35,6 +35,11 @@ type Declaration struct {
 	Margin float64 `json:"margin,omitempty"`
 	// Family are the variants whose comparisons share an error rate; none means all but the baseline.
 	Family []string `json:"family,omitempty"`
+	// Looks are the numbers of complete seeds at which the study is looked at, Spending how they share the error rate.
+	Looks    []int  `json:"looks,omitempty"`
+	Spending string `json:"spending,omitempty"`
+	// Looked are the numbers of complete seeds at which ablate run made a table, rising.
+	Looked []int `json:"looked,omitempty"`
 	// Metrics says what metrics mean, by name; those of our own trainer are known.
 	Metrics map[string]MetricKind `json:"metrics,omitempty"`
 }
@@ -66,14 +71,33 @@ func (s *Store) Declare(d Declaration) (Declaration, error) {
 			return before, nil
 		}
 	}
+	return d, s.writeDeclaration(d)
+}
+
+// Look records that a table was made of so many complete seeds of a study. It does nothing where the study
+// declared nothing.
+func (s *Store) Look(study string, seeds int) error {
+	d, err := s.Declaration(study)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (seeds < 1 || slices.Contains(d.Looked, seeds)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.Looked = append(d.Looked, seeds)
+	slices.Sort(d.Looked)
+	return s.writeDeclaration(d)
+}
+
+func (s *Store) writeDeclaration(d Declaration) error {
 	if err := s.makeFolder(s.Study(d.Study)); err != nil {
-		return d, err
+		return err
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
-		return d, err
+		return err
 	}
-	return d, WriteFile(filepath.Join(s.Study(d.Study), studyFile), append(text, '\n'))
+	return WriteFile(filepath.Join(s.Study(d.Study), studyFile), append(text, '\n'))
 }
 
 // Extend adds the variants, seeds and metrics that later names and d does not, and takes over how metrics are
@@ -109,6 +133,8 @@ func (d Declaration) Departures(later Declaration) []string {
 	departs("report.at", d.At, later.At)
 	departs("report.margin", d.Margin, later.Margin)
 	departs("report.also", append([]string{}, d.Also...), append([]string{}, later.Also...))
+	departs("report.sequential.looks", append([]int{}, d.Looks...), append([]int{}, later.Looks...))
+	departs("report.sequential.spending", d.Spending, later.Spending)
 	departs("report.family", append([]string{}, d.Family...), append([]string{}, later.Family...))
 	for _, name := range slices.Sorted(maps.Keys(later.Metrics)) {
 		if kind := d.Metrics[name]; kind.Better != "" {

@@ -101,7 +101,7 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, others []measur
 			}
 			c.Family, c.tested = len(tested), tested
 		}
-		results := stats.CompareFamily(tested)
+		results := stats.CompareFamily(tested, c.Look.Alpha)
 		for j, i := range compared {
 			c.judgeRow(i, results[j], tested[j], groups[i], rivals[i])
 			if d := c.Rows[i].Delta; d != nil {
@@ -122,6 +122,7 @@ func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, th
 	row := &c.Rows[i]
 	if r.K > 0 {
 		row.Delta = c.delta(r, differences)
+		row.Delta.widen(c.crossImages(row.Delta, these, to), c.Metric, c.margin)
 		row.compareNets(these, to, c.Options.Predictions)
 	}
 	row.Notes = append(row.Notes, pairNotes(*row, these, to)...)
@@ -143,6 +144,9 @@ func (c *Comparison) delta(r stats.Compared, differences []float64) *Delta {
 		}
 	}
 	d.Wins = stats.CountWins(finished)
+	if d.K < stats.NeededPairs && !d.Ranked {
+		d.Prior = stats.PosteriorOf(r.Estimate, c.margin)
+	}
 	if c.Metric.More {
 		w := &d.Wins
 		w.Won, w.Lost = w.Lost, w.Won

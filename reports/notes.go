@@ -112,6 +112,9 @@ func pairNotes(row Row, records []outcome, to rival) []string {
 	if a, b := testExamples(records), testExamples(to.records); !slices.Equal(a, b) {
 		notes = append(notes, fmt.Sprintf("tested on %s images, %s on %s", numberList(a), to.name, numberList(b)))
 	}
+	if d.Widened {
+		notes = append(notes, "the test images leave more open than the seeds: the interval is of both")
+	}
 	if m := d.Nets; m != nil {
 		notes = append(notes, fmt.Sprintf("one net each: only this one is right on %s, only %s's on %s "+
 			"(McNemar's exact test: p %s); this speaks of these two nets only, not of what another seed would give",
@@ -215,9 +218,11 @@ func (c *Comparison) deltaNotes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("less %s is taken to be better; `metrics: {%s: {better: higher}}` in the study "+
 			"says otherwise", c.Metric.Title, c.Metric.Name))
 	}
-	interval := "its simultaneous 95 % interval, which excludes 0 exactly where the row is claimed"
+	notes = append(notes, c.lookNotes()...)
+	interval := "its simultaneous " + c.LevelWords() + " interval, which excludes 0 exactly where the row is claimed"
 	if c.anyDelta(func(d *Delta) bool { return d.Interval != nil && d.Plain }) {
-		interval = "its simultaneous 95 % interval, or Student's t interval where too few seeds or diverged runs allow none"
+		interval = "its simultaneous " + c.LevelWords() + " interval, or Student's t interval where too few seeds or " +
+			"diverged runs allow none"
 	}
 	how := "exact"
 	if c.anyDelta(func(d *Delta) bool { return d.K > stats.ExactPairs }) {
@@ -226,6 +231,8 @@ func (c *Comparison) deltaNotes() (notes []string) {
 	notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
 		"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.In(),
 		interval, how, c.familyWords()))
+	notes = append(notes, c.bayesianNotes()...)
+	notes = append(notes, c.imageNotes()...)
 	if c.anyDelta(func(d *Delta) bool { return d.Ranked }) {
 		notes = append(notes, "a seed under which one side alone diverged is in p as the worst outcome, and not in Δ")
 	}
@@ -236,7 +243,8 @@ func (c *Comparison) deltaNotes() (notes []string) {
 func (c *Comparison) columnNotes() (notes []string) {
 	if slices.Contains(c.Options.Columns, "wins") {
 		notes = append(notes, "P(better): the probability that the variant has the "+c.Metric.Better()+
-			" figure under a new seed, with its Clopper–Pearson interval; a tie is half a win")
+			" figure under a new seed, with its Clopper–Pearson interval; a tie is half a win; "+
+			"meaningful: the interval lies above 0.5 and reaches beyond 0.75")
 	}
 	if slices.Contains(c.Options.Columns, "seeds") {
 		notes = append(notes,
@@ -288,6 +296,49 @@ func (c *Comparison) testSetNotes(records []outcome) []string {
 	e := c.Rows[0].Error.Mean
 	return []string{fmt.Sprintf("%s test images: one net's error rate has a standard error of %s points by that alone",
 		Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0]))))}
+}
+
+// bayesianNotes say what two to five seeds make likely: no test, and marked as none.
+func (c *Comparison) bayesianNotes() []string {
+	var rows []string
+	for _, r := range c.Rows {
+		if r.Delta == nil || r.Delta.Prior == nil {
+			continue
+		}
+		p := *r.Delta.Prior
+		if c.Metric.More {
+			p.Lower = 1 - p.Lower
+		}
+		text := Sanitize(r.Variant) + " better " + probability(p.Lower)
+		if c.margin > 0 {
+			text += fmt.Sprintf(", within ±%s %s", c.Metric.Figure(c.margin), probability(p.Within))
+		}
+		rows = append(rows, text)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return []string{"Bayesian, no test: with normal differences and a flat prior the probabilities are " +
+		strings.Join(rows, "; ")}
+}
+
+// probability writes two decimals, and never that something is certain.
+func probability(p float64) string {
+	switch {
+	case p < 0.005:
+		return "< 0.01"
+	case p > 0.995:
+		return "> 0.99"
+	}
+	return fmt.Sprintf("%.2f", p)
+}
+
+// LevelWords writes the level of the intervals of differences: "95 %".
+func (c *Comparison) LevelWords() string {
+	if c.Look.Alpha <= 0 {
+		return "95 %" // nothing is claimed, and Student's intervals stand
+	}
+	return strconv.FormatFloat(RoundTo(100*(1-c.Look.Alpha), 4), 'f', -1, 64) + " %"
 }
 
 // familyWords says what p is adjusted over.

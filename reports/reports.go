@@ -54,6 +54,8 @@ type Options struct {
 	Kinds map[string]experiments.MetricKind
 	// Primary is what the study declared before its first run; nil where it declared nothing.
 	Primary *Primary
+	// Looked are the numbers of complete seeds at which tables of the study were made, rising.
+	Looked []int
 	// Departures say what the study's file declares today in place of what it declared then.
 	Departures []string
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
@@ -83,6 +85,10 @@ type Primary struct {
 	Also   []string // further metrics, at the same epoch, whose comparisons are in the family too
 	Margin float64  // variants that differ by less are called the same; as Metric is printed; 0 is none
 	Family []string // variants whose comparisons share an error rate; none means all
+	// Looks are the numbers of seeds at which the study is looked at, rising; none means once. Spending says how they
+	// share the error rate, as stats.Spending.
+	Looks    []int
+	Spending string
 }
 
 // metrics are all that the study declares as primary.
@@ -123,10 +129,13 @@ type Comparison struct {
 	Diverged bool // a run did
 	// Exploratory says that the study declared another figure than Metric at At as its primary one.
 	Exploratory bool
+	Look        Look    // how far the study's seeds are, and the level of its verdicts
 	Options     Options // what was asked for
 
 	tested [][]float64 // the differences of the family, by row and seed
 	margin float64     // within which two variants are the same; 0 is none
+
+	answers *answerCache // to the test images; nil where no predictions are at hand
 }
 
 // A Row is one variant.
@@ -155,13 +164,16 @@ type Run struct {
 // A Delta is a variant's difference to its rival, usually the baseline, over the seeds both have finished.
 type Delta struct {
 	stats.Paired
-	Pairs    []Pair         // the differences, by seed
-	Wins     stats.Wins     // seeds under which the variant's figure is the lower
-	Nets     *stats.McNemar // of one pair: the two nets on the test images; nil otherwise
-	Adjusted float64        // P adjusted over the family (stats.MaxT)
-	Plain    bool           // Interval is Student's of this row alone, where there is no simultaneous one
-	Outside  bool           // of the family that the study declared: exploratory
-	Ranked   bool           // diverged runs are in P as the worst outcomes
+	Pairs    []Pair           // the differences, by seed
+	Wins     stats.Wins       // seeds under which the variant's figure is the lower
+	Nets     *stats.McNemar   // of one pair: the two nets on the test images; nil otherwise
+	Adjusted float64          // P adjusted over the family (stats.MaxT)
+	Plain    bool             // Interval is Student's of this row alone, where there is no simultaneous one
+	Outside  bool             // of the family that the study declared: exploratory
+	Images   *stats.Crossed   // what seeds and test images do to Δ; nil where the predictions do not say
+	Widened  bool             // Interval is of both, since the images do more
+	Prior    *stats.Posterior // of two pairs and more, too few for a claim: what a Bayesian says; nil otherwise
+	Ranked   bool             // diverged runs are in P as the worst outcomes
 	Verdict  stats.Verdict
 }
 
@@ -240,6 +252,12 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	others, err := c.others(names, records)
 	if err != nil {
 		return nil, fmt.Errorf("report %s: %w", study, err)
+	}
+	if c.Look, err = c.look(groups); err != nil {
+		return nil, fmt.Errorf("report %s: %w", study, err)
+	}
+	if opts.Predictions != nil {
+		c.answers = &answerCache{read: opts.Predictions, of: map[string]*answers{}}
 	}
 	c.compare(groups, c.rivals(groups, against), others)
 	if opts.Against == "" {

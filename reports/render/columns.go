@@ -60,7 +60,8 @@ func (c view) fields() []field {
 			full:  intervalFull,
 		},
 		{
-			name: "delta", column: Column{Head: "Δ [95 %]"}, text: func(r reports.Row) string { return c.deltaWords(r.Delta) },
+			name: "delta", column: Column{Head: "Δ [" + c.LevelWords() + "]"},
+			text:  func(r reports.Row) string { return c.deltaWords(r.Delta) },
 			claim: true,
 			heads: []string{"pairs", "delta", "delta_sd", "delta_low", "delta_high"},
 			full:  deltaFull,
@@ -83,7 +84,7 @@ func (c view) fields() []field {
 		},
 		{
 			name: "wins", column: Column{Head: "P(better) [95 %]"}, text: winsWords,
-			heads: []string{"won", "tied", "lost", "p_better", "p_better_low", "p_better_high"},
+			heads: []string{"won", "tied", "lost", "p_better", "p_better_low", "p_better_high", "p_better_word"},
 			full:  winsFull,
 		},
 		{
@@ -368,15 +369,16 @@ func winsWords(r reports.Row) string {
 		return reports.None
 	}
 	w := r.Delta.Wins
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", w.Share, w.Interval.Low, w.Interval.High)
+	return fmt.Sprintf("%.2f [%.2f, %.2f] %s", w.Share, w.Interval.Low, w.Interval.High, w.Word())
 }
 
 func winsFull(r reports.Row) []string {
 	if r.Delta == nil {
-		return make([]string, 6)
+		return make([]string, 7)
 	}
 	w := r.Delta.Wins
-	return append([]string{itoa(w.Won), itoa(w.Tied), itoa(w.Lost), exact(w.Share)}, bounds(&w.Interval)...)
+	full := append([]string{itoa(w.Won), itoa(w.Tied), itoa(w.Lost), exact(w.Share)}, bounds(&w.Interval)...)
+	return append(full, w.Word())
 }
 
 // troubles are the ways a run is not done, the gravest first.

@@ -30,6 +30,7 @@ type (
 		At          string        `json:"at"`
 		Shape       reports.Shape `json:"shape"`
 		Exploratory bool          `json:"exploratory,omitempty"`
+		Look        *jsonLook     `json:"look,omitempty"`
 		Epochs      jsonRange     `json:"epochs"`
 		Seeds       []uint64      `json:"seeds"`
 		Baseline    string        `json:"baseline,omitempty"`
@@ -45,6 +46,12 @@ type (
 		Share  bool   `json:"share"`
 		Better string `json:"better"`
 		Unit   string `json:"unit,omitempty"`
+	}
+	jsonLook struct {
+		Seeds  int     `json:"seeds"`
+		Alpha  float64 `json:"alpha"`
+		Next   int     `json:"next,omitempty"`
+		Looked []int   `json:"looked"`
 	}
 	jsonRange struct {
 		Min int `json:"min"`
@@ -83,7 +90,19 @@ type (
 		Nets     *jsonNets   `json:"nets,omitempty"`
 		Pairs    []jsonPair  `json:"pairs"`
 		Outside  bool        `json:"exploratory,omitempty"`
+		Errors   *jsonErrors `json:"errors,omitempty"`
+		Bayesian *jsonPrior  `json:"bayesian,omitempty"`
 		Verdict  jsonVerdict `json:"verdict"`
+	}
+	jsonErrors struct {
+		Seeds   *float64 `json:"seeds"`
+		Images  *float64 `json:"images"`
+		Both    *float64 `json:"both"`
+		Widened bool     `json:"widened"`
+	}
+	jsonPrior struct {
+		Better float64  `json:"better"`
+		Within *float64 `json:"within_margin,omitempty"`
 	}
 	jsonPair struct {
 		Seed       uint64   `json:"seed"`
@@ -102,6 +121,7 @@ type (
 		Lost     int        `json:"lost"`
 		Share    *float64   `json:"share"`
 		Interval []*float64 `json:"interval"`
+		Word     string     `json:"word"`
 	}
 	jsonNets struct {
 		OnlyThis  int      `json:"only_this"`
@@ -144,6 +164,9 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 		At:     c.At.String(), Shape: c.Shape, Exploratory: c.Exploratory,
 		Epochs: jsonRange{c.Epochs[0], c.Epochs[1]}, Seeds: c.Seeds, Baseline: c.Baseline, Comparisons: c.Family,
 		Notes: list(c.Notes), Origin: list(c.Origin),
+	}
+	if p := c.Options.Primary; p != nil && len(p.Looks) > 0 {
+		r.Look = &jsonLook{c.Look.Seeds, c.Look.Alpha, c.Look.Next, list(c.Options.Looked)}
 	}
 	for _, row := range c.Rows {
 		r.Rows = append(r.Rows, c.jsonRow(row))
@@ -194,10 +217,22 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Adjusted: finite(d.Adjusted), Verdict: jsonVerdictOf(d.Verdict),
 			Outside: d.Outside,
 			Wins: jsonWins{Won: d.Wins.Won, Tied: d.Wins.Tied, Lost: d.Wins.Lost, Share: finite(d.Wins.Share),
-				Interval: interval(&d.Wins.Interval)},
+				Interval: interval(&d.Wins.Interval), Word: d.Wins.Word()},
 		}
 		for _, p := range d.Pairs {
 			r.Delta.Pairs = append(r.Delta.Pairs, jsonPair{Seed: p.Seed, Difference: finite(p.Difference)})
+		}
+		if x := d.Images; x != nil {
+			r.Delta.Errors = &jsonErrors{finite(x.SeedError), finite(x.ImageError), finite(x.Error), d.Widened}
+		}
+		if p := d.Prior; p != nil {
+			r.Delta.Bayesian = &jsonPrior{Better: p.Lower}
+			if c.Metric.More {
+				r.Delta.Bayesian.Better = 1 - p.Lower
+			}
+			if p.Within > 0 {
+				r.Delta.Bayesian.Within = finite(p.Within)
+			}
 		}
 		if n := d.Nets; n != nil {
 			r.Delta.Nets = &jsonNets{n.OnlyFirst, n.OnlySecond, finite(n.P)}

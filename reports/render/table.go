@@ -114,7 +114,7 @@ func (c view) effectTable() Table {
 		Name:  c.Study + "-effects",
 		Title: "main effects and interactions",
 		Columns: []Column{
-			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: "Δ [95 %]"},
+			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: "Δ [" + c.LevelWords() + "]"},
 			{Head: "p (adjusted)", Right: true}, {Head: "verdict", Wrap: cellWidth},
 		},
 		Notes: []string{"effect: what an ablation does" + c.Metric.In() + " on average over the others; " +

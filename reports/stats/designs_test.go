@@ -145,7 +145,7 @@ func TestContrastFalseClaims(t *testing.T) {
 				effects[i] = append(effects[i], Contrast(y, uint(i+1)))
 			}
 		}
-		if slices.ContainsFunc(CompareFamily(effects), func(c Compared) bool { return Judge(c, 0).Word.Claims() }) {
+		if slices.ContainsFunc(CompareFamily(effects, Alpha), func(c Compared) bool { return Judge(c, 0).Word.Claims() }) {
 			claims++
 		}
 	}

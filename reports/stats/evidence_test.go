@@ -55,7 +55,8 @@ func TestPosterior(t *testing.T) {
 
 // The figures are numpy's, by the sums of squares of the two-way table.
 func TestCrossSeedsAndImages(t *testing.T) {
-	c := CrossSeedsAndImages([][]int8{{1, 0, -1, 1, 0, 1, 0, 0}, {1, 1, -1, 0, 0, 1, 0, 1}, {0, 1, 0, 1, -1, 1, 0, 0}})
+	d := [][]int8{{1, 0, -1, 1, 0, 1, 0, 0}, {1, 1, -1, 0, 0, 1, 0, 1}, {0, 1, 0, 1, -1, 1, 0, 0}}
+	c := CrossSeedsAndImages(d, Level)
 	if !near(c.Mean, 0.2916666666666667, 1e-12) || !near(c.SeedError, 0.04166666666666667, 1e-12) ||
 		!near(c.ImageError, 0.20351572615808047, 1e-12) || !near(c.Error, 0.20351572615808047, 1e-12) || !c.Dominates() {
 		t.Errorf("%+v", c)
@@ -63,10 +64,10 @@ func TestCrossSeedsAndImages(t *testing.T) {
 	if !near(c.Interval.Low, -0.19407118211713237, 1e-6) || !near(c.Interval.High, 0.7774045154504657, 1e-6) {
 		t.Errorf("interval %v", *c.Interval)
 	}
-	if c := CrossSeedsAndImages(nil); c != (Crossed{}) {
+	if c := CrossSeedsAndImages(nil, Level); c != (Crossed{}) {
 		t.Errorf("of nothing: %+v", c)
 	}
-	if c := CrossSeedsAndImages([][]int8{{1, 0}}); c.Interval != nil || c.Mean != 0.5 {
+	if c := CrossSeedsAndImages([][]int8{{1, 0}}, Level); c.Interval != nil || c.Mean != 0.5 {
 		t.Errorf("of one seed: %+v", c)
 	}
 }
@@ -92,7 +93,7 @@ func TestCrossedCovers(t *testing.T) {
 				}
 			}
 		}
-		c := CrossSeedsAndImages(d)
+		c := CrossSeedsAndImages(d, Level)
 		if !c.Interval.Excludes(0) {
 			covered++
 		}

@@ -15,7 +15,7 @@ type Crossed struct {
 	SeedError     float64   // standard error over seeds alone: sd of the seeds' means / √seeds
 	ImageError    float64   // over images alone: sd of the images' means / √images
 	Error         float64   // over both
-	Interval      *Interval // at Level, over both; nil with fewer than two seeds or images
+	Interval      *Interval // over both, at the level asked for; nil with fewer than two seeds or images
 }
 
 // Dominates reports whether the test images carry more of the uncertainty than the seeds.
@@ -30,7 +30,7 @@ func (c Crossed) Dominates() bool { return c.ImageError > c.SeedError }
 // which var(seed means)/k + var(image means)/n − rest/kn estimates without bias, since either of
 // the first two holds the rest once (Searle, Casella and McCulloch, Variance Components, 1992,
 // section 4.5). The interval is Student's t with Satterthwaite's degrees of freedom.
-func CrossSeedsAndImages(d [][]int8) Crossed {
+func CrossSeedsAndImages(d [][]int8, level float64) Crossed {
 	c := Crossed{Seeds: len(d)}
 	if c.Seeds == 0 || len(d[0]) == 0 {
 		return c
@@ -59,7 +59,7 @@ func CrossSeedsAndImages(d [][]int8) Crossed {
 	freedom := variance * variance / (seeds*seeds/(k-1) + images*images/(n-1) + rest*rest/((k-1)*(n-1)))
 	half := 0.0
 	if variance > 0 {
-		half = c.Error * distuv.StudentsT{Sigma: 1, Nu: max(freedom, 1)}.Quantile(1-(1-Level)/2)
+		half = c.Error * distuv.StudentsT{Sigma: 1, Nu: max(freedom, 1)}.Quantile(1-(1-level)/2)
 	}
 	c.Interval = &Interval{c.Mean - half, c.Mean + half}
 	return c

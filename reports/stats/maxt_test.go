@@ -60,7 +60,7 @@ func TestMaxT(t *testing.T) {
 					t.Errorf("row %d: adjusted p %v, want %v", j, adjusted[j], want)
 				}
 			}
-			for j, got := range Simultaneous(c.d, adjusted) {
+			for j, got := range Simultaneous(c.d, adjusted, Alpha) {
 				compareIntervals(t, j, got.Interval, c.interval[j])
 				compareIntervals(t, j, got.Within, c.within[j])
 			}
@@ -123,7 +123,7 @@ func TestIntervalFollowsClaim(t *testing.T) {
 			}
 		}
 		adjusted := MaxT(d)
-		for j, r := range Simultaneous(d, adjusted) {
+		for j, r := range Simultaneous(d, adjusted, Alpha) {
 			claimed := adjusted[j] <= Alpha
 			if excludes := r.Interval != nil && r.Interval.Excludes(0); excludes != claimed {
 				t.Fatalf("trial %d, row %d: p = %v, interval %v of %v", trial, j, adjusted[j], r.Interval, d)
@@ -280,7 +280,7 @@ func BenchmarkMaxT(b *testing.B) {
 		b.Run(fmt.Sprintf("k=%d,m=10", k), func(b *testing.B) {
 			d := study(rand.New(rand.NewPCG(31, 32)), noises["normal"], k, 10, 2)
 			for b.Loop() {
-				Simultaneous(d, MaxT(d))
+				Simultaneous(d, MaxT(d), Alpha)
 			}
 		})
 	}

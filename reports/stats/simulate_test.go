@@ -3,10 +3,12 @@
 package stats
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,6 +51,15 @@ func TestSimulate(t *testing.T) {
 		fmt.Fprintf(&b, "%6.1f", 100*coverage(8, effects, trials/4))
 	}
 	fmt.Fprintln(&b)
+	fmt.Fprintf(&b, "\na false claim among 4 variants at any of the looks at 6, 8 and 12 seeds, %% of %d studies\n",
+		trials/4)
+	for _, spending := range []Spending{"", OBrienFleming, Pocock} {
+		share := lookedAt([]int{6, 8, 12}, spending, trials/4)
+		fmt.Fprintf(&b, "%-22s %4.1f\n", cmp.Or(string(spending), "5 % at each look"), 100*share)
+		if spending != "" && share > Alpha+0.0092 { // three standard errors
+			t.Errorf("%s: %.4f false claims", spending, share)
+		}
+	}
 	const golden = "testdata/simulate.txt"
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
@@ -69,6 +80,38 @@ func TestSimulate(t *testing.T) {
 	t.Log("\n" + b.String())
 }
 
+// lookedAt is the share of studies of four rows without a difference in which one of the looks claims one; without a
+// spending each look is at Alpha.
+func lookedAt(looks []int, spending Spending, trials int) float64 {
+	levels := make([]float64, len(looks))
+	for i := range levels {
+		levels[i] = Alpha
+	}
+	if spending != "" {
+		var err error
+		if levels, err = SequentialLevels(looks, spending); err != nil {
+			panic(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(34, 0))
+	claims := 0
+	for range trials {
+		d := study(random, noises["normal"], looks[len(looks)-1], 4, 0)
+		claimed := false
+		for i, k := range looks {
+			seen := make([][]float64, len(d))
+			for j := range d {
+				seen[j] = d[j][:k]
+			}
+			claimed = claimed || slices.Min(MaxT(seen)) <= levels[i]
+		}
+		if claimed {
+			claims++
+		}
+	}
+	return float64(claims) / float64(trials)
+}
+
 // coverage is the share of studies of four rows whose simultaneous intervals hold all true differences.
 func coverage(k, effects, trials int) float64 {
 	random := rand.New(rand.NewPCG(33, uint64(100*k+effects)))
@@ -76,7 +119,7 @@ func coverage(k, effects, trials int) float64 {
 	for range trials {
 		d := study(random, noises["normal"], k, 4, effects)
 		all := true
-		for j, r := range Simultaneous(d, MaxT(d)) {
+		for j, r := range Simultaneous(d, MaxT(d), Alpha) {
 			truth := 0.0
 			if j < effects {
 				truth = 2

@@ -7,8 +7,8 @@ import (
 
 // A Range is what the max-T tests of a family leave open for one row's mean difference.
 type Range struct {
-	Interval *Interval // simultaneous, at Level; nil where so few seeds rule nothing out
-	Within   *Interval // simultaneous, at 1 − 2·Alpha, for tests of equivalence; likewise
+	Interval *Interval // simultaneous, at 1 − alpha; nil where so few seeds rule nothing out
+	Within   *Interval // simultaneous, at 1 − 2·alpha, for tests of equivalence; likewise
 }
 
 // Simultaneous inverts the max-T test of a family: a row's interval holds every x for which the
@@ -16,7 +16,7 @@ type Range struct {
 //
 //	share of the patterns with max(u(j; d − x; pattern), max over l ≠ j of u(l; pattern)) ≥ u(j; d − x; observed)
 //
-// is above Alpha. As x moves away from the mean this share never rises, so the values are one interval,
+// is above alpha. As x moves away from the mean this share never rises, so the values are one interval,
 // and each pattern decides one bound at either side: it is in the share from x = min(a, b) on, where
 //
 //	a = the smaller of the means of the flipped and of the kept differences,
@@ -26,9 +26,9 @@ type Range struct {
 //
 // adjusted are MaxT's p values. Its later steps claim more than the single step does; where they do, the
 // interval ends at 0, which it excludes. So an interval excludes 0 if and only if its row's adjusted
-// p is at most Alpha. The single steps hold all means at once with probability Level; what the later steps cut off
-// adds their own error, at most Alpha, where some rows differ and others do not (see docs/reading-a-table.md).
-func Simultaneous(d [][]float64, adjusted []float64) []Range {
+// p is at most alpha. The single steps hold all means at once with probability 1 − alpha; what the later steps cut off
+// adds their own error, at most alpha, where some rows differ and others do not (see docs/reading-a-table.md).
+func Simultaneous(d [][]float64, adjusted []float64, alpha float64) []Range {
 	const atOnce = 1 << 22 // bounds held in memory at a time, at either side
 	f := newFlips(d, usual)
 	ranges := make([]Range, len(d))
@@ -41,9 +41,9 @@ func Simultaneous(d [][]float64, adjusted []float64) []Range {
 	for some := range slices.Chunk(rows, max(1, atOnce/f.patterns)) {
 		for i, b := range f.bounds(some, d) {
 			j := some[i]
-			ranges[j] = Range{b.interval(Alpha), b.interval(2 * Alpha)}
+			ranges[j] = Range{b.interval(alpha), b.interval(2 * alpha)}
 			if in := ranges[j].Interval; in != nil {
-				in.follow(meanOf(d[j]), adjusted[j] <= Alpha)
+				in.follow(meanOf(d[j]), adjusted[j] <= alpha)
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func TestNotANumber(t *testing.T) {
 		if !math.IsNaN(pair.P) {
 			t.Errorf("p of a difference of %v is %v", bad, pair.P)
 		}
-		got := Judge(CompareFamily([][]float64{{math.NaN(), 1, -1, 1, 1, -1, 1, 1}})[0], 0)
+		got := Judge(CompareFamily([][]float64{{math.NaN(), 1, -1, 1, 1, -1, 1, 1}}, Alpha)[0], 0)
 		if got.Word != NoEvidence {
 			t.Errorf("verdict on a difference of %v: %+v", bad, got)
 		}
@@ -203,17 +203,17 @@ func TestJudge(t *testing.T) {
 		{"missing seeds", []float64{71, nan, 90, 66, 83, 47, 75, nan}, 0, Verdict{Word: Worse}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Judge(CompareFamily([][]float64{c.d})[0], c.margin)
+			got := Judge(CompareFamily([][]float64{c.d}, Alpha)[0], c.margin)
 			if got.Word != c.want.Word || got.Needs != c.want.Needs || got.Margin != c.want.Margin ||
 				!near(got.Beyond, c.want.Beyond, 0.5) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
 	}
-	if got := JudgeInteraction(CompareFamily([][]float64{worse})[0], 0); got.Word != More || !got.Word.Claims() {
+	if got := JudgeInteraction(CompareFamily([][]float64{worse}, Alpha)[0], 0); got.Word != More || !got.Word.Claims() {
 		t.Errorf("an interaction above 0 is %+v", got)
 	}
-	if got := JudgeInteraction(CompareFamily([][]float64{negated(worse)})[0], 0); got.Word != Less {
+	if got := JudgeInteraction(CompareFamily([][]float64{negated(worse)}, Alpha)[0], 0); got.Word != Less {
 		t.Errorf("an interaction below 0 is %+v", got)
 	}
 }

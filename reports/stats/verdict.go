@@ -20,15 +20,17 @@ func ComparePaired(d []float64) Paired { return Paired{Summarise(d), SignFlip(d)
 type Compared struct {
 	Paired
 	Range
+	Alpha    float64 // family-wise error rate that may be spent: 0 claims nothing
 	Adjusted float64 // MaxT's p
 	Sign     int     // of the statistic that is tested
 	Seeds    int     // pairs that were tested: K and those of which one side diverged
 }
 
-// CompareFamily compares the rows of a family, differences by row and seed as MaxT wants them. A seed under which
+// CompareFamily compares the rows of a family, differences by row and seed as MaxT wants them, at the
+// family-wise error rate alpha. A seed under which
 // only the variant diverged is +Inf, one under which only its rival did −Inf: such a row is tested by its
 // WorstRanks, and has no simultaneous interval, since no mean is what is tested.
-func CompareFamily(d [][]float64) []Compared {
+func CompareFamily(d [][]float64, alpha float64) []Compared {
 	all := make([]Compared, len(d))
 	tested := make([][]float64, len(d))
 	for j, row := range d {
@@ -39,7 +41,7 @@ func CompareFamily(d [][]float64) []Compared {
 		}
 		finished := slices.DeleteFunc(slices.Clone(row), func(v float64) bool { return !finite(v) })
 		scores := slices.DeleteFunc(slices.Clone(tested[j]), math.IsNaN)
-		all[j] = Compared{Paired: Paired{Summarise(finished), SignFlip(scores)}, Seeds: len(scores)}
+		all[j] = Compared{Paired: Paired{Summarise(finished), SignFlip(scores)}, Alpha: alpha, Seeds: len(scores)}
 		switch mean := meanOf(scores); {
 		case mean > 0:
 			all[j].Sign = 1
@@ -48,7 +50,7 @@ func CompareFamily(d [][]float64) []Compared {
 		}
 	}
 	adjusted := MaxT(tested)
-	ranges := Simultaneous(tested, adjusted)
+	ranges := Simultaneous(tested, adjusted, alpha)
 	for j := range all {
 		all[j].Adjusted = adjusted[j]
 		if all[j].Seeds == all[j].K {
@@ -90,14 +92,14 @@ type Verdict struct {
 // the family. Without a margin, 0, nothing is called the same.
 func Judge(c Compared, margin float64) Verdict {
 	switch {
-	case c.Adjusted <= Alpha && c.Sign < 0:
+	case c.Adjusted <= c.Alpha && c.Sign < 0:
 		return Verdict{Word: Better}
-	case c.Adjusted <= Alpha:
+	case c.Adjusted <= c.Alpha:
 		return Verdict{Word: Worse}
 	case c.Within != nil && margin > 0 && c.Within.Bound() < margin:
 		return Verdict{Word: Same, Margin: margin}
-	case c.Seeds < NeededPairs:
-		return Verdict{Word: TooFew, Needs: NeededPairs}
+	case c.Seeds < NeededPairs || c.Alpha > 0 && smallestP(c.Seeds) > c.Alpha:
+		return Verdict{Word: TooFew, Needs: neededPairs(c.Alpha)}
 	case c.Within != nil:
 		return Verdict{Word: NoEvidence, Beyond: c.Within.Bound()}
 	}
@@ -120,6 +122,15 @@ func JudgeInteraction(c Compared, margin float64) Verdict {
 // NeededPairs is the fewest seeds with which a claim is possible, in a family of any size: the
 // smallest k with 2/2^k ≤ Alpha.
 const NeededPairs = 6
+
+// neededPairs is the same at another level; 0 claims nothing with any number.
+func neededPairs(alpha float64) int {
+	k := NeededPairs
+	for alpha > 0 && smallestP(k) > alpha {
+		k++
+	}
+	return k
+}
 
 // smallestP is the smallest two-sided p the sign-flip test of k pairs can give.
 func smallestP(k int) float64 { return math.Ldexp(2, -k) }

@@ -9,6 +9,24 @@ type Wins struct {
 	Interval        Interval // Level interval of that probability
 }
 
+// Gamma is the probability from which a better variant matters, as Bouthillier et al. recommend.
+const Gamma = 0.75
+
+// Word says what the interval allows one to say (the same paper, appendix C.6): a probability above ½ is significant,
+// and it matters if it may reach Gamma.
+func (w Wins) Word() string {
+	low, high := w.Interval.Low, w.Interval.High
+	switch {
+	case low > 0.5 && high > Gamma:
+		return "meaningful"
+	case high < 0.5 && low < 1-Gamma:
+		return "meaningfully worse"
+	case low > 0.5 || high < 0.5:
+		return "significant, not meaningful"
+	}
+	return "not significant"
+}
+
 // CountWins estimates P(A>B), the probability that under a new seed the variant
 // has the lower error (Bouthillier et al., "Accounting for variance in machine
 // learning benchmarks", MLSys 2021, section 5). d are differences variant minus baseline.

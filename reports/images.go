@@ -1,0 +1,133 @@
+package reports
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"strings"
+
+	"ablate/experiments"
+	"ablate/reports/stats"
+)
+
+// maxAnswers bounds how many answers to test images are held to tell their share of the uncertainty.
+const maxAnswers = 1 << 27
+
+// answers are which test images a net got right, and a digest of which images those were.
+type answers struct {
+	right  []bool
+	images uint64
+}
+
+// A cache of answers, since the baseline's are wanted for every row.
+type answerCache struct {
+	read readPredictions
+	of   map[string]*answers // by variant and seed; nil where they cannot be read
+	held int
+}
+
+func (a *answerCache) get(r experiments.Record) *answers {
+	key := fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed)
+	if known, ok := a.of[key]; ok {
+		return known
+	}
+	a.of[key] = nil
+	if a.held > maxAnswers {
+		return nil
+	}
+	predictions, err := a.read(r)
+	if err != nil || len(predictions) == 0 {
+		return nil
+	}
+	got := &answers{right: make([]bool, len(predictions))}
+	digest := fnv.New64a()
+	for i, p := range predictions {
+		got.right[i] = p.Rank == 1
+		fmt.Fprintln(digest, p.Index, p.Label)
+	}
+	got.images = digest.Sum64()
+	a.held += len(predictions)
+	a.of[key] = got
+	return got
+}
+
+// crossImages finds how much of a difference's uncertainty the test images carry, from the stored
+// predictions; nil where they are not at hand or not of the figure that is compared.
+func (c *Comparison) crossImages(d *Delta, these []outcome, to rival) *stats.Crossed {
+	if c.answers == nil || d.K < 2 || d.Ranked || c.Metric.Name != "test_top1_error" || c.At != (At{}) {
+		return nil
+	}
+	var crossed [][]int8
+	var images uint64
+	for _, o := range these {
+		for _, r := range to.records {
+			if o.Seed != r.Seed || !o.counts || !r.counts {
+				continue
+			}
+			a, b := c.answers.get(o.Record), c.answers.get(r.Record)
+			if a == nil || b == nil || a.images != b.images || len(crossed) > 0 && a.images != images {
+				return nil
+			}
+			images = a.images
+			row := make([]int8, len(a.right))
+			for i := range row {
+				switch {
+				case b.right[i] && !a.right[i]:
+					row[i] = 1
+				case a.right[i] && !b.right[i]:
+					row[i] = -1
+				}
+			}
+			crossed = append(crossed, row)
+		}
+	}
+	if len(crossed) != d.K {
+		return nil
+	}
+	x := stats.CrossSeedsAndImages(crossed, 1-c.Look.Alpha/float64(max(c.Family, 1)))
+	if math.Abs(x.Mean-d.Mean) > 0.5/float64(x.Images) {
+		return nil // the predictions are of something else than the figures
+	}
+	return &x
+}
+
+// widen has a difference's interval hold what the test images leave open, where they leave open more than the seeds
+// do. A claim needs the wider interval to exclude 0.
+func (d *Delta) widen(x *stats.Crossed, m Metric, margin float64) {
+	if d.Images = x; x == nil || !x.Dominates() || x.Interval == nil || d.Interval == nil {
+		return
+	}
+	wide := stats.Interval{Low: min(d.Interval.Low, x.Interval.Low), High: max(d.Interval.High, x.Interval.High)}
+	m.bound(&wide, -1)
+	d.Interval, d.Widened = &wide, true
+	v := &d.Verdict
+	switch {
+	case v.Word.Claims() && !wide.Excludes(0), v.Word == stats.Same && wide.Bound() >= margin:
+		*v = stats.Verdict{Word: stats.NoEvidence, Beyond: wide.Bound()}
+	case v.Word == stats.NoEvidence && v.Beyond > 0:
+		v.Beyond = max(v.Beyond, wide.Bound())
+	}
+}
+
+// imageNotes say for each row how much of its uncertainty seeds and images carry.
+func (c *Comparison) imageNotes() []string {
+	var rows []string
+	widened := false
+	for _, r := range c.Rows {
+		if r.Delta == nil || r.Delta.Images == nil {
+			continue
+		}
+		x := r.Delta.Images
+		rows = append(rows, fmt.Sprintf("%s %s and %s", Sanitize(r.Variant), Percent(x.SeedError), Percent(x.ImageError)))
+		widened = widened || r.Delta.Widened
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	text := "standard error of Δ in points over seeds and over test images: " + strings.Join(rows, "; ")
+	if widened {
+		text += "; where the images' is the larger one, the interval is of both (two-way, Bonferroni over the family), " +
+			"and a claim needs it to exclude 0"
+	}
+	return []string{text}
+}
