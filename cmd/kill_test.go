@@ -67,6 +67,25 @@ seeds: 1
 checkpoint: 1 step
 variants: {baseline: {}}
 `,
+	"modern": `
+study: modern
+net:
+  net: modern
+  input: {height: 28, width: 28, channels: 3}
+  layers:
+    - conv: {filters: 16, kernel: 3, stride: 2, init: {kind: he}}
+    - batch_norm: {}
+    - relu: {}
+    - dense: {outputs: 10, init: {kind: he}}
+    - softmax_loss: {}
+data: {name: shapes, train: 80, test: 20, validation: 20, scale: 0.02, crop: 28, flip: true}
+train:
+  {batch: 20, epochs: 6, lr: 0.01, optimizer: adamw, weight_decay: 0.05, decay_norms: true, clip_norm: 1, l1: 0.0001,
+   label_smoothing: 0.1, ema: 0.8, early_stopping: 2, schedule: {kind: cosine, warmup: 0.5}}
+seeds: 1
+checkpoint: 1 step
+variants: {baseline: {}}
+`,
 }
 
 // kills is how often a process is killed in the whole test.
@@ -92,7 +111,7 @@ func TestKilledRunsEndTheSame(t *testing.T) {
 	}
 	for done < kills {
 		rounds++
-		for _, name := range []string{"plain", "columns", "plateau"} {
+		for _, name := range []string{"plain", "columns", "plateau", "modern"} {
 			root := fmt.Sprint("killed-", rounds)
 			for again := true; again; { // until one process gets to the end
 				c := child(dir, name, root)

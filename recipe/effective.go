@@ -57,13 +57,13 @@ func (s Schedule) unread(key string) []unread {
 	}
 	reads := map[string][]string{
 		"step": {"at", "factor"}, "plateau": {"factor", "patience", "drops"}, "discrete_exp": {"target", "steps"},
-		"poly": {"power"}, "exp": {"target"},
+		"poly": {"power"}, "exp": {"target"}, "cosine": {"floor"},
 	}[s.Kind]
 	var list []unread
-	for _, k := range []string{"at", "factor", "patience", "drops", "target", "power", "steps"} {
+	for _, k := range []string{"at", "factor", "patience", "drops", "target", "power", "steps", "floor"} {
 		list = append(list, unread{key + "." + k, !slices.Contains(reads, k), reason})
 	}
-	return list
+	return append(list, unread{key + ".warmup_from", s.Warmup == 0, key + ".warmup is 0"})
 }
 
 // Effective is the recipe without what it never reads: two recipes that train the

@@ -125,6 +125,14 @@ type Train struct {
 	DecayNorms bool `yaml:"decay_norms" json:"decay_norms,omitempty" example:"true"`
 	// the most that the norm of all gradients together may be: longer ones are scaled down to it; 0 means no limit
 	ClipNorm float64 `yaml:"clip_norm" json:"clip_norm,omitempty" min:"0" max:"1e30" example:"1"`
+	// share of every training label that is spread evenly over all classes
+	LabelSmoothing float64 `yaml:"label_smoothing" json:"label_smoothing,omitempty" min:"0" below:"1" example:"0.1"`
+	// share of itself that an average of the weights keeps at every step: ema·average + (1 − ema)·weights, from the
+	// weights after the first step on. The average is what is evaluated and what a run leaves behind; 0 means none
+	EMA float64 `yaml:"ema" json:"ema,omitempty" min:"0" below:"1" example:"0.999"`
+	// end when the error on the held-out images has not fallen for so many epochs; 0 means never. It needs
+	// data.validation
+	EarlyStopping int `yaml:"early_stopping" json:"early_stopping,omitempty" min:"0" max:"1e9" unit:"epochs" example:"10"`
 	// how the learning rate changes
 	Schedule Schedule `yaml:"schedule" json:"schedule" example:"{kind: step, at: [30, 60]}"`
 	// a learning rate of the biases' own
@@ -186,9 +194,14 @@ type LayerRate struct {
 //	linear       lr·(1 − p)
 //	poly         lr·(1 − p)^power
 //	exp          lr·target^−p
+//	cosine       floor + (lr − floor)·(1 + cos πp)/2
+//
+// With a warm-up the rate first rises evenly from warmup_from·lr to lr, whatever
+// the kind. What changes at every step then changes over the rest of training;
+// the epochs of the other kinds are counted from the start.
 type Schedule struct {
 	// which of these
-	Kind string `yaml:"kind" json:"kind" oneof:"constant step plateau discrete_exp linear poly exp" example:"step"`
+	Kind string `yaml:"kind" json:"kind" oneof:"constant step plateau discrete_exp linear poly exp cosine" example:"step"`
 	// step: the epochs, in rising order
 	At []int `yaml:"at" json:"at,omitempty" min:"0" max:"1e9" items:"10000" unit:"epochs" example:"[30, 60]"`
 	// step, plateau: what the rate is multiplied by
@@ -203,6 +216,12 @@ type Schedule struct {
 	Power float64 `yaml:"power" json:"power,omitempty" min:"0" max:"1000" example:"0.5"`
 	// discrete_exp: stretches of training with one rate each
 	Steps int `yaml:"steps" json:"steps,omitempty" min:"2" max:"10000" example:"4"`
+	// cosine: the rate that it ends at
+	Floor float64 `yaml:"floor" json:"floor,omitempty" min:"0" max:"1e6" example:"0.0001"`
+	// epochs, or a part of one, in which the rate rises; 0 means none
+	Warmup float64 `yaml:"warmup" json:"warmup,omitempty" min:"0" max:"1e9" unit:"epochs" example:"5"`
+	// share of lr that a warm-up begins with; 0 means 0.01
+	WarmupFrom float64 `yaml:"warmup_from" json:"warmup_from,omitempty" min:"0" max:"1" example:"0.1"`
 }
 
 // Defaults are what a study need not write.

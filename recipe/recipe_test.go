@@ -219,7 +219,7 @@ func TestOldNames(t *testing.T) {
 		!strings.Contains(err.Error(), "two names") {
 		t.Errorf("both names: %v", err)
 	}
-	if _, err := decoded(t, "train: {dropout_of: 4}"); err == nil || !strings.Contains(err.Error(), "dropout_until") {
+	if _, err := decoded(t, "train: {dropout_of: 4}"); err == nil || strings.Contains(err.Error(), "dropout_off") {
 		t.Errorf("%v suggests an old name", err)
 	}
 }
@@ -325,7 +325,7 @@ func refused(t *testing.T, messages map[string]string) {
 	}
 }
 
-func TestOptimizersThatAreRefused(t *testing.T) {
+func TestRecipesThatAreRefused(t *testing.T) {
 	refused(t, map[string]string{
 		"train: {optimizer: adma}":                        "unknown optimizer adma; did you mean adam?",
 		"train: {optimizer: {kind: adam, beta2: 1}}":      "train.optimizer.beta2 is 1",
@@ -333,6 +333,11 @@ func TestOptimizersThatAreRefused(t *testing.T) {
 		"train: {optimizer: {kind: adam, epsilon: 0}}":    "train.optimizer.epsilon is 0; adam needs one above 0",
 		"train: {optimizer: {beta1: 0.8}}":                "train.optimizer.beta1 is for adam, adamw, not sgd",
 		"train: {clip_norm: -1}":                          "train.clip_norm is -1",
+		"train: {early_stopping: 3}":                      "train.early_stopping looks at held-out images",
+		"train: {label_smoothing: 1}":                     "train.label_smoothing is 1; it must be",
+		"train: {ema: 1}":                                 "train.ema is 1; it must be",
+		"train: {schedule: {floor: 0.1}}":                 "train.schedule.floor is for kind cosine",
+		"train: {epochs: 3, schedule: {warmup: 3}}":       "train.schedule.warmup is 3, and training ends after 3 epochs",
 	})
 }
 

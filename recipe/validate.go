@@ -21,6 +21,8 @@ type rule struct {
 // strictyaml.Error that names it.
 func (r Recipe) Validate() error {
 	rules := append(r.Data.rules(), r.Train.rules()...)
+	rules = append(rules, rule{r.Train.EarlyStopping > 0 && r.Data.Validation == 0, "train.early_stopping",
+		"looks at held-out images; set data.validation"})
 	rules = append(rules, r.Train.Schedule.rules("train.schedule")...)
 	rules = append(rules, r.Train.Optimizer.rules("train.optimizer")...)
 	if b := r.Train.Bias; b.Schedule.Kind != "" {
@@ -67,6 +69,8 @@ func (t Train) rules() []rule {
 			fmt.Sprintf("is %d; a batch is cut into 2, 4, 8 … parts, or 0 for none", t.MicroBatches)},
 		{t.MicroBatches > 0 && t.Batch%t.MicroBatches != 0, "train.micro_batches",
 			fmt.Sprintf("is %d, which does not divide train.batch %d", t.MicroBatches, t.Batch)},
+		{t.Schedule.Warmup >= float64(t.Epochs) && t.Schedule.Warmup > 0, "train.schedule.warmup",
+			fmt.Sprintf("is %v, and training ends after %d epochs", t.Schedule.Warmup, t.Epochs)},
 		{t.Bias.Schedule.Kind == "plateau", "train.bias.schedule.kind",
 			"is plateau; leave the schedule out, and the biases' rate falls with the weights'"},
 	}
@@ -80,6 +84,7 @@ func (s Schedule) rules(key string) []rule {
 		{s.Kind != "step" && len(s.At) > 0, key + ".at", "is for kind step, not " + s.Kind},
 		{exponential && s.Target <= 1, key + ".target", "says by how much the rate falls in all; it must be above 1"},
 		{s.Kind == "poly" && s.Power <= 0, key + ".power", "is the exponent of poly; it must be above 0"},
+		{s.Kind != "cosine" && s.Floor != 0, key + ".floor", "is for kind cosine, not " + s.Kind},
 		{s.Kind != "poly" && s.Power != 0, key + ".power", "is for kind poly, not " + s.Kind},
 	}
 }

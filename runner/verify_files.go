@@ -123,7 +123,9 @@ func (c *comparison) metrics(result experiments.Result, r recipe.Recipe, dir str
 		epochs[m.Name]++
 	}
 	const file = "the metrics have"
-	c.same("epochs", result.Epochs, r.Train.Epochs, "the recipe")
+	if r.Train.EarlyStopping == 0 || result.Epochs > r.Train.Epochs {
+		c.same("epochs", result.Epochs, r.Train.Epochs, "the recipe")
+	}
 	c.same("epochs", result.Epochs, epochs["train_loss"], file)
 	c.same("train_loss", result.TrainLoss, last["train_loss"], file)
 	c.same("test_loss", result.TestLoss, last["test_loss"], file)

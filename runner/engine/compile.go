@@ -45,7 +45,7 @@ func withMask[A, B any](f Fused[A], mask B) Fused[B] {
 type action struct {
 	name  string
 	layer string // that the op belongs to
-	op    any    // a graph.Op, Update, Norm or Cast
+	op    any    // a graph.Op, Update, EMA, Norm or Cast
 	in    []*value
 	out   *value // nil for an update, whose inputs are weights, gradient and norms
 	Fused[*value]
@@ -142,6 +142,10 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param, rule R
 			}
 		}
 		after[last] = append(after[last], c.updates(p, rule.of(p.Bias), weights, grad, norm)...)
+		if rule.EMA > 0 {
+			after[last] = append(after[last], action{name: "ema{" + p.Name + "}", layer: p.Layer,
+				op: EMA{Param: p.Name, Decay: rule.EMA}, in: []*value{weights}})
+		}
 	}
 	var merged []action
 	for i, a := range c.actions {

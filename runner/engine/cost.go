@@ -46,6 +46,8 @@ func costOf(in Instr) Cost {
 	switch { // weights and state are written as well as read
 	case updates:
 		c.Bytes += int64(1+len(update.Rule.State())) * in.In[0].bytes()
+	case in.Out.Mem == nil && in.Update == nil: // an average of weights
+		c.Bytes += in.In[0].bytes()
 	case in.Update != nil:
 		c.Bytes += 2 * in.In[2].bytes()
 	default:

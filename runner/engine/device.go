@@ -147,7 +147,7 @@ func (t Tensor) Len() int {
 
 // An Instr is one op with the tensors it works on, as handed to Device.Kernel.
 type Instr struct {
-	Op            any // one of graph's ops, Update, Norm, Cast, or on one of several devices Gather or Reduce
+	Op            any // one of graph's ops, Update, EMA, Norm, Cast, or on one of several devices Gather or Reduce
 	In            []Tensor
 	Out           Tensor // may be In[i] where the op works in place
 	Fused[Tensor]        // a Mask without memory is none

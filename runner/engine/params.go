@@ -16,6 +16,7 @@ type Params struct {
 	names   []string
 	weights map[string]sharded
 	state   []map[string]sharded // as rule.State names them
+	average map[string]sharded   // of the weights, nil where the rule has none
 }
 
 // NewParams allocates zeroed weights and velocities for a graph's parameters, which follow the paper's rule.
@@ -41,7 +42,11 @@ func NewParamsUnder(rule Rule, where Placement, params []graph.Param) (*Params, 
 		}
 		ps.state = append(ps.state, state)
 	}
-	return ps, nil
+	if rule.EMA == 0 {
+		return ps, nil
+	}
+	ps.average = map[string]sharded{}
+	return ps, ps.allocate(ps.average, params, weights)
 }
 
 // allocate makes each parameter's part on every device, in one block of memory a device.
@@ -96,6 +101,15 @@ func (p *Params) SetState(state, name string, values []float32) error {
 		return err
 	}
 	return write(tensors, name, values)
+}
+
+// Averaged are the weights' averages in place of the weights, for programs that
+// evaluate; the weights themselves where the rule has no averages.
+func (p *Params) Averaged() *Params {
+	if p.average == nil {
+		return p
+	}
+	return &Params{where: p.where, names: p.names, weights: p.average}
 }
 
 // Rule is what the parameters follow.

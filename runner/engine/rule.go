@@ -11,10 +11,14 @@ type Rule struct {
 	recipe.Optimizer
 	L1   float64 // times sign(w), added to a gradient where weight decay acts
 	Clip float64 // the most that the norm of all gradients together may be, 0 for no limit
+	// EMA is the share of itself that an average of the weights keeps at every step; 0 for no average.
+	EMA float64
 }
 
 // RuleOf is the rule of a recipe.
-func RuleOf(t recipe.Train) Rule { return Rule{Optimizer: t.Optimizer, L1: t.L1, Clip: t.ClipNorm} }
+func RuleOf(t recipe.Train) Rule {
+	return Rule{Optimizer: t.Optimizer, L1: t.L1, Clip: t.ClipNorm, EMA: t.EMA}
+}
 
 // State names what the rule keeps of each parameter beside its value, one or two
 // tensors of its shape. Checkpoints hold them under these names.
@@ -41,6 +45,7 @@ func (r Rule) of(bias bool) Rule {
 	if r.layerwise() && bias {
 		r.Optimizer = recipe.Optimizer{}
 	}
+	r.EMA = 0 // moves by itself, whatever the rule
 	return r
 }
 
@@ -116,6 +121,16 @@ func (u Update) Rates(c *Context) Rates {
 
 // ClipSlack is added to a norm before the limit is divided by it, as PyTorch does.
 const ClipSlack = 1e-6
+
+// An EMA moves an average of a parameter towards its value: In is {average, weights},
+//
+//	average ← average + (1 − Decay)·(weights − average)
+//
+// It begins with the weights after the first step, as PyTorch's does.
+type EMA struct {
+	Param string
+	Decay float64
+}
 
 // A Norm is the square root of the sum of all inputs' squares. Squares are added in
 // float64, in chunks that depend on nothing but the inputs' lengths.

@@ -42,7 +42,7 @@ func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) 
 		b.values = append(b.values, map[*value]*buffer{})
 		for _, a := range c.actions {
 			switch op := a.op.(type) {
-			case Update, Norm:
+			case Update, EMA, Norm:
 				if chunk == b.chunks-1 {
 					b.whole(op, a)
 				}
@@ -158,9 +158,13 @@ func (b *byChunks) across(n *value) binding {
 
 // whole adds an action on the whole batch, behind its last chunk.
 func (b *byChunks) whole(op any, a action) {
-	if u, ok := op.(Update); ok {
-		b.update(u, a)
-	} else {
+	switch op := op.(type) {
+	case Update:
+		b.update(op, a)
+	case EMA:
+		b.instructions = append(b.instructions, instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, op),
+			in: []*buffer{b.parameter(b.params.average[op.Param]), b.weights[a.in[0]]}})
+	default:
 		b.norm(a)
 	}
 }

@@ -48,6 +48,10 @@ func (b *byColumns) place(a action) error {
 	case Update:
 		b.update(a, op)
 		return nil
+	case EMA:
+		b.instructions = append(b.instructions, instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, op),
+			in: []*buffer{b.parameter(b.params.average[op.Param]), b.layouts[a.in[0]][0].buffer}})
+		return nil
 	case Norm:
 		b.norm(a, op)
 		return nil

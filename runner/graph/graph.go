@@ -23,7 +23,7 @@ type Graph struct {
 	Expr   *gorgonia.ExprGraph
 	Batch  int
 	Input  *gorgonia.Node // [batch, height, width, channels]
-	Labels *gorgonia.Node // [batch], class numbers; nil in evaluation
+	Labels *gorgonia.Node // [batch], class numbers, or shares of classes; nil in evaluation
 	Logits *gorgonia.Node // [batch, 1, 1, classes]
 	Loss   *gorgonia.Node // scalar, the batch's mean; nil in evaluation
 	Params []Param
@@ -58,15 +58,25 @@ func Build(net *arch.Net, batch int, train bool) (*Graph, error) {
 	return build(net, batch, train, tensor.Float32)
 }
 
+// BuildSoft makes the graph of a net that is trained on shares of classes: Labels
+// are [batch, classes] then.
+func BuildSoft(net *arch.Net, batch int) (*Graph, error) {
+	return builder{dt: tensor.Float32, train: true, soft: true}.build(net, batch)
+}
+
 // build takes the float type, because central differences need float64.
 func build(net *arch.Net, batch int, train bool, dt tensor.Dtype) (*Graph, error) {
+	return builder{dt: dt, train: train}.build(net, batch)
+}
+
+func (b builder) build(net *arch.Net, batch int) (*Graph, error) {
 	construction.Lock()
 	defer construction.Unlock()
 	placed, err := net.Infer()
 	if err != nil {
 		return nil, err
 	}
-	b := builder{g: &Graph{Expr: gorgonia.NewGraph(), Batch: batch, Clock: new(Clock)}, dt: dt, train: train}
+	b.g = &Graph{Expr: gorgonia.NewGraph(), Batch: batch, Clock: new(Clock)}
 	b.g.Input = b.input("input", nhwc(batch, net.Input))
 	x := b.g.Input
 	for _, p := range placed {
@@ -74,7 +84,7 @@ func build(net *arch.Net, batch int, train bool, dt tensor.Dtype) (*Graph, error
 			return nil, fmt.Errorf("net %s, layer %s: %w", net.Name, p.Layer.Name, err)
 		}
 	}
-	if !train {
+	if !b.train {
 		return b.g, nil
 	}
 	var wrt gorgonia.Nodes
@@ -99,6 +109,7 @@ type builder struct {
 	g     *Graph
 	dt    tensor.Dtype
 	train bool
+	soft  bool // targets are shares of classes
 }
 
 // input adds a node that is given from outside. Names must differ: Gorgonia merges inputs of equal

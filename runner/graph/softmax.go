@@ -116,6 +116,12 @@ var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.SoftmaxLoss, x *gorgon
 	if !b.train {
 		return x, nil
 	}
+	if b.soft {
+		b.g.Labels = b.input("targets", tensor.Shape{b.g.Batch, p.In.Channels})
+		loss, err := applied(NewSoftTargetLoss(p.Layer.Name, b.g.Batch, p.In.Channels), x, b.g.Labels)
+		b.g.Loss = loss
+		return loss, err
+	}
 	b.g.Labels = b.input("labels", tensor.Shape{b.g.Batch})
 	loss, err := applied(NewSoftmaxLoss(p.Layer.Name, b.g.Batch, p.In.Channels), x, b.g.Labels)
 	b.g.Loss = loss

@@ -19,6 +19,7 @@ type counters struct {
 	Batch    int           `json:"batch"`  // batches trained of the next epoch
 	Sum      storedScore   `json:"sum"`    // of the next epoch's images so far
 	Schedule scheduleState `json:"schedule"`
+	Patience *patience     `json:"early_stopping,omitempty"` // what it has seen, where the recipe has it
 }
 
 // storedScore is a Score as a checkpoint holds it.
@@ -35,9 +36,11 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 	sum := storedScore{N: t.running.Images, Wrong1: t.running.Wrong1, Wrong5: t.running.Wrong5,
 		Loss: experiments.Number(t.running.LossSum)}
 	var err error
-	c.Counters, err = json.Marshal(counters{
-		Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state(),
-	})
+	count := counters{Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state()}
+	if t.recipe.Train.EarlyStopping > 0 {
+		count.Patience = &t.patience
+	}
+	c.Counters, err = json.Marshal(count)
 	if err != nil {
 		return c, err
 	}
@@ -56,8 +59,21 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 			})
 		}
 	}
+	if params.Rule().EMA == 0 {
+		return c, nil
+	}
+	for _, x := range c.Tensors[:len(params.Names())] {
+		if x.Data, err = params.Averaged().Weights(x.Name); err != nil {
+			return c, err
+		}
+		x.Name += averageSuffix
+		c.Tensors = append(c.Tensors, x)
+	}
 	return c, nil
 }
+
+// averageSuffix ends the name of an average of weights in a checkpoint.
+const averageSuffix = ".ema"
 
 // resume puts the trainer where the run's newest checkpoint stands, if it has one.
 func (t *Trainer) resume(rec *experiments.Recorder) error {
@@ -78,12 +94,18 @@ func (t *Trainer) restore(from *experiments.Checkpoint) error {
 	}
 	params := t.model.Params
 	states := params.Rule().State()
-	if want := (1 + len(states)) * len(params.Names()); len(from.Tensors) != want {
+	want := (1 + len(states)) * len(params.Names())
+	if params.Rule().EMA > 0 {
+		want += len(params.Names())
+	}
+	if len(from.Tensors) != want {
 		return fmt.Errorf("the checkpoint holds %d tensors, the net has %d", len(from.Tensors), want)
 	}
 	for _, x := range from.Tensors {
 		set, name := params.SetWeights, x.Name
-		if at := strings.LastIndexByte(x.Name, '.'); at >= 0 && slices.Contains(states, x.Name[at+1:]) {
+		if params.Rule().EMA > 0 && strings.HasSuffix(name, averageSuffix) {
+			set, name = params.Averaged().SetWeights, strings.TrimSuffix(name, averageSuffix)
+		} else if at := strings.LastIndexByte(x.Name, '.'); at >= 0 && slices.Contains(states, x.Name[at+1:]) {
 			name = x.Name[:at]
 			set = func(name string, values []float32) error { return params.SetState(x.Name[at+1:], name, values) }
 		}
@@ -94,6 +116,9 @@ func (t *Trainer) restore(from *experiments.Checkpoint) error {
 	t.position = position{
 		epoch: c.Epochs, batch: c.Batch, step: uint64(from.Step), logged: from.Logged,
 		running: Score{Images: c.Sum.N, Wrong1: c.Sum.Wrong1, Wrong5: c.Sum.Wrong5, LossSum: float64(c.Sum.Loss)},
+	}
+	if c.Patience != nil {
+		t.patience = *c.Patience
 	}
 	t.rates.weights.restore(c.Schedule)
 	return nil

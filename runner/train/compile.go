@@ -27,7 +27,7 @@ func Compile(ctx context.Context, net *arch.Net, where engine.Placement, t recip
 	if err := where.Check(net, batch); err != nil {
 		return nil, err
 	}
-	g, err := graph.Build(net, where.ChunkOf(batch), true)
+	g, err := build(net, where.ChunkOf(batch), t)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +46,14 @@ func Compile(ctx context.Context, net *arch.Net, where engine.Placement, t recip
 		return nil, err
 	}
 	return &Model{Graph: g, Params: params, Program: program}, nil
+}
+
+// build makes the graph of a training step, on class numbers or on shares of classes.
+func build(net *arch.Net, batch int, t recipe.Train) (*graph.Graph, error) {
+	if t.LabelSmoothing > 0 {
+		return graph.BuildSoft(net, batch)
+	}
+	return graph.Build(net, batch, true)
 }
 
 // decay switches weight decay on for the kinds of parameters that have none by themselves, where a recipe says so.

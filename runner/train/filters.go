@@ -13,7 +13,7 @@ func (t *Trainer) saveFilters(rec *experiments.Recorder) error {
 		return nil
 	}
 	p := params[0]
-	trained, err := t.model.Params.Weights(p.Name)
+	trained, err := t.model.Params.Averaged().Weights(p.Name)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"math"
 
 	"ablate/experiments"
@@ -25,7 +26,11 @@ func newSchedule(s recipe.Schedule, base float64, epochs int) *schedule {
 
 // rate is the learning rate after done epochs, of which the last may be a part.
 func (s *schedule) rate(done float64) float64 {
-	epoch := int(done)
+	if done < s.Warmup {
+		from := cmp.Or(s.WarmupFrom, 0.01)
+		return s.base * (from + (1-from)*done/s.Warmup)
+	}
+	epoch, p := int(done), (done-s.Warmup)/(float64(s.epochs)-s.Warmup)
 	switch s.Kind {
 	case "step":
 		rate := s.base
@@ -46,11 +51,13 @@ func (s *schedule) rate(done float64) float64 {
 		stage := min(epoch*s.Steps/s.epochs, s.Steps-1)
 		return s.base * math.Pow(s.Target, -float64(stage)/float64(s.Steps-1))
 	case "linear":
-		return s.base * (1 - done/float64(s.epochs))
+		return s.base * (1 - p)
 	case "poly":
-		return s.base * math.Pow(1-done/float64(s.epochs), s.Power)
+		return s.base * math.Pow(1-p, s.Power)
 	case "exp":
-		return s.base * math.Pow(s.Target, -done/float64(s.epochs))
+		return s.base * math.Pow(s.Target, -p)
+	case "cosine":
+		return s.Floor + (s.base-s.Floor)*(1+math.Cos(math.Pi*p))/2
 	default:
 		return s.base
 	}

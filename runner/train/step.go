@@ -84,7 +84,24 @@ func (t *Trainer) feed(b *data.Batch) error {
 	if err := write(m.Program, m.Graph, b); err != nil {
 		return err
 	}
-	return m.Program.Write(m.Graph.Labels, b.Y)
+	if t.targets == nil {
+		return m.Program.Write(m.Graph.Labels, b.Y)
+	}
+	t.soften(b, t.classes())
+	return m.Program.Write(m.Graph.Labels, t.targets)
+}
+
+// soften turns the batch's labels into shares of n classes.
+func (t *Trainer) soften(b *data.Batch, n int) {
+	smoothing := t.recipe.Train.LabelSmoothing
+	even := float32(smoothing / float64(n))
+	for i := range b.N {
+		row := t.targets[i*n : (i+1)*n]
+		for c := range row {
+			row[c] = even
+		}
+		row[int(b.Y[i])] += float32(1 - smoothing)
+	}
 }
 
 // write puts a batch's images into a program's input: as they are stored, where

@@ -39,6 +39,7 @@ type Trainer struct {
 	logits  []float32
 	softmax []float64 // outputs of a batch, summed over its views
 	loss    []float32
+	targets []float32 // shares of classes, nil where labels are enough
 }
 
 // A position is where training stands. With the weights and the optimiser's state it is all
@@ -49,6 +50,21 @@ type position struct {
 	step    uint64 // steps trained in all
 	running Score  // over the batches of the next epoch
 	logged  int    // points of the metric series
+	patience
+}
+
+// patience is what early stopping has seen: the lowest error on held-out images, and how many epochs ago.
+type patience struct {
+	Best   experiments.Number `json:"best"`
+	Waited int                `json:"waited"`
+}
+
+// observe takes an epoch's error on held-out images.
+func (p *patience) observe(epoch int, err float64) {
+	p.Waited++
+	if epoch == 1 || err < float64(p.Best) {
+		p.Best, p.Waited = experiments.Number(err), 0
+	}
 }
 
 // nextEpoch moves to the start of the next epoch.
@@ -88,13 +104,16 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 	if t.evalNet, err = graph.Build(r.Net, where.ChunkOf(r.Train.Batch), false); err != nil {
 		return nil, err
 	}
-	if t.eval, err = engine.Evaluate(t.evalNet, model.Params); err != nil {
+	if t.eval, err = engine.Evaluate(t.evalNet, model.Params.Averaged()); err != nil {
 		return nil, suggestBatch(err, r.Train.Batch)
 	}
 	pipeline.Raw = model.Program.TakesImages(model.Graph.Input)
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.softmax = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
+	if r.Train.LabelSmoothing > 0 {
+		t.targets = make([]float32, len(t.logits))
+	}
 	for i := range t.labels {
 		t.labels[i] = make([]float32, r.Train.Batch)
 	}
@@ -163,7 +182,7 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 	epochs := t.recipe.Train.Epochs
 	var last Epoch
 	var predictions []experiments.Prediction
-	for t.epoch < epochs {
+	for stopped := false; t.epoch < epochs && !stopped; {
 		e := Epoch{Number: t.epoch + 1, Rate: t.rates.weights.rate(float64(t.epoch))}
 		for err := range t.steps(ctx) {
 			if err != nil {
@@ -178,21 +197,27 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 		}
 		e.Train = t.running
 		var err error
-		if e.Test, predictions, err = t.test(ctx, e.Number == epochs); err != nil {
+		if e.Validation, err = t.validate(ctx); err != nil {
 			return nil, err
 		}
-		if e.Validation, err = t.validate(ctx); err != nil {
+		seen := t.patience // kept once the epoch is logged: an interrupt before that repeats its end
+		if limit := t.recipe.Train.EarlyStopping; limit > 0 {
+			seen.observe(e.Number, e.Validation.Top1Error())
+			stopped = seen.Waited >= limit
+		}
+		if e.Test, predictions, err = t.test(ctx, stopped || e.Number == epochs); err != nil {
 			return nil, err
 		}
 		if err := t.log(rec, e, time.Since(started)); err != nil {
 			return nil, err
 		}
 		t.rates.weights.observe(e.held().Top1Error())
+		t.patience = seen
 		if o.OnEpoch != nil {
 			o.OnEpoch(e)
 		}
 		last = e
-		if t.nextEpoch(); t.epoch < epochs {
+		if t.nextEpoch(); t.epoch < epochs && !stopped {
 			if err := checkpoints.afterEpoch(); err != nil {
 				return nil, err
 			}

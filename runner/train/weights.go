@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"ablate/experiments"
+	"ablate/runner/engine"
 )
 
 // What an image becomes an input with, in a weights file.
@@ -15,9 +16,10 @@ const (
 )
 
 // weights are the parameters of the net.
-func (t *Trainer) weights() ([]experiments.Tensor, error) {
+func (t *Trainer) weights() ([]experiments.Tensor, error) { return tensorsOf(t.model.Params) }
+
+func tensorsOf(params *engine.Params) ([]experiments.Tensor, error) {
 	var tensors []experiments.Tensor
-	params := t.model.Params
 	for _, name := range params.Names() {
 		values, err := params.Weights(name)
 		if err != nil {
@@ -37,10 +39,11 @@ func (t *Trainer) digest() (string, error) {
 	return experiments.Digest(weights)
 }
 
-// Weights are the parameters with all that a program needs to use the net: its
-// layers, the classes, and how an image becomes an input, the mean image among it.
+// Weights are the parameters, or their averages where the recipe has some, with all
+// that a program needs to use the net: its layers, the classes, and how an image
+// becomes an input, the mean image among it.
 func (t *Trainer) Weights() (w experiments.Weights, err error) {
-	if w.Params, err = t.weights(); err != nil {
+	if w.Params, err = tensorsOf(t.model.Params.Averaged()); err != nil {
 		return w, err
 	}
 	in := t.pipeline.Input()

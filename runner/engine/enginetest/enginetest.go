@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Device) {
 	t.Run("factors", with(factors))
 	t.Run("averages", with(averages))
 	t.Run("optimizers", with(optimizers))
+	t.Run("ema", with(ema))
 	t.Run("nets", with(nets))
 	t.Run("pruning", with(pruning))
 	t.Run("repeatable", with(repeatable))
@@ -205,6 +206,8 @@ func cases(t testing.TB) map[string]op {
 	for _, classes := range []int{2, 10, 1000} {
 		all[fmt.Sprint("softmax loss ", classes)] = graph.NewSoftmaxLoss("loss", 5, classes)
 		all[fmt.Sprint("softmax loss grad ", classes)] = graph.NewSoftmaxLossGrad("loss", 5, classes)
+		all[fmt.Sprint("soft target loss ", classes)] = graph.NewSoftTargetLoss("loss", 5, classes)
+		all[fmt.Sprint("soft target loss grad ", classes)] = graph.NewSoftTargetLossGrad("loss", 5, classes)
 	}
 	return all
 }

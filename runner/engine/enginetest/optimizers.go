@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -118,4 +119,34 @@ func descend(t *testing.T, dev engine.Device, rule engine.Rule) []float32 {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// ema holds averages of weights to PyTorch's after 20 steps, see scripts/schedules.py.
+func ema(t *testing.T, dev engine.Device) {
+	mem, err := dev.Alloc(32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	average, weights := engine.Tensor{Mem: mem, Shape: []int{5}}, engine.Tensor{Mem: mem, Off: 16, Shape: []int{5}}
+	k, err := dev.Kernel(engine.Instr{Op: engine.EMA{Param: "w", Decay: 0.9}, In: []engine.Tensor{average, weights}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := make([]float32, 5)
+	for step := range 20 {
+		for i := range w {
+			w[i] = float32(math.Cos(0.9*float64(i) + 0.3*float64(step)))
+		}
+		if err := errors.Join(mem.Write(16, w), k.Run(&engine.Context{Step: uint64(step)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := mem.Read(0, w); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{0.081565182, 0.278854168, 0.265111879, 0.0507382054, -0.202033131} {
+		if math.Abs(float64(w[i])-want) > 1e-5*math.Abs(want) {
+			t.Errorf("average %d is %.9g, PyTorch's %.9g", i, w[i], want)
+		}
+	}
 }

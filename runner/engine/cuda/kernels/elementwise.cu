@@ -150,6 +150,12 @@ extern "C" __global__ void average(float *w, const float *g, const Step *step, i
     if (i < n && !rule(step, slot)->frozen) w[i] += __fmul_rn(share, g[i] - w[i]);
 }
 
+// e ← e + share·(w − e): an average of weights, which begins with those after the first step.
+extern "C" __global__ void ema(float *e, const float *w, const Step *step, int n, float share) {
+    int i = element();
+    if (i < n) e[i] = step->step == 0 ? w[i] : e[i] + __fmul_rn(share, w[i] - e[i]);
+}
+
 // a ← scale·(a + b).
 extern "C" __global__ void add(float *a, const float *b, int n, int wide, float scale) {
     int i = quad();

@@ -56,3 +56,26 @@ extern "C" __global__ void softmax_grad(const float *logits, const float *labels
     for (int c = threadIdx.x; c < classes; c += THREADS)
         out[(u64)blockIdx.x * classes + c] = (float)(exp(row[c] - z) - (c == label)) * *dloss / batch;
 }
+
+static __device__ double plus(double a, double b) { return a + b; }
+
+// The same of targets that are shares of the classes: Σ target·(log Σ exp − logit).
+extern "C" __global__ void soft_target_losses(const float *logits, const float *targets, double *losses, int classes) {
+    __shared__ double values[THREADS];
+    const float *row = logits + (u64)blockIdx.x * classes, *q = targets + (u64)blockIdx.x * classes;
+    double z = log_sum_exp(values, row, classes), sum = 0;
+    for (int c = threadIdx.x; c < classes; c += THREADS) sum += __dmul_rn(q[c], z - row[c]);
+    sum = reduced(values, sum, plus);
+    if (threadIdx.x == 0) losses[blockIdx.x] = sum;
+}
+
+extern "C" __global__ void soft_target_grad(const float *logits, const float *targets, const float *dloss, float *out,
+                                            int classes, int batch) {
+    __shared__ double values[THREADS];
+    const float *row = logits + (u64)blockIdx.x * classes, *q = targets + (u64)blockIdx.x * classes;
+    double z = log_sum_exp(values, row, classes), whole = 0;
+    for (int c = threadIdx.x; c < classes; c += THREADS) whole += q[c];
+    whole = reduced(values, whole, plus);
+    for (int c = threadIdx.x; c < classes; c += THREADS)
+        out[(u64)blockIdx.x * classes + c] = (float)(__dmul_rn(exp(row[c] - z), whole) - q[c]) * *dloss / batch;
+}
