@@ -55,6 +55,7 @@ var only = map[string][]string{
 	"github.com/spf13/viper":             {"ablate/configs"},
 	"github.com/ncruces/go-sqlite3":      {"ablate/experiments/index"},
 	"github.com/guptarohit/asciigraph":   {"ablate/cmd"},
+	"github.com/vbauerster/mpb/":         {"ablate/cmd"},
 	"ablate/runner/engine/cuda/cudatest": {"ablate/runner/engine/cuda/cudatest"}, // test doubles stay out of the product
 	"C":                                  {},
 }

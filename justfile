@@ -71,6 +71,10 @@ compare old package="./runner/engine/cpu" bench="." rounds="6":
 bench-report:
     go test -run '^$' -bench ReportThousandRuns -count 5 ./cmd
 
+# Runs at the same time on equal shares of the cores, against one share alone; the machine should do nothing else.
+bench-pool *args="":
+    scripts/bench-pool.sh {{args}}
+
 # A training step beside PyTorch's in its fastest mode, alternating. Python needs PyTorch 2.
 peer *args="":
     scripts/peer.py {{args}}

@@ -18,8 +18,9 @@ import (
 
 // printPlan is the dry run: what would be trained and what differs from the
 // baseline. Where the data is missing it prints the plan without times and
-// returns the error.
-func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool) error {
+// returns the error. slots is how many runs are trained at a time, 0 means one.
+func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool,
+	slots int) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n",
 		s.Name, first.Net.Name, first.Data.Name, first.Train.Epochs, first.Train.Batch,
@@ -61,8 +62,13 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner
 		return missing
 	}
 	printInputs(w, s, predicted)
-	fmt.Fprintf(w, "seeds %s · predicted to take %s on %s, %s\nnothing was trained\n",
-		joinSeeds(s.Seeds), about(total), devices.Hardware(), until(time.Now(), total))
+	at := ""
+	if slots > 0 {
+		total /= time.Duration(slots)
+		at = fmt.Sprintf("%d at a time ", slots)
+	}
+	fmt.Fprintf(w, "seeds %s · predicted to take %s %son %s, %s\nnothing was trained\n",
+		joinSeeds(s.Seeds), about(total), at, devices.Hardware(), until(time.Now(), total))
 	return nil
 }
 

@@ -12,9 +12,11 @@ import (
 )
 
 // progress prints how a study proceeds: on a terminal one line that is rewritten,
-// elsewhere a line every epoch, and at least every minute.
+// or a bar for each of several runs; elsewhere a line every epoch, and at least
+// every minute.
 type progress struct {
 	line    *statusLine
+	bars    *bars // nil but for several runs on a terminal
 	jobs    []runner.Job
 	work    float64 // of all runs that are to be trained
 	done    float64 // part of work: the runs that have ended
@@ -22,12 +24,43 @@ type progress struct {
 	ended   int
 	started time.Time
 	reading *imageProgress
-	last    train.Epoch
+	running map[runID]*standing
+}
+
+// A runID tells the runs of a study apart.
+type runID struct {
+	variant string
+	seed    uint64
+}
+
+func idOf(j runner.Job) runID { return runID{j.Variant.Name, j.Seed} }
+
+// A standing is how far a run is.
+type standing struct {
+	number int // of the runs in the order in which they began or were skipped
+	share  float64
+	last   train.Epoch
 }
 
 var _ runner.Progress = (*progress)(nil)
 
-func newProgress(w io.Writer) *progress { return &progress{line: newStatusLine(w, time.Minute)} }
+// newProgress prints to w how a study proceeds that trains so many runs at a time.
+func newProgress(w io.Writer, slots int) *progress {
+	p := &progress{line: newStatusLine(w, time.Minute), running: map[runID]*standing{}}
+	if p.line.live && slots > 1 {
+		p.bars = &bars{to: w}
+	}
+	return p
+}
+
+// leave prints a line that stays.
+func (p *progress) leave(line string) {
+	if p.bars != nil {
+		p.bars.leave(line)
+		return
+	}
+	p.line.leave(line)
+}
 
 // Data shows how far a data set has been read before training begins.
 func (p *progress) Data(name string, done, total int) {
@@ -45,7 +78,7 @@ func (p *progress) Start(jobs []runner.Job, predicted time.Duration) {
 		p.work += work(j)
 	}
 	if predicted > 0 {
-		p.line.leave(fmt.Sprintf("%d runs, predicted to take %s, %s",
+		p.leave(fmt.Sprintf("%d runs, predicted to take %s, %s",
 			len(jobs), about(predicted), until(p.started, predicted)))
 	}
 }
@@ -62,42 +95,77 @@ func (p *progress) Skip(j runner.Job) {
 
 // Held says who trains a run. It stays in the reckoning: it may have to be trained here after all.
 func (p *progress) Held(j runner.Job, err error) {
-	p.line.leave(fmt.Sprintf("%s seed %d is left to another process: %s", j.Variant.Name, j.Seed,
+	p.leave(fmt.Sprintf("%s seed %d is left to another process: %s", j.Variant.Name, j.Seed,
+		plain(err.Error(), longestMessage)))
+}
+
+// Retry says why a run begins again.
+func (p *progress) Retry(j runner.Job, err error) {
+	p.drop(j)
+	p.leave(fmt.Sprintf("%s seed %d begins again from its last checkpoint: %s", j.Variant.Name, j.Seed,
 		plain(err.Error(), longestMessage)))
 }
 
 // Begin starts a run's line.
-func (p *progress) Begin(j runner.Job, _ string) { p.last = train.Epoch{} }
+func (p *progress) Begin(j runner.Job, _ string) {
+	p.running[idOf(j)] = &standing{number: p.ended + len(p.running) + 1}
+}
+
+// standing is how far a run is that may not have begun.
+func (p *progress) standing(j runner.Job) *standing {
+	if s, ok := p.running[idOf(j)]; ok {
+		return s
+	}
+	return &standing{number: p.ended + 1}
+}
+
+// drop forgets a run that is trained no longer.
+func (p *progress) drop(j runner.Job) {
+	delete(p.running, idOf(j))
+	if p.bars != nil {
+		p.bars.drop(idOf(j))
+	}
+}
 
 // Step shows where a run stands, if it is time.
 func (p *progress) Step(j runner.Job, epoch int, share float64) {
-	if p.line.due() {
-		p.line.show(p.standing(j, epoch, share))
+	p.standing(j).share = share
+	switch {
+	case p.bars != nil:
+		p.bars.show(idOf(j), share, p.words(j, epoch))
+	case p.line.due():
+		p.line.show(p.words(j, epoch))
 	}
 }
 
 // Epoch shows what an epoch came to.
 func (p *progress) Epoch(j runner.Job, e train.Epoch) {
-	p.last = e
-	epochs := j.Variant.Recipe.Train.Epochs
+	s, epochs := p.standing(j), j.Variant.Recipe.Train.Epochs
+	s.last, s.share = e, float64(e.Number)/float64(epochs)
 	if !p.line.live && e.Number < epochs { // the last one has the line of its run
-		p.line.show(p.standing(j, e.Number, float64(e.Number)/float64(epochs)))
+		p.line.show(p.words(j, e.Number))
 	}
 }
 
-// standing says where a run stands.
-func (p *progress) standing(j runner.Job, epoch int, share float64) string {
-	line := fmt.Sprintf("[%d/%d] %s seed %d  epoch %d/%d  %3.0f %%", p.ended+1, len(p.jobs), j.Variant.Name, j.Seed,
-		epoch, j.Variant.Recipe.Train.Epochs, 100*share)
-	if p.last.Number > 0 {
-		line += fmt.Sprintf("  loss %.3f  test error %.1f %%", p.last.Train.Loss(), 100*p.last.Test.Top1Error())
+// words say where a run stands.
+func (p *progress) words(j runner.Job, epoch int) string {
+	s := p.standing(j)
+	line := fmt.Sprintf("[%d/%d] %s seed %d  epoch %d/%d  %3.0f %%", s.number, len(p.jobs), j.Variant.Name, j.Seed,
+		epoch, j.Variant.Recipe.Train.Epochs, 100*s.share)
+	if s.last.Number > 0 {
+		line += fmt.Sprintf("  loss %.3f  test error %.1f %%", s.last.Train.Loss(), 100*s.last.Test.Top1Error())
 	}
-	return line + p.eta(work(j)*share)
+	return line + p.eta()
 }
 
 // eta says how long the rest takes at the speed so far, nothing while that is not known.
-func (p *progress) eta(current float64) string {
-	done := p.done + current
+func (p *progress) eta() string {
+	done := p.done
+	for _, j := range p.jobs {
+		if s, ok := p.running[idOf(j)]; ok {
+			done += work(j) * s.share
+		}
+	}
 	since := time.Since(p.started)
 	if done <= 0 || since < time.Second || p.work <= done {
 		return ""
@@ -107,6 +175,8 @@ func (p *progress) eta(current float64) string {
 
 // End leaves a line behind.
 func (p *progress) End(j runner.Job, status experiments.Status, err error) {
+	last := p.standing(j).last
+	p.drop(j)
 	p.done += work(j)
 	p.ended++
 	p.line.clear()
@@ -118,17 +188,20 @@ func (p *progress) End(j runner.Job, status experiments.Status, err error) {
 	case err != nil:
 		line += ": " + plain(strings.SplitN(err.Error(), "\n", 2)[0], longestMessage)
 	default:
-		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", p.last.Train.Loss(), 100*p.last.Test.Top1Error())
+		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", last.Train.Loss(), 100*last.Test.Top1Error())
 	}
 	if status != experiments.Interrupted {
-		line += p.eta(0)
+		line += p.eta()
 	}
-	p.line.leave(line)
+	p.leave(line)
 }
 
 func (p *progress) close() {
 	p.line.clear()
 	if p.skipped > 0 {
-		p.line.leave(fmt.Sprintf("%d runs were done already", p.skipped))
+		p.leave(fmt.Sprintf("%d runs were done already", p.skipped))
+	}
+	if p.bars != nil {
+		p.bars.close()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type runOptions struct {
 	fresh    bool
 	failFast bool
 	yes      bool
+	devices  string
+	retries  int
 	sinks    configs.Sinks
 }
 
@@ -33,9 +36,10 @@ func newRun() *cobra.Command {
 		Short: "Train what a study asks for and print its comparison table",
 		Example: `  ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
-  ablate run cifar10-norm --variants no-lrn --dry-run`,
+  ablate run cifar10-norm --variants no-lrn --dry-run
+  ablate run cifar10-norm --devices auto`,
 		Long: `run trains every variant of a study under every seed, one run after the other,
-and prints the comparison table. STUDY is a file or the name of a study that
+or several at a time with --devices, and prints the comparison table. STUDY is a file or the name of a study that
 ships with ablate. Runs that are done are skipped, and a run that was stopped,
 by Ctrl-C or by a crash, continues from its last checkpoint when the same command
 is given again. The result is the same to the last bit. Processes that run one
@@ -59,6 +63,12 @@ record cannot be written, or a device was lost.`,
 	f.StringVar(&o.sinks.TensorBoard, "tensorboard", "", "write TensorBoard event files under `DIR` while training")
 	f.StringVar(&o.sinks.MLflow, "mlflow", "", "send what is recorded to the MLflow server at `URL` while training")
 	f.String("device", "auto", deviceUsage)
+	f.StringVar(&o.devices, "devices", "",
+		"train as many runs at a time as this lists, each in a process of its own: `LIST`, such as\n"+
+			"cuda:0,cuda:1 or cpu:0,cpu:1, or auto for every GPU, or shares of the cores where there is none")
+	f.IntVar(&o.retries, "retries", 2,
+		"with --devices, continue a run up to `N` times whose process crashed or whose GPU was lost")
+	c.MarkFlagsMutuallyExclusive("device", "devices")
 	f.Int("threads", 0, threadsUsage)
 	addProfiles(c)
 	return c
@@ -73,14 +83,17 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	if v := study.PinnedVariant(); v != "" && c.Flags().Changed("device") {
-		return fmt.Errorf("--device %s: the study says itself where its variants train (%s); leave it out",
-			settings.Device, v)
+	slots, err := o.slots(c, study, settings, len(jobs))
+	if err != nil {
+		return err
 	}
 	devices := device.NewPool(deviceOf(settings, study), settings.Threads)
+	if slots != nil { // what one of them takes is measured and multiplied
+		devices = device.NewPool(slots[0].Device, slots[0].Threads)
+	}
 	defer devices.Close()
 	if o.dryRun {
-		return interrupted(c, printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices))
+		return interrupted(c, printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices, len(slots)))
 	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {
@@ -91,11 +104,19 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	progress := newProgress(c.ErrOrStderr())
-	outcome, err := runner.Execute(ctx, jobs, runner.Options{
+	progress := newProgress(c.ErrOrStderr(), len(slots))
+	options := runner.Options{
 		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
 		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
-	})
+	}
+	var outcome runner.Outcome
+	if slots == nil {
+		outcome, err = runner.Execute(ctx, jobs, options)
+	} else {
+		outcome, err = runner.ExecuteOn(ctx, jobs, options, runner.Pool{
+			Slots: processes(slots, settings.Runs), Retries: o.retries, Release: devices.Close,
+		})
+	}
 	progress.close()
 	if err == nil {
 		err = finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
@@ -104,6 +125,49 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	outward.ended(outcome, err)
 	return err
+}
+
+// slots are the shares of the machine that --devices asks for, none without it.
+func (o runOptions) slots(c *cobra.Command, study *configs.Study, settings configs.Settings,
+	runs int) ([]device.Slot, error) {
+	for _, name := range []string{"device", "devices"} {
+		if v := study.PinnedVariant(); v != "" && c.Flags().Changed(name) {
+			return nil, fmt.Errorf("--%s %s: the study says itself where its variants train (%s); leave it out",
+				name, c.Flag(name).Value, v)
+		}
+	}
+	if o.retries < 0 {
+		return nil, fmt.Errorf("--retries %d: 0 or more are possible", o.retries)
+	}
+	if o.devices == "" {
+		if c.Flags().Changed("retries") {
+			return nil, errors.New("--retries is for the processes of --devices; without it give the command again")
+		}
+		return nil, nil
+	}
+	slots, err := device.Slots(o.devices, settings.Threads, runs)
+	if err != nil {
+		return nil, fmt.Errorf("--devices: %w", err)
+	}
+	return slots, nil
+}
+
+// processes are how the processes of slots are started: by this program.
+func processes(slots []device.Slot, runs string) []runner.PoolSlot {
+	var list []runner.PoolSlot
+	for _, s := range slots {
+		list = append(list, runner.PoolSlot{Name: s.Name, Command: func() *exec.Cmd {
+			program, err := os.Executable()
+			if err != nil {
+				program = os.Args[0]
+			}
+			threads := fmt.Sprint(s.Threads)
+			c := exec.Command(program, "task", "--slot", "--runs", runs, "--device", s.Device, "--threads", threads)
+			c.Env = append(os.Environ(), "GOMAXPROCS="+threads) // loading images takes the slot's share, too
+			return c
+		}})
+	}
+	return list
 }
 
 // What --device, --parallel and --threads take.

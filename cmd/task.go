@@ -14,6 +14,7 @@ import (
 )
 
 func newTask() *cobra.Command {
+	var slot bool
 	c := &cobra.Command{
 		Use:   "task PLAN TASK…",
 		Short: "Train tasks of a plan, as engines of clusters call it",
@@ -29,8 +30,16 @@ shows how. Make the table with ablate report when the tasks are done.
 Exit codes: 0 all are done, 1 one failed or diverged, 2 usage, plan or data, 3
 interrupted and saved: start the same task again, 75 try again later: another
 process holds the run, the record cannot be written, or a device was lost.`,
-		Args: cobra.MinimumNArgs(2),
+		Args: func(c *cobra.Command, args []string) error {
+			if slot {
+				return cobra.NoArgs(c, args)
+			}
+			return cobra.MinimumNArgs(2)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if slot {
+				return serveSlot(c)
+			}
 			plan, err := runner.OpenFrozen(args[0])
 			if err != nil {
 				return err
@@ -44,7 +53,27 @@ process holds the run, the record cannot be written, or a device was lost.`,
 	}
 	c.Flags().String("device", "auto", deviceUsage)
 	c.Flags().Int("threads", 0, threadsUsage)
+	c.Flags().BoolVar(&slot, "slot", false, "take tasks from an ablate run --devices, by standard input and output")
+	c.Flags().Lookup("slot").Hidden = true // it is how the program speaks with itself
 	return c
+}
+
+func serveSlot(c *cobra.Command) error {
+	settings, err := settings(c)
+	if err != nil {
+		return err
+	}
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	devices := device.NewPool(settings.Device, settings.Threads)
+	defer devices.Close()
+	out, ok := asFile(c.OutOrStdout())
+	if !ok {
+		out = os.Stdout
+	}
+	return runner.ServeSlot(c.Context(), os.Stdin, out, store, devices.Get)
 }
 
 func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
@@ -70,7 +99,7 @@ func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
 	devices := device.NewPool(deviceOf(settings, study), settings.Threads)
 	defer devices.Close()
 	ctx := withBrokenPipe(c.Context())
-	progress := newProgress(c.ErrOrStderr())
+	progress := newProgress(c.ErrOrStderr(), 1)
 	outcome, err := runner.Execute(ctx, jobs, runner.Options{
 		Study: study, Store: store, Devices: devices.Get, Checkpoint: study.Checkpoint, Command: os.Args,
 		Progress: progress,

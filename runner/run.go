@@ -63,8 +63,9 @@ func (d Devices) check(v configs.Variant) error {
 type Progress interface {
 	Data(name string, done, total int) // images of a data set that have been read
 	Start(jobs []Job, predicted time.Duration)
-	Skip(j Job)            // was done before
-	Held(j Job, err error) // another process trains it; it is looked at again at the end
+	Skip(j Job)             // was done before
+	Held(j Job, err error)  // another process trains it; it is looked at again at the end
+	Retry(j Job, err error) // its process or device was lost; it begins again from its checkpoint
 	Begin(j Job, dir string)
 	Step(j Job, epoch int, progress float64) // the share of the run that is trained
 	Epoch(j Job, e train.Epoch)

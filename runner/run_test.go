@@ -48,6 +48,7 @@ func (s *stopAfter) Step(Job, int, float64) {
 }
 func (s *stopAfter) Skip(Job)                         { s.skipped++ }
 func (*stopAfter) Held(Job, error)                    {}
+func (*stopAfter) Retry(Job, error)                   {}
 func (*stopAfter) Data(string, int, int)              {}
 func (*stopAfter) Start([]Job, time.Duration)         {}
 func (*stopAfter) Begin(Job, string)                  {}
@@ -86,7 +87,7 @@ func TestLostDeviceEndsTheStudy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	group := engine.NewGroup(&losing{Device: dev, kernels: 100})
+	group := engine.NewGroup(&failing{Device: dev, kernels: 100, fail: func() error { return engine.ErrDeviceLost }})
 	defer group.Close()
 	out, err := Execute(t.Context(), jobs, Options{
 		Study: s, Store: &experiments.Store{Root: t.TempDir()}, Progress: &stopAfter{},
@@ -95,29 +96,6 @@ func TestLostDeviceEndsTheStudy(t *testing.T) {
 	if err != nil || out.Failed != 1 || out.Done != 0 || !errors.Is(out.Lost, engine.ErrDeviceLost) {
 		t.Fatalf("%+v, %v", out, err)
 	}
-}
-
-// A losing device is lost after some kernels.
-type losing struct {
-	engine.Device
-	kernels int
-}
-
-func (d *losing) Kernel(i engine.Instr) (engine.Kernel, error) {
-	k, err := d.Device.Kernel(i)
-	return losingKernel{k, d}, err
-}
-
-type losingKernel struct {
-	engine.Kernel
-	of *losing
-}
-
-func (k losingKernel) Run(c *engine.Context) error {
-	if k.of.kernels--; k.of.kernels < 0 {
-		return engine.ErrDeviceLost
-	}
-	return k.Kernel.Run(c)
 }
 
 // A watcher calls back as a study proceeds.

@@ -48,11 +48,12 @@ func (p *Pool) Hardware() string {
 	return strings.Join(slices.Compact(kinds), "; ")
 }
 
-// Close stops all devices.
+// Close stops all devices. A later Get opens them again.
 func (p *Pool) Close() error {
 	var errs []error
 	for _, g := range p.groups {
 		errs = append(errs, g.Close())
 	}
+	clear(p.groups)
 	return errors.Join(errs...)
 }

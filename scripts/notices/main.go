@@ -32,7 +32,7 @@ func main() {
 var systems = []string{"linux", "darwin", "windows"}
 
 // legal matches the names of files that a licence asks to be passed on.
-var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|third[-_]party)`)
+var legal = regexp.MustCompile(`(?i)^((un)?licen[cs]e|copying|notice|patents|third[-_]party)`)
 
 // A linked package and the module it is of.
 type linked struct {

@@ -1,0 +1,197 @@
+package runner
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"ablate/experiments"
+	"ablate/runner/engine"
+	"ablate/runner/train"
+)
+
+// A pool and the processes of its slots are the same program, so they speak
+// encoding/gob. The pool sends a setup, then orders; the slot answers. The end of
+// the pool's stream, be it that the pool is gone, stops what the slot trains as
+// Ctrl-C would.
+
+// A setup is what a slot's process learns first.
+type setup struct {
+	Plan    *Frozen
+	Command []string // what the user typed, for the record
+}
+
+// An order is a task for a slot.
+type order struct {
+	Task  int
+	Fresh bool
+}
+
+// An answer is what a slot says of its task, or of itself.
+type answer struct {
+	Said   said
+	Dir    string  // of begun
+	Epoch  int     // of stepped
+	Share  float64 // of stepped
+	Result train.Epoch
+	Status experiments.Status // of ended; empty where nothing was begun
+	Error  string
+	Kind   kind
+}
+
+// said is what kind of answer it is.
+type said int
+
+const (
+	unfit   said = iota // the slot can train nothing: its device or the data cannot be opened
+	begun               // the task
+	stepped             // at most ten times a second
+	epochDone
+	held
+	skipped
+	ended
+)
+
+// kind is what a pool must know of an error of another process.
+type kind int
+
+const (
+	other kind = iota
+	deviceLost
+	unwritable
+)
+
+// kindOf classes an error.
+func kindOf(err error) kind {
+	var unwritten *experiments.WriteError
+	switch {
+	case errors.Is(err, engine.ErrDeviceLost):
+		return deviceLost
+	case errors.Is(err, ErrRecord), errors.Is(err, experiments.ErrLost), errors.As(err, &unwritten):
+		return unwritable
+	}
+	return other
+}
+
+// A toldError is an error of another process, of which the text is left and what kind it was.
+type toldError struct {
+	text string
+	is   error
+}
+
+func (e *toldError) Error() string { return e.text }
+func (e *toldError) Unwrap() error { return e.is }
+
+func (a answer) err() error {
+	if a.Error == "" {
+		return nil
+	}
+	is := map[kind]error{deviceLost: engine.ErrDeviceLost, unwritable: ErrRecord}
+	return &toldError{a.Error, is[a.Kind]}
+}
+
+// ServeSlot trains what a pool orders, until the pool's stream ends.
+func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experiments.Store, devices Devices) error {
+	orders, answers := gob.NewDecoder(in), gob.NewEncoder(out)
+	var s setup
+	if err := orders.Decode(&s); err != nil {
+		return fmt.Errorf("a slot takes its tasks from ablate run --devices: %w", err)
+	}
+	t := &teller{answers: answers}
+	var sets datasets
+	defer sets.close()
+	o := Options{Store: store, Devices: devices, Command: s.Command, Progress: t}
+	jobs, err := s.open(ctx, &sets, &o)
+	if err != nil {
+		t.tell(answer{Said: unfit, Error: err.Error(), Kind: kindOf(err)})
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	queue := make(chan order)
+	go func() {
+		defer close(queue)
+		defer stop()
+		var next order
+		for orders.Decode(&next) == nil {
+			queue <- next
+			next = order{}
+		}
+	}()
+	var total Outcome
+	for next := range queue {
+		o.Fresh = next.Fresh
+		if _, _, err := total.pass(ctx, jobs[next.Task:next.Task+1], &sets, o); err != nil {
+			return err
+		}
+		if total.Lost != nil {
+			return total.Lost
+		}
+	}
+	return t.err
+}
+
+// open resolves a slot's jobs, and checks them on its own devices.
+func (s setup) open(ctx context.Context, sets *datasets, o *Options) ([]Job, error) {
+	all := make([]int, len(s.Plan.Tasks))
+	for i := range all {
+		all[i] = i
+	}
+	study, jobs, err := s.Plan.Thaw(all)
+	if err != nil {
+		return nil, err
+	}
+	o.Study, o.Checkpoint = study, study.Checkpoint
+	if err := sets.check(ctx, jobs); err != nil {
+		return nil, err
+	}
+	for _, v := range study.Variants {
+		if err := o.Devices.check(v); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
+}
+
+// A teller turns the progress of a slot's run into answers.
+type teller struct {
+	answers *gob.Encoder
+	stepped time.Time
+	err     error // of the first answer that the pool did not take
+}
+
+var _ Progress = (*teller)(nil)
+
+func (t *teller) tell(a answer) {
+	if err := t.answers.Encode(a); err != nil && t.err == nil {
+		t.err = err
+	}
+}
+
+func (*teller) Data(string, int, int)      {}
+func (*teller) Start([]Job, time.Duration) {}
+func (*teller) Retry(Job, error)           {}
+func (t *teller) Skip(Job)                 { t.tell(answer{Said: skipped}) }
+func (t *teller) Held(_ Job, err error)    { t.tell(answer{Said: held, Error: err.Error()}) }
+func (t *teller) Begin(_ Job, dir string)  { t.tell(answer{Said: begun, Dir: dir}) }
+
+func (t *teller) Step(_ Job, epoch int, share float64) {
+	if time.Since(t.stepped) < 100*time.Millisecond {
+		return
+	}
+	t.stepped = time.Now()
+	t.tell(answer{Said: stepped, Epoch: epoch, Share: share})
+}
+
+func (t *teller) Epoch(_ Job, e train.Epoch) { t.tell(answer{Said: epochDone, Result: e}) }
+
+func (t *teller) End(_ Job, status experiments.Status, err error) {
+	a := answer{Said: ended, Status: status, Kind: kindOf(err)}
+	if err != nil {
+		a.Error = err.Error()
+	}
+	t.tell(a)
+}
