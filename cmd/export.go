@@ -2,20 +2,14 @@ package cmd
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"ablate/experiments"
 	"ablate/experiments/export"
-	"ablate/experiments/export/onnx"
 	"ablate/experiments/export/tensorboard"
-	"ablate/experiments/export/torch"
-	"ablate/recipe"
 )
 
 func newExport() *cobra.Command {
@@ -98,58 +92,6 @@ func newExportTable(name, what string, write func(io.Writer, *experiments.Store,
 	return c
 }
 
-func newExportONNX() *cobra.Command {
-	return &cobra.Command{
-		Use:     "onnx RUN FILE",
-		Short:   "Write a run's trained net as an ONNX model",
-		Example: `  ablate export onnx quickstart/baseline/1 model.onnx`,
-		Long: `onnx writes the net as it evaluates images (opset 17): NCHW in, mean subtracted
-and scaled as the recipe says, and the logarithm of each class's probability out.
-A kind of layer that ONNX has no operators for is an error that names it.`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			r, weights, err := trained(c, args[0])
-			if err != nil {
-				return err
-			}
-			model, err := onnx.Model(r.Net, weights)
-			if err != nil {
-				return err
-			}
-			return writeOutput(args[1], model)
-		},
-	}
-}
-
-func newExportTorch() *cobra.Command {
-	return &cobra.Command{
-		Use:     "torch RUN DIR",
-		Short:   "Write a run's trained net for PyTorch: weights in its layout, and the code that builds it",
-		Example: `  ablate export torch quickstart/baseline/1 model`,
-		Long: `torch writes DIR/model.safetensors, a state dict in PyTorch's layout, and
-DIR/model.py, which builds the net and loads it without ablate. Trained from
-alexnet-torchvision, the names are torchvision's.`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			r, weights, err := trained(c, args[0])
-			if err != nil {
-				return err
-			}
-			model, err := torch.New(r.Net, weights)
-			if err != nil {
-				return err
-			}
-			if err := os.MkdirAll(args[1], 0o755); err != nil {
-				return err
-			}
-			return errors.Join(
-				experiments.SaveTensors(filepath.Join(args[1], "model.safetensors"), model.Tensors,
-					map[string]string{"format": "pt"}),
-				experiments.WriteFile(filepath.Join(args[1], "model.py"), model.Source))
-		},
-	}
-}
-
 // exported reads a study's runs. Those that cannot be read are named on stderr.
 func exported(c *cobra.Command, study string) (*experiments.Store, []export.Run, error) {
 	store, err := openStore(c)
@@ -164,29 +106,4 @@ func exported(c *cobra.Command, study string) (*experiments.Store, []export.Run,
 		return nil, nil, fmt.Errorf("no runs of %s under %s: train them with ablate run %s", study, store.Root, study)
 	}
 	return store, runs, nil
-}
-
-// trained reads the recipe and the weights of a run that is done.
-func trained(c *cobra.Command, name string) (recipe.Recipe, export.Weights, error) {
-	store, err := openStore(c)
-	if err != nil {
-		return recipe.Recipe{}, nil, err
-	}
-	dir, err := store.Find(name)
-	if err != nil {
-		return recipe.Recipe{}, nil, err
-	}
-	rec, err := experiments.ReadRecord(dir)
-	if err != nil {
-		return recipe.Recipe{}, nil, err
-	}
-	if rec.Status != experiments.Done {
-		return recipe.Recipe{}, nil, fmt.Errorf("%s is %s: only a run that is done has weights", name, rec.Status)
-	}
-	r, err := recipe.Decode(rec.Recipe)
-	if err != nil {
-		return r, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	weights, err := export.ReadWeights(dir)
-	return r, weights, err
 }

@@ -204,3 +204,15 @@ func TestLayouts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The mean image is cut to the crop that the net sees.
+func TestCentreMean(t *testing.T) {
+	m := export.Images{Shape: arch.Shape{Height: 4, Width: 5, Channels: 1}}
+	for i := range m.Shape.Len() {
+		m.Mean = append(m.Mean, float32(i))
+	}
+	net := arch.Shape{Height: 2, Width: 3, Channels: 1}
+	if got, want := m.CentreMean(net), []float32{6, 7, 8, 11, 12, 13}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

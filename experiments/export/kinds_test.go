@@ -30,7 +30,7 @@ func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			net := archtest.Net(t, kind)
 			weights := weightsOf(t, net)
-			_, onnxErr := onnx.Model(net, weights)
+			_, onnxErr := onnx.Model(net, weights, nil)
 			_, torchErr := torch.New(net, weights)
 			isRefused := errors.Is(onnxErr, onnx.ErrKind) && errors.Is(torchErr, torch.ErrKind)
 			for _, err := range []error{onnxErr, torchErr} {
@@ -45,7 +45,8 @@ func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {
 				t.Errorf("refused: %v", isRefused)
 			}
 			delete(weights, "last.bias")
-			if _, err := onnx.Model(net, weights); !isRefused && (err == nil || !strings.Contains(err.Error(), "last.bias")) {
+			_, err := onnx.Model(net, weights, nil)
+			if !isRefused && (err == nil || !strings.Contains(err.Error(), "last.bias")) {
 				t.Errorf("weights without last.bias: %v", err)
 			}
 		})

@@ -1,6 +1,8 @@
 package export
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"ablate/arch"
@@ -21,6 +23,66 @@ func ReadWeights(dir string) (Weights, error) {
 		w[t.Name] = t
 	}
 	return w, nil
+}
+
+// Images is how a stored image becomes an input of a net.
+type Images struct {
+	Shape arch.Shape // of an image as the data set holds it
+	Scale float64    // multiplies after the mean is subtracted
+	Mean  []float32  // nil where none is subtracted
+}
+
+// ErrImages is a run whose weights do not say enough of its images.
+var ErrImages = errors.New("raw images cannot be taken")
+
+// ReadImages reads what a run's weights file says of images.
+func ReadImages(dir string) (*Images, error) {
+	stored, err := experiments.ReadWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	if stored.About["input"] == "" {
+		return nil, fmt.Errorf("%w: weights of an earlier format do not say what is done to them", ErrImages)
+	}
+	var in struct {
+		Image      arch.Shape `json:"image"`
+		ColorSpace string     `json:"colour_space"`
+		Mean       string     `json:"mean"`
+		Scale      float64    `json:"scale"`
+	}
+	if err := json.Unmarshal([]byte(stored.About["input"]), &in); err != nil {
+		return nil, fmt.Errorf("%s: %w", experiments.WeightsPath(dir), err)
+	}
+	if in.ColorSpace != "rgb" && in.Image.Channels == 3 {
+		return nil, fmt.Errorf("%w: colours are changed to %s before, which the model would not do", ErrImages, in.ColorSpace)
+	}
+	images := &Images{Shape: in.Image, Scale: in.Scale}
+	for _, t := range stored.Input {
+		if t.Name == "mean_image" {
+			images.Mean = t.Data
+		}
+	}
+	if in.Mean != "none" && len(images.Mean) != in.Image.Len() {
+		return nil, fmt.Errorf("%s: the mean image has %d values, an image %d", experiments.WeightsPath(dir),
+			len(images.Mean), in.Image.Len())
+	}
+	return images, nil
+}
+
+// Centre is where the net's crop begins in an image.
+func (m Images) Centre(net arch.Shape) (top, left int) {
+	return (m.Shape.Height - net.Height) / 2, (m.Shape.Width - net.Width) / 2
+}
+
+// CentreMean is the part of the mean image that the net's crop sees.
+func (m Images) CentreMean(net arch.Shape) []float32 {
+	top, left := m.Centre(net)
+	var part []float32
+	for y := range net.Height {
+		from := ((top+y)*m.Shape.Width + left) * net.Channels
+		part = append(part, m.Mean[from:from+net.Width*net.Channels]...)
+	}
+	return part
 }
 
 // Take is a parameter that must have a shape.

@@ -1,6 +1,7 @@
 // Package onnx writes a trained net as an ONNX model (opset 17, IR version 8),
 // as it evaluates images: the input is NCHW, mean subtracted and scaled as the
-// recipe says; the output is the logarithm of each class's probability.
+// recipe says, or the bytes of images as the data set holds them; the output is the
+// logarithm of each class's probability.
 //
 // github.com/onnx/onnx/blob/main/docs/Operators.md defines the operators, and
 // onnx.proto the messages.
@@ -23,20 +24,26 @@ const (
 	irVersion = 8
 )
 
-// Model is the model of a net and its weights. The error names the layer that
-// cannot be written.
-func Model(net *arch.Net, weights export.Weights) ([]byte, error) {
+// Model is the model of a net and its weights. With images it takes raw ones and
+// begins with what they become inputs by. The error names the layer that cannot be written.
+func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte, error) {
 	infos, err := net.Infer()
 	if err != nil {
 		return nil, err
 	}
 	b := &builder{weights: weights, now: "input"}
+	in, out := net.Input, infos[len(infos)-1].Out
+	input := valueInfo("input", typeFloat, "N", in.Channels, in.Height, in.Width)
+	if images != nil {
+		b.now = "images"
+		input = valueInfo("images", typeUint8, "N", images.Shape.Height, images.Shape.Width, images.Shape.Channels)
+		b.preprocess(in, *images)
+	}
 	for _, info := range infos {
 		if err := b.layer(info); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", info.Layer.Name, err)
 		}
 	}
-	in, out := net.Input, infos[len(infos)-1].Out
 	var g protobuf.Message
 	for _, n := range b.nodes {
 		g = g.Bytes(1, n)
@@ -45,8 +52,8 @@ func Model(net *arch.Net, weights export.Weights) ([]byte, error) {
 	for _, t := range b.initializers {
 		g = g.Bytes(5, t)
 	}
-	g = g.Bytes(11, valueInfo("input", "N", in.Channels, in.Height, in.Width))
-	g = g.Bytes(12, valueInfo(b.now, "N", out.Channels))
+	g = g.Bytes(11, input)
+	g = g.Bytes(12, valueInfo(b.now, typeFloat, "N", out.Channels))
 	imports := protobuf.Message{}.String(1, "").Int(2, opset)
 	return protobuf.Message{}.Int(1, irVersion).String(2, "ablate").Bytes(7, g).Bytes(8, imports), nil
 }
@@ -57,6 +64,24 @@ type builder struct {
 	nodes, initializers []protobuf.Message
 	now                 string // the value that the next layer reads
 	flat                bool   // it is [N, C], behind a dense layer
+}
+
+// preprocess makes inputs of images: their centre, less the mean, scaled, in NCHW.
+func (b *builder) preprocess(net arch.Shape, images export.Images) {
+	b.then("Cast", nil, integer("to", typeFloat))
+	top, left := images.Centre(net)
+	if images.Shape.Height != net.Height || images.Shape.Width != net.Width {
+		b.then("Slice", []string{
+			b.int64s("crop.from", []int64{int64(top), int64(left)}),
+			b.int64s("crop.to", []int64{int64(top + net.Height), int64(left + net.Width)}),
+			b.int64s("crop.axes", []int64{1, 2}),
+		})
+	}
+	if images.Mean != nil {
+		b.then("Sub", []string{b.floats("mean_image", images.CentreMean(net), net.Height, net.Width, net.Channels)})
+	}
+	b.scalar("Mul", "scale", images.Scale, 1)
+	b.then("Transpose", nil, integers("perm", 0, 3, 1, 2))
 }
 
 func (b *builder) layer(p arch.LayerInfo) error {

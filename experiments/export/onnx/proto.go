@@ -11,6 +11,7 @@ import (
 // TensorProto.DataType.
 const (
 	typeFloat = 1
+	typeUint8 = 2
 	typeInt64 = 7
 )
 
@@ -74,8 +75,8 @@ func window(l arch.Pool) []protobuf.Message {
 	}
 }
 
-// valueInfo is the shape of an input or output; a string is a dimension of any size.
-func valueInfo(name string, dims ...any) protobuf.Message {
+// valueInfo is the type and shape of an input or output; a string is a dimension of any size.
+func valueInfo(name string, element int64, dims ...any) protobuf.Message {
 	var shape protobuf.Message
 	for _, d := range dims {
 		switch d := d.(type) {
@@ -85,6 +86,6 @@ func valueInfo(name string, dims ...any) protobuf.Message {
 			shape = shape.Bytes(1, protobuf.Message{}.String(2, d))
 		}
 	}
-	tensor := protobuf.Message{}.Int(1, typeFloat).Bytes(2, shape)
+	tensor := protobuf.Message{}.Int(1, element).Bytes(2, shape)
 	return protobuf.Message{}.String(1, name).Bytes(2, protobuf.Message{}.Bytes(1, tensor))
 }
