@@ -116,7 +116,7 @@ record cannot be written, or a device was lost).`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newVerify(), newPlan(), newTask()}},
+		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newServe(), newVerify(), newPlan(), newTask()}},
 		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newExport()}},
 		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},

@@ -31,6 +31,15 @@ func RecordPath(dir string) string { return filepath.Join(dir, recordFile) }
 // MetricsPath is the file of a run's metric log.
 func MetricsPath(dir string) string { return filepath.Join(dir, metricsFile) }
 
+// LogPath is the file of what happened to a run.
+func LogPath(dir string) string { return filepath.Join(dir, logFile) }
+
+// FiltersPath is the file of the first layer's weights.
+func FiltersPath(dir string) string { return filepath.Join(dir, filtersFile) }
+
+// TimesPath is the file of the kernels' times.
+func TimesPath(dir string) string { return filepath.Join(dir, timesFile) }
+
 // PredictionsPath is the file of what a run's net made of the test images.
 func PredictionsPath(dir string) string { return filepath.Join(dir, predictionsFile) }
 

@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"fmt"
-	"path/filepath"
 )
 
 // SaveFilters stores the first layer's weights as they were drawn and as they
@@ -11,7 +10,7 @@ func (r *Recorder) SaveFilters(initial, trained Tensor) error {
 	if err := r.held(); err != nil {
 		return err
 	}
-	_, err := writeWeights(filepath.Join(r.dir, filtersFile), []Tensor{initial, trained}, nil)
+	_, err := writeWeights(FiltersPath(r.dir), []Tensor{initial, trained}, nil)
 	return err
 }
 
@@ -21,7 +20,7 @@ func (s *Store) Filters(r Record) (initial, trained Tensor, err error) {
 	if err != nil {
 		return initial, trained, err
 	}
-	path := filepath.Join(dir, filtersFile)
+	path := FiltersPath(dir)
 	tensors, _, err := ReadTensors(path)
 	if err != nil {
 		return initial, trained, err

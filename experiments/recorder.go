@@ -25,7 +25,7 @@ var now = time.Now
 
 // open makes an attempt's files. old is the record of the attempt before, if there was one.
 func (r *Recorder) open(old *Record) (err error) {
-	path := filepath.Join(r.dir, logFile)
+	path := LogPath(r.dir)
 	if err := checkRegular(path); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (r *Recorder) held() error { return r.hold.check() }
 func (r *Recorder) Logf(format string, args ...any) error {
 	line := fmt.Sprintf("%s %s\n", now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 	if _, err := r.log.WriteString(line); err != nil {
-		return writeError(filepath.Join(r.dir, logFile), int64(len(line)), err)
+		return writeError(LogPath(r.dir), int64(len(line)), err)
 	}
 	return nil
 }

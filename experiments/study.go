@@ -15,6 +15,9 @@ import (
 // studyFile is the file of a study's declaration, beside its variants' folders.
 const studyFile = "study.json"
 
+// DeclarationPath is the file of a study's declaration.
+func DeclarationPath(study string) string { return filepath.Join(study, studyFile) }
+
 // declarationVersion is the version of what study.json holds.
 const declarationVersion = 1
 
@@ -97,7 +100,7 @@ func (s *Store) writeDeclaration(d Declaration) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(s.Study(d.Study), studyFile), append(text, '\n'))
+	return WriteFile(DeclarationPath(s.Study(d.Study)), append(text, '\n'))
 }
 
 // Extend adds the variants, seeds and metrics that later names and d does not, and takes over how metrics are
@@ -157,7 +160,7 @@ func union[T comparable](a, b []T) []T {
 // Declaration reads what a study declared. The error is fs.ErrNotExist where it declared
 // nothing: its runs were made before there were declarations, or elsewhere.
 func (s *Store) Declaration(study string) (Declaration, error) {
-	path := filepath.Join(s.Study(study), studyFile)
+	path := DeclarationPath(s.Study(study))
 	text, err := readFile(path, maxRecord)
 	if err != nil {
 		return Declaration{}, err

@@ -3,7 +3,6 @@ package experiments
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 )
 
 // A KernelTime is the time of one kernel of a training step.
@@ -32,7 +31,7 @@ func (r *Recorder) SaveTimes(t Times) error {
 	if err != nil {
 		return fmt.Errorf("times: %w", err)
 	}
-	return WriteFile(filepath.Join(r.dir, timesFile), append(text, '\n'))
+	return WriteFile(TimesPath(r.dir), append(text, '\n'))
 }
 
 // Times reads what SaveTimes stored for a record's run.
@@ -42,7 +41,7 @@ func (s *Store) Times(r Record) (Times, error) {
 	if err != nil {
 		return t, err
 	}
-	path := filepath.Join(dir, timesFile)
+	path := TimesPath(dir)
 	text, err := readFile(path, maxRecord)
 	if err != nil {
 		return t, err

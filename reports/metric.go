@@ -122,6 +122,22 @@ func findMetric(name string, records []experiments.Record, o Options) (Metric, e
 	return loggedMetric(name, percent).as(kind), nil
 }
 
+// NamedMetric is the metric of a name: one of ours, or what its name and the values in logs say, and kinds on top.
+func NamedMetric(name string, kinds map[string]experiments.MetricKind, logs ...[]experiments.Metric) Metric {
+	for _, m := range metrics {
+		if m.Name == name {
+			return m.as(kinds[name])
+		}
+	}
+	share := true
+	for _, log := range logs {
+		share = share && !slices.ContainsFunc(log, func(m experiments.Metric) bool {
+			return m.Name == name && (m.Value < 0 || m.Value > 1)
+		})
+	}
+	return loggedMetric(name, share).as(kinds[name])
+}
+
 // readLog reads a run's log.
 type readLog func(experiments.Record) ([]experiments.Metric, error)
 

@@ -100,7 +100,7 @@ func place(store *experiments.Store) string {
 		return memory
 	}
 	// SQLite's locks do not hold across the hosts of a network file system (sqlite.org/howtocorrupt.html, 2.1).
-	if isNetwork(store.Root) {
+	if experiments.IsNetwork(store.Root) {
 		return memory
 	}
 	return filepath.Join(store.Root, File)

@@ -4,116 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
-	"maps"
 	"math"
 	"slices"
 
-	"ablate/experiments"
 	"ablate/reports"
 	"ablate/reports/ledger"
 )
-
-// A curveSet is one picture of learning curves; the page shows one set at a time.
-type curveSet struct {
-	Name    string // test, train
-	Title   string
-	Picture template.HTML
-}
-
-// curves draws the mean of each variant's error over epochs and the range of its seeds.
-func (b *builder) curves() []curveSet {
-	if b.s.Metrics == nil {
-		return nil
-	}
-	logs := map[string][][]experiments.Metric{}
-	for _, row := range b.c.Rows {
-		for _, r := range b.of(row.Variant) {
-			log, err := b.s.Metrics(r)
-			if err != nil {
-				b.problem(fmt.Sprintf("log of %s seed %d", r.Variant, r.Seed), err)
-				continue
-			}
-			logs[row.Variant] = append(logs[row.Variant], log)
-		}
-	}
-	var sets []curveSet
-	kinds := curveKinds
-	if m := b.c.Metric; !slices.ContainsFunc(kinds, func(k curveKind) bool { return k.metric == m.Name }) {
-		own := curveKind{name: "metric", metric: m.Name, title: m.Title + " by epoch", unit: m.Head, factor: b.unit()}
-		kinds = append([]curveKind{own}, kinds...)
-	}
-	for _, m := range kinds {
-		if p := both(func(f frame) template.HTML { return b.curve(f, m, logs) }); p != "" {
-			sets = append(sets, curveSet{Name: m.name, Title: m.title, Picture: p})
-		}
-	}
-	return sets
-}
-
-// A curveKind is what a picture of learning curves is of.
-type curveKind struct {
-	name, metric, title string
-	unit                string  // of the vertical axis
-	factor              float64 // from the log's unit to that
-	late                bool    // the second half of the epochs alone, in which the curves lie close
-}
-
-var curveKinds = []curveKind{
-	{name: "test", metric: "test_top1_error", title: "Top-1 test error by epoch", unit: "error %", factor: 100},
-	{
-		name: "late", metric: "test_top1_error", title: "Top-1 test error in the second half of the epochs",
-		unit: "error %", factor: 100, late: true,
-	},
-	{name: "train", metric: "train_top1_error", title: "Top-1 training error by epoch", unit: "error %", factor: 100},
-	{name: "loss", metric: "test_loss", title: "Test loss by epoch", unit: "loss", factor: 1},
-	{name: "train-loss", metric: "train_loss", title: "Training loss by epoch", unit: "loss", factor: 1},
-	{name: "rate", metric: "lr", title: "Learning rate by epoch", unit: "rate", factor: 1},
-}
-
-// curveNames are the names of the variants that have curves, by their row in the table.
-func (b *builder) curveNames() []curveName {
-	var names []curveName
-	for i, row := range b.c.Rows {
-		if len(b.of(row.Variant)) > 0 {
-			names = append(names, curveName{Row: i, Name: row.Variant})
-		}
-	}
-	return names
-}
-
-// A curveName is a variant whose curves a reader can hide.
-type curveName struct {
-	Row  int
-	Name string
-}
-
-// A point is what the seeds of a variant have at one epoch.
-type point struct {
-	epoch           int
-	mean, low, high float64
-}
-
-// points returns a variant's curve: an epoch counts as soon as one seed has reached it.
-func (k curveKind) points(logs [][]experiments.Metric) []point {
-	byEpoch := map[int][]float64{}
-	for _, log := range logs {
-		for _, m := range log {
-			if v := float64(m.Value); m.Name == k.metric && finite(v) {
-				byEpoch[m.Epoch] = append(byEpoch[m.Epoch], k.factor*v)
-			}
-		}
-	}
-	var ps []point
-	for _, e := range slices.Sorted(maps.Keys(byEpoch)) {
-		v := byEpoch[e]
-		sum := 0.0
-		for _, x := range v {
-			sum += x
-		}
-		ps = append(ps, point{epoch: e, mean: sum / float64(len(v)), low: slices.Min(v), high: slices.Max(v)})
-	}
-	return ps
-}
 
 // A frame is the room a picture is drawn in. Every picture is drawn twice, since
 // one that is scaled down to a phone cannot be read; the style sheet shows one.
@@ -198,75 +94,6 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 	}
 }
 
-func (b *builder) curve(f frame, kind curveKind, logs map[string][][]experiments.Metric) template.HTML {
-	curves := map[string][]point{}
-	var values []float64
-	epochs := 1
-	for name, l := range logs {
-		ps := kind.points(l)
-		if kind.late && len(ps) > 0 {
-			from := (ps[len(ps)-1].epoch + 1) / 2
-			ps = slices.DeleteFunc(ps, func(p point) bool { return p.epoch < from })
-		}
-		if len(ps) == 0 || kind.late && len(ps) < 3 {
-			continue
-		}
-		curves[name] = ps
-		for _, p := range ps {
-			values = append(values, p.low, p.high)
-			epochs = max(epochs, p.epoch)
-		}
-	}
-	if len(values) == 0 {
-		return ""
-	}
-	f = f.beside(sorted(curves))
-	low, high := around(values)
-	first := min(1, float64(epochs)-0.001)
-	if kind.late {
-		first = float64((epochs + 1) / 2)
-	}
-	x, y := f.scales(first, float64(epochs), max(0, low), high)
-	s := newSVG(f.width, f.room(len(curves)), kind.title, "A line is the mean over seeds, the band around it their range.")
-	s.axes(f, x, y, "epoch", kind.unit, whole)
-	var labels []label
-	for i, row := range b.c.Rows {
-		ps, ok := curves[row.Variant]
-		if !ok {
-			continue
-		}
-		var line, band [][2]float64
-		for _, p := range ps {
-			line = append(line, [2]float64{x.at(float64(p.epoch)), y.at(p.mean)})
-			band = append(band, [2]float64{x.at(float64(p.epoch)), y.at(p.high)})
-		}
-		for _, p := range slices.Backward(ps) {
-			band = append(band, [2]float64{x.at(float64(p.epoch)), y.at(p.low)})
-		}
-		end := line[len(line)-1]
-		l := label{name: row.Variant, row: i, x: end[0], y: end[1]}
-		s.path(fmt.Sprintf("band s%d r%d", l.colour(), i), band, true)
-		s.path(fmt.Sprintf("curve s%d d%d r%d", l.colour(), l.dash(), i), line, false)
-		if len(line) == 1 {
-			s.circle(fmt.Sprintf("dot s%d r%d", l.colour(), i), end[0], end[1], 3.5)
-		}
-		if n := len(ps); n <= mostPoints {
-			for j, p := range ps {
-				s.point(fmt.Sprintf("hover r%d", i), line[j][0], line[j][1], 7, fmt.Sprintf("%s, epoch %d: %s (%s to %s)",
-					row.Variant, p.epoch, tick(round(p.mean)), tick(round(p.low)), tick(round(p.high))))
-			}
-		}
-		labels = append(labels, l)
-	}
-	s.names(f, labels, func(l label, x, y float64) {
-		s.path(fmt.Sprintf("curve s%d d%d r%d", l.colour(), l.dash(), l.row), [][2]float64{{x, y}, {x + 26, y}}, false)
-	})
-	return s.done()
-}
-
-// mostPoints is how many epochs of a curve show their values on hover: each is a mark in the file.
-const mostPoints = 200
-
 // round keeps what a reader can use of a value: four digits.
 func round(v float64) float64 {
 	if v == 0 {
@@ -306,7 +133,7 @@ func short(name string, n int) string {
 }
 
 // forest draws each difference with its interval; nothing where nothing can be compared.
-func (b *builder) forest(f frame) template.HTML {
+func (b *Pictures) forest(f frame) template.HTML {
 	p := b.newForest(f)
 	if len(p.rows) == 0 {
 		return ""
@@ -335,7 +162,7 @@ func (b *builder) forest(f frame) template.HTML {
 
 // A forestPlot has the rows that can be compared, and where they lie.
 type forestPlot struct {
-	*builder
+	*Pictures
 	frame
 	rows                []reports.Row
 	published           bool // some row has a published difference
@@ -343,12 +170,12 @@ type forestPlot struct {
 	x                   scale
 }
 
-func (b *builder) newForest(f frame) *forestPlot {
-	p := &forestPlot{builder: b, frame: f}
+func (b *Pictures) newForest(f frame) *forestPlot {
+	p := &forestPlot{Pictures: b, frame: f}
 	var names []string
 	values := []float64{0}
 	for _, r := range b.c.Rows {
-		if r.Delta == nil || !finite(r.Delta.Mean) {
+		if r.Delta == nil || !finite(r.Delta.Mean) || !b.shows(r.Variant) {
 			continue
 		}
 		p.rows = append(p.rows, r)
@@ -418,7 +245,7 @@ func (p *forestPlot) legend(s *svg) {
 }
 
 // deltaWords write a difference with its interval and its verdict.
-func (b *builder) deltaWords(d *reports.Delta) string {
+func (b *Pictures) deltaWords(d *reports.Delta) string {
 	text := b.c.Metric.Signed(d.Mean)
 	if i := d.Interval; i != nil {
 		text += fmt.Sprintf(" [%s, %s]", b.c.Metric.Signed(i.Low), b.c.Metric.Signed(i.High))
@@ -433,7 +260,7 @@ func drawn(r reports.Row) bool {
 }
 
 // betterSide is where the better differences lie.
-func (b *builder) betterSide() string {
+func (b *Pictures) betterSide() string {
 	if b.c.Metric.More {
 		return "right"
 	}
@@ -441,7 +268,7 @@ func (b *builder) betterSide() string {
 }
 
 // unit turns a share into percentage points.
-func (b *builder) unit() float64 {
+func (b *Pictures) unit() float64 {
 	if b.c.Metric.Share {
 		return 100
 	}
@@ -449,7 +276,7 @@ func (b *builder) unit() float64 {
 }
 
 // speed draws training speed against the error, for the hardware most runs have.
-func (b *builder) speed(f frame) template.HTML {
+func (b *Pictures) speed(f frame) template.HTML {
 	runs := map[string]int{}
 	for _, r := range b.c.Rows {
 		for _, s := range r.Speeds {
@@ -470,7 +297,7 @@ func (b *builder) speed(f frame) template.HTML {
 	var xs, ys []float64
 	for i, r := range b.c.Rows {
 		for _, s := range r.Speeds {
-			if s.Hardware == most && s.ImagesPerSecond > 0 && r.Error.K > 0 && finite(r.Error.Mean) {
+			if b.shows(r.Variant) && s.Hardware == most && s.ImagesPerSecond > 0 && r.Error.K > 0 && finite(r.Error.Mean) {
 				dots = append(dots, dot{name: r.Variant, row: i, speed: s.ImagesPerSecond, error: b.unit() * r.Error.Mean})
 				xs, ys = append(xs, s.ImagesPerSecond), append(ys, b.unit()*r.Error.Mean)
 			}

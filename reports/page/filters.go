@@ -17,27 +17,27 @@ import (
 	"ablate/experiments"
 )
 
-// A filterSet is one variant's first layer before and after training.
-type filterSet struct {
+// A FilterSet is one variant's first layer before and after training.
+type FilterSet struct {
 	Variant       string
 	Seed          uint64
-	Before, After []filterGrid // one a column of the net
+	Before, After []FilterGrid // one a column of the net
 }
 
-// A filterGrid is the filters of one column as a picture.
-type filterGrid struct {
+// A FilterGrid is the filters of one column as a picture.
+type FilterGrid struct {
 	Image         template.URL
 	Width, Height int
 	Words         string
 }
 
-// filters draws the first layer's filters of each variant's first finished run,
+// Filters draws the first layer's filters of each variant's first finished run,
 // the columns apart, as the paper's Figure 3 has them.
-func (b *builder) filters() []filterSet {
+func (b *Pictures) Filters() []FilterSet {
 	if b.s.Filters == nil {
 		return nil
 	}
-	var sets []filterSet
+	var sets []FilterSet
 	for _, row := range b.c.Rows {
 		for _, r := range b.of(row.Variant) {
 			if r.Status != experiments.Done {
@@ -56,7 +56,7 @@ func (b *builder) filters() []filterSet {
 }
 
 // filterSet is nil where the net does not begin with a convolution over grey or colour.
-func (b *builder) filterSet(r experiments.Record) (*filterSet, error) {
+func (b *Pictures) filterSet(r experiments.Record) (*FilterSet, error) {
 	net, err := netOf(r)
 	if err != nil {
 		return nil, err
@@ -74,13 +74,13 @@ func (b *builder) filterSet(r experiments.Record) (*filterSet, error) {
 	if !slices.Equal(first.Shape, trained.Shape) {
 		return nil, fmt.Errorf("shapes %v before and %v after", first.Shape, trained.Shape)
 	}
-	set := &filterSet{Variant: r.Variant, Seed: r.Seed}
+	set := &FilterSet{Variant: r.Variant, Seed: r.Seed}
 	columns := max(1, net.Columns)
 	for c := range columns {
 		for _, g := range []struct {
 			of   experiments.Tensor
 			when string
-			to   *[]filterGrid
+			to   *[]FilterGrid
 		}{{first, "before", &set.Before}, {trained, "after", &set.After}} {
 			grid, err := drawFilters(g.of, c, columns)
 			if err != nil {
@@ -98,13 +98,13 @@ const filtersInRow = 8
 
 // drawFilters lays one column's filters out in a grid. Each is scaled by its own
 // largest weight, 0 being middle grey: what is shown is its form, not its size.
-func drawFilters(t experiments.Tensor, column, columns int) (filterGrid, error) {
+func drawFilters(t experiments.Tensor, column, columns int) (FilterGrid, error) {
 	kh, kw, in, all := t.Shape[0], t.Shape[1], t.Shape[2], t.Shape[3]
 	if len(t.Data) != kh*kw*in*all {
-		return filterGrid{}, fmt.Errorf("%s: %d values for shape %v", t.Name, len(t.Data), t.Shape)
+		return FilterGrid{}, fmt.Errorf("%s: %d values for shape %v", t.Name, len(t.Data), t.Shape)
 	}
 	if kh < 1 || kw < 1 || all < columns {
-		return filterGrid{}, fmt.Errorf("%s: shape %v holds no filters for %d columns", t.Name, t.Shape, columns)
+		return FilterGrid{}, fmt.Errorf("%s: shape %v holds no filters for %d columns", t.Name, t.Shape, columns)
 	}
 	n := all / columns
 	across := min(n, filtersInRow)
@@ -129,10 +129,10 @@ func drawFilters(t experiments.Tensor, column, columns int) (filterGrid, error) 
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		return filterGrid{}, err
+		return FilterGrid{}, err
 	}
 	const zoom = 5
-	return filterGrid{
+	return FilterGrid{
 		Image: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())),
 		Width: img.Rect.Dx() * zoom, Height: img.Rect.Dy() * zoom,
 	}, nil

@@ -15,23 +15,23 @@ import (
 	"ablate/reports"
 )
 
-// A figure is one variant's net, drawn as the paper's Figure 2 has it: columns
+// A Figure is one variant's net, drawn as the paper's Figure 2 has it: columns
 // side by side, crossings where a layer reads both.
-type figure struct {
+type Figure struct {
 	Variant string
 	Changes string
 	Picture template.HTML
 }
 
-// A layerTable lists a variant's layers.
-type layerTable struct {
+// A LayerTable lists a variant's layers.
+type LayerTable struct {
 	Variant   string
-	Rows      []layerRow
+	Rows      []LayerRow
 	TimesNote string // what the times are of; empty where there are none
 }
 
-// A layerRow is a line of it.
-type layerRow struct {
+// A LayerRow is a line of it.
+type LayerRow struct {
 	Layer, Kind, Output, Params, MACs, Time string
 }
 
@@ -47,8 +47,8 @@ func netOf(r experiments.Record) (*arch.Net, error) {
 	return stored.Net, nil
 }
 
-// nets draws every variant's net and lists its layers.
-func (b *builder) nets() (figures []figure, layers []layerTable) {
+// Nets draws every variant's net and lists its layers.
+func (b *Pictures) Nets() (figures []Figure, layers []LayerTable) {
 	var base *drawing
 	for _, row := range b.c.Rows {
 		records := b.of(row.Variant)
@@ -70,18 +70,18 @@ func (b *builder) nets() (figures []figure, layers []layerTable) {
 			base = d
 		}
 		rows, note := b.layers(records, placed)
-		layers = append(layers, layerTable{row.Variant, rows, note})
-		figures = append(figures, figure{row.Variant, strings.Join(row.Changes, ", "), d.draw(row.Variant, base)})
+		layers = append(layers, LayerTable{row.Variant, rows, note})
+		figures = append(figures, Figure{row.Variant, strings.Join(row.Changes, ", "), d.draw(row.Variant, base)})
 	}
 	return figures, layers
 }
 
 // layers lists a net, with the time of each layer's kernels where a run recorded it.
-func (b *builder) layers(records []experiments.Record, placed []arch.LayerInfo) ([]layerRow, string) {
+func (b *Pictures) layers(records []experiments.Record, placed []arch.LayerInfo) ([]LayerRow, string) {
 	times, note := b.times(records)
-	var rows []layerRow
+	var rows []LayerRow
 	for _, p := range placed {
-		r := layerRow{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out.String()}
+		r := LayerRow{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out.String()}
 		if p.Params > 0 {
 			r.Params = reports.Thousands(p.Params)
 		}
@@ -97,7 +97,7 @@ func (b *builder) layers(records []experiments.Record, placed []arch.LayerInfo) 
 }
 
 // times sums the kernels of each layer of the first run that has them.
-func (b *builder) times(records []experiments.Record) (map[string]float64, string) {
+func (b *Pictures) times(records []experiments.Record) (map[string]float64, string) {
 	if b.s.Times == nil {
 		return nil, ""
 	}

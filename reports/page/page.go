@@ -24,13 +24,28 @@ import (
 	"ablate/reports/render"
 )
 
-//go:embed page.html style.css forest.css
+//go:embed page.html sections.html style.css forest.css figure.css
 var files embed.FS
 
-var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"clean": reports.Sanitize,
-	"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
-}).ParseFS(files, "page.html"))
+var layout = template.Must(Sections().ParseFS(files, "page.html"))
+
+// Sections returns the templates of a page's parts, for pages of another frame: table of a render.Table,
+// and differences, speed, nets, filters and provenance of what has the fields that they show.
+func Sections() *template.Template {
+	return template.Must(template.New("page.html").Funcs(template.FuncMap{
+		"clean": reports.Sanitize,
+		"brief": func(s string) bool { return utf8.RuneCountInString(s) <= 24 },
+	}).ParseFS(files, "sections.html"))
+}
+
+// Style is the style sheet of pages and of the pictures on them.
+func Style() string {
+	text, err := files.ReadFile("style.css")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(text)
+}
 
 // A Source reads what the pictures are made of. Any of its functions may be nil; its pictures are left out then.
 type Source struct {
@@ -42,6 +57,8 @@ type Source struct {
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
 	// Times reads the kernels' times.
 	Times func(experiments.Record) (experiments.Times, error)
+	// Show says which variants are drawn; nil draws all. The colour of one does not depend on the others.
+	Show func(variant string) bool
 }
 
 // content is what the layout shows.
@@ -53,39 +70,35 @@ type content struct {
 	CurveNames []curveName
 	Forest     template.HTML
 	Speed      template.HTML
-	Figures    []figure
-	Layers     []layerTable
-	Filters    []filterSet
-	Provenance []fact
+	Figures    []Figure
+	Layers     []LayerTable
+	Filters    []FilterSet
+	Provenance []Fact
 	Problems   []string
 }
 
 // Write makes the page of a comparison. What cannot be read is named on the page and left out.
 func Write(w io.Writer, c *reports.Comparison, s Source) error {
-	table, err := render.New(verdictFirst(c))
+	table, err := TableOf(c)
 	if err != nil {
 		return err
 	}
-	style, err := files.ReadFile("style.css")
-	if err != nil {
-		return err
-	}
-	s.Records = slices.SortedFunc(slices.Values(s.Records), func(a, b experiments.Record) int {
-		return cmp.Or(cmp.Compare(a.Variant, b.Variant), cmp.Compare(a.Seed, b.Seed))
-	})
-	b := &builder{c: c, s: s}
-	p := content{Style: template.CSS(style), Table: table}
+	b := NewPictures(c, s)
+	p := content{Style: template.CSS(Style()), Table: table}
 	p.Curves = b.curves()
 	p.CurveNames = b.curveNames()
 	p.Toggles = toggles(p.CurveNames)
-	p.Forest = both(b.forest)
-	p.Speed = both(b.speed)
-	p.Figures, p.Layers = b.nets()
-	p.Filters = b.filters()
-	p.Provenance = b.provenance()
+	p.Forest = b.Forest()
+	p.Speed = b.Speed()
+	p.Figures, p.Layers = b.Nets()
+	p.Filters = b.Filters()
+	p.Provenance = b.Provenance()
 	p.Problems = b.problems
 	return p.write(w)
 }
+
+// TableOf makes the table of a comparison as pages show it.
+func TableOf(c *reports.Comparison) (render.Table, error) { return render.New(verdictFirst(c)) }
 
 // verdictFirst has the difference and the verdict follow the variant's name, where a
 // narrow screen shows them, unless a reader chose the columns.
@@ -111,13 +124,9 @@ func toggles(names []curveName) template.CSS {
 
 // WriteSelfCheck makes the page of a self-check: its table, and where it comes from.
 func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
-	style, err := files.ReadFile("style.css")
-	if err != nil {
-		return err
-	}
-	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline,
+	b := &Pictures{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline,
 		reports.DefaultBaseline)}}}, s: s}
-	return content{Style: template.CSS(style), Table: render.SelfCheckTable(check), Provenance: b.provenance()}.write(w)
+	return content{Style: template.CSS(Style()), Table: render.SelfCheckTable(check), Provenance: b.Provenance()}.write(w)
 }
 
 func (p content) write(w io.Writer) error {
@@ -136,7 +145,7 @@ func (p content) write(w io.Writer) error {
 // own, since the page around it may be light where the reader's system is dark,
 // and its style reaches nothing else of a page that holds it inline.
 func WriteForest(w io.Writer, c *reports.Comparison) error {
-	picture := string((&builder{c: c}).forest(wide))
+	picture := string((&Pictures{c: c}).forest(wide))
 	if picture == "" {
 		return fmt.Errorf("%s has nothing to compare: %w", c.Study, reports.ErrOption)
 	}
@@ -144,40 +153,79 @@ func WriteForest(w io.Writer, c *reports.Comparison) error {
 	if err != nil {
 		return err
 	}
-	picture = strings.Replace(picture, "<svg ", `<svg class="ablate-forest" `, 1)
-	picture = strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+string(style)+"]]></style>"+
-		`<rect class="paper" width="100%" height="100%"/>`, 1)
-	_, err = io.WriteString(w, picture+"\n")
+	_, err = io.WriteString(w, alone(picture, "ablate-forest", string(style)))
 	return err
 }
 
-// A builder makes the page's parts and collects what could not be read.
-type builder struct {
+// WriteFigure makes a picture of its own, with a ground and a style, of one that Pictures or DrawCurves drew.
+func WriteFigure(w io.Writer, drawn template.HTML) error {
+	_, picture, found := strings.Cut(string(drawn), `<div class="wide">`)
+	picture, _, _ = strings.Cut(picture, "</svg>")
+	if !found {
+		return fmt.Errorf("there is nothing to draw: %w", reports.ErrOption)
+	}
+	style, err := files.ReadFile("figure.css")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, alone(picture+"</svg>", "ablate-figure", string(style)))
+	return err
+}
+
+// alone is a picture that needs no page.
+func alone(picture, class, style string) string {
+	picture = strings.Replace(picture, "<svg ", `<svg class="`+class+`" `, 1)
+	return strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+style+"]]></style>"+
+		`<rect class="paper" width="100%" height="100%"/>`, 1) + "\n"
+}
+
+// Pictures draws the parts of a comparison's page and collects what could not be read.
+type Pictures struct {
 	c        *reports.Comparison
 	s        Source
 	problems []string
 }
 
-func (b *builder) problem(what string, err error) {
+// NewPictures draws from a comparison and its records.
+func NewPictures(c *reports.Comparison, s Source) *Pictures {
+	s.Records = slices.SortedFunc(slices.Values(s.Records), func(a, b experiments.Record) int {
+		return cmp.Or(cmp.Compare(a.Variant, b.Variant), cmp.Compare(a.Seed, b.Seed))
+	})
+	return &Pictures{c: c, s: s}
+}
+
+// Forest draws each difference with its interval; nothing where nothing can be compared.
+func (b *Pictures) Forest() template.HTML { return both(b.forest) }
+
+// Speed draws training speed against the error; nothing where no speed is known.
+func (b *Pictures) Speed() template.HTML { return both(b.speed) }
+
+// Problems lists what could not be read so far.
+func (b *Pictures) Problems() []string { return b.problems }
+
+func (b *Pictures) problem(what string, err error) {
 	b.problems = append(b.problems, fmt.Sprintf("%s: %v", what, err))
 }
 
-// of returns a variant's records, by seed.
-func (b *builder) of(variant string) []experiments.Record {
+// shows reports whether a variant is drawn.
+func (b *Pictures) shows(variant string) bool { return b.s.Show == nil || b.s.Show(variant) }
+
+// of returns the records, by seed, of a variant that is drawn.
+func (b *Pictures) of(variant string) []experiments.Record {
 	var rs []experiments.Record
 	for _, r := range b.s.Records {
-		if r.Variant == variant {
+		if r.Variant == variant && b.shows(variant) {
 			rs = append(rs, r)
 		}
 	}
 	return rs
 }
 
-// A fact is a line of the provenance.
-type fact struct{ Name, Value string }
+// A Fact is a line of the provenance.
+type Fact struct{ Name, Value string }
 
-// provenance is what the record of the first row's first run says; the table's notes say where runs differ.
-func (b *builder) provenance() []fact {
+// Provenance is what the record of the first row's first run says; the table's notes say where runs differ.
+func (b *Pictures) Provenance() []Fact {
 	var records []experiments.Record
 	for _, row := range b.c.Rows {
 		records = append(records, b.of(row.Variant)...)
@@ -188,10 +236,10 @@ func (b *builder) provenance() []fact {
 			continue
 		}
 		a := r.Attempts[len(r.Attempts)-1]
-		var facts []fact
+		var facts []Fact
 		add := func(name, value string) {
 			if value != "" {
-				facts = append(facts, fact{name, value})
+				facts = append(facts, Fact{name, value})
 			}
 		}
 		commit := p.Commit

@@ -465,14 +465,13 @@ func TestLateCurves(t *testing.T) {
 	for e := 1; e <= 10; e++ {
 		log = append(log, experiments.Metric{Epoch: e, Name: "test_top1_error", Value: experiments.Number(1 / float64(e))})
 	}
-	b := &builder{c: &reports.Comparison{Rows: []reports.Row{{Variant: "v"}}}}
-	logs := map[string][][]experiments.Metric{"v": {log}}
-	late := string(b.curve(wide, curveKinds[1], logs))
+	curves := []Curve{{Name: "v", Metric: "test_top1_error", Logs: [][]experiments.Metric{log}}}
+	late := string(DrawCurves(curves, curveKinds[1].Axes))
 	if !strings.Contains(late, "v, epoch 5: 20 (") || strings.Contains(late, "epoch 4:") {
 		t.Errorf("not the epochs from 5 to 10: %s", late)
 	}
-	logs["v"][0] = log[:2]
-	if b.curve(wide, curveKinds[1], logs) != "" {
+	curves[0].Logs[0] = log[:2]
+	if DrawCurves(curves, curveKinds[1].Axes) != "" {
 		t.Error("two epochs have a second half")
 	}
 }

@@ -105,17 +105,26 @@ func (s *svg) path(class string, points [][2]float64, closed bool) {
 }
 
 // A scale maps values to places.
-type scale struct{ from, to, low, high float64 }
+type scale struct {
+	from, to, low, high float64
+	log                 bool // the places are those of the logarithms; from and to are above 0
+}
 
 func (s scale) at(v float64) float64 {
 	if s.to == s.from {
 		return (s.low + s.high) / 2
+	}
+	if s.log {
+		v, s.from, s.to = math.Log(v), math.Log(s.from), math.Log(s.to)
 	}
 	return s.low + (v-s.from)/(s.to-s.from)*(s.high-s.low)
 }
 
 // ticks are round values within the scale, about n of them: steps of 1, 2 or 5 times a power of ten.
 func (s scale) ticks(n int) []float64 {
+	if s.log && s.to >= 5*s.from {
+		return s.decades(n)
+	}
 	span := s.to - s.from
 	if span <= 0 {
 		return []float64{s.from}
@@ -135,6 +144,25 @@ func (s scale) ticks(n int) []float64 {
 			continue
 		}
 		break
+	}
+	return ticks
+}
+
+// decades are the ticks of a logarithmic scale: powers of ten, with 2 and 5 times them while there is room.
+func (s scale) decades(n int) []float64 {
+	first, last := int(math.Floor(math.Log10(s.from))), int(math.Ceil(math.Log10(s.to)))
+	times := []float64{1}
+	if last-first <= n/2 {
+		times = []float64{1, 2, 5}
+	}
+	every := max(1, (last-first)/n)
+	var ticks []float64
+	for e := first; e <= last; e += every {
+		for _, m := range times {
+			if t := m * math.Pow(10, float64(e)); t >= s.from && t <= s.to {
+				ticks = append(ticks, t)
+			}
+		}
 	}
 	return ticks
 }

@@ -145,7 +145,8 @@ func wellFormed(t *testing.T, picture string) {
 // An epoch beyond counting was counted up to.
 func TestHugeEpoch(t *testing.T) {
 	log := []experiments.Metric{{Epoch: 1, Name: "x", Value: 0.5}, {Epoch: 1 << 62, Name: "x", Value: 0.25}}
-	if p := (curveKind{metric: "x", factor: 100}).points([][]experiments.Metric{log}); len(p) != 2 ||
+	c := Curve{Metric: "x", Logs: [][]experiments.Metric{log}}
+	if p := c.points(Axes{Factor: 100}); len(p) != 2 ||
 		p[1].epoch != 1<<62 || p[1].mean != 25 {
 		t.Errorf("%+v", p)
 	}

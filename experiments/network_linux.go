@@ -1,4 +1,4 @@
-package index
+package experiments
 
 import "syscall"
 
@@ -15,8 +15,8 @@ var networks = map[int64]bool{
 	0x01021997: true, // 9P
 }
 
-// isNetwork says whether a folder lies on a file system that several hosts share.
-func isNetwork(dir string) bool {
+// IsNetwork says whether a folder lies on a file system that several hosts share.
+func IsNetwork(dir string) bool {
 	var s syscall.Statfs_t
 	return syscall.Statfs(dir, &s) == nil && networks[int64(uint32(s.Type))]
 }

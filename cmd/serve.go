@@ -1,0 +1,117 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os/exec"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/reports"
+	"ablate/serve"
+)
+
+// serveFlags are where and to whom pages are served.
+type serveFlags struct {
+	addr, token string
+	open        bool
+}
+
+func newServe() *cobra.Command {
+	var o serveFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Show all studies as pages that follow what is trained",
+		Example: `  ablate serve
+  ablate serve --open
+  ablate serve --runs /shared/runs --addr :8080`,
+		Long: `serve shows the studies and runs of the records folder in a browser: tables with
+their verdicts, curves, logs, and what was published. Pages follow what happens in
+the folder, whoever trains there. serve only reads: it writes and locks nothing.
+
+It answers this machine alone. With an address that others can reach it asks every
+reader for a token, --token or one that it makes, which is part of the address that
+it prints. The address of a page holds what is chosen on it. Ctrl-C ends it.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			l, address, token, err := o.listen()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s shows %s; Ctrl-C ends it\n", address, store.Root)
+			if o.open {
+				openBrowser(c.ErrOrStderr(), address)
+			}
+			return newServer(store, token).Serve(c.Context(), l)
+		},
+	}
+	o.add(c)
+	c.Flags().BoolVar(&o.open, "open", false, "open the page in a browser")
+	return c
+}
+
+// add adds the flags that say where pages are served.
+func (o *serveFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve on `HOST:PORT`; port 0 takes a free one")
+	c.Flags().StringVar(&o.token, "token", "", "ask readers for `TOKEN`; made where others can reach the address")
+}
+
+// listen opens the address and returns what a browser has to be told.
+func (o *serveFlags) listen() (l net.Listener, address, token string, err error) {
+	host, _, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return nil, "", "", fmt.Errorf("--addr %s: want HOST:PORT, as in 127.0.0.1:8080", o.addr)
+	}
+	if l, err = net.Listen("tcp", o.addr); err != nil {
+		return nil, "", "", fmt.Errorf("--addr: %w; another port: --addr 127.0.0.1:0", err)
+	}
+	at := l.Addr().(*net.TCPAddr)
+	if token = o.token; token == "" && !at.IP.IsLoopback() {
+		token = rand.Text()
+	}
+	if host == "" || at.IP.IsUnspecified() {
+		host = "localhost"
+	}
+	address = "http://" + net.JoinHostPort(host, fmt.Sprint(at.Port)) + "/"
+	if token != "" {
+		address += "?token=" + url.QueryEscape(token)
+	}
+	return l, address, token, nil
+}
+
+// newServer serves a store with the tables that its studies declare.
+func newServer(store *experiments.Store, token string) *serve.Server {
+	return serve.New(serve.Options{Store: store, Token: token, Table: func(study string) (reports.Options, error) {
+		declared, err := declaration(store, study, nil)
+		if err != nil {
+			return reports.Options{}, err
+		}
+		return tableOptions(store, declared)
+	}})
+}
+
+// openBrowser shows an address in the reader's browser, or says that it cannot.
+func openBrowser(warnings io.Writer, address string) {
+	program := map[string][]string{
+		"darwin": {"open"}, "windows": {"rundll32", "url.dll,FileProtocolHandler"},
+	}[runtime.GOOS]
+	if program == nil {
+		program = []string{"xdg-open"}
+	}
+	c := exec.CommandContext(context.Background(), program[0], append(program[1:], address)...)
+	if err := c.Start(); err != nil {
+		complain(warnings, fmt.Errorf("--open: %w; open the address yourself", err))
+		return
+	}
+	go c.Wait()
+}
