@@ -28,6 +28,7 @@ func (r Recipe) unread() []unread {
 	never := fmt.Sprintf("train.epochs is %d", t.Epochs)
 	drops := slices.ContainsFunc(r.Net.Layers, func(l arch.Layer) bool { _, is := l.Spec.(*arch.Dropout); return is })
 	fixed := slices.Contains(sized, d.Name)
+	list = append(list, d.unreadOfAugment()...)
 	return append(list, []unread{
 		{"data.short_side", fixed, "data.name is " + d.Name},
 		{"data.size", fixed, "data.name is " + d.Name},

@@ -64,6 +64,24 @@ type Data struct {
 	Flip bool `yaml:"flip" json:"flip" example:"true"`
 	// shifts of the training images' colours
 	PCAColour PCAColour `yaml:"pca_colour" json:"pca_colour,omitzero" example:"{std: 0.1}"`
+	// training images show a part of the stored image, of random size and shape, resized to data.crop
+	ResizedCrop ResizedCrop `yaml:"resized_crop" json:"resized_crop,omitzero" example:"{min_area: 0.08}"`
+	// training images are cut out of the stored image resized at random
+	MultiScale MultiScale `yaml:"multi_scale" json:"multi_scale,omitzero" example:"{from: 256, to: 512}"`
+	// the most that training images are turned, either way, about their middle
+	Rotate float64 `yaml:"rotate" json:"rotate,omitempty" min:"0" max:"180" unit:"degrees" example:"15"`
+	// changes of the training images' brightness, contrast and saturation
+	ColourJitter ColourJitter `yaml:"colour_jitter" json:"colour_jitter,omitzero" example:"{brightness: 0.4}"`
+	// random rectangles of training images are erased
+	Erase Erase `yaml:"erase" json:"erase,omitzero" example:"{probability: 0.25}"`
+	// side of a square that is cut out of every training image, about any of its pixels (DeVries and Taylor 2017)
+	Cutout int `yaml:"cutout" json:"cutout,omitempty" min:"0" max:"16384" unit:"pixels" example:"16"`
+	// training images are mixed in pairs, λ·x + (1 − λ)·x′, and so are their labels: λ is drawn from Beta(mixup,
+	// mixup) for each batch (Zhang et al. 2018); 0 means none
+	Mixup float64 `yaml:"mixup" json:"mixup,omitempty" min:"0" max:"8" example:"0.2"`
+	// a rectangle of each training image is another's, with its share of the label: the share that stays is drawn
+	// from Beta(cutmix, cutmix) for each batch (Yun et al. 2019); 0 means none. With mixup too, each batch gets one
+	CutMix float64 `yaml:"cutmix" json:"cutmix,omitempty" min:"0" max:"8" example:"1"`
 	// the epochs at which kinds of augmentation end
 	AugmentUntil AugmentUntil `yaml:"augment_until" alias:"noise_off" json:"augment_until,omitzero" example:"{flip: 60}"`
 	// what of a test image is shown: centre, or ten (the four corners, the centre and their reflections, whose

@@ -137,7 +137,7 @@ func binding(cost engine.Cost, limits engine.Limits) string {
 
 // benchProgram compiles a net's training step and fills its inputs.
 func benchProgram(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train) (*engine.Program, error) {
-	m, err := train.Compile(ctx, net, device.Place(group, r), r, 1)
+	m, err := train.Compile(ctx, recipe.Recipe{Net: net, Train: r}, device.Place(group, r), 1)
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,7 @@ func (p *Pipeline) Words() string {
 	if p.cfg.PCAColour.Std > 0 {
 		steps = append(steps, "colours shifted")
 	}
+	steps = append(steps, p.distortWords()...)
 	return strings.Join(steps, " → ")
 }
 

@@ -30,13 +30,14 @@ type Pipeline struct {
 	axes   colourAxes
 
 	order, crop, flip, colour random.Stream
+	distort                   distortions
 }
 
 // NewPipeline computes the mean and colours of the training images and checks that the recipe fits the data.
 func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipeline, error) {
 	p := &Pipeline{ds: ds, train: ds.Train, cfg: cfg, batch: batch, shape: ds.Shape,
 		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"),
-		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour")}
+		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour"), distort: newDistortions(seed)}
 	if n := ds.Train.Len(); batch < 1 || batch > n {
 		return nil, fmt.Errorf("train.batch is %d, data %s has %d training images", batch, ds.Name, n)
 	}
@@ -55,6 +56,10 @@ func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, s
 			return nil, fmt.Errorf("data.mean is image_centre, but crops of %d are larger than the images", cfg.Crop)
 		}
 		p.meanAt = &[2]int{(ds.Shape.Height - p.shape.Height) / 2, (ds.Shape.Width - p.shape.Width) / 2}
+	}
+	if cfg.ColourJitter != (recipe.ColourJitter{}) && ds.Shape.Channels != 3 {
+		return nil, fmt.Errorf("data.colour_jitter is for images of 3 channels, those of %s have %d", ds.Name,
+			ds.Shape.Channels)
 	}
 	if cfg.LabelNoise > 0 {
 		if len(ds.Classes) < 2 {
@@ -115,6 +120,9 @@ func meanImage(ctx context.Context, s Split, size int) ([]float32, error) {
 	return mean, nil
 }
 
+// Distorts says whether only the host can make the training images' inputs.
+func (p *Pipeline) Distorts() bool { return distorts(p.cfg) }
+
 // Shape is an image as the net sees it.
 func (p *Pipeline) Shape() arch.Shape { return p.shape }
 
@@ -127,6 +135,8 @@ type Batch struct {
 	X       []float32      // [batch, height, width, channels]; nil if Raw
 	Images  augment.Images // set only if Raw
 	Y       []float32      // class numbers
+	Other   []float32      // class numbers of the images that are mixed into these; nil where none are
+	Share   float32        // of an image's own class, where images are mixed
 	N       int            // images; the rest of the batch is zero, or shown as zero
 	First   int            // place of the first image in its split, or in the epoch's order
 	Indices []int32        // places of the images in their split
@@ -151,9 +161,10 @@ const ahead = 3
 // A filler prepares a batch's images [from, to). buf has room for one stored image.
 type filler func(b *Batch, from, to int, buf []byte) error
 
-// read prepares a number of batches: begin says what batch i will hold, and several
-// goroutines fill it.
-func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b *Batch, i int), fill filler) *Reader {
+// read prepares a number of batches: begin says what batch i will hold, several
+// goroutines fill it, and end, unless that is nil, works on all of it.
+func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b *Batch, i int), fill filler,
+	end func(b *Batch, i int)) *Reader {
 	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead), end: io.EOF}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	for range ahead {
@@ -194,6 +205,9 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 				if r.end != io.EOF {
 					return
 				}
+				if end != nil {
+					end(b, i)
+				}
 				r.ready <- b
 			case <-r.ctx.Done():
 				return
@@ -213,6 +227,9 @@ func (p *Pipeline) newBatch() *Batch {
 		}
 	} else {
 		b.X = make([]float32, p.batch*p.shape.Len())
+	}
+	if p.cfg.Mixes() {
+		b.Other = make([]float32, p.batch)
 	}
 	return b
 }
@@ -253,21 +270,33 @@ func (r *Reader) Close() {
 // seed, epoch and the image or, where a chunk shares crop and flip, its place in the order.
 func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	if from < 0 || from > p.Batches() {
-		r := p.read(ctx, p.train, 0, nil, nil)
+		r := p.read(ctx, p.train, 0, nil, nil, nil)
 		r.end = fmt.Errorf("batch %d of an epoch of %d", from, p.Batches())
 		return r
 	}
 	order := p.order.Perm(uint64(epoch), p.train.Len())
 	begin := func(b *Batch, i int) { b.First, b.N = (from+i)*p.batch, p.batch }
-	return p.read(ctx, p.train, p.Batches()-from, begin, func(b *Batch, from, to int, buf []byte) error {
+	fill := func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
 			index := order[b.First+j]
-			if err := p.prepare(b, j, p.train, index, p.augmented(epoch, b.First+j, index), buf); err != nil {
+			view := p.augmented(epoch, b.First+j, index)
+			var err error
+			if distorts(p.cfg) {
+				err = p.distorted(b, j, epoch, index, view, buf)
+			} else {
+				err = p.prepare(b, j, p.train, index, view, buf)
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	var end func(*Batch, int)
+	if p.cfg.Mixes() {
+		end = func(b *Batch, i int) { p.mixed(b, epoch, from+i) }
+	}
+	return p.read(ctx, p.train, p.Batches()-from, begin, fill, end)
 }
 
 // Test reads the test images in order. Each batch comes once for every view, one
@@ -298,7 +327,7 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []augment.Transfo
 			}
 		}
 		return nil
-	})
+	}, nil)
 }
 
 // blank makes zeros of what comes after a batch's images.

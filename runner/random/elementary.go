@@ -56,3 +56,14 @@ var (
 		1.0 / 479_001_600, -1.0 / 87_178_291_200, 1.0 / 20_922_789_888_000, -1.0 / 6_402_373_705_728_000,
 	}
 )
+
+// exponential is eˣ for moderate x: x = k·ln 2 + r, and the series of eʳ.
+func exponential(x float64) float64 {
+	k := math.Floor(x/math.Ln2 + 0.5)
+	r := x - float64(k*math.Ln2)
+	sum := 1.0
+	for n := 18; n > 0; n-- {
+		sum = 1 + float64(r*sum)/float64(n)
+	}
+	return math.Ldexp(sum, int(k))
+}

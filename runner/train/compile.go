@@ -22,19 +22,19 @@ type Model struct {
 }
 
 // Compile builds a net for a recipe's batches, compiles its training step and draws its initial weights.
-func Compile(ctx context.Context, net *arch.Net, where engine.Placement, t recipe.Train, seed uint64) (*Model, error) {
-	batch := t.Batch
+func Compile(ctx context.Context, r recipe.Recipe, where engine.Placement, seed uint64) (*Model, error) {
+	net, batch := r.Net, r.Train.Batch
 	if err := where.Check(net, batch); err != nil {
 		return nil, err
 	}
-	g, err := build(net, where.ChunkOf(batch), t)
+	g, err := build(r, where.ChunkOf(batch))
 	if err != nil {
 		return nil, err
 	}
-	if err := decay(g.Params, net, t); err != nil {
+	if err := decay(g.Params, net, r.Train); err != nil {
 		return nil, err
 	}
-	params, err := engine.NewParamsUnder(engine.RuleOf(t), where, g.Params)
+	params, err := engine.NewParamsUnder(engine.RuleOf(r.Train), where, g.Params)
 	if err != nil {
 		return nil, nameLargest(err, net, 0)
 	}
@@ -49,11 +49,11 @@ func Compile(ctx context.Context, net *arch.Net, where engine.Placement, t recip
 }
 
 // build makes the graph of a training step, on class numbers or on shares of classes.
-func build(net *arch.Net, batch int, t recipe.Train) (*graph.Graph, error) {
-	if t.LabelSmoothing > 0 {
-		return graph.BuildSoft(net, batch)
+func build(r recipe.Recipe, batch int) (*graph.Graph, error) {
+	if r.SoftTargets() {
+		return graph.BuildSoft(r.Net, batch)
 	}
-	return graph.Build(net, batch, true)
+	return graph.Build(r.Net, batch, true)
 }
 
 // decay switches weight decay on for the kinds of parameters that have none by themselves, where a recipe says so.

@@ -150,7 +150,7 @@ type bench struct {
 
 func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
 	t.Helper()
-	m, err := Compile(t.Context(), net, where, recipe.Train{Batch: batch}, 1)
+	m, err := Compile(t.Context(), recipe.Recipe{Net: net, Train: recipe.Train{Batch: batch}}, where, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

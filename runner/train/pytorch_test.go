@@ -71,7 +71,7 @@ func TestSmoothedLossIsPyTorchs(t *testing.T) {
 	}
 }
 
-// A run with a warm-up, smoothed labels, averaged weights and an end that held-out images
+// A run with a warm-up, smoothed labels, mixed and distorted images, averaged weights and an end that held-out images
 // decide ends with the same bits however often it is stopped, on one device and on two.
 func TestRecipesOfTodayResumeExactly(t *testing.T) {
 	t.Parallel()
@@ -83,6 +83,9 @@ func TestRecipesOfTodayResumeExactly(t *testing.T) {
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	r.Data.Mixup, r.Data.CutMix, r.Data.Cutout, r.Data.Rotate = 0.4, 1, 6, 20
+	r.Data.ResizedCrop, r.Data.Erase = recipe.ResizedCrop{MinArea: 0.3}, recipe.Erase{Probability: 0.5}
+	r.Data.ColourJitter = recipe.ColourJitter{Brightness: 0.3, Contrast: 0.3, Saturation: 0.3}
 	want := outcomeOfWhole(t, r)
 	if e := want.Result.Epochs; e == 9 || e < 2 {
 		t.Errorf("training went on for %d epochs", e)

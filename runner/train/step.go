@@ -100,7 +100,12 @@ func (t *Trainer) soften(b *data.Batch, n int) {
 		for c := range row {
 			row[c] = even
 		}
-		row[int(b.Y[i])] += float32(1 - smoothing)
+		own := float32(1 - smoothing)
+		if b.Other != nil {
+			row[int(b.Other[i])] += float32((1 - b.Share) * own)
+			own *= b.Share
+		}
+		row[int(b.Y[i])] += own
 	}
 }
 

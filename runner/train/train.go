@@ -93,7 +93,7 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 		return nil, err
 	}
 	where := device.Place(group, r.Train)
-	model, err := Compile(ctx, r.Net, where, r.Train, seed)
+	model, err := Compile(ctx, r, where, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +107,11 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 	if t.eval, err = engine.Evaluate(t.evalNet, model.Params.Averaged()); err != nil {
 		return nil, suggestBatch(err, r.Train.Batch)
 	}
-	pipeline.Raw = model.Program.TakesImages(model.Graph.Input)
+	pipeline.Raw = !pipeline.Distorts() && model.Program.TakesImages(model.Graph.Input)
 	t.logits = make([]float32, r.Train.Batch*t.classes())
 	t.softmax = make([]float64, len(t.logits))
 	t.loss = make([]float32, 1)
-	if r.Train.LabelSmoothing > 0 {
+	if r.SoftTargets() {
 		t.targets = make([]float32, len(t.logits))
 	}
 	for i := range t.labels {

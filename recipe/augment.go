@@ -1,0 +1,108 @@
+package recipe
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// ResizedCrop shows of each training image a rectangle of random area, shape and
+// place, resized to data.crop by bilinear interpolation (Szegedy et al. 2015, as in
+// torchvision's RandomResizedCrop).
+type ResizedCrop struct {
+	// the least share of the stored image that is shown; 0 means that nothing is resized
+	MinArea float64 `yaml:"min_area" json:"min_area" min:"0" max:"1" example:"0.08"`
+	// the most that width over height, or height over width, may be; 0 means 4/3
+	MaxRatio float64 `yaml:"max_ratio" json:"max_ratio,omitempty" min:"0" max:"100" example:"1.33"`
+}
+
+// Ratio is the most that one side may be times the other.
+func (r ResizedCrop) Ratio() float64 { return cmp.Or(r.MaxRatio, 4.0/3) }
+
+// MultiScale resizes each training image so that its shorter side is drawn from a
+// range, and cuts data.crop out of it anywhere (Simonyan and Zisserman 2015, section 3.1).
+type MultiScale struct {
+	// the shortest that the shorter side becomes
+	From int `yaml:"from" json:"from" min:"0" max:"16384" unit:"pixels" example:"256"`
+	// the longest that it becomes; 0 means that nothing is resized
+	To int `yaml:"to" json:"to" min:"0" max:"16384" unit:"pixels" example:"512"`
+}
+
+// ColourJitter multiplies brightness, contrast and saturation of each training
+// image, in this order, by factors between 1 − the most and 1 + the most.
+type ColourJitter struct {
+	// the most that brightness changes
+	Brightness float64 `yaml:"brightness" json:"brightness,omitempty" min:"0" max:"100" example:"0.4"`
+	// the most that contrast changes: the distance from the image's mean grey
+	Contrast float64 `yaml:"contrast" json:"contrast,omitempty" min:"0" max:"100" example:"0.4"`
+	// the most that saturation changes: the distance from each pixel's grey
+	Saturation float64 `yaml:"saturation" json:"saturation,omitempty" min:"0" max:"100" example:"0.4"`
+}
+
+// Erase makes a rectangle of random area, shape and place the colour of the mean
+// (Zhong et al. 2017, as in torchvision's RandomErasing).
+type Erase struct {
+	// share of the training images that lose one
+	Probability float64 `yaml:"probability" json:"probability" min:"0" max:"1" example:"0.25"`
+	// the least share of the image that is erased; 0 means 0.02
+	MinArea float64 `yaml:"min_area" json:"min_area,omitempty" min:"0" max:"1" example:"0.02"`
+	// the largest share of the image that is erased; 0 means 0.33
+	MaxArea float64 `yaml:"max_area" json:"max_area,omitempty" min:"0" max:"1" example:"0.33"`
+	// the most that one side of the rectangle may be times the other; 0 means 3.3
+	MaxRatio float64 `yaml:"max_ratio" json:"max_ratio,omitempty" min:"0" max:"100" example:"3.3"`
+}
+
+// From is the least share of an image that is erased.
+func (e Erase) From() float64 { return cmp.Or(e.MinArea, 0.02) }
+
+// To is the largest.
+func (e Erase) To() float64 { return cmp.Or(e.MaxArea, 0.33) }
+
+// Ratio is the most that one side may be times the other.
+func (e Erase) Ratio() float64 { return cmp.Or(e.MaxRatio, 3.3) }
+
+// Mixes says whether training images are mixed in pairs.
+func (d Data) Mixes() bool { return d.Mixup > 0 || d.CutMix > 0 }
+
+// SoftTargets says whether training images belong to several classes, by shares.
+func (r Recipe) SoftTargets() bool { return r.Train.LabelSmoothing > 0 || r.Data.Mixes() }
+
+// augmentRules are what augmentations must not be.
+func (d Data) augmentRules() []rule {
+	resized := ""
+	switch {
+	case d.ResizedCrop.MinArea > 0:
+		resized = "data.resized_crop"
+	case d.MultiScale.To > 0:
+		resized = "data.multi_scale"
+	}
+	short := func(ratio float64) bool { return ratio != 0 && ratio < 1 }
+	m, e := d.MultiScale, d.Erase
+	return []rule{
+		{d.ResizedCrop.MinArea > 0 && m.To > 0, "data.multi_scale", "and data.resized_crop exclude each other"},
+		{resized != "" && d.Crop == 0, resized, "resizes to data.crop; set it"},
+		{resized != "" && d.CropAt != CropRandom, "data.crop_at", "says where crops lie; " + resized + " draws that itself"},
+		{resized != "" && d.CropChunk > 1, "data.crop_chunk", "shares crops; " + resized + " draws one for each image"},
+		{resized != "" && d.Pad > 0, "data.pad", "adds a border, which " + resized + " never shows"},
+		{m.To < m.From || m.To > 0 && m.From < d.Crop, "data.multi_scale",
+			fmt.Sprintf("is from %d to %d; it must rise, from data.crop %d or more", m.From, m.To, d.Crop)},
+		{short(d.ResizedCrop.MaxRatio), "data.resized_crop.max_ratio", "must be 1 or more"},
+		{short(e.MaxRatio), "data.erase.max_ratio", "must be 1 or more"},
+		{e.From() > e.To(), "data.erase.min_area", fmt.Sprintf("is %v, above the largest area %v", e.From(), e.To())},
+		{(resized != "" || d.Rotate > 0) && d.Mean == "image_centre", "data.mean",
+			"is image_centre; images that are turned or resized lose the mean of what they show. Use image or channel"},
+		{d.ColourJitter != ColourJitter{} && d.ColourSpace != RGB, "data.colour_jitter",
+			fmt.Sprintf("changes RGB colours; data.colour_space is %s", d.ColourSpace)},
+	}
+}
+
+// unreadOfAugment are the keys of augmentations that are off.
+func (d Data) unreadOfAugment() []unread {
+	erases := d.Erase.Probability > 0
+	never := "data.erase.probability is 0"
+	return []unread{
+		{"data.resized_crop.max_ratio", d.ResizedCrop.MinArea == 0, "data.resized_crop.min_area is 0"},
+		{"data.erase.min_area", !erases, never},
+		{"data.erase.max_area", !erases, never},
+		{"data.erase.max_ratio", !erases, never},
+	}
+}
