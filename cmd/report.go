@@ -36,7 +36,7 @@ type reportFlags struct {
 func newReport() *cobra.Command {
 	var o reportFlags
 	c := &cobra.Command{
-		Use:   "report STUDY",
+		Use:   "report STUDY…",
 		Short: "Print a study's comparison table from its records",
 		Example: `  ablate report quickstart
   ablate report quickstart --format md > table.md
@@ -45,7 +45,8 @@ func newReport() *cobra.Command {
   ablate report quickstart --metric test_loss --at best
   ablate report quickstart --against quickstart-long
   ablate report quickstart --watch --format json -o table.json
-  ablate report quickstart --self-check`,
+  ablate report quickstart --self-check
+  ablate report shapes-norm cifar10-norm --format html -o norm.html`,
 		Long: `report reads the records under runs/STUDY/ and prints the comparison table:
 the error over the seeds, the difference to the baseline under the same seeds
 with its interval, and what the statistics allow one to say. It trains nothing.
@@ -55,12 +56,14 @@ a column for each ablation; cumulative compares each row with the one above it.
 --against compares each variant with the one of the same name in another study.
 --self-check runs the test on the study's own differences less their means,
 in which there is nothing to find: it exits with 1 if it claims one too often.
+Several studies are printed one after the other, each with its own family of
+comparisons; where they are of several data sets, ranks over these follow.
 --watch waits for the study's first run and writes the report again whenever a
 record changes. It ends when all runs have ended, when an ablate run of some of
 them is through, or on Ctrl-C.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completes(configs.Names),
-		RunE:              func(c *cobra.Command, args []string) error { return report(c, args[0], o) },
+		RunE:              func(c *cobra.Command, args []string) error { return report(c, args, o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.format, "format", "text", "print as `FORMAT`: "+strings.Join(formats(), ", "))
@@ -81,7 +84,7 @@ them is through, or on Ctrl-C.`,
 	return c
 }
 
-func report(c *cobra.Command, study string, o reportFlags) error {
+func report(c *cobra.Command, studies []string, o reportFlags) error {
 	settings, err := settings(c)
 	if err != nil {
 		return err
@@ -91,9 +94,6 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 		return err
 	}
 	r := reporter{store: store, reportFlags: o, out: c.OutOrStdout(), warnings: c.ErrOrStderr()}
-	if r.study, r.plan, err = order(study); err != nil {
-		return err
-	}
 	if !slices.Contains(formats(), o.format) {
 		return fmt.Errorf("--format %s: %w; want one of %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
@@ -102,6 +102,12 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
 		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
+	}
+	if len(studies) > 1 {
+		return r.several(studies)
+	}
+	if r.study, r.plan, err = order(studies[0]); err != nil {
+		return err
 	}
 	switch {
 	case o.selfCheck:
@@ -114,6 +120,46 @@ func report(c *cobra.Command, study string, o reportFlags) error {
 		return err
 	}
 	return r.put(text)
+}
+
+// several prints the reports of more than one study.
+func (r reporter) several(studies []string) error {
+	switch {
+	case r.reportFlags.watch:
+		return errors.New("--watch: it follows one study")
+	case r.reportFlags.selfCheck:
+		return errors.New("--self-check: it is of one study")
+	case r.against != "":
+		return errors.New("--against: it compares one study with another")
+	case r.format == svg:
+		return errors.New("--format svg: the picture is of one study; html has one for each")
+	}
+	var tables []*reports.Comparison
+	for _, name := range studies {
+		var err error
+		if r.study, r.plan, err = order(name); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(tables, func(c *reports.Comparison) bool { return c.Study == r.study }) {
+			return fmt.Errorf("study %s is named twice", r.study)
+		}
+		table, _, err := r.table()
+		if err != nil {
+			return err
+		}
+		tables = append(tables, table)
+	}
+	var b bytes.Buffer
+	var err error
+	if r.format == html {
+		err = page.WriteSeveral(&b, tables)
+	} else {
+		err = render.Several(&b, tables, r.format)
+	}
+	if err != nil {
+		return err
+	}
+	return r.put(b.Bytes())
 }
 
 // Formats with pictures: a page of its own, made from the runs' folders too, and the differences alone.
@@ -245,8 +291,8 @@ func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.
 	return o, nil
 }
 
-// render returns the report and the records it was made from.
-func (r *reporter) render() ([]byte, []experiments.Record, error) {
+// table returns the study's comparison and the records it was made from.
+func (r *reporter) table() (*reports.Comparison, []experiments.Record, error) {
 	o, err := r.options()
 	if err != nil {
 		return nil, nil, err
@@ -256,6 +302,12 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 		return nil, nil, err
 	}
 	table, err := reports.Table(r.study, records, o)
+	return table, records, err
+}
+
+// render returns the report and the records it was made from.
+func (r *reporter) render() ([]byte, []experiments.Record, error) {
+	table, records, err := r.table()
 	if err != nil {
 		return nil, nil, err
 	}

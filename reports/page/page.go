@@ -69,6 +69,7 @@ type content struct {
 	Curves     []curveSet
 	CurveNames []curveName
 	Forest     template.HTML
+	Ranks      template.HTML
 	Speed      template.HTML
 	Figures    []Figure
 	Layers     []LayerTable
@@ -99,6 +100,28 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 
 // TableOf makes the table of a comparison as pages show it.
 func TableOf(c *reports.Comparison) (render.Table, error) { return render.New(verdictFirst(c)) }
+
+// WriteSeveral makes one page of several studies: their tables, their differences, and their ranks where they
+// are of several data sets. Curves, nets and provenance are on the page of each.
+func WriteSeveral(w io.Writer, studies []*reports.Comparison) error {
+	ordered := make([]*reports.Comparison, len(studies))
+	var forests strings.Builder
+	for i, c := range studies {
+		ordered[i] = verdictFirst(c)
+		if picture := NewPictures(c, Source{}).Forest(); picture != "" {
+			fmt.Fprintf(&forests, "<h3>%s</h3>%s", template.HTMLEscapeString(reports.Sanitize(c.Study)), picture)
+		}
+	}
+	table, err := render.SeveralTable(ordered, false)
+	if err != nil {
+		return err
+	}
+	p := content{Style: template.CSS(Style()), Table: table, Forest: template.HTML(forests.String())}
+	if across, _ := reports.AcrossDataSets(studies); across != nil {
+		p.Ranks = both(func(f frame) template.HTML { return ranks(f, across) })
+	}
+	return p.write(w)
+}
 
 // verdictFirst has the difference and the verdict follow the variant's name, where a
 // narrow screen shows them, unless a reader chose the columns.

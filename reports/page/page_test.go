@@ -475,3 +475,39 @@ func TestLateCurves(t *testing.T) {
 		t.Error("two epochs have a second half")
 	}
 }
+
+// Several studies share a page: a table and a picture each, and the ranks over their data sets.
+func TestSeveralStudies(t *testing.T) {
+	table, err := reports.Table("s", sample(), reports.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *table
+	other.Study, other.Data = "other", "other data"
+	var b bytes.Buffer
+	if err := WriteSeveral(&b, []*reports.Comparison{table, &other}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, want := range []string{"2 data sets together", "critical difference", `id="ranks"`, "<h3>other</h3>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, `id="curves"`) {
+		t.Error("curves of one study stand on a page of two")
+	}
+}
+
+// Bars join what lies no further apart than the critical difference, the largest sets alone (Demšar 2006, figure 1).
+func TestJoined(t *testing.T) {
+	var rows []reports.AcrossRow
+	for _, rank := range []float64{1.2, 1.9, 2.4, 4.5} {
+		rows = append(rows, reports.AcrossRow{Rank: rank})
+	}
+	for critical, want := range map[float64][][2]int{1: {{0, 1}, {1, 2}}, 1.2: {{0, 2}}, 3: {{0, 2}, {1, 3}}, 0.1: nil} {
+		if got := joined(rows, critical); !slices.Equal(got, want) {
+			t.Errorf("critical difference %v: %v, want %v", critical, got, want)
+		}
+	}
+}

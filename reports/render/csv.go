@@ -14,12 +14,20 @@ import (
 // nothing stands where there is nothing. It has every column there is unless
 // some were asked for. The effects of a factorial design follow as lines of their own.
 func writeCSV(b *bytes.Buffer, of *reports.Comparison) error {
+	lines, err := csvLines(of)
+	if err != nil {
+		return err
+	}
+	return writeCells(b, lines)
+}
+
+func csvLines(of *reports.Comparison) ([][]string, error) {
 	c := view{of}
 	fields := c.fields()
 	if len(c.Options.Columns) > 0 || c.Shape == reports.Matrix {
 		var err error
 		if fields, err = c.chosen(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	head := []string{"variant"}
@@ -52,7 +60,7 @@ func writeCSV(b *bytes.Buffer, of *reports.Comparison) error {
 		}
 		lines = append(lines, append(line, ""))
 	}
-	return writeCells(b, lines)
+	return lines, nil
 }
 
 // writeCells writes lines of cells. A cell that a spreadsheet would take for a

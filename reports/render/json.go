@@ -2,7 +2,7 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
+	_ "embed"
 	"fmt"
 	"math"
 	"unicode"
@@ -13,6 +13,11 @@ import (
 	"ablate/reports/ledger"
 	"ablate/reports/stats"
 )
+
+// JSONSchema is the JSON Schema of everything that is printed as JSON.
+//
+//go:embed report.schema.json
+var JSONSchema string
 
 // jsonVersion is the version of what writeJSON writes and report.schema.json describes.
 const jsonVersion = 1
@@ -157,10 +162,13 @@ type (
 // writeJSON prints all that is known of the comparison, figures in full
 // precision, as report.schema.json describes it.
 func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
-	c := view{of}
+	return printJSON(b, view{of}.jsonReport())
+}
+
+func (c view) jsonReport() jsonReport {
 	r := jsonReport{
 		Format: "ablate-report", Version: jsonVersion, Study: c.Study, Against: c.Against, Net: c.Net, Data: c.Data,
-		Metric: jsonMetric{c.Metric.Name, c.Metric.Title, c.Metric.Share, c.Metric.Better(), c.Metric.Unit},
+		Metric: jsonMetricOf(c.Metric),
 		At:     c.At.String(), Shape: c.Shape, Exploratory: c.Exploratory,
 		Epochs: jsonRange{c.Epochs[0], c.Epochs[1]}, Seeds: c.Seeds, Baseline: c.Baseline, Comparisons: c.Family,
 		Notes: list(c.Notes), Origin: list(c.Origin),
@@ -175,15 +183,11 @@ func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 		r.Effects = append(r.Effects, jsonEffect{Factors: e.Factors, jsonEstimate: estimate(e.Estimate), P: finite(e.P),
 			Adjusted: finite(e.Adjusted), Verdict: jsonVerdictOf(e.Verdict)})
 	}
-	var plain bytes.Buffer
-	encoder := json.NewEncoder(&plain)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(r); err != nil {
-		return err
-	}
-	escapeUnprintable(b, plain.String())
-	return nil
+	return r
+}
+
+func jsonMetricOf(m reports.Metric) jsonMetric {
+	return jsonMetric{Name: m.Name, Title: m.Title, Share: m.Share, Better: m.Better(), Unit: m.Unit}
 }
 
 // escapeUnprintable writes JSON so that a terminal shows it as it is: what would

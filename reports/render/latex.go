@@ -22,6 +22,15 @@ var latexUsual = []string{"error", "delta", "p", "verdict"}
 // writeLatex prints a table environment for \input: rules of booktabs, numbers
 // lined up by siunitx, notes below.
 func writeLatex(b *bytes.Buffer, c *reports.Comparison) error {
+	d, err := latexTable(c)
+	if err != nil {
+		return err
+	}
+	return printLatex(b, d)
+}
+
+// latexTable has the columns that fit a page, unless others were asked for.
+func latexTable(c *reports.Comparison) (Table, error) {
 	few := len(c.Options.Columns) == 0 && c.Shape != reports.Matrix
 	if few {
 		narrow := *c
@@ -30,7 +39,7 @@ func writeLatex(b *bytes.Buffer, c *reports.Comparison) error {
 	}
 	d, err := New(c)
 	if err != nil {
-		return err
+		return d, err
 	}
 	if few {
 		var changes []string
@@ -43,7 +52,7 @@ func writeLatex(b *bytes.Buffer, c *reports.Comparison) error {
 			d.Notes = append([]string{strings.Join(changes, "; ")}, d.Notes...)
 		}
 	}
-	return printLatex(b, d)
+	return d, nil
 }
 
 // printLatex prints a table after what its document must know.
@@ -54,6 +63,16 @@ func printLatex(b *bytes.Buffer, d Table) error {
 }
 
 func writeLatexTable(b *bytes.Buffer, d Table) {
+	if len(d.Columns) == 0 { // tables alone, one after the other
+		for _, n := range d.Notes {
+			fmt.Fprintf(b, "\\noindent %s\\par\n", latex(reports.Sanitize(n)))
+		}
+		for _, m := range d.More {
+			fmt.Fprintln(b)
+			writeLatexTable(b, m)
+		}
+		return
+	}
 	kinds := make([]string, len(d.Columns))
 	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)

@@ -12,25 +12,26 @@ import (
 	"ablate/reports"
 )
 
-// A format is a way to print a comparison: as words, which any table can be
+// A printer is a way to print a comparison: as words, which any table can be
 // printed as, or from the whole of it, which comes first.
-type format struct {
-	name  string
-	words func(*bytes.Buffer, Table) error
-	whole func(*bytes.Buffer, *reports.Comparison) error
+type printer struct {
+	name   string
+	words  func(*bytes.Buffer, Table) error
+	whole  func(*bytes.Buffer, *reports.Comparison) error
+	narrow bool // a page's few columns are the usual ones
 }
 
 // formats are all there are; a new one is a line here and a file of its own.
-var formats = []format{
+var formats = []printer{
 	{name: "text", words: writeText},
 	{name: "md", words: writeMarkdown},
-	{name: "tex", words: printLatex, whole: writeLatex},
+	{name: "tex", words: printLatex, whole: writeLatex, narrow: true},
 	{name: "csv", whole: writeCSV},
 	{name: "json", whole: writeJSON},
 	{name: "model-index", whole: writeModelIndex},
 }
 
-func (f format) write(b *bytes.Buffer, c *reports.Comparison) error {
+func (f printer) write(b *bytes.Buffer, c *reports.Comparison) error {
 	if f.whole != nil {
 		return f.whole(b, c)
 	}

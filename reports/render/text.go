@@ -61,7 +61,9 @@ func writeText(b *bytes.Buffer, d Table) error {
 			}
 		}
 	}
-	fmt.Fprintln(b)
+	if len(d.Columns) > 0 {
+		fmt.Fprintln(b)
+	}
 	for i, n := range d.Footnotes {
 		fmt.Fprintln(b, wrap(superscript(i+1)+" "+reports.Sanitize(n), limit, noteHanging))
 	}

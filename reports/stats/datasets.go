@@ -166,3 +166,19 @@ func quantile(sorted []float64, p float64) float64 {
 	i := min(int(at), len(sorted)-2)
 	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
+
+// RankSum is the sum of the signed ranks behind Wilcoxon's test of variant j to the first: below 0 where its
+// figures are the lower ones.
+func RankSum(figures [][]float64, j int) float64 {
+	var d []float64
+	for _, row := range figures {
+		if v := row[j] - row[0]; v != 0 {
+			d = append(d, v)
+		}
+	}
+	sum := 0.0
+	for _, v := range WorstRanks(d) {
+		sum += v
+	}
+	return sum
+}
