@@ -55,6 +55,7 @@ var only = map[string][]string{
 	"github.com/olekukonko/tablewriter":  {"ablate/reports", "ablate/cmd"},
 	"github.com/spf13/viper":             {"ablate/configs"},
 	"github.com/ncruces/go-sqlite3":      {"ablate/experiments/index"},
+	"github.com/parquet-go/":             {"ablate/experiments/export"},
 	"github.com/guptarohit/asciigraph":   {"ablate/cmd"},
 	"github.com/vbauerster/mpb/":         {"ablate/cmd"},
 	"github.com/fsnotify/":               {"ablate/serve"},

@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"ablate/experiments"
 	"ablate/experiments/export"
@@ -27,18 +29,15 @@ records stay as they are.`,
 	c.AddCommand(newExportTensorBoard(), newExportMLflow(), newExportONNX(), newExportTorch())
 	for _, t := range []struct {
 		name, what string
-		write      func(io.Writer, *experiments.Store, []export.Run) error
+		table      func(*experiments.Store, []export.Run) export.Table
 	}{
 		{"runs", "a line a run: what differs between the recipes, and how it ended",
-			func(w io.Writer, _ *experiments.Store, runs []export.Run) error {
-				return export.WriteRuns(w, runs)
-			}},
-		{"metrics", "a line a measurement", func(w io.Writer, _ *experiments.Store, runs []export.Run) error {
-			return export.WriteMetrics(w, runs)
-		}},
-		{"predictions", "a line a test image and run", export.WritePredictions},
+			func(_ *experiments.Store, runs []export.Run) export.Table { return export.RunTable(runs) }},
+		{"metrics", "a line a measurement",
+			func(_ *experiments.Store, runs []export.Run) export.Table { return export.MetricTable(runs) }},
+		{"predictions", "a line a test image and run", export.PredictionTable},
 	} {
-		c.AddCommand(newExportTable(t.name, t.what, t.write))
+		c.AddCommand(newExportTable(t.name, t.what, t.table))
 	}
 	return c
 }
@@ -65,29 +64,47 @@ sync, aim convert, swanlab convert.`,
 	}
 }
 
-func newExportTable(name, what string, write func(io.Writer, *experiments.Store, []export.Run) error) *cobra.Command {
-	var output string
+func newExportTable(name, what string, table func(*experiments.Store, []export.Run) export.Table) *cobra.Command {
+	var output, format string
 	c := &cobra.Command{
-		Use:     name + " STUDY",
-		Short:   "Write a long table as CSV, for pandas or polars: " + what,
-		Example: "  ablate export " + name + " quickstart > " + name + ".csv",
-		Args:    cobra.ExactArgs(1),
+		Use:   name + " STUDY",
+		Short: "Write a long table as CSV or Parquet, for pandas or polars: " + what,
+		Example: "  ablate export " + name + " quickstart > " + name + ".csv\n" +
+			"  ablate export " + name + " quickstart --format parquet -o " + name + ".parquet",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			write, ok := map[string]func(export.Table, io.Writer) error{
+				"csv": export.Table.WriteCSV, "parquet": export.Table.WriteParquet,
+			}[format]
+			if !ok {
+				return fmt.Errorf("--format %s: want csv or parquet", format)
+			}
 			store, runs, err := exported(c, args[0])
 			if err != nil {
 				return err
 			}
+			f, isFile := asFile(c.OutOrStdout())
+			if format == "parquet" && output == "" {
+				if !isFile || term.IsTerminal(int(f.Fd())) {
+					return errors.New("--format parquet is no text: name a file with --output, or redirect it")
+				}
+			}
 			var b bytes.Buffer
-			if err := write(&b, store, runs); err != nil {
+			if err := write(table(store, runs), &b); err != nil {
 				return err
 			}
-			if output != "" {
+			switch {
+			case output != "":
 				return writeOutput(output, b.Bytes())
+			case format == "parquet": // its bytes are not for a terminal, whose output is escaped
+				_, err = f.Write(b.Bytes())
+			default:
+				_, err = c.OutOrStdout().Write(b.Bytes())
 			}
-			_, err = c.OutOrStdout().Write(b.Bytes())
 			return err
 		},
 	}
+	c.Flags().StringVar(&format, "format", "csv", "write as `FORMAT`: csv, parquet")
 	c.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, replaced as a whole")
 	return c
 }

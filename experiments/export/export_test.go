@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"os"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 
 	"ablate/arch"
 	"ablate/experiments"
@@ -96,7 +99,7 @@ func TestTables(t *testing.T) {
 		}
 		return rows
 	}
-	rows := table(func(b *bytes.Buffer) error { return export.WriteRuns(b, runs) })
+	rows := table(func(b *bytes.Buffer) error { return export.RunTable(runs).WriteCSV(b) })
 	kind, a := slices.Index(rows[0], "net.layers.relu1"), slices.Index(rows[0], "net.layers.relu1.a")
 	if kind < 0 || rows[1][kind] != "relu" || rows[2][kind] != "tanh" || rows[1][a] != "" || rows[2][a] != "2" {
 		t.Errorf("runs: %q", rows)
@@ -104,7 +107,7 @@ func TestTables(t *testing.T) {
 	if slices.Contains(rows[0], "train.lr") {
 		t.Error("a key that does not differ has a column")
 	}
-	rows = table(func(b *bytes.Buffer) error { return export.WriteMetrics(b, runs) })
+	rows = table(func(b *bytes.Buffer) error { return export.MetricTable(runs).WriteCSV(b) })
 	var values []string
 	for _, r := range rows[1:] {
 		values = append(values, r[7])
@@ -112,7 +115,7 @@ func TestTables(t *testing.T) {
 	if want := []string{"2.5", "NaN", "1", "+Inf"}; !slices.Equal(values, want) {
 		t.Errorf("values %q, want %q", values, want)
 	}
-	rows = table(func(b *bytes.Buffer) error { return export.WritePredictions(b, store, runs) })
+	rows = table(func(b *bytes.Buffer) error { return export.PredictionTable(store, runs).WriteCSV(b) })
 	if len(rows) != 3 || strings.Join(rows[1], " ") != "s baseline 1 0 1 2 3 -Inf" {
 		t.Errorf("predictions: %q", rows)
 	}
@@ -215,4 +218,70 @@ func TestCentreMean(t *testing.T) {
 	if got, want := m.CentreMean(net), []float32{6, 7, 8, 11, 12, 13}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+}
+
+// What is read from Parquet is what was written, in the order of the columns, and
+// equal tables make equal bytes.
+func TestParquet(t *testing.T) {
+	store, runs := study(t)
+	for name, table := range map[string]export.Table{
+		"runs": export.RunTable(runs), "metrics": export.MetricTable(runs),
+		"predictions": export.PredictionTable(store, runs),
+	} {
+		var b, again bytes.Buffer
+		if err := errors.Join(table.WriteParquet(&b), table.WriteParquet(&again)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !bytes.Equal(b.Bytes(), again.Bytes()) {
+			t.Errorf("%s: written twice, the bytes differ", name)
+		}
+		f, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, c := range f.Schema().Fields() {
+			names = append(names, c.Name())
+		}
+		r := parquet.NewReader(f)
+		for want, err := range table.Rows {
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := make([]parquet.Row, 1)
+			if n, err := r.ReadRows(row); n != 1 && err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for i, c := range table.Columns {
+				if names[i] != c.Name {
+					t.Errorf("%s: column %d is %s, want %s", name, i, names[i], c.Name)
+				}
+				if got, want := shown(row[0][i]), shownAs(want[i]); got != want {
+					t.Errorf("%s: %s is %s, want %s", name, c.Name, got, want)
+				}
+			}
+		}
+	}
+}
+
+func shown(v parquet.Value) string {
+	switch v.Kind() {
+	case parquet.ByteArray:
+		return string(v.ByteArray())
+	case parquet.Double:
+		return fmt.Sprint(v.Double())
+	case parquet.Int64:
+		return fmt.Sprint(v.Int64())
+	}
+	return v.String()
+}
+
+func shownAs(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "<null>"
+	case time.Time:
+		return fmt.Sprint(v.UnixMicro())
+	}
+	return fmt.Sprint(v)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,52 +16,160 @@ import (
 	"ablate/experiments"
 )
 
-// WriteRuns writes a line a run: what it is, every key of the recipes that
-// differs between the runs, and how it ended. Columns that have no value are empty.
-func WriteRuns(w io.Writer, runs []Run) error {
-	keys := Varying(runs)
-	head := slices.Concat([]string{"study", "variant", "seed", "status", "attempts", "identity", "changes", "params",
-		"macs"},
-		keys, resultHead, []string{"device", "hardware", "commit", "started", "seconds"})
-	rows := [][]string{head}
-	for _, r := range runs {
-		row := []string{
-			r.Study, r.Variant, strconv.FormatUint(r.Seed, 10), string(r.Status), strconv.Itoa(len(r.Attempts)),
-			r.Identity, strings.Join(r.Changes, " · "), strconv.FormatInt(r.Params, 10), strconv.FormatInt(r.MACs, 10),
+// A Table is a long one: a line for each run, measurement or prediction.
+type Table struct {
+	Columns []Column
+	// Rows have a value for each column, of the type that its kind says, or nil where there is none.
+	Rows iter.Seq2[[]any, error]
+}
+
+// A Column has values of one kind.
+type Column struct {
+	Name string
+	Kind Kind
+}
+
+// Kind is what a column holds.
+type Kind int
+
+// The kinds of columns, and the types of their values.
+const (
+	Text  Kind = iota // string
+	Int               // int64
+	Uint              // uint64
+	Float             // float64
+	Bool              // bool
+	Time              // time.Time
+)
+
+// WriteCSV writes a table with a head. NaN and the infinities are as pandas and polars read them.
+func (t Table) WriteCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	head := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		head[i] = c.Name
+	}
+	if err := out.Write(head); err != nil {
+		return err
+	}
+	line := make([]string, len(head))
+	for row, err := range t.Rows {
+		if err != nil {
+			return err
 		}
-		for _, k := range keys {
-			row = append(row, cell(r.Keys[k]))
+		for i, v := range row {
+			line[i] = cell(v)
+		}
+		if err := out.Write(line); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// cell writes a value so that it reads back the same.
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case time.Time:
+		return v.UTC().Format(time.RFC3339Nano)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// rows are those of a table that lies in memory.
+func rows(all [][]any) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		for _, r := range all {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// RunTable has a line a run: what it is, every key of the recipes that differs
+// between the runs, how it ended, and where it was trained.
+func RunTable(runs []Run) Table {
+	keys := Varying(runs)
+	t := Table{Columns: []Column{
+		{"study", Text}, {"variant", Text}, {"seed", Uint}, {"status", Text}, {"attempts", Int}, {"identity", Text},
+		{"changes", Text}, {"params", Int}, {"macs", Int},
+	}}
+	kinds := make([]Kind, len(keys))
+	for i, k := range keys {
+		kinds[i] = kindOf(runs, k)
+		t.Columns = append(t.Columns, Column{k, kinds[i]})
+	}
+	t.Columns = append(t.Columns,
+		Column{"epochs", Int}, Column{"train_loss", Float}, Column{"test_loss", Float}, Column{"top1_error", Float},
+		Column{"top5_error", Float}, Column{"test_examples", Int}, Column{"images_per_second", Float},
+		Column{"weights_sha256", Text}, Column{"device", Text}, Column{"hardware", Text}, Column{"commit", Text},
+		Column{"started", Time}, Column{"seconds", Float})
+	var all [][]any
+	for _, r := range runs {
+		row := []any{r.Study, r.Variant, r.Seed, string(r.Status), int64(len(r.Attempts)), r.Identity,
+			strings.Join(r.Changes, " · "), r.Params, r.MACs}
+		for i, k := range keys {
+			v := r.Keys[k]
+			if v != nil && kinds[i] == Text {
+				v = cell(v)
+			}
+			row = append(row, v)
 		}
 		row = append(row, result(r.Result)...)
-		rows = append(rows, append(row, r.where()...))
+		all = append(all, append(row, r.where()...))
 	}
-	return csv.NewWriter(w).WriteAll(rows)
+	t.Rows = rows(all)
+	return t
 }
 
-var resultHead = []string{
-	"epochs", "train_loss", "test_loss", "top1_error", "top5_error", "test_examples", "images_per_second",
-	"weights_sha256",
+// kindOf is the kind of a key's values, Text where they are of several.
+func kindOf(runs []Run, key string) Kind {
+	of := map[Kind]bool{}
+	for _, r := range runs {
+		switch r.Keys[key].(type) {
+		case nil:
+		case float64:
+			of[Float] = true
+		case bool:
+			of[Bool] = true
+		default:
+			of[Text] = true
+		}
+	}
+	for _, k := range []Kind{Float, Bool} {
+		if of[k] && len(of) == 1 {
+			return k
+		}
+	}
+	return Text
 }
 
-func result(r *experiments.Result) []string {
+func result(r *experiments.Result) []any {
 	if r == nil {
-		return make([]string, len(resultHead))
+		return make([]any, 8)
 	}
-	return []string{
-		strconv.Itoa(r.Epochs), number(r.TrainLoss), number(r.TestLoss), number(r.Top1Error), number(r.Top5Error),
-		strconv.Itoa(r.TestExamples), number(r.ImagesPerSecond), r.WeightsSHA256,
+	return []any{
+		int64(r.Epochs), float64(r.TrainLoss), float64(r.TestLoss), float64(r.Top1Error), float64(r.Top5Error),
+		int64(r.TestExamples), float64(r.ImagesPerSecond), r.WeightsSHA256,
 	}
 }
 
 // where is the last attempt's device and hardware, the program's commit, when
-// the first attempt began and how long all of them took.
-func (r Run) where() []string {
+// the first attempt began and how many seconds all of them took.
+func (r Run) where() []any {
 	commit := ""
 	if r.Provenance != nil {
 		commit = r.Provenance.Commit
 	}
 	if len(r.Attempts) == 0 {
-		return []string{"", "", commit, "", ""}
+		return []any{nil, nil, commit, nil, nil}
 	}
 	var took time.Duration
 	for _, a := range r.Attempts {
@@ -68,67 +178,54 @@ func (r Run) where() []string {
 		}
 	}
 	last := r.Attempts[len(r.Attempts)-1]
-	return []string{
-		last.Device, last.Hardware, commit, r.Attempts[0].Started.UTC().Format(time.RFC3339Nano),
-		strconv.FormatFloat(took.Seconds(), 'f', 3, 64),
-	}
+	return []any{last.Device, last.Hardware, commit, r.Attempts[0].Started, math.Round(1e3*took.Seconds()) / 1e3}
 }
 
-// WriteMetrics writes a line a measurement, without what a later attempt measured again.
-func WriteMetrics(w io.Writer, runs []Run) error {
-	rows := [][]string{{"study", "variant", "seed", "attempt", "epoch", "step", "name", "value", "seconds"}}
-	for _, r := range runs {
-		for _, m := range r.Metrics {
-			rows = append(rows, []string{
-				r.Study, r.Variant, strconv.FormatUint(r.Seed, 10), strconv.Itoa(m.Attempt), strconv.Itoa(m.Epoch),
-				strconv.FormatInt(m.Step, 10), m.Name, number(m.Value), strconv.FormatFloat(m.Seconds, 'g', -1, 64),
-			})
-		}
-	}
-	return csv.NewWriter(w).WriteAll(rows)
-}
+// of are the columns that say which run a line is of.
+var of = []Column{{"study", Text}, {"variant", Text}, {"seed", Uint}}
 
-// WritePredictions writes a line a test image and run. Runs without predictions have none.
-func WritePredictions(w io.Writer, store *experiments.Store, runs []Run) error {
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"study", "variant", "seed", "index", "label", "predicted", "rank",
-		"log_prob"}); err != nil {
-		return err
-	}
-	for _, r := range runs {
-		predictions, err := store.Predictions(r.Record)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Name(), err)
-		}
-		for _, p := range predictions {
-			err := out.Write([]string{
-				r.Study, r.Variant, strconv.FormatUint(r.Seed, 10), strconv.Itoa(p.Index), strconv.Itoa(p.Label),
-				strconv.Itoa(p.Predicted), strconv.Itoa(p.Rank), strconv.FormatFloat(p.LogProb, 'g', -1, 64),
-			})
-			if err != nil {
-				return err
+// MetricTable has a line a measurement, without what a later attempt measured again.
+func MetricTable(runs []Run) Table {
+	return Table{
+		Columns: append(slices.Clone(of), []Column{{"attempt", Int}, {"epoch", Int}, {"step", Int}, {"name", Text},
+			{"value", Float}, {"seconds", Float}}...),
+		Rows: func(yield func([]any, error) bool) {
+			for _, r := range runs {
+				for _, m := range r.Metrics {
+					row := []any{r.Study, r.Variant, r.Seed, int64(m.Attempt), int64(m.Epoch), m.Step, m.Name,
+						float64(m.Value), m.Seconds}
+					if !yield(row, nil) {
+						return
+					}
+				}
 			}
-		}
+		},
 	}
-	out.Flush()
-	return out.Error()
 }
 
-// number writes a figure so that it reads back the same; NaN and the infinities
-// as pandas and polars read them.
-func number(n experiments.Number) string { return strconv.FormatFloat(float64(n), 'g', -1, 64) }
-
-// cell writes a recipe's value.
-func cell(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
-	default:
-		return fmt.Sprint(v)
+// PredictionTable has a line a test image and run. Runs without predictions have none.
+func PredictionTable(store *experiments.Store, runs []Run) Table {
+	return Table{
+		Columns: append(slices.Clone(of), []Column{{"index", Int}, {"label", Int}, {"predicted", Int}, {"rank", Int},
+			{"log_prob", Float}}...),
+		Rows: func(yield func([]any, error) bool) {
+			for _, r := range runs {
+				predictions, err := store.Predictions(r.Record)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					yield(nil, fmt.Errorf("%s: %w", r.Name(), err))
+					return
+				}
+				for _, p := range predictions {
+					row := []any{r.Study, r.Variant, r.Seed, int64(p.Index), int64(p.Label), int64(p.Predicted),
+						int64(p.Rank), p.LogProb}
+					if !yield(row, nil) {
+						return
+					}
+				}
+			}
+		},
 	}
 }
