@@ -59,6 +59,9 @@ type correlate struct {
 
 // newConvForward is y = x∗w + b, with ReLU if fused.
 func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
+	if isDepthwise(op.Window) {
+		return newDepthwise(d, op, in)
+	}
 	w := op.Window
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	k := &correlate{
@@ -93,6 +96,9 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 // rows a, a−1, a−2 …: a convolution of stride 1 for each phase p, over dy with
 // a border of as many zeros as there are rows to reach back.
 func newConvDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.Kernel {
+	if isDepthwise(op.Window) {
+		return newDepthwiseDataGrad(d, op, in)
+	}
 	w, s := op.Window, op.Stride
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	reach := (w.Kernel+s-1)/s - 1
@@ -287,6 +293,9 @@ type weightGrad struct {
 }
 
 func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) engine.Kernel {
+	if isDepthwise(op.Window) {
+		return newDepthwiseWeightGrad(d, op, in)
+	}
 	w := op.Window
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	g := &weightGrad{

@@ -44,13 +44,13 @@ func fastest(t testing.TB, turns int, fs ...func()) []time.Duration {
 // Tiles of a panel that a block at a time stays in the cache, over sizes of weights from
 // 4 KiB to 1 MiB, as the convolutions run them: the share of the peak must be flat.
 func BenchmarkTileSizes(b *testing.B) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	const rounds, pixelTiles = 1 << 12, 28
 	for _, p := range isas() {
 		for kib := 4; kib <= 1024; kib *= 2 {
 			k := kib << 10 / (4 * p.panel)
 			b.Run(fmt.Sprintf("%s/%dKiB", p.name, kib), func(b *testing.B) {
+				runtime.LockOSThread() // a benchmark in a benchmark has a goroutine of its own
+				defer runtime.UnlockOSThread()
 				j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, k, 1, false)
 				j.ws, j.wStride = make([]float32, k*p.panel), p.panel
 				blocks := blocksOf([]int{0}, k, p.block)
@@ -138,5 +138,51 @@ func BenchmarkStep(b *testing.B) {
 		}
 		b.Logf("%s, batch %d: %.2f images a CPU second, %.0f %% of %.1f GFLOP/s", name, batch,
 			float64(batch)/total.Seconds(), 100*float64(flops)/total.Seconds()/peak, peak/1e9)
+	}
+}
+
+// Depthwise convolutions, forward and both gradients, at MobileNet's shapes on one
+// thread, in CPU time: GB/s with every operand counted once, and the share of what
+// y += a·x reaches over arrays that fit no cache.
+func BenchmarkDepthwise(b *testing.B) {
+	for _, p := range isas() {
+		for _, g := range []struct{ batch, size, channels, stride int }{
+			{64, 32, 32, 1}, {8, 112, 32, 1}, {8, 112, 64, 2}, {8, 56, 128, 1}, {16, 28, 256, 1}, {32, 14, 512, 1},
+			{64, 7, 1024, 1},
+		} {
+			b.Run(fmt.Sprintf("%s/%d·%d×%d×%d/%d", p.name, g.batch, g.size, g.size, g.channels, g.stride), func(b *testing.B) {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				dev, err := New("cpu", 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer dev.Close()
+				dev.isa = p
+				w := windowOf(g.size, g.size, g.channels, 3, g.stride, arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1},
+					g.channels, g.channels)
+				x, y := alignedFloats(streamLen), alignedFloats(streamLen)
+				fs := []func(){func() { p.axpy(y, x, 0.5) }}
+				ops := depthwiseOps(g.batch, *w)
+				for i, op := range ops {
+					k, _ := bound(b, dev, op, rand.New(rand.NewPCG(1, uint64(i))), false)
+					fs = append(fs, func() {
+						if err := k.Run(&engine.Context{}); err != nil {
+							b.Fatal(err)
+						}
+					})
+				}
+				for b.Loop() {
+					best := fastest(b, 7, fs...)
+					limit := 3 * 4 * streamLen / best[0].Seconds()
+					for i, name := range []string{"forward", "data", "weight"} {
+						bytes := 4 * float64(g.batch*(w.In.Len()+w.Out.Len())+9*g.channels)
+						speed := bytes / best[i+1].Seconds()
+						b.ReportMetric(speed/1e9, name+"-GB/s")
+						b.ReportMetric(100*speed/limit, name+"-%")
+					}
+				}
+			})
+		}
 	}
 }

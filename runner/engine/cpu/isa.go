@@ -31,6 +31,7 @@ type isa struct {
 	leaky       func(out, sign, v []float32, below, above float32) // out = v·(sign < 0 ? below : above)
 
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*poolingRow)
+	tapSums, tapGrads                                  func(*tapRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
 	prefetch func(p *float32, rows, stride, n int) // asks for n values of each row, n a multiple of 16; changes nothing
@@ -49,6 +50,7 @@ var goISA = isa{
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
 	elu: eluGo, eluGrad: eluGradGo, leaky: leakyGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
+	tapSums: tapSumsGo, tapGrads: tapGradsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int, int) {},
 	fmas:     fmasGo, fmaFLOPs: 2 * 12,

@@ -165,6 +165,26 @@ func maxGradWindowsAVX2(t *byte)
 //go:noescape
 func addWindowsAVX2(t *byte)
 
+// tapSumsAVX512 sets out to max(floor, init + Σ x·w).
+//
+//go:noescape
+func tapSumsAVX512(t *byte)
+
+// tapGradsAVX512 adds Σ x·out over the pixels to w.
+//
+//go:noescape
+func tapGradsAVX512(t *byte)
+
+// tapSumsAVX2 sets out to max(floor, init + Σ x·w).
+//
+//go:noescape
+func tapSumsAVX2(t *byte)
+
+// tapGradsAVX2 adds Σ x·out over the pixels to w.
+//
+//go:noescape
+func tapGradsAVX2(t *byte)
+
 // tanhAVX512 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
 //
 //go:noescape

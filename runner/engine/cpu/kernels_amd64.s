@@ -2289,6 +2289,1016 @@ addWindowsAVX2_cell:
 	VZEROUPPER
 	RET
 
+// func tapSumsAVX512(t *byte)
+// Requires: AVX, AVX512F
+TEXT ·tapSumsAVX512(SB), NOSPLIT, $8-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         40(AX), BX
+	MOVQ         80(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         96(AX), R8
+	LEAQ         (SI)(SI*2), R9
+	VBROADCASTSS 112(AX), Z0
+	SUBQ         $0x04, BX
+	JL           tapSumsAVX512_rest
+
+tapSumsAVX512_four:
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	CMPQ BP, $0x20
+	JLT  tapSumsAVX512_four_last
+
+tapSumsAVX512_four_pair:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS 64(R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	VMOVUPS 64(R13)(R10*4), Z5
+	VMOVUPS (R13)(R10*4), Z6
+	VMOVUPS 64(R13)(R10*4), Z7
+	VMOVUPS (R13)(R10*4), Z8
+	VMOVUPS 64(R13)(R10*4), Z9
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX512_four_two_store
+
+tapSumsAVX512_four_two_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX512_four_two_tap:
+	VMOVUPS (R14), Z10
+	VMOVUPS 64(R14), Z11
+	VMULPS  (R13), Z10, Z1
+	VADDPS  Z1, Z2, Z2
+	VMULPS  64(R13), Z11, Z1
+	VADDPS  Z1, Z3, Z3
+	VMULPS  (R13)(SI*4), Z10, Z1
+	VADDPS  Z1, Z4, Z4
+	VMULPS  64(R13)(SI*4), Z11, Z1
+	VADDPS  Z1, Z5, Z5
+	VMULPS  (R13)(SI*8), Z10, Z1
+	VADDPS  Z1, Z6, Z6
+	VMULPS  64(R13)(SI*8), Z11, Z1
+	VADDPS  Z1, Z7, Z7
+	VMULPS  (R13)(R9*4), Z10, Z1
+	VADDPS  Z1, Z8, Z8
+	VMULPS  64(R13)(R9*4), Z11, Z1
+	VADDPS  Z1, Z9, Z9
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX512_four_two_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX512_four_two_row
+
+tapSumsAVX512_four_two_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Z2, Z0, Z2
+	VMOVUPS Z2, (R13)
+	VMAXPS  Z3, Z0, Z3
+	VMOVUPS Z3, 64(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z4, Z0, Z4
+	VMOVUPS Z4, (R13)
+	VMAXPS  Z5, Z0, Z5
+	VMOVUPS Z5, 64(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z6, Z0, Z6
+	VMOVUPS Z6, (R13)
+	VMAXPS  Z7, Z0, Z7
+	VMOVUPS Z7, 64(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z8, Z0, Z8
+	VMOVUPS Z8, (R13)
+	VMAXPS  Z9, Z0, Z9
+	VMOVUPS Z9, 64(R13)
+	ADDQ    $0x20, R10
+	MOVQ    32(AX), BP
+	SUBQ    R10, BP
+	CMPQ    BP, $0x20
+	JGE     tapSumsAVX512_four_pair
+
+tapSumsAVX512_four_last:
+	TESTQ   BP, BP
+	JE      tapSumsAVX512_four_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	VMOVUPS (R13)(R10*4), Z5
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX512_four_one_store
+
+tapSumsAVX512_four_one_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX512_four_one_tap:
+	VMOVUPS (R14), Z6
+	VMULPS  (R13), Z6, Z1
+	VADDPS  Z1, Z2, Z2
+	VMULPS  (R13)(SI*4), Z6, Z1
+	VADDPS  Z1, Z3, Z3
+	VMULPS  (R13)(SI*8), Z6, Z1
+	VADDPS  Z1, Z4, Z4
+	VMULPS  (R13)(R9*4), Z6, Z1
+	VADDPS  Z1, Z5, Z5
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX512_four_one_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX512_four_one_row
+
+tapSumsAVX512_four_one_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Z2, Z0, Z2
+	VMOVUPS Z2, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z3, Z0, Z3
+	VMOVUPS Z3, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z4, Z0, Z4
+	VMOVUPS Z4, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Z5, Z0, Z5
+	VMOVUPS Z5, (R13)
+
+tapSumsAVX512_four_on:
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	SUBQ $0x04, BX
+	JGE  tapSumsAVX512_four
+
+tapSumsAVX512_rest:
+	ADDQ $0x04, BX
+	JE   tapSumsAVX512_end
+
+tapSumsAVX512_single:
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	CMPQ BP, $0x20
+	JLT  tapSumsAVX512_single_last
+
+tapSumsAVX512_single_pair:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS 64(R13)(R10*4), Z3
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX512_single_two_store
+
+tapSumsAVX512_single_two_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX512_single_two_tap:
+	VMOVUPS (R14), Z1
+	VMOVUPS 64(R14), Z4
+	VMULPS  (R13), Z1, Z1
+	VADDPS  Z1, Z2, Z2
+	VMULPS  64(R13), Z4, Z1
+	VADDPS  Z1, Z3, Z3
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX512_single_two_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX512_single_two_row
+
+tapSumsAVX512_single_two_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Z2, Z0, Z2
+	VMOVUPS Z2, (R13)
+	VMAXPS  Z3, Z0, Z3
+	VMOVUPS Z3, 64(R13)
+	ADDQ    $0x20, R10
+	MOVQ    32(AX), BP
+	SUBQ    R10, BP
+	CMPQ    BP, $0x20
+	JGE     tapSumsAVX512_single_pair
+
+tapSumsAVX512_single_last:
+	TESTQ   BP, BP
+	JE      tapSumsAVX512_single_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z2
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX512_single_one_store
+
+tapSumsAVX512_single_one_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX512_single_one_tap:
+	VMOVUPS (R14), Z1
+	VMULPS  (R13), Z1, Z1
+	VADDPS  Z1, Z2, Z2
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX512_single_one_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX512_single_one_row
+
+tapSumsAVX512_single_one_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Z2, Z0, Z2
+	VMOVUPS Z2, (R13)
+
+tapSumsAVX512_single_on:
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	DECQ BX
+	JNZ  tapSumsAVX512_single
+
+tapSumsAVX512_end:
+	VZEROUPPER
+	RET
+
+// func tapGradsAVX512(t *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tapGradsAVX512(SB), NOSPLIT, $32-8
+	MOVQ t+0(FP), AX
+	MOVQ 80(AX), CX
+	MOVQ 104(AX), DX
+	LEAQ (CX)(CX*2), BX
+	LEAQ (DX)(DX*2), SI
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 8(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 16(SP)
+
+tapGradsAVX512_row:
+	MOVQ (SP), R8
+	MOVQ 8(SP), R9
+	MOVQ 56(AX), DI
+	MOVQ DI, 24(SP)
+
+tapGradsAVX512_taps:
+	CMPQ 24(SP), $0x03
+	JLT  tapGradsAVX512_few
+	XORQ DI, DI
+
+tapGradsAVX512_three_vector:
+	LEAQ   (R8)(DI*4), R12
+	MOVQ   72(AX), R13
+	LEAQ   (R12)(R13*4), R13
+	MOVQ   72(AX), R14
+	LEAQ   (R13)(R14*4), R14
+	MOVQ   24(AX), R10
+	LEAQ   (R10)(DI*4), R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	MOVQ   40(AX), R11
+	SUBQ   $0x04, R11
+	JL     tapGradsAVX512_three_rest
+
+tapGradsAVX512_three_four:
+	VMOVUPS (R10), Z0
+	VMULPS  (R12), Z0, Z1
+	VADDPS  Z1, Z2, Z2
+	VMULPS  (R13), Z0, Z1
+	VADDPS  Z1, Z6, Z6
+	VMULPS  (R14), Z0, Z1
+	VADDPS  Z1, Z10, Z10
+	VMOVUPS (R10)(DX*4), Z0
+	VMULPS  (R12)(CX*4), Z0, Z1
+	VADDPS  Z1, Z3, Z3
+	VMULPS  (R13)(CX*4), Z0, Z1
+	VADDPS  Z1, Z7, Z7
+	VMULPS  (R14)(CX*4), Z0, Z1
+	VADDPS  Z1, Z11, Z11
+	VMOVUPS (R10)(DX*8), Z0
+	VMULPS  (R12)(CX*8), Z0, Z1
+	VADDPS  Z1, Z4, Z4
+	VMULPS  (R13)(CX*8), Z0, Z1
+	VADDPS  Z1, Z8, Z8
+	VMULPS  (R14)(CX*8), Z0, Z1
+	VADDPS  Z1, Z12, Z12
+	VMOVUPS (R10)(SI*4), Z0
+	VMULPS  (R12)(BX*4), Z0, Z1
+	VADDPS  Z1, Z5, Z5
+	VMULPS  (R13)(BX*4), Z0, Z1
+	VADDPS  Z1, Z9, Z9
+	VMULPS  (R14)(BX*4), Z0, Z1
+	VADDPS  Z1, Z13, Z13
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R13)(CX*8), R13
+	LEAQ    (R13)(CX*8), R13
+	LEAQ    (R14)(CX*8), R14
+	LEAQ    (R14)(CX*8), R14
+	LEAQ    (R10)(DX*8), R10
+	LEAQ    (R10)(DX*8), R10
+	SUBQ    $0x04, R11
+	JGE     tapGradsAVX512_three_four
+
+tapGradsAVX512_three_rest:
+	ADDQ $0x04, R11
+	JE   tapGradsAVX512_three_sum
+
+tapGradsAVX512_three_one:
+	VMOVUPS (R10), Z0
+	VMULPS  (R12), Z0, Z1
+	VADDPS  Z1, Z2, Z2
+	VMULPS  (R13), Z0, Z1
+	VADDPS  Z1, Z6, Z6
+	VMULPS  (R14), Z0, Z1
+	VADDPS  Z1, Z10, Z10
+	LEAQ    (R12)(CX*4), R12
+	LEAQ    (R13)(CX*4), R13
+	LEAQ    (R14)(CX*4), R14
+	LEAQ    (R10)(DX*4), R10
+	DECQ    R11
+	JNZ     tapGradsAVX512_three_one
+
+tapGradsAVX512_three_sum:
+	MOVQ    R9, R10
+	VADDPS  Z3, Z2, Z2
+	VADDPS  Z5, Z4, Z4
+	VADDPS  Z4, Z2, Z2
+	VADDPS  (R10)(DI*4), Z2, Z2
+	VMOVUPS Z2, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	VADDPS  Z7, Z6, Z6
+	VADDPS  Z9, Z8, Z8
+	VADDPS  Z8, Z6, Z6
+	VADDPS  (R10)(DI*4), Z6, Z6
+	VMOVUPS Z6, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	VADDPS  Z11, Z10, Z10
+	VADDPS  Z13, Z12, Z12
+	VADDPS  Z12, Z10, Z10
+	VADDPS  (R10)(DI*4), Z10, Z10
+	VMOVUPS Z10, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapGradsAVX512_three_vector
+	MOVQ    R10, R9
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	SUBQ    $0x03, 24(SP)
+	JNZ     tapGradsAVX512_taps
+	JMP     tapGradsAVX512_next
+
+tapGradsAVX512_few:
+	XORQ DI, DI
+
+tapGradsAVX512_tap_vector:
+	LEAQ   (R8)(DI*4), R12
+	MOVQ   24(AX), R10
+	LEAQ   (R10)(DI*4), R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	MOVQ   40(AX), R11
+	SUBQ   $0x04, R11
+	JL     tapGradsAVX512_tap_rest
+
+tapGradsAVX512_tap_four:
+	VMOVUPS (R10), Z0
+	VMULPS  (R12), Z0, Z1
+	VADDPS  Z1, Z2, Z2
+	VMOVUPS (R10)(DX*4), Z0
+	VMULPS  (R12)(CX*4), Z0, Z1
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS (R10)(DX*8), Z0
+	VMULPS  (R12)(CX*8), Z0, Z1
+	VADDPS  Z1, Z4, Z4
+	VMOVUPS (R10)(SI*4), Z0
+	VMULPS  (R12)(BX*4), Z0, Z1
+	VADDPS  Z1, Z5, Z5
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R10)(DX*8), R10
+	LEAQ    (R10)(DX*8), R10
+	SUBQ    $0x04, R11
+	JGE     tapGradsAVX512_tap_four
+
+tapGradsAVX512_tap_rest:
+	ADDQ $0x04, R11
+	JE   tapGradsAVX512_tap_sum
+
+tapGradsAVX512_tap_one:
+	VMOVUPS (R10), Z0
+	VMULPS  (R12), Z0, Z1
+	VADDPS  Z1, Z2, Z2
+	LEAQ    (R12)(CX*4), R12
+	LEAQ    (R10)(DX*4), R10
+	DECQ    R11
+	JNZ     tapGradsAVX512_tap_one
+
+tapGradsAVX512_tap_sum:
+	MOVQ    R9, R10
+	VADDPS  Z3, Z2, Z2
+	VADDPS  Z5, Z4, Z4
+	VADDPS  Z4, Z2, Z2
+	VADDPS  (R10)(DI*4), Z2, Z2
+	VMOVUPS Z2, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapGradsAVX512_tap_vector
+	MOVQ    R10, R9
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	DECQ    24(SP)
+	JNZ     tapGradsAVX512_few
+
+tapGradsAVX512_next:
+	MOVQ 64(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, (SP)
+	MOVQ 88(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, 8(SP)
+	DECQ 16(SP)
+	JNZ  tapGradsAVX512_row
+	VZEROUPPER
+	RET
+
+// func tapSumsAVX2(t *byte)
+// Requires: AVX
+TEXT ·tapSumsAVX2(SB), NOSPLIT, $8-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         40(AX), BX
+	MOVQ         80(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         96(AX), R8
+	LEAQ         (SI)(SI*2), R9
+	VBROADCASTSS 112(AX), Y0
+	SUBQ         $0x04, BX
+	JL           tapSumsAVX2_rest
+
+tapSumsAVX2_four:
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	CMPQ BP, $0x10
+	JLT  tapSumsAVX2_four_last
+
+tapSumsAVX2_four_pair:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y2
+	VMOVUPS 32(R13)(R10*4), Y3
+	VMOVUPS (R13)(R10*4), Y4
+	VMOVUPS 32(R13)(R10*4), Y5
+	VMOVUPS (R13)(R10*4), Y6
+	VMOVUPS 32(R13)(R10*4), Y7
+	VMOVUPS (R13)(R10*4), Y8
+	VMOVUPS 32(R13)(R10*4), Y9
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX2_four_two_store
+
+tapSumsAVX2_four_two_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX2_four_two_tap:
+	VMOVUPS (R14), Y10
+	VMOVUPS 32(R14), Y11
+	VMULPS  (R13), Y10, Y1
+	VADDPS  Y1, Y2, Y2
+	VMULPS  32(R13), Y11, Y1
+	VADDPS  Y1, Y3, Y3
+	VMULPS  (R13)(SI*4), Y10, Y1
+	VADDPS  Y1, Y4, Y4
+	VMULPS  32(R13)(SI*4), Y11, Y1
+	VADDPS  Y1, Y5, Y5
+	VMULPS  (R13)(SI*8), Y10, Y1
+	VADDPS  Y1, Y6, Y6
+	VMULPS  32(R13)(SI*8), Y11, Y1
+	VADDPS  Y1, Y7, Y7
+	VMULPS  (R13)(R9*4), Y10, Y1
+	VADDPS  Y1, Y8, Y8
+	VMULPS  32(R13)(R9*4), Y11, Y1
+	VADDPS  Y1, Y9, Y9
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX2_four_two_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_four_two_row
+
+tapSumsAVX2_four_two_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Y2, Y0, Y2
+	VMOVUPS Y2, (R13)
+	VMAXPS  Y3, Y0, Y3
+	VMOVUPS Y3, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y4, Y0, Y4
+	VMOVUPS Y4, (R13)
+	VMAXPS  Y5, Y0, Y5
+	VMOVUPS Y5, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y6, Y0, Y6
+	VMOVUPS Y6, (R13)
+	VMAXPS  Y7, Y0, Y7
+	VMOVUPS Y7, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y8, Y0, Y8
+	VMOVUPS Y8, (R13)
+	VMAXPS  Y9, Y0, Y9
+	VMOVUPS Y9, 32(R13)
+	ADDQ    $0x10, R10
+	MOVQ    32(AX), BP
+	SUBQ    R10, BP
+	CMPQ    BP, $0x10
+	JGE     tapSumsAVX2_four_pair
+
+tapSumsAVX2_four_last:
+	TESTQ   BP, BP
+	JE      tapSumsAVX2_four_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS (R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX2_four_one_store
+
+tapSumsAVX2_four_one_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX2_four_one_tap:
+	VMOVUPS (R14), Y6
+	VMULPS  (R13), Y6, Y1
+	VADDPS  Y1, Y2, Y2
+	VMULPS  (R13)(SI*4), Y6, Y1
+	VADDPS  Y1, Y3, Y3
+	VMULPS  (R13)(SI*8), Y6, Y1
+	VADDPS  Y1, Y4, Y4
+	VMULPS  (R13)(R9*4), Y6, Y1
+	VADDPS  Y1, Y5, Y5
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX2_four_one_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_four_one_row
+
+tapSumsAVX2_four_one_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Y2, Y0, Y2
+	VMOVUPS Y2, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y3, Y0, Y3
+	VMOVUPS Y3, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y4, Y0, Y4
+	VMOVUPS Y4, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMAXPS  Y5, Y0, Y5
+	VMOVUPS Y5, (R13)
+
+tapSumsAVX2_four_on:
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	SUBQ $0x04, BX
+	JGE  tapSumsAVX2_four
+
+tapSumsAVX2_rest:
+	ADDQ $0x04, BX
+	JE   tapSumsAVX2_end
+
+tapSumsAVX2_single:
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	CMPQ BP, $0x10
+	JLT  tapSumsAVX2_single_last
+
+tapSumsAVX2_single_pair:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y2
+	VMOVUPS 32(R13)(R10*4), Y3
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX2_single_two_store
+
+tapSumsAVX2_single_two_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX2_single_two_tap:
+	VMOVUPS (R14), Y1
+	VMOVUPS 32(R14), Y4
+	VMULPS  (R13), Y1, Y1
+	VADDPS  Y1, Y2, Y2
+	VMULPS  32(R13), Y4, Y1
+	VADDPS  Y1, Y3, Y3
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX2_single_two_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_single_two_row
+
+tapSumsAVX2_single_two_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Y2, Y0, Y2
+	VMOVUPS Y2, (R13)
+	VMAXPS  Y3, Y0, Y3
+	VMOVUPS Y3, 32(R13)
+	ADDQ    $0x10, R10
+	MOVQ    32(AX), BP
+	SUBQ    R10, BP
+	CMPQ    BP, $0x10
+	JGE     tapSumsAVX2_single_pair
+
+tapSumsAVX2_single_last:
+	TESTQ   BP, BP
+	JE      tapSumsAVX2_single_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y2
+	MOVQ    48(AX), R15
+	TESTQ   R15, R15
+	JE      tapSumsAVX2_single_one_store
+
+tapSumsAVX2_single_one_row:
+	MOVQ R11, R13
+	MOVQ R12, R14
+	MOVQ 56(AX), BP
+
+tapSumsAVX2_single_one_tap:
+	VMOVUPS (R14), Y1
+	VMULPS  (R13), Y1, Y1
+	VADDPS  Y1, Y2, Y2
+	LEAQ    (R13)(DI*4), R13
+	LEAQ    (R14)(R8*4), R14
+	DECQ    BP
+	JNZ     tapSumsAVX2_single_one_tap
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_single_one_row
+
+tapSumsAVX2_single_one_store:
+	LEAQ    (DX)(R10*4), R13
+	VMAXPS  Y2, Y0, Y2
+	VMOVUPS Y2, (R13)
+
+tapSumsAVX2_single_on:
+	LEAQ (CX)(SI*4), CX
+	MOVQ 104(AX), R13
+	LEAQ (DX)(R13*4), DX
+	DECQ BX
+	JNZ  tapSumsAVX2_single
+
+tapSumsAVX2_end:
+	VZEROUPPER
+	RET
+
+// func tapGradsAVX2(t *byte)
+// Requires: AVX
+TEXT ·tapGradsAVX2(SB), NOSPLIT, $32-8
+	MOVQ t+0(FP), AX
+	MOVQ 80(AX), CX
+	MOVQ 104(AX), DX
+	LEAQ (CX)(CX*2), BX
+	LEAQ (DX)(DX*2), SI
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 8(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 16(SP)
+
+tapGradsAVX2_row:
+	MOVQ (SP), R8
+	MOVQ 8(SP), R9
+	MOVQ 56(AX), DI
+	MOVQ DI, 24(SP)
+
+tapGradsAVX2_taps:
+	CMPQ 24(SP), $0x03
+	JLT  tapGradsAVX2_few
+	XORQ DI, DI
+
+tapGradsAVX2_three_vector:
+	LEAQ   (R8)(DI*4), R12
+	MOVQ   72(AX), R13
+	LEAQ   (R12)(R13*4), R13
+	MOVQ   72(AX), R14
+	LEAQ   (R13)(R14*4), R14
+	MOVQ   24(AX), R10
+	LEAQ   (R10)(DI*4), R10
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	MOVQ   40(AX), R11
+	SUBQ   $0x04, R11
+	JL     tapGradsAVX2_three_rest
+
+tapGradsAVX2_three_four:
+	VMOVUPS (R10), Y0
+	VMULPS  (R12), Y0, Y1
+	VADDPS  Y1, Y2, Y2
+	VMULPS  (R13), Y0, Y1
+	VADDPS  Y1, Y6, Y6
+	VMULPS  (R14), Y0, Y1
+	VADDPS  Y1, Y10, Y10
+	VMOVUPS (R10)(DX*4), Y0
+	VMULPS  (R12)(CX*4), Y0, Y1
+	VADDPS  Y1, Y3, Y3
+	VMULPS  (R13)(CX*4), Y0, Y1
+	VADDPS  Y1, Y7, Y7
+	VMULPS  (R14)(CX*4), Y0, Y1
+	VADDPS  Y1, Y11, Y11
+	VMOVUPS (R10)(DX*8), Y0
+	VMULPS  (R12)(CX*8), Y0, Y1
+	VADDPS  Y1, Y4, Y4
+	VMULPS  (R13)(CX*8), Y0, Y1
+	VADDPS  Y1, Y8, Y8
+	VMULPS  (R14)(CX*8), Y0, Y1
+	VADDPS  Y1, Y12, Y12
+	VMOVUPS (R10)(SI*4), Y0
+	VMULPS  (R12)(BX*4), Y0, Y1
+	VADDPS  Y1, Y5, Y5
+	VMULPS  (R13)(BX*4), Y0, Y1
+	VADDPS  Y1, Y9, Y9
+	VMULPS  (R14)(BX*4), Y0, Y1
+	VADDPS  Y1, Y13, Y13
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R13)(CX*8), R13
+	LEAQ    (R13)(CX*8), R13
+	LEAQ    (R14)(CX*8), R14
+	LEAQ    (R14)(CX*8), R14
+	LEAQ    (R10)(DX*8), R10
+	LEAQ    (R10)(DX*8), R10
+	SUBQ    $0x04, R11
+	JGE     tapGradsAVX2_three_four
+
+tapGradsAVX2_three_rest:
+	ADDQ $0x04, R11
+	JE   tapGradsAVX2_three_sum
+
+tapGradsAVX2_three_one:
+	VMOVUPS (R10), Y0
+	VMULPS  (R12), Y0, Y1
+	VADDPS  Y1, Y2, Y2
+	VMULPS  (R13), Y0, Y1
+	VADDPS  Y1, Y6, Y6
+	VMULPS  (R14), Y0, Y1
+	VADDPS  Y1, Y10, Y10
+	LEAQ    (R12)(CX*4), R12
+	LEAQ    (R13)(CX*4), R13
+	LEAQ    (R14)(CX*4), R14
+	LEAQ    (R10)(DX*4), R10
+	DECQ    R11
+	JNZ     tapGradsAVX2_three_one
+
+tapGradsAVX2_three_sum:
+	MOVQ    R9, R10
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y5, Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VADDPS  (R10)(DI*4), Y2, Y2
+	VMOVUPS Y2, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	VADDPS  Y7, Y6, Y6
+	VADDPS  Y9, Y8, Y8
+	VADDPS  Y8, Y6, Y6
+	VADDPS  (R10)(DI*4), Y6, Y6
+	VMOVUPS Y6, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	VADDPS  Y11, Y10, Y10
+	VADDPS  Y13, Y12, Y12
+	VADDPS  Y12, Y10, Y10
+	VADDPS  (R10)(DI*4), Y10, Y10
+	VMOVUPS Y10, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapGradsAVX2_three_vector
+	MOVQ    R10, R9
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	SUBQ    $0x03, 24(SP)
+	JNZ     tapGradsAVX2_taps
+	JMP     tapGradsAVX2_next
+
+tapGradsAVX2_few:
+	XORQ DI, DI
+
+tapGradsAVX2_tap_vector:
+	LEAQ   (R8)(DI*4), R12
+	MOVQ   24(AX), R10
+	LEAQ   (R10)(DI*4), R10
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   40(AX), R11
+	SUBQ   $0x04, R11
+	JL     tapGradsAVX2_tap_rest
+
+tapGradsAVX2_tap_four:
+	VMOVUPS (R10), Y0
+	VMULPS  (R12), Y0, Y1
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS (R10)(DX*4), Y0
+	VMULPS  (R12)(CX*4), Y0, Y1
+	VADDPS  Y1, Y3, Y3
+	VMOVUPS (R10)(DX*8), Y0
+	VMULPS  (R12)(CX*8), Y0, Y1
+	VADDPS  Y1, Y4, Y4
+	VMOVUPS (R10)(SI*4), Y0
+	VMULPS  (R12)(BX*4), Y0, Y1
+	VADDPS  Y1, Y5, Y5
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R12)(CX*8), R12
+	LEAQ    (R10)(DX*8), R10
+	LEAQ    (R10)(DX*8), R10
+	SUBQ    $0x04, R11
+	JGE     tapGradsAVX2_tap_four
+
+tapGradsAVX2_tap_rest:
+	ADDQ $0x04, R11
+	JE   tapGradsAVX2_tap_sum
+
+tapGradsAVX2_tap_one:
+	VMOVUPS (R10), Y0
+	VMULPS  (R12), Y0, Y1
+	VADDPS  Y1, Y2, Y2
+	LEAQ    (R12)(CX*4), R12
+	LEAQ    (R10)(DX*4), R10
+	DECQ    R11
+	JNZ     tapGradsAVX2_tap_one
+
+tapGradsAVX2_tap_sum:
+	MOVQ    R9, R10
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y5, Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VADDPS  (R10)(DI*4), Y2, Y2
+	VMOVUPS Y2, (R10)(DI*4)
+	MOVQ    96(AX), R11
+	LEAQ    (R10)(R11*4), R10
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapGradsAVX2_tap_vector
+	MOVQ    R10, R9
+	MOVQ    72(AX), R10
+	LEAQ    (R8)(R10*4), R8
+	DECQ    24(SP)
+	JNZ     tapGradsAVX2_few
+
+tapGradsAVX2_next:
+	MOVQ 64(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, (SP)
+	MOVQ 88(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, 8(SP)
+	DECQ 16(SP)
+	JNZ  tapGradsAVX2_row
+	VZEROUPPER
+	RET
+
 DATA unitConstants<>+0(SB)/4, $0x80000000
 DATA unitConstants<>+4(SB)/4, $0x80000000
 DATA unitConstants<>+8(SB)/4, $0x80000000

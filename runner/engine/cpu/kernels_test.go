@@ -153,6 +153,47 @@ func FuzzShapes(f *testing.F) {
 	})
 }
 
+// depthwiseOps are the kernels of a depthwise convolution.
+func depthwiseOps(batch int, w graph.Window) []shaped {
+	return []shaped{graph.NewConv("l", batch, w), graph.NewConvDataGrad("l", batch, w),
+		graph.NewConvWeightGrad("l", batch, w)}
+}
+
+// Depthwise convolutions have the same bits on every instruction set, the Go twins
+// among them, and on any number of threads; no kernel touches what lies around its operands.
+func FuzzDepthwise(f *testing.F) {
+	f.Add(uint64(1), uint8(2), uint8(9), uint8(10), uint8(20), uint8(2), uint8(0), uint8(0x55))
+	f.Add(uint64(2), uint8(9), uint8(8), uint8(11), uint8(36), uint8(2), uint8(1), uint8(0x44))
+	f.Add(uint64(3), uint8(1), uint8(1), uint8(0), uint8(7), uint8(4), uint8(0), uint8(0xff))
+	f.Add(uint64(4), uint8(0), uint8(16), uint8(16), uint8(71), uint8(1), uint8(2), uint8(0))
+	f.Fuzz(func(t *testing.T, seed uint64, batch, h, width, channels, kernel, stride, pad uint8) {
+		p := arch.Pad{Top: int(pad & 3), Bottom: int(pad >> 2 & 3), Left: int(pad >> 4 & 3), Right: int(pad >> 6 & 3)}
+		c := 1 + int(channels)%80
+		w := windowOf(1+int(h)%17, 1+int(width)%17, c, 1+int(kernel)%5, 1+int(stride)%4, p, c, c)
+		if w == nil {
+			return
+		}
+		for i, op := range depthwiseOps(1+int(batch)%10, *w) {
+			var want []float32
+			for threads, p := range slices.Backward(isas()) {
+				dev := open(t, 1+threads)
+				dev.isa = p
+				k, out := bound(t, dev, op, rand.New(rand.NewPCG(seed, uint64(i))), (seed+uint64(i))%2 == 0)
+				if err := k.Run(&engine.Context{}); err != nil {
+					t.Fatal(err)
+				}
+				dev.Close()
+				if want == nil {
+					want = slices.Clone(out)
+				}
+				if !slices.Equal(out, want) {
+					t.Errorf("%v: other bits on %s than of the Go twin", op, p.name)
+				}
+			}
+		}
+	})
+}
+
 // What goes wrong in a worker names the kernel and the layer.
 func TestErrorsNameTheKernel(t *testing.T) {
 	dev := open(t, 2)

@@ -15,8 +15,9 @@ func TestLayouts(t *testing.T) {
 		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step",
 			"wStride", "floor"},
 		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col",
-			"step",
-			"outStep", "scale"},
+			"step", "outStep", "scale"},
+		reflect.TypeFor[tapRow](): {"x", "w", "init", "out", "channels", "pixels", "rows", "cols", "row", "col", "step",
+			"wRow", "wCol", "outStep", "floor"},
 	} {
 		for i, name := range names {
 			if f, ok := of.FieldByName(name); !ok || f.Offset != uintptr(8*i) {
@@ -195,6 +196,52 @@ func TestWindows(t *testing.T) {
 					})
 				}
 			})
+		}
+	}
+}
+
+// Taps of depthwise convolutions: channel counts around the vectors' lengths, pixels
+// around the four that go together, weights in either direction, no taps at all.
+func TestTaps(t *testing.T) {
+	for _, channels := range []int{1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 40} {
+		for _, g := range []struct{ rows, cols, pixels, stride, by int }{
+			{1, 1, 1, 1, 1}, {3, 3, 9, 1, 1}, {2, 3, 4, 2, 1}, {3, 2, 7, 1, -1}, {5, 5, 3, 1, -1}, {0, 2, 6, 1, 1},
+		} {
+			t.Run(fmt.Sprint(channels, g), func(t *testing.T) {
+				width := (g.pixels-1)*g.stride + max(g.cols, 1)
+				for name, kernel := range map[string]func(*isa) func(*tapRow){
+					"sums":  func(p *isa) func(*tapRow) { return p.tapSums },
+					"grads": func(p *isa) func(*tapRow) { return p.tapGrads },
+				} {
+					if name == "grads" && g.rows == 0 {
+						continue
+					}
+					sameBits(t, func(p *isa, v vectors) []float32 {
+						x, init := v.random(max(g.rows, 1)*width*channels), v.random(channels)
+						w, out := v.random(max(g.rows, 1)*g.cols*channels), v.random(g.pixels*channels)
+						row := tapRow{x: &x[0], w: &w[0], init: &init[0], out: &out[0], channels: channels, pixels: g.pixels,
+							rows: g.rows, cols: g.cols, row: width * channels, col: channels, step: g.stride * channels,
+							wRow: g.cols * channels, wCol: channels, outStep: channels, floor: -0.1}
+						if g.by < 0 {
+							row.w, row.wRow, row.wCol = &w[len(w)-channels], -row.wRow, -row.wCol
+						}
+						kernel(p)(&row)
+						return slices.Concat(w, out)
+					})
+				}
+			})
+		}
+	}
+}
+
+// A NaN among the cells comes out, whatever the floor: a diverged run has to be seen.
+func TestTapSumsKeepNaN(t *testing.T) {
+	for _, p := range isas() {
+		x, w, init, out := make([]float32, 16), make([]float32, 16), make([]float32, 16), make([]float32, 16)
+		x[5] = float32(math.NaN())
+		p.tapSums(&tapRow{x: &x[0], w: &w[0], init: &init[0], out: &out[0], channels: 16, pixels: 1, rows: 1, cols: 1})
+		if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
+			t.Errorf("%s: a NaN gives %v", p.name, out)
 		}
 	}
 }

@@ -94,6 +94,10 @@ var convolutions = []struct {
 	{"stride over kernel", 2, window(shape(9, 9, 4), 2, 3, pad(0), 1, 6, false)},
 	{"pixels left over", 1, window(shape(8, 8, 3), 3, 3, pad(0), 1, 7, false)},
 	{"wide pad", 1, window(shape(4, 4, 2), 3, 1, pad(3), 1, 5, false)},
+	{"depthwise", 3, window(shape(9, 10, 20), 3, 1, pad(1), 20, 20, false)},
+	{"depthwise, stride 2", 2, window(shape(11, 8, 37), 3, 2, arch.Pad{Bottom: 1, Right: 1}, 37, 37, false)},
+	{"depthwise, wide pad", 9, window(shape(3, 2, 8), 5, 1, pad(4), 8, 8, false)},
+	{"depthwise, stride over kernel", 2, window(shape(9, 9, 72), 2, 3, pad(0), 72, 72, false)},
 	{"127 images", 127, window(shape(3, 3, 3), 3, 1, pad(1), 1, 31, false)},
 }
 

@@ -41,6 +41,7 @@ func main() {
 	tile("tileAVX2", 2, 32)
 	elementwise()
 	poolingRows()
+	depthwise()
 	units()
 	Generate()
 }

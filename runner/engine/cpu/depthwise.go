@@ -1,0 +1,383 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"ablate/arch"
+	"ablate/runner/engine"
+	"ablate/runner/graph"
+)
+
+// A tapRow is a run of pixels in one row whose sums, or whose parts in a sum, go
+// over the same taps of a depthwise convolution: weights that each channel has of
+// its own. The inner loop is over the channels, which are contiguous. Offsets and
+// distances count float32 values.
+//
+//	tapSums   out[p][c] = max(floor, init[c] + Σ x[p + tap][c]·w[tap][c])
+//	tapGrads  w[tap][c] += Σ x[p + tap][c]·out[p][c] over the pixels
+//
+// Taps are taken row by row. tapGrads adds every fourth pixel to a sum of its own
+// and those that are left over to the first.
+type tapRow struct {
+	x, w, init, out *float32 // first cell of the first pixel, its weight; first output pixel
+	channels        int
+	pixels          int
+	rows, cols      int // taps; no rows: out is init
+	row, col        int // from one row of cells to the next, from one cell to the next
+	step            int // from one pixel's cells to the next's
+	wRow, wCol      int // as row and col, in the weights
+	outStep         int // from one output pixel to the next
+	floor           float32
+}
+
+// vectorisedTaps does the channels that fill vectors by f and the rest by its Go twin.
+func vectorisedTaps(t *tapRow, lanes int, f func(*byte), twin func(*tapRow)) {
+	all := *t // put back at the end: a copy handed to a kernel would be allocated
+	whole := all.channels / lanes * lanes
+	if whole > 0 {
+		t.channels = whole
+		f((*byte)(unsafe.Pointer(t)))
+	}
+	if whole < all.channels {
+		*t = all
+		for _, p := range []**float32{&t.x, &t.w, &t.init, &t.out} {
+			if *p != nil {
+				*p = at(*p, whole)
+			}
+		}
+		t.channels -= whole
+		twin(t)
+	}
+	*t = all
+}
+
+func tapSumsGo(t *tapRow) {
+	for p := range t.pixels {
+		out := values(t.out, p*t.outStep, t.channels)
+		copy(out, values(t.init, 0, t.channels))
+		for r := range t.rows {
+			for k := range t.cols {
+				w := values(t.w, r*t.wRow+k*t.wCol, t.channels)
+				for c, v := range values(t.x, p*t.step+r*t.row+k*t.col, t.channels) {
+					out[c] += float32(v * w[c])
+				}
+			}
+		}
+		for c, v := range out {
+			if v < t.floor { // a NaN stays
+				out[c] = t.floor
+			}
+		}
+	}
+}
+
+func tapGradsGo(t *tapRow) {
+	fours := t.pixels / 4 * 4
+	for r := range t.rows {
+		for k := range t.cols {
+			cell := r*t.row + k*t.col
+			for c := range t.channels {
+				var sums [4]float32
+				for p := range t.pixels {
+					i := p % 4
+					if p >= fours {
+						i = 0
+					}
+					sums[i] += float32(*at(t.x, cell+p*t.step+c) * *at(t.out, p*t.outStep+c))
+				}
+				*at(t.w, r*t.wRow+k*t.wCol+c) += (sums[0] + sums[1]) + (sums[2] + sums[3])
+			}
+		}
+	}
+}
+
+// A span is the cells along one side of an image that a pixel sums: size of them
+// from from on, the first by weight tap. The next cell's weight is one on for a
+// convolution, a stride back for its data gradient.
+type span struct{ from, size, tap int }
+
+// outputSpans are those of a convolution's output pixels. With pad 0 and any number of inputs
+// they count from the first zero of the padded image.
+func outputSpans(outputs, stride, pad, kernel, inputs int) []span {
+	all := make([]span, outputs)
+	for o := range all {
+		first := o*stride - pad
+		from := max(first, 0)
+		all[o] = span{from, max(0, min(first+kernel, inputs)-from), from - first}
+	}
+	return all
+}
+
+// inputSpans are those of the pixels of a data gradient: input pixel i has gradient
+// from the outputs that it reached, see newConvDataGrad. zeros stand before the outputs.
+func inputSpans(inputs, stride, pad, kernel, zeros, outputs int) []span {
+	all := make([]span, inputs)
+	for i := range all {
+		last, phase := (i+pad)/stride+zeros, (i+pad)%stride
+		from := max(last+1-taps(kernel, stride, phase), 0)
+		all[i] = span{from, max(0, min(last+1, outputs)-from), phase + stride*(last-from)}
+	}
+	return all
+}
+
+// A spanRun is n pixels with the same taps, each some pixels after the one before;
+// their cells lie a step apart.
+type spanRun struct {
+	span
+	first, n int
+}
+
+func runsOf(spans []span, every, step int) []spanRun {
+	var all []spanRun
+	for phase := range min(every, len(spans)) {
+		started := false
+		for i := phase; i < len(spans); i += every {
+			s := spans[i]
+			if l := len(all) - 1; started && all[l].size == s.size && all[l].tap == s.tap &&
+				all[l].from+all[l].n*step == s.from {
+				all[l].n++
+				continue
+			}
+			all, started = append(all, spanRun{span: s, first: i, n: 1}), true
+		}
+	}
+	return all
+}
+
+// isDepthwise says whether every channel is convolved by itself. As a matrix
+// product each channel's image would be copied out for a product of one column.
+func isDepthwise(w graph.Window) bool {
+	return w.Groups == w.In.Channels && w.Groups == w.Out.Channels
+}
+
+// A tapWalk visits the rows of images that a tapRow is for. Rows of cells are
+// copied strip by strip of panelCols channels, between the zeros that the image is
+// padded with: in the image, the same channels of neighbouring pixels share few
+// sets of the cache, and are no stream that a CPU reads ahead.
+type tapWalk struct {
+	x, out   []float32
+	init     []float32
+	from, to arch.Shape // an image of x, and of out
+	rows     []span     // by row of out
+	cols     []spanRun  // of padded cells
+	left     int        // zeros before a row of cells
+	width    int        // of a row of padded cells
+	kernel   int        // taps along a side
+
+	every, step, tap int  // pixels of a run lie every pixels apart, their cells step; weights of neighbours tap taps
+	packOut          bool // rows of out are copied too: the kernel reads them, tap by tap
+	most, cells      int  // rows of out at a time, and of cells that they need
+	floor            float32
+}
+
+// roomForCells is about how many values a worker copies, so that they stay in its cache.
+const roomForCells = 64 << 10
+
+// bound finishes a walk and returns the scratch memory that it needs.
+func (t *tapWalk) bound() int {
+	for _, r := range t.cols {
+		t.width = max(t.width, r.from+(r.n-1)*t.step+r.size)
+	}
+	row := t.width * t.from.Channels
+	t.most = min(max(1, (roomForCells/row-t.kernel)/t.step+1), t.to.Height)
+	t.cells = (t.most-1)*t.step + t.kernel
+	return t.cells*row + t.to.Width*panelCols
+}
+
+func (t *tapWalk) bands() int { return ceil(t.to.Height, t.most) }
+
+// band calls f for the runs of a band of rows of image n.
+func (t *tapWalk) band(p *isa, work *tapRow, scratch []float32, f func(*tapRow), n, band int, w []float32) {
+	channels, rowLen := t.from.Channels, t.to.Width*t.to.Channels
+	x, out := imageOf(t.x, n, t.from.Len()), imageOf(t.out, n, t.to.Len())
+	base, packed := -1, 0 // the row of cells that scratch begins with, and the next that it lacks
+	for y := band * t.most; y < min((band+1)*t.most, t.to.Height); y++ {
+		r := t.rows[y]
+		if base < 0 && r.size > 0 {
+			base = r.from
+		}
+		p.prefetch(&out[y*rowLen], 1, 0, (rowLen+lane-1)/lane*lane)
+		for packed = max(packed, r.from); packed < r.from+r.size; packed++ {
+			t.pack(scratch, packed-base, x[packed*t.from.Width*channels:])
+		}
+		for c := 0; c < channels; c += panelCols {
+			t.runs(work, scratch, f, r, r.from-base, c, out[y*rowLen+c:], w[c:])
+		}
+	}
+}
+
+// runs calls f for the runs of a row, in one strip of channels from c on.
+func (t *tapWalk) runs(work *tapRow, scratch []float32, f func(*tapRow), r span, at, c int, out, w []float32) {
+	channels, strip := t.from.Channels, min(panelCols, t.from.Channels-c)
+	cells := scratch[t.cells*t.width*c:]
+	pitch, pixel := t.width*strip, channels
+	if t.packOut {
+		out, pixel = t.packRow(scratch[len(scratch)-t.to.Width*strip:], out, strip), strip
+	}
+	*work = tapRow{
+		channels: strip, row: pitch, col: strip, step: t.step * strip,
+		wRow: t.tap * t.kernel * channels, wCol: t.tap * channels, outStep: t.every * pixel, floor: t.floor,
+	}
+	if t.init != nil {
+		work.init = &t.init[c]
+	}
+	for _, run := range t.cols {
+		work.pixels, work.rows, work.cols = run.n, r.size, run.size
+		work.out, work.x, work.w = &out[run.first*pixel], &cells[0], &w[0]
+		if r.size == 0 || run.size == 0 {
+			work.rows = 0
+		} else {
+			work.x = &cells[at*pitch+run.from*strip]
+			work.w = &w[(r.tap*t.kernel+run.tap)*channels]
+		}
+		f(work)
+	}
+}
+
+// pack copies a row of cells to its place in each strip, zeros on both sides.
+func (t *tapWalk) pack(scratch []float32, row int, from []float32) {
+	channels, cells := t.from.Channels, min(t.from.Width, t.width-t.left)
+	for c := 0; c < channels; c += panelCols {
+		strip := min(panelCols, channels-c)
+		to := scratch[t.width*(t.cells*c+row*strip):][:t.width*strip]
+		clear(to[:t.left*strip])
+		clear(to[(t.left+cells)*strip:])
+	}
+	for i := range cells {
+		for c := 0; c < channels; c += panelCols {
+			strip := min(panelCols, channels-c)
+			copy(scratch[t.width*(t.cells*c+row*strip)+(t.left+i)*strip:][:strip], from[i*channels+c:])
+		}
+	}
+}
+
+// packRow copies some channels of a row of out together.
+func (t *tapWalk) packRow(to, from []float32, strip int) []float32 {
+	for i := range t.to.Width {
+		copy(to[i*strip:][:strip], from[i*t.to.Channels:])
+	}
+	return to
+}
+
+// convolved is the walk over a convolution's output.
+func convolved(w graph.Window, x, y []float32) tapWalk {
+	return tapWalk{
+		x: x, out: y, from: w.In, to: w.Out, kernel: w.Kernel, every: 1, step: w.Stride, tap: 1, floor: noFloor,
+		rows: outputSpans(w.Out.Height, w.Stride, w.Pad.Top, w.Kernel, w.In.Height),
+		cols: runsOf(outputSpans(w.Out.Width, w.Stride, 0, w.Kernel, math.MaxInt), 1, w.Stride),
+		left: w.Pad.Left,
+	}
+}
+
+// depthwise is the kernel of forward and data-gradient depthwise convolution; a
+// tile is some rows of an image.
+type depthwise struct {
+	d *Device
+	tapWalk
+	w     []float32
+	batch int
+	work  []tapRow
+}
+
+// newDepthwise is y = x∗w + b, with ReLU if fused.
+func newDepthwise(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
+	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[1]), work: make([]tapRow, d.workers.n),
+		tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.Out))}
+	k.init = slice(in.In[2])
+	if in.ReLU {
+		k.floor = 0
+	}
+	d.needScratch(k.bound())
+	return k
+}
+
+// newDepthwiseDataGrad is dx = dy ∗ flipped w. Input pixels a stride apart share taps.
+func newDepthwiseDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.Kernel {
+	w, s := op.Window, op.Stride
+	reach := (w.Kernel+s-1)/s - 1
+	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[0]), work: make([]tapRow, d.workers.n),
+		tapWalk: tapWalk{
+			x: slice(in.In[1]), out: slice(in.Out), init: make([]float32, w.In.Channels), from: w.Out, to: w.In,
+			kernel: w.Kernel, every: s, step: 1, tap: -s, floor: noFloor,
+			rows: inputSpans(w.In.Height, s, w.Pad.Top, w.Kernel, 0, w.Out.Height),
+			cols: runsOf(inputSpans(w.In.Width, s, w.Pad.Left, w.Kernel, reach, math.MaxInt), s, 1),
+			left: reach,
+		}}
+	d.needScratch(k.bound())
+	return k
+}
+
+// Run handles all images.
+func (k *depthwise) Run(*engine.Context) error {
+	return k.d.workers.run(k, k.batch*k.bands())
+}
+
+func (k *depthwise) tile(worker, i int) {
+	p := k.d.isa
+	k.band(p, &k.work[worker], k.d.scratch[worker], p.tapSums, i/k.bands(), i%k.bands(), k.w)
+}
+
+// depthwiseWeightGrad is dw[tap][c] = Σ x[pixel+tap][c]·dy[pixel][c]. As in
+// weightGrad, images are summed in fixed chunks whose results are added in order.
+// There are few weights, so the chunks can be many.
+type depthwiseWeightGrad struct {
+	d *Device
+	tapWalk
+	dw     []float32
+	batch  int
+	chunks int
+	work   []tapRow
+	adding addTaps
+}
+
+func newDepthwiseWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) engine.Kernel {
+	k := &depthwiseWeightGrad{d: d, dw: slice(in.Out), batch: op.Batch, chunks: min(op.Batch, 32),
+		work: make([]tapRow, d.workers.n), tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.In[1]))}
+	k.packOut = true
+	d.needShared(k.chunks * len(k.dw))
+	d.needScratch(k.bound())
+	k.adding = addTaps{k}
+	return k
+}
+
+// Run computes the partial sums, then adds them.
+func (k *depthwiseWeightGrad) Run(*engine.Context) error {
+	if err := k.d.workers.run(k, k.chunks); err != nil {
+		return err
+	}
+	return k.d.workers.run(&k.adding, chunks(len(k.dw)))
+}
+
+// partial is the sums over one chunk of images.
+func (k *depthwiseWeightGrad) partial(chunk int) []float32 {
+	return k.d.shared[chunk*len(k.dw):][:len(k.dw)]
+}
+
+func (k *depthwiseWeightGrad) tile(worker, chunk int) {
+	w := k.partial(chunk)
+	clear(w)
+	for n := chunk * k.batch / k.chunks; n < (chunk+1)*k.batch/k.chunks; n++ {
+		for band := range k.bands() {
+			k.band(k.d.isa, &k.work[worker], k.d.scratch[worker], k.add, n, band, w)
+		}
+	}
+}
+
+// add leaves out rows that see no cell.
+func (k *depthwiseWeightGrad) add(t *tapRow) {
+	if t.rows > 0 {
+		k.d.isa.tapGrads(t)
+	}
+}
+
+// addTaps sums the chunks' partial results, first chunk first.
+type addTaps struct{ *depthwiseWeightGrad }
+
+func (k *addTaps) tile(_, i int) {
+	from, to := chunk(i, len(k.dw))
+	copy(k.dw[from:to], k.partial(0)[from:])
+	for c := 1; c < k.chunks; c++ {
+		k.d.isa.axpy(k.dw[from:to], k.partial(c)[from:to], 1)
+	}
+}
