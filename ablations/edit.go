@@ -22,6 +22,7 @@ var ErrNoChange = errors.New("changes nothing")
 //	remove:  {select: SELECTOR}
 //	set:     {select: SELECTOR, KEY: VALUE, …}      KEY: {times: 0.5} scales what is there
 //	set:     {key: train.weight_decay, value: 0}    a key of the recipe
+//	remove:  {key: params.attention}                one of the params of a user's program
 //	replace: {select: SELECTOR, with: {tanh: {}}}
 //	insert:  {after: SELECTOR, layers: […]}         or before:
 type Edit struct {
@@ -29,7 +30,7 @@ type Edit struct {
 	action string
 	sel    selector
 	values *strictyaml.Node // set: what remains are the keys
-	key    string           // set on the recipe
+	key    string           // of the recipe: set, or taken out of the params
 	value  *strictyaml.Node
 	with   arch.Layer
 	before bool
@@ -53,6 +54,9 @@ func (e *Edit) UnmarshalStrict(n *strictyaml.Node) error {
 	e.at, e.action = n, action
 	switch action {
 	case "remove":
+		if body.Get("key") != nil {
+			return e.decode(body, "", map[string]any{"key": &e.key})
+		}
 		return e.decode(body, "select", nil)
 	case "replace":
 		return e.decode(body, "select", map[string]any{"with": &e.with})
@@ -224,10 +228,10 @@ func Apply(r recipe.Recipe, edits ...Edit) (recipe.Recipe, error) {
 			return r, err
 		}
 		if reflect.DeepEqual(before, r) {
-			return r, e.at.Errorf("this %s on net %s: %w", e.action, r.Net.Name, ErrNoChange)
+			return r, e.at.Errorf("this %s on %s: %w", e.action, subject(r), ErrNoChange)
 		}
 	}
-	if len(edits) == 0 {
+	if len(edits) == 0 || r.Net == nil {
 		return r, nil
 	}
 	last := edits[len(edits)-1].at
@@ -240,9 +244,20 @@ func Apply(r recipe.Recipe, edits ...Edit) (recipe.Recipe, error) {
 	return r, nil
 }
 
+// subject says what edits are made on.
+func subject(r recipe.Recipe) string {
+	if r.Net == nil {
+		return "the params"
+	}
+	return "net " + r.Net.Name
+}
+
 func (e Edit) apply(r *recipe.Recipe) error {
-	if e.key != "" {
-		return e.setRecipe(r)
+	switch {
+	case e.key != "":
+		return e.applyKey(r)
+	case r.Net == nil:
+		return e.at.Errorf("a program trains in this study, and its net has no layers to %s; write {key: params.…}", e.action)
 	}
 	picked, err := e.sel.pick(r.Net)
 	if err != nil {
@@ -299,7 +314,24 @@ func setLayer(l *arch.Layer, key string, v *strictyaml.Node) error {
 	return l.Set(key, v)
 }
 
-func (e Edit) setRecipe(r *recipe.Recipe) error {
+// applyKey changes a key of the recipe that is not in the net.
+func (e Edit) applyKey(r *recipe.Recipe) error {
+	switch param := strings.HasPrefix(e.key, "params."); {
+	case param && !r.IsProgram():
+		return e.at.Errorf("%s: params are those of a program; this study has no trainer", strictyaml.Plain(e.key))
+	case param && e.action == "remove":
+		return r.Params.Remove(e.key, e.at)
+	case param:
+		return r.Params.Set(e.key, e.value)
+	case e.action == "remove":
+		return e.at.Errorf("remove %s: only params can be taken out; set gives another key its default",
+			strictyaml.Plain(e.key))
+	case r.IsProgram() && !strings.HasPrefix(e.key, "trainer."):
+		return e.at.Errorf("%s: a program trains in this study; its keys are params.… and trainer.…",
+			strictyaml.Plain(e.key))
+	case !r.IsProgram() && strings.HasPrefix(e.key, "trainer."):
+		return e.at.Errorf("%s: this study has no trainer", strictyaml.Plain(e.key))
+	}
 	v, err := scaled(r, e.key, e.value)
 	if err != nil {
 		return err

@@ -12,9 +12,9 @@ type Ablation struct {
 	// its name, which is the file's
 	Name string `yaml:"ablation" required:"true" example:"no-lrn"`
 	// what it does, in one sentence
-	Does string `yaml:"does" required:"true" example:"Removes every local response normalisation."`
+	Does string `yaml:"does" example:"Removes every local response normalisation."`
 	// where it is claimed or was tried
-	References []string `yaml:"references" required:"true" example:"['Krizhevsky et al. 2012, section 3.3']"`
+	References []string `yaml:"references" example:"['Krizhevsky et al. 2012, section 3.3']"`
 	// the changes, in order
 	Edits []Edit `yaml:"edits" required:"true" example:"[{remove: {select: {kind: lrn}}}]"`
 	// for nets where the same idea takes other edits
@@ -74,6 +74,22 @@ func (r *Registry) load(name string) (Ablation, error) {
 	}
 	if a.Name != name || a.Does == "" || len(a.References) == 0 || len(a.Edits) == 0 {
 		return a, node.Errorf("an ablation needs the file's name, does, references and edits")
+	}
+	return a, nil
+}
+
+// Parse reads an ablation of the user's own.
+func Parse(file string, text []byte) (Ablation, error) {
+	var a Ablation
+	node, err := strictyaml.Parse(file, text)
+	if err != nil {
+		return a, err
+	}
+	if err := node.Decode(&a); err != nil {
+		return a, err
+	}
+	if len(a.Edits) == 0 {
+		return a, node.Errorf("an ablation needs edits, as in edits: [{set: {key: params.attention, value: false}}]")
 	}
 	return a, nil
 }

@@ -66,7 +66,7 @@ func compareRecords(a, b experiments.Record) (recordDiff, error) {
 	d := recordDiff{Recipe: []string{}, Keys: []difference{}}
 	from, errA := recipe.Decode(a.Recipe)
 	to, errB := recipe.Decode(b.Recipe)
-	if errA == nil && errB == nil && from.Net != nil && to.Net != nil {
+	if errA == nil && errB == nil {
 		d.Recipe = append(d.Recipe, recipe.Changes(from, to)...)
 		a.Recipe, b.Recipe = nil, nil
 	}

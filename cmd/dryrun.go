@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ import (
 func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool,
 	slots int) error {
 	first := s.Variants[0].Recipe
+	if first.IsProgram() {
+		return printProgramPlan(w, s, jobs)
+	}
 	fmt.Fprintf(w, "%s · %s on %s · epochs %d · batch %d · %d variants × %d seeds = %d runs\n\n",
 		s.Name, first.Net.Name, first.Data.Name, first.Train.Epochs, first.Train.Batch,
 		len(s.Variants), len(s.Seeds), len(jobs))
@@ -70,6 +74,23 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner
 	fmt.Fprintf(w, "seeds %s · predicted to take %s %son %s, %s\nnothing was trained\n",
 		joinSeeds(s.Seeds), about(total), at, devices.Hardware(), until(time.Now(), total))
 	return nil
+}
+
+// printProgramPlan is the dry run of a study whose trainer is a program of the user's.
+func printProgramPlan(w io.Writer, s *configs.Study, jobs []runner.Job) error {
+	first := s.Variants[0].Recipe
+	fmt.Fprintf(w, "%s · %s in %s · %d variants × %d seeds = %d runs\n\n", s.Name,
+		reports.CommandLine(first.Trainer.Command), first.Trainer.Dir, len(s.Variants), len(s.Seeds), len(jobs))
+	rows := [][]string{{"variant", "changed"}}
+	for _, v := range s.Variants {
+		rows = append(rows, []string{v.Name, cmp.Or(strings.Join(v.Changes, " · "), "–")})
+	}
+	if err := printTable(w, rows, "ll"); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nseeds %s · compared by %s, %s is better · a program does not say how long it takes\n"+
+		"nothing was trained\n", joinSeeds(s.Seeds), first.Trainer.Metric.Name, first.Trainer.Metric.Better)
+	return err
 }
 
 // printInputs says how the baseline's images become inputs, and those of the

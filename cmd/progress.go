@@ -8,6 +8,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/runner"
+	"ablate/runner/external"
 	"ablate/runner/train"
 )
 
@@ -40,6 +41,8 @@ type standing struct {
 	number int // of the runs in the order in which they began or were skipped
 	share  float64
 	last   train.Epoch
+	// program is where a program of the user's stands, that trains in place of ablate
+	program external.Progress
 }
 
 var _ runner.Progress = (*progress)(nil)
@@ -147,6 +150,39 @@ func (p *progress) Epoch(j runner.Job, e train.Epoch) {
 	}
 }
 
+// Program shows where a program of the user's stands, if it is time.
+func (p *progress) Program(j runner.Job, at external.Progress) {
+	s := p.standing(j)
+	s.program, s.share = at, at.Share
+	switch {
+	case p.bars != nil:
+		p.bars.show(idOf(j), at.Share, p.programWords(j))
+	case p.line.due():
+		p.line.show(p.programWords(j))
+	}
+}
+
+// programWords say where a program stands, as far as it tells.
+func (p *progress) programWords(j runner.Job) string {
+	s := p.standing(j)
+	line := fmt.Sprintf("[%d/%d] %s seed %d", s.number, len(p.jobs), j.Variant.Name, j.Seed)
+	if s.program.Epoch > 0 {
+		line += fmt.Sprintf("  epoch %d", s.program.Epoch)
+	}
+	if s.share > 0 {
+		line += fmt.Sprintf("  %3.0f %%", 100*s.share)
+	}
+	return line + measured(s.program) + p.eta()
+}
+
+// measured is the last value of a program's figure, nothing before there is one.
+func measured(p external.Progress) string {
+	if p.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf("  %s %.5g", plain(p.Name, longestCell), p.Value)
+}
+
 // words say where a run stands.
 func (p *progress) words(j runner.Job, epoch int) string {
 	s := p.standing(j)
@@ -175,7 +211,7 @@ func (p *progress) eta() string {
 
 // End leaves a line behind.
 func (p *progress) End(j runner.Job, status experiments.Status, err error) {
-	last := p.standing(j).last
+	s := p.standing(j)
 	p.drop(j)
 	p.done += work(j)
 	p.ended++
@@ -187,8 +223,10 @@ func (p *progress) End(j runner.Job, status experiments.Status, err error) {
 	switch {
 	case err != nil:
 		line += ": " + plain(strings.SplitN(err.Error(), "\n", 2)[0], longestMessage)
+	case j.Variant.Recipe.IsProgram():
+		line += measured(s.program)
 	default:
-		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", last.Train.Loss(), 100*last.Test.Top1Error())
+		line += fmt.Sprintf("  loss %.3f  test error %.2f %%", s.last.Train.Loss(), 100*s.last.Test.Top1Error())
 	}
 	if status != experiments.Interrupted {
 		line += p.eta()

@@ -108,6 +108,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	options := runner.Options{
 		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
 		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
+		Device: deviceOf(settings, study),
 	}
 	var outcome runner.Outcome
 	if slots == nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,12 +60,25 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 			if err := printRecord(c.OutOrStdout(), rec, times, dir); err != nil {
 				return err
 			}
+			if metric == "" {
+				metric = primary(store, rec)
+			}
 			return printCurve(c.OutOrStdout(), series, metric)
 		},
 	}
-	c.Flags().StringVar(&metric, "metric", "test_top1_error", "draw `METRIC`")
+	c.Flags().StringVar(&metric, "metric", "",
+		"draw `METRIC`; without the flag test_top1_error, or what the study declares")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the record and its metrics as JSON")
 	return c
+}
+
+// primary is the metric that a run's curve is drawn of.
+func primary(store *experiments.Store, r experiments.Record) string {
+	d, err := store.Declaration(r.Study)
+	if r.Result == nil || r.Result.Metrics == nil || err != nil || d.Metric == "" {
+		return "test_top1_error"
+	}
+	return d.Metric
 }
 
 // printRecord prints a run and, where its kernels were timed, how long a step waited for images.
@@ -78,7 +93,14 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 	for i, a := range r.Attempts {
 		rows = append(rows, []string{fmt.Sprint("attempt ", i+1), describeAttempt(a)})
 	}
-	if res := r.Result; res != nil {
+	if i := r.Imported; i != nil {
+		rows = append(rows, []string{"imported", strings.TrimSpace(i.From + " " + i.Source + " " + i.Run)})
+	}
+	if res := r.Result; res != nil && res.Metrics != nil {
+		for _, name := range slices.Sorted(maps.Keys(res.Metrics)) {
+			rows = append(rows, []string{plain(name, longestCell), fmt.Sprintf("%.6g", float64(res.Metrics[name]))})
+		}
+	} else if res != nil {
 		rows = append(rows,
 			[]string{"top-1 error", fmt.Sprintf("%.2f %% of %d test images", 100*float64(res.Top1Error), res.TestExamples)},
 			[]string{"top-5 error", fmt.Sprintf("%.2f %%", 100*float64(res.Top5Error))},
@@ -101,8 +123,25 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 		}
 		rows = append(rows, []string{"commit", commit}, []string{"build", p.Go + " " + p.OS + "/" + p.Arch},
 			[]string{"cpu", host(p)}, []string{"command", strings.Join(p.Command, " ")})
+		rows = append(rows, program(p.Program)...)
 	}
 	return printTable(w, rows, "ll")
+}
+
+// program is where a program of the user's comes from, if one trained.
+func program(p *experiments.Program) [][]string {
+	if p == nil {
+		return nil
+	}
+	commit := cmp.Or(p.Commit, strings.TrimSuffix("not known: "+p.NoCommit, ": "))
+	if p.Dirty {
+		commit += " with changes"
+	}
+	rows := [][]string{{"program's commit", commit}}
+	if p.Python != "" {
+		rows = append(rows, []string{"python", fmt.Sprintf("%s, %d packages", p.Python, len(p.Packages))})
+	}
+	return append(rows, []string{"GPUs", joined(p.GPUs)})
 }
 
 // host is the CPU and how many of its threads computed: none where a GPU did.

@@ -73,7 +73,7 @@ func serveSlot(c *cobra.Command) error {
 	if !ok {
 		out = os.Stdout
 	}
-	return runner.ServeSlot(c.Context(), os.Stdin, out, store, devices.Get)
+	return runner.ServeSlot(c.Context(), os.Stdin, out, store, devices.Get, settings.Device)
 }
 
 func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
@@ -102,7 +102,7 @@ func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
 	progress := newProgress(c.ErrOrStderr(), 1)
 	outcome, err := runner.Execute(ctx, jobs, runner.Options{
 		Study: study, Store: store, Devices: devices.Get, Checkpoint: study.Checkpoint, Command: os.Args,
-		Progress: progress,
+		Progress: progress, Device: deviceOf(settings, study),
 	})
 	progress.close()
 	if err != nil {

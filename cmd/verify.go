@@ -25,7 +25,9 @@ func newVerify() *cobra.Command {
 		Long: `verify trains the first steps of a recorded run again and compares the SHA-256 of
 the weights after each step with those recorded. Of a study it verifies all runs.
 It also compares the weights file and the predictions with the record. Where
-something is not equal, it says what differs: build, machine, CPU path, data.
+something is not equal, it says what differs: build, machine, CPU path, data. Of
+a run that a program of yours trained, or that was imported, it compares the
+files with each other and says what it cannot check.
 
 Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.`,
 		Args: cobra.ExactArgs(1),
@@ -111,6 +113,12 @@ func printVerification(w io.Writer, v runner.Verification, asJSON bool) error {
 		return printJSON(w, v)
 	}
 	said := fmt.Sprintf("equal after each of %d steps", v.Steps)
+	if v.NotChecked != "" {
+		said = "record, params and figures agree; not checked: " + v.NotChecked
+		if len(v.Files) > 0 {
+			said = "not checked: " + v.NotChecked
+		}
+	}
 	if v.Differs > 0 {
 		said = fmt.Sprintf("other weights after step %d", v.Differs)
 	}

@@ -69,7 +69,9 @@ func studySchema(c strictyaml.Comments) *strictyaml.Schema {
 	net.AnyOf = []*strictyaml.Schema{{Type: strictyaml.Types{"string"}}, arch.NetSchema(c)}
 	whole := relaxed(s)
 	s.Required = []string{"study"}
-	s.If, s.Else = &strictyaml.Schema{Required: []string{"extends"}}, whole
+	s.If, s.Else = &strictyaml.Schema{AnyOf: []*strictyaml.Schema{
+		{Required: []string{"extends"}}, {Required: []string{"trainer"}},
+	}}, whole
 
 	variants := s.Properties.Get("variants")
 	variants.Type = strictyaml.Types{"object"}

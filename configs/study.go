@@ -77,6 +77,10 @@ type file struct {
 	Extends string `yaml:"extends" example:"cifar10-base"`
 	// a name of `ablate nets`, a file relative to this one, or the net itself
 	Net *strictyaml.Node `yaml:"net" required:"true" example:"alexnet-32"`
+	// a program of your own that trains, in place of net, data and train
+	Trainer *recipe.Trainer `yaml:"trainer" example:"{command: [python, train.py], metric: {name: loss, better: lower}}"`
+	// what the program is given: any mapping, whose keys edits and --set name as params.lr
+	Params recipe.Params `yaml:"params" example:"{depth: 12, attention: true, lr: 0.0003}"`
 	// which images a run sees and how they are prepared
 	Data recipe.Data `yaml:"data" required:"true" example:"{name: cifar10, root: cifar-10-batches-bin}"`
 	// how the weights are learned
@@ -175,17 +179,10 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if len(f.Seeds) == 0 {
 		return nil, node.At("seeds").Errorf("no seeds: write seeds: 3, or a list")
 	}
-	if f.Net == nil {
-		return nil, node.Errorf("no net: write net: with a name of ablate nets, a file, or the net itself")
-	}
-	net, err := loadNet(f.Net)
+	base, err := f.recipe(node)
 	if err != nil {
 		return nil, err
 	}
-	if f.Train.MicroBatches, err = f.Parallel.Chunks(f.Train.MicroBatches); err != nil {
-		return nil, node.At("parallel").Errorf("parallel: %w", err)
-	}
-	base := recipe.Recipe{Net: net, Data: f.Data, Train: f.Train}
 	if err := base.Validate(); err != nil {
 		return nil, located(node, err)
 	}
@@ -214,6 +211,70 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		return nil, err
 	}
 	return s, s.distinct(node)
+}
+
+// recipe is what every variant begins with.
+func (f *file) recipe(node *strictyaml.Node) (recipe.Recipe, error) {
+	if f.Trainer != nil {
+		return f.program(node)
+	}
+	if f.Params != nil {
+		return recipe.Recipe{}, node.At("params").Errorf("params are what a program is given; this study has no trainer")
+	}
+	if f.Net == nil {
+		return recipe.Recipe{}, node.Errorf("no net: write net: with a name of ablate nets, a file, or the net itself")
+	}
+	net, err := loadNet(f.Net)
+	if err != nil {
+		return recipe.Recipe{}, err
+	}
+	if f.Train.MicroBatches, err = f.Parallel.Chunks(f.Train.MicroBatches); err != nil {
+		return recipe.Recipe{}, node.At("parallel").Errorf("parallel: %w", err)
+	}
+	return recipe.Recipe{Net: net, Data: f.Data, Train: f.Train}, nil
+}
+
+// ours are the keys that say how ablate itself trains.
+var ours = []string{"net", "data", "train", "parallel", "checkpoint"}
+
+// program is the recipe of a study whose trainer is a program of the user's.
+func (f *file) program(node *strictyaml.Node) (recipe.Recipe, error) {
+	for _, key := range ours {
+		if at := node.Get(key); at != nil {
+			return recipe.Recipe{}, at.Errorf("%s is for nets that ablate trains; this study has a trainer: leave one out", key)
+		}
+	}
+	if f.Params == nil {
+		f.Params = recipe.Params{}
+	}
+	if !filepath.IsAbs(f.Trainer.Dir) {
+		f.Trainer.Dir = filepath.Join(filepath.Dir(node.At("trainer").File), f.Trainer.Dir)
+	}
+	dir, err := filepath.Abs(f.Trainer.Dir) // a plan may be worked on elsewhere
+	if err != nil {
+		return recipe.Recipe{}, node.At("trainer").Errorf("trainer.dir: %w", err)
+	}
+	f.Trainer.Dir = dir
+	return recipe.Recipe{Trainer: f.Trainer, Params: f.Params}, f.declareMetric(node)
+}
+
+// declareMetric has the study compare what its trainer names, and knows which values of it are better.
+func (f *file) declareMetric(node *strictyaml.Node) error {
+	m := f.Trainer.Metric
+	if at := node.At("report.metric"); at == node || at == node.Get("report") {
+		f.Report.Metric = m.Name
+	}
+	said := f.Metrics[m.Name]
+	if said.Better != "" && said.Better != m.Better {
+		return node.At("metrics").Errorf("metrics: of %s %s values are better, and by trainer.metric %s ones", m.Name,
+			said.Better, m.Better)
+	}
+	said.Better = m.Better
+	if f.Metrics == nil {
+		f.Metrics = Metrics{}
+	}
+	f.Metrics[m.Name] = said
+	return nil
 }
 
 // PinnedVariant is the first variant that says itself where it trains, "" if none does.

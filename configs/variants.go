@@ -2,9 +2,13 @@ package configs
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"ablate/ablations"
+	"ablate/arch"
 	"ablate/recipe"
 	"ablate/strictyaml"
 )
@@ -172,12 +176,17 @@ func (v variant) resolve(base recipe.Recipe) (Variant, error) {
 	var edits []ablations.Edit
 	for _, step := range append([]component{{Ablate: v.Ablate}}, append(v.also, component{Edits: v.Edits})...) {
 		for _, name := range step.Ablate {
-			a, err := ablations.Catalogue.Get(name)
+			a, own, err := findAblation(name, v.at.File)
 			if err != nil {
 				return fail(err)
 			}
-			edits = append(edits, a.For(base.Net.Name)...)
-			out.Ablations = append(out.Ablations, name)
+			net := ""
+			if base.Net != nil {
+				net = base.Net.Name
+			}
+			edits = append(edits, a.For(net)...)
+			out.Ablations = append(out.Ablations, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)))
+			out.Edited = out.Edited || own // what was published of the catalogue's is not of this one
 		}
 		edits = append(edits, step.Edits...)
 		out.Edited = out.Edited || len(step.Edits) > 0
@@ -193,6 +202,26 @@ func (v variant) resolve(base recipe.Recipe) (Variant, error) {
 		return fail(err)
 	}
 	return out, nil
+}
+
+// findAblation returns an ablation of the user's own, or else one of the catalogue. The user's are files: a path
+// relative to the study's file, or a name that ablations/NAME.yaml beside it has.
+func findAblation(name, study string) (a ablations.Ablation, own bool, err error) {
+	path := filepath.Join(filepath.Dir(study), "ablations", name+".yaml")
+	if arch.IsPath(name) {
+		if path = name; !filepath.IsAbs(name) {
+			path = filepath.Join(filepath.Dir(study), name)
+		}
+	} else if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		a, err = ablations.Catalogue.Get(name)
+		return a, false, err
+	}
+	text, err := strictyaml.ReadFile(path)
+	if err != nil {
+		return a, true, fmt.Errorf("read ablation: %w", err)
+	}
+	a, err = ablations.Parse(path, text)
+	return a, true, err
 }
 
 // seeds are a number k, meaning 1 … k, or a list.

@@ -36,7 +36,7 @@ func writeError(path string, need int64, err error) error {
 	}
 	free := int64(-1)
 	if noSpace(err) {
-		free = freeSpace(filepath.Dir(path))
+		free = FreeSpace(filepath.Dir(path))
 	}
 	return &WriteError{Path: path, Need: need, Free: free, Err: err}
 }

@@ -4,4 +4,4 @@ package experiments
 
 func noSpace(error) bool { return false }
 
-func freeSpace(string) int64 { return -1 }
+func FreeSpace(string) int64 { return -1 }

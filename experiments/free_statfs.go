@@ -10,8 +10,8 @@ import (
 // noSpace says that a disk or a quota is full.
 func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// freeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
-func freeSpace(dir string) int64 {
+// FreeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
+func FreeSpace(dir string) int64 {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
 		return -1

@@ -31,6 +31,7 @@ type Provenance struct {
 	Environment map[string]string `json:"environment,omitempty"` // of an allow-list: never secrets
 	Data        map[string]string `json:"data"`                  // SHA-256 of each split
 	Command     []string          `json:"command"`
+	Program     *Program          `json:"program,omitempty"` // of the user's, that trained
 
 	patch []byte
 }

@@ -4,6 +4,7 @@ package experiments
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -44,6 +45,16 @@ type Record struct {
 	FirstSteps []string    `json:"first_steps,omitempty"` // SHA-256 of the weights after step 1, 2 …, for ablate verify
 	Result     *Result     `json:"result,omitempty"`
 	Provenance *Provenance `json:"provenance"`
+	// Imported says where the figures come from that ablate did not record itself; nil for its own runs.
+	Imported *Import `json:"imported,omitempty"`
+}
+
+// An Import is where the figures of a run that was imported come from.
+type Import struct {
+	From   string `json:"from"`          // csv, mlflow, tensorboard, wandb-csv
+	Source string `json:"source"`        // the file, folder or server
+	Run    string `json:"run,omitempty"` // its name there
+	SHA256 string `json:"sha256"`        // of the figures: the same again changes nothing
 }
 
 // An Attempt is what one process trained of a run.
@@ -73,6 +84,45 @@ type Result struct {
 	// BytesMoved is what a training step of the last attempt moved from device to device; absent on one device.
 	BytesMoved    int64  `json:"bytes_moved,omitempty"`
 	WeightsSHA256 string `json:"weights_sha256"` // Digest of the parameters in weights.safetensors
+	// Metrics are the last values of what a program of the user's measured, or of what was imported; nil for runs that
+	// ablate trained. Where they are there, they and the epochs are all that run.json holds.
+	Metrics map[string]Number `json:"metrics,omitempty"`
+}
+
+// Measured is the result of a run that another program trained. Its own figures are all there is: what
+// ablate would have measured is no number.
+func Measured(epochs, testExamples int, metrics map[string]Number) *Result {
+	nan := Number(math.NaN())
+	return &Result{
+		Epochs: epochs, TestExamples: testExamples, Metrics: metrics, ImagesPerSecond: metrics["images_per_second"],
+		TrainLoss: nan, TestLoss: nan, Top1Error: nan, Top5Error: nan,
+	}
+}
+
+// measured is how the result of another program's run is written.
+type measured struct {
+	Epochs       int               `json:"epochs,omitempty"`
+	TestExamples int               `json:"test_examples,omitempty"`
+	Metrics      map[string]Number `json:"metrics"`
+}
+
+// MarshalJSON leaves out what only ablate measures where another program trained.
+func (r Result) MarshalJSON() ([]byte, error) {
+	type plain Result
+	if r.Metrics == nil {
+		return json.Marshal(plain(r))
+	}
+	return json.Marshal(measured{r.Epochs, r.TestExamples, r.Metrics})
+}
+
+// UnmarshalJSON reads either form.
+func (r *Result) UnmarshalJSON(text []byte) error {
+	type plain Result
+	if err := json.Unmarshal(text, (*plain)(r)); err != nil || r.Metrics == nil {
+		return err
+	}
+	*r = *Measured(r.Epochs, r.TestExamples, r.Metrics)
+	return nil
 }
 
 // A Metric is one line of metrics.jsonl.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,35 @@ func (r *Recorder) Logf(format string, args ...any) error {
 	}
 	return nil
 }
+
+// maxOutput is how much of a program's output log.txt takes.
+const maxOutput = 64 << 20
+
+// Output writes what a program prints to log.txt, as it is, up to a bound.
+func (r *Recorder) Output() io.Writer { return &output{recorder: r, left: maxOutput} }
+
+type output struct {
+	recorder *Recorder
+	left     int
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	if o.left <= 0 {
+		return len(text), nil
+	}
+	part := text[:min(len(text), o.left)]
+	o.left -= len(part)
+	if _, err := o.recorder.log.Write(part); err != nil {
+		return 0, writeError(filepath.Join(o.recorder.dir, logFile), int64(len(part)), err)
+	}
+	if o.left == 0 {
+		return len(text), o.recorder.Logf("the program printed more than %d bytes; the rest is left out", maxOutput)
+	}
+	return len(text), nil
+}
+
+// Attempt is the number of this process's go at the run, counted from 1.
+func (r *Recorder) Attempt() int { return len(r.rec.Attempts) }
 
 // Log appends a metric. The attempt's number is filled in.
 func (r *Recorder) Log(m Metric) error {

@@ -41,8 +41,8 @@ func noSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }
 
-// freeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
-func freeSpace(dir string) int64 {
+// FreeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
+func FreeSpace(dir string) int64 {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return -1

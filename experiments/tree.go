@@ -42,13 +42,17 @@ func findTree(dir, module string) (tree, error) {
 		return tree{}, errNoGit
 	}
 	defer g.close()
-	t := tree{commit: g.commit, branch: g.branch}
-	patch, _ := g.run("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
-		"HEAD")
-	t.patch = []byte(patch)
+	t := g.describe()
 	others, _ := g.run("ls-files", "--others", "--exclude-standard", "-z")
 	t.untracked = digestFiles(dir, strings.FieldsFunc(others, func(c rune) bool { return c == 0 }))
 	return t, nil
+}
+
+// describe is the state of the tracked files.
+func (r gitView) describe() tree {
+	patch, _ := r.run("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
+		"HEAD")
+	return tree{commit: r.commit, branch: r.branch, patch: []byte(patch)}
 }
 
 // maxGoMod bounds go.mod.

@@ -18,6 +18,9 @@ import (
 //
 //	− norm1, norm2 · pool1, pool2: kernel 3→2 · train.weight_decay 0.0005→0
 func Changes(from, to Recipe) []string {
+	if from.Net == nil || to.Net == nil {
+		return keyChanges("", from.programKeys(), to.programKeys())
+	}
 	var out []string
 	var removed, added []string
 	changed := grouped{}
@@ -60,6 +63,21 @@ func Changes(from, to Recipe) []string {
 		Data  Data  `json:"data"`
 		Train Train `json:"train"`
 	}{to.Data, to.Train}))...)
+}
+
+// programKeys are the params of a program, and what tells one program from another.
+func (r Recipe) programKeys() map[string]any {
+	keys := map[string]any{}
+	for k, v := range r.Params {
+		keys[k] = v
+	}
+	if r.Trainer != nil {
+		keys["trainer"] = asMap(struct {
+			Command []string          `json:"command"`
+			Env     map[string]string `json:"env,omitempty"`
+		}{r.Trainer.Command, r.Trainer.Env})
+	}
+	return keys
 }
 
 func layersByName(n *arch.Net) map[string]arch.Layer {

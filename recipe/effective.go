@@ -71,6 +71,9 @@ func (s Schedule) unread(key string) []unread {
 // same bits because they differ in such keys alone are one.
 func (r Recipe) Effective() Recipe {
 	r = r.Clone()
+	if r.Net == nil {
+		return r // what a program reads of its params, it alone knows
+	}
 	for _, u := range r.unread() {
 		if !u.holds {
 			continue
@@ -91,6 +94,9 @@ func (r Recipe) Effective() Recipe {
 // Unread is a key in which two recipes differ although neither reads it, and why
 // not; "" if there is none.
 func Unread(a, b Recipe) (key, reason string) {
+	if a.Net == nil || b.Net == nil {
+		return "", ""
+	}
 	unread := a.unread()
 	for i, u := range b.unread() {
 		x, errX := strictyaml.Field(&a, u.key, &strictyaml.Node{})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -14,11 +15,15 @@ import (
 	"ablate/strictyaml"
 )
 
-// A Recipe is all that determines a training run but the seed.
+// A Recipe is all that determines a training run but the seed: a net, its data and
+// its training, or a program of the user's with its params. A run that was imported
+// has params alone.
 type Recipe struct {
-	Net   *arch.Net `yaml:"net" json:"net"`
-	Data  Data      `yaml:"data" json:"data"`
-	Train Train     `yaml:"train" json:"train"`
+	Net     *arch.Net `yaml:"net" json:"net,omitempty"`
+	Data    Data      `yaml:"data" json:"data,omitzero"`
+	Train   Train     `yaml:"train" json:"train,omitzero"`
+	Trainer *Trainer  `yaml:"trainer" json:"trainer,omitempty"`
+	Params  Params    `yaml:"params" json:"params,omitzero"`
 }
 
 // Data says which images a run sees and how they are prepared.
@@ -282,8 +287,8 @@ func Decode(text []byte) (Recipe, error) {
 	if err == nil {
 		err = json.Unmarshal(renamed, &r)
 	}
-	if err == nil && r.Net == nil {
-		err = errors.New("it has no net")
+	if err == nil && r.Net == nil && r.Params == nil {
+		err = errors.New("it has no net, and no params of another program")
 	}
 	if err != nil {
 		return r, fmt.Errorf("recipe: %w", err)
@@ -300,13 +305,22 @@ func (r Recipe) Clone() Recipe {
 	r.Train.Schedule.At = slices.Clone(r.Train.Schedule.At)
 	r.Train.Bias.Schedule.At = slices.Clone(r.Train.Bias.Schedule.At)
 	r.Train.LayerRates = slices.Clone(r.Train.LayerRates)
+	if r.Trainer != nil {
+		t := *r.Trainer
+		t.Command, t.Setup, t.Env = slices.Clone(t.Command), slices.Clone(t.Setup), maps.Clone(t.Env)
+		r.Trainer = &t
+	}
+	r.Params = r.Params.clone()
 	return r
 }
 
 // Identity is the SHA-256 of the recipe's JSON without what cannot change the
-// result: where the data lies, the net's title.
+// result: where the data lies, the net's title, how long a program may take.
 func (r Recipe) Identity() (string, error) {
 	r.Data.Root = ""
+	if r.Trainer != nil {
+		r.Trainer = r.Trainer.programIdentity()
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return "", fmt.Errorf("identity of a recipe: %w", err)

@@ -20,6 +20,9 @@ type rule struct {
 // Validate refuses what cannot be trained. An error about a key is a
 // strictyaml.Error that names it.
 func (r Recipe) Validate() error {
+	if r.IsProgram() {
+		return r.validateProgram()
+	}
 	rules := append(append(r.Data.rules(), r.Data.augmentRules()...), r.Train.rules()...)
 	rules = append(rules, rule{r.Train.EarlyStopping > 0 && r.Data.Validation == 0, "train.early_stopping",
 		"looks at held-out images; set data.validation"})

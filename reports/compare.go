@@ -1,7 +1,9 @@
 package reports
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -226,6 +228,9 @@ func (r *Row) compareNets(these []outcome, to rival, predictions readPredictions
 				continue
 			}
 			nets, err := compareNets(first, second, predictions)
+			if errors.Is(err, fs.ErrNotExist) && first.Result != nil && first.Result.Metrics != nil {
+				continue // not every program of a user's makes predictions
+			}
 			if err != nil {
 				r.Notes = append(r.Notes, fmt.Sprintf("the two nets' predictions cannot be compared: %v", err))
 			}

@@ -112,7 +112,13 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 	if r.Result != nil {
 		epochs = r.Result.Epochs
 	}
-	ours := r.Result != nil && r.Result.TestExamples > 0 // ablate's own trainer tested it
+	if r.Result != nil && r.Result.Metrics != nil && p.at == (At{}) {
+		if v, ok := r.Result.Metrics[p.metric.Name]; ok {
+			return float64(v), epochs, nil
+		}
+		return 0, 0, fmt.Errorf("it measured no %s", p.metric.Name)
+	}
+	ours := r.Result != nil && r.Result.Metrics == nil && r.Result.TestExamples > 0 // ablate's own trainer tested it
 	if p.at == (At{}) && p.metric.result != nil && (ours || p.history == nil) {
 		if r.Result == nil {
 			return math.NaN(), 0, nil

@@ -201,7 +201,7 @@ func (v FrozenVariant) thaw() (Job, error) {
 	if err := r.Validate(); err != nil {
 		return Job{}, err
 	}
-	cost, err := r.Net.Cost()
+	cost, err := costOf(r)
 	return Job{Cost: cost, Variant: configs.Variant{
 		Name: v.Name, Ablations: v.Ablations, Edited: v.Edited, Device: v.Device, Changes: v.Changes, Recipe: r,
 	}}, err

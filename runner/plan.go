@@ -8,6 +8,7 @@ import (
 
 	"ablate/arch"
 	"ablate/configs"
+	"ablate/recipe"
 )
 
 // A Job is a variant under one seed.
@@ -18,8 +19,20 @@ type Job struct {
 }
 
 // Work is the number of multiply-accumulates of training: forward, and twice as many for the two gradients.
+// A program does not say how much it has to do: all of them count the same.
 func (j Job) Work(trainImages int) float64 {
+	if j.Variant.Recipe.IsProgram() {
+		return 1
+	}
 	return 3 * float64(j.Cost.MACs) * float64(trainImages) * float64(j.Variant.Recipe.Train.Epochs)
+}
+
+// costOf is what a recipe's net costs; that of a program is not known.
+func costOf(r recipe.Recipe) (arch.Cost, error) {
+	if r.IsProgram() {
+		return arch.Cost{}, nil
+	}
+	return r.Net.Cost()
 }
 
 // Plan lists a study's jobs: all variants under the first seed, then under the
@@ -28,7 +41,7 @@ func Plan(s *configs.Study) ([]Job, error) {
 	var jobs []Job
 	for _, seed := range s.Seeds {
 		for _, v := range s.Variants {
-			cost, err := v.Recipe.Net.Cost()
+			cost, err := costOf(v.Recipe)
 			if err != nil {
 				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 			}

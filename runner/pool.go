@@ -75,6 +75,9 @@ func ExecuteOn(ctx context.Context, jobs []Job, o Options, p Pool) (Outcome, err
 func longestFirst(ctx context.Context, jobs []Job, sets *datasets) error {
 	work := map[string]float64{}
 	for _, j := range jobs {
+		if j.Variant.Recipe.IsProgram() {
+			continue
+		}
 		ds, err := sets.open(ctx, j.Variant.Recipe.Data)
 		if err != nil {
 			return err
@@ -305,6 +308,8 @@ func (d *dispatcher) handle(e event) {
 		d.o.Progress.Begin(j, e.Dir)
 	case stepped:
 		d.o.Progress.Step(j, e.Epoch, e.Share)
+	case programmed:
+		d.o.Progress.Program(j, e.Program)
 	case epochDone:
 		d.o.Progress.Epoch(j, e.Result)
 	case held:

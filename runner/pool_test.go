@@ -62,7 +62,7 @@ func serveTestSlot(root, fate string) int {
 				return nil, fmt.Errorf("device %w: it fell off the bus", device.ErrNotAvailable)
 			}
 			return group, nil
-		})
+		}, "cpu")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -15,6 +15,7 @@ import (
 	"ablate/runner/device"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
+	"ablate/runner/external"
 	"ablate/runner/train"
 )
 
@@ -27,6 +28,7 @@ type Options struct {
 	Fresh      bool             // move runs that are there aside and begin again
 	FailFast   bool             // end with the first run that fails or diverges
 	Checkpoint configs.Interval // how often an unfinished run is saved
+	Device     string           // what programs of the user's are told to train on
 	Command    []string         // what the user typed, for the record
 	Progress   Progress
 	// Confirm is told how long the study is predicted to take. An error of it ends
@@ -69,6 +71,7 @@ type Progress interface {
 	Begin(j Job, dir string)
 	Step(j Job, epoch int, progress float64) // the share of the run that is trained
 	Epoch(j Job, e train.Epoch)
+	Program(j Job, p external.Progress) // that a program of the user's has come so far
 	End(j Job, status experiments.Status, err error)
 }
 
@@ -125,17 +128,24 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 // prepare opens data and devices, checks that every job fits them, and predicts
 // how long all take. Nothing is written yet.
 func prepare(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
-	if err := sets.check(ctx, jobs); err != nil {
+	ours, programs := split(jobs)
+	if err := sets.check(ctx, ours); err != nil {
 		return 0, err
 	}
-	for _, j := range jobs {
+	for _, j := range ours {
 		if err := o.Devices.check(j.Variant); err != nil {
 			return 0, err
 		}
 	}
-	predicted, err := estimate(ctx, jobs, sets, o)
+	if err := checkPrograms(programs); err != nil {
+		return 0, err
+	}
+	predicted, err := estimate(ctx, ours, sets, o)
 	if err == nil && o.Confirm != nil {
 		err = o.Confirm(predicted)
+	}
+	if err == nil {
+		err = setUp(ctx, programs, o)
 	}
 	return predicted, err
 }
@@ -186,6 +196,9 @@ func (out *Outcome) pass(ctx context.Context, jobs []Job, sets *datasets, o Opti
 
 // execute trains and records one run. An empty status means that nothing was begun.
 func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments.Status, error) {
+	if j.Variant.Recipe.IsProgram() {
+		return executeProgram(ctx, j, o)
+	}
 	ds, err := sets.open(ctx, j.Variant.Recipe.Data)
 	if err != nil {
 		return "", err
@@ -198,13 +211,21 @@ func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments
 	if err != nil {
 		return "", err
 	}
+	return attempt(ctx, j, rec, o, func(recorder *experiments.Recorder) (*experiments.Result, error) {
+		return trainRun(ctx, j, ds, group, recorder, o)
+	})
+}
+
+// attempt records what train comes to. An empty status means that nothing was begun.
+func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
+	work func(*experiments.Recorder) (*experiments.Result, error)) (experiments.Status, error) {
 	recorder, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh, Identify: identify})
 	if err != nil {
 		return "", err
 	}
 	defer recorder.Close()
 	o.Progress.Begin(j, recorder.Dir())
-	result, err := trainRun(ctx, j, ds, group, recorder, o)
+	result, err := work(recorder)
 	status := experiments.Done
 	var unwritten *experiments.WriteError
 	unrecorded := errors.As(err, &unwritten) || errors.Is(err, experiments.ErrLost)
@@ -212,7 +233,7 @@ func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments
 	case err == nil:
 	case unrecorded: // the next run's would be lost too
 		status = experiments.Failed
-	case errors.Is(err, train.ErrDiverged):
+	case errors.Is(err, train.ErrDiverged), errors.Is(err, external.ErrDiverged):
 		status = experiments.Diverged
 	case ctx.Err() != nil:
 		status, err = experiments.Interrupted, errors.New("stopped by the user")

@@ -17,6 +17,7 @@ import (
 	"ablate/runner/device"
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
+	"ablate/runner/external"
 	"ablate/runner/train"
 )
 
@@ -53,6 +54,7 @@ func (*stopAfter) Data(string, int, int)              {}
 func (*stopAfter) Start([]Job, time.Duration)         {}
 func (*stopAfter) Begin(Job, string)                  {}
 func (*stopAfter) Epoch(Job, train.Epoch)             {}
+func (*stopAfter) Program(Job, external.Progress)     {}
 func (*stopAfter) End(Job, experiments.Status, error) {}
 
 // An interrupted study continues where it was stopped, and what is done is skipped.

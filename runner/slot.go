@@ -10,6 +10,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/runner/engine"
+	"ablate/runner/external"
 	"ablate/runner/train"
 )
 
@@ -37,6 +38,8 @@ type answer struct {
 	Epoch  int     // of stepped
 	Share  float64 // of stepped
 	Result train.Epoch
+	// Program is how far a program of the user's is, of programmed
+	Program external.Progress
 	Status experiments.Status // of ended; empty where nothing was begun
 	Error  string
 	Kind   kind
@@ -50,6 +53,7 @@ const (
 	begun               // the task
 	stepped             // at most ten times a second
 	epochDone
+	programmed // a program of the user's has come so far; at most ten times a second
 	held
 	skipped
 	ended
@@ -94,7 +98,9 @@ func (a answer) err() error {
 }
 
 // ServeSlot trains what a pool orders, until the pool's stream ends.
-func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experiments.Store, devices Devices) error {
+// device is what a program of the user's is told to train on.
+func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experiments.Store, devices Devices,
+	device string) error {
 	orders, answers := gob.NewDecoder(in), gob.NewEncoder(out)
 	var s setup
 	if err := orders.Decode(&s); err != nil {
@@ -103,7 +109,7 @@ func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experime
 	t := &teller{answers: answers}
 	var sets datasets
 	defer sets.close()
-	o := Options{Store: store, Devices: devices, Command: s.Command, Progress: t}
+	o := Options{Store: store, Devices: devices, Device: device, Command: s.Command, Progress: t}
 	jobs, err := s.open(ctx, &sets, &o)
 	if err != nil {
 		t.tell(answer{Said: unfit, Error: err.Error(), Kind: kindOf(err)})
@@ -145,10 +151,14 @@ func (s setup) open(ctx context.Context, sets *datasets, o *Options) ([]Job, err
 		return nil, err
 	}
 	o.Study, o.Checkpoint = study, study.Checkpoint
-	if err := sets.check(ctx, jobs); err != nil {
+	ours, _ := split(jobs)
+	if err := sets.check(ctx, ours); err != nil {
 		return nil, err
 	}
 	for _, v := range study.Variants {
+		if v.Recipe.IsProgram() {
+			continue
+		}
 		if err := o.Devices.check(v); err != nil {
 			return nil, err
 		}
@@ -184,6 +194,14 @@ func (t *teller) Step(_ Job, epoch int, share float64) {
 	}
 	t.stepped = time.Now()
 	t.tell(answer{Said: stepped, Epoch: epoch, Share: share})
+}
+
+func (t *teller) Program(_ Job, p external.Progress) {
+	if time.Since(t.stepped) < 100*time.Millisecond && p.Name == "" {
+		return
+	}
+	t.stepped = time.Now()
+	t.tell(answer{Said: programmed, Program: p})
 }
 
 func (t *teller) Epoch(_ Job, e train.Epoch) { t.tell(answer{Said: epochDone, Result: e}) }

@@ -18,6 +18,7 @@ type Verification struct {
 	Steps       int      `json:"steps"`                 // whose weights were compared
 	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights differ, 0 if none
 	Files       []string `json:"files,omitempty"`       // where the run's files contradict each other
+	NotChecked  string   `json:"not_checked,omitempty"` // what of a run that ablate did not train cannot be
 	Differences []string `json:"differences,omitempty"` // between then and now: build, kernels, data
 }
 
@@ -51,6 +52,10 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	r, err := recipe.Decode(rec.Recipe)
 	if err != nil {
 		return err
+	}
+	if r.Net == nil {
+		out.Files, out.NotChecked = checkMeasured(rec, r, dir), notOurs(rec)
+		return nil
 	}
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("the recipe that is stored cannot be trained: %w", err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -37,6 +38,45 @@ func checkRecord(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	c.weights(*rec.Result, dir)
 	c.predictions(*rec.Result, dir)
 	c.metrics(*rec.Result, r, dir)
+	return c.found
+}
+
+// checkMeasured is checkRecord for a run that a program of the user's trained, or that was imported.
+func checkMeasured(rec experiments.Record, r recipe.Recipe, dir string) []string {
+	c := comparison{}
+	if rec.Imported == nil {
+		c.identity(rec, r)
+	}
+	c.folder(rec, dir)
+	if rec.Status != experiments.Done {
+		return c.found
+	}
+	if rec.Result == nil {
+		return append(c.found, "the run is done, and its record holds no result")
+	}
+	log, err := experiments.ReadMetrics(experiments.MetricsPath(dir))
+	if err != nil {
+		c.wrong(err)
+		return c.found
+	}
+	last := map[string]experiments.Number{}
+	for _, m := range experiments.Series(log) {
+		last[m.Name] = m.Value
+	}
+	for _, name := range slices.Sorted(maps.Keys(rec.Result.Metrics)) {
+		c.same(name, rec.Result.Metrics[name], last[name], "the metrics have")
+	}
+	if rec.Imported != nil {
+		c.same("figures", rec.Imported.SHA256, experiments.DigestMetrics(experiments.Series(log)), "the metrics have")
+	}
+	if rec.Result.TestExamples > 0 {
+		predictions, err := experiments.ReadPredictions(experiments.PredictionsPath(dir))
+		if err != nil {
+			c.wrong(err)
+			return c.found
+		}
+		c.same("test_examples", rec.Result.TestExamples, len(predictions), "the predictions have")
+	}
 	return c.found
 }
 

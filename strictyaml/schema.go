@@ -131,6 +131,9 @@ func (c Comments) describe(v reflect.Value, tag reflect.StructTag) *Schema {
 	case reflect.Slice:
 		item := reflect.New(v.Type().Elem()).Elem()
 		return &Schema{Type: Types{"array"}, Items: c.describe(item, tag), MaxItems: b.Items}
+	case reflect.Map:
+		one := reflect.New(v.Type().Elem()).Elem()
+		return &Schema{Type: Types{"object"}, Additional: c.describe(one, tag)}
 	case reflect.Bool:
 		return &Schema{Type: Types{"boolean"}}
 	case reflect.Int, reflect.Uint64:
@@ -212,8 +215,12 @@ func defaultOf(v reflect.Value, tag reflect.StructTag) any {
 	switch v.Kind() {
 	case reflect.Struct, reflect.Pointer:
 		return nil
-	case reflect.Slice:
+	case reflect.Slice, reflect.Map:
 		if v.Len() == 0 {
+			return nil
+		}
+	case reflect.Int64: // a time of 0 is none
+		if v.IsZero() {
 			return nil
 		}
 	case reflect.String:

@@ -139,7 +139,7 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 		switch {
 		case k.Kind != yaml.ScalarNode || key == "":
 			return at.Errorf("a key must be a word")
-		case key != strings.ToLower(key):
+		case key != strings.ToLower(key) && !free(n.key):
 			return at.Errorf("key %q: keys are lower-case; write %s", key, strings.ToLower(key))
 		case n.values[key] != nil:
 			return at.Errorf("key %s is given twice, first on line %d", key, n.values[key].Line)
@@ -153,6 +153,14 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 		n.values[key] = v
 	}
 	return nil
+}
+
+// freeKeys are the mappings whose keys are not ours to name: what a program of the user's reads.
+var freeKeys = []string{"params", "trainer.env", "metrics"}
+
+// free says that keys below a path may be written in any case.
+func free(path string) bool {
+	return slices.ContainsFunc(freeKeys, func(k string) bool { return path == k || strings.HasPrefix(path, k+".") })
 }
 
 // Value parses the value of a --set; origin stands where others have file and line.
@@ -296,7 +304,7 @@ func (n *Node) SetPath(path string, v *Node) (*Node, error) {
 	over := v.under(path)
 	for i := len(keys) - 1; i >= 0; i-- {
 		key := keys[i]
-		if key == "" || key != strings.ToLower(key) {
+		if key == "" || key != strings.ToLower(key) && !free(strings.Join(keys[:i], ".")) {
 			return nil, v.Errorf("%q is not a path of lower-case keys", path)
 		}
 		over = &Node{Kind: Mapping, File: v.File, Line: v.Line, key: strings.Join(keys[:i], "."),

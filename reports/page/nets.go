@@ -35,16 +35,10 @@ type LayerRow struct {
 	Layer, Kind, Output, Params, MACs, Time string
 }
 
-// netOf reads the net of a record's recipe.
+// netOf reads the net of a record's recipe, nil where a program of the user's trained.
 func netOf(r experiments.Record) (*arch.Net, error) {
 	stored, err := recipe.Decode(r.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	if stored.Net == nil {
-		return nil, fmt.Errorf("the record holds no net")
-	}
-	return stored.Net, nil
+	return stored.Net, err
 }
 
 // Nets draws every variant's net and lists its layers.
@@ -58,6 +52,9 @@ func (b *Pictures) Nets() (figures []Figure, layers []LayerTable) {
 		net, err := netOf(records[0])
 		if err != nil {
 			b.problem("net of "+row.Variant, err)
+			continue
+		}
+		if net == nil {
 			continue
 		}
 		placed, err := net.Infer()

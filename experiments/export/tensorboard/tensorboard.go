@@ -8,10 +8,8 @@ package tensorboard
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"maps"
 	"os"
@@ -22,6 +20,7 @@ import (
 	"ablate/experiments"
 	"ablate/experiments/export"
 	"ablate/experiments/export/protobuf"
+	"ablate/experiments/tfevents"
 )
 
 // A Sink is a folder of event files.
@@ -101,21 +100,21 @@ func grow(path string, events []byte) error {
 func events(r export.Run, attempt int, keys []string) []byte {
 	a := r.Attempts[attempt]
 	started := seconds(a.Started)
-	out := frame(nil, event(started, 0).String(3, "brain.Event:2").Bytes(10, protobuf.Message{}.String(1, "ablate")))
-	out = frame(out, event(started, 0).Bytes(5, sessionStart(r, keys, started)))
+	out := tfevents.Append(nil, event(started, 0).String(3, "brain.Event:2").Bytes(10, protobuf.Message{}.String(1, "ablate")))
+	out = tfevents.Append(out, event(started, 0).Bytes(5, sessionStart(r, keys, started)))
 	described := map[string]bool{}
 	for _, m := range r.Metrics {
 		if m.Attempt != attempt+1 {
 			continue
 		}
-		out = frame(out, event(started+m.Seconds, m.Step).Bytes(5, scalar(m.Name, float32(m.Value), !described[m.Name])))
+		out = tfevents.Append(out, event(started+m.Seconds, m.Step).Bytes(5, scalar(m.Name, float32(m.Value), !described[m.Name])))
 		described[m.Name] = true
 	}
 	if a.Ended.IsZero() {
 		return out
 	}
 	last := attempt == len(r.Attempts)-1
-	return frame(out, event(seconds(a.Ended), 0).Bytes(5, sessionEnd(last && r.Status == experiments.Done,
+	return tfevents.Append(out, event(seconds(a.Ended), 0).Bytes(5, sessionEnd(last && r.Status == experiments.Done,
 		seconds(a.Ended))))
 }
 
@@ -186,21 +185,4 @@ func value(v any) protobuf.Message {
 	default:
 		return protobuf.Message{}.String(3, fmt.Sprint(v))
 	}
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// masked is the checksum of record_writer.h: rotated by 15 bits and offset, so
-// that a checksum of data that holds checksums stays a good one.
-func masked(data []byte) uint32 {
-	const delta = 0xa282ead8
-	c := crc32.Checksum(data, castagnoli)
-	return (c>>15 | c<<17) + delta
-}
-
-// frame appends a TFRecord: length, its checksum, data, its checksum.
-func frame(to []byte, data []byte) []byte {
-	length := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
-	to = binary.LittleEndian.AppendUint32(append(to, length...), masked(length))
-	return binary.LittleEndian.AppendUint32(append(to, data...), masked(data))
 }

@@ -1,0 +1,82 @@
+package experiments
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// ErrConflict is a run that is there already and is another one.
+var ErrConflict = errors.New("another run is there")
+
+// DigestMetrics is the SHA-256 of what was measured: names, epochs, steps and values, not when.
+func DigestMetrics(log []Metric) string {
+	h := sha256.New()
+	for _, m := range log {
+		value, err := m.Value.MarshalJSON()
+		if err != nil {
+			panic(err) // every float has a form
+		}
+		fmt.Fprintf(h, "%q %d %d %s\n", m.Name, m.Epoch, m.Step, value)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// Import writes the record of a run that another program measured, as a run that is done. It reports
+// whether anything was written: the same figures again change nothing, and any other run in
+// the place is ErrConflict. The record's result, its digest and its attempt are made of the log.
+func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
+	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
+	if err != nil {
+		return false, err
+	}
+	log = Series(log)
+	rec.Imported.SHA256 = DigestMetrics(log)
+	switch old, err := ReadRecord(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return false, err
+	case old.Imported != nil && old.Imported.SHA256 == rec.Imported.SHA256 && old.Identity == rec.Identity:
+		return false, nil
+	case old.Imported != nil:
+		return false, fmt.Errorf("%s: %w: it was imported from %s with other figures; give the study another name, "+
+			"or move the folder away", dir, ErrConflict, old.Imported.Source)
+	default:
+		return false, fmt.Errorf("%s: %w: it was not imported; give the study another name", dir, ErrConflict)
+	}
+	if err := s.makeFolder(dir); err != nil {
+		return false, err
+	}
+	h, err := lock(dir)
+	if err != nil {
+		return false, err
+	}
+	defer h.release()
+	var text bytes.Buffer
+	text.WriteString(metricsHead + "\n")
+	values := map[string]Number{}
+	epochs := 0
+	for _, m := range log {
+		m.Attempt = 1
+		line, err := json.Marshal(m)
+		if err != nil {
+			return false, err
+		}
+		text.Write(append(line, '\n'))
+		values[m.Name], epochs = m.Value, max(epochs, m.Epoch)
+	}
+	rec.Version, rec.Status, rec.Result = FormatVersion, Done, Measured(epochs, 0, values)
+	rec.Attempts = []Attempt{{Started: now().UTC(), Ended: now().UTC(), PID: os.Getpid(), Host: hostname()}}
+	record, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return false, err
+	}
+	if err := WriteFile(MetricsPath(dir), text.Bytes()); err != nil { // the record goes last: it says that the run is whole
+		return false, err
+	}
+	return true, WriteFile(RecordPath(dir), append(record, '\n'))
+}

@@ -1,0 +1,175 @@
+package recipe
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"ablate/strictyaml"
+)
+
+// Params are what a program of the user's is given: any mapping that JSON can hold, with numbers as json.Number.
+type Params map[string]any
+
+// UnmarshalStrict reads any mapping.
+func (p *Params) UnmarshalStrict(n *strictyaml.Node) error {
+	*p = Params{}
+	if n.Kind == strictyaml.Null {
+		return nil
+	}
+	v, err := n.JSON()
+	if err != nil {
+		return err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return n.Errorf("params are a mapping, as in {lr: 0.1, depth: 12}")
+	}
+	*p = m
+	return nil
+}
+
+// UnmarshalJSON keeps numbers as they are written.
+func (p *Params) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		return err
+	}
+	*p = m
+	return nil
+}
+
+// Describe is any mapping.
+func (Params) Describe(strictyaml.Comments) *strictyaml.Schema {
+	return &strictyaml.Schema{Type: strictyaml.Types{"object"}}
+}
+
+// clone is a deep copy.
+func (p Params) clone() Params {
+	if p == nil {
+		return nil
+	}
+	return cloneValue(map[string]any(p)).(map[string]any)
+}
+
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		c := make(map[string]any, len(v))
+		for k, inner := range v {
+			c[k] = cloneValue(inner)
+		}
+		return c
+	case []any:
+		c := make([]any, len(v))
+		for i, inner := range v {
+			c[i] = cloneValue(inner)
+		}
+		return c
+	}
+	return v
+}
+
+// paths are the dotted names of all params, those of mappings too, after a prefix.
+func (p Params) paths(prefix string) []string {
+	var all []string
+	for _, k := range slices.Sorted(maps.Keys(p)) {
+		all = append(all, prefix+k)
+		if inner, ok := p[k].(map[string]any); ok {
+			all = append(all, Params(inner).paths(prefix+k+".")...)
+		}
+	}
+	return all
+}
+
+// find returns the mapping that holds the parameter at a dotted path, and its name there.
+func (p Params) find(path string) (Params, string, bool) {
+	for {
+		first, rest, deeper := strings.Cut(path, ".")
+		v, ok := p[first]
+		if !ok || !deeper {
+			return p, first, ok
+		}
+		inner, ok := v.(map[string]any)
+		if !ok {
+			return p, path, false
+		}
+		p, path = inner, rest
+	}
+}
+
+// word is a parameter as it stands in a command: a string as it is, anything else as JSON.
+func (p Params) word(path string) (string, bool) {
+	in, name, ok := p.find(path)
+	if !ok {
+		return "", false
+	}
+	if s, isString := in[name].(string); isString {
+		return s, true
+	}
+	text, err := json.Marshal(in[name])
+	return string(text), err == nil
+}
+
+// at finds a parameter for an edit; one that is not there is an error that names the nearest.
+func (p Params) at(key string, n *strictyaml.Node) (Params, string, error) {
+	in, name, ok := p.find(strings.TrimPrefix(key, "params."))
+	if !ok {
+		return nil, "", n.Errorf("the study's params have no %s%s", strictyaml.Plain(strings.TrimPrefix(key, "params.")),
+			strictyaml.Suggest(key, p.paths("params.")))
+	}
+	return in, name, nil
+}
+
+// Set gives the parameter of a dotted key, as in params.lr, another value. {times: 0.5} scales a number.
+func (p Params) Set(key string, n *strictyaml.Node) error {
+	in, name, err := p.at(key, n)
+	if err != nil {
+		return err
+	}
+	if times := n.Get("times"); times != nil && len(n.Keys()) == 1 {
+		in[name], err = scaled(in[name], key, times)
+		return err
+	}
+	v, err := n.JSON()
+	in[name] = v
+	return err
+}
+
+// scaled is a number times another. A whole number stays one.
+func scaled(v any, key string, times *strictyaml.Node) (any, error) {
+	var factor float64
+	if err := times.Decode(&factor); err != nil {
+		return nil, err
+	}
+	number, ok := v.(json.Number)
+	if !ok {
+		return nil, times.Errorf("%s is not a number and cannot be scaled", key)
+	}
+	x, err := number.Float64()
+	if err != nil {
+		return nil, times.Errorf("%s: %w", key, err)
+	}
+	x *= factor
+	if _, err := number.Int64(); err != nil {
+		return strictyaml.Float(x), nil
+	}
+	if x != float64(int64(x)) {
+		return nil, times.Errorf("%s is %s; times %v it is not a whole number", key, number, factor)
+	}
+	return json.Number(fmt.Sprint(int64(x))), nil
+}
+
+// Remove takes the parameter of a dotted key out.
+func (p Params) Remove(key string, n *strictyaml.Node) error {
+	in, name, err := p.at(key, n)
+	if err == nil {
+		delete(in, name)
+	}
+	return err
+}
