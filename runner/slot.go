@@ -40,9 +40,9 @@ type answer struct {
 	Result train.Epoch
 	// Program is how far a program of the user's is, of programmed
 	Program external.Progress
-	Status experiments.Status // of ended; empty where nothing was begun
-	Error  string
-	Kind   kind
+	Status  experiments.Status // of ended; empty where nothing was begun
+	Error   string
+	Kind    kind
 }
 
 // said is what kind of answer it is.

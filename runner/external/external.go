@@ -179,6 +179,9 @@ func (t *trainer) environment(told map[string]string) []string {
 			env = append(env, v)
 		}
 	}
+	if threads := os.Getenv("GOMAXPROCS"); threads != "" { // a share of the cores: what PyTorch and NumPy take, too
+		env = append([]string{"OMP_NUM_THREADS=" + threads}, env...)
+	}
 	env = append(env, "PYTHONUNBUFFERED=1") // so that log.txt has what was printed when it was
 	for _, more := range []map[string]string{told, t.Recipe.Trainer.Env} {
 		for _, name := range slices.Sorted(maps.Keys(more)) {
