@@ -75,7 +75,8 @@ func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := WriteFile(MetricsPath(dir), text.Bytes()); err != nil { // the record goes last: it says that the run is whole
+	// The record goes last: it says that the run is whole.
+	if err := WriteFile(MetricsPath(dir), text.Bytes()); err != nil {
 		return false, err
 	}
 	return true, WriteFile(RecordPath(dir), append(record, '\n'))

@@ -243,7 +243,8 @@ func (t *trainer) follow(progress func(Progress)) error {
 // roomLeft stops a program that has filled the disk while there is room for the record of it.
 func (t *trainer) roomLeft() error {
 	if free := experiments.FreeSpace(t.dir); free >= 0 && free < t.reserve {
-		return fmt.Errorf("the disk of %s has %d bytes left; the program was stopped while its end could be recorded", t.dir, free)
+		return fmt.Errorf("the disk of %s has %d bytes left; the program was stopped while its end could be recorded",
+			t.dir, free)
 	}
 	return nil
 }

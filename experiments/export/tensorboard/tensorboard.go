@@ -100,14 +100,16 @@ func grow(path string, events []byte) error {
 func events(r export.Run, attempt int, keys []string) []byte {
 	a := r.Attempts[attempt]
 	started := seconds(a.Started)
-	out := tfevents.Append(nil, event(started, 0).String(3, "brain.Event:2").Bytes(10, protobuf.Message{}.String(1, "ablate")))
+	version := event(started, 0).String(3, "brain.Event:2").Bytes(10, protobuf.Message{}.String(1, "ablate"))
+	out := tfevents.Append(nil, version)
 	out = tfevents.Append(out, event(started, 0).Bytes(5, sessionStart(r, keys, started)))
 	described := map[string]bool{}
 	for _, m := range r.Metrics {
 		if m.Attempt != attempt+1 {
 			continue
 		}
-		out = tfevents.Append(out, event(started+m.Seconds, m.Step).Bytes(5, scalar(m.Name, float32(m.Value), !described[m.Name])))
+		value := scalar(m.Name, float32(m.Value), !described[m.Name])
+		out = tfevents.Append(out, event(started+m.Seconds, m.Step).Bytes(5, value))
 		described[m.Name] = true
 	}
 	if a.Ended.IsZero() {
