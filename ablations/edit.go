@@ -181,16 +181,17 @@ func (s selector) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// pick returns the indices of the layers selected. Selecting none is an error, and so
-// is a name that no layer has.
-func (s selector) pick(n *arch.Net) ([]int, error) {
+// pick returns the places of the layers selected, at whatever depth. Selecting none is
+// an error, and so is a name that no layer has.
+func (s selector) pick(n *arch.Net) ([]arch.Place, error) {
 	var names []string
-	var picked []int
-	for i, l := range n.Layers {
+	var picked []arch.Place
+	for _, p := range n.Places() {
+		l := p.Layer()
 		names = append(names, l.Name)
 		named := s.Names == nil || slices.Contains(s.Names, l.Name)
 		if named && (s.Kinds == nil || slices.Contains(s.Kinds, l.Spec.Kind())) {
-			picked = append(picked, i)
+			picked = append(picked, p)
 		}
 	}
 	for _, name := range s.Names {
@@ -263,46 +264,60 @@ func (e Edit) apply(r *recipe.Recipe) error {
 	if err != nil {
 		return err
 	}
-	n := r.Net
+	// From the last on, so that the places before it stay what they are.
 	switch e.action {
 	case "remove":
-		for _, i := range slices.Backward(picked) {
-			gone := func(l recipe.LayerRate) bool { return l.Layer == n.Layers[i].Name }
-			r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, gone)
-			n.Layers = slices.Delete(n.Layers, i, i+1)
+		for _, p := range slices.Backward(picked) {
+			e.remove(r, p)
 		}
 	case "replace":
-		for _, i := range picked {
-			name := n.Layers[i].Name
-			n.Layers[i] = e.with.Clone()
-			if n.Layers[i].Name == "" {
-				n.Layers[i].Name = name
+		for _, p := range slices.Backward(picked) {
+			l, name := p.Layer(), p.Layer().Name
+			*l = e.with.Clone()
+			if l.Name == "" {
+				l.Name = name
 			}
 		}
 	case "insert":
-		if more := len(picked) * len(e.layers); len(n.Layers)+more > arch.MaxLayers {
-			return e.at.Errorf("this insert makes %d layers; a net has at most %d", len(n.Layers)+more, arch.MaxLayers)
+		if all := len(r.Net.Places()) + len(picked)*len(e.layers); all > arch.MaxLayers {
+			return e.at.Errorf("this insert makes %d layers; a net has at most %d", all, arch.MaxLayers)
 		}
-		for _, i := range slices.Backward(picked) {
-			if !e.before {
-				i++
-			}
-			var fresh []arch.Layer
-			for _, l := range e.layers {
-				fresh = append(fresh, l.Clone())
-			}
-			n.Layers = slices.Insert(n.Layers, i, fresh...)
+		for _, p := range slices.Backward(picked) {
+			e.insert(p)
 		}
 	case "set":
-		for _, i := range picked {
+		for _, p := range picked {
 			for _, k := range e.values.Keys() {
-				if err := setLayer(&n.Layers[i], k, e.values.Get(k)); err != nil {
+				if err := setLayer(p.Layer(), k, e.values.Get(k)); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// remove takes a layer out, and the rates that were its own and those of the layers it holds.
+func (e Edit) remove(r *recipe.Recipe, p arch.Place) {
+	gone := p.Layer().Names()
+	r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(rate recipe.LayerRate) bool {
+		copied := rate.Layer[strings.LastIndexByte(rate.Layer, '/')+1:] // of stage/2/conv1, conv1
+		return slices.Contains(gone, rate.Layer) || slices.Contains(gone, copied)
+	})
+	*p.List = slices.Delete(*p.List, p.Index, p.Index+1)
+}
+
+// insert puts new layers beside one.
+func (e Edit) insert(p arch.Place) {
+	at := p.Index
+	if !e.before {
+		at++
+	}
+	var fresh []arch.Layer
+	for _, l := range e.layers {
+		fresh = append(fresh, l.Clone())
+	}
+	*p.List = slices.Insert(*p.List, at, fresh...)
 }
 
 // setLayer sets one key of a layer, or scales it.

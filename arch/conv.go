@@ -22,6 +22,8 @@ type Conv struct {
 	Groups int `yaml:"groups" min:"1" max:"1048576" example:"2"`
 	// each column of the net sees only its own channels: groups is the net's columns
 	WithinColumn bool `yaml:"within_column" example:"true"`
+	// add a learned number to each channel
+	Bias bool `yaml:"bias" json:",omitempty" example:"false"`
 	// how weights and biases start
 	Init Init `yaml:"init" example:"{std: 0.01, bias: 0}"`
 	// multiplies the learning rate of weights and biases
@@ -34,7 +36,8 @@ func (*Conv) Kind() string { return "conv" }
 func (*Conv) stem() string { return "conv" }
 
 func (c *Conv) defaults() {
-	*c = Conv{Stride: 1, Groups: 1, Init: Init{Kind: Gaussian}, LR: Factor{Weight: 1, Bias: 1}, Decay: Factor{Weight: 1}}
+	*c = Conv{Stride: 1, Groups: 1, Bias: true, Init: Init{Kind: Gaussian}, LR: Factor{Weight: 1, Bias: 1},
+		Decay: Factor{Weight: 1}}
 }
 
 func (c *Conv) check() error {
@@ -55,7 +58,10 @@ func (c *Conv) place(p *LayerInfo, columns int) error {
 	if p.MACs, err = product("multiply-accumulates", weights, p.Out.Height, p.Out.Width); err != nil {
 		return err
 	}
-	p.Params = int64(weights) + int64(c.Filters)
+	p.Params = int64(weights)
+	if c.Bias {
+		p.Params += int64(c.Filters)
+	}
 	return nil
 }
 
@@ -81,6 +87,9 @@ func (c *Conv) slide(p *LayerInfo, columns int) (weights int, err error) {
 func (c *Conv) simplify(p LayerInfo) {
 	c.Groups, c.WithinColumn = p.Groups, false
 	c.Init = c.Init.simple()
+	if !c.Bias {
+		c.Init.Bias, c.LR.Bias, c.Decay.Bias = 0, 0, 0
+	}
 }
 
 // Words are as in "conv 5×5/1 pad 2, 2 groups".

@@ -51,6 +51,9 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 	if l.Spec = New(word); l.Spec == nil {
 		return unknownKind(node, word)
 	}
+	if p, ok := l.Spec.(part); ok && node.File != stored {
+		p.nested().At = node.Pos()
+	}
 	if name := body.Get("name"); name != nil {
 		if err := name.Decode(&l.Name); err != nil {
 			return err
@@ -68,7 +71,7 @@ func unknownKind(at *strictyaml.Node, word string) error {
 	if _, near := strictyaml.Nearest(word, Kinds()); near {
 		return strictyaml.Unknown(at, "layer kind", word, Kinds())
 	}
-	return at.Errorf("unknown layer kind %s; a net is a chain of layers of these kinds: %s",
+	return at.Errorf("unknown layer kind %s; a net has layers of these kinds: %s",
 		strictyaml.Plain(word), strings.Join(Kinds(), ", "))
 }
 
@@ -100,18 +103,22 @@ func (l *Layer) check(at *strictyaml.Node) error {
 // written out and what does not change a result (title, source) left out.
 // JSON is YAML, so Parse reads it back.
 func (n *Net) MarshalJSON() ([]byte, error) {
-	layers := make([]any, len(n.Layers))
-	for i, l := range n.Layers {
-		body := plain(reflect.ValueOf(l.Spec)).(map[string]any)
-		body["name"] = l.Name
-		layers[i] = map[string]any{l.Spec.Kind(): body}
-	}
-	return json.Marshal(map[string]any{"net": n.Name, "input": n.Input, "columns": n.Columns, "layers": layers})
+	return json.Marshal(map[string]any{"net": n.Name, "input": n.Input, "columns": n.Columns, "layers": n.Layers})
 }
+
+// MarshalJSON writes a layer as UnmarshalStrict reads it.
+func (l Layer) MarshalJSON() ([]byte, error) {
+	body := plain(reflect.ValueOf(l.Spec), reflect.ValueOf(New(l.Spec.Kind()))).(map[string]any)
+	body["name"] = l.Name
+	return json.Marshal(map[string]any{l.Spec.Kind(): body})
+}
+
+// stored stands for the file of a net that is read from a record.
+const stored = "JSON"
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (n *Net) UnmarshalJSON(text []byte) error {
-	p, err := Parse("JSON", text)
+	p, err := Parse(stored, text)
 	if err == nil {
 		*n = *p
 	}
@@ -119,37 +126,48 @@ func (n *Net) UnmarshalJSON(text []byte) error {
 }
 
 // Values are a layer's hyperparameters by their YAML keys, dotted below the first level: pad.top, init.std.
+// The layers that a part holds are not among them.
 func (l Layer) Values() map[string]any {
 	flat := map[string]any{}
-	flatten(flat, "", plain(reflect.ValueOf(l.Spec)).(map[string]any))
+	flatten(flat, "", plain(reflect.ValueOf(l.Spec), reflect.ValueOf(New(l.Spec.Kind()))).(map[string]any))
 	return flat
 }
 
 func flatten(to map[string]any, prefix string, from map[string]any) {
 	for k, v := range from {
-		if m, ok := v.(map[string]any); ok {
-			flatten(to, prefix+k+".", m)
-			continue
+		switch v := v.(type) {
+		case map[string]any:
+			flatten(to, prefix+k+".", v)
+		case []Layer, [][]Layer:
+		default:
+			to[prefix+k] = v
 		}
-		to[prefix+k] = v
 	}
 }
 
 // plain turns structs into maps by their yaml tags. Fields that say omitempty
-// for JSON are left out where they are zero, so that a key which is new changes
-// no net that does not use it, nor the identity of its runs.
-func plain(v reflect.Value) any {
+// for JSON are left out where they are what a new layer has, so that a key which is
+// new changes no net that does not use it, nor the identity of its runs.
+func plain(v, fresh reflect.Value) any {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
 			return nil
 		}
-		return plain(v.Elem())
+		if fresh.IsNil() {
+			fresh = reflect.New(v.Type().Elem())
+		}
+		return plain(v.Elem(), fresh.Elem())
 	case reflect.Struct:
 		m := map[string]any{}
+		was := map[string]reflect.Value{}
+		for f, value := range strictyaml.Fields(fresh) {
+			was[f.Tag.Get("yaml")] = value
+		}
 		for f, value := range strictyaml.Fields(v) {
-			if f.Tag.Get("json") != ",omitempty" || !value.IsZero() {
-				m[f.Tag.Get("yaml")] = plain(value)
+			key := f.Tag.Get("yaml")
+			if f.Tag.Get("json") != ",omitempty" || !value.Equal(was[key]) {
+				m[key] = plain(value, was[key])
 			}
 		}
 		return m

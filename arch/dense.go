@@ -9,6 +9,8 @@ var _ = kind(learned, &Dense{})
 type Dense struct {
 	// numbers that the layer computes; in the last one, the classes
 	Outputs int `yaml:"outputs" min:"1" max:"1048576" example:"1000"`
+	// add a learned number to each output
+	Bias bool `yaml:"bias" json:",omitempty" example:"false"`
 	// how weights and biases start
 	Init Init `yaml:"init" example:"{kind: he}"`
 	// multiplies the learning rate of weights and biases
@@ -21,7 +23,7 @@ func (*Dense) Kind() string { return "dense" }
 func (*Dense) stem() string { return "fc" }
 
 func (d *Dense) defaults() {
-	*d = Dense{Init: Init{Kind: Gaussian}, LR: Factor{Weight: 1, Bias: 1}, Decay: Factor{Weight: 1}}
+	*d = Dense{Bias: true, Init: Init{Kind: Gaussian}, LR: Factor{Weight: 1, Bias: 1}, Decay: Factor{Weight: 1}}
 }
 
 func (d *Dense) check() error {
@@ -34,11 +36,19 @@ func (d *Dense) check() error {
 func (d *Dense) place(p *LayerInfo, _ int) (err error) {
 	p.Out = Shape{Height: 1, Width: 1, Channels: d.Outputs}
 	p.MACs, err = product("weights", p.In.Len(), d.Outputs)
-	p.Params = p.MACs + int64(d.Outputs)
+	p.Params = p.MACs
+	if d.Bias {
+		p.Params += int64(d.Outputs)
+	}
 	return err
 }
 
-func (d *Dense) simplify(LayerInfo) { d.Init = d.Init.simple() }
+func (d *Dense) simplify(LayerInfo) {
+	d.Init = d.Init.simple()
+	if !d.Bias {
+		d.Init.Bias, d.LR.Bias, d.Decay.Bias = 0, 0, 0
+	}
+}
 
 // Words say nothing that the output's shape does not.
 func (*Dense) Words(LayerInfo) string { return "dense" }

@@ -15,10 +15,11 @@ const (
 	pooling
 	regularisation
 	loss
+	structure
 )
 
 // families hold the kinds, each in the order of registration.
-var families [loss + 1][]Spec
+var families [structure + 1][]Spec
 
 // kind registers a kind of layers, of which s is one. The file that declares a kind calls it.
 func kind(f family, s Spec) struct{} {

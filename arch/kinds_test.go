@@ -22,7 +22,7 @@ func example(t *testing.T, kind string, all bool) string {
 			t.Errorf("%s: key %s has no example", kind, f.Tag.Get("yaml"))
 		}
 		if all || v.IsZero() && (f.Type.Kind() == reflect.Int || f.Type.Kind() == reflect.Float64 ||
-			f.Type.Kind() == reflect.Pointer) {
+			f.Type.Kind() == reflect.Pointer || f.Tag.Get("required") == "true") {
 			keys = append(keys, f.Tag.Get("yaml")+": "+f.Tag.Get("example"))
 		}
 	}

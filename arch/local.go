@@ -21,7 +21,10 @@ func (l *Local) place(p *LayerInfo, columns int) error {
 	if p.MACs, err = product("weights", weights, p.Out.Height, p.Out.Width); err != nil {
 		return fmt.Errorf("%d weights for each of %d pixels: %w", weights, p.Out.Height*p.Out.Width, err)
 	}
-	p.Params = p.MACs + int64(p.Out.Len())
+	p.Params = p.MACs
+	if l.Bias {
+		p.Params += int64(p.Out.Len())
+	}
 	return nil
 }
 

@@ -27,7 +27,7 @@ type Net struct {
 	Input Shape `yaml:"input" example:"{height: 32, width: 32, channels: 3}"`
 	// towers that the channels are split into, as over the paper's two GPUs
 	Columns int `yaml:"columns" min:"1" max:"1024" example:"2"`
-	// the layers in order; the last is softmax_loss
+	// the layers in order, parts that hold layers among them; the last is softmax_loss
 	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{dense: {outputs: 10}}, {softmax_loss: {}}]"`
 }
 
@@ -43,6 +43,7 @@ type Shape struct {
 
 // A Layer is one entry of a net's layers list: a kind and what is said of it.
 // In YAML it is a mapping of one key, `- conv: {name: conv1, filters: 96, …}`.
+// A part (residual, branches, repeat) is a layer that holds layers.
 type Layer struct {
 	Name string // unique in the net; filled in (relu1, pool2 …) where the YAML leaves it out
 	Spec Spec   // a pointer to one of the kinds
@@ -75,8 +76,11 @@ func (Elementwise) place(*LayerInfo, int) error { return nil }
 // Complete names the layers that have no name and checks what can be checked
 // without shapes: names are unique, a net ends with its loss.
 func (n *Net) Complete() error {
+	if err := n.checkParts(); err != nil {
+		return err
+	}
 	taken := map[string]bool{}
-	for _, l := range n.Layers {
+	for l := range n.All() {
 		if err := checkName(l.Name); err != nil {
 			return fmt.Errorf("a layer's name %w", err)
 		}
@@ -86,8 +90,7 @@ func (n *Net) Complete() error {
 		taken[l.Name] = true
 	}
 	count := map[string]int{}
-	for i := range n.Layers {
-		l := &n.Layers[i]
+	for l := range n.All() {
 		stem := l.Spec.stem()
 		for count[stem]++; l.Name == ""; count[stem]++ {
 			if name := fmt.Sprint(stem, count[stem]); !taken[name] {
@@ -95,6 +98,9 @@ func (n *Net) Complete() error {
 				break
 			}
 		}
+	}
+	for i := range n.Layers {
+		l := &n.Layers[i]
 		if _, last := l.Spec.(*SoftmaxLoss); last != (i == len(n.Layers)-1) {
 			if last {
 				return fmt.Errorf("layer %s: softmax_loss ends a net, %s comes after it", l.Name, n.Layers[i+1].Spec.Kind())
@@ -110,9 +116,6 @@ func (n *Net) Complete() error {
 	}
 	return strictyaml.CheckBounds(n, "")
 }
-
-// MaxLayers is how many layers a net may have: the bound in the tag of Net.Layers.
-const MaxLayers = 4096
 
 // maxName bounds the names of nets and layers, which stand in messages, tables and files.
 const maxName = 100
@@ -133,11 +136,16 @@ func checkName(name string) error {
 // Clone is a deep copy.
 func (n *Net) Clone() *Net {
 	c := *n
-	c.Layers = make([]Layer, len(n.Layers))
-	for i, l := range n.Layers {
-		c.Layers[i] = l.Clone()
-	}
+	c.Layers = cloned(n.Layers)
 	return &c
+}
+
+func cloned(list []Layer) []Layer {
+	c := make([]Layer, len(list))
+	for i, l := range list {
+		c[i] = l.Clone()
+	}
+	return c
 }
 
 // Clone is a deep copy.
@@ -154,5 +162,9 @@ func (l Layer) Clone() Layer {
 			v.Set(reflect.AppendSlice(reflect.MakeSlice(v.Type(), 0, v.Len()), v))
 		}
 	}
-	return Layer{Name: l.Name, Spec: p.Interface().(Spec)}
+	c := Layer{Name: l.Name, Spec: p.Interface().(Spec)}
+	for _, list := range c.Lists() {
+		*list = cloned(*list)
+	}
+	return c
 }

@@ -78,3 +78,19 @@ func (*MaxAvgPool) Kind() string { return "maxavgpool" }
 type StochasticPool struct{ Pool }
 
 func (*StochasticPool) Kind() string { return "stochasticpool" }
+
+// GlobalAvgPool takes each channel's mean over all pixels (Lin et al. 2013, arXiv 1312.4400).
+type GlobalAvgPool struct{}
+
+var _ = kind(pooling, &GlobalAvgPool{})
+
+func (*GlobalAvgPool) Kind() string           { return "global_avgpool" }
+func (*GlobalAvgPool) stem() string           { return "pool" }
+func (*GlobalAvgPool) Words(LayerInfo) string { return "global_avgpool" }
+func (*GlobalAvgPool) defaults()              {}
+func (*GlobalAvgPool) check() error           { return nil }
+
+func (*GlobalAvgPool) place(p *LayerInfo, _ int) error {
+	p.Out.Height, p.Out.Width = 1, 1
+	return nil
+}

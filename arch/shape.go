@@ -3,6 +3,7 @@ package arch
 import (
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // ErrShape is a net whose layers do not fit together. The message names the layer and the shapes.
@@ -16,9 +17,11 @@ func (s Shape) Len() int { return s.Height * s.Width * s.Channels }
 
 // A LayerInfo is a layer whose shapes are known.
 type LayerInfo struct {
-	Layer   Layer
-	In, Out Shape
-	Groups  int // of a convolution; for LRN across maps the columns a window stays in
+	Layer   Layer // under its full name, which has the repeated parts around it
+	From    []int // the layers whose outputs it reads, as Infer counts them; −1 is the input
+	Depth   int   // parts around it
+	In, Out Shape // In of a part that ends here is what the part reads
+	Groups  int   // of a convolution; for LRN across maps the columns a window stays in
 	Params  int64
 	MACs    int64 // multiply-accumulates of a forward pass on one image, biases not counted
 }
@@ -41,22 +44,14 @@ func product(what string, sizes ...int) (int64, error) {
 	return n, nil
 }
 
-// Infer computes every layer's shapes and cost.
+// Infer computes every layer's shapes and cost. A layer stands behind all those that
+// it reads; the entry of a residual block or of branches is their end.
 func (n *Net) Infer() ([]LayerInfo, error) {
-	layers := make([]LayerInfo, 0, len(n.Layers))
-	in, from := n.Input, "the input"
-	for _, l := range n.Layers {
-		p := LayerInfo{Layer: l, In: in, Out: in, Groups: 1}
-		if err := l.Spec.place(&p, n.Columns); err != nil {
-			return nil, fmt.Errorf("net %s, layer %s after %s: %w", n.Name, l.Name, from, err)
-		}
-		if _, err := product("activations", p.Out.Height, p.Out.Width, p.Out.Channels); err != nil {
-			return nil, fmt.Errorf("net %s, layer %s: %v from %v: %w", n.Name, l.Name, p.Out, p.In, err)
-		}
-		layers = append(layers, p)
-		in, from = p.Out, l.Name
+	b := layout{net: n}
+	if _, err := b.chain(n.Layers, -1); err != nil {
+		return nil, err
 	}
-	return layers, nil
+	return b.layers, nil
 }
 
 // window sets the output of a layer that slides a window over the image.
@@ -111,14 +106,26 @@ func (n *Net) Cost() (Cost, error) {
 // compute the same are one. A net that does not fit stays as it is.
 func (n *Net) Effective() *Net {
 	c := n.Clone()
-	layers, err := n.Infer()
-	if err != nil {
+	b := layout{net: c}
+	if _, err := b.chain(c.Layers, -1); err != nil {
 		return c
 	}
-	for i, l := range c.Layers {
-		if s, ok := l.Spec.(simplifier); ok {
-			s.simplify(layers[i])
+	simple := map[*Layer]Layer{} // what all copies of a layer are without
+	for i, l := range b.of {
+		if l == nil {
+			continue
 		}
+		s := l.Clone()
+		if k, ok := s.Spec.(simplifier); ok {
+			k.simplify(b.layers[i])
+		}
+		if other, ok := simple[l]; ok && !reflect.DeepEqual(other, s) {
+			s = l.Clone()
+		}
+		simple[l] = s
+	}
+	for l, s := range simple {
+		*l = s
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func newNets() *cobra.Command {
   ablate nets alexnet
   ablate nets mine.yaml --json`,
 		Long: `nets lists the nets that ship with ablate. With a name, or a file, it shows each
-layer's output, parameters and multiply-accumulates (forward, for one image).`,
+layer's output, parameters and multiply-accumulates (forward, for one image). Layers
+that a part holds stand before its end, with a dot.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -70,6 +72,7 @@ func listNets(w io.Writer, asJSON bool) error {
 type layerEntry struct {
 	Layer  string     `json:"layer"`
 	Kind   string     `json:"kind"`
+	From   []string   `json:"from,omitempty"`
 	Output arch.Shape `json:"output"`
 	Params int64      `json:"params"`
 	MACs   int64      `json:"macs"`
@@ -87,8 +90,11 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	if asJSON {
 		var layers []layerEntry
 		for _, p := range infos {
-			layers = append(layers, layerEntry{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out, Params: p.Params,
-				MACs: p.MACs})
+			e := layerEntry{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out, Params: p.Params, MACs: p.MACs}
+			if p.Depth > 0 || len(p.From) > 1 { // of a chain the order says it
+				e.From = names(infos, p.From)
+			}
+			layers = append(layers, e)
 		}
 		return printJSON(w, struct {
 			Net    string       `json:"net"`
@@ -101,8 +107,22 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	fmt.Fprintf(w, "%s · %s\n%s\n\n", n.Name, n.Title, n.Source)
 	rows := [][]string{{"layer", "what", "output", "params", "MACs"}, {"input", "", n.Input.String(), "", ""}}
 	for _, p := range infos {
-		rows = append(rows, []string{p.Layer.Name, p.Layer.Spec.Words(p), p.Out.String(), blank(p.Params), blank(p.MACs)})
+		name := strings.Repeat("· ", p.Depth) + p.Layer.Name
+		rows = append(rows, []string{name, p.Layer.Spec.Words(p), p.Out.String(), blank(p.Params), blank(p.MACs)})
 	}
 	rows = append(rows, []string{"total", "", "", reports.Thousands(cost.Params), reports.Thousands(cost.MACs)})
 	return printTable(w, rows, "lllrr")
+}
+
+// names are those of layers that another reads.
+func names(infos []arch.LayerInfo, from []int) []string {
+	var list []string
+	for _, i := range from {
+		if i < 0 {
+			list = append(list, "input")
+		} else {
+			list = append(list, infos[i].Layer.Name)
+		}
+	}
+	return list
 }

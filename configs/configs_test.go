@@ -201,7 +201,7 @@ var badStudies = map[string]struct{ yaml, want string }{
 		"net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: 3}", 1), "s.yaml:2: layers wants a list"},
 	"skip in a net": {strings.Replace(good, "net: alexnet-32",
 		"net: {net: x, input: {height: 1, width: 1, channels: 1}, layers: [{concat: {}}]}", 1),
-		"s.yaml:2: unknown layer kind concat; a net is a chain of layers of these kinds: conv"},
+		"s.yaml:2: unknown layer kind concat; a net has layers of these kinds: conv"},
 }
 
 // Every kind of bad input gives one line that says what and where.

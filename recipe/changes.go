@@ -22,32 +22,26 @@ func Changes(from, to Recipe) []string {
 		return keyChanges("", from.programKeys(), to.programKeys())
 	}
 	var out []string
-	var removed, added []string
 	changed := grouped{}
 	before, after := layersByName(from.Net), layersByName(to.Net)
-	for _, l := range from.Net.Layers {
-		if _, ok := after[l.Name]; !ok {
-			removed = append(removed, l.Name)
-		}
-	}
-	for _, l := range to.Net.Layers {
+	removed, added := missing(from.Net.Layers, after), missing(to.Net.Layers, before)
+	for l := range to.Net.All() {
 		old, ok := before[l.Name]
 		switch {
 		case !ok:
-			added = append(added, l.Name)
 		case old.Spec.Kind() != l.Spec.Kind():
 			changed.add(old.Spec.Kind()+" → "+l.Spec.Kind(), l.Name)
 		default:
-			for _, what := range layerChanges(old, l) {
+			for _, what := range layerChanges(old, *l) {
 				changed.add(what, l.Name)
 			}
 		}
 	}
 	if len(removed) > 0 {
-		out = append(out, "− "+strings.Join(removed, ", "))
+		out = append(out, "− "+listed(removed))
 	}
 	if len(added) > 0 {
-		out = append(out, "+ "+strings.Join(added, ", "))
+		out = append(out, "+ "+listed(added))
 	}
 	out = append(out, changed.text()...)
 	if from.Net.Columns != to.Net.Columns {
@@ -82,10 +76,33 @@ func (r Recipe) programKeys() map[string]any {
 
 func layersByName(n *arch.Net) map[string]arch.Layer {
 	m := map[string]arch.Layer{}
-	for _, l := range n.Layers {
-		m[l.Name] = l
+	for l := range n.All() {
+		m[l.Name] = *l
 	}
 	return m
+}
+
+// missing are the layers that another net has not, without those that went with the part that held them.
+func missing(layers []arch.Layer, there map[string]arch.Layer) (names []string) {
+	for _, l := range layers {
+		if _, ok := there[l.Name]; !ok {
+			names = append(names, l.Name)
+			continue
+		}
+		for _, inner := range l.Lists() {
+			names = append(names, missing(*inner, there)...)
+		}
+	}
+	return names
+}
+
+// listed names layers, the first and the last where there are very many.
+func listed(names []string) string {
+	const most = 12
+	if len(names) > most {
+		return fmt.Sprintf("%s … %s (%d)", names[0], names[len(names)-1], len(names))
+	}
+	return strings.Join(names, ", ")
 }
 
 // layerChanges lists a layer's changed keys, "kernel 3→2".

@@ -26,7 +26,11 @@ func (r Recipe) unread() []unread {
 	moves := d.Crop > 0 && d.CropAt == CropRandom
 	ends := func(epoch int) bool { return epoch == 0 || epoch >= t.Epochs }
 	never := fmt.Sprintf("train.epochs is %d", t.Epochs)
-	drops := slices.ContainsFunc(r.Net.Layers, func(l arch.Layer) bool { _, is := l.Spec.(*arch.Dropout); return is })
+	drops := false
+	for l := range r.Net.All() {
+		_, is := l.Spec.(*arch.Dropout)
+		drops = drops || is
+	}
 	fixed := slices.Contains(sized, d.Name)
 	list = append(list, d.unreadOfAugment()...)
 	return append(list, []unread{

@@ -22,7 +22,8 @@ var refused = []string{"local", "stochasticpool", "spatialpyramid"}
 // written are kinds that must not be refused.
 var written = []string{
 	"conv", "dense", "relu", "tanh", "sigmoid", "leaky_relu", "rrelu", "prelu", "elu", "selu", "softplus", "arcsinh",
-	"maxout", "batch_norm", "lrn", "maxpool", "avgpool", "maxavgpool", "dropout", "softmax_loss",
+	"maxout", "batch_norm", "lrn", "maxpool", "avgpool", "maxavgpool", "global_avgpool", "dropout", "softmax_loss",
+	"residual", "branches", "repeat",
 }
 
 func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {

@@ -101,22 +101,26 @@ func (w Weights) Take(name string, shape ...int) ([]float32, error) {
 	return t.Data, nil
 }
 
-// Conv is a convolution's weights as OIHW has them, and its biases.
+// Conv is a convolution's weights as OIHW has them, and its biases if it has any.
 func (w Weights) Conv(l *arch.Conv, p arch.LayerInfo) (weight, bias []float32, err error) {
 	in := p.In.Channels / p.Groups
 	if weight, err = w.Take(p.Layer.Name+".weight", l.Kernel, l.Kernel, in, l.Filters); err != nil {
 		return nil, nil, err
 	}
-	bias, err = w.Take(p.Layer.Name+".bias", l.Filters)
+	if l.Bias {
+		bias, err = w.Take(p.Layer.Name+".bias", l.Filters)
+	}
 	return OIHW(weight, l.Kernel, in, l.Filters), bias, err
 }
 
-// Dense is a dense layer's weights as OutIn has them, and its biases.
+// Dense is a dense layer's weights as OutIn has them, and its biases if it has any.
 func (w Weights) Dense(l *arch.Dense, p arch.LayerInfo) (weight, bias []float32, err error) {
 	if weight, err = w.Take(p.Layer.Name+".weight", p.In.Len(), l.Outputs); err != nil {
 		return nil, nil, err
 	}
-	bias, err = w.Take(p.Layer.Name+".bias", l.Outputs)
+	if l.Bias {
+		bias, err = w.Take(p.Layer.Name+".bias", l.Outputs)
+	}
 	return OutIn(weight, p.In, l.Outputs), bias, err
 }
 

@@ -134,18 +134,20 @@ type drawing struct {
 	columns int
 	names   []string
 	boxes   map[string]box
+	gutter  float64 // beside the boxes, where wires pass layers that do not read them
 }
 
 type box struct {
 	label   string
 	values  string // all that defines the layer, to compare
 	crosses bool   // reads all columns
+	from    []string
 }
 
 func newDrawing(net *arch.Net, placed []arch.LayerInfo) *drawing {
 	d := &drawing{columns: max(1, net.Columns), boxes: map[string]box{}}
 	for i, p := range placed {
-		values, _ := json.Marshal(p.Layer.Spec) // plain data: cannot fail
+		values, _ := json.Marshal(p.Layer.Values()) // plain data: cannot fail
 		x := box{label: p.Layer.Name + "  " + p.Out.String(), values: fmt.Sprintf("%s %s %d", p.Layer.Spec.Kind(), values,
 			p.Groups)}
 		switch p.Layer.Spec.(type) {
@@ -153,6 +155,14 @@ func newDrawing(net *arch.Net, placed []arch.LayerInfo) *drawing {
 			x.crosses = i > 0 && p.Groups < d.columns
 		case *arch.Dense:
 			x.crosses = true
+		}
+		for _, from := range p.From {
+			if from != i-1 {
+				d.gutter = 24
+			}
+			if from >= 0 {
+				x.from = append(x.from, placed[from].Layer.Name)
+			}
 		}
 		d.names = append(d.names, p.Layer.Name)
 		d.boxes[p.Layer.Name] = x
@@ -205,11 +215,29 @@ func (d *drawing) draw(variant string, base *drawing) template.HTML {
 	places := d.against(base)
 	s := newSVG(width, row*len(places)+2*margin, "The net of "+variant,
 		"Layers from top to bottom, columns side by side, crossed lines where a layer reads both; removed layers are dashed.")
-	w := float64(width-2*margin-gap*(d.columns-1)) / float64(d.columns)
+	w := (float64(width-2*margin-gap*(d.columns-1)) - d.gutter) / float64(d.columns)
 	left := func(c int) float64 { return margin + float64(c)*(w+gap) }
+	at := map[string]int{}
+	for i, p := range places {
+		at[p.name] = i
+	}
 	for i, p := range places {
 		y := float64(margin + i*row)
-		if i > 0 {
+		near := len(p.box.from) == 0 // reads what stands above it
+		for k, name := range p.box.from {
+			from, drawn := at[name]
+			if !drawn || from == i-1 || d.gutter == 0 || p.what == "removed" {
+				near = true
+				continue
+			}
+			// Around the layers between the two, several beside each other.
+			x, right := float64(width-margin)-d.gutter+6+float64(6*((i+k)%3)), left(d.columns-1)+w
+			top, bottom := float64(margin+from*row+high/2), y+float64(high)/2+float64(3*k)
+			s.line("wire", right, top, x, top)
+			s.line("wire", x, top, x, bottom)
+			s.line("wire", x, bottom, right, bottom)
+		}
+		if i > 0 && near {
 			for to := range d.columns {
 				for from := range d.columns {
 					if from == to || p.box.crosses {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ablate/arch"
 	"ablate/experiments"
 	"ablate/reports"
 )
@@ -509,5 +510,30 @@ func TestJoined(t *testing.T) {
 		if got := joined(rows, critical); !slices.Equal(got, want) {
 			t.Errorf("critical difference %v: %v, want %v", critical, got, want)
 		}
+	}
+}
+
+// A net that is no chain has wires that pass the layers which do not read them.
+func TestDrawingOfResidualNet(t *testing.T) {
+	wires := func(shortcut string) int {
+		net, err := arch.Nets.Load("resnet-20")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range net.All() {
+			if r, ok := l.Spec.(*arch.Residual); ok {
+				r.Shortcut = shortcut
+			}
+		}
+		placed, err := net.Infer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newDrawing(net, placed)
+		return strings.Count(string(d.draw("baseline", d)), "wire")
+	}
+	// Nine blocks, each with three strokes around its layers.
+	if with, without := wires(arch.ShortcutPad), wires(arch.ShortcutNone); with != without+9*(3+1) {
+		t.Errorf("%d wires with shortcuts, %d without", with, without)
 	}
 }

@@ -24,7 +24,7 @@ func (v *value) activation() bool { return len(v.shape) == 4 }
 // Fused is what a kernel does besides its own op. V is how a stage of compilation
 // names values. It passes from stage to stage as a whole, so that none drops a part.
 type Fused[V any] struct {
-	ReLU bool // a Conv or Dense also applies max(0, ·) to its output
+	ReLU bool // a Conv, Dense, BatchNorm or Add also applies max(0, ·) to its output
 	// Mask is the output of the ReLU before a pooling, LRN or Dropout layer whose
 	// data gradient the op is: the result is also zeroed where Mask is not positive.
 	Mask V
@@ -195,9 +195,9 @@ func (c *compiler) visit(n *gorgonia.Node) error {
 	if len(children) == 0 {
 		return out.setNumber(n.Value())
 	}
-	op, ok := n.Op().(graph.Op)
-	if !ok {
-		return fmt.Errorf("%v: %w", n.Op(), ErrNoKernel)
+	op, err := c.g.Op(n)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrNoKernel)
 	}
 	c.actions = append(c.actions, action{name: op.Name(), layer: op.LayerName(), op: op, in: c.all(children), out: out})
 	return nil
@@ -227,7 +227,7 @@ func (c *compiler) value(n *gorgonia.Node) *value {
 	v = &value{name: "value{" + n.Name() + "}", shape: n.Shape()}
 	if !fromOutside(n) {
 		v.name = fmt.Sprint(n.Op())
-		if op, ok := n.Op().(graph.Op); ok {
+		if op, err := c.g.Op(n); err == nil {
 			v.name = op.Name()
 		}
 		v.constant = c.g.Expr.From(n.ID()).Len() == 0

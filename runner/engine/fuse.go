@@ -2,8 +2,8 @@ package engine
 
 import "ablate/runner/graph"
 
-// fuseReLU lets a convolution or dense layer apply the ReLU that alone reads
-// its output: the sum is still in registers then, and x is never stored.
+// fuseReLU lets a convolution, a dense layer, batch norm or a sum of layers apply the
+// ReLU that alone reads its output: that is still at hand then, and never stored.
 func (c *compiler) fuseReLU() {
 	by := map[*value]int{}
 	var kept []action
@@ -16,7 +16,7 @@ func (c *compiler) fuseReLU() {
 			}
 		}
 		switch a.op.(type) {
-		case *graph.Conv, *graph.Dense:
+		case *graph.Conv, *graph.Dense, *graph.Add, *graph.BatchNorm:
 			by[a.out] = len(kept)
 		}
 		kept = append(kept, a)

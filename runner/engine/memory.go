@@ -66,19 +66,22 @@ func (s *schedule) inPlace() {
 	}
 	for i := range s.instructions {
 		l := &s.instructions[i]
-		from := -1
+		var from []*buffer
 		switch l.ops[0].(type) {
 		case *graph.Activation, *graph.Dropout:
-			from = 0
+			from = l.in[:1]
 		case *graph.ActivationGrad, *graph.LRNGrad:
-			from = 1 // dy or, with a pooling layer's gradient, y
+			from = l.in[1:2] // dy or, with a pooling layer's gradient, y
+		case *graph.Add:
+			if len(l.in) == 2 { // of more, the third is read when the first sum is there
+				from = l.in
+			}
 		}
-		if from < 0 {
-			continue
-		}
-		v := l.in[from]
-		if last[v] == i && !s.kept[v] && !v.external && v.storage == nil && v.base == nil {
-			l.alias = v
+		for _, v := range from {
+			if last[v] == i && !s.kept[v] && !v.external && v.storage == nil && v.base == nil {
+				l.alias = v
+				break
+			}
 		}
 	}
 }

@@ -103,7 +103,11 @@ func (p Placement) checkColumns(net *arch.Net) error {
 		if g.Expr.From(n.ID()).Len() == 0 { // an input or a constant
 			continue
 		}
-		if _, err := graph.ShardOf(n.Op(), graph.Split{I: 0, Of: devices}); err != nil {
+		op, err := g.Op(n)
+		if err == nil {
+			_, err = op.Shard(graph.Split{I: 0, Of: devices})
+		}
+		if err != nil {
 			return refused(err.Error())
 		}
 	}

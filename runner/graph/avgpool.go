@@ -88,3 +88,9 @@ var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.AvgPool, x *gorgonia.N
 	w := Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: 1}
 	return applied(NewAvgPool(p.Layer.Name, b.g.Batch, w), x)
 })
+
+// One window is as wide as the image's longer side and clipped to the image.
+var _ = builds(func(b *builder, p arch.LayerInfo, _ *arch.GlobalAvgPool, x *gorgonia.Node) (*gorgonia.Node, error) {
+	w := Window{In: p.In, Out: p.Out, Kernel: max(p.In.Height, p.In.Width), Stride: 1, Groups: 1}
+	return applied(NewAvgPool(p.Layer.Name, b.g.Batch, w), x)
+})

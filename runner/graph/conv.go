@@ -22,14 +22,29 @@ func NewConv(layer string, batch int, w Window) *Conv {
 		kind: "conv", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", w),
 		in:  []tensor.Shape{nhwc(batch, w.In), w.Weights(), {w.Out.Channels}},
 		out: nhwc(batch, w.Out),
-		f32: func(in [][]float32, out []float32) { conv(o.Batch, o.Window, in[0], in[1], in[2], out) },
-		f64: func(in [][]float64, out []float64) { conv(o.Batch, o.Window, in[0], in[1], in[2], out) },
+		f32: func(in [][]float32, out []float32) { conv(o.Batch, o.Window, in[0], in[1], biasOf(in), out) },
+		f64: func(in [][]float64, out []float64) { conv(o.Batch, o.Window, in[0], in[1], biasOf(in), out) },
 	}
 	return o
 }
 
-// DiffWRT: all three inputs have gradients.
-func (o *Conv) DiffWRT(n int) []bool { return all(3, n) }
+// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+func (o *Conv) WithoutBias() *Conv {
+	o.dropBias()
+	return o
+}
+
+// at is the same op at another geometry.
+func (o *Conv) at(w Window) *Conv {
+	op := NewConv(o.Layer, o.Batch, w)
+	if !o.biased() {
+		op.dropBias()
+	}
+	return op
+}
+
+// DiffWRT: all inputs have gradients.
+func (o *Conv) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the image, the weights and the biases.
 func (o *Conv) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
@@ -41,8 +56,7 @@ func (o *Conv) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes,
 	if err != nil {
 		return nil, err
 	}
-	db, err := applied(NewBiasGrad(o.Layer, o.Batch, o.Out), dy)
-	return gorgonia.Nodes{dx, dw, db}, err
+	return o.withBiasGrad(dx, dw, NewBiasGrad(o.Layer, o.Batch, o.Out), dy)
 }
 
 // ConvDataGrad is the gradient of Conv to its image: (w, dy) → dx.
@@ -85,7 +99,9 @@ func NewConvWeightGrad(layer string, batch int, w Window) *ConvWeightGrad {
 
 func conv[T float](batch int, w Window, x, weights, bias, y []T) {
 	for i := range y {
-		y[i] = bias[i%w.Out.Channels]
+		if bias != nil {
+			y[i] = bias[i%w.Out.Channels]
+		}
 	}
 	w.products(batch, func(xi, wi, yi int) { y[yi] += x[xi] * weights[wi] })
 }
@@ -106,7 +122,7 @@ func (o *Conv) Class() Class { return Product }
 
 // Shard divides by output channels.
 func (o *Conv) Shard(s Split) (Shard, error) {
-	return s.conv(o, o.Window, func(w Window) Op { return NewConv(o.Layer, o.Batch, w) })
+	return s.conv(o, o.Window, func(w Window) Op { return o.at(w) })
 }
 
 // MACs counts every product once.
@@ -134,6 +150,9 @@ func (o *ConvWeightGrad) Shard(s Split) (Shard, error) {
 var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Conv, x *gorgonia.Node) (*gorgonia.Node, error) {
 	op := NewConv(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
 		Groups: p.Groups})
+	if !l.Bias {
+		return applied(op.WithoutBias(), x, b.weights(op.Layer, op.Weights(), l.Init, l.LR, l.Decay))
+	}
 	w, bias := b.params(op.Layer, op.Weights(), l.Filters, l.Init, l.LR, l.Decay)
 	return applied(op, x, w, bias)
 })

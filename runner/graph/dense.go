@@ -26,14 +26,20 @@ func NewDense(layer string, batch int, in arch.Shape, outputs int) *Dense {
 		kind: "dense", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v %d", in, outputs),
 		in:  []tensor.Shape{nhwc(batch, in), {k, outputs}, {outputs}},
 		out: tensor.Shape{batch, 1, 1, outputs},
-		f32: func(in [][]float32, out []float32) { dense(o.Batch, k, outputs, in[0], in[1], in[2], out) },
-		f64: func(in [][]float64, out []float64) { dense(o.Batch, k, outputs, in[0], in[1], in[2], out) },
+		f32: func(in [][]float32, out []float32) { dense(o.Batch, k, outputs, in[0], in[1], biasOf(in), out) },
+		f64: func(in [][]float64, out []float64) { dense(o.Batch, k, outputs, in[0], in[1], biasOf(in), out) },
 	}
 	return o
 }
 
-// DiffWRT: all three inputs have gradients.
-func (o *Dense) DiffWRT(n int) []bool { return all(3, n) }
+// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+func (o *Dense) WithoutBias() *Dense {
+	o.dropBias()
+	return o
+}
+
+// DiffWRT: all inputs have gradients.
+func (o *Dense) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the input, the weights and the biases.
 func (o *Dense) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
@@ -45,8 +51,7 @@ func (o *Dense) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes
 	if err != nil {
 		return nil, err
 	}
-	db, err := applied(NewBiasGrad(o.Layer, o.Batch, arch.Shape{Height: 1, Width: 1, Channels: o.Outputs}), dy)
-	return gorgonia.Nodes{dx, dw, db}, err
+	return o.withBiasGrad(dx, dw, NewBiasGrad(o.Layer, o.Batch, arch.Shape{Height: 1, Width: 1, Channels: o.Outputs}), dy)
 }
 
 // DenseDataGrad is the gradient of Dense to its input: (w, dy) → dx.
@@ -94,7 +99,10 @@ func NewDenseWeightGrad(layer string, batch int, in arch.Shape, outputs int) *De
 func dense[T float](batch, k, outputs int, x, w, b, y []T) {
 	for n := range batch {
 		for o := range outputs {
-			sum := b[o]
+			var sum T
+			if b != nil {
+				sum = b[o]
+			}
 			for i := range k {
 				sum += x[n*k+i] * w[i*outputs+o]
 			}
@@ -136,7 +144,11 @@ func (o *Dense) Shard(s Split) (Shard, error) {
 	if err := s.fit(o, o.Outputs); err != nil {
 		return Shard{}, err
 	}
-	shard := s.own(o, NewDense(o.Layer, o.Batch, o.In, s.block(o.Outputs)))
+	part := NewDense(o.Layer, o.Batch, o.In, s.block(o.Outputs))
+	if !o.biased() {
+		part.dropBias()
+	}
+	shard := s.own(o, part)
 	shard.In[0] = Sharding{}
 	return shard, nil
 }
@@ -170,6 +182,9 @@ func (o *DenseDataGrad) Shard(s Split) (Shard, error) {
 
 var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Dense, x *gorgonia.Node) (*gorgonia.Node, error) {
 	op := NewDense(p.Layer.Name, b.g.Batch, p.In, l.Outputs)
+	if !l.Bias {
+		return applied(op.WithoutBias(), x, b.weights(op.Layer, []int{op.inputs(), l.Outputs}, l.Init, l.LR, l.Decay))
+	}
 	w, bias := b.params(op.Layer, []int{op.inputs(), l.Outputs}, l.Outputs, l.Init, l.LR, l.Decay)
 	return applied(op, x, w, bias)
 })

@@ -78,9 +78,9 @@ func (b builder) build(net *arch.Net, batch int) (*Graph, error) {
 	}
 	b.g = &Graph{Expr: gorgonia.NewGraph(), Batch: batch, Clock: new(Clock)}
 	b.g.Input = b.input("input", nhwc(batch, net.Input))
-	x := b.g.Input
-	for _, p := range placed {
-		if x, err = b.layer(p, x); err != nil {
+	outputs := make([]*gorgonia.Node, len(placed))
+	for i, p := range placed {
+		if outputs[i], err = b.layer(p, b.inputsOf(p, outputs)); err != nil {
 			return nil, fmt.Errorf("net %s, layer %s: %w", net.Name, p.Layer.Name, err)
 		}
 	}
@@ -118,24 +118,29 @@ func (b *builder) input(name string, s tensor.Shape) *gorgonia.Node {
 	return gorgonia.NewTensor(b.g.Expr, b.dt, s.Dims(), gorgonia.WithShape(s...), gorgonia.WithName(name))
 }
 
-// params adds a layer's weights and biases.
-func (b *builder) params(layer string, weights []int, biases int, init arch.Init, lr, decay arch.Factor) (w,
-	bias *gorgonia.Node) {
+// weights adds a layer's weights.
+func (b *builder) weights(layer string, weights []int, init arch.Init, lr, decay arch.Factor) *gorgonia.Node {
 	fanIn := 1
 	for _, n := range weights[max(0, len(weights)-4) : len(weights)-1] { // a local layer's first two count its pixels
 		fanIn *= n
 	}
-	channels := weights[len(weights)-1]
-	w, bias = b.input(layer+".weight", weights), b.input(layer+".bias", tensor.Shape{biases})
-	b.g.Params = append(b.g.Params,
-		Param{
-			Name: layer + ".weight", Layer: layer, Node: w, Shape: weights, Channels: channels, FanIn: fanIn,
-			Init: init, LR: lr.Weight, Decay: decay.Weight,
-		},
-		Param{
-			Name: layer + ".bias", Layer: layer, Node: bias, Shape: []int{biases}, Channels: channels, FanIn: fanIn,
-			Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias,
-		})
+	w := b.input(layer+".weight", weights)
+	b.g.Params = append(b.g.Params, Param{
+		Name: layer + ".weight", Layer: layer, Node: w, Shape: weights, Channels: weights[len(weights)-1], FanIn: fanIn,
+		Init: init, LR: lr.Weight, Decay: decay.Weight,
+	})
+	return w
+}
+
+// params adds a layer's weights and biases.
+func (b *builder) params(layer string, weights []int, biases int, init arch.Init, lr, decay arch.Factor) (w,
+	bias *gorgonia.Node) {
+	w, bias = b.weights(layer, weights, init, lr, decay), b.input(layer+".bias", tensor.Shape{biases})
+	of := b.g.Params[len(b.g.Params)-1]
+	b.g.Params = append(b.g.Params, Param{
+		Name: layer + ".bias", Layer: layer, Node: bias, Shape: []int{biases}, Channels: of.Channels, FanIn: of.FanIn,
+		Bias: true, Init: init, LR: lr.Bias, Decay: decay.Bias,
+	})
 	return w, bias
 }
 
@@ -163,23 +168,44 @@ func (b *builder) average(layer, what string, channels int, start, share float64
 	return p
 }
 
+// inputsOf are the outputs that a layer reads.
+func (b *builder) inputsOf(p arch.LayerInfo, outputs []*gorgonia.Node) []*gorgonia.Node {
+	var in []*gorgonia.Node
+	for _, i := range p.From {
+		if i < 0 {
+			in = append(in, b.g.Input)
+		} else {
+			in = append(in, outputs[i])
+		}
+	}
+	return in
+}
+
 // builders make the ops of a layer, by the type of its kind. Each stands beside
 // the op that it makes.
-var builders = map[reflect.Type]func(*builder, arch.LayerInfo, *gorgonia.Node) (*gorgonia.Node, error){}
+var builders = map[reflect.Type]func(*builder, arch.LayerInfo, []*gorgonia.Node) (*gorgonia.Node, error){}
 
 // builds registers how a kind of layer becomes ops on top of x.
 func builds[S arch.Spec](f func(b *builder, p arch.LayerInfo, l S, x *gorgonia.Node) (*gorgonia.Node, error)) struct{} {
-	builders[reflect.TypeFor[S]()] = func(b *builder, p arch.LayerInfo, x *gorgonia.Node) (*gorgonia.Node, error) {
-		return f(b, p, p.Layer.Spec.(S), x)
+	return joins(func(b *builder, p arch.LayerInfo, l S, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		return f(b, p, l, in[0])
+	})
+}
+
+// joins registers how the end of a part becomes ops on top of what comes together there.
+func joins[S arch.Spec](f func(b *builder, p arch.LayerInfo, l S,
+	in []*gorgonia.Node) (*gorgonia.Node, error)) struct{} {
+	builders[reflect.TypeFor[S]()] = func(b *builder, p arch.LayerInfo, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		return f(b, p, p.Layer.Spec.(S), in)
 	}
 	return struct{}{}
 }
 
-// layer adds one layer on top of x.
-func (b *builder) layer(p arch.LayerInfo, x *gorgonia.Node) (*gorgonia.Node, error) {
+// layer adds one layer on top of its inputs.
+func (b *builder) layer(p arch.LayerInfo, in []*gorgonia.Node) (*gorgonia.Node, error) {
 	build, ok := builders[reflect.TypeOf(p.Layer.Spec)]
 	if !ok {
 		return nil, fmt.Errorf("no op for a layer of kind %s", p.Layer.Spec.Kind())
 	}
-	return build(b, p, x)
+	return build(b, p, in)
 }

@@ -19,18 +19,19 @@ func testNet() *arch.Net {
 	init := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "test", Input: arch.Shape{Height: 7, Width: 8, Channels: 2}, Columns: 2, Layers: []arch.Layer{
-		layer("conv1", &arch.Conv{Filters: 4, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Right: 1}, Groups: 1, Init: init}),
+		layer("conv1", &arch.Conv{Bias: true, Filters: 4, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Right: 1},
+			Groups: 1, Init: init}),
 		layer("relu1", &arch.ReLU{}),
 		layer("norm1", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
 		layer("pool1", &arch.MaxPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Ceil: true}}),
-		layer("conv2", &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
+		layer("conv2", &arch.Conv{Bias: true, Filters: 4, Kernel: 2, Stride: 1, Groups: 1, WithinColumn: true, Init: init}),
 		layer("tanh2", &arch.Tanh{A: 1.2, B: 0.8}),
 		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.5, AlphaOverSize: &yes, Beta: 0.75, K: 1, Region: arch.WithinMap}),
 		layer("pool2", &arch.AvgPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
-		layer("fc3", &arch.Dense{Outputs: 5, Init: init}),
+		layer("fc3", &arch.Dense{Bias: true, Outputs: 5, Init: init}),
 		layer("sigmoid3", &arch.Sigmoid{}),
 		layer("drop3", &arch.Dropout{Rate: 0.3}),
-		layer("fc4", &arch.Dense{Outputs: 3, Init: init}),
+		layer("fc4", &arch.Dense{Bias: true, Outputs: 3, Init: init}),
 		layer("loss", &arch.SoftmaxLoss{}),
 	}}
 }
@@ -71,15 +72,24 @@ func TestGradientsOfEveryKind(t *testing.T) {
 func laterNets() []*arch.Net {
 	between := func(name string, layers ...arch.Spec) *arch.Net {
 		n := &arch.Net{Name: name, Input: arch.Shape{Height: 4, Width: 5, Channels: 2}, Columns: 1, Layers: []arch.Layer{
-			{Name: "conv1", Spec: &arch.Conv{Filters: 4, Kernel: 2, Stride: 1, Groups: 1, Init: arch.Init{Kind: "he"}}}}}
+			{Name: "conv1", Spec: &arch.Conv{Bias: true, Filters: 4, Kernel: 2, Stride: 1, Groups: 1,
+				Init: arch.Init{Kind: "he"}}}}}
 		for i, l := range layers {
 			n.Layers = append(n.Layers, arch.Layer{Name: "x" + string(rune('0'+i)), Spec: l})
 		}
-		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Spec: &arch.Dense{Outputs: 3, Init: arch.Init{Kind: "he"}}},
+		n.Layers = append(n.Layers, arch.Layer{Name: "fc2", Spec: &arch.Dense{Bias: true, Outputs: 3,
+			Init: arch.Init{Kind: "he"}}},
 			arch.Layer{Name: "loss", Spec: &arch.SoftmaxLoss{}})
 		return n
 	}
 	pad := arch.Pad{Top: 1, Left: 1}
+	inner := func(name string, filters, stride int) []arch.Layer {
+		return []arch.Layer{
+			{Name: name + "1", Spec: &arch.Conv{Filters: filters, Kernel: 3, Stride: stride,
+				Pad: arch.Pad{Top: 1, Left: 1, Bottom: 1, Right: 1}, Groups: 1, Init: arch.Init{Kind: "he"}}},
+			{Name: name + "2", Spec: &arch.Tanh{A: 1, B: 1}},
+		}
+	}
 	return []*arch.Net{
 		between("leaky relu", &arch.LeakyReLU{Slope: 0.3}),
 		between("rrelu", &arch.RReLU{Lower: 0.125, Upper: 0.4}),
@@ -92,11 +102,27 @@ func laterNets() []*arch.Net {
 		between("maxout", &arch.Maxout{Pieces: 2}),
 		between("batch norm", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
 		between("batch norm after relu", &arch.ReLU{}, &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.1, Affine: true}),
-		between("local", &arch.Local{Conv: arch.Conv{Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2,
+		between("local", &arch.Local{Conv: arch.Conv{Bias: true, Filters: 6, Kernel: 2, Stride: 1, Pad: pad, Groups: 2,
 			Init: arch.Init{Kind: "he"}}}),
-		between("local with strides", &arch.Local{Conv: arch.Conv{Filters: 3, Kernel: 2, Stride: 2, Groups: 1,
+		between("local with strides", &arch.Local{Conv: arch.Conv{Bias: true, Filters: 3, Kernel: 2, Stride: 2, Groups: 1,
 			Init: arch.Init{Kind: "he"}}}, &arch.Tanh{A: 1, B: 1}),
 		between("maxavgpool", &arch.MaxAvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
+		between("global avgpool", &arch.GlobalAvgPool{}),
+		between("no bias", &arch.Conv{Filters: 3, Kernel: 2, Stride: 1, Groups: 1, Init: arch.Init{Kind: "he"}},
+			&arch.Dense{Outputs: 4, Init: arch.Init{Kind: "he"}}),
+		between("residual", &arch.Residual{Shortcut: arch.ShortcutIdentity, Layers: inner("a", 4, 1)},
+			&arch.Residual{Shortcut: arch.ShortcutIdentity, Layers: inner("b", 4, 1)}, &arch.ReLU{}),
+		between("pad", &arch.Residual{Shortcut: arch.ShortcutPad, Layers: inner("a", 6, 2)}),
+		between("projection", &arch.Residual{Shortcut: arch.ShortcutProjection, Layers: inner("a", 6, 2)}),
+		between("projection everywhere", &arch.Residual{Shortcut: arch.ShortcutProjectionAlways, Layers: inner("a", 4, 1)}),
+		between("dense connections", &arch.Residual{Shortcut: arch.ShortcutConcat, Layers: inner("a", 3, 1)},
+			&arch.Residual{Shortcut: arch.ShortcutConcat, Layers: inner("b", 3, 1)}),
+		between("plain", &arch.Residual{Shortcut: arch.ShortcutNone, Layers: inner("a", 4, 1)}),
+		between("concat", &arch.Branches{Join: arch.JoinConcat, Paths: [][]arch.Layer{inner("a", 3, 2), inner("b", 2, 2),
+			inner("c", 1, 2)}}),
+		between("add", &arch.Branches{Join: arch.JoinAdd, Paths: [][]arch.Layer{{}, inner("b", 4, 1), {}, inner("c", 4, 1)}}),
+		between("repeat", &arch.Repeat{Times: 3, Layers: []arch.Layer{
+			{Name: "block", Spec: &arch.Residual{Shortcut: arch.ShortcutIdentity, Layers: inner("a", 4, 1)}}}}),
 		between("stochasticpool", &arch.StochasticPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Pad: pad, Ceil: true}}),
 	}
 }

@@ -29,14 +29,29 @@ func NewLocal(layer string, batch int, w Window) *Local {
 		kind: "local", Layer: layer, Batch: batch, params: fmt.Sprintf("%+v", w),
 		in:  []tensor.Shape{nhwc(batch, w.In), w.LocalWeights(), {w.Out.Len()}},
 		out: nhwc(batch, w.Out),
-		f32: func(in [][]float32, out []float32) { local(batch, w, in[0], in[1], in[2], out) },
-		f64: func(in [][]float64, out []float64) { local(batch, w, in[0], in[1], in[2], out) },
+		f32: func(in [][]float32, out []float32) { local(batch, w, in[0], in[1], biasOf(in), out) },
+		f64: func(in [][]float64, out []float64) { local(batch, w, in[0], in[1], biasOf(in), out) },
 	}
 	return o
 }
 
-// DiffWRT: all three inputs have gradients.
-func (o *Local) DiffWRT(n int) []bool { return all(3, n) }
+// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+func (o *Local) WithoutBias() *Local {
+	o.dropBias()
+	return o
+}
+
+// at is the same op at another geometry.
+func (o *Local) at(w Window) *Local {
+	op := NewLocal(o.Layer, o.Batch, w)
+	if !o.biased() {
+		op.dropBias()
+	}
+	return op
+}
+
+// DiffWRT: all inputs have gradients.
+func (o *Local) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the image, the weights and the biases.
 func (o *Local) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
@@ -48,8 +63,7 @@ func (o *Local) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes
 	if err != nil {
 		return nil, err
 	}
-	db, err := applied(NewLocalBiasGrad(o.Layer, o.Batch, o.Out), dy)
-	return gorgonia.Nodes{dx, dw, db}, err
+	return o.withBiasGrad(dx, dw, NewLocalBiasGrad(o.Layer, o.Batch, o.Out), dy)
 }
 
 // LocalDataGrad is the gradient of Local to its image: (w, dy) → dx.
@@ -109,7 +123,9 @@ func (w Window) localProducts(batch int, f func(x, weight, y int)) {
 
 func local[T float](batch int, w Window, x, weights, bias, y []T) {
 	for i := range y {
-		y[i] = bias[i%len(bias)]
+		if bias != nil {
+			y[i] = bias[i%len(bias)]
+		}
 	}
 	w.localProducts(batch, func(xi, wi, yi int) { y[yi] += x[xi] * weights[wi] })
 }
@@ -135,8 +151,8 @@ func (o *Local) Class() Class { return Float32Only }
 
 // Shard divides by output channels.
 func (o *Local) Shard(s Split) (Shard, error) {
-	shard, err := s.conv(o, o.Window, func(w Window) Op { return NewLocal(o.Layer, o.Batch, w) })
-	if err == nil {
+	shard, err := s.conv(o, o.Window, func(w Window) Op { return o.at(w) })
+	if err == nil && o.biased() {
 		shard.In[2] = perPixel(o.Out)
 	}
 	return shard, err
@@ -167,6 +183,9 @@ func (o *LocalWeightGrad) Shard(s Split) (Shard, error) {
 var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.Local, x *gorgonia.Node) (*gorgonia.Node, error) {
 	op := NewLocal(p.Layer.Name, b.g.Batch, Window{In: p.In, Out: p.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
 		Groups: p.Groups})
+	if !l.Bias {
+		return applied(op.WithoutBias(), x, b.weights(op.Layer, op.LocalWeights(), l.Init, l.LR, l.Decay))
+	}
 	w, bias := b.params(op.Layer, op.LocalWeights(), op.Out.Len(), l.Init, l.LR, l.Decay)
 	return applied(op, x, w, bias)
 })

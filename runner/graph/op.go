@@ -165,11 +165,40 @@ func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T),
 	return tensor.New(tensor.WithShape(m.out...), tensor.WithBacking(out)), nil
 }
 
+// dropBias leaves out the third input of a layer that has no biases.
+func (m *meta) dropBias() {
+	m.in = m.in[:2]
+	m.params += " no bias"
+}
+
+// biased says whether the op adds biases.
+func (m *meta) biased() bool { return len(m.in) == 3 }
+
+// withBiasGrad adds the gradient to the biases, if there are any, to those of input and weights.
+func (m *meta) withBiasGrad(dx, dw *gorgonia.Node, db Op, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	if !m.biased() {
+		return gorgonia.Nodes{dx, dw}, nil
+	}
+	n, err := applied(db, dy)
+	return gorgonia.Nodes{dx, dw, n}, err
+}
+
+// biasOf is the third of an op's inputs, nil where it has none.
+func biasOf[T float](in [][]T) []T {
+	if len(in) < 3 {
+		return nil
+	}
+	return in[2]
+}
+
 // applied makes a node of op over inputs. Gorgonia reports shape and type mismatches here.
 func applied(op gorgonia.Op, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	n, err := gorgonia.ApplyOp(op, inputs...)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", op, err)
+	}
+	if got := fmt.Sprint(n.Op()); got != fmt.Sprint(op) {
+		return nil, fmt.Errorf("%v has the hash of %s: rename the layer", op, got)
 	}
 	return n, nil
 }

@@ -10,6 +10,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"ablate/arch"
 	"ablate/experiments/export"
@@ -31,7 +32,7 @@ func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{weights: weights, now: "input"}
+	b := &builder{weights: weights, value: value{now: "input"}, outputs: make([]value, len(infos))}
 	in, out := net.Input, infos[len(infos)-1].Out
 	input := valueInfo("input", typeFloat, "N", in.Channels, in.Height, in.Width)
 	if images != nil {
@@ -39,10 +40,13 @@ func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte
 		input = valueInfo("images", typeUint8, "N", images.Shape.Height, images.Shape.Width, images.Shape.Channels)
 		b.preprocess(in, *images)
 	}
-	for _, info := range infos {
+	b.input = b.value
+	for i, info := range infos {
+		b.value = b.output(info.From[0])
 		if err := b.layer(info); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", info.Layer.Name, err)
 		}
+		b.outputs[i] = b.value
 	}
 	var g protobuf.Message
 	for _, n := range b.nodes {
@@ -62,8 +66,23 @@ func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte
 type builder struct {
 	weights             export.Weights
 	nodes, initializers []protobuf.Message
-	now                 string // the value that the next layer reads
-	flat                bool   // it is [N, C], behind a dense layer
+	input               value   // of the first layer
+	outputs             []value // of the layers so far
+	value                       // that the next operator reads
+}
+
+// A value is what a layer makes.
+type value struct {
+	now  string // its name
+	flat bool   // it is [N, C], behind a dense layer
+}
+
+// output is that of a layer, or the input.
+func (b *builder) output(i int) value {
+	if i < 0 {
+		return b.input
+	}
+	return b.outputs[i]
 }
 
 // preprocess makes inputs of images: their centre, less the mean, scaled, in NCHW.
@@ -131,6 +150,14 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.scalar("Mul", name+".a", l.A, 1)
 	case *arch.Maxout:
 		b.maxout(name, l, p)
+	case *arch.GlobalAvgPool:
+		if !b.flat {
+			b.then("GlobalAveragePool", nil)
+		}
+	case *arch.Residual:
+		b.residual(name, l, p)
+	case *arch.Branches:
+		b.join(l.Join == arch.JoinConcat, b.inputs(p)...)
 	case *arch.Dropout: // an inverted one does nothing in evaluation
 		if !l.Inverted {
 			b.scalar("Mul", name+".kept", 1-l.Rate, 1)
@@ -150,10 +177,11 @@ func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 	if err != nil {
 		return err
 	}
-	b.then("Conv", []string{
-		b.floats(name+".weight", w, l.Filters, in, l.Kernel, l.Kernel),
-		b.floats(name+".bias", bias, l.Filters),
-	}, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad),
+	inputs := []string{b.floats(name+".weight", w, l.Filters, in, l.Kernel, l.Kernel)}
+	if l.Bias {
+		inputs = append(inputs, b.floats(name+".bias", bias, l.Filters))
+	}
+	b.then("Conv", inputs, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad),
 		integer("group", p.Groups))
 	return nil
 }
@@ -164,10 +192,11 @@ func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
 		return err
 	}
 	b.flatten()
-	b.then("Gemm", []string{
-		b.floats(name+".weight", w, l.Outputs, p.In.Len()),
-		b.floats(name+".bias", bias, l.Outputs),
-	}, integer("transB", 1))
+	inputs := []string{b.floats(name+".weight", w, l.Outputs, p.In.Len())}
+	if l.Bias {
+		inputs = append(inputs, b.floats(name+".bias", bias, l.Outputs))
+	}
+	b.then("Gemm", inputs, integer("transB", 1))
 	return nil
 }
 
@@ -234,6 +263,51 @@ func (b *builder) maxout(name string, l *arch.Maxout, p arch.LayerInfo) {
 	}
 	b.then("Reshape", []string{b.int64s(name+".pieces", shape)})
 	b.then("ReduceMax", nil, integers("axes", 2), integer("keepdims", 0))
+}
+
+// inputs are the values that come together at the end of a part.
+func (b *builder) inputs(p arch.LayerInfo) []value {
+	var in []value
+	for _, i := range p.From {
+		in = append(in, b.output(i))
+	}
+	return in
+}
+
+// join adds values up or sets their channels one behind the other.
+func (b *builder) join(concat bool, in ...value) {
+	flat := slices.ContainsFunc(in, func(v value) bool { return v.flat })
+	var names []string
+	for _, v := range in {
+		b.value = v
+		if flat {
+			b.flatten()
+		}
+		names = append(names, b.now)
+	}
+	b.flat = flat
+	if concat {
+		b.now = b.node("Concat", names, 1, integer("axis", 1))[0]
+	} else {
+		b.now = b.node("Sum", names, 1)[0]
+	}
+}
+
+// residual joins a block's shortcut and what its layers make.
+func (b *builder) residual(name string, l *arch.Residual, p arch.LayerInfo) {
+	in := b.inputs(p)
+	if l.Shortcut == arch.ShortcutPad && p.In != p.Out {
+		stride, _ := arch.StrideBetween(p.In, p.Out)
+		b.value = in[1]
+		b.then("Slice", []string{
+			b.int64s(name+".starts", []int64{0, 0}), b.int64s(name+".ends", []int64{int64(p.In.Height), int64(p.In.Width)}),
+			b.int64s(name+".axes", []int64{2, 3}), b.int64s(name+".steps", []int64{int64(stride), int64(stride)}),
+		})
+		more := int64(p.Out.Channels - p.In.Channels)
+		b.then("Pad", []string{b.int64s(name+".pads", []int64{0, 0, 0, 0, 0, more, 0, 0})})
+		in[1] = b.value
+	}
+	b.join(l.Shortcut == arch.ShortcutConcat, in...)
 }
 
 func (b *builder) flatten() {

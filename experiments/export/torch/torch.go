@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -45,37 +46,62 @@ func New(net *arch.Net, weights export.Weights) (Model, error) {
 	if err != nil {
 		return Model{}, err
 	}
-	b := &builder{weights: weights, names: torchvision[net.Name], kept: 1, parts: map[string]bool{}}
-	for _, info := range infos {
+	b := &builder{weights: weights, names: torchvision[net.Name], kept: 1, parts: map[string]bool{},
+		outputs: make([]value, len(infos))}
+	chain := true
+	for i, info := range infos {
+		chain = chain && len(info.From) == 1 && info.From[0] == i-1
+		b.value = b.output(info.From[0])
 		if err := b.layer(info); err != nil {
 			return Model{}, fmt.Errorf("layer %s: %w", info.Layer.Name, err)
 		}
+		b.outputs[i] = b.value
 	}
 	if b.kept != 1 {
 		return Model{}, fmt.Errorf("net %s: the dropout before the end has no layer to be folded into", net.Name)
 	}
 	var text bytes.Buffer
 	err = source.Execute(&text, map[string]any{
-		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil,
+		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil, "Chain": chain,
 	})
 	return Model{Tensors: b.tensors, Source: text.Bytes()}, err
 }
 
-// A line is a module of the nn.Sequential.
-type line struct{ Name, Module string }
+// A line is a module of the nn.Sequential, or of a net that is no chain.
+type line struct {
+	Name, Module string
+	Reads        []string // the modules whose outputs it reads, or input
+}
+
+// A value is what a layer makes.
+type value struct {
+	now  string // the module that makes it
+	flat bool   // it is [N, C]
+}
+
+// output is that of a layer, or the input.
+func (b *builder) output(i int) value {
+	if i < 0 {
+		return value{now: "input"}
+	}
+	return b.outputs[i]
+}
 
 type builder struct {
-	weights export.Weights
-	names   map[string]string // of torchvision, nil for others
-	tensors []experiments.Tensor
-	layers  []line
-	parts   map[string]bool // modules that model.py must define
-	flat    bool
-	kept    float32 // what dropout multiplies by in evaluation, to be folded into the next weights
+	weights   export.Weights
+	names     map[string]string // of torchvision, nil for others
+	tensors   []experiments.Tensor
+	layers    []line
+	parts     map[string]bool // modules that model.py must define
+	outputs   []value         // of the layers so far
+	value                     // that the next module reads
+	flattened int             // values
+	kept      float32         // what dropout multiplies by in evaluation, to be folded into the next weights
 }
 
 func (b *builder) add(name, format string, args ...any) {
-	b.layers = append(b.layers, line{name, fmt.Sprintf(format, args...)})
+	b.layers = append(b.layers, line{name, fmt.Sprintf(format, args...), []string{b.now}})
+	b.now = name
 }
 
 // own adds a module that model.py defines.
@@ -141,6 +167,14 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.own(name, "Maxout", "%d", l.Pieces)
 	case *arch.Dropout:
 		b.dropout(name, l)
+	case *arch.GlobalAvgPool:
+		if !b.flat {
+			b.add(name, "nn.AdaptiveAvgPool2d(1)")
+		}
+	case *arch.Residual:
+		b.residual(name, l, p)
+	case *arch.Branches:
+		b.join(name, l.Join == arch.JoinConcat, b.inputs(p))
 	case *arch.SoftmaxLoss:
 		b.flatten()
 		if b.names == nil {
@@ -159,14 +193,19 @@ func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 		return err
 	}
 	b.tensor(name, "weight", b.fold(w), l.Filters, in, l.Kernel, l.Kernel)
-	b.tensor(name, "bias", bias, l.Filters)
+	options := ""
+	if l.Bias {
+		b.tensor(name, "bias", bias, l.Filters)
+	} else {
+		options = ", bias=False"
+	}
 	pad := l.Pad.Top
 	if l.Pad != (arch.Pad{Top: pad, Bottom: pad, Left: pad, Right: pad}) {
 		b.add(name+"_pad", "nn.ZeroPad2d((%d, %d, %d, %d))", l.Pad.Left, l.Pad.Right, l.Pad.Top, l.Pad.Bottom)
 		pad = 0
 	}
-	b.add(name, "nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, groups=%d)",
-		p.In.Channels, l.Filters, l.Kernel, l.Stride, pad, p.Groups)
+	b.add(name, "nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, groups=%d%s)",
+		p.In.Channels, l.Filters, l.Kernel, l.Stride, pad, p.Groups, options)
 	return nil
 }
 
@@ -177,8 +216,13 @@ func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
 	}
 	b.flatten()
 	b.tensor(name, "weight", b.fold(w), l.Outputs, p.In.Len())
-	b.tensor(name, "bias", bias, l.Outputs)
-	b.add(name, "nn.Linear(%d, %d)", p.In.Len(), l.Outputs)
+	options := ""
+	if l.Bias {
+		b.tensor(name, "bias", bias, l.Outputs)
+	} else {
+		options = ", bias=False"
+	}
+	b.add(name, "nn.Linear(%d, %d%s)", p.In.Len(), l.Outputs, options)
 	return nil
 }
 
@@ -251,9 +295,56 @@ func (b *builder) fold(w []float32) []float32 {
 	return w
 }
 
+// flatten adds a module of its own for each value that it flattens.
 func (b *builder) flatten() {
-	if !b.flat {
-		b.add("flatten", "nn.Flatten()")
-		b.flat = true
+	if b.flat {
+		return
 	}
+	name := "flatten"
+	if b.flattened++; b.flattened > 1 {
+		name = fmt.Sprint(name, "_", b.flattened)
+	}
+	b.add(name, "nn.Flatten()")
+	b.flat = true
+}
+
+// inputs are the values that come together at the end of a part.
+func (b *builder) inputs(p arch.LayerInfo) []value {
+	var in []value
+	for _, i := range p.From {
+		in = append(in, b.output(i))
+	}
+	return in
+}
+
+// join adds values up or sets their channels one behind the other.
+func (b *builder) join(name string, concat bool, in []value) {
+	flat := slices.ContainsFunc(in, func(v value) bool { return v.flat })
+	var reads []string
+	for _, v := range in {
+		b.value = v
+		if flat {
+			b.flatten()
+		}
+		reads = append(reads, b.now)
+	}
+	class := "Sum"
+	if concat {
+		class = "Concat"
+	}
+	b.own(name, class, "")
+	b.layers[len(b.layers)-1].Reads = reads
+	b.flat = flat
+}
+
+// residual joins a block's shortcut and what its layers make.
+func (b *builder) residual(name string, l *arch.Residual, p arch.LayerInfo) {
+	in := b.inputs(p)
+	if l.Shortcut == arch.ShortcutPad && p.In != p.Out {
+		stride, _ := arch.StrideBetween(p.In, p.Out)
+		b.value = in[1]
+		b.own(name+"/shortcut", "PadShortcut", "%d, %d", stride, p.Out.Channels-p.In.Channels)
+		in[1] = b.value
+	}
+	b.join(name, l.Shortcut == arch.ShortcutConcat, in)
 }

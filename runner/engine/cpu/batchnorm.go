@@ -25,12 +25,7 @@ func newBatchMean(d *Device, _ *graph.BatchMean, in engine.Instr) engine.Kernel 
 func newBatchVariance(d *Device, _ *graph.BatchVariance, in engine.Instr) engine.Kernel {
 	x, mean := slice(in.In[0]), slice(in.In[1])
 	s := newChannelSum(d, len(x), slice(in.Out), func(sum []float32, from, to int) {
-		for ; from < to; from += len(sum) {
-			row := x[from:][:len(sum)]
-			for c, m := range mean {
-				sum[c] += (row[c] - m) * (row[c] - m)
-			}
-		}
+		d.isa.columnSquares(sum, x[from:to], mean)
 	})
 	s.scale = 1 / float32(s.rows.n)
 	return s
@@ -45,12 +40,7 @@ func newBatchNormScaleGrad(d *Device, op *graph.BatchNormScaleGrad, in engine.In
 	x, mean, variance, dy := slice(in.In[0]), slice(in.In[1]), slice(in.In[2]), slice(in.In[3])
 	out := slice(in.Out)
 	sums := newChannelSum(d, len(x), out, func(sum []float32, from, to int) {
-		for ; from < to; from += len(sum) {
-			row, grad := x[from:][:len(sum)], dy[from:][:len(sum)]
-			for c, m := range mean {
-				sum[c] += grad[c] * (row[c] - m)
-			}
-		}
+		d.isa.columnProducts(sum, x[from:to], dy[from:to], mean)
 	})
 	return &scaledSum{sums, variance, op.Epsilon}
 }
@@ -73,33 +63,37 @@ func (s *scaledSum) Run(c *engine.Context) error {
 	return nil
 }
 
-// batchNorms is y = factor·(x − mean) + offset, every channel with its own;
-// or the gradient, factor·(dy − (offset + (x − mean)·slope)).
+// A normal holds each channel's constants.
+type normal struct{ mean, factor, offset, slope []float32 }
+
+// batchNorms is y = factor·(x − mean) + offset, every channel with its own, with a ReLU if
+// fused; or the gradient, factor·(dy − (offset + (x − mean)·slope)).
 type batchNorms struct {
-	d                                           *Device
-	rows                                        rows
-	epsilon                                     float64
-	x, mean, variance, scale, shift, dy, dscale []float32
-	factor, offset, slope                       []float32 // one a channel, computed by each Run
-	out                                         []float32
+	d                                     *Device
+	rows                                  rows
+	epsilon                               float64
+	x, variance, scale, shift, dy, dscale []float32
+	normal                                // factor, offset and slope are computed by each Run
+	relu                                  bool
+	out                                   []float32
 }
 
 func newBatchNorm(d *Device, op *graph.BatchNorm, in engine.Instr) engine.Kernel {
-	b := &batchNorms{d: d, epsilon: op.Epsilon, x: slice(in.In[0]), mean: slice(in.In[1]), variance: slice(in.In[2]),
-		scale: slice(in.In[3]), shift: slice(in.In[4]), out: slice(in.Out)}
-	return b.ready()
+	b := &batchNorms{d: d, epsilon: op.Epsilon, x: slice(in.In[0]), variance: slice(in.In[2]), scale: slice(in.In[3]),
+		shift: slice(in.In[4]), relu: in.ReLU, out: slice(in.Out)}
+	return b.ready(slice(in.In[1]))
 }
 
 func newBatchNormGrad(d *Device, op *graph.BatchNormGrad, in engine.Instr) engine.Kernel {
-	b := &batchNorms{d: d, epsilon: op.Epsilon, x: slice(in.In[0]), mean: slice(in.In[1]), variance: slice(in.In[2]),
-		scale: slice(in.In[3]), dscale: slice(in.In[4]), shift: slice(in.In[5]), dy: slice(in.In[6]), out: slice(in.Out)}
-	return b.ready()
+	b := &batchNorms{d: d, epsilon: op.Epsilon, x: slice(in.In[0]), variance: slice(in.In[2]), scale: slice(in.In[3]),
+		dscale: slice(in.In[4]), shift: slice(in.In[5]), dy: slice(in.In[6]), out: slice(in.Out)}
+	return b.ready(slice(in.In[1]))
 }
 
-func (b *batchNorms) ready() *batchNorms {
-	n := len(b.mean)
+func (b *batchNorms) ready(mean []float32) *batchNorms {
+	n := len(mean)
 	b.rows = rowsOf(len(b.x), n)
-	b.factor, b.offset, b.slope = make([]float32, n), make([]float32, n), make([]float32, n)
+	b.normal = normal{mean, make([]float32, n), make([]float32, n), make([]float32, n)}
 	return b
 }
 
@@ -117,19 +111,56 @@ func (b *batchNorms) Run(*engine.Context) error {
 }
 
 func (b *batchNorms) tile(_, i int) {
-	n := len(b.mean)
 	from, to := b.rows.tile(i)
-	for ; from < to; from += n {
-		x, out := b.x[from:][:n], b.out[from:][:n]
-		if b.dy == nil {
-			for c, m := range b.mean {
-				out[c] = b.factor[c]*(x[c]-m) + b.offset[c]
-			}
-			continue
+	x, out := b.x[from:to], b.out[from:to]
+	if b.dy != nil {
+		b.d.isa.normaliseGrad(out, x, b.dy[from:to], b.normal)
+		return
+	}
+	b.d.isa.normalise(out, x, b.normal)
+	if b.relu {
+		b.d.isa.relu(out, out)
+	}
+}
+
+func columnSquaresGo(sum, x, mean []float32)      { columnSquaresFrom(0, sum, x, mean) }
+func columnProductsGo(sum, x, dy, mean []float32) { columnProductsFrom(0, sum, x, dy, mean) }
+func normaliseGo(out, x []float32, k normal)      { normaliseFrom(0, out, x, k) }
+func normaliseGradGo(out, x, dy []float32, k normal) {
+	normaliseGradFrom(0, out, x, dy, k)
+}
+
+// The functions below work on the channels from one on. Products are rounded by
+// themselves, as the assembly's are.
+
+func columnSquaresFrom(first int, sum, x, mean []float32) {
+	for ; len(x) > 0; x = x[len(sum):] {
+		for c := first; c < len(sum); c++ {
+			sum[c] += float32((x[c] - mean[c]) * (x[c] - mean[c]))
 		}
-		dy := b.dy[from:][:n]
-		for c, m := range b.mean {
-			out[c] = b.factor[c] * (dy[c] - (b.offset[c] + (x[c]-m)*b.slope[c]))
+	}
+}
+
+func columnProductsFrom(first int, sum, x, dy, mean []float32) {
+	for ; len(x) > 0; x, dy = x[len(sum):], dy[len(sum):] {
+		for c := first; c < len(sum); c++ {
+			sum[c] += float32(dy[c] * (x[c] - mean[c]))
+		}
+	}
+}
+
+func normaliseFrom(first int, out, x []float32, k normal) {
+	for n := len(k.mean); len(x) > 0; x, out = x[n:], out[n:] {
+		for c := first; c < n; c++ {
+			out[c] = float32(k.factor[c]*(x[c]-k.mean[c])) + k.offset[c]
+		}
+	}
+}
+
+func normaliseGradFrom(first int, out, x, dy []float32, k normal) {
+	for n := len(k.mean); len(x) > 0; x, dy, out = x[n:], dy[n:], out[n:] {
+		for c := first; c < n; c++ {
+			out[c] = k.factor[c] * (dy[c] - (k.offset[c] + float32((x[c]-k.mean[c])*k.slope[c])))
 		}
 	}
 }

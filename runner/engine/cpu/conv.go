@@ -65,7 +65,7 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	w := op.Window
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	k := &correlate{
-		d: d, src: slice(in.In[0]), weights: slice(in.In[1]), bias: slice(in.In[2]), dst: slice(in.Out),
+		d: d, src: slice(in.In[0]), weights: slice(in.In[1]), bias: biases(in), dst: slice(in.Out),
 		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, Pad: w.Pad},
 		dstLen: w.Out.Height * w.Out.Width * w.Out.Channels, dg: cout,
 		colStride: 1, groupStride: cout, floor: noFloor,
@@ -89,6 +89,14 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	}
 	k.gathers = []gather{g}
 	return k.bound()
+}
+
+// biases are the third input of a layer's op, nil where the layer has none.
+func biases(in engine.Instr) []float32 {
+	if len(in.In) < 3 {
+		return nil
+	}
+	return slice(in.In[2])
 }
 
 // newConvDataGrad is dx = dy ∗ flipped w. An input pixel at distance y = s·a+p

@@ -31,7 +31,7 @@ type matmul struct {
 }
 
 func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
-	m := &matmul{d: d, x: slice(in.In[0]), w: slice(in.In[1]), bias: slice(in.In[2]), y: slice(in.Out), batch: op.Batch,
+	m := &matmul{d: d, x: slice(in.In[0]), w: slice(in.In[1]), bias: biases(in), y: slice(in.Out), batch: op.Batch,
 		columns: op.Outputs, floor: noFloor}
 	if in.ReLU {
 		m.floor = 0
@@ -59,7 +59,10 @@ func (m *matmul) tile(worker, i int) {
 		for j, p := range m.strips[i] {
 			column := j * m.d.isa.panel
 			bias := biases[column:][:p.cols]
-			clear(bias[copy(bias[:p.n], m.bias[p.first:]):])
+			clear(bias)
+			if m.bias != nil {
+				copy(bias[:p.n], m.bias[p.first:])
+			}
 			weights := packed[column*(to-from):]
 			for k := from; k < to; k += m.d.isa.block {
 				n := min(m.d.isa.block, to-k)

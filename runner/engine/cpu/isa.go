@@ -22,6 +22,12 @@ type isa struct {
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
 	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
 
+	plus           func(y, a, b []float32)              // y = a + b
+	columnSquares  func(sum, x, mean []float32)         // sum[c] += (x − mean)² of each row
+	columnProducts func(sum, x, dy, mean []float32)     // sum[c] += dy·(x − mean) of each row
+	normalise      func(out, x []float32, k normal)     // out = factor·(x − mean) + offset
+	normaliseGrad  func(out, x, dy []float32, k normal) // out = factor·(dy − (offset + (x − mean)·slope))
+
 	tanh        func(y, x []float32, a, b float32)                 // y = a·tanh(b·x)
 	tanhGrad    func(dx, y, dy []float32, square, ratio float32)   // dx = dy·ratio·(square − y²)
 	sigmoid     func(y, x []float32)                               // y = 1/(1 + e^−x)
@@ -47,6 +53,8 @@ var goISA = isa{
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
 	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
+	plus: plusGo, columnSquares: columnSquaresGo, columnProducts: columnProductsGo,
+	normalise: normaliseGo, normaliseGrad: normaliseGradGo,
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
 	elu: eluGo, eluGrad: eluGradGo, leaky: leakyGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,

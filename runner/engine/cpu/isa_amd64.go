@@ -25,6 +25,27 @@ var avx512ISA = isa{
 	},
 	axpy: func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
 	relu: func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
+	plus: func(y, a, b []float32) { three(16, plusAVX512, plusGo, y, a, b) },
+	columnSquares: func(sum, x, mean []float32) {
+		down(16, sum, len(x), func(n, count, stride int) {
+			columnSquaresAVX512(&sum[0], &x[0], &mean[0], n, count, stride)
+		}, func(from int) { columnSquaresFrom(from, sum, x, mean) })
+	},
+	columnProducts: func(sum, x, dy, mean []float32) {
+		down(16, sum, len(x), func(n, count, stride int) {
+			columnProductsAVX512(&sum[0], &x[0], &dy[0], &mean[0], n, count, stride)
+		}, func(from int) { columnProductsFrom(from, sum, x, dy, mean) })
+	},
+	normalise: func(out, x []float32, k normal) {
+		down(16, k.mean, len(x), func(n, count, stride int) {
+			normaliseAVX512(&out[0], &x[0], &k.mean[0], &k.factor[0], &k.offset[0], n, count, stride)
+		}, func(from int) { normaliseFrom(from, out, x, k) })
+	},
+	normaliseGrad: func(out, x, dy []float32, k normal) {
+		down(16, k.mean, len(x), func(n, count, stride int) {
+			normaliseGradAVX512(&out[0], &x[0], &dy[0], &k.mean[0], &k.factor[0], &k.offset[0], &k.slope[0], n, count, stride)
+		}, func(from int) { normaliseGradFrom(from, out, x, dy, k) })
+	},
 	tanh: func(y, x []float32, a, b float32) { scaled(16, tanhAVX512, tanhGo, y, x, a, b) },
 	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
 		scaledGrad(16, tanhGradAVX512, tanhGradGo, dx, y, dy, square, ratio)
@@ -73,6 +94,27 @@ var avx2ISA = isa{
 	},
 	axpy: func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
 	relu: func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
+	plus: func(y, a, b []float32) { three(8, plusAVX2, plusGo, y, a, b) },
+	columnSquares: func(sum, x, mean []float32) {
+		down(8, sum, len(x), func(n, count, stride int) {
+			columnSquaresAVX2(&sum[0], &x[0], &mean[0], n, count, stride)
+		}, func(from int) { columnSquaresFrom(from, sum, x, mean) })
+	},
+	columnProducts: func(sum, x, dy, mean []float32) {
+		down(8, sum, len(x), func(n, count, stride int) {
+			columnProductsAVX2(&sum[0], &x[0], &dy[0], &mean[0], n, count, stride)
+		}, func(from int) { columnProductsFrom(from, sum, x, dy, mean) })
+	},
+	normalise: func(out, x []float32, k normal) {
+		down(8, k.mean, len(x), func(n, count, stride int) {
+			normaliseAVX2(&out[0], &x[0], &k.mean[0], &k.factor[0], &k.offset[0], n, count, stride)
+		}, func(from int) { normaliseFrom(from, out, x, k) })
+	},
+	normaliseGrad: func(out, x, dy []float32, k normal) {
+		down(8, k.mean, len(x), func(n, count, stride int) {
+			normaliseGradAVX2(&out[0], &x[0], &dy[0], &k.mean[0], &k.factor[0], &k.offset[0], &k.slope[0], n, count, stride)
+		}, func(from int) { normaliseGradFrom(from, out, x, dy, k) })
+	},
 	tanh: func(y, x []float32, a, b float32) { scaled(8, tanhAVX2, tanhGo, y, x, a, b) },
 	tanhGrad: func(dx, y, dy []float32, square, ratio float32) {
 		scaledGrad(8, tanhGradAVX2, tanhGradGo, dx, y, dy, square, ratio)
@@ -157,6 +199,19 @@ func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum fl
 		f(&w[0], &v[0], &g[0], n, rate, decay, momentum)
 	}
 	sgdGo(w[n:], v[n:], g[n:], rate, decay, momentum)
+}
+
+// down does whole vectors of columns, of as many as channels, in assembly and the columns
+// behind them in Go.
+func down(lanes int, channels []float32, values int, f func(n, count, stride int), rest func(from int)) {
+	width := len(channels)
+	n, count := width/lanes*lanes, values/width
+	if n > 0 && count > 0 {
+		f(n, count, width)
+	}
+	if n < width {
+		rest(n)
+	}
 }
 
 func columns(lanes int, f func(sum, rows *float32, n, count, stride int), sum, rows []float32) {

@@ -125,6 +125,56 @@ func fmasAVX512(rounds int)
 // fmasAVX2 does 12 fused multiply-adds of vectors a round.
 func fmasAVX2(rounds int)
 
+// plusAVX512 sets y = a + b for n values, a multiple of the vector's length.
+//
+//go:noescape
+func plusAVX512(y *float32, a *float32, b *float32, n int)
+
+// columnSquaresAVX512 adds the squares of count rows, less the mean, to n sums, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func columnSquaresAVX512(sum *float32, x *float32, mean *float32, n int, count int, stride int)
+
+// columnProductsAVX512 adds the products of count rows of dy and of x, less the mean, to n sums, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func columnProductsAVX512(sum *float32, x *float32, dy *float32, mean *float32, n int, count int, stride int)
+
+// normaliseAVX512 sets out = factor·(x − mean) + offset in n columns of count rows, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func normaliseAVX512(out *float32, x *float32, mean *float32, factor *float32, offset *float32, n int, count int, stride int)
+
+// normaliseGradAVX512 sets out = factor·(dy − (offset + (x − mean)·slope)) in n columns of count rows, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func normaliseGradAVX512(out *float32, x *float32, dy *float32, mean *float32, factor *float32, offset *float32, slope *float32, n int, count int, stride int)
+
+// plusAVX2 sets y = a + b for n values, a multiple of the vector's length.
+//
+//go:noescape
+func plusAVX2(y *float32, a *float32, b *float32, n int)
+
+// columnSquaresAVX2 adds the squares of count rows, less the mean, to n sums, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func columnSquaresAVX2(sum *float32, x *float32, mean *float32, n int, count int, stride int)
+
+// columnProductsAVX2 adds the products of count rows of dy and of x, less the mean, to n sums, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func columnProductsAVX2(sum *float32, x *float32, dy *float32, mean *float32, n int, count int, stride int)
+
+// normaliseAVX2 sets out = factor·(x − mean) + offset in n columns of count rows, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func normaliseAVX2(out *float32, x *float32, mean *float32, factor *float32, offset *float32, n int, count int, stride int)
+
+// normaliseGradAVX2 sets out = factor·(dy − (offset + (x − mean)·slope)) in n columns of count rows, stride values apart, n a multiple of the vector's length.
+//
+//go:noescape
+func normaliseGradAVX2(out *float32, x *float32, dy *float32, mean *float32, factor *float32, offset *float32, slope *float32, n int, count int, stride int)
+
 // maxWindowsAVX512 sets out to the greatest of each window's cells; a NaN stays.
 //
 //go:noescape

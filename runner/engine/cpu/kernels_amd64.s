@@ -1857,6 +1857,392 @@ fmasAVX2_loop:
 	VZEROUPPER
 	RET
 
+// func plusAVX512(y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·plusAVX512(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+plusAVX512_loop:
+	CMPQ    BX, $0x00
+	JLE     plusAVX512_end
+	VMOVUPS (CX), Z0
+	VADDPS  (DX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JMP     plusAVX512_loop
+
+plusAVX512_end:
+	VZEROUPPER
+	RET
+
+// func columnSquaresAVX512(sum *float32, x *float32, mean *float32, n int, count int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·columnSquaresAVX512(SB), NOSPLIT, $0-48
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ stride+40(FP), SI
+	SHLQ $0x02, SI
+
+columnSquaresAVX512_loop:
+	CMPQ    BX, $0x00
+	JLE     columnSquaresAVX512_end
+	MOVQ    count+32(FP), DI
+	XORQ    R8, R8
+	VMOVUPS (DX), Z1
+	VMOVUPS (AX), Z2
+
+columnSquaresAVX512_row:
+	VMOVUPS (CX)(R8*1), Z0
+	VSUBPS  Z1, Z0, Z0
+	VMULPS  Z0, Z0, Z0
+	VADDPS  Z0, Z2, Z2
+	ADDQ    SI, R8
+	DECQ    DI
+	JNZ     columnSquaresAVX512_row
+	VMOVUPS Z2, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JMP     columnSquaresAVX512_loop
+
+columnSquaresAVX512_end:
+	VZEROUPPER
+	RET
+
+// func columnProductsAVX512(sum *float32, x *float32, dy *float32, mean *float32, n int, count int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·columnProductsAVX512(SB), NOSPLIT, $0-56
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ mean+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ stride+48(FP), DI
+	SHLQ $0x02, DI
+
+columnProductsAVX512_loop:
+	CMPQ    SI, $0x00
+	JLE     columnProductsAVX512_end
+	MOVQ    count+40(FP), R8
+	XORQ    R9, R9
+	VMOVUPS (BX), Z2
+	VMOVUPS (AX), Z3
+
+columnProductsAVX512_row:
+	VMOVUPS (CX)(R9*1), Z0
+	VMOVUPS (DX)(R9*1), Z1
+	VSUBPS  Z2, Z0, Z0
+	VMULPS  Z0, Z1, Z0
+	VADDPS  Z0, Z3, Z3
+	ADDQ    DI, R9
+	DECQ    R8
+	JNZ     columnProductsAVX512_row
+	VMOVUPS Z3, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, SI
+	JMP     columnProductsAVX512_loop
+
+columnProductsAVX512_end:
+	VZEROUPPER
+	RET
+
+// func normaliseAVX512(out *float32, x *float32, mean *float32, factor *float32, offset *float32, n int, count int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·normaliseAVX512(SB), NOSPLIT, $0-64
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ factor+24(FP), BX
+	MOVQ offset+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ stride+56(FP), R8
+	SHLQ $0x02, R8
+
+normaliseAVX512_loop:
+	CMPQ    DI, $0x00
+	JLE     normaliseAVX512_end
+	MOVQ    count+48(FP), R9
+	XORQ    R10, R10
+	VMOVUPS (DX), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+
+normaliseAVX512_row:
+	VMOVUPS (CX)(R10*1), Z0
+	VSUBPS  Z1, Z0, Z0
+	VMULPS  Z2, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VMOVUPS Z0, (AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     normaliseAVX512_row
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, DI
+	JMP     normaliseAVX512_loop
+
+normaliseAVX512_end:
+	VZEROUPPER
+	RET
+
+// func normaliseGradAVX512(out *float32, x *float32, dy *float32, mean *float32, factor *float32, offset *float32, slope *float32, n int, count int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·normaliseGradAVX512(SB), NOSPLIT, $0-80
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ mean+24(FP), BX
+	MOVQ factor+32(FP), SI
+	MOVQ offset+40(FP), DI
+	MOVQ slope+48(FP), R8
+	MOVQ n+56(FP), R9
+	MOVQ stride+72(FP), R10
+	SHLQ $0x02, R10
+
+normaliseGradAVX512_loop:
+	CMPQ    R9, $0x00
+	JLE     normaliseGradAVX512_end
+	MOVQ    count+64(FP), R11
+	XORQ    R12, R12
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VMOVUPS (DI), Z4
+	VMOVUPS (R8), Z5
+
+normaliseGradAVX512_row:
+	VMOVUPS (CX)(R12*1), Z0
+	VMOVUPS (DX)(R12*1), Z1
+	VSUBPS  Z2, Z0, Z0
+	VMULPS  Z5, Z0, Z0
+	VADDPS  Z4, Z0, Z0
+	VSUBPS  Z0, Z1, Z0
+	VMULPS  Z3, Z0, Z0
+	VMOVUPS Z0, (AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     normaliseGradAVX512_row
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	SUBQ    $0x10, R9
+	JMP     normaliseGradAVX512_loop
+
+normaliseGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func plusAVX2(y *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·plusAVX2(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+plusAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     plusAVX2_end
+	VMOVUPS (CX), Y0
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     plusAVX2_loop
+
+plusAVX2_end:
+	VZEROUPPER
+	RET
+
+// func columnSquaresAVX2(sum *float32, x *float32, mean *float32, n int, count int, stride int)
+// Requires: AVX
+TEXT ·columnSquaresAVX2(SB), NOSPLIT, $0-48
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ stride+40(FP), SI
+	SHLQ $0x02, SI
+
+columnSquaresAVX2_loop:
+	CMPQ    BX, $0x00
+	JLE     columnSquaresAVX2_end
+	MOVQ    count+32(FP), DI
+	XORQ    R8, R8
+	VMOVUPS (DX), Y1
+	VMOVUPS (AX), Y2
+
+columnSquaresAVX2_row:
+	VMOVUPS (CX)(R8*1), Y0
+	VSUBPS  Y1, Y0, Y0
+	VMULPS  Y0, Y0, Y0
+	VADDPS  Y0, Y2, Y2
+	ADDQ    SI, R8
+	DECQ    DI
+	JNZ     columnSquaresAVX2_row
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JMP     columnSquaresAVX2_loop
+
+columnSquaresAVX2_end:
+	VZEROUPPER
+	RET
+
+// func columnProductsAVX2(sum *float32, x *float32, dy *float32, mean *float32, n int, count int, stride int)
+// Requires: AVX
+TEXT ·columnProductsAVX2(SB), NOSPLIT, $0-56
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ mean+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ stride+48(FP), DI
+	SHLQ $0x02, DI
+
+columnProductsAVX2_loop:
+	CMPQ    SI, $0x00
+	JLE     columnProductsAVX2_end
+	MOVQ    count+40(FP), R8
+	XORQ    R9, R9
+	VMOVUPS (BX), Y2
+	VMOVUPS (AX), Y3
+
+columnProductsAVX2_row:
+	VMOVUPS (CX)(R9*1), Y0
+	VMOVUPS (DX)(R9*1), Y1
+	VSUBPS  Y2, Y0, Y0
+	VMULPS  Y0, Y1, Y0
+	VADDPS  Y0, Y3, Y3
+	ADDQ    DI, R9
+	DECQ    R8
+	JNZ     columnProductsAVX2_row
+	VMOVUPS Y3, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	SUBQ    $0x08, SI
+	JMP     columnProductsAVX2_loop
+
+columnProductsAVX2_end:
+	VZEROUPPER
+	RET
+
+// func normaliseAVX2(out *float32, x *float32, mean *float32, factor *float32, offset *float32, n int, count int, stride int)
+// Requires: AVX
+TEXT ·normaliseAVX2(SB), NOSPLIT, $0-64
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ factor+24(FP), BX
+	MOVQ offset+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ stride+56(FP), R8
+	SHLQ $0x02, R8
+
+normaliseAVX2_loop:
+	CMPQ    DI, $0x00
+	JLE     normaliseAVX2_end
+	MOVQ    count+48(FP), R9
+	XORQ    R10, R10
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+
+normaliseAVX2_row:
+	VMOVUPS (CX)(R10*1), Y0
+	VSUBPS  Y1, Y0, Y0
+	VMULPS  Y2, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VMOVUPS Y0, (AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     normaliseAVX2_row
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	SUBQ    $0x08, DI
+	JMP     normaliseAVX2_loop
+
+normaliseAVX2_end:
+	VZEROUPPER
+	RET
+
+// func normaliseGradAVX2(out *float32, x *float32, dy *float32, mean *float32, factor *float32, offset *float32, slope *float32, n int, count int, stride int)
+// Requires: AVX
+TEXT ·normaliseGradAVX2(SB), NOSPLIT, $0-80
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ mean+24(FP), BX
+	MOVQ factor+32(FP), SI
+	MOVQ offset+40(FP), DI
+	MOVQ slope+48(FP), R8
+	MOVQ n+56(FP), R9
+	MOVQ stride+72(FP), R10
+	SHLQ $0x02, R10
+
+normaliseGradAVX2_loop:
+	CMPQ    R9, $0x00
+	JLE     normaliseGradAVX2_end
+	MOVQ    count+64(FP), R11
+	XORQ    R12, R12
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VMOVUPS (DI), Y4
+	VMOVUPS (R8), Y5
+
+normaliseGradAVX2_row:
+	VMOVUPS (CX)(R12*1), Y0
+	VMOVUPS (DX)(R12*1), Y1
+	VSUBPS  Y2, Y0, Y0
+	VMULPS  Y5, Y0, Y0
+	VADDPS  Y4, Y0, Y0
+	VSUBPS  Y0, Y1, Y0
+	VMULPS  Y3, Y0, Y0
+	VMOVUPS Y0, (AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     normaliseGradAVX2_row
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	SUBQ    $0x08, R9
+	JMP     normaliseGradAVX2_loop
+
+normaliseGradAVX2_end:
+	VZEROUPPER
+	RET
+
 DATA negativeInfinity<>+0(SB)/4, $0xff800000
 GLOBL negativeInfinity<>(SB), RODATA|NOPTR, $4
 

@@ -25,7 +25,7 @@ type locals struct {
 
 func newLocal(d *Device, op *graph.Local, in engine.Instr) engine.Kernel {
 	return &locals{d: d, w: op.Window, batch: op.Batch, x: slice(in.In[0]), y: slice(in.Out), weights: slice(in.In[1]),
-		bias: slice(in.In[2])}
+		bias: biases(in)}
 }
 
 // Run computes the pixels of the output, a pixel of all images a tile: its weights are read once.
@@ -37,7 +37,10 @@ func (l *locals) tile(_, pixel int) {
 	filters := l.w.Out.Channels
 	for n := range l.batch {
 		y := l.y[n*l.w.Out.Len()+pixel*filters:][:filters]
-		copy(y, l.bias[pixel*filters:][:filters])
+		clear(y)
+		if l.bias != nil {
+			copy(y, l.bias[pixel*filters:][:filters])
+		}
 		localRows(l.w, pixel, func(x, weight, y0, y1 int) {
 			l.d.isa.axpy(y[y0:y1], l.weights[weight:][:y1-y0], l.x[n*l.w.In.Len()+x])
 		})

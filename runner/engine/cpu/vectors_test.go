@@ -113,6 +113,22 @@ func TestElementwise(t *testing.T) {
 			p.columnSums(sum, rows)
 			return sum
 		})
+		sameBits(t, func(p *isa, v vectors) []float32 {
+			y, a, b := v.random(n), v.random(n), v.random(n)
+			p.plus(y, a, b)
+			p.plus(a, a, b)
+			return slices.Concat(y, a)
+		})
+		sameBits(t, func(p *isa, v vectors) []float32 {
+			k := normal{v.random(n + 1), v.random(n + 1), v.random(n + 1), v.random(n + 1)}
+			x, dy, y, dx := v.random(7*(n+1)), v.random(7*(n+1)), v.random(7*(n+1)), v.random(7*(n+1))
+			squares, products := v.random(n+1), v.random(n+1)
+			p.normalise(y, x, k)
+			p.normaliseGrad(dx, x, dy, k)
+			p.columnSquares(squares, x, k.mean)
+			p.columnProducts(products, x, dy, k.mean)
+			return slices.Concat(y, dx, squares, products)
+		})
 	}
 }
 

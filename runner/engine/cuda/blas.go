@@ -81,8 +81,16 @@ func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	}
 	p.product(in.Precision, outputs, batch, inputs, matrix{p.read(w), outputs, false}, matrix{p.read(x), inputs, false},
 		y, engine.Float32)
-	p.launch(kernels.Finish(uint64(y), engine.Float32, uint64(address(in.In[2])), uint64(to), in.Out.Type, batch*outputs,
+	p.launch(kernels.Finish(uint64(y), engine.Float32, uint64(biases(in)), uint64(to), in.Out.Type, batch*outputs,
 		outputs, in.ReLU))
+}
+
+// biases is where a layer's biases lie, 0 where it has none.
+func biases(in engine.Instr) nvidia.Address {
+	if len(in.In) < 3 {
+		return 0
+	}
+	return address(in.In[2])
 }
 
 // denseDataGrad is dx = dy·Wᵀ: by columns, dxᵀ = W·dyᵀ.

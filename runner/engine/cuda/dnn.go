@@ -415,17 +415,21 @@ func (p *plan) forward(in engine.Instr, c *convolution, a algorithm) {
 	if in.Out.Type != c.as {
 		y = p.at(r.y)
 	}
-	bias := in.In[2]
 	apart := &plan{d: p.d, base: p.base}
 	apart.run("convolution", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
-	apart.launch(kernels.Finish(uint64(y), c.as, uint64(address(bias)), uint64(to), in.Out.Type, in.Out.Len(),
-		c.window.Out.Channels, in.ReLU))
-	if apart.err != nil || y != to || !in.ReLU && a.number != gemm { // cuDNN adds a bias without a ReLU in gemm alone
+	bare := biases(in) == 0
+	if !bare || in.ReLU || y != to {
+		apart.launch(kernels.Finish(uint64(y), c.as, uint64(biases(in)), uint64(to), in.Out.Type, in.Out.Len(),
+			c.window.Out.Channels, in.ReLU))
+	}
+	// cuDNN adds a bias without a ReLU in gemm alone.
+	if apart.err != nil || bare || y != to || !in.ReLU && a.number != gemm {
 		p.calls, p.err = append(p.calls, apart.calls...), errors.Join(p.err, apart.err)
 		return
 	}
+	bias := in.In[2]
 	b := address(bias)
 	if bias.Type != c.as {
 		b = p.at(r.bias)

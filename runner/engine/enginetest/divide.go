@@ -169,6 +169,7 @@ func columns(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group
 	}{
 		{tiny(), 5, []string{"relu3", "sigmoid4"}},
 		{twoColumns(), 5, nil},
+		{joined(), 5, nil},
 		{Paper(t, "alexnet-32", 16, narrow), 6, []string{"pool2", "pool5"}},
 		{Paper(t, "alexnet", 67, narrow), 3, []string{"pool2", "pool5"}},
 		{Paper(t, "alexnet-2012-source", 67, narrow), 2, nil},
@@ -217,7 +218,7 @@ func crossings(t *testing.T, prog *engine.Program, layers []string) {
 
 func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group) {
 	const batch = 8
-	for _, net := range []*arch.Net{tiny(), later(), twoColumns(), Paper(t, "alexnet-32", 16, narrow)} {
+	for _, net := range []*arch.Net{tiny(), later(), twoColumns(), joined(), Paper(t, "alexnet-32", 16, narrow)} {
 		t.Run(net.Name, func(t *testing.T) {
 			want := train(t, engine.Placement{Group: group(t, 1), Chunks: 4}, net, batch, 4)
 			for _, devices := range []int{2, 4} {
@@ -231,7 +232,7 @@ func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group)
 					t.Errorf("%d devices add up gradients without moving any", devices)
 				}
 			}
-			if net.Name == "later" || net.Name == "two columns" {
+			if net.Name == "later" || net.Name == "two columns" || net.Name == "joined" {
 				return // its batch norms' statistics are those of a chunk
 			}
 			whole := train(t, engine.Placement{Group: group(t, 1)}, net, batch, 4)

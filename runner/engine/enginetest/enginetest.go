@@ -176,6 +176,7 @@ func cases(t testing.TB) map[string]op {
 		all["lrn "+c.name] = graph.NewLRN("l", c.batch, c.s, c.n)
 		all["lrn grad "+c.name] = graph.NewLRNGrad("l", c.batch, c.s, c.n)
 	}
+	joins(all)
 	for _, f := range graph.Functions {
 		all[string(f)] = graph.NewActivation("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
 		all[string(f)+" grad"] = graph.NewActivationGrad("l", 3, shape(5, 7, 33), f, 1.7, 0.6)
@@ -241,7 +242,7 @@ func kernels(t *testing.T, dev engine.Device) {
 			in := inputs(o, name)
 			checkKernel(t, dev, o, in, false)
 			switch o.(type) {
-			case *graph.Conv, *graph.Dense:
+			case *graph.Conv, *graph.Dense, *graph.BatchNorm, *graph.Add:
 				checkKernel(t, dev, o, in, true)
 			}
 		})
@@ -559,22 +560,24 @@ func tiny() *arch.Net {
 	he := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "tiny", Input: shape(13, 11, 3), Columns: 2, Layers: []arch.Layer{
-		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1, Right: 2}, Groups: 1,
+		layer("conv1", &arch.Conv{Bias: true, Filters: 12, Kernel: 3, Stride: 1, Pad: arch.Pad{Top: 1, Left: 1,
+			Right: 2}, Groups: 1,
 			Init: he, LR: one}),
 		layer("relu1", &arch.ReLU{}),
 		layer("norm1", &arch.LRN{Size: 5, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 2, Region: arch.AcrossMaps}),
 		layer("pool1", &arch.MaxPool{Pool: arch.Pool{Kernel: 3, Stride: 2}}),
-		layer("conv2", &arch.Conv{Filters: 18, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 1, WithinColumn: true, Init: he,
+		layer("conv2", &arch.Conv{Bias: true, Filters: 18, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 1,
+			WithinColumn: true, Init: he,
 			LR: one}),
 		layer("tanh2", &arch.Tanh{A: 1.5, B: 0.7}),
 		layer("norm2", &arch.LRN{Size: 3, Alpha: 0.1, AlphaOverSize: &no, Beta: 0.75, K: 1, Region: arch.WithinMap}),
 		layer("pool2", &arch.AvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2, Ceil: true}}),
-		layer("fc3", &arch.Dense{Outputs: 21, Init: he, LR: one}),
+		layer("fc3", &arch.Dense{Bias: true, Outputs: 21, Init: he, LR: one}),
 		layer("relu3", &arch.ReLU{}),
 		layer("drop3", &arch.Dropout{Rate: 0.3}),
-		layer("fc4", &arch.Dense{Outputs: 8, Init: he, LR: one}),
+		layer("fc4", &arch.Dense{Bias: true, Outputs: 8, Init: he, LR: one}),
 		layer("sigmoid4", &arch.Sigmoid{}),
-		layer("fc5", &arch.Dense{Outputs: 4, Init: he, LR: one}),
+		layer("fc5", &arch.Dense{Bias: true, Outputs: 4, Init: he, LR: one}),
 		layer("loss", &arch.SoftmaxLoss{}),
 	}}
 }
@@ -587,19 +590,20 @@ func later() *arch.Net {
 	he := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
 	return &arch.Net{Name: "later", Input: shape(9, 9, 3), Columns: 1, Layers: []arch.Layer{
-		layer("conv1", &arch.Conv{Filters: 12, Kernel: 3, Stride: 1, Groups: 1, Init: he, LR: one}),
+		layer("conv1", &arch.Conv{Bias: true, Filters: 12, Kernel: 3, Stride: 1, Groups: 1, Init: he, LR: one}),
 		layer("relu1", &arch.PReLU{Slope: 0.25}),
 		layer("bn1", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.25, Affine: true}),
 		layer("pool1", &arch.MaxAvgPool{Pool: arch.Pool{Kernel: 3, Stride: 2}}),
-		layer("local2", &arch.Local{Conv: arch.Conv{Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1), Groups: 2, Init: he,
+		layer("local2", &arch.Local{Conv: arch.Conv{Bias: true, Filters: 8, Kernel: 3, Stride: 1, Pad: pad(1),
+			Groups: 2, Init: he,
 			LR: one}}),
 		layer("elu2", &arch.ELU{Alpha: 1}),
 		layer("pool2", &arch.StochasticPool{Pool: arch.Pool{Kernel: 2, Stride: 1}}),
 		layer("maxout2", &arch.Maxout{Pieces: 2}),
-		layer("fc3", &arch.Dense{Outputs: 6, Init: he, LR: one}),
+		layer("fc3", &arch.Dense{Bias: true, Outputs: 6, Init: he, LR: one}),
 		layer("softplus3", &arch.Softplus{}),
 		layer("bn3", &arch.BatchNorm{Epsilon: 1e-3, Momentum: 0.25}),
-		layer("fc4", &arch.Dense{Outputs: 4, Init: he, LR: one}),
+		layer("fc4", &arch.Dense{Bias: true, Outputs: 4, Init: he, LR: one}),
 		layer("loss", &arch.SoftmaxLoss{}),
 	}}
 }
@@ -672,7 +676,7 @@ func gradients(g *graph.Graph) (nodes []*gorgonia.Node) {
 // nets holds a whole training step, loss and all gradients, against Gorgonia's
 // own machine, and the evaluation pass against the training graph's.
 func nets(t *testing.T, dev engine.Device) {
-	for _, net := range []*arch.Net{tiny(), later()} {
+	for _, net := range []*arch.Net{tiny(), later(), joined()} {
 		t.Run(net.Name, func(t *testing.T) { checkNet(t, dev, net) })
 	}
 }
@@ -739,7 +743,7 @@ func repeatable(t *testing.T, dev engine.Device) {
 func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
 	t.Helper()
 	h := sha256.New()
-	for _, net := range []*arch.Net{tiny(), later()} {
+	for _, net := range []*arch.Net{tiny(), later(), joined()} {
 		g, params, prog := compiled(t, dev, net, func(*graph.Graph) []*gorgonia.Node { return nil })
 		feed(t, g, params, prog, false)
 		for s := range steps {

@@ -48,9 +48,11 @@ extern "C" __global__ void chunk_totals(const float *partial, float *out, const 
 
 // y = scale·(x − mean)/√(variance + ε) + shift.
 extern "C" __global__ void batchnorm(const real *x, const float *mean, const float *variance, const float *scale,
-                                     const float *shift, real *y, int n, Divisor channels, float epsilon) {
+                                     const float *shift, real *y, int n, Divisor channels, float epsilon, int rectify) {
     int i = element(), c = i % channels;
-    if (i < n) y[i] = scale[c] / sqrtf(variance[c] + epsilon) * (x[i] - mean[c]) + shift[c];
+    if (i >= n) return;
+    float v = scale[c] / sqrtf(variance[c] + epsilon) * (x[i] - mean[c]) + shift[c];
+    y[i] = rectify ? relu(v) : v;
 }
 
 // dx = scale/√(variance + ε)·(dy − (dshift + x̂·dscale)/m), m values a channel.

@@ -69,6 +69,9 @@ var prelude string
 //go:embed windows.cu
 var windows string
 
+//go:embed join.cu
+var join string
+
 //go:embed elementwise.cu
 var elementwise string
 
@@ -98,6 +101,7 @@ var optimizer string
 
 var files = []file{
 	{"elementwise.cu", elementwise, true}, {"pool.cu", pool, true}, {"norm.cu", norm, true}, {"columns.cu", columns, true},
+	{"join.cu", join, true},
 	{"softmax.cu", softmax, false}, {"product.cu", product, false}, {"view.cu", view, false}, {"layout.cu", layout, false},
 	{"optimizers.cu", optimizer, false},
 }

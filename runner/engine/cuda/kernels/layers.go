@@ -52,7 +52,15 @@ func (l *lowering) conv(w window, local bool) {
 	l.count(l.Out.Len())
 	products, rows := w.split(local, w.Out.Height*w.Out.Width)
 	l.products("conv", products, rows, w.Out.Channels/w.Groups,
-		l.in(0), l.in(1), l.in(2), l.out(), int32(rows), boolean(local), boolean(l.ReLU), w.params())
+		l.in(0), l.in(1), l.bias(), l.out(), int32(rows), boolean(local), boolean(l.ReLU), w.params())
+}
+
+// bias is the address of a layer's biases, or 0.
+func (l *lowering) bias() uint64 {
+	if len(l.In) < 3 {
+		return 0
+	}
+	return l.in(2)
 }
 
 func (l *lowering) dataGrad(w window) {

@@ -15,7 +15,7 @@ var (
 	_ = lowers(func(l *lowering, op *graph.BatchNorm) {
 		n := l.Out.Len()
 		l.each("batchnorm", n, l.in(0), l.in(1), l.in(2), l.in(3), l.in(4), l.out(), int32(n), divisor(op.Shape.Channels),
-			float32(op.Epsilon))
+			float32(op.Epsilon), boolean(l.ReLU))
 	})
 	_ = lowers(func(l *lowering, op *graph.BatchNormGrad) {
 		n := l.Out.Len()

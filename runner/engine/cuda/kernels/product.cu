@@ -106,13 +106,14 @@ extern "C" __global__ void conv(const float *x, const float *weights, const floa
     __shared__ Tiles tiles;
     Task t = task(rows);
     Geometry g = geometry(w, t.number, local);
-    if (local) weights += (u64)g.pixel * g.weights(), bias += g.pixel * w.oc;
+    if (local) weights += (u64)g.pixel * g.weights();
+    if (local && bias) bias += g.pixel * w.oc;
     product<false>(
         tiles, t.row0, rows, t.col0, g.out, 0, w.kernel * w.kernel * g.in,
         [&](int row, int term) { return g.input(x, row, term); },
         [&](int term, int o) { return weights[(u64)term * w.oc + g.group * g.out + o]; },
         [&](int row, int o, float sum) {
-            sum += bias[g.group * g.out + o];
+            if (bias) sum += bias[g.group * g.out + o];
             y[g.output(row, o)] = rectify ? relu(sum) : sum;
         });
 }
