@@ -40,8 +40,14 @@ func edits(t *testing.T, text string) []Edit {
 	return out
 }
 
-// What each ablation of the catalogue does to the paper's net, in the table's words.
-func TestCatalogueOnAlexNet(t *testing.T) {
+// residual are the catalogue's ablations of what the paper's net lacks, with a net that has it.
+var residual = map[string]string{
+	"no-shortcuts": "resnet-20", "shortcut-pad": "resnet-18", "shortcut-projection": "resnet-20",
+	"shortcut-projection-always": "resnet-20", "no-batch-norm": "resnet-20",
+}
+
+// What each ablation of the catalogue does to the paper's net, or to one that has what it is about, in the table's words.
+func TestCatalogue(t *testing.T) {
 	want := map[string]string{
 		"no-lrn":     "− norm1, norm2",
 		"no-dropout": "− drop6, drop7",
@@ -72,6 +78,12 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		"drop-conv5":              "− conv5, relu5",
 		"drop-fc6":                "− fc6, relu6, drop6",
 		"drop-fc7":                "− fc7, relu7, drop7",
+
+		"no-shortcuts":               "block1 … block3 (5): shortcut pad→none",
+		"shortcut-pad":               "block2 … block5 (7): shortcut projection→pad",
+		"shortcut-projection":        "block1 … block3 (5): shortcut pad→projection",
+		"shortcut-projection-always": "block1 … block3 (5): shortcut pad→projection_always",
+		"no-batch-norm":              "− bn1, bn2, bn3, bn4, bn5, bn6, bn7, bn8, bn9, bn10, bn11",
 	}
 	got := map[string]string{}
 	for _, name := range Catalogue.Names() {
@@ -79,8 +91,12 @@ func TestCatalogueOnAlexNet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		base := sample(t, "alexnet")
-		r, err := Apply(base, a.For("alexnet")...)
+		net := "alexnet"
+		if other, ok := residual[name]; ok {
+			net = other
+		}
+		base := sample(t, net)
+		r, err := Apply(base, a.For(net)...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -277,5 +293,79 @@ func TestRemovedLayersHaveNoRates(t *testing.T) {
 	}
 	if len(r.Train.LayerRates) != 2 || r.Train.LayerRates[1].Layer != "conv3" {
 		t.Errorf("the base became %+v", r.Train.LayerRates)
+	}
+}
+
+// Edits reach layers at any depth: by name and kind, in blocks, branches and repeated parts.
+func TestEditsInParts(t *testing.T) {
+	for _, c := range []struct{ edits, want string }{
+		{"[{set: {select: {name: conv1a}, filters: 24}}, {set: {select: {name: conv1b}, kernel: 1, pad: 0}}]",
+			"conv1a: filters 16→24 · conv1b: kernel 3→1, pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0"},
+		{"[{remove: {select: {name: block2}}}]", "− block2"},
+		{"[{remove: {select: {name: stage3}}}]", "− stage3"},
+		{"[{set: {select: {kind: repeat}, times: {times: 2}}}]",
+			"stage1: times 3→6 · stage2, stage3: times 2→4"},
+		{"[{set: {select: {kind: residual, nth: first}, shortcut: none}}]", "block1: shortcut pad→none"},
+		{"[{insert: {after: {name: bn2}, layers: [{dropout: {name: drop, rate: 0.2}}]}}]", "+ drop"},
+		{"[{replace: {select: {kind: relu, nth: 2}, with: {elu: {}}}}]", "relu2: relu → elu"},
+	} {
+		base := sample(t, "resnet-20")
+		r, err := Apply(base, edits(t, c.edits)...)
+		if err != nil {
+			t.Errorf("%s: %v", c.edits, err)
+			continue
+		}
+		if got := strings.Join(recipe.Changes(base, r), " · "); got != c.want {
+			t.Errorf("%s changes %s, want %s", c.edits, got, c.want)
+		}
+	}
+}
+
+// An edit that empties a part, or makes shapes that do not meet, is refused with the part's name and both shapes.
+func TestEditsThatBreakParts(t *testing.T) {
+	for _, c := range []struct{ edits, want string }{
+		{"[{remove: {select: {kind: [conv, batch_norm, relu]}}}]",
+			"e.yaml:1: after this edit, net resnet-20: part block1: layers are missing: a residual block adds its input to what " +
+				"they make of it"},
+		{"[{set: {select: {kind: residual}, shortcut: identity}}]",
+			"e.yaml:1: after this edit, nets/resnet-20.yaml:25: net resnet-20, part down2: its layers make 16×16×32 of 32×32×16, " +
+				"and shortcut identity needs equal shapes; pad and projection fit others: shapes do not fit"},
+		{"[{set: {select: {kind: repeat}, times: 4096}}]",
+			"e.yaml:1: after this edit, net resnet-20: more than 4096 layers, repeated ones counted each time"},
+		{"[{set: {select: {kind: repeat}, times: 0}}]", "e.yaml:1: repeat stage1: times is 0; its layers stand there at least once"},
+		{"[{insert: {before: {name: relu1}, layers: [{softmax_loss: {}}]}}]",
+			"e.yaml:1: after this edit, net resnet-20: layer loss2: softmax_loss ends a net, relu comes after it"},
+		{"[{insert: {before: {name: conv2b}, layers: [{softmax_loss: {}}]}}]",
+			"e.yaml:1: after this edit, net resnet-20: a softmax_loss lies in a part; it ends a net"},
+	} {
+		_, err := Apply(sample(t, "resnet-20"), edits(t, c.edits)...)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s gives\n%v, want\n%s", c.edits, err, c.want)
+		}
+	}
+}
+
+// Without its shortcuts a residual net is the plain net: the same layers of the same shapes and costs.
+func TestNoShortcutsIsThePlainNet(t *testing.T) {
+	a, err := Catalogue.Get("no-shortcuts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, depth := range []string{"20", "32", "44", "56"} {
+		r, err := Apply(sample(t, "resnet-"+depth), a.For("resnet-"+depth)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := r.Net.Infer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := sample(t, "plain-"+depth).Net.Infer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(plain, made, cmpopts.IgnoreFields(arch.LayerInfo{}, "Depth"), cmpopts.IgnoreFields(arch.Layer{}, "Name")); d != "" {
+			t.Errorf("resnet-%s without shortcuts is not plain-%s (-plain +ablation):\n%s", depth, depth, d)
+		}
 	}
 }
