@@ -46,7 +46,8 @@ var residual = map[string]string{
 	"shortcut-projection-always": "resnet-20", "no-batch-norm": "resnet-20",
 }
 
-// What each ablation of the catalogue does to the paper's net, or to one that has what it is about, in the table's words.
+// What each ablation of the catalogue does to the paper's net, or to one that has what it is about, in the table's
+// words.
 func TestCatalogue(t *testing.T) {
 	want := map[string]string{
 		"no-lrn":     "− norm1, norm2",
@@ -325,14 +326,17 @@ func TestEditsInParts(t *testing.T) {
 func TestEditsThatBreakParts(t *testing.T) {
 	for _, c := range []struct{ edits, want string }{
 		{"[{remove: {select: {kind: [conv, batch_norm, relu]}}}]",
-			"e.yaml:1: after this edit, net resnet-20: part block1: layers are missing: a residual block adds its input to what " +
+			"e.yaml:1: after this edit, net resnet-20: part block1: layers are missing: a residual block adds its input to " +
+				"what " +
 				"they make of it"},
 		{"[{set: {select: {kind: residual}, shortcut: identity}}]",
-			"e.yaml:1: after this edit, nets/resnet-20.yaml:25: net resnet-20, part down2: its layers make 16×16×32 of 32×32×16, " +
+			"e.yaml:1: after this edit, nets/resnet-20.yaml:25: net resnet-20, part down2: its layers make 16×16×32 of " +
+				"32×32×16, " +
 				"and shortcut identity needs equal shapes; pad and projection fit others: shapes do not fit"},
 		{"[{set: {select: {kind: repeat}, times: 4096}}]",
 			"e.yaml:1: after this edit, net resnet-20: more than 4096 layers, repeated ones counted each time"},
-		{"[{set: {select: {kind: repeat}, times: 0}}]", "e.yaml:1: repeat stage1: times is 0; its layers stand there at least once"},
+		{"[{set: {select: {kind: repeat}, times: 0}}]", "e.yaml:1: repeat stage1: times is 0; its layers stand there at " +
+			"least once"},
 		{"[{insert: {before: {name: relu1}, layers: [{softmax_loss: {}}]}}]",
 			"e.yaml:1: after this edit, net resnet-20: layer loss2: softmax_loss ends a net, relu comes after it"},
 		{"[{insert: {before: {name: conv2b}, layers: [{softmax_loss: {}}]}}]",
@@ -364,7 +368,8 @@ func TestNoShortcutsIsThePlainNet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(plain, made, cmpopts.IgnoreFields(arch.LayerInfo{}, "Depth"), cmpopts.IgnoreFields(arch.Layer{}, "Name")); d != "" {
+		if d := cmp.Diff(plain, made, cmpopts.IgnoreFields(arch.LayerInfo{}, "Depth"), cmpopts.IgnoreFields(arch.Layer{},
+			"Name")); d != "" {
 			t.Errorf("resnet-%s without shortcuts is not plain-%s (-plain +ablation):\n%s", depth, depth, d)
 		}
 	}

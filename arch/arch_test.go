@@ -178,15 +178,18 @@ func TestBadNets(t *testing.T) {
 		{head + "  - repeat: {times: 0, layers: [{relu: {}}]}\n",
 			"x.yaml:4: repeat: times is 0; its layers stand there at least once"},
 		{head + "  - repeat: {times: 3}\n", "x.yaml:4: repeat: layers are missing: name what is repeated"},
-		{head + "  - residual: {layers: []}\n", "x.yaml:4: residual: layers are missing: a residual block adds its input to what " +
+		{head + "  - residual: {layers: []}\n", "x.yaml:4: residual: layers are missing: a residual block adds its input " +
+			"to what " +
 			"they make of it"},
-		{head + "  - residual: {shortcut: bypass, layers: [{relu: {}}]}\n", "x.yaml:4: residual: shortcut is \"bypass\"; known: " +
+		{head + "  - residual: {shortcut: bypass, layers: [{relu: {}}]}\n", "x.yaml:4: residual: shortcut is \"bypass\"; " +
+			"known: " +
 			"identity, pad, projection, projection_always, concat, none"},
 		{head + "  - branches: {paths: [[{relu: {}}]]}\n", "x.yaml:4: branches: paths has 1; at least two come together"},
 		{head + "  - branches: {paths: [{relu: {}}, []]}\n", "x.yaml:4: paths wants a list, found a mapping of 1 key"},
 		{head + "  - residual: {layers: [{relu: {name: r}}]}\n  - relu: {name: r}\n",
 			"x.yaml:1: net x: two layers are called r"},
-		{head + "  - residual:\n      layers:\n        - rellu: {}\n", "x.yaml:6: unknown layer kind rellu; did you mean relu?"},
+		{head + "  - residual:\n      layers:\n        - rellu: {}\n", "x.yaml:6: unknown layer kind rellu; did you mean " +
+			"relu?"},
 		{head + "  - residual: {layers: [{softmax_loss: {name: l}}]}\n",
 			"x.yaml:1: net x: a softmax_loss lies in a part; it ends a net"},
 		{head + "  - repeat: {times: 4096, layers: [{repeat: {times: 4096, layers: [{repeat: {times: 4096, layers: [{relu: " +
@@ -231,22 +234,27 @@ func TestPartsThatDoNotFit(t *testing.T) {
 		return fmt.Sprintf("{conv: {filters: %d, kernel: 3, pad: 1, stride: %d, init: {kind: he}}}", filters, stride)
 	}
 	for _, c := range []struct{ layer, want string }{
-		{"residual: {name: b, layers: [" + conv(4, 1) + "]}", "its layers make 8×8×4 of 8×8×3, and shortcut identity needs equal " +
+		{"residual: {name: b, layers: [" + conv(4, 1) + "]}", "its layers make 8×8×4 of 8×8×3, and shortcut identity " +
+			"needs equal " +
 			"shapes; pad and projection fit others"},
-		{"residual: {name: b, shortcut: pad, layers: [" + conv(2, 1) + "]}", "its layers make 8×8×2 of 8×8×3, and shortcut pad adds " +
-			"channels; projection takes some away"},
+		{"residual: {name: b, shortcut: pad, layers: [" + conv(2, 1) + "]}",
+			"its layers make 8×8×2 of 8×8×3, and shortcut pad adds " +
+				"channels; projection takes some away"},
 		{"residual: {name: b, shortcut: pad, layers: [{conv: {filters: 4, kernel: 2, init: {kind: he}}}]}",
 			"its layers make 7×7×4 of 8×8×3, and no stride leads there for shortcut pad"},
 		{"residual: {name: b, shortcut: projection, layers: [{dense: {outputs: 3, init: {kind: he}}}, {relu: {}}, " +
 			"{spatialpyramid: {levels: [2]}}]}", "spatialpyramid"},
-		{"residual: {name: b, shortcut: concat, layers: [" + conv(4, 2) + "]}", "its layers make 4×4×4 of 8×8×3, and shortcut " +
-			"concat needs images of one size"},
+		{"residual: {name: b, shortcut: concat, layers: [" + conv(4, 2) + "]}",
+			"its layers make 4×4×4 of 8×8×3, and shortcut " +
+				"concat needs images of one size"},
 		{"branches: {name: b, paths: [[], [" + conv(4, 2) + "]]}", "path 1 makes 8×8×3 and path 2 4×4×4; join concat needs " +
 			"images of one size"},
-		{"branches: {name: b, join: add, paths: [[], [" + conv(4, 1) + "]]}", "path 1 makes 8×8×3 and path 2 8×8×4; join add " +
-			"needs equal shapes"},
+		{"branches: {name: b, join: add, paths: [[], [" + conv(4, 1) + "]]}",
+			"path 1 makes 8×8×3 and path 2 8×8×4; join add " +
+				"needs equal shapes"},
 	} {
-		n, err := Parse("x.yaml", []byte(head+"  - "+c.layer+"\n  - dense: {outputs: 2, init: {kind: he}}\n  - softmax_loss: {}\n"))
+		n, err := Parse("x.yaml", []byte(head+"  - "+c.layer+"\n  - dense: {outputs: 2, init: {kind: he}}\n  - "+
+			"softmax_loss: {}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

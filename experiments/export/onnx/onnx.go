@@ -181,7 +181,8 @@ func (b *builder) conv(name string, l *arch.Conv, p arch.LayerInfo) error {
 	if l.Bias {
 		inputs = append(inputs, b.floats(name+".bias", bias, l.Filters))
 	}
-	b.then("Conv", inputs, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride), pads(l.Pad),
+	b.then("Conv", inputs, integers("kernel_shape", l.Kernel, l.Kernel), integers("strides", l.Stride, l.Stride),
+		pads(l.Pad),
 		integer("group", p.Groups))
 	return nil
 }

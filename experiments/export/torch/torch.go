@@ -62,7 +62,8 @@ func New(net *arch.Net, weights export.Weights) (Model, error) {
 	}
 	var text bytes.Buffer
 	err = source.Execute(&text, map[string]any{
-		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil, "Chain": chain,
+		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil,
+		"Chain": chain,
 	})
 	return Model{Tensors: b.tensors, Source: text.Bytes()}, err
 }

@@ -101,7 +101,8 @@ layers:
             name: both
             paths:
               - [{conv: {name: d, filters: 6, kernel: 1, init: {kind: he}}}, {relu: {}}]
-              - [{maxpool: {name: max, kernel: 3, stride: 1, pad: 1}}, {conv: {name: e, filters: 10, kernel: 1, init: {kind: he}}}]
+              - - maxpool: {name: max, kernel: 3, stride: 1, pad: 1}
+                - conv: {name: e, filters: 10, kernel: 1, init: {kind: he}}
               - []
   - branches:
       name: sum
