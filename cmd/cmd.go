@@ -117,7 +117,7 @@ record cannot be written, or a device was lost).`,
 		commands  []*cobra.Command
 	}{
 		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newServe(), newVerify(), newPlan(), newTask()}},
-		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newExport()}},
+		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newNote(), newTag(), newExport()}},
 		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
 	} {

@@ -5,8 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,50 +14,91 @@ import (
 	"ablate/experiments/index"
 )
 
+// runsFlags are what runs are listed.
+type runsFlags struct {
+	filter          index.Filter
+	where           string
+	sort, columns   []string
+	rebuild, asJSON bool
+}
+
 func newRuns() *cobra.Command {
-	var filter index.Filter
+	var o runsFlags
 	var status string
-	var rebuild, asJSON bool
 	c := &cobra.Command{
 		Use:   "runs [STUDY]",
 		Short: "List the recorded runs",
 		Example: `  ablate runs
   ablate runs quickstart --status failed
+  ablate runs --where 'train.lr > 0.01 and status = done and tag = paper' --sort top1_error
+  ablate runs --columns run,train.lr,top1_error,tag --sort -started
   ablate runs rm quickstart/baseline/1
   ablate runs gc --dry-run
   ablate runs unlock quickstart/baseline/1`,
 		Long: `runs lists the recorded runs by study, variant and seed. The list comes from an
 index beside the folders, which is brought up to date first. The index can be
-deleted at any time: the folders are the truth.`,
+deleted at any time: the folders are the truth.
+
+--where, --sort and --columns take anything that is recorded: the columns of
+ablate export runs, every key of a recipe (train.lr, net.layers.conv1.filters),
+and tag, note, host, threads and metric.NAME, the last value of a metric. --where
+compares with = != < <= > >= and ~ (contains), and joins by and, or, not and
+brackets; 12% is 0.12, and times are written as 2006-01-02, '2006-01-02 15:04',
+today or yesterday.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			store, err := openStore(c)
-			if err != nil {
-				return err
-			}
 			if len(args) > 0 {
-				filter.Study = args[0]
+				o.filter.Study = args[0]
 			}
-			filter.Status = experiments.Status(status)
-			runs, problems, err := index.List(c.Context(), store, filter, rebuild)
-			if err != nil {
-				return err
-			}
-			for _, p := range problems {
-				complain(c.ErrOrStderr(), fmt.Errorf("left out: %w", p))
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), append([]index.Entry{}, runs...))
-			}
-			return printRuns(c.OutOrStdout(), runs)
+			o.filter.Status = experiments.Status(status)
+			return listRuns(c, o)
 		},
 	}
-	c.Flags().StringVar(&status, "status", "",
+	f := c.Flags()
+	f.StringVar(&status, "status", "",
 		"list only runs that are `STATUS`: running, done, diverged, failed or interrupted")
-	c.Flags().BoolVar(&rebuild, "rebuild", false, "read all records and build the index again")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f.StringVar(&o.where, "where", "", "list only runs for which `EXPRESSION` holds")
+	f.StringSliceVar(&o.sort, "sort", nil, "sort by `NAME,…`; -NAME sorts from the largest down")
+	f.StringSliceVar(&o.columns, "columns", nil, "show `NAME,…`")
+	f.BoolVar(&o.rebuild, "rebuild", false, "read all records and build the index again")
+	f.BoolVar(&o.asJSON, "json", false, "print JSON")
 	c.AddCommand(newRunsRm(), newRunsGC(), newRunsUnlock())
 	return c
+}
+
+func listRuns(c *cobra.Command, o runsFlags) error {
+	store, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	runs, problems, err := index.List(c.Context(), store, o.filter, o.rebuild)
+	if err != nil {
+		return err
+	}
+	found, unread, err := search(store, runs, o)
+	if err != nil {
+		return err
+	}
+	for _, p := range append(problems, unread...) {
+		complain(c.ErrOrStderr(), fmt.Errorf("left out: %w", p))
+	}
+	w := c.OutOrStdout()
+	switch {
+	case len(o.columns) > 0 && o.asJSON:
+		return printFields(w, found, o.columns)
+	case o.asJSON:
+		list := []index.Entry{}
+		for _, f := range found {
+			list = append(list, f.entry)
+		}
+		return printJSON(w, list)
+	case len(found) == 0:
+		_, err := fmt.Fprintln(w, "no runs")
+		return err
+	case len(o.columns) > 0:
+		return printColumns(w, found, o.columns)
+	}
+	return printRuns(w, found)
 }
 
 func openStore(c *cobra.Command) (*experiments.Store, error) {
@@ -68,13 +109,15 @@ func openStore(c *cobra.Command) (*experiments.Store, error) {
 	return experiments.Open(settings.Runs)
 }
 
-func printRuns(w io.Writer, runs []index.Entry) error {
-	if len(runs) == 0 {
-		_, err := fmt.Fprintln(w, "no runs")
-		return err
-	}
+func printRuns(w io.Writer, runs []foundRun) error {
+	show := moment(w)
+	tagged := slices.ContainsFunc(runs, func(r foundRun) bool { return len(r.notes.Tags)+len(r.notes.Notes) > 0 })
 	rows := [][]string{{"run", "status", "error %", "epochs", "attempts", "started", "hardware"}}
-	for _, r := range runs {
+	if tagged {
+		rows[0] = append(rows[0], "tags and notes")
+	}
+	for _, f := range runs {
+		r := f.entry
 		wrong, epochs := "–", "–"
 		if r.Top1Error != nil {
 			wrong = fmt.Sprintf("%.2f", 100*float64(*r.Top1Error))
@@ -82,10 +125,26 @@ func printRuns(w io.Writer, runs []index.Entry) error {
 		if r.Epochs != nil {
 			epochs = fmt.Sprint(*r.Epochs)
 		}
-		rows = append(rows, []string{fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed), string(r.Status), wrong, epochs,
-			fmt.Sprint(r.Attempts), r.Started.Local().Format(time.DateTime), r.Hardware})
+		row := []string{fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed), string(r.Status), wrong, epochs,
+			fmt.Sprint(r.Attempts), show(r.Started), r.Hardware}
+		if tagged {
+			row = append(row, said(f.notes))
+		}
+		rows = append(rows, row)
 	}
-	return printTable(w, rows, "llrrrll")
+	return printTable(w, rows, "llrrrlll"[:len(rows[0])])
+}
+
+// said is what people say of a run, in one line.
+func said(n experiments.Notes) string {
+	line := strings.Join(n.Tags, ", ")
+	for i, note := range n.Notes {
+		if i > 0 || line != "" {
+			line += " · "
+		}
+		line += note.Text
+	}
+	return line
 }
 
 func newRunsRm() *cobra.Command {

@@ -47,17 +47,26 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 				return err
 			}
 			series := experiments.Series(log)
+			notes, err := store.Notes(rec)
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return printJSON(c.OutOrStdout(), struct {
 					Record  experiments.Record   `json:"record"`
 					Metrics []experiments.Metric `json:"metrics"`
-				}{rec, series})
+					Tags    []string             `json:"tags,omitempty"`
+					Notes   []experiments.Note   `json:"notes,omitempty"`
+				}{rec, series, notes.Tags, notes.Notes})
 			}
 			times, err := store.Times(rec)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			if err := printRecord(c.OutOrStdout(), rec, times, dir); err != nil {
+				return err
+			}
+			if err := printNotes(c.OutOrStdout(), notes); err != nil {
 				return err
 			}
 			if metric == "" {

@@ -18,7 +18,7 @@ const maxName = 200
 var (
 	deviceName = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
 	ownName    = regexp.MustCompile(`^(index\.sqlite.*|seed-[0-9]+|` +
-		`(report|study|run|metrics|predictions|times|log)\.[a-z]+)$`)
+		`(report|study|run|metrics|predictions|times|notes|log)\.[a-z]+)$`)
 )
 
 // checkName refuses the name of a study or variant that cannot be its folder's.

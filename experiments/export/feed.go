@@ -161,5 +161,8 @@ func (r *reader) stamp(rec experiments.Record) string {
 	if info, err := os.Stat(experiments.MetricsPath(dir)); err == nil {
 		stamp += fmt.Sprint(" ", info.Size())
 	}
+	if notes, err := r.store.Notes(rec); err == nil {
+		stamp += fmt.Sprint(" ", notes)
+	}
 	return stamp
 }

@@ -30,5 +30,5 @@ type Sink interface {
 
 // Stamp changes whenever what a sink is told of a run does.
 func (r Run) Stamp() string {
-	return fmt.Sprint(r.Identity, len(r.Attempts), r.Status, len(r.Metrics))
+	return fmt.Sprint(r.Identity, len(r.Attempts), r.Status, len(r.Metrics), r.Notes)
 }

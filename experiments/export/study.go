@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ablate/experiments"
 )
@@ -19,6 +20,7 @@ type Run struct {
 	experiments.Record
 	Keys    map[string]any // what Flatten returns
 	Metrics []experiments.Metric
+	Notes   experiments.Notes // with the tags of its study
 }
 
 // Name is STUDY/VARIANT/SEED, as the command line writes it.
@@ -47,10 +49,20 @@ func open(store *experiments.Store, rec experiments.Record) (Run, error) {
 	if r.Keys, err = Flatten(rec.Recipe); err == nil {
 		r.Metrics, err = store.Metrics(rec)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return r, err
 	}
+	r.Notes, err = store.Notes(rec)
 	return r, err
+}
+
+// Remarks are the notes on a run, in one text.
+func (r Run) Remarks() string {
+	var said []string
+	for _, n := range r.Notes.Notes {
+		said = append(said, n.Text)
+	}
+	return strings.Join(said, " · ")
 }
 
 // Varying lists, in order, the keys that do not have the same value in all runs.

@@ -110,7 +110,8 @@ func RunTable(runs []Run) Table {
 		Column{"epochs", Int}, Column{"train_loss", Float}, Column{"test_loss", Float}, Column{"top1_error", Float},
 		Column{"top5_error", Float}, Column{"test_examples", Int}, Column{"images_per_second", Float},
 		Column{"weights_sha256", Text}, Column{"device", Text}, Column{"hardware", Text}, Column{"commit", Text},
-		Column{"started", Time}, Column{"seconds", Float})
+		Column{"started", Time}, Column{"seconds", Float},
+		Column{"tags", Text}, Column{"notes", Text})
 	var all [][]any
 	for _, r := range runs {
 		row := []any{r.Study, r.Variant, r.Seed, string(r.Status), int64(len(r.Attempts)), r.Identity,
@@ -123,7 +124,8 @@ func RunTable(runs []Run) Table {
 			row = append(row, v)
 		}
 		row = append(row, result(r.Result)...)
-		all = append(all, append(row, r.where()...))
+		row = append(row, r.where()...)
+		all = append(all, append(row, strings.Join(r.Notes.Tags, ","), r.Remarks()))
 	}
 	t.Rows = rows(all)
 	return t

@@ -292,8 +292,8 @@ func pairs(m map[string]string) []pair {
 func (x *experiment) variant(ctx context.Context, runs []export.Run) error {
 	first := runs[0]
 	tags := map[string]string{
-		tagKind: "variant", tagRun: first.Variant, tagNote: note(first), "ablate.study": first.Study,
-		"ablate.variant": first.Variant,
+		tagKind: "variant", tagRun: first.Variant, "ablate.study": first.Study, "ablate.variant": first.Variant,
+		tagNote: note(export.Run{Record: first.Record}),
 	}
 	// A variant's run gathers its seeds, of whatever recipe: it has no identity of its own.
 	parent, err := x.ensure(ctx, first.Variant, began(first.Record), tags)
@@ -318,10 +318,14 @@ func (x *experiment) variant(ctx context.Context, runs []export.Run) error {
 
 // note is what a reader of MLflow's page sees first.
 func note(r export.Run) string {
-	if len(r.Changes) == 0 {
-		return "The baseline of " + r.Study + "."
+	said := strings.Join(r.Changes, " · ")
+	if said == "" {
+		said = "The baseline of " + r.Study + "."
 	}
-	return strings.Join(r.Changes, " · ")
+	for _, n := range r.Notes.Notes {
+		said += "\n\n" + n.Text
+	}
+	return said
 }
 
 // seed brings a run up to its record.
@@ -354,7 +358,12 @@ func (x *experiment) seed(ctx context.Context, r export.Run, parent string) erro
 
 // state are the tags that change while a run is trained.
 func state(r export.Run) map[string]string {
-	tags := map[string]string{"ablate.status": string(r.Status), "ablate.attempts": strconv.Itoa(len(r.Attempts))}
+	tags := map[string]string{
+		"ablate.status": string(r.Status), "ablate.attempts": strconv.Itoa(len(r.Attempts)), tagNote: note(r),
+	}
+	if len(r.Notes.Tags) > 0 {
+		tags["ablate.tags"] = strings.Join(r.Notes.Tags, ", ")
+	}
 	if r.Error != "" {
 		tags["ablate.error"] = r.Error
 	}

@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"ablate/experiments"
+	"ablate/experiments/index"
+	"ablate/experiments/query"
+)
+
+// A foundRun is one that a list shows.
+type foundRun struct {
+	entry  index.Entry
+	notes  experiments.Notes
+	fields query.Fields // nil where nobody asks for any
+}
+
+// search keeps the runs that are looked for, in the order that is asked for. It
+// returns those that cannot be read.
+func search(store *experiments.Store, runs []index.Entry, o runsFlags) (found []foundRun, unread []error, err error) {
+	var where *query.Expr
+	names := slices.Clone(o.columns)
+	if o.where != "" {
+		if where, err = query.Parse(o.where); err != nil {
+			return nil, nil, fmt.Errorf("--where: %w", err)
+		}
+		names = append(names, where.Names()...)
+	}
+	for _, s := range o.sort {
+		names = append(names, strings.TrimPrefix(s, "-"))
+	}
+	var fields []query.Fields
+	for _, e := range runs {
+		f := foundRun{entry: e}
+		dir := filepath.Join(store.Root, filepath.FromSlash(e.Dir))
+		if f.notes, err = experiments.ReadNotes(dir); err == nil && len(names) > 0 {
+			f.fields, err = query.Read(store, dir, names)
+		}
+		if err != nil {
+			unread = append(unread, err)
+			continue
+		}
+		fields = append(fields, f.fields)
+		found = append(found, f)
+	}
+	if err := query.Known(names, fields); err != nil {
+		return nil, unread, err
+	}
+	if where != nil {
+		found = slices.DeleteFunc(found, func(f foundRun) bool {
+			ok, merr := where.Match(f.fields)
+			err = cmp.Or(err, merr)
+			return !ok
+		})
+		if err != nil {
+			return nil, unread, fmt.Errorf("--where: %w", err)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b foundRun) int {
+		for _, s := range o.sort {
+			name, down := strings.CutPrefix(s, "-")
+			c := query.Compare(a.fields, b.fields, name, down)
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	return found, unread, nil
+}
+
+// printColumns shows the fields that are asked for: numbers to the right.
+func printColumns(w io.Writer, found []foundRun, columns []string) error {
+	show := moment(w)
+	rows := [][]string{columns}
+	align := []byte(strings.Repeat("l", len(columns)))
+	for _, f := range found {
+		var row []string
+		for i, name := range columns {
+			cell := f.fields.Cell(name)
+			switch v := f.fields[name].(type) {
+			case float64:
+				align[i] = 'r'
+			case time.Time:
+				cell = show(v)
+			}
+			row = append(row, cmp.Or(cell, "–"))
+		}
+		rows = append(rows, row)
+	}
+	return printTable(w, rows, string(align))
+}
+
+// printFields prints an object a run. Numbers that JSON has no form for are text, as in records.
+func printFields(w io.Writer, found []foundRun, columns []string) error {
+	list := []map[string]any{}
+	for _, f := range found {
+		row := map[string]any{}
+		for _, name := range columns {
+			row[name] = f.fields[name]
+			if v, ok := row[name].(float64); ok {
+				row[name] = experiments.Number(v)
+			}
+		}
+		list = append(list, row)
+	}
+	return printJSON(w, list)
+}
+
+// moment writes times as a person says them on a terminal, and as dates elsewhere.
+func moment(w io.Writer) func(time.Time) string {
+	if f, ok := asFile(w); ok && term.IsTerminal(int(f.Fd())) {
+		return func(t time.Time) string { return ago(t.Local(), time.Now()) }
+	}
+	return func(t time.Time) string { return t.Local().Format(time.DateTime) }
+}
+
+// ago is "yesterday 14:02", "Mon 14:02" within a week, and a date before. Both times are of one zone.
+func ago(t, now time.Time) string {
+	clock := t.Format("15:04")
+	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+	switch {
+	case t.IsZero():
+		return "–"
+	case t.After(now.Add(time.Minute)): // clocks of other hosts differ
+		return t.Format("2006-01-02 15:04")
+	case !t.Before(midnight):
+		return "today " + clock
+	case !t.Before(midnight.AddDate(0, 0, -1)):
+		return "yesterday " + clock
+	case !t.Before(midnight.AddDate(0, 0, -6)):
+		return t.Format("Mon ") + clock
+	}
+	return t.Format("2006-01-02 15:04")
+}
