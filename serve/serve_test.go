@@ -159,10 +159,10 @@ func TestPages(t *testing.T) {
 	has(t, get(t, h, "/", 200), "norm", "11 done", "1 running", "on node1", "about 20s to go", "no-lrn")
 	study := get(t, h, "/study/norm", 200)
 	has(t, study, `<th scope="col">verdict</th>`, "Differences to the baseline", "Learning curves", "2/4 running",
-		`class="curve s1 d0 r1"`, "Speed against error", "The net of no-lrn")
+		`class="curve s1 d0 r1"`, `<button type="submit">Show</button>`, "Speed against error", "The net of no-lrn")
 	has(t, get(t, h, "/run/norm/no-lrn/6", 200), "epoch 2 of 4 on node1", "20s to go", "attempt 1", "− norm1",
 		"Curves", "metrics.jsonl")
-	has(t, get(t, h, "/runs", 200), "12 of 12 runs", "norm/no-lrn/6", "train.lr")
+	has(t, get(t, h, "/runs", 200), "12 of 12 runs", "norm/no-lrn/6", "train.lr", `<button type="submit">Show</button>`)
 	has(t, get(t, h, "/ledger", 200), "published comparisons", "Krizhevsky")
 	has(t, get(t, h, "/study/norm/classes", 200), "No run of this study has stored its predictions.")
 	has(t, get(t, h, "/compare?run=norm/baseline/1&run=norm/no-lrn/1", 200), "− norm1", "train.lr 0.01→0.02",

@@ -240,12 +240,12 @@
     const button = e.target.closest("button[data-png]");
     if (!button) return;
     const text = await (await fetch(button.dataset.png)).text();
-    const box = new DOMParser().parseFromString(text, "image/svg+xml").documentElement.viewBox.baseVal;
-    const sized = text.replace("<svg ", `<svg width="${box.width}" height="${box.height}" `);
+    const [, width, height] = text.match(/viewBox="0 0 (\d+) (\d+)"/);
+    const sized = text.replace("<svg ", `<svg width="${width}" height="${height}" `);
     const image = new Image();
     image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(sized);
     await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), {width: 2 * box.width, height: 2 * box.height});
+    const canvas = Object.assign(document.createElement("canvas"), {width: 2 * width, height: 2 * height});
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     canvas.toBlob(blob => {
       const a = Object.assign(document.createElement("a"), {href: URL.createObjectURL(blob), download: new URL(button.dataset.png, location.href).pathname.split("/").slice(-2).join("-").replace(/\.svg$/, ".png")});
