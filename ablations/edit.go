@@ -37,6 +37,11 @@ type Edit struct {
 	layers []arch.Layer
 }
 
+// SetKey is the edit that sets a key of data or train.
+func SetKey(at *strictyaml.Node, key string, value *strictyaml.Node) Edit {
+	return Edit{at: at, action: "set", key: key, value: value}
+}
+
 var actions = []string{"remove", "set", "replace", "insert"}
 
 // UnmarshalStrict reads the one-key form.

@@ -90,6 +90,10 @@ type file struct {
 	// what is compared, by name. The first is the baseline, which all others are compared with; if it is not
 	// written, it is the recipe as it is
 	Variants *strictyaml.Node `yaml:"variants" example:"{no-lrn: {ablate: [no-lrn]}}"`
+	// variants of every value of each key with every value of the others, as lr-0.03+batch-64
+	Grid sweep `yaml:"grid" example:"{train.lr: [0.1, 0.03], train.batch: [64, 128]}"`
+	// variants of the first values of all keys, the second values, and so on
+	Zip sweep `yaml:"zip" example:"{train.lr: [0.1, 0.05], train.batch: [256, 128]}"`
 	// variants to make of components: each (none; the variants as written), leave-one-out (one without each
 	// component), cumulative (each without one more), factorial (every combination)
 	Design ablations.Design `yaml:"design" oneof:"each leave-one-out cumulative factorial" example:"factorial"`
@@ -186,7 +190,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if err := base.Validate(); err != nil {
 		return nil, located(node, err)
 	}
-	list, err := variants(node, f)
+	list, err := variants(node, f, base)
 	if err != nil {
 		return nil, err
 	}

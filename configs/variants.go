@@ -76,7 +76,40 @@ func (c *components) UnmarshalStrict(n *strictyaml.Node) error {
 const maxVariants = 10_000
 
 // variants lists a study's variants, the baseline first.
-func variants(node *strictyaml.Node, f file) ([]variant, error) {
+func variants(node *strictyaml.Node, f file, base recipe.Recipe) ([]variant, error) {
+	list, err := compared(node, f)
+	if err != nil {
+		return nil, err
+	}
+	var swept []variant
+	for _, s := range []struct {
+		sweep
+		settings func() ([][]*strictyaml.Node, error)
+	}{{f.Grid, f.Grid.combinations}, {f.Zip, f.Zip.rows}} {
+		if s.at == nil {
+			continue
+		}
+		settings, err := s.settings()
+		if err != nil {
+			return nil, err
+		}
+		more, err := s.variants(settings, base)
+		if err != nil {
+			return nil, err
+		}
+		swept = append(swept, more...)
+	}
+	for _, v := range swept {
+		if slices.ContainsFunc(list, func(w variant) bool { return v.name == w.name }) {
+			return nil, v.at.Errorf("variant %s is given twice", v.name)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// compared are the variants that are written and those of a design.
+func compared(node *strictyaml.Node, f file) ([]variant, error) {
 	if !slices.Contains(ablations.Designs, f.Design) {
 		return nil, strictyaml.Unknown(node.At("design"), "design", string(f.Design), words(ablations.Designs))
 	}
@@ -85,7 +118,8 @@ func variants(node *strictyaml.Node, f file) ([]variant, error) {
 			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; " +
 				"this is each")
 		}
-		if f.Variants == nil || f.Variants.Kind != strictyaml.Mapping || len(f.Variants.Keys()) == 0 {
+		none := f.Variants == nil || f.Variants.Kind != strictyaml.Mapping || len(f.Variants.Keys()) == 0
+		if swept := f.Grid.at != nil || f.Zip.at != nil; none && (f.Variants != nil || !swept) {
 			return nil, node.At("variants").Errorf("no variants: write at least variants: {baseline: {}}")
 		}
 	}
