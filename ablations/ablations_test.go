@@ -55,7 +55,8 @@ func TestCatalogue(t *testing.T) {
 		"no-overlapping-pooling": "pool1, pool2, pool5: ceil false→true, kernel 3→2 · conv2: pad.bottom 2→1, pad.left " +
 			"2→1, pad.right 2→1, pad.top " +
 			"2→1 · conv5: pad.bottom 1→0, pad.left 1→0, pad.right 1→0, pad.top 1→0",
-		"no-column-communication": "conv2: filters 256→320 · conv3: within_column false→true · fc6, fc7: dense → conv",
+		"no-column-communication": "conv2: filters 256→320 · conv3: within_column false→true · " +
+			"fc6: dense → conv {filters 8192, kernel 6} · fc7: dense → conv {filters 4096, kernel 1}",
 		"one-gpu": "conv1: filters 96→48 · conv2: filters 256→128 · conv3, conv4: filters 384→192 · " +
 			"columns 2→1",
 		"tanh":                    "relu1 … relu7 (7): relu → tanh",

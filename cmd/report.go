@@ -55,7 +55,8 @@ Shapes: delta compares each variant with the baseline; matrix does, too, and has
 a column for each ablation; cumulative compares each row with the one above it.
 --against compares each variant with the one of the same name in another study.
 --self-check runs the test on the study's own differences less their means,
-in which there is nothing to find: it exits with 1 if it claims one too often.
+in which there is nothing to find: it exits with 1 if it claims one too often,
+or if it tells the baseline from itself under other seeds (ablate run --aa).
 Several studies are printed one after the other, each with its own family of
 comparisons; where they are of several data sets, ranks over these follow.
 --watch waits for the study's first run and writes the report again whenever a
@@ -357,6 +358,10 @@ func (r *reporter) selfCheck() error {
 	}
 	if err := r.put(b.Bytes()); err != nil {
 		return err
+	}
+	if check.Again.Claims() {
+		return &exit{exitFailed, fmt.Errorf("self-check %s: the baseline under other seeds is called %s than itself", r.study,
+			check.Again.Verdict.Word)}
 	}
 	if !check.Holds() {
 		return &exit{exitFailed,

@@ -37,6 +37,7 @@ func newRun() *cobra.Command {
 		Example: `  ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
   ablate run cifar10-norm --variants no-lrn --dry-run
+  ablate run quickstart --aa
   ablate run cifar10-norm --devices auto`,
 		Long: `run trains every variant of a study under every seed, one run after the other,
 or several at a time with --devices, and prints the comparison table. STUDY is a file or the name of a study that

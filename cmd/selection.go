@@ -21,6 +21,7 @@ type selection struct {
 	only     []string
 	every    string
 	parallel string
+	again    bool
 }
 
 func (s *selection) flags(c *cobra.Command) {
@@ -32,8 +33,13 @@ func (s *selection) flags(c *cobra.Command) {
 	f.StringVar(&s.every, "checkpoint-every", "",
 		"save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
 			"without the flag as the study says, or every 10m")
+	f.BoolVar(&s.again, "aa", false, "train the baseline under other seeds too, as the variant aa")
 	f.StringVar(&s.parallel, "parallel", "", parallelUsage)
 }
+
+// again makes the baseline one more variant, under seeds of its own: an A/A test, which goes through plan, training,
+// table and verdict as any other, and in which there is nothing to find.
+const again = "variants.aa={edits: [{set: {key: train.seed_offset, value: 1000000}}]}"
 
 // load reads a study and lists the jobs that are selected. What the study declares
 // is read before anything is left out, which changes no family of comparisons.
@@ -41,6 +47,9 @@ func (s *selection) load(name string) (*configs.Study, experiments.Declaration, 
 	sets := s.sets
 	if s.parallel != "" {
 		sets = append(slices.Clone(sets), "parallel="+s.parallel)
+	}
+	if s.again {
+		sets = append(slices.Clone(sets), again)
 	}
 	study, err := configs.Load(name, sets)
 	if err != nil {

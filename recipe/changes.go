@@ -30,7 +30,7 @@ func Changes(from, to Recipe) []string {
 		switch {
 		case !ok:
 		case old.Spec.Kind() != l.Spec.Kind():
-			changed.add(old.Spec.Kind()+" → "+l.Spec.Kind(), l.Name)
+			changed.add(old.Spec.Kind()+" → "+l.Spec.Kind()+sizeOf(*l), l.Name)
 		default:
 			for _, what := range layerChanges(old, *l) {
 				changed.add(what, l.Name)
@@ -41,6 +41,12 @@ func Changes(from, to Recipe) []string {
 		out = append(out, "− "+listed(removed))
 	}
 	if len(added) > 0 {
+		const few = 3 // of more the names alone
+		for i, name := range added {
+			if len(added) <= few {
+				added[i] += sizeOf(after[name])
+			}
+		}
 		out = append(out, "+ "+listed(added))
 	}
 	out = append(out, changed.text()...)
@@ -72,6 +78,22 @@ func (r Recipe) programKeys() map[string]any {
 		}{r.Trainer.Command, r.Trainer.Env})
 	}
 	return keys
+}
+
+// sizeOf says how large a new layer is, " {filters 16, kernel 5}", where it has a size of its own: one that came in
+// another's place may be of another size, which its kind and name do not say.
+func sizeOf(l arch.Layer) string {
+	var words []string
+	values := l.Values()
+	for _, key := range []string{"filters", "outputs", "kernel"} {
+		if v, ok := values[key]; ok && (key != "kernel" || len(words) > 0) {
+			words = append(words, key+" "+value(v))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " {" + strings.Join(words, ", ") + "}"
 }
 
 func layersByName(n *arch.Net) map[string]arch.Layer {

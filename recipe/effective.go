@@ -34,6 +34,7 @@ func (r Recipe) unread() []unread {
 	fixed := slices.Contains(sized, d.Name)
 	list = append(list, d.unreadOfAugment()...)
 	return append(list, []unread{
+		{"data.split", d.Validation == 0, "data.validation is 0"},
 		{"data.short_side", fixed, "data.name is " + d.Name},
 		{"data.size", fixed, "data.name is " + d.Name},
 		{"data.max_skipped", fixed, "data.name is " + d.Name},

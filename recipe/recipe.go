@@ -48,6 +48,9 @@ type Data struct {
 	// training images to hold out, the last ones. The schedule then looks at the error on them, which is logged
 	// as validation_top1_error, instead of the test error
 	Validation int `yaml:"validation" json:"validation,omitempty" min:"0" max:"1e9" unit:"images" example:"5000"`
+	// which training images are held out: the last ones under every seed, or resampled: drawn anew from each seed, the
+	// same ones for every variant. The choice of these images is often the largest part of what varies from run to run
+	Split HeldOut `yaml:"split" json:"split,omitempty" oneof:"fixed resampled" example:"resampled"`
 	// share of the training images that carry a wrong label, drawn from the seed
 	LabelNoise float64 `yaml:"label_noise" json:"label_noise,omitempty" min:"0" max:"1" example:"0.1"`
 	// what a pixel's numbers mean
@@ -167,6 +170,8 @@ type Train struct {
 	// them. The result depends on the number of parts but not of devices; a batch norm's statistics are those of
 	// a part. 0 leaves batches whole
 	MicroBatches int `yaml:"micro_batches" alias:"chunks" json:"micro_batches,omitempty" min:"0" max:"65536" example:"4"`
+	// is added to every seed: the same recipe under other seeds, as `ablate run --aa` compares it with itself
+	SeedOffset int `yaml:"seed_offset" json:"seed_offset,omitempty" min:"0" max:"1e9" example:"1000000"`
 	// from this epoch on, counted from 0, dropout layers act as in evaluation; 0 means never
 	DropoutUntil int `yaml:"dropout_until" alias:"dropout_off" json:"dropout_until,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
 	// what products are formed of: float32, or tf32 or bf16, which a GPU forms faster

@@ -54,6 +54,8 @@ func (d Data) rules() []rule {
 		{d.Name == "", "data.name", "is missing: say which data set; ablate data list names them"},
 		{d.Train > 0 && d.Validation >= d.Train, "data.validation",
 			fmt.Sprintf("is %d; it is how many of the training images are held out", d.Validation)},
+		{d.Split == ResampledSplit && d.Validation == 0, "data.split",
+			"is resampled, which says which training images are held out; set data.validation"},
 		{d.LabelNoise < 0 || d.LabelNoise > 1, "data.label_noise",
 			fmt.Sprintf("is %v; it is a share of the training images, 0 to 1", d.LabelNoise)},
 		{d.Mean == "image_centre" && d.Pad > 0, "data.mean",

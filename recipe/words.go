@@ -12,6 +12,8 @@ import (
 type (
 	// A ColourSpace is what a pixel's numbers mean, each from 0 to 255.
 	ColourSpace string
+	// A HeldOut says which training images validation is on.
+	HeldOut string
 	// CropAt is where training crops lie.
 	CropAt string
 	// ColourScale is what the draws of PCAColour are multiplied by.
@@ -29,6 +31,9 @@ const (
 	Grey  ColourSpace = "grey"  // one channel, the luma of JPEG (ITU-R BT.601)
 	HSV   ColourSpace = "hsv"   // hue with 256 to the full circle, saturation, value
 	YCbCr ColourSpace = "ycbcr" // JPEG's: full range, ITU-R BT.601
+
+	FixedSplit     HeldOut = ""
+	ResampledSplit HeldOut = "resampled"
 
 	CropRandom CropAt = ""
 	CropCentre CropAt = "centre"
@@ -55,6 +60,11 @@ func (p Precision) String() string {
 // UnmarshalStrict reads rgb, grey, hsv or ycbcr.
 func (c *ColourSpace) UnmarshalStrict(n *strictyaml.Node) error {
 	return word(n, c, "colour space", "rgb", string(Grey), string(HSV), string(YCbCr))
+}
+
+// UnmarshalStrict reads fixed or resampled.
+func (h *HeldOut) UnmarshalStrict(n *strictyaml.Node) error {
+	return word(n, h, "split", "fixed", string(ResampledSplit))
 }
 
 // UnmarshalStrict reads random or centre.

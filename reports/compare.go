@@ -127,7 +127,20 @@ func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, th
 		row.Delta.widen(c.crossImages(row.Delta, these, to), c.Metric, c.margin)
 		row.compareNets(these, to, c.Options.Predictions)
 	}
-	row.Notes = append(row.Notes, pairNotes(*row, these, to)...)
+	switch why := c.unfit(these, to.records); {
+	case why != "" && recipes(these) < 2 && recipes(to.records) < 2:
+		row.Notes = append(row.Notes, "not compared: "+why)
+	default:
+		row.Notes = append(row.Notes, pairNotes(*row, these, to)...)
+	}
+	if row.Again = again(row.Changes); row.Again {
+		row.Notes = append(row.Notes, "A/A: the baseline itself under other seeds; whatever is claimed of it is false")
+	}
+	if i > 0 && c.Against == "" && c.Baseline != "" {
+		if note := sizeNote(*row, c.Rows[0]); note != "" {
+			row.Notes = append(row.Notes, note)
+		}
+	}
 	if c.outside(row.Variant) {
 		row.Notes = append(row.Notes, "exploratory: not in the family that the study declares; "+
 			"such rows are adjusted among themselves")
@@ -190,7 +203,7 @@ func (c *Comparison) differences(m Metric, these, those []outcome) []float64 {
 	for i := range d {
 		d[i] = math.NaN()
 	}
-	if recipes(these) > 1 || recipes(those) > 1 {
+	if recipes(these) > 1 || recipes(those) > 1 || c.unfit(these, those) != "" {
 		return d
 	}
 	worst := math.Inf(1)

@@ -231,6 +231,7 @@ func (c *Comparison) deltaNotes() (notes []string) {
 	notes = append(notes, fmt.Sprintf("Δ: %s minus %s%s, over paired seeds, with %s; "+
 		"p: %s sign-flip test, adjusted over %s by step-down max-T", c.Metric.valueWord(), c.rivalWords(), c.Metric.In(),
 		interval, how, c.familyWords()))
+	notes = append(notes, c.unequalSeeds()...)
 	notes = append(notes, c.bayesianNotes()...)
 	notes = append(notes, c.imageNotes()...)
 	if c.anyDelta(func(d *Delta) bool { return d.Ranked }) {

@@ -135,6 +135,7 @@ type Comparison struct {
 	tested [][]float64 // the differences of the family, by row and seed
 	margin float64     // within which two variants are the same; 0 is none
 
+	base    []outcome    // the baseline's runs
 	answers *answerCache // to the test images; nil where no predictions are at hand
 }
 
@@ -150,6 +151,7 @@ type Row struct {
 	Params    int64             // 0 where no record says
 	MACs      int64             // forward, per image; likewise
 	Speeds    []Speed           // by hardware key
+	Again     bool              // the baseline itself under other seeds: an A/A comparison
 	Published *ledger.Judgement // what was published of Delta to the baseline; nil where nothing was
 	Notes     []string          // what a reader must know to read this row
 }
@@ -258,6 +260,9 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	if opts.Predictions != nil {
 		c.answers = &answerCache{read: opts.Predictions, of: map[string]*answers{}}
+	}
+	if c.Baseline != "" {
+		c.base = groups[0]
 	}
 	c.compare(groups, c.rivals(groups, against), others)
 	if opts.Against == "" {

@@ -14,6 +14,7 @@ type SelfCheck struct {
 	Metric Metric
 	At     At
 	Notes  []string
+	Again  *Delta // of the baseline to itself under other seeds, where the study trained that; nil otherwise
 
 	Options Options // what was asked for
 }
@@ -38,5 +39,18 @@ func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfC
 		s.Notes = append(s.Notes, fmt.Sprintf("%s cannot claim anything; the check says something from %d on",
 			Count(s.Seeds, "seed"), stats.NeededPairs))
 	}
+	for _, row := range c.Rows {
+		if row.Again && row.Delta != nil {
+			s.Again = row.Delta
+			s.Notes = append(s.Notes, fmt.Sprintf("A/A comparison, the baseline under other seeds (%s): %s",
+				Sanitize(row.Variant), row.Delta.Verdict.Word))
+		}
+	}
+	if s.Again == nil {
+		s.Notes = append(s.Notes, "no A/A comparison: `ablate run STUDY --aa` trains the baseline under other seeds")
+	}
 	return s, nil
 }
+
+// Holds reports whether the rule claims no more than it may on the residuals, and nothing in the A/A comparison.
+func (s *SelfCheck) Holds() bool { return s.ResidualCheck.Holds() && !s.Again.Claims() }

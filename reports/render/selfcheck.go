@@ -36,13 +36,20 @@ func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
 	return err
 }
 
+// againWord is the verdict on the baseline against itself; nothing where there is none.
+func againWord(s *reports.SelfCheck) string {
+	if s.Again == nil {
+		return ""
+	}
+	return string(s.Again.Verdict.Word)
+}
+
 // writeSelfCheckCSV prints the figures in full precision.
 func writeSelfCheckCSV(b *bytes.Buffer, s *reports.SelfCheck) error {
 	return writeCells(b, [][]string{
-		{"study", "metric", "at", "rows", "seeds", "studies", "claims", "level", "holds"},
+		{"study", "metric", "at", "rows", "seeds", "studies", "claims", "level", "aa", "holds"},
 		{reports.Sanitize(s.Study), s.Metric.Name, s.At.String(), itoa(s.Rows), itoa(s.Seeds), itoa(s.Studies),
-			itoa(s.Claims),
-			exact(stats.Alpha), strconv.FormatBool(s.Holds())},
+			itoa(s.Claims), exact(stats.Alpha), againWord(s), strconv.FormatBool(s.Holds())},
 	})
 }
 
@@ -62,12 +69,13 @@ func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 		Studies int      `json:"studies"`
 		Claims  int      `json:"claims"`
 		Level   float64  `json:"level"`
+		Again   string   `json:"aa,omitempty"`
 		Holds   bool     `json:"holds"`
 		Notes   []string `json:"notes"`
 	}{
 		Format: "ablate-self-check", Version: jsonVersion, Study: s.Study, Metric: s.Metric.Name, At: s.At.String(),
 		Rows: s.Rows, Seeds: s.Seeds, Studies: s.Studies, Claims: s.Claims,
-		Level: stats.Alpha, Holds: s.Holds(), Notes: list(s.Notes),
+		Level: stats.Alpha, Again: againWord(s), Holds: s.Holds(), Notes: list(s.Notes),
 	})
 }
 

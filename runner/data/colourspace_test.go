@@ -117,6 +117,59 @@ func TestConvertedDatasets(t *testing.T) {
 	}
 }
 
+// Under split: resampled each seed holds out images of its own, every image is in one of the two parts, and
+// a seed always holds out the same ones.
+func TestResampled(t *testing.T) {
+	root := imageTree(t, 8)
+	cfg := recipe.Data{Name: "packed", Root: packTree(t, root, imaging.Fit{ShortSide: 8}, 0), Mean: "image", Scale: 1}
+	whole := open(t, cfg)
+	cfg.Validation, cfg.Split = 5, recipe.ResampledSplit
+	held := open(t, cfg)
+	size := whole.Shape.Len()
+	memory := &Dataset{Shape: whole.Shape, Classes: whole.Classes, Train: copied(t, whole.Train, size)}
+	if err := memory.holdOut(5); err != nil {
+		t.Fatal(err)
+	}
+	names := func(p *Pipeline, of *Split) (all []string) {
+		for i := range of.Len() {
+			all = append(all, of.Name(i))
+		}
+		return all
+	}
+	var before []string
+	for seed := range uint64(3) {
+		p := newPipeline(t, held, cfg, 4, seed)
+		out := names(p, &p.ds.Validation)
+		if len(out) != 5 || p.ds.Train.Len() != whole.Train.Len()-5 {
+			t.Fatalf("%d of %d images are held out", len(out), whole.Train.Len())
+		}
+		if slices.Equal(out, before) {
+			t.Error("another seed holds out the same images")
+		}
+		before = out
+		both := append(names(p, &p.ds.Train), out...)
+		slices.Sort(both)
+		if slices.Sort(both); len(slices.Compact(both)) != whole.Train.Len() {
+			t.Errorf("%d images are in either part, want %d", len(slices.Compact(both)), whole.Train.Len())
+		}
+		again := newPipeline(t, held, cfg, 4, seed)
+		if !slices.Equal(names(again, &again.ds.Validation), out) {
+			t.Error("a seed holds out other images the second time")
+		}
+		same := newPipeline(t, memory, cfg, 4, seed)
+		for i := range 5 {
+			a, err := p.ds.Validation.Image(i, size, p.ds.Validation.buffer(size))
+			b, err2 := same.ds.Validation.Image(i, size, same.ds.Validation.buffer(size))
+			if err != nil || err2 != nil || !slices.Equal(a, b) {
+				t.Errorf("image %d in memory is not that of the pack: %v, %v", i, err, err2)
+			}
+		}
+		if slices.Equal(p.mean, newPipeline(t, held, recipe.Data{Mean: "image", Scale: 1}, 4, seed).mean) {
+			t.Error("the mean is that of the fixed split")
+		}
+	}
+}
+
 // The held-out images are the last ones, in memory as in a pack, and are not trained on.
 func TestValidation(t *testing.T) {
 	root := imageTree(t, 8)

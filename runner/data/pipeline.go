@@ -35,6 +35,9 @@ type Pipeline struct {
 
 // NewPipeline computes the mean and colours of the training images and checks that the recipe fits the data.
 func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, seed uint64) (*Pipeline, error) {
+	if cfg.Split == recipe.ResampledSplit {
+		ds = ds.resampled(seed)
+	}
 	p := &Pipeline{ds: ds, train: ds.Train, cfg: cfg, batch: batch, shape: ds.Shape,
 		order: random.New(seed, "data/order"), crop: random.New(seed, "data/crop"),
 		flip: random.New(seed, "data/flip"), colour: random.New(seed, "data/pca-colour"), distort: newDistortions(seed)}

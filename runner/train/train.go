@@ -88,6 +88,7 @@ type Epoch struct {
 
 // New compiles a net for the devices and draws the weights that the seed begins with.
 func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*Trainer, error) {
+	seed += uint64(r.Train.SeedOffset)
 	pipeline, err := newPipeline(ctx, r, ds, seed)
 	if err != nil {
 		return nil, err
