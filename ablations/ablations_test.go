@@ -2,6 +2,7 @@ package ablations
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -44,6 +45,54 @@ func edits(t *testing.T, text string) []Edit {
 var residual = map[string]string{
 	"no-shortcuts": "resnet-20", "shortcut-pad": "resnet-18", "shortcut-projection": "resnet-20",
 	"shortcut-projection-always": "resnet-20", "no-batch-norm": "resnet-20",
+}
+
+// mobile are the ablations of MobileNet, and what tables 4 and 6 of Howard et al. 2017 print of them: millions of
+// weights and of products.
+var mobile = map[string][2]float64{
+	"mobilenet-width-0.75": {2.6, 325}, "mobilenet-width-0.5": {1.3, 149}, "full-convolutions": {29.3, 4866},
+}
+
+func TestMobileNets(t *testing.T) {
+	for name, want := range mobile {
+		a, err := Catalogue.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Apply(sample(t, "mobilenet-v1"), a.For("mobilenet-v1")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Net.Cost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, macs := math.Round(float64(got.Params)/1e5)/10, math.Round(float64(got.MACs)/1e6)
+		if params != want[0] || math.Abs(macs-want[1]) > 0.01*want[1] {
+			t.Errorf("%s has %v M parameters and %v M products, the paper says %v and %v", name, params, macs, want[0], want[1])
+		}
+	}
+}
+
+// Without dense connections a DenseNet is a chain of thin layers.
+func TestNoDenseConnections(t *testing.T) {
+	a, err := Catalogue.Get("no-shortcuts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Apply(sample(t, "densenet-bc-100-12"), a.For("densenet-bc-100-12")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := r.Net.Infer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range layers {
+		if len(l.From) != 1 || l.From[0] != i-1 {
+			t.Errorf("%s reads %v", l.Layer.Name, l.From)
+		}
+	}
 }
 
 // What each ablation of the catalogue does to the paper's net, or to one that has what it is about, in the table's
@@ -92,6 +141,9 @@ func TestCatalogue(t *testing.T) {
 		a, err := Catalogue.Get(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if _, ok := mobile[name]; ok {
+			continue
 		}
 		net := "alexnet"
 		if other, ok := residual[name]; ok {

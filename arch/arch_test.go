@@ -63,6 +63,21 @@ func TestCosts(t *testing.T) {
 		{"resnet-18", 11_689_512, 1_814_073_344},
 		{"resnet-34", 21_797_672, 3_663_761_408},
 		{"resnet-50", 25_557_032, 3_857_973_248},
+		// torchvision has these for vgg11, vgg13, vgg16 and vgg19; table 2 of the paper 133, 133, 134, 138 and 144 M.
+		{"vgg-11", 132_863_336, 7_609_090_048},
+		{"vgg-11-lrn", 132_863_336, 7_609_090_048},
+		{"vgg-13", 133_047_848, 11_308_466_176},
+		{"vgg-16-1x1", 133_638_952, 11_770_888_192},
+		{"vgg-16", 138_357_544, 15_470_264_320},
+		{"vgg-19", 143_667_240, 19_632_062_464},
+		{"lenet-5", 156 + 2_416 + 48_120 + 10_164 + 850, 416_520},
+		{"mlp", 784*800 + 800 + 800*800 + 800 + 800*10 + 10, 1_275_200},
+		{"nin-cifar", 966_986, 222_486_528},           // Caffe's nin_cifar10
+		{"googlenet", 6_998_552, 1_582_671_872},       // Caffe's bvlc_googlenet when it is deployed
+		{"squeezenet", 1_248_424, 818_924_576},        // torchvision's squeezenet1_0
+		{"mobilenet-v1", 4_231_976, 568_740_352},      // Keras's; the paper prints 4.2 M and 569 M
+		{"densenet-bc-100-12", 769_162, 287_929_692},  // the authors'; the paper prints 0.8 M
+		{"preact-resnet-110", 1_727_962, 252_887_680}, // 1.7 M in the paper
 		{"caffe-cifar10-quick", 145_578, 12_354_176},
 		{"caffe-cifar10-full", 89_578, 12_298_240},
 		{"cuda-convnet-19pct", 89_578, 12_298_240},

@@ -29,8 +29,8 @@ func netNames(t *testing.T) []string {
 	kinds := map[string][]string{}
 	for _, name := range names {
 		net := small(t, name)
-		size[name] = net.Input.Len() * len(net.Layers)
-		for _, l := range net.Layers {
+		size[name] = net.Input.Len() * len(net.Places())
+		for l := range net.All() {
 			kinds[name] = append(kinds[name], fmt.Sprintf("%T, %d columns", l.Spec, max(net.Columns, 1)))
 		}
 	}
@@ -109,15 +109,25 @@ func small(t *testing.T, name string) *arch.Net {
 func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	t.Helper()
 	net = net.Clone()
-	for i, l := range net.Layers[:len(net.Layers)-2] {
+	for l := range net.All() {
+		if l == &net.Layers[len(net.Layers)-2] { // the classes
+			continue
+		}
 		switch p := l.Spec.(type) {
 		case *arch.Dense:
 			p.Outputs = min(p.Outputs, 128)
+		case *arch.Repeat:
+			if !long {
+				p.Times = min(p.Times, 2)
+			}
 		case *arch.Conv:
-			if i > 0 && p.Filters >= 4096 { // dense layers within columns
+			if l != &net.Layers[0] && p.Filters >= 4096 { // dense layers within columns
 				p.Filters = 128
 			}
-			p.Filters = quarter(p.Filters)
+			depthwise := p.Groups == p.Filters
+			if p.Filters = quarter(p.Filters); depthwise {
+				p.Groups = p.Filters
+			}
 		case *arch.Local:
 			p.Filters = quarter(p.Filters)
 		}
