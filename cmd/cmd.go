@@ -116,9 +116,10 @@ record cannot be written, or a device was lost).`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newServe(), newVerify(), newPlan(), newTask()}},
+		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newServe(), newVerify()}},
 		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newNote(), newTag(), newExport()}},
 		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
+		{"cluster", "Clusters:", []*cobra.Command{newPlan(), newTask(), newSubmit(), newStatus(), newCancel()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})

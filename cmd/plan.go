@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 func newPlan() *cobra.Command {
 	var s selection
 	var output, program string
+	var pack int
 	c := &cobra.Command{
 		Use:   "plan STUDY",
 		Short: "Freeze a study, so that others can train its runs",
@@ -30,6 +32,16 @@ of ablate that is to train it, and other builds refuse it.`,
 			if err != nil {
 				return err
 			}
+			if pack < 0 {
+				return fmt.Errorf("--pack %d: at least 1 run is possible", pack)
+			}
+			if pack > 0 {
+				all := make([]int, len(plan.Tasks))
+				for i := range all {
+					all[i] = i
+				}
+				plan.Pack(all, pack, nil, 0)
+			}
 			var text bytes.Buffer
 			if err := plan.Write(&text); err != nil {
 				return err
@@ -43,6 +55,7 @@ of ablate that is to train it, and other builds refuse it.`,
 	}
 	s.flags(c)
 	c.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
+	c.Flags().IntVar(&pack, "pack", 0, "put `N` runs into each group, for ablate task --group")
 	c.Flags().StringVar(&program, "program", "", programUsage)
 	return c
 }

@@ -2,37 +2,46 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"ablate/ablations"
 	"ablate/experiments"
 	"ablate/runner"
 	"ablate/runner/device"
 )
 
 func newTask() *cobra.Command {
-	var slot bool
+	var slot, report bool
+	group := -1
 	c := &cobra.Command{
 		Use:   "task PLAN TASK…",
 		Short: "Train tasks of a plan, as engines of clusters call it",
 		Example: `  ablate plan cifar10-norm -o plan.json
   ablate task plan.json 7
-  ablate task plan.json 0-3,8 --device cuda:0`,
+  ablate task plan.json 0-3,8 --device cuda:0
+  ablate task plan.json --group "$AWS_BATCH_JOB_ARRAY_INDEX"
+  ablate task plan.json --report`,
 		Long: `task trains runs of a plan that ablate plan has made, by their numbers from 0. It
 writes the folders of these runs and nothing else: no table, no index. Runs that
 are done are skipped, unfinished ones continue. Any engine that can start a
 command and look at its exit code can train a study like this; docs/cluster.md
-shows how. Make the table with ablate report when the tasks are done.
+shows how. --group takes the runs that ablate plan --pack put together. --report
+trains nothing: it writes the table as ablate run leaves it.
 
 Exit codes: 0 all are done, 1 one failed or diverged, 2 usage, plan or data, 3
 interrupted and saved: start the same task again, 75 try again later: another
 process holds the run, the record cannot be written, or a device was lost.`,
 		Args: func(c *cobra.Command, args []string) error {
-			if slot {
+			switch {
+			case slot:
 				return cobra.NoArgs(c, args)
+			case report, group >= 0:
+				return cobra.ExactArgs(1)(c, args)
 			}
 			return cobra.MinimumNArgs(2)(c, args)
 		},
@@ -44,13 +53,24 @@ process holds the run, the record cannot be written, or a device was lost.`,
 			if err != nil {
 				return err
 			}
-			tasks, err := runner.ParseTasks(args[1:])
+			var tasks []int
+			switch {
+			case report:
+				return reportPlan(c, plan)
+			case group >= 0:
+				tasks, err = plan.Group(group)
+			default:
+				tasks, err = runner.ParseTasks(args[1:])
+			}
 			if err != nil {
 				return err
 			}
 			return trainTasks(c, plan, tasks)
 		},
 	}
+	c.Flags().IntVar(&group, "group", -1, "train group `N` of the plan, from 0")
+	c.Flags().BoolVar(&report, "report", false, "train nothing, write report.txt and report.md of the study")
+	c.MarkFlagsMutuallyExclusive("group", "report")
 	c.Flags().String("device", "auto", deviceUsage)
 	c.Flags().Int("threads", 0, threadsUsage)
 	c.Flags().BoolVar(&slot, "slot", false, "take tasks from an ablate run --devices, by standard input and output")
@@ -74,6 +94,24 @@ func serveSlot(c *cobra.Command) error {
 		out = os.Stdout
 	}
 	return runner.ServeSlot(c.Context(), os.Stdin, out, store, devices.Get, settings.Device)
+}
+
+// reportPlan writes the table of a plan's study.
+func reportPlan(c *cobra.Command, plan *runner.Frozen) error {
+	store, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	all, err := runner.ParseTasks([]string{fmt.Sprintf("0-%d", len(plan.Tasks)-1)})
+	if err != nil {
+		return err
+	}
+	study, _, err := plan.Thaw(all)
+	if err != nil {
+		return err
+	}
+	study.Design = ablations.Design(plan.Study.Design)
+	return writeReports(store, study, c.ErrOrStderr())
 }
 
 func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {

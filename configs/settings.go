@@ -18,6 +18,9 @@ type Settings struct {
 	Threads int    `mapstructure:"threads"`
 	Sinks   Sinks  `mapstructure:"sinks"`
 	OnEnd   OnEnd  `mapstructure:"on_end"`
+
+	Slurm      Slurm      `mapstructure:"slurm"`
+	Kubernetes Kubernetes `mapstructure:"kubernetes"`
 }
 
 // LoadSettings joins, the first that speaks winning: flags that were given; the
@@ -36,6 +39,9 @@ func LoadSettings(flags *pflag.FlagSet) (Settings, error) {
 				return Settings{}, err
 			}
 		}
+	}
+	if err := bindEngines(v, flags); err != nil {
+		return Settings{}, err
 	}
 	if err := readSettings(v); err != nil {
 		return Settings{}, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ablate/configs"
 	"ablate/experiments"
@@ -26,11 +27,14 @@ const frozenVersion = 1
 type Frozen struct {
 	Version    int                     `json:"version"`
 	Program    string                  `json:"program_sha256"` // the file of the program that is to train
+	Title      string                  `json:"title,omitempty"`
 	Study      experiments.Declaration `json:"study"`
 	Device     string                  `json:"device"`
 	Checkpoint string                  `json:"checkpoint"`
 	Variants   []FrozenVariant         `json:"variants"` // the first is the baseline
 	Tasks      []Task                  `json:"tasks"`    // in the order in which one process would train them
+	// Groups are the tasks that one task of an engine trains, as ParseTasks reads them; without them it trains one.
+	Groups []string `json:"groups,omitempty"`
 }
 
 // A FrozenVariant is a variant with its recipe as records have it.
@@ -54,7 +58,8 @@ func (t Task) String() string { return fmt.Sprintf("%s/%d", t.Variant, t.Seed) }
 // Freeze makes a plan of jobs of a study. program is the SHA-256 of the program that is to train them.
 func Freeze(s *configs.Study, declared experiments.Declaration, jobs []Job, program string) (*Frozen, error) {
 	f := &Frozen{
-		Version: frozenVersion, Program: program, Study: declared, Device: s.Device, Checkpoint: s.Checkpoint.String(),
+		Version: frozenVersion, Program: program, Title: s.Title, Study: declared, Device: s.Device,
+		Checkpoint: s.Checkpoint.String(),
 	}
 	for _, v := range s.Variants {
 		text, err := json.Marshal(v.Recipe)
@@ -75,7 +80,7 @@ func Freeze(s *configs.Study, declared experiments.Declaration, jobs []Job, prog
 func (f *Frozen) Write(w io.Writer) error {
 	var b bytes.Buffer
 	head, err := json.Marshal(Frozen{
-		Version: f.Version, Program: f.Program, Study: f.Study, Device: f.Device, Checkpoint: f.Checkpoint,
+		Version: f.Version, Program: f.Program, Title: f.Title, Study: f.Study, Device: f.Device, Checkpoint: f.Checkpoint,
 	})
 	if err != nil {
 		return err
@@ -87,6 +92,12 @@ func (f *Frozen) Write(w io.Writer) error {
 	b.WriteString(",\n")
 	if err := writeList(&b, "tasks", f.Tasks); err != nil {
 		return err
+	}
+	if len(f.Groups) > 0 {
+		b.WriteString(",\n")
+		if err := writeList(&b, "groups", f.Groups); err != nil {
+			return err
+		}
 	}
 	b.WriteString("}\n")
 	_, err = w.Write(b.Bytes())
@@ -158,7 +169,7 @@ func ReadFrozen(r io.Reader) (*Frozen, error) {
 // Thaw returns the study and the jobs of some tasks, by their numbers from 0.
 func (f *Frozen) Thaw(tasks []int) (*configs.Study, []Job, error) {
 	s := &configs.Study{
-		Name: f.Study.Study, Seeds: f.Study.Seeds, Device: f.Device,
+		Name: f.Study.Study, Title: f.Title, Seeds: f.Study.Seeds, Device: f.Device,
 		Report: configs.Report{Metric: f.Study.Metric, At: f.Study.At},
 	}
 	var err error
@@ -191,6 +202,48 @@ func (f *Frozen) Thaw(tasks []int) (*configs.Study, []Job, error) {
 		list = append(list, j)
 	}
 	return s, list, nil
+}
+
+// Group returns the tasks of a group, by its number from 0. A plan without groups has one for each task.
+func (f *Frozen) Group(i int) ([]int, error) {
+	n := len(f.Groups)
+	if n == 0 {
+		n = len(f.Tasks)
+	}
+	switch {
+	case i < 0 || i >= n:
+		return nil, fmt.Errorf("group %d: the plan has groups 0 to %d", i, n-1)
+	case len(f.Groups) == 0:
+		return []int{i}, nil
+	}
+	tasks, err := ParseTasks(f.Groups[i : i+1])
+	if err != nil {
+		return nil, fmt.Errorf("plan: group %d: %w", i, err)
+	}
+	return tasks, nil
+}
+
+// Pack makes groups of tasks, in order: of n tasks, or for n = 0 of as many as
+// together take about a goal, by how long a run of a variant takes. A run whose
+// time is not known has a group of its own.
+func (f *Frozen) Pack(tasks []int, n int, takes map[string]time.Duration, goal time.Duration) {
+	f.Groups = nil
+	var group []int
+	var sum time.Duration
+	for _, i := range tasks {
+		t, known := takes[f.Tasks[i].Variant]
+		full := n > 0 && len(group) == n || n == 0 && (!known || sum+t > goal)
+		if full && len(group) > 0 {
+			f.Groups = append(f.Groups, FormatTasks(group))
+			group, sum = nil, 0
+		}
+		if group, sum = append(group, i), sum+t; n == 0 && !known {
+			sum = goal
+		}
+	}
+	if len(group) > 0 {
+		f.Groups = append(f.Groups, FormatTasks(group))
+	}
 }
 
 func (v FrozenVariant) thaw() (Job, error) {
@@ -318,4 +371,13 @@ func (f *Frozen) Unfinished(store *experiments.Store) ([]int, error) {
 		}
 	}
 	return slices.Clip(left), nil
+}
+
+// Digest is the SHA-256 of a plan as Write writes it.
+func Digest(f *Frozen) (string, error) {
+	h := sha256.New()
+	if err := f.Write(h); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
