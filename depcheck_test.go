@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -16,6 +17,10 @@ func TestImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := json.NewDecoder(strings.NewReader(string(out)))
+	house, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	packages := 0
 	for d.More() {
 		var p struct {
@@ -26,6 +31,11 @@ func TestImports(t *testing.T) {
 			t.Fatal(err)
 		}
 		packages++
+		room := strings.TrimPrefix(p.ImportPath, "ablate/")
+		if depth := strings.Count(room, "/"); room != "ablate" && depth < 2 && !strings.HasPrefix(room, "scripts/") &&
+			!strings.Contains(string(house), "(../"+room+")") {
+			t.Errorf("docs/design.md does not say what is in %s", room)
+		}
 		for _, i := range p.Imports {
 			checkImport(t, p.ImportPath, i)
 		}

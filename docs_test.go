@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,10 +13,8 @@ import (
 
 	"ablate/cmd"
 	"ablate/configs"
+	"ablate/internal/golden"
 )
-
-var update = flag.Bool("update", false,
-	"run the commands of the documents, the long ones too, and write what they print")
 
 // runStored says that blocks which take long are run, too. The build tag long sets it.
 var runStored = false
@@ -208,7 +205,7 @@ func TestDocuments(t *testing.T) {
 func checkBlock(t *testing.T, page string, b block, s shell) []string {
 	t.Helper()
 	var text string
-	if b.stored != "" && !*update && !runStored {
+	if b.stored != "" && !golden.Update() && !runStored {
 		kept, err := os.ReadFile(b.stored)
 		if err != nil {
 			t.Errorf("%s:%d: %v; just docs makes it", page, b.start, err)
@@ -222,7 +219,7 @@ func checkBlock(t *testing.T, page string, b block, s shell) []string {
 			return nil
 		}
 	}
-	if b.stored != "" && *update {
+	if b.stored != "" && golden.Update() {
 		if err := os.WriteFile(b.stored, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +227,7 @@ func checkBlock(t *testing.T, page string, b block, s shell) []string {
 	if shows(b.lines, text) {
 		return nil
 	}
-	if *update && !strings.Contains("\n"+strings.Join(b.lines, "\n")+"\n", "\n…\n") {
+	if golden.Update() && !strings.Contains("\n"+strings.Join(b.lines, "\n")+"\n", "\n…\n") {
 		return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
 	t.Errorf("%s:%d: the block is not what its commands print; just docs writes it again. They print:\n%s",

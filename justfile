@@ -28,10 +28,9 @@ lint:
     go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
     scripts/deadcode.sh
 
-# Write the golden files of tables and pages again, and the tables of docs/studies.md.
+# Write again what tests compare with: tables, pages, scripts of the command line, the keys in docs/studies.md.
 golden:
-    go test ./configs -run StudiesPage -update
-    go test ./reports/render ./reports/page -update
+    go test ./configs ./reports/render ./reports/page ./cmd -run 'StudiesPage|Golden|Several|Scripts' -update
 
 # Run the commands of README.md and docs/*.md again, and write what they print.
 docs:

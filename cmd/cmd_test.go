@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"ablate/internal/golden"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,7 +27,8 @@ func TestMain(m *testing.M) {
 // The scripts under testdata are what a user types and what must come of it.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:           "testdata",
+		UpdateScripts: golden.Update(),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir)

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -13,11 +12,10 @@ import (
 	"testing"
 
 	"ablate/arch"
+	"ablate/internal/golden"
 	"ablate/recipe"
 	"ablate/strictyaml"
 )
-
-var update = flag.Bool("update", false, "renew the tables of docs/studies.md")
 
 type schema = strictyaml.Schema
 
@@ -46,13 +44,7 @@ func TestStudiesPage(t *testing.T) {
 			t.Errorf("docs/studies.md has no place for %s", of)
 		}
 	}
-	if *update {
-		if err := os.WriteFile(studiesPage, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if got != string(text) {
-		t.Error("docs/studies.md is not what the types say: go test ./configs -run StudiesPage -update")
-	}
+	golden.Check(t, studiesPage, got)
 }
 
 // The YAML blocks of docs/studies.md are read as they stand.

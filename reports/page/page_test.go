@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"html"
 	"io"
@@ -22,10 +21,9 @@ import (
 
 	"ablate/arch"
 	"ablate/experiments"
+	"ablate/internal/golden"
 	"ablate/reports"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const storedRecipe = `{"net": {"net": "tiny", "input": {"height": 8, "width": 8, "channels": 3}, "columns": 2,
 "layers": [
@@ -108,19 +106,7 @@ func sample() []experiments.Record {
 func TestGolden(t *testing.T) {
 	records := sample()
 	got := written(t, records, source(records))
-	path := filepath.Join("testdata", "sample.html")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("the page has changed (run with -update if it should):\n%s", d)
-	}
+	golden.Check(t, filepath.Join("testdata", "sample.html"), got)
 	slices.Reverse(records) // the order of records leaves no trace
 	if again := written(t, records, source(records)); again != got {
 		t.Error("records in another order give another page")

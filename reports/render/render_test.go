@@ -5,11 +5,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,12 +18,11 @@ import (
 
 	"ablate/arch"
 	"ablate/experiments"
+	"ablate/internal/golden"
 	"ablate/recipe"
 	"ablate/reports"
 	"ablate/reports/stats"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const testCPU = "cpu, AMD EPYC 9R14, 2 threads, avx512"
 
@@ -259,32 +256,20 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, format := range Formats() {
-				golden(t, c.name+"."+format, func(b *bytes.Buffer) error { return Render(b, table, format) })
+				renders(t, c.name+"."+format, func(b *bytes.Buffer) error { return Render(b, table, format) })
 			}
 		})
 	}
 }
 
-func golden(t *testing.T, name string, render func(*bytes.Buffer) error) {
+// renders holds what is rendered against a golden file.
+func renders(t *testing.T, name string, render func(*bytes.Buffer) error) {
 	t.Helper()
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; -update writes it", err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("%s (-want +got; -update accepts):\n%s", file, diff)
-	}
+	golden.Check(t, filepath.Join("testdata", name), b.String())
 }
 
 // The order records are read in must not show, nor must anything that varies from run to run.

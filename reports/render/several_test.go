@@ -51,7 +51,7 @@ func onDataSets(t *testing.T) []*reports.Comparison {
 func TestSeveral(t *testing.T) {
 	studies := onDataSets(t)
 	for _, format := range Formats() {
-		golden(t, "several."+format, func(b *bytes.Buffer) error { return Several(b, studies, format) })
+		renders(t, "several."+format, func(b *bytes.Buffer) error { return Several(b, studies, format) })
 	}
 	if err := Several(new(bytes.Buffer), studies, "none"); err == nil {
 		t.Error("an unknown format is printed")

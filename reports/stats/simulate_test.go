@@ -3,8 +3,8 @@
 package stats
 
 import (
+	"ablate/internal/golden"
 	"cmp"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the simulated figures anew")
 
 // TestSimulate draws what docs/reading-a-table.md prints, from fixed streams. `just simulate` runs it.
 func TestSimulate(t *testing.T) {
@@ -60,19 +58,7 @@ func TestSimulate(t *testing.T) {
 			t.Errorf("%s: %.4f false claims", spending, share)
 		}
 	}
-	const golden = "testdata/simulate.txt"
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil || string(want) != b.String() {
-		t.Errorf("%s is not what was simulated (%v):\n%s", golden, err, b.String())
-	}
+	golden.Check(t, "testdata/simulate.txt", b.String())
 	page, err := os.ReadFile("../../docs/reading-a-table.md")
 	if err != nil || !strings.Contains(string(page), b.String()) {
 		t.Errorf("docs/reading-a-table.md does not print what was simulated (%v)", err)

@@ -47,7 +47,8 @@ func typesOf(o op) (types []engine.Type, within float64) {
 	const exact, stored, twice = 2e-5, 1.0 / 256, 1.0 / 64
 	weights, within := -1, stored
 	switch o.(type) {
-	case *graph.SoftmaxLoss, *graph.SoftmaxLossGrad, *graph.Local, *graph.LocalDataGrad, *graph.LocalWeightGrad:
+	case *graph.SoftmaxLoss, *graph.SoftmaxLossGrad, *graph.SoftTargetLoss, *graph.SoftTargetLossGrad, *graph.Local,
+		*graph.LocalDataGrad, *graph.LocalWeightGrad:
 		return nil, 0
 	case *graph.Conv, *graph.Dense:
 		weights, within = 1, twice // weights are rounded as well as the sum

@@ -7,7 +7,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// Words of a recipe. The default of each is the empty string, however it is
+// Enumerations of a recipe. The default of each is the empty string, however it is
 // written, so that a recipe which says the default is the same as one that does not.
 type (
 	// A ColourSpace is what a pixel's numbers mean, each from 0 to 255.
