@@ -125,6 +125,9 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 			rows = append(rows, []string{"moved in a step", megabytes(res.BytesMoved) + between(r.Attempts)})
 		}
 	}
+	if u := r.Usage(); u != nil {
+		rows = append(rows, []string{"machine", describeUsage(*u)})
+	}
 	if p := r.Provenance; p != nil {
 		commit := cmp.Or(p.Commit, strings.TrimSuffix("not known: "+p.NoCommit, ": "))
 		if p.Dirty {
@@ -151,6 +154,21 @@ func program(p *experiments.Program) [][]string {
 		rows = append(rows, []string{"python", fmt.Sprintf("%s, %d packages", p.Python, len(p.Packages))})
 	}
 	return append(rows, []string{"GPUs", joined(p.GPUs)})
+}
+
+// describeUsage says what a run took of the machine.
+func describeUsage(u experiments.Usage) string {
+	said := fmt.Sprintf("%.1f s of CPU time", float64(u.CPUSeconds))
+	if u.PeakMemory > 0 {
+		said += ", at most " + megabytes(u.PeakMemory) + " of memory"
+	}
+	if u.DiskRead+u.DiskWritten > 0 {
+		said += fmt.Sprintf(", %s read, %s written", megabytes(u.DiskRead), megabytes(u.DiskWritten))
+	}
+	if j := u.Joules(); j > 0 {
+		said += fmt.Sprintf(", %.1f kJ", j/1e3)
+	}
+	return said
 }
 
 // host is the CPU and how many of its threads computed: none where a GPU did.

@@ -68,6 +68,7 @@ type Attempt struct {
 	Threads  int       `json:"threads"`
 	Commit   string    `json:"commit,omitempty"` // of the program: a later attempt may come from another
 	From     int64     `json:"from"`             // step of the checkpoint it continued from, 0 if there was none
+	Usage    *Usage    `json:"usage,omitempty"`  // what it took of the machine; absent if it was killed
 }
 
 // A Result is what a finished run came to.

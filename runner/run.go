@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
+	"strings"
 	"time"
 
 	"ablate/configs"
@@ -16,6 +18,7 @@ import (
 	"ablate/runner/engine"
 	"ablate/runner/engine/cpu"
 	"ablate/runner/external"
+	"ablate/runner/machine"
 	"ablate/runner/train"
 )
 
@@ -225,7 +228,9 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	}
 	defer recorder.Close()
 	o.Progress.Begin(j, recorder.Dir())
+	meter := machine.Start(recorder.Dir(), recorder.Attempt(), cudaNumbers(rec.Attempts[0].Device))
 	result, err := work(recorder)
+	recorder.Used(meter.Stop())
 	status := experiments.Done
 	var unwritten *experiments.WriteError
 	unrecorded := errors.As(err, &unwritten) || errors.Is(err, experiments.ErrLost)
@@ -251,6 +256,19 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 		return "", fmt.Errorf("%w %s seed %d (%s): %w", ErrRecord, j.Variant.Name, j.Seed, status, ferr)
 	}
 	return status, err
+}
+
+// cudaNumbers are the GPUs of a list of devices: 0 and 1 of cuda:0,cuda:1.
+func cudaNumbers(devices string) []int {
+	var numbers []int
+	for name := range strings.SplitSeq(devices, ",") {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(name), "cuda:"); ok {
+			if i, err := strconv.Atoi(n); err == nil {
+				numbers = append(numbers, i)
+			}
+		}
+	}
+	return numbers
 }
 
 func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group, rec *experiments.Recorder,

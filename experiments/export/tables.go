@@ -111,6 +111,7 @@ func RunTable(runs []Run) Table {
 		Column{"top5_error", Float}, Column{"test_examples", Int}, Column{"images_per_second", Float},
 		Column{"weights_sha256", Text}, Column{"device", Text}, Column{"hardware", Text}, Column{"commit", Text},
 		Column{"started", Time}, Column{"seconds", Float},
+		Column{"cpu_seconds", Float}, Column{"peak_memory", Int}, Column{"joules", Float},
 		Column{"tags", Text}, Column{"notes", Text})
 	var all [][]any
 	for _, r := range runs {
@@ -124,7 +125,7 @@ func RunTable(runs []Run) Table {
 			row = append(row, v)
 		}
 		row = append(row, result(r.Result)...)
-		row = append(row, r.where()...)
+		row = append(append(row, r.where()...), usage(r.Usage())...)
 		all = append(all, append(row, strings.Join(r.Notes.Tags, ","), r.Remarks()))
 	}
 	t.Rows = rows(all)
@@ -181,6 +182,22 @@ func (r Run) where() []any {
 	}
 	last := r.Attempts[len(r.Attempts)-1]
 	return []any{last.Device, last.Hardware, commit, r.Attempts[0].Started, math.Round(1e3*took.Seconds()) / 1e3}
+}
+
+// usage is what a run took of the machine. What the machine does not tell is absent.
+func usage(u *experiments.Usage) []any {
+	row := make([]any, 3)
+	if u == nil {
+		return row
+	}
+	row[0] = float64(u.CPUSeconds)
+	if u.PeakMemory > 0 {
+		row[1] = u.PeakMemory
+	}
+	if u.Joules() > 0 {
+		row[2] = u.Joules()
+	}
+	return row
 }
 
 // of are the columns that say which run a line is of.

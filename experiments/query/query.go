@@ -81,6 +81,12 @@ func (f Fields) record(r experiments.Record) {
 			f["ended"] = a.Ended
 		}
 	}
+	if u := r.Usage(); u != nil {
+		f["cpu_seconds"], f["peak_memory"] = float64(u.CPUSeconds), float64(u.PeakMemory)
+		if u.Joules() > 0 {
+			f["joules"] = u.Joules()
+		}
+	}
 	if p := r.Provenance; p != nil {
 		f["commit"], f["branch"], f["dirty"], f["cpu"] = p.Commit, p.Branch, p.Dirty, p.CPU
 	}
@@ -97,7 +103,7 @@ var always = []string{
 	"study", "variant", "seed", "run", "status", "error", "identity", "edited", "attempts", "params", "macs", "changes",
 	"ablation", "started", "ended", "seconds", "device", "hardware", "host", "threads", "commit", "branch", "dirty", "cpu",
 	"epochs", "train_loss", "test_loss", "top1_error", "top5_error", "test_examples", "images_per_second",
-	"weights_sha256", "tag", "note",
+	"weights_sha256", "cpu_seconds", "peak_memory", "joules", "tag", "note",
 }
 
 // Known refuses names that no run has.

@@ -1,0 +1,121 @@
+// Package machine samples what a run takes of the machine: CPU, memory, disk and
+// GPUs. A goroutine of its own does so every ten seconds, never one that trains;
+// a sample takes some tens of microseconds (BenchmarkSample).
+package machine
+
+import (
+	"time"
+
+	"ablate/experiments"
+)
+
+// How often samples are taken. After mostSamples the time between two doubles,
+// so that a training of weeks leaves some thousand lines.
+const (
+	firstSample = time.Second
+	every       = 10 * time.Second
+	mostSamples = 1000
+)
+
+// A reading is what counters say at a moment. What a system does not tell is 0.
+type reading struct {
+	cpu           time.Duration // of this process, and of programs it started that have ended
+	busy, total   float64       // of the machine's cores, in any unit
+	memory        int64
+	memoryUsed    int64
+	read, written int64
+	joules        float64 // of the CPUs
+}
+
+// A Meter samples for one attempt of a run.
+type Meter struct {
+	log     *experiments.MachineLog
+	dir     string
+	attempt int
+	gpus    *gpus
+	began   time.Time
+	first   reading
+	last    reading
+	usage   experiments.Usage
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// Start begins to sample into a run's folder. gpus are those that the run trains on,
+// as CUDA counts them. A log that cannot be written is done without: the run
+// has its own way to say that the disk is full.
+func Start(dir string, attempt int, gpus []int) *Meter {
+	m := newMeter(dir, attempt, gpus)
+	go m.run()
+	return m
+}
+
+func newMeter(dir string, attempt int, gpus []int) *Meter {
+	m := &Meter{
+		dir: dir, attempt: attempt, gpus: openGPUs(gpus), began: time.Now(), first: read(),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	m.last = m.first
+	m.log, _ = experiments.OpenMachineLog(dir)
+	return m
+}
+
+func (m *Meter) run() {
+	defer close(m.done)
+	wait, n := firstSample, 0
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-time.After(wait):
+		}
+		m.record()
+		n++
+		wait = every << (n / mostSamples)
+	}
+}
+
+// Stop takes a last sample and returns what the attempt took in all.
+func (m *Meter) Stop() experiments.Usage {
+	close(m.stop)
+	<-m.done
+	m.record()
+	if m.log != nil {
+		_ = m.log.Close() // it is a log of what may be missing
+	}
+	return m.usage
+}
+
+func (m *Meter) record() {
+	s := m.sample()
+	m.usage.CPUSeconds, m.usage.CPUJoules = s.CPUSeconds, s.PackageJoule
+	m.usage.DiskRead, m.usage.DiskWritten = s.DiskRead, s.DiskWritten
+	m.usage.PeakMemory = max(m.usage.PeakMemory, s.Memory)
+	m.usage.GPUJoules = 0
+	for _, g := range s.GPUs {
+		m.usage.GPUJoules += g.Joules
+	}
+	if m.log != nil && m.log.Append(s) != nil {
+		_ = m.log.Close()
+		m.log = nil
+	}
+}
+
+// sample reads the counters and the GPUs.
+func (m *Meter) sample() experiments.Sample {
+	r := read()
+	s := experiments.Sample{
+		Attempt: m.attempt, Seconds: experiments.Number(time.Since(m.began).Round(time.Millisecond).Seconds()),
+		CPUSeconds: experiments.Number((r.cpu - m.first.cpu).Seconds()), Memory: r.memory, MemoryUsed: r.memoryUsed,
+		DiskRead: r.read - m.first.read, DiskWritten: r.written - m.first.written,
+		DiskFree: max(0, experiments.FreeSpace(m.dir)), GPUs: m.gpus.sample(),
+	}
+	if all := r.total - m.last.total; all > 0 {
+		s.MachineCPU = experiments.Number((r.busy - m.last.busy) / all)
+	}
+	if r.joules >= m.first.joules { // a counter that went round is not known
+		s.PackageJoule = experiments.Number(r.joules - m.first.joules)
+	}
+	m.last = r
+	return s
+}

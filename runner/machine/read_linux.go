@@ -1,0 +1,102 @@
+package machine
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// read reads /proc (proc(5)) and, where this user may, the energy counters of
+// the CPUs (Documentation/power/powercap/powercap.rst).
+func read() reading {
+	var r reading
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			r.cpu += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	r.busy, r.total = cores(file("/proc/stat"))
+	r.memory = pages(file("/proc/self/statm")) * int64(os.Getpagesize())
+	memory := keyed(file("/proc/meminfo"))
+	if memory["MemTotal"] > 0 {
+		r.memoryUsed = (memory["MemTotal"] - memory["MemAvailable"]) << 10
+	}
+	io := keyed(file("/proc/self/io"))
+	r.read, r.written = io["read_bytes"], io["write_bytes"]
+	r.joules = packages("/sys/class/powercap")
+	return r
+}
+
+func file(path string) []byte {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// cores reads the first line of /proc/stat: cpu user nice system idle iowait irq softirq steal …
+func cores(text []byte) (busy, total float64) {
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, 0
+	}
+	for i, f := range fields[1:9] {
+		v, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			return 0, 0
+		}
+		total += v
+		const idle, iowait = 3, 4
+		if i != idle && i != iowait {
+			busy += v
+		}
+	}
+	return busy, total
+}
+
+// pages reads the second field of /proc/self/statm: what is resident.
+func pages(text []byte) int64 {
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 is not known
+	return n
+}
+
+// keyed reads lines of "key: number", with a unit or without.
+func keyed(text []byte) map[string]int64 {
+	m := map[string]int64{}
+	for line := range strings.Lines(string(text)) {
+		key, rest, _ := strings.Cut(line, ":")
+		if f := strings.Fields(rest); len(f) > 0 {
+			if n, err := strconv.ParseInt(f[0], 10, 64); err == nil {
+				m[key] = n
+			}
+		}
+	}
+	return m
+}
+
+// packages adds the energy of all CPU packages, in joules; 0 where it cannot be read.
+func packages(root string) (joules float64) {
+	zones, _ := filepath.Glob(filepath.Join(root, "intel-rapl:[0-9]*")) // AMD's, too
+	for _, zone := range zones {
+		if strings.Count(filepath.Base(zone), ":") != 1 { // a part of one that is counted
+			continue
+		}
+		micro, err := strconv.ParseFloat(strings.TrimSpace(string(file(filepath.Join(zone, "energy_uj")))), 64)
+		if err != nil {
+			return 0
+		}
+		joules += micro / 1e6
+	}
+	return joules
+}
