@@ -116,8 +116,10 @@ record cannot be written, or a device was lost).`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newServe(), newVerify()}},
-		{"records", "Records:", []*cobra.Command{newRuns(), newShow(), newDiff(), newNote(), newTag(), newExport()}},
+		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newCompare(), newServe(), newVerify()}},
+		{"records", "Records:", []*cobra.Command{
+			newRuns(), newShow(), newDiff(), newNote(), newTag(), newImport(), newExport(),
+		}},
 		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"cluster", "Clusters:", []*cobra.Command{newPlan(), newTask(), newSubmit(), newStatus(), newCancel()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},

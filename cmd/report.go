@@ -285,6 +285,9 @@ func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.
 		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics, Looked: d.Looked,
 		Metrics: store.Metrics, Predictions: store.Predictions,
 	}
+	if len(d.Variants) > 0 {
+		o.Baseline = d.Variants[0]
+	}
 	if d.Metric != "" {
 		o.Primary = &reports.Primary{Metric: d.Metric, At: at, Also: d.Also, Margin: d.Margin, Family: d.Family,
 			Looks: d.Looks, Spending: d.Spending}

@@ -26,27 +26,44 @@ func DigestMetrics(log []Metric) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// Import writes the record of a run that another program measured, as a run that is done. It reports
-// whether anything was written: the same figures again change nothing, and any other run in
-// the place is ErrConflict. The record's result, its digest and its attempt are made of the log.
-func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
+// Importable says whether a run that another program measured can be kept: nothing is in its place, or
+// the same figures. Anything else is ErrConflict.
+func (s *Store) Importable(rec Record) error {
+	_, err := s.imported(rec)
+	return err
+}
+
+// imported reports whether a run's place holds it already.
+func (s *Store) imported(rec Record) (bool, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
 		return false, err
 	}
-	log = Series(log)
-	rec.Imported.SHA256 = DigestMetrics(log)
 	switch old, err := ReadRecord(dir); {
 	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	case err != nil:
 		return false, err
-	case old.Imported != nil && old.Imported.SHA256 == rec.Imported.SHA256 && old.Identity == rec.Identity:
-		return false, nil
-	case old.Imported != nil:
-		return false, fmt.Errorf("%s: %w: it was imported from %s with other figures; give the study another name, "+
-			"or move the folder away", dir, ErrConflict, old.Imported.Source)
-	default:
+	case old.Imported == nil:
 		return false, fmt.Errorf("%s: %w: it was not imported; give the study another name", dir, ErrConflict)
+	case old.Imported.SHA256 != rec.Imported.SHA256 || old.Identity != rec.Identity:
+		return false, fmt.Errorf("%s: %w: it was imported from %s with other figures; give the study another name, "+
+			"or remove it with ablate runs rm", dir, ErrConflict, old.Imported.Source)
+	}
+	return true, nil
+}
+
+// Import writes the record of a run that another program measured, as a run that is done. It reports
+// whether anything was written: the same figures again change nothing. rec.Imported says whose
+// digest the log has.
+func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
+	there, err := s.imported(rec)
+	if there || err != nil {
+		return false, err
+	}
+	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
+	if err != nil {
+		return false, err
 	}
 	if err := s.makeFolder(dir); err != nil {
 		return false, err
@@ -58,18 +75,15 @@ func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
 	defer h.release()
 	var text bytes.Buffer
 	text.WriteString(metricsHead + "\n")
-	values := map[string]Number{}
-	epochs := 0
-	for _, m := range log {
+	for _, m := range Series(log) {
 		m.Attempt = 1
 		line, err := json.Marshal(m)
 		if err != nil {
 			return false, err
 		}
 		text.Write(append(line, '\n'))
-		values[m.Name], epochs = m.Value, max(epochs, m.Epoch)
 	}
-	rec.Version, rec.Status, rec.Result = FormatVersion, Done, Measured(epochs, 0, values)
+	rec.Version, rec.Status = FormatVersion, Done
 	rec.Attempts = []Attempt{{Started: now().UTC(), Ended: now().UTC(), PID: os.Getpid(), Host: hostname()}}
 	record, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {

@@ -166,7 +166,7 @@ func (c *Comparison) describe(groups [][]outcome) {
 			c.Epochs[1] = max(c.Epochs[1], e)
 		}
 	}
-	c.Notes = append(c.readingNotes(records), c.Notes...)
+	c.Notes = slices.Concat(importNotes(records), c.readingNotes(records), c.Notes)
 	c.Origin = c.origin(records, recipes)
 }
 

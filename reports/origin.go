@@ -18,8 +18,11 @@ import (
 // title. What was not trained by ablate, or is damaged, has an empty one.
 func decodeRecipe(text json.RawMessage) recipe.Recipe {
 	r, err := recipe.Decode(text)
-	if err != nil || r.Net == nil {
-		return recipe.Recipe{Net: &arch.Net{}}
+	if err != nil {
+		r = recipe.Recipe{}
+	}
+	if r.Net == nil {
+		r.Net = &arch.Net{}
 	}
 	return r
 }
