@@ -185,7 +185,7 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"long name": {strings.Replace(good, "alexnet-32", strings.Repeat("n", 900_000), 1),
 		"s.yaml:2: no net is called \"nnnn"},
 	"huge epochs": {strings.Replace(good, "epochs: 1", "epochs: 1000000000000", 1),
-		"s.yaml:4: train.epochs is 1000000000000; it must be from 1 to 1,000,000,000"},
+		"s.yaml:4: train.epochs is 1000000000000; it must be from 0 to 1,000,000,000"},
 	"nth": {good + "variants: {a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}}\n",
 		"s.yaml:6: nth is 1x; 2 layers are selected"},
 	"negative factor": {good + "variants: {a: {edits: [{set: {select: {name: conv1}, lr_factor: {weight: -1}}}]}}\n",

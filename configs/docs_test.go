@@ -119,6 +119,7 @@ func tables(t *testing.T) map[string]string {
 		"edit":       table(study.Defs["edit"], nil),
 		"selector":   table(study.Defs["selector"], nil),
 		"schedule":   strings.Replace(c.Of(reflect.TypeFor[recipe.Schedule]())+"\n", "Schedule", "`schedule`", 1),
+		"init":       strings.Replace(c.Of(reflect.TypeFor[recipe.Init]())+"\n", "Init", "`init`", 1),
 		"optimizer":  strings.Replace(c.Of(reflect.TypeFor[recipe.Optimizer]())+"\n", "Optimizer", "`optimizer`", 1),
 		"pca_colour": strings.Replace(c.Of(reflect.TypeFor[recipe.PCAColour]())+"\n", "PCAColour", "`pca_colour`", 1),
 	}

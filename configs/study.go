@@ -45,6 +45,7 @@ type Variant struct {
 	Edited    bool     // the study's own edits came on top
 	Device    string   // where it trains; "" is where the study does
 	Recipe    recipe.Recipe
+	InitAt    string   // file and line that name the weights it begins with
 	Changes   []string // what differs from the baseline, in few words
 }
 
@@ -199,7 +200,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		Design: f.Design, Report: f.Report, Metrics: f.Metrics, Sinks: f.Sinks, OnEnd: f.OnEnd,
 	}
 	for _, v := range list {
-		resolved, err := v.resolve(base)
+		resolved, err := v.resolve(base, node.At("train.init").Pos())
 		if err != nil {
 			return nil, err
 		}

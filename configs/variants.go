@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -204,7 +205,7 @@ func designed(node *strictyaml.Node, f file) ([]variant, error) {
 }
 
 // resolve applies a variant's ablations and edits, and checks what they make.
-func (v variant) resolve(base recipe.Recipe) (Variant, error) {
+func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 	out := Variant{Name: v.name, Device: v.Device}
 	fail := func(err error) (Variant, error) { return out, v.at.Errorf("variant %s: %w", v.name, err) }
 	var edits []ablations.Edit
@@ -234,6 +235,9 @@ func (v variant) resolve(base recipe.Recipe) (Variant, error) {
 	}
 	if err := out.Recipe.Validate(); err != nil {
 		return fail(err)
+	}
+	if out.InitAt = initAt; !reflect.DeepEqual(out.Recipe.Train.Init, base.Train.Init) {
+		out.InitAt = v.at.Pos()
 	}
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 )
 
 // A Tensor is a named array of float32 values, row-major.
@@ -167,6 +168,9 @@ func parseTensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error
 	}
 	var tensors []Tensor
 	for _, e := range layout { // which cover the values once, so this is bounded by the file
+		if e.Dtype != "F32" {
+			continue
+		}
 		text := make([]byte, e.Offsets[1]-e.Offsets[0])
 		if _, err := io.ReadFull(io.NewSectionReader(r, 8+int64(n)+e.Offsets[0], int64(len(text))), text); err != nil {
 			return nil, nil, fmt.Errorf("tensor %s: %w", e.name, err)
@@ -195,6 +199,10 @@ func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
 		if err := json.Unmarshal(raw, &p.entry); err != nil {
 			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
+		if p.Dtype == "I64" && strings.HasSuffix(name, batchesTracked) && p.counts(body) {
+			layout = append(layout, p) // PyTorch's batch norms count their batches
+			continue
+		}
 		if err := p.check(body); err != nil {
 			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
@@ -214,6 +222,14 @@ func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
 		return nil, fmt.Errorf("%d bytes of values for tensors of %d", body, end)
 	}
 	return layout, nil
+}
+
+// batchesTracked ends the name of the one tensor in a PyTorch state dict that is no float32.
+const batchesTracked = ".num_batches_tracked"
+
+// counts says whether it is one integer within the file.
+func (e entry) counts(body int64) bool {
+	return len(e.Shape) == 0 && e.Offsets[0] >= 0 && e.Offsets[1] == e.Offsets[0]+8 && e.Offsets[1] <= body
 }
 
 func (e entry) check(body int64) error {

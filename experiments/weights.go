@@ -34,9 +34,14 @@ func (r *Recorder) SaveWeights(w Weights) (digest string, err error) {
 	return Digest(w.Params)
 }
 
+// WeightsFormat is what About["format"] says of our own files.
+const WeightsFormat = "ablate-weights"
+
 // ReadWeights reads the weights in a run's folder. Those of earlier formats are parameters alone.
-func ReadWeights(dir string) (Weights, error) {
-	path := WeightsPath(dir)
+func ReadWeights(dir string) (Weights, error) { return ReadWeightsFile(WeightsPath(dir)) }
+
+// ReadWeightsFile reads a file of weights, of another program's too.
+func ReadWeightsFile(path string) (Weights, error) {
 	tensors, about, err := ReadTensors(path)
 	if err != nil {
 		return Weights{}, err

@@ -132,8 +132,10 @@ type AugmentUntil struct {
 type Train struct {
 	// images of one step
 	Batch int `yaml:"batch" json:"batch" min:"1" max:"1048576" unit:"images" example:"128"`
-	// times that the training images are shown
-	Epochs int `yaml:"epochs" json:"epochs" min:"1" max:"1e9" unit:"epochs" example:"90"`
+	// times that the training images are shown; 0 evaluates the weights of init as they are
+	Epochs int `yaml:"epochs" json:"epochs" min:"0" max:"1e9" unit:"epochs" example:"90"`
+	// weights to begin with, in place of what the seed draws
+	Init Init `yaml:"init" json:"init,omitzero" example:"{from: runs/pretrained/baseline/seed-1, except: [fc8]}"`
 	// learning rate of the first epoch
 	LR float64 `yaml:"lr" json:"lr" above:"0" example:"0.01"`
 	// share of the last update that the next one keeps
@@ -255,8 +257,10 @@ type Schedule struct {
 // Defaults are what a study need not write.
 func Defaults() Recipe {
 	return Recipe{
-		Data:  Data{Mean: "image", Scale: 1},
-		Train: Train{Momentum: 0.9, Schedule: Schedule{Kind: "constant", Factor: 0.1, Patience: 5, Drops: 3, Steps: 4}},
+		Data: Data{Mean: "image", Scale: 1},
+		Train: Train{
+			Epochs: -1, Momentum: 0.9, Schedule: Schedule{Kind: "constant", Factor: 0.1, Patience: 5, Drops: 3, Steps: 4},
+		},
 	}
 }
 
@@ -310,6 +314,7 @@ func (r Recipe) Clone() Recipe {
 	r.Train.Schedule.At = slices.Clone(r.Train.Schedule.At)
 	r.Train.Bias.Schedule.At = slices.Clone(r.Train.Bias.Schedule.At)
 	r.Train.LayerRates = slices.Clone(r.Train.LayerRates)
+	r.Train.Init.Except = slices.Clone(r.Train.Init.Except)
 	if r.Trainer != nil {
 		t := *r.Trainer
 		t.Command, t.Setup, t.Env = slices.Clone(t.Command), slices.Clone(t.Setup), maps.Clone(t.Env)

@@ -24,6 +24,7 @@ func (r Recipe) Validate() error {
 		return r.validateProgram()
 	}
 	rules := append(append(r.Data.rules(), r.Data.augmentRules()...), r.Train.rules()...)
+	rules = append(rules, r.Train.Init.rules(r.Train)...)
 	rules = append(rules, rule{r.Train.EarlyStopping > 0 && r.Data.Validation == 0, "train.early_stopping",
 		"looks at held-out images; set data.validation"})
 	rules = append(rules, r.Train.Schedule.rules("train.schedule")...)

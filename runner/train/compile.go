@@ -45,6 +45,15 @@ func Compile(ctx context.Context, r recipe.Recipe, where engine.Placement, seed 
 	if err := initialise(ctx, params, g.Params, seed); err != nil { // last: a net that does not fit draws no weights
 		return nil, err
 	}
+	if r.Train.Init.From != "" {
+		values, err := initialWeights(r, g.Params)
+		if err != nil {
+			return nil, err
+		}
+		if err := load(params, values); err != nil {
+			return nil, err
+		}
+	}
 	return &Model{Graph: g, Params: params, Program: program}, nil
 }
 

@@ -5,8 +5,8 @@ import (
 )
 
 // saveFilters stores the first layer's filters before and after training, for
-// their pictures (paper, figure 3). The initial ones are drawn again: they depend
-// on the seed alone. A net that does not begin with a convolution has none.
+// their pictures (paper, figure 3). The initial ones are drawn
+// again, since they depend on the seed alone, or read again. A net that does not begin with a convolution has none.
 func (t *Trainer) saveFilters(rec *experiments.Recorder) error {
 	params := t.model.Graph.Params
 	if len(params) == 0 || len(params[0].Shape) != 4 {
@@ -20,6 +20,15 @@ func (t *Trainer) saveFilters(rec *experiments.Recorder) error {
 	initial := make([]float32, len(trained))
 	if err := draw(initial, 0, p, initStream(t.seed, p.Name)); err != nil {
 		return err
+	}
+	if t.recipe.Train.Init.From != "" {
+		values, err := initialWeights(t.recipe, t.model.Graph.Params)
+		if err != nil {
+			return err
+		}
+		if first, ok := values[p.Name]; ok {
+			initial = first
+		}
 	}
 	return rec.SaveFilters(
 		experiments.Tensor{Name: p.Name + ".initial", Shape: p.Shape, Data: initial},

@@ -21,7 +21,7 @@ type schedule struct {
 }
 
 func newSchedule(s recipe.Schedule, base float64, epochs int) *schedule {
-	return &schedule{Schedule: s, base: base, epochs: epochs, best: math.Inf(1)}
+	return &schedule{Schedule: s, base: base, epochs: max(epochs, 1), best: math.Inf(1)}
 }
 
 // rate is the learning rate after done epochs, of which the last may be a part.

@@ -183,6 +183,20 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 	epochs := t.recipe.Train.Epochs
 	var last Epoch
 	var predictions []experiments.Prediction
+	if epochs == 0 {
+		e := Epoch{}
+		var err error
+		if e.Validation, err = t.validate(ctx); err != nil {
+			return nil, err
+		}
+		if e.Test, predictions, err = t.test(ctx, true); err != nil {
+			return nil, err
+		}
+		if err := t.log(rec, e, time.Since(started)); err != nil {
+			return nil, err
+		}
+		return t.save(rec, e, predictions)
+	}
 	for stopped := false; t.epoch < epochs && !stopped; {
 		e := Epoch{Number: t.epoch + 1, Rate: t.rates.weights.rate(float64(t.epoch))}
 		for err := range t.steps(ctx) {
@@ -247,9 +261,11 @@ func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) e
 		metrics = append(metrics, metric{"validation_loss", e.Validation.Loss()},
 			metric{"validation_top1_error", e.Validation.Top1Error()})
 	}
-	metrics = append(metrics, metric{"lr", e.Rate},
-		metric{"train_loss", e.Train.Loss()}, metric{"train_top1_error", e.Train.Top1Error()},
-		metric{"test_loss", e.Test.Loss()}, metric{"test_top1_error", e.Test.Top1Error()},
+	if e.Number > 0 {
+		metrics = append(metrics, metric{"lr", e.Rate},
+			metric{"train_loss", e.Train.Loss()}, metric{"train_top1_error", e.Train.Top1Error()})
+	}
+	metrics = append(metrics, metric{"test_loss", e.Test.Loss()}, metric{"test_top1_error", e.Test.Top1Error()},
 		metric{"test_top5_error", e.Test.Top5Error()})
 	for _, m := range metrics {
 		err := rec.Log(experiments.Metric{Epoch: e.Number, Step: int64(t.step), Name: m.name,

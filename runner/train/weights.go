@@ -56,7 +56,7 @@ func (t *Trainer) Weights() (w experiments.Weights, err error) {
 	if axes := t.pipeline.ColourAxes(); axes != nil {
 		w.Input = append(w.Input, experiments.Tensor{Name: axesTensor, Shape: []int{3, 3}, Data: axes})
 	}
-	w.About = map[string]string{"format": "ablate-weights", "version": strconv.Itoa(experiments.FormatVersion)}
+	w.About = map[string]string{"format": experiments.WeightsFormat, "version": strconv.Itoa(experiments.FormatVersion)}
 	for key, value := range map[string]any{"net": t.recipe.Net, "classes": t.pipeline.Classes(), "input": in} {
 		text, err := json.Marshal(value)
 		if err != nil {

@@ -1,0 +1,74 @@
+package runner
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"ablate/configs"
+	"ablate/experiments"
+	"ablate/recipe"
+	"ablate/runner/train"
+)
+
+// checkInit refuses weights to begin with that are not there or do not fit, and says where the study names them.
+func checkInit(v configs.Variant) error {
+	if err := train.CheckInit(v.Recipe); err != nil {
+		return fmt.Errorf("%s: variant %s: %w", v.InitAt, v.Name, err)
+	}
+	return nil
+}
+
+// checkCycle refuses a run that begins with its own weights, if by way of others.
+func checkCycle(j Job, store *experiments.Store, study string) error {
+	own, err := store.FindFolder(fmt.Sprintf("%s/%s/%d", study, j.Variant.Name, j.Seed))
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{absolute(own): true}
+	for from := j.Variant.Recipe.Train.Init.From; from != ""; {
+		dir := from
+		if filepath.Base(dir) == filepath.Base(experiments.WeightsPath(dir)) {
+			dir = filepath.Dir(dir)
+		}
+		if dir = absolute(dir); seen[dir] {
+			return fmt.Errorf("%s: variant %s: train.init.from %s leads back to %s: a run cannot begin with its own weights",
+				j.Variant.InitAt, j.Variant.Name, j.Variant.Recipe.Train.Init.From, dir)
+		}
+		seen[dir] = true
+		rec, err := experiments.ReadRecord(dir)
+		if err != nil {
+			return nil // not a run's folder
+		}
+		r, err := recipe.Decode(rec.Recipe)
+		if err != nil {
+			return nil // of a program of the user's
+		}
+		from = r.Train.Init.From
+	}
+	return nil
+}
+
+// absolute is a path as it can be compared.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// digestOf is the SHA-256 of a file.
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
