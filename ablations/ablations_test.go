@@ -44,7 +44,7 @@ func edits(t *testing.T, text string) []Edit {
 // residual are the catalogue's ablations of what the paper's net lacks, with a net that has it.
 var residual = map[string]string{
 	"no-shortcuts": "resnet-20", "shortcut-pad": "resnet-18", "shortcut-projection": "resnet-20",
-	"shortcut-projection-always": "resnet-20", "no-batch-norm": "resnet-20",
+	"shortcut-projection-always": "resnet-20", "no-batch-norm": "resnet-20", "no-squeeze-excitation": "se-resnet-20",
 }
 
 // mobile are the ablations of MobileNet, and what tables 4 and 6 of Howard et al. 2017 print of them: millions of
@@ -134,6 +134,7 @@ func TestCatalogue(t *testing.T) {
 		"shortcut-pad":               "block2 … block5 (7): shortcut projection→pad",
 		"shortcut-projection":        "block1 … block3 (5): shortcut pad→projection",
 		"shortcut-projection-always": "block1 … block3 (5): shortcut pad→projection_always",
+		"no-squeeze-excitation":      "− se_conv1b, se_conv2b, se_conv2d, se_conv3b, se_conv3d",
 		"no-batch-norm":              "− bn1, bn2, bn3, bn4, bn5, bn6, bn7, bn8, bn9, bn10, bn11",
 	}
 	got := map[string]string{}

@@ -13,6 +13,9 @@ var (
 	_ = kind(activation, &SELU{})
 	_ = kind(activation, &Softplus{})
 	_ = kind(activation, &Arcsinh{})
+	_ = kind(activation, &GELU{})
+	_ = kind(activation, &SiLU{})
+	_ = kind(activation, &HardSwish{})
 )
 
 // ReLU is max(0, x).
@@ -148,3 +151,24 @@ type Arcsinh struct{ Elementwise }
 func (*Arcsinh) Kind() string           { return "arcsinh" }
 func (*Arcsinh) stem() string           { return "arcsinh" }
 func (*Arcsinh) Words(LayerInfo) string { return "arcsinh" }
+
+// GELU is x·Φ(x), Φ being the normal distribution's share below x (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+type GELU struct{ Elementwise }
+
+func (*GELU) Kind() string           { return "gelu" }
+func (*GELU) stem() string           { return "gelu" }
+func (*GELU) Words(LayerInfo) string { return "gelu" }
+
+// SiLU is x times its logistic function, which others call swish (Elfwing et al. 2017, arXiv 1702.03118).
+type SiLU struct{ Elementwise }
+
+func (*SiLU) Kind() string           { return "silu" }
+func (*SiLU) stem() string           { return "silu" }
+func (*SiLU) Words(LayerInfo) string { return "silu" }
+
+// HardSwish is SiLU out of straight lines, x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244).
+type HardSwish struct{ Elementwise }
+
+func (*HardSwish) Kind() string           { return "hard_swish" }
+func (*HardSwish) stem() string           { return "swish" }
+func (*HardSwish) Words(LayerInfo) string { return "hard_swish" }

@@ -63,6 +63,9 @@ func TestCosts(t *testing.T) {
 		{"resnet-18", 11_689_512, 1_814_073_344},
 		{"resnet-34", 21_797_672, 3_663_761_408},
 		{"resnet-50", 25_557_032, 3_857_973_248},
+		{"se-resnet-50", 28_088_024, 3_860_488_192}, // 28.1 M in table 2 of Hu et al.
+		// A block of c channels has 2·c·r + r + c more weights, r = c/16.
+		{"se-resnet-20", 269_722 + 3*(2*16+1+16) + 3*(2*32*2+2+32) + 3*(2*64*4+4+64), 40_553_056},
 		// torchvision has these for vgg11, vgg13, vgg16 and vgg19; table 2 of the paper 133, 133, 134, 138 and 144 M.
 		{"vgg-11", 132_863_336, 7_609_090_048},
 		{"vgg-11-lrn", 132_863_336, 7_609_090_048},

@@ -15,7 +15,8 @@ type Function string
 
 // The non-linearities. Tanh is A·tanh(B·x), LeakyReLU has the slope A below 0,
 // ELU is B·x above 0 and A·B·(e^x − 1) below (SELU is one of them), Softplus is
-// log(1 + e^x) − A. The derivative of each is a function of its output.
+// log(1 + e^x) − A. The derivative of each is a function of its output, but for the
+// last three, which are not monotonic: theirs is one of the input.
 const (
 	ReLU      Function = "relu"
 	LeakyReLU Function = "leaky-relu"
@@ -24,10 +25,16 @@ const (
 	Arcsinh   Function = "arcsinh"
 	Tanh      Function = "tanh"
 	Sigmoid   Function = "sigmoid"
+	GELU      Function = "gelu"
+	SiLU      Function = "silu"
+	HardSwish Function = "hard-swish"
 )
 
 // Functions are all non-linearities.
-var Functions = []Function{ReLU, LeakyReLU, ELU, Softplus, Arcsinh, Tanh, Sigmoid}
+var Functions = []Function{ReLU, LeakyReLU, ELU, Softplus, Arcsinh, Tanh, Sigmoid, GELU, SiLU, HardSwish}
+
+// OfInput says that the derivative is a function of the input.
+func (f Function) OfInput() bool { return f == GELU || f == SiLU || f == HardSwish }
 
 // Activation applies a non-linearity to every activation: x → y.
 type Activation struct {
@@ -53,13 +60,16 @@ func NewActivation(layer string, batch int, s arch.Shape, f Function, a, b float
 // DiffWRT: the input has a gradient.
 func (o *Activation) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff returns the gradient to the input, computed from the output, so that x need not be kept.
-func (o *Activation) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+// SymDiff returns the gradient to the input, computed from the output where that will do, so that x need not be kept.
+func (o *Activation) SymDiff(in gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	if o.F.OfInput() {
+		y = in[0]
+	}
 	dx, err := applied(NewActivationGrad(o.Layer, o.Batch, o.Shape, o.F, o.A, o.B), y, dy)
 	return gorgonia.Nodes{dx}, err
 }
 
-// ActivationGrad is the gradient of Activation: (y, dy) → dx. ReLU's derivative at 0 is 0.
+// ActivationGrad is the gradient of Activation: (y, dy) → dx, or (x, dy) → dx. ReLU's derivative at 0 is 0.
 type ActivationGrad struct {
 	meta
 	Shape arch.Shape
@@ -115,11 +125,17 @@ func (f Function) At(a, b, x float64) float64 {
 		return a * math.Tanh(b*x)
 	case Sigmoid:
 		return 1 / (1 + math.Exp(-x))
+	case GELU: // x·Φ(x)
+		return x * math.Erfc(-x/math.Sqrt2) / 2
+	case SiLU: // x·σ(x)
+		return x / (1 + math.Exp(-x))
+	case HardSwish:
+		return x * min(max(x+3, 0), 6) / 6
 	}
 	panic("no function " + string(f))
 }
 
-// Slope is the function's derivative where its value is y.
+// Slope is the function's derivative where its value, or with OfInput its argument, is y.
 func (f Function) Slope(a, b, y float64) float64 {
 	switch f {
 	case ReLU:
@@ -145,6 +161,19 @@ func (f Function) Slope(a, b, y float64) float64 {
 		return b / a * (a*a - y*y)
 	case Sigmoid:
 		return y * (1 - y)
+	case GELU: // Φ(x) + x·φ(x)
+		return math.Erfc(-y/math.Sqrt2)/2 + y*math.Exp(-y*y/2)/math.Sqrt(2*math.Pi)
+	case SiLU:
+		s := 1 / (1 + math.Exp(-y))
+		return s * (1 + y*(1-s))
+	case HardSwish:
+		switch {
+		case y <= -3:
+			return 0
+		case y >= 3:
+			return 1
+		}
+		return (2*y + 3) / 6
 	}
 	panic("no function " + string(f))
 }
@@ -179,6 +208,9 @@ var (
 	_ = activates(func(l *arch.Sigmoid) (Function, float64, float64) { return Sigmoid, 0, 0 })
 	_ = activates(func(l *arch.LeakyReLU) (Function, float64, float64) { return LeakyReLU, l.Slope, 0 })
 	_ = activates(func(l *arch.ELU) (Function, float64, float64) { return ELU, l.Alpha, 1 })
+	_ = activates(func(l *arch.GELU) (Function, float64, float64) { return GELU, 0, 0 })
+	_ = activates(func(l *arch.SiLU) (Function, float64, float64) { return SiLU, 0, 0 })
+	_ = activates(func(l *arch.HardSwish) (Function, float64, float64) { return HardSwish, 0, 0 })
 	_ = activates(func(l *arch.SELU) (Function, float64, float64) { return ELU, seluAlpha, seluScale })
 	_ = activates(func(l *arch.Softplus) (Function, float64, float64) { return Softplus, l.Shift, 0 })
 	_ = activates(func(l *arch.Arcsinh) (Function, float64, float64) { return Arcsinh, 0, 0 })

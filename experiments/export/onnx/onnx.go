@@ -10,6 +10,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"ablate/arch"
@@ -139,6 +140,19 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.then("Selu", nil)
 	case *arch.Sigmoid:
 		b.then("Sigmoid", nil)
+	case *arch.GELU: // x·(1 + erf(x/√2))/2
+		in := b.now
+		b.scalar("Mul", name+".root", 1/math.Sqrt2, 1)
+		b.then("Erf", nil)
+		b.scalar("Add", name+".one", 1, 0)
+		b.scalar("Mul", name+".half", 0.5, 1)
+		b.now = b.node("Mul", []string{in, b.now}, 1)[0]
+	case *arch.SiLU:
+		in := b.now
+		b.then("Sigmoid", nil)
+		b.now = b.node("Mul", []string{in, b.now}, 1)[0]
+	case *arch.HardSwish:
+		b.then("HardSwish", nil)
 	case *arch.Arcsinh:
 		b.then("Asinh", nil)
 	case *arch.Softplus:
@@ -156,6 +170,12 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		}
 	case *arch.Residual:
 		b.residual(name, l, p)
+	case *arch.SqueezeExcitation:
+		in := b.inputs(p)
+		if b.value = in[1]; in[1].flat && !in[0].flat {
+			b.then("Reshape", []string{b.int64s(name+".shape", []int64{0, int64(p.In.Channels), 1, 1})})
+		}
+		b.value = value{b.node("Mul", []string{in[0].now, b.now}, 1)[0], in[0].flat}
 	case *arch.Branches:
 		b.join(l.Join == arch.JoinConcat, b.inputs(p)...)
 	case *arch.Dropout: // an inverted one does nothing in evaluation

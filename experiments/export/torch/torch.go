@@ -158,6 +158,12 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.add(name, "nn.SELU()")
 	case *arch.Sigmoid:
 		b.add(name, "nn.Sigmoid()")
+	case *arch.GELU:
+		b.add(name, "nn.GELU()")
+	case *arch.SiLU:
+		b.add(name, "nn.SiLU()")
+	case *arch.HardSwish:
+		b.add(name, "nn.Hardswish()")
 	case *arch.Arcsinh:
 		b.own(name, "Arcsinh", "")
 	case *arch.Softplus:
@@ -174,6 +180,11 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		}
 	case *arch.Residual:
 		b.residual(name, l, p)
+	case *arch.SqueezeExcitation:
+		in := b.inputs(p)
+		b.own(name, "Scale", "")
+		b.layers[len(b.layers)-1].Reads = []string{in[0].now, in[1].now}
+		b.flat = in[0].flat
 	case *arch.Branches:
 		b.join(name, l.Join == arch.JoinConcat, b.inputs(p))
 	case *arch.SoftmaxLoss:

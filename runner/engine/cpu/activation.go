@@ -21,13 +21,16 @@ type units struct {
 }
 
 func newUnit(d *Device, op *graph.Activation, in engine.Instr) engine.Kernel {
+	if op.F == graph.SiLU {
+		d.needScratch(siluPiece)
+	}
 	return &units{d: d, f: op.F, a: op.A, b: op.B, x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 // Run computes all activations.
 func (u *units) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.x))) }
 
-func (u *units) tile(_, i int) {
+func (u *units) tile(worker, i int) {
 	from, to := chunk(i, len(u.x))
 	x, y := u.x[from:to], u.y[from:to]
 	switch u.f {
@@ -41,10 +44,45 @@ func (u *units) tile(_, i int) {
 		u.d.isa.elu(y, x, float32(u.a*u.b), float32(u.b))
 	case graph.LeakyReLU:
 		u.d.isa.leaky(y, x, x, float32(u.a), 1)
+	case graph.SiLU:
+		u.silu(u.d.scratch[worker], y, x)
+	case graph.HardSwish:
+		for i, v := range x {
+			y[i] = float32(v*min(max(v+3, 0), 6)) / 6
+		}
 	default:
 		for i, v := range x {
 			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
 		}
+	}
+}
+
+// siluPiece is how many values of the logistic function are kept beside their arguments.
+const siluPiece = 512
+
+// silu sets y = x·σ(x).
+func (u *units) silu(piece, y, x []float32) {
+	for len(x) > 0 {
+		n := min(siluPiece, len(x))
+		s := piece[:n]
+		u.d.isa.sigmoid(s, x[:n])
+		for i, v := range x[:n] {
+			y[i] = v * s[i]
+		}
+		x, y = x[n:], y[n:]
+	}
+}
+
+// silu sets dx = dy·σ(x)·(1 + x·(1 − σ(x))).
+func (u *unitGrads) silu(piece, dx, x, dy []float32) {
+	for len(x) > 0 {
+		n := min(siluPiece, len(x))
+		s := piece[:n]
+		u.d.isa.sigmoid(s, x[:n])
+		for i, v := range x[:n] {
+			dx[i] = float32(dy[i]*s[i]) * (1 + float32(v*(1-s[i])))
+		}
+		x, dy, dx = x[n:], dy[n:], dx[n:]
 	}
 }
 
@@ -57,13 +95,16 @@ type unitGrads struct {
 }
 
 func newUnitGrad(d *Device, op *graph.ActivationGrad, in engine.Instr) engine.Kernel {
+	if op.F == graph.SiLU {
+		d.needScratch(siluPiece)
+	}
 	return &unitGrads{d: d, f: op.F, a: op.A, b: op.B, y: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
 // Run computes all gradients.
 func (u *unitGrads) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.y))) }
 
-func (u *unitGrads) tile(_, i int) {
+func (u *unitGrads) tile(worker, i int) {
 	from, to := chunk(i, len(u.y))
 	y, dy, dx := u.y[from:to], u.dy[from:to], u.dx[from:to]
 	switch u.f {
@@ -77,6 +118,8 @@ func (u *unitGrads) tile(_, i int) {
 		u.d.isa.eluGrad(dx, y, dy, float32(u.a*u.b), float32(u.b))
 	case graph.LeakyReLU:
 		u.d.isa.leaky(dx, y, dy, float32(u.a), 1)
+	case graph.SiLU:
+		u.silu(u.d.scratch[worker], dx, y, dy)
 	default:
 		for i, v := range y {
 			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))

@@ -268,7 +268,9 @@ func inputs(o op, name string) [][]float32 {
 		}
 	case *graph.ActivationGrad: // y is a value of the function
 		for i, v := range in[0] {
-			in[0][i] = float32(o.F.At(o.A, o.B, float64(v)))
+			if !o.F.OfInput() {
+				in[0][i] = float32(o.F.At(o.A, o.B, float64(v)))
+			}
 		}
 	case *graph.BatchNorm:
 		positive(in[2])

@@ -13,6 +13,8 @@ func joins(all map[string]op) {
 		for _, n := range []int{2, 3, 4} {
 			all[fmt.Sprintf("add %d of %v", n, s)] = graph.NewAdd("l", 3, s, n)
 		}
+		all[fmt.Sprintf("scale %v", s)] = graph.NewScale("l", 3, s)
+		all[fmt.Sprintf("scale factor grad %v", s)] = graph.NewScaleFactorGrad("l", 3, s)
 		all[fmt.Sprintf("global avg pool of %v", s)] = graph.NewAvgPool("l", 3, global(s))
 		all[fmt.Sprintf("global avg pool grad of %v", s)] = graph.NewAvgPoolGrad("l", 3, global(s))
 	}
@@ -87,6 +89,9 @@ layers:
               - batch_norm: {}
               - conv: {name: b, filters: 8, kernel: 1, init: {kind: he}}
         - relu: {}
+  - squeeze_excitation:
+      name: se
+      layers: [{global_avgpool: {name: squeeze}}, {dense: {outputs: 8, init: {kind: he}}}, {sigmoid: {}}]
   - residual:
       name: down
       shortcut: pad
@@ -108,6 +113,7 @@ layers:
       name: sum
       join: add
       paths: [[], [{sigmoid: {}}], [{tanh: {}}], [{avgpool: {name: mean, kernel: 3, stride: 1, pad: 1}}]]
+  - silu: {}
   - residual: {name: dense, shortcut: concat, layers: [{conv: {name: f, filters: 4, kernel: 1, init: {kind: he}}}]}
   - residual: {name: all, shortcut: projection_always, layers: [{tanh: {}}]}
   - global_avgpool: {name: whole}

@@ -57,3 +57,19 @@ extern "C" __global__ void pad_grad(const real *dy, real *dx, int n, Shortcut s)
     int to_row = line / s.in_height * s.out_height + row / s.stride;
     dx[i] = read ? (float)dy[((u64)to_row * s.out_width + column / s.stride) * s.out_channels + c] : 0;
 }
+
+// y = x times the number of its image's channel; n values, area in an image.
+extern "C" __global__ void scale(const real *x, const real *factor, real *y, int n, Divisor channels, Divisor area) {
+    int i = element();
+    if (i < n) y[i] = (float)x[i] * (float)factor[i / area * channels + i % channels];
+}
+
+// ds = the sum of x·dy over an image's pixels; n values of ds.
+extern "C" __global__ void scale_factor_grad(const real *x, const real *dy, real *ds, int n, Divisor channels, int pixels) {
+    int i = element();
+    if (i >= n) return;
+    u64 first = (u64)(i / channels) * pixels * channels + i % channels;
+    float sum = 0;
+    for (int p = 0; p < pixels; p++) sum += (float)x[first + (u64)p * channels] * (float)dy[first + (u64)p * channels];
+    ds[i] = sum;
+}

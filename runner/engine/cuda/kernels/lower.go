@@ -36,6 +36,7 @@ const softmaxThreads = 128
 // functions are the codes of elementwise.cu.
 var functions = map[graph.Function]int32{
 	graph.ReLU: 0, graph.LeakyReLU: 1, graph.ELU: 2, graph.Softplus: 3, graph.Arcsinh: 4, graph.Tanh: 5, graph.Sigmoid: 6,
+	graph.GELU: 7, graph.SiLU: 8, graph.HardSwish: 9,
 }
 
 func (l *lowering) function(f graph.Function) int32 {

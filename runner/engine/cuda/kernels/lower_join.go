@@ -28,6 +28,15 @@ var (
 	_ = lowers(func(l *lowering, op *graph.Slice) {
 		l.channels(l.in(0), op.Shape.Channels, op.First, op.N, 0, op.N)
 	})
+	_ = lowers(func(l *lowering, op *graph.Scale) {
+		l.each("scale", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), divisor(op.Shape.Channels),
+			divisor(op.Shape.Len()))
+	})
+	_ = lowers(func(l *lowering, op *graph.ScaleFactorGrad) {
+		l.count(l.In[0].Len())
+		l.each("scale_factor_grad", l.Out.Len(), l.in(0), l.in(1), l.out(), int32(l.Out.Len()), divisor(op.Shape.Channels),
+			int32(op.Shape.Height*op.Shape.Width))
+	})
 	_ = lowers(func(l *lowering, op *graph.Pad) {
 		l.each("pad", l.Out.Len(), l.in(0), l.out(), int32(l.Out.Len()), shortcut(op.In, op.Out, op.Stride, op.First))
 	})
