@@ -24,6 +24,9 @@ var (
 // deleted, moved, replaced or unmounted, or its lock was removed by hand.
 var ErrLost = errors.New("the run has lost its folder")
 
+// ErrDamaged is a record that cannot be read. Other runs of its study can still be trained.
+var ErrDamaged = errors.New("damaged record")
+
 // StartOptions say what Start may do with what it finds.
 type StartOptions struct {
 	Fresh bool // move a run that is there aside, whatever its recipe and state
@@ -47,8 +50,9 @@ func (o StartOptions) same(old Record, identity string) bool {
 // Start takes hold of a run's folder and opens a new attempt: rec.Attempts must
 // hold what is known of it, without its time and process. It returns ErrDone for
 // a run that is done or diverged, ErrChanged for one of another recipe, ErrData
-// for one that saw other images, and ErrBusy for one that another process works
-// on. An unfinished run is continued by LatestCheckpoint, or begins again.
+// for one that saw other images, ErrDamaged for one whose record cannot be read,
+// and ErrBusy for one that another process works on. An unfinished run is
+// continued by LatestCheckpoint, or begins again.
 func (s *Store) Start(rec Record, o StartOptions) (*Recorder, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
@@ -79,7 +83,7 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 			return nil, err
 		}
 	case err != nil:
-		return nil, fmt.Errorf("%w; --fresh moves the run aside", err)
+		return nil, fmt.Errorf("%w: %w; --fresh moves the run aside", ErrDamaged, err)
 	case !o.same(old, rec.Identity):
 		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
 			"--fresh moves the old run aside, or give the study another name", dir, ErrChanged)

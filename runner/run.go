@@ -226,6 +226,9 @@ func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments
 func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	work func(*experiments.Recorder) (*experiments.Result, error)) (experiments.Status, error) {
 	recorder, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh, Identify: identify})
+	if errors.Is(err, experiments.ErrDamaged) { // the other runs are as good as ever
+		return experiments.Failed, err
+	}
 	if err != nil {
 		return "", err
 	}
