@@ -134,6 +134,9 @@ func (a *attacker) studies() ([]trial, error) {
 			}})
 		}
 	}
+	for _, args := range [][]string{{"run", "s.yaml"}, {"run", "s.yaml", "--dry-run"}, {"bench", "cifar-quick"}} {
+		add("studies", "ten million threads: "+args[0], smallStudy, must, append(args, "--threads", "10000000")...)
+	}
 	var many strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&many, ", v%d: {edits: [{set: {key: train.lr, value: %g}}]}", i, 0.02+float64(i)/1e4)
