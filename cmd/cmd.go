@@ -116,7 +116,9 @@ record cannot be written, or a device was lost).`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"studies", "Studies:", []*cobra.Command{newRun(), newReport(), newCompare(), newServe(), newVerify()}},
+		{"studies", "Studies:", []*cobra.Command{
+			newRun(), newReport(), newCompare(), newServe(), newVerify(), newEvaluate(), newPredict(),
+		}},
 		{"records", "Records:", []*cobra.Command{
 			newRuns(), newShow(), newDiff(), newNote(), newTag(), newImport(), newExport(),
 		}},

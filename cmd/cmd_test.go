@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"ablate/internal/golden"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,7 +35,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir)
 			records, err := filepath.Abs("../experiments/testdata") // of earlier formats
 			e.Setenv("RECORDS", records)
-			return err
+			photo, err2 := filepath.Abs("../runner/data/imaging/testdata/rgb.jpg")
+			e.Setenv("PHOTO", photo)
+			return errors.Join(err, err2)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "replace": replace,
 			"copyrecords": copyRecords},

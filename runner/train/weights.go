@@ -11,7 +11,7 @@ import (
 
 // What an image becomes an input with, in a weights file.
 const (
-	meanTensor = "mean_image"
+	MeanTensor = "mean_image"
 	axesTensor = "colour_axes"
 )
 
@@ -50,7 +50,7 @@ func (t *Trainer) Weights() (w experiments.Weights, err error) {
 	if in.Mean != "none" {
 		image := in.Image
 		w.Input = append(w.Input, experiments.Tensor{
-			Name: meanTensor, Shape: []int{image.Height, image.Width, image.Channels}, Data: t.pipeline.Mean(),
+			Name: MeanTensor, Shape: []int{image.Height, image.Width, image.Channels}, Data: t.pipeline.Mean(),
 		})
 	}
 	if axes := t.pipeline.ColourAxes(); axes != nil {

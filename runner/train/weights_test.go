@@ -50,7 +50,7 @@ func TestWeightsFileRebuildsTheNet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shapes := map[string][]int{meanTensor: {in.Image.Height, in.Image.Width, in.Image.Channels}, axesTensor: {3, 3}}
+	shapes := map[string][]int{MeanTensor: {in.Image.Height, in.Image.Width, in.Image.Channels}, axesTensor: {3, 3}}
 	if len(weights.Input) != 2 {
 		t.Fatalf("%d tensors beside the parameters", len(weights.Input))
 	}

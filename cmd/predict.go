@@ -1,0 +1,147 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/runner"
+	"ablate/runner/device"
+	"ablate/runner/engine"
+	"ablate/runner/train"
+)
+
+func newPredict() *cobra.Command {
+	var top int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "predict RUN FILE…",
+		Short:   "Classify photographs with the weights of a run",
+		Example: `  ablate predict photos/baseline/1 cat.jpg dog.png`,
+		Long: `predict shows JPEG and PNG files to the net of a run that is done, and prints the
+likeliest classes of each with their probabilities. A file becomes an input as
+the run's test images did: resized, cut, its mean subtracted; of a data set whose
+images have one size from the start, the shorter side is resized to it and the
+centre is cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if top < 1 {
+				return fmt.Errorf("--top %d: at least 1 is needed", top)
+			}
+			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
+				guesses, err := net.Predict(c.Context(), args[1:], top, group)
+				if err != nil {
+					return err
+				}
+				return printGuesses(c, args[1:], guesses, asJSON)
+			})
+		},
+	}
+	c.Flags().IntVar(&top, "top", 5, "print the `N` likeliest classes")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addDeviceFlags(c)
+	return c
+}
+
+func newEvaluate() *cobra.Command {
+	var changes []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "evaluate RUN",
+		Short: "Test the weights of a run, on another data set too",
+		Example: `  ablate evaluate quickstart/baseline/1
+  ablate evaluate photos/baseline/1 --data root=new-photos --data test=0`,
+		Long: `evaluate shows test images to the net of a run that is done, and prints its errors
+and its loss. --data changes a key of the study's data, as --set data.KEY would:
+another folder, another set, other crops. Classes are matched by their names.
+What is subtracted from an image stays what the net was trained with. Nothing is
+recorded. RUN is STUDY/VARIANT/SEED or the run's folder.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
+				score, err := net.Evaluate(c.Context(), changes, group)
+				if err != nil {
+					return err
+				}
+				return printScore(c, score, asJSON)
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&changes, "data", nil, "change a key of the data, `KEY=VALUE`; may be given again")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addDeviceFlags(c)
+	return c
+}
+
+func addDeviceFlags(c *cobra.Command) {
+	c.Flags().String("device", "auto", deviceUsage)
+	c.Flags().Int("threads", 0, threadsUsage)
+}
+
+// withTrained opens a run's net and the devices that it is evaluated on.
+func withTrained(c *cobra.Command, run string, use func(*runner.Trained, *engine.Group) error) error {
+	settings, err := settings(c)
+	if err != nil {
+		return err
+	}
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	dir, err := store.Find(run)
+	if err != nil {
+		return err
+	}
+	net, err := runner.OpenTrained(dir)
+	if err != nil {
+		return err
+	}
+	group, err := device.Open(settings.Device, settings.Threads)
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	if err := use(net, group); err != nil {
+		return errors.Join(err, ctxError(c.Context()))
+	}
+	return nil
+}
+
+// printGuesses prints a row a guess: the file beside its likeliest class.
+func printGuesses(c *cobra.Command, files []string, guesses [][]train.Guess, asJSON bool) error {
+	if asJSON {
+		type classified struct {
+			File    string        `json:"file"`
+			Classes []train.Guess `json:"classes"`
+		}
+		all := make([]classified, len(files))
+		for i, file := range files {
+			all[i] = classified{file, guesses[i]}
+		}
+		return printJSON(c.OutOrStdout(), all)
+	}
+	rows := [][]string{{"file", "class", "%"}}
+	for i, file := range files {
+		for _, g := range guesses[i] {
+			rows = append(rows, []string{file, g.Class, fmt.Sprintf("%.2f", 100*g.Probability)})
+			file = ""
+		}
+	}
+	return printTable(c.OutOrStdout(), rows, "llr")
+}
+
+func printScore(c *cobra.Command, s train.Score, asJSON bool) error {
+	if asJSON {
+		return printJSON(c.OutOrStdout(), struct {
+			Images int                `json:"images"`
+			Top1   float64            `json:"test_top1_error"`
+			Top5   float64            `json:"test_top5_error"`
+			Loss   experiments.Number `json:"test_loss"`
+		}{s.Images, s.Top1Error(), s.Top5Error(), experiments.Number(s.Loss())})
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%d test images: top-1 error %.2f %%, top-5 error %.2f %%, loss %.4f\n",
+		s.Images, 100*s.Top1Error(), 100*s.Top5Error(), s.Loss())
+	return err
+}
