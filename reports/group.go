@@ -88,6 +88,7 @@ func newRow(name string, records []outcome, seeds []uint64) Row {
 	}
 	row.Error = stats.Summarise(errors)
 	row.Speeds = speeds(records)
+	row.Usage = usage(records)
 	row.Notes = runNotes(records, seeds)
 	return row
 }

@@ -151,6 +151,7 @@ type Row struct {
 	Params    int64             // 0 where no record says
 	MACs      int64             // forward, per image; likewise
 	Speeds    []Speed           // by hardware key
+	Usage     *Usage            // of the machine; nil where no run says
 	Again     bool              // the baseline itself under other seeds: an A/A comparison
 	Published *ledger.Judgement // what was published of Delta to the baseline; nil where nothing was
 	Notes     []string          // what a reader must know to read this row

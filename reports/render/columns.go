@@ -38,7 +38,7 @@ func Columns() []string {
 
 // fields are all columns there are but the variant's name.
 func (c view) fields() []field {
-	return []field{
+	return slices.Concat([]field{
 		{
 			name: "changed", column: Column{Head: c.changedHead(), Wrap: cellWidth}, text: changed,
 			heads: []string{"changed"},
@@ -138,7 +138,7 @@ func (c view) fields() []field {
 			heads: []string{"images_per_second", "hardware"},
 			full:  c.speedFull,
 		},
-	}
+	}, usageFields())
 }
 
 // UsualColumns are the names of the columns that a comparison has unless others are asked for.

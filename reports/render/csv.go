@@ -79,5 +79,9 @@ func writeCells(b *bytes.Buffer, lines [][]string) error {
 
 // csvHas leaves speed and devices out unless they were asked for: they alone differ between equal studies.
 func (c view) csvHas(f field) bool {
-	return c.Options.Speed || len(c.Options.Columns) > 0 || !slices.Contains([]string{"device", "moved", "speed"}, f.name)
+	if len(c.Options.Columns) > 0 {
+		return true
+	}
+	return !slices.Contains(usageNames, f.name) &&
+		(c.Options.Speed || !slices.Contains([]string{"device", "moved", "speed"}, f.name))
 }
