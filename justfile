@@ -74,6 +74,18 @@ bench-report:
 bench-pool *args="":
     scripts/bench-pool.sh {{args}}
 
+# What ablate runs, status and report take on the records of 10,000 runs: seconds, CPU, memory.
+many-runs *args="":
+    go run ./scripts/manyruns {{args}}
+
+# Submit, preempt, crash and cancel on a real Slurm of three nodes; needs root and Debian's Slurm.
+slurm:
+    go test -count 1 -tags long -timeout 30m -run TestOnSlurm -v ./runner/cluster
+
+# The Jobs that ablate submit --kubernetes prints, decoded strictly into Kubernetes' own types.
+kubernetes-types:
+    go test -count 1 -tags long -run TestKubernetesTypes ./runner/cluster
+
 # A training step beside PyTorch's in its fastest mode, alternating. Python needs PyTorch 2.
 peer *args="":
     scripts/peer.py {{args}}

@@ -316,7 +316,7 @@ func TestWithoutSlurm(t *testing.T) {
 	}
 }
 
-// What kubectl apply gets, as it stands. runner/cluster/_kubernetes decodes it into Kubernetes' own types.
+// What kubectl apply gets, as it stands. TestKubernetesTypes decodes it into Kubernetes' own types.
 func TestKubernetesManifest(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]configs.Kubernetes{
