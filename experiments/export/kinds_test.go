@@ -23,7 +23,7 @@ var refused = []string{"local", "stochasticpool", "spatialpyramid"}
 var written = []string{
 	"conv", "dense", "relu", "tanh", "sigmoid", "leaky_relu", "rrelu", "prelu", "elu", "selu", "softplus", "arcsinh",
 	"maxout", "batch_norm", "lrn", "maxpool", "avgpool", "maxavgpool", "global_avgpool", "dropout", "softmax_loss",
-	"residual", "branches", "repeat", "squeeze_excitation", "gelu", "silu", "hard_swish",
+	"residual", "branches", "repeat", "squeeze_excitation", "group_norm", "layer_norm", "gelu", "silu", "hard_swish",
 }
 
 func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {

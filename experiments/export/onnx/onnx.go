@@ -140,6 +140,10 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.then("Selu", nil)
 	case *arch.Sigmoid:
 		b.then("Sigmoid", nil)
+	case *arch.GroupNorm:
+		return b.groupNorm(name, l.Groups, l.Epsilon, p)
+	case *arch.LayerNorm:
+		return b.groupNorm(name, 1, l.Epsilon, p)
 	case *arch.GELU: // x·(1 + erf(x/√2))/2
 		in := b.now
 		b.scalar("Mul", name+".root", 1/math.Sqrt2, 1)
@@ -260,6 +264,28 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) er
 		inputs = append(inputs, b.floats(name+"."+what, v, p.In.Channels))
 	}
 	b.then("BatchNormalization", inputs, float("epsilon", l.Epsilon))
+	return nil
+}
+
+// groupNorm sets each group's values in a row of their own, which InstanceNormalization
+// normalises, and scales and shifts what comes back.
+func (b *builder) groupNorm(name string, groups int, epsilon float64, p arch.LayerInfo) error {
+	shape, back := []int{p.In.Channels, 1, 1}, []int64{0, int64(p.In.Channels), int64(p.In.Height), int64(p.In.Width)}
+	if b.flat {
+		shape, back = shape[:1], back[:2]
+	}
+	ones := slices.Repeat([]float32{1}, groups)
+	b.then("Reshape", []string{b.int64s(name+".groups", []int64{0, int64(groups), -1})})
+	b.then("InstanceNormalization", []string{b.floats(name+".ones", ones, groups),
+		b.floats(name+".zeros", make([]float32, groups), groups)}, float("epsilon", epsilon))
+	b.then("Reshape", []string{b.int64s(name+".shape", back)})
+	for _, what := range [][2]string{{"weight", "Mul"}, {"bias", "Add"}} {
+		v, err := b.weights.Take(name+"."+what[0], p.In.Channels)
+		if err != nil {
+			return err
+		}
+		b.then(what[1], []string{b.floats(name+"."+what[0], v, shape...)})
+	}
 	return nil
 }
 

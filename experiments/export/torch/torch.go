@@ -158,6 +158,10 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.add(name, "nn.SELU()")
 	case *arch.Sigmoid:
 		b.add(name, "nn.Sigmoid()")
+	case *arch.GroupNorm:
+		return b.groupNorm(name, l.Groups, l.Epsilon, p)
+	case *arch.LayerNorm:
+		return b.groupNorm(name, 1, l.Epsilon, p)
 	case *arch.GELU:
 		b.add(name, "nn.GELU()")
 	case *arch.SiLU:
@@ -268,6 +272,18 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) er
 		dims = "1d"
 	}
 	b.add(name, "nn.BatchNorm%s(%d, eps=%g, momentum=%g)", dims, p.In.Channels, l.Epsilon, l.Momentum)
+	return nil
+}
+
+func (b *builder) groupNorm(name string, groups int, epsilon float64, p arch.LayerInfo) error {
+	for _, what := range []string{"weight", "bias"} {
+		v, err := b.weights.Take(name+"."+what, p.In.Channels)
+		if err != nil {
+			return err
+		}
+		b.tensor(name, what, v, p.In.Channels)
+	}
+	b.add(name, "nn.GroupNorm(%d, %d, eps=%g)", groups, p.In.Channels, epsilon)
 	return nil
 }
 

@@ -56,6 +56,25 @@ func joins(all map[string]op) {
 		all[fmt.Sprintf("pad %v to %v", p.in, p.out)] = graph.NewPad("l", 3, p.in, p.out, p.stride)
 		all[fmt.Sprintf("pad grad %v to %v", p.in, p.out)] = graph.NewPadGrad("l", 3, p.in, p.out, p.stride)
 	}
+	for _, n := range []struct {
+		s      arch.Shape
+		groups int
+	}{{shape(5, 7, 24), 4}, {shape(4, 4, 16), 1}, {shape(3, 3, 5), 5}, {shape(1, 1, 32), 2}} {
+		for i := range 2 {
+			name := fmt.Sprintf("%v in %d groups, device %d", n.s, n.groups, i)
+			g := graph.WholeGroups(n.s, n.groups, 1e-3)
+			for what, o := range map[string]graph.Op{
+				"group norm ": graph.NewGroupNorm("l", 3, g), "group norm grad ": graph.NewGroupNormGrad("l", 3, g),
+				"group norm scale grad ": graph.NewGroupNormScaleGrad("l", 3, g),
+			} {
+				part, err := o.Shard(graph.Split{I: i, Of: 2})
+				if err != nil {
+					panic(err)
+				}
+				all[what+name], all[what+name+" of one"] = part.Op.(op), o.(op)
+			}
+		}
+	}
 	for _, c := range convolutions[1:5] {
 		all["conv without bias "+c.name] = graph.NewConv("l", c.batch, c.w).WithoutBias()
 		all["local without bias "+c.name] = graph.NewLocal("l", c.batch, c.w).WithoutBias()
@@ -114,6 +133,8 @@ layers:
       join: add
       paths: [[], [{sigmoid: {}}], [{tanh: {}}], [{avgpool: {name: mean, kernel: 3, stride: 1, pad: 1}}]]
   - silu: {}
+  - group_norm: {name: gn, groups: 4}
+  - layer_norm: {name: ln}
   - residual: {name: dense, shortcut: concat, layers: [{conv: {name: f, filters: 4, kernel: 1, init: {kind: he}}}]}
   - residual: {name: all, shortcut: projection_always, layers: [{tanh: {}}]}
   - global_avgpool: {name: whole}

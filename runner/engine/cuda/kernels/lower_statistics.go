@@ -23,3 +23,36 @@ var (
 			int32(n), divisor(l.In[1].Len()), float32(op.Epsilon))
 	})
 )
+
+var (
+	_ = lowers(func(l *lowering, op *graph.GroupNorm) {
+		moments := l.moments(op.Batch, op.Groups, 0, 0)
+		l.each("group_norm", l.Out.Len(), l.in(0), moments, l.in(1), l.in(2), l.out(), int32(l.Out.Len()), group(op.Groups))
+	})
+	_ = lowers(func(l *lowering, op *graph.GroupNormGrad) {
+		moments := l.moments(op.Batch, op.Groups, l.in(1), l.in(2))
+		l.each("group_norm_grad", l.Out.Len(), l.in(0), moments, l.in(1), l.in(2), l.out(), int32(l.Out.Len()),
+			group(op.Groups))
+	})
+	_ = lowers(func(l *lowering, op *graph.GroupNormScaleGrad) {
+		moments := l.moments(op.Batch, op.Groups, 0, 0)
+		l.each("group_norm_scale_grad", l.Out.Len(), l.in(0), moments, l.in(1), l.out(), int32(l.Out.Len()),
+			group(op.Groups), int32(op.Batch*op.Shape.Height*op.Shape.Width))
+	})
+)
+
+// moments launches the sums over the groups of each image, and returns where they are.
+func (l *lowering) moments(batch int, g graph.Groups, scale, dy uint64) uint64 {
+	n := batch * g.Groups
+	l.count(l.In[0].Len())
+	to := l.scratch(4 * n)
+	l.each("group_moments", n, l.in(0), scale, dy, to, int32(n), group(g), float32(g.Epsilon))
+	return to
+}
+
+// group is Group of columns.cu.
+func group(g graph.Groups) Struct {
+	return append(divisors(g.Shape.Channels, g.Groups, g.Shape.Channels/g.Groups, g.N),
+		int32(g.Shape.Height*g.Shape.Width),
+		int32(g.First))
+}
