@@ -36,7 +36,7 @@ golden:
 docs:
     go test . -run TestDocuments -timeout 30m -update
 
-# Run every fuzz target for so many seconds.
+# Run every fuzz target for SECONDS.
 fuzz seconds="30":
     scripts/fuzz.sh {{seconds}}
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The example that CONTRIBUTING gives, maxout, is known to five files: what it
+// The example in CONTRIBUTING, maxout, is known to five files: what it
 // is, what it computes, and how a CPU and a GPU do. Tests of all kinds find it by
 // its registration. Exporters refuse by its name what they do not know.
 func TestLayerKindIsFiveFiles(t *testing.T) {

@@ -398,7 +398,7 @@ func TestEditsThatBreakParts(t *testing.T) {
 	} {
 		_, err := Apply(sample(t, "resnet-20"), edits(t, c.edits)...)
 		if err == nil || err.Error() != c.want {
-			t.Errorf("%s gives\n%v, want\n%s", c.edits, err, c.want)
+			t.Errorf("%s:\n%v, want\n%s", c.edits, err, c.want)
 		}
 	}
 }

@@ -241,7 +241,7 @@ func TestShapesThatDoNotFit(t *testing.T) {
 		}
 		_, err = n.Infer()
 		if !errors.Is(err, ErrShape) || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s gives %v, want %s", c.layers, err, c.want)
+			t.Errorf("%s: %v, want %s", c.layers, err, c.want)
 		}
 	}
 }
@@ -281,7 +281,7 @@ func TestPartsThatDoNotFit(t *testing.T) {
 			want = "net x, layer pool1 after relu1: a grid of 2×2 cells does not fit 1×1×3: shapes do not fit"
 		}
 		if _, err = n.Infer(); !errors.Is(err, ErrShape) || err.Error() != want {
-			t.Errorf("%s gives\n%v, want\n%s", c.layer, err, want)
+			t.Errorf("%s:\n%v, want\n%s", c.layer, err, want)
 		}
 	}
 }
@@ -305,7 +305,7 @@ func TestOutputs(t *testing.T) {
 		{size: 1, kernel: 2, stride: 2, before: 0, after: 0, ceil: true, want: 1},
 	} {
 		if got := outputs(c.size, c.kernel, c.stride, c.before, c.after, c.ceil); got != c.want {
-			t.Errorf("%+v gives %d", c, got)
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

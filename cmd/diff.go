@@ -57,7 +57,7 @@ that a run does not have.`,
 // A recordDiff is what differs between two records.
 type recordDiff struct {
 	Recipe []string     `json:"recipe"` // in words, as reports have them
-	Keys   []difference `json:"keys"`   // of the rest
+	Keys   []difference `json:"keys"`   // all other keys
 }
 
 // compareRecords compares two records. A recipe that cannot be read is compared

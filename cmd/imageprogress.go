@@ -28,7 +28,7 @@ func (p *imageProgress) packed(now pack.Progress) {
 
 // read shows how many images have been read.
 func (p *imageProgress) read(done, total int) {
-	if done <= 1 { // of the next pass
+	if done <= 1 { // the next pass's
 		p.started = time.Now()
 	}
 	if p.line.due() {

@@ -47,7 +47,7 @@ type standing struct {
 
 var _ runner.Progress = (*progress)(nil)
 
-// newProgress prints to w how a study proceeds that trains so many runs at a time.
+// newProgress prints to w how a study that trains several runs at a time proceeds.
 func newProgress(w io.Writer, slots int) *progress {
 	p := &progress{line: newStatusLine(w, time.Minute), running: map[runID]*standing{}}
 	if p.line.live && slots > 1 {

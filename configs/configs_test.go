@@ -86,7 +86,7 @@ func checkVariants(t *testing.T, s *Study, names []string, changes map[string]st
 	}
 }
 
-// write puts files into a folder and gives the first one's path.
+// write puts files into a folder and returns the first one's path.
 func write(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -204,7 +204,7 @@ var badStudies = map[string]struct{ yaml, want string }{
 		"s.yaml:2: unknown layer kind concat; a net has layers of these kinds: conv"},
 }
 
-// Every kind of bad input gives one line that says what and where.
+// Every kind of bad input is answered with one line that says what and where.
 func TestBadStudies(t *testing.T) {
 	for name, c := range badStudies {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestBadStudies(t *testing.T) {
 			}
 			got := strings.ReplaceAll(err.Error(), filepath.Dir(strings.SplitN(err.Error(), "s.yaml", 2)[0])+"/", "")
 			if !strings.Contains(got, c.want) || strings.ContainsAny(got, "\n\x1b") || len(got) > 450 {
-				t.Errorf("gives  %s\nwants … %s", got, c.want)
+				t.Errorf("got    %s\nwant … %s", got, c.want)
 			}
 		})
 	}
@@ -358,7 +358,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := LoadSettings(flags); err == nil || !strings.Contains(err.Error(), "thread") {
-		t.Errorf("an unknown key gives %v", err)
+		t.Errorf("an unknown key: %v", err)
 	}
 }
 

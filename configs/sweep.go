@@ -15,7 +15,7 @@ import (
 type sweep struct {
 	at     *strictyaml.Node
 	keys   []string
-	values [][]*strictyaml.Node // of each key
+	values [][]*strictyaml.Node // each key's
 }
 
 // UnmarshalStrict reads {train.lr: [0.1, 0.01]}.

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// contained gives a process a table of processes of its own, as a container does.
+// contained starts a process with a table of processes of its own, as a container does.
 func contained(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID} }
 
 // Two containers on one folder have the same host name and numbers that mean

@@ -23,7 +23,7 @@ type Sample struct {
 	CPUSeconds   Number      `json:"cpu_seconds,omitempty"`  // of this process since then
 	MachineCPU   Number      `json:"machine_cpu,omitempty"`  // share of all cores that was busy since the last sample
 	Memory       int64       `json:"memory,omitempty"`       // bytes of this process that are resident
-	MemoryUsed   int64       `json:"memory_used,omitempty"`  // bytes of the machine's that cannot be had
+	MemoryUsed   int64       `json:"memory_used,omitempty"`  // bytes of the machine's that are in use
 	DiskRead     int64       `json:"disk_read,omitempty"`    // bytes that this process read since the attempt began
 	DiskWritten  int64       `json:"disk_written,omitempty"` // and wrote
 	DiskFree     int64       `json:"disk_free,omitempty"`    // bytes left where the records lie

@@ -142,5 +142,5 @@ type Prediction struct {
 	Label     int
 	Predicted int
 	Rank      int     // of the label among the classes by score, 1 is best
-	LogProb   float64 // of the label
+	LogProb   float64 // the label's
 }

@@ -77,7 +77,7 @@ func (s *Store) Declare(d Declaration) (Declaration, error) {
 	return d, s.writeDeclaration(d)
 }
 
-// Look records that a table was made of so many complete seeds of a study. It does nothing where the study
+// Look records that a table was made of the given number of complete seeds of a study. It does nothing where the study
 // declared nothing.
 func (s *Store) Look(study string, seeds int) error {
 	d, err := s.Declaration(study)

@@ -126,7 +126,7 @@ func (p Params) at(key string, n *strictyaml.Node) (Params, string, error) {
 	return in, name, nil
 }
 
-// Set gives the parameter of a dotted key, as in params.lr, another value. {times: 0.5} scales a number.
+// Set changes the parameter of a dotted key, as in params.lr. {times: 0.5} scales a number.
 func (p Params) Set(key string, n *strictyaml.Node) error {
 	in, name, err := p.at(key, n)
 	if err != nil {

@@ -23,7 +23,7 @@ type Bench struct {
 	Precision       string    `json:"precision"` // in which products are formed
 	Threads         int       `json:"threads"`
 	Batch           int       `json:"batch"`
-	ImagesPerSecond float64   `json:"images_per_second"` // of the median step
+	ImagesPerSecond float64   `json:"images_per_second"` // the median step's
 	StepSeconds     []float64 `json:"step_seconds"`
 	PeakRSSMiB      int64     `json:"peak_rss_mib,omitempty"` // of the process; absent where the system does not tell
 	ActivationsMiB  float64   `json:"activations_mib"`        // the program's arena

@@ -16,7 +16,7 @@ import (
 type Prediction struct {
 	Run      time.Duration // for one seed
 	Input    string        // how a training image becomes an input, in words
-	Batches  int           // of an epoch
+	Batches  int           // an epoch's
 	LeftOver int           // training images that every epoch leaves out, since they do not fill a batch
 }
 
@@ -54,7 +54,7 @@ func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Predicti
 
 // A measurement is what a variant's first steps tell.
 type measurement struct {
-	step, evaluation  time.Duration // of a batch
+	step, evaluation  time.Duration // a batch's
 	input             string
 	batches, leftOver int
 }

@@ -16,7 +16,7 @@ import (
 // Bounds on what is read of predictions for the table of classes.
 const (
 	classVariants = 12
-	classRuns     = 8 // of each variant
+	classRuns     = 8 // each variant's
 	maxClasses    = 1000
 )
 

@@ -479,7 +479,7 @@ func TestLive(t *testing.T) {
 	get(t, h, "/study/second", 404)
 }
 
-// There are only so many open pages; those that go make room.
+// The number of open pages is bounded; a page that closes makes room.
 func TestWatchersAreBounded(t *testing.T) {
 	store, _ := experiments.Open(t.TempDir())
 	w := newWatcher(newLibrary(store))

@@ -73,7 +73,7 @@ func TestErrors(t *testing.T) {
 			err = n.Decode(new(outer))
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), want[:min(len(want), 200)]) {
-			t.Errorf("%q gives %v, want %s", text, err, want)
+			t.Errorf("%q is %v, want %s", text, err, want)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestExpandEnv(t *testing.T) {
 		n, _ := Parse("f", []byte("name: "+text))
 		n, err := n.ExpandEnv(lookup)
 		if err != nil || n.Get("name").Text() != want {
-			t.Errorf("%s gives %v, %v", text, n, err)
+			t.Errorf("%s: %v, %v", text, n, err)
 		}
 	}
 	for text, want := range map[string]string{
@@ -145,7 +145,7 @@ func TestExpandEnv(t *testing.T) {
 	} {
 		n, _ := Parse("f", []byte("name: "+text))
 		if _, err := n.ExpandEnv(lookup); err == nil || err.Error() != want {
-			t.Errorf("%s gives %v", text, err)
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

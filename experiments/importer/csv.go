@@ -39,7 +39,7 @@ type table struct {
 	name string
 	head []string
 	rows [][]string
-	line []int // of each row
+	line []int // each row's
 }
 
 // readTable reads a file as a whole; - is the standard input.

@@ -29,7 +29,7 @@ type Entry struct {
 	Dir       string              `json:"dir"`
 	Status    experiments.Status  `json:"status"`
 	Attempts  int                 `json:"attempts"`
-	Started   time.Time           `json:"started"` // of the first attempt
+	Started   time.Time           `json:"started"` // the first attempt's
 	Ended     time.Time           `json:"ended,omitzero"`
 	Epochs    *int                `json:"epochs,omitempty"`
 	Top1Error *experiments.Number `json:"top1_error,omitempty"`

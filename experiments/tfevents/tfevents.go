@@ -53,7 +53,7 @@ var ErrCorrupt = errors.New("not a whole event file")
 const (
 	maxFrame   = 64 << 20 // bytes of an event; one with images is large
 	maxScalars = 1 << 20  // that one call returns
-	maxFiles   = 1000     // of a folder
+	maxFiles   = 1000     // a folder's
 	maxDepth   = 8        // of the folders in it
 )
 

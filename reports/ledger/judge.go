@@ -18,7 +18,7 @@ type Result struct {
 	Data           string   // as in the recipe
 	Part           bool     // trained on a part of the data set
 	HeldOut        bool     // tested on images held out of the training set
-	Views          int      // of each test image
+	Views          int      // each test image's
 	Epochs         int
 	Metric         string   // top1_error, top5_error, train_top1_error; anything else is never published
 	Delta          float64  // to the baseline, in percentage points

@@ -107,7 +107,7 @@ type Curve struct {
 // Axes say how curves are drawn. The zero values are the page's: by epoch, with the range of the seeds.
 type Axes struct {
 	Title  string
-	Unit   string  // of the vertical axis
+	Unit   string  // the vertical axis'
 	Factor float64 // from the log's unit to that
 	Late   bool    // the second half alone, in which the curves lie close
 	X      XAxis

@@ -109,7 +109,7 @@ func TestGolden(t *testing.T) {
 	golden.Check(t, filepath.Join("testdata", "sample.html"), got)
 	slices.Reverse(records) // the order of records leaves no trace
 	if again := written(t, records, source(records)); again != got {
-		t.Error("records in another order give another page")
+		t.Error("records in another order make another page")
 	}
 }
 
@@ -149,7 +149,7 @@ func TestForest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := WriteForest(&b, alone); !errors.Is(err, reports.ErrOption) {
-		t.Errorf("a study with nothing to compare gives %v", err)
+		t.Errorf("a study with nothing to compare: %v", err)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// Odd records give a page that says what it could not show.
+// Odd records make a page that says what it could not show.
 func TestOddRecords(t *testing.T) {
 	bad := slices.Concat(study("baseline", lrn, 0.2), study("sound", lrn, 0.3))
 	bad[0].Recipe = []byte(`{"net": 3}`)

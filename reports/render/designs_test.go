@@ -89,7 +89,7 @@ func TestEffectsOfPartOfADesign(t *testing.T) {
 		t.Fatal(err)
 	}
 	if table.Effects != nil {
-		t.Errorf("three of four cells give effects: %+v", table.Effects)
+		t.Errorf("three of four cells have effects: %+v", table.Effects)
 	}
 }
 

@@ -26,7 +26,7 @@ func answered(r experiments.Record) ([]experiments.Prediction, error) {
 	return all, nil
 }
 
-// on400 are runs that err on so many of 400 test images.
+// on400 are runs that err on the given number of 400 test images.
 func on400(variant string, wrong ...float64) []experiments.Record {
 	all := runs(variant, "", wrong...)
 	for i := range all {

@@ -75,7 +75,7 @@ func broken(variant string, seed uint64, status experiments.Status, why string) 
 	return r
 }
 
-// runs gives one run a seed, counted from 1.
+// runs returns a run for each seed, counted from 1.
 func runs(variant, changes string, wrong ...float64) []experiments.Record {
 	var all []experiments.Record
 	for i, w := range wrong {

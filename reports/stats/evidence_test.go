@@ -109,7 +109,7 @@ func TestCrossedCovers(t *testing.T) {
 	}
 }
 
-// The boundaries are those of Lan and DeMets for three equal looks, as R's gsDesign gives them: z of 3.7103,
+// The boundaries are those of Lan and DeMets for three equal looks, as R's gsDesign computes them: z of 3.7103,
 // 2.5114, 1.9930 after O'Brien and Fleming, 2.2794, 2.2949, 2.2959 after Pocock.
 func TestSequentialLevels(t *testing.T) {
 	for spending, z := range map[Spending][]float64{OBrienFleming: {3.7103, 2.5114, 1.9930},

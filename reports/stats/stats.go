@@ -18,7 +18,7 @@ import (
 // The levels every verdict is given at.
 const (
 	Alpha = 0.05 // family-wise error rate
-	Level = 0.95 // of the intervals
+	Level = 0.95 // the intervals'
 	Power = 0.80 // at which the smallest visible effect is stated (Cohen, Statistical Power Analysis, 1988, 2.4)
 )
 

@@ -140,7 +140,7 @@ type script struct {
 	Name    string
 	Lines   []string // options of sbatch
 	Setup   []string // lines of the user's
-	Dir     string   // of the submission
+	Dir     string   // the submission's
 	Folder  string
 	Program string
 	Plan    string

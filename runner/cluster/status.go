@@ -19,7 +19,7 @@ type Run struct {
 	// engine's queue; interrupted, where nothing works on it; or new.
 	State  string `json:"state"`
 	Epoch  int    `json:"epoch"`  // completed
-	Epochs int    `json:"epochs"` // of its recipe
+	Epochs int    `json:"epochs"` // its recipe's
 	Node   string `json:"node,omitempty"`
 	Job    string `json:"job,omitempty"` // what the engine calls its task
 	Why    string `json:"why,omitempty"` // it waits, or what went wrong

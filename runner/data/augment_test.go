@@ -68,11 +68,11 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 	if len(different) < 10 {
 		t.Errorf("15 chunks of 200 possible views share %d", len(different))
 	}
-	// From a batch in the middle the epoch goes on alike.
+	// An epoch that starts at a batch in its middle continues alike.
 	rest := all(t, p.Train(t.Context(), 1, 2))
 	whole := all(t, p.Train(t.Context(), 1, 0))
 	if !equal(rest, whole[2:]) {
-		t.Error("an epoch that goes on from batch 2 differs")
+		t.Error("an epoch that continues from batch 2 differs")
 	}
 }
 

@@ -209,7 +209,7 @@ func TestRealCIFAR(t *testing.T) {
 	}
 }
 
-// The archive gives what the folder gives. It is packed here from the folder's files.
+// The archive holds what the folder holds. It is packed here from the folder's files.
 func TestRealCIFARArchive(t *testing.T) {
 	root := realCIFAR(t)
 	archive := filepath.Join(t.TempDir(), "cifar-10-binary.tar.gz")

@@ -137,7 +137,7 @@ type Source struct {
 	What    string
 	Where   string // where to get it and under which terms
 	Layout  string // what data.root must hold
-	Files   []File // of the official distribution
+	Files   []File // the official distribution's
 	Classes []string
 	images  bool // it is made of image files, of any size
 	open    func(ctx context.Context, s Source, cfg recipe.Data, progress Progress) (*Dataset, error)

@@ -211,7 +211,7 @@ func TestMixing(t *testing.T) {
 		}
 		rest := all(t, p.Train(t.Context(), 2, 3))
 		if !slices.Equal(rest[0].X, got[3].X) || rest[0].Share != got[3].Share {
-			t.Error("an epoch that goes on from its middle shows other images")
+			t.Error("an epoch that continues from its middle shows other images")
 		}
 	}
 }

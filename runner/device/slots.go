@@ -13,7 +13,7 @@ import (
 type Slot struct {
 	Name    string // as the user counts them: cpu:1, cuda:3
 	Device  string // as Open takes it, in a process that trains on this slot alone
-	Threads int    // of the CPU
+	Threads int    // the CPU's
 }
 
 // mostShares is how many runs auto trains at a time without a GPU: each holds its own data and weights in memory.

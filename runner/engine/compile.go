@@ -14,7 +14,7 @@ type value struct {
 	name     string // with the layer in braces, as in every step's name: maxpool{pool2}, value{fc6.weight}
 	shape    []int
 	constant bool     // the same for every image and chunk
-	number   *float32 // of a constant
+	number   *float32 // a constant's
 }
 
 // activation tells images' values, and gradients to them, from what belongs to a

@@ -12,11 +12,11 @@ type byChunks struct {
 	*schedule
 	c      *compiler
 	params *Params
-	chunks int // of one device
+	chunks int // one device's
 
 	weights map[*value]*buffer
 	shared  map[*value]*buffer   // constants
-	values  []map[*value]*buffer // of each chunk
+	values  []map[*value]*buffer // each chunk's
 	sums    map[*value]bool      // nodes that are added over the chunks
 	reduced map[*value]binding   // their means, where they are made
 	norms   map[*value]*buffer

@@ -53,7 +53,7 @@ func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 						}
 					})
 					if !slices.Equal(got, want) {
-						t.Fatalf("%+v gives %v, want %v", m, got, want)
+						t.Fatalf("%+v: %v, want %v", m, got, want)
 					}
 					if m.moved() != foreign {
 						t.Fatalf("%+v moves %d bytes from others, says %d", m, foreign, m.moved())

@@ -91,7 +91,7 @@ func Check(r recipe.Recipe) error {
 type trainer struct {
 	Run
 	rec      *experiments.Recorder
-	dir      string // of the run
+	dir      string // the run's
 	output   string // that the program writes to
 	measured string // the file that it appends its measurements to
 	log      *measurements
@@ -133,7 +133,7 @@ func (t *trainer) prepare() (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
-	for _, stale := range []string{resultFile, predictionsFile} { // of an attempt before
+	for _, stale := range []string{resultFile, predictionsFile} { // an earlier attempt's
 		if err := os.Remove(filepath.Join(t.output, stale)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}

@@ -89,7 +89,7 @@ func (m *measurements) poll(end bool) error {
 	return nil
 }
 
-// bad remembers what could not be read, and says so in the log; the program goes on.
+// bad remembers what could not be read, and says so in the log; the program continues.
 func (m *measurements) bad(err error) error {
 	if m.wrong != nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 // channel First on: x₁, x₂ … → y.
 type Concat struct {
 	meta
-	Shapes   []arch.Shape // of the inputs
+	Shapes   []arch.Shape // the inputs'
 	First, N int          // all of them, but for one of several devices
 }
 
@@ -74,7 +74,7 @@ func concat[T float](o *Concat, in [][]T, y []T) {
 // Slice takes N channels from channel First on: x → y. It is the gradient of Concat.
 type Slice struct {
 	meta
-	Shape    arch.Shape // of the input
+	Shape    arch.Shape // the input's
 	First, N int
 }
 

@@ -14,7 +14,7 @@ import (
 // RReLU is x above 0 and a·x below: x → y. In training a is drawn for each value,
 // uniformly from [Lower, Upper); in evaluation it is their mean (Xu et al. 2015,
 // arXiv 1505.00853). The draws are a pure function of (seed, layer, step, index).
-// Its gradient is of the same kind, (y, dy) → dx: a > 0 gives y the sign of x.
+// Its gradient is of the same kind, (y, dy) → dx: as a > 0, y has the sign of x.
 type RReLU struct {
 	meta
 	Shape        arch.Shape

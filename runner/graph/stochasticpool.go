@@ -18,7 +18,7 @@ type StochasticPool struct {
 	meta
 	Window
 	Train bool
-	Part  Part // of the outputs
+	Part  Part // the outputs'
 	clock *Clock
 }
 
@@ -49,7 +49,7 @@ func (o *StochasticPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgo
 type StochasticPoolGrad struct {
 	meta
 	Window
-	Part  Part // of the outputs
+	Part  Part // the outputs'
 	clock *Clock
 }
 

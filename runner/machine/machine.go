@@ -24,7 +24,7 @@ type reading struct {
 	memory        int64
 	memoryUsed    int64
 	read, written int64
-	joules        float64 // of the CPUs
+	joules        float64 // the CPUs'
 }
 
 // A Meter samples for one attempt of a run.

@@ -44,7 +44,7 @@ func TestMeterWithoutLog(t *testing.T) {
 	}
 }
 
-// GPUs are asked by the numbers that CUDA gives them, which CUDA_VISIBLE_DEVICES may change.
+// GPUs are asked by CUDA's numbers, which CUDA_VISIBLE_DEVICES may change.
 func TestGPUs(t *testing.T) {
 	energy := uint64(1000)
 	nvml := &nvidia.NVML{

@@ -76,7 +76,7 @@ func TestNormalIsAFunctionOfTheIndex(t *testing.T) {
 func TestPerm(t *testing.T) {
 	p := New(1, "order").Perm(0, 1000)
 	if slices.Equal(p, New(1, "order").Perm(1, 1000)) {
-		t.Error("two steps give the same order")
+		t.Error("two steps have the same order")
 	}
 	slices.Sort(p)
 	for i, v := range p {

@@ -180,7 +180,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// Intervals: a checkpoint after every so many steps or epochs, none where none is due.
+// Intervals: a checkpoint after every n steps or epochs, none where none is due.
 func TestCheckpointInterval(t *testing.T) {
 	t.Parallel()
 	devices := opened(t, "cpu", 1)

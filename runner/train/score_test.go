@@ -23,7 +23,7 @@ func TestPredict(t *testing.T) {
 	} {
 		p := predict(7, c.label, c.logits)
 		if p.Predicted != c.predicted || p.Rank != c.rank || p.Index != 7 {
-			t.Errorf("%+v gives %+v", c, p)
+			t.Errorf("%+v: %+v", c, p)
 		}
 	}
 	// −log softmax of (0, ln 3) at class 0 is ln 4.

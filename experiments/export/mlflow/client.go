@@ -129,7 +129,7 @@ func (c *client) once(ctx context.Context, path string, body, to any) error {
 	return err
 }
 
-// A request can be sent again: body opens its content anew.
+// A request can be sent again: body opens its content again.
 type request struct {
 	method, path, kind string
 	query              url.Values

@@ -41,7 +41,7 @@ const (
 const (
 	tagKind     = "ablate.kind"     // report, variant or run
 	tagRun      = "ablate.run"      // VARIANT or VARIANT/SEED
-	tagIdentity = "ablate.identity" // of the recipe
+	tagIdentity = "ablate.identity" // the recipe's
 	tagStarted  = "ablate.started"  // of the first attempt: a run trained anew is another run
 	tagFile     = "ablate.sha256."  // begins the tag that holds an artifact's digest
 	tagParent   = "mlflow.parentRunId"

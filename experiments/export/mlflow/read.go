@@ -27,7 +27,7 @@ type StoredRun struct {
 // Bounds on what is read of a server.
 const (
 	readRuns   = 10_000
-	readPoints = 1 << 20 // of a run
+	readPoints = 1 << 20 // a run's
 	pageRuns   = 500
 	pagePoints = 10_000
 )

@@ -67,7 +67,7 @@ func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte
 type builder struct {
 	weights             export.Weights
 	nodes, initializers []protobuf.Message
-	input               value   // of the first layer
+	input               value   // the first layer's
 	outputs             []value // of the layers so far
 	value                       // that the next operator reads
 }

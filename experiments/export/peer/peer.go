@@ -23,9 +23,9 @@ import (
 // A Sample is a batch of test images and what ablate's own net makes of them.
 type Sample struct {
 	N        int
-	Shape    arch.Shape // of an image
+	Shape    arch.Shape // an image's
 	Images   []byte     // as the data set holds them, [N, height, width, channels]
-	Net      arch.Shape // of an input
+	Net      arch.Shape // an input's
 	Inputs   []float32  // what the net sees, [N, height, width, channels]
 	LogProbs []float32  // the logarithm of each class's probability, [N, classes]
 }

@@ -29,7 +29,7 @@ func write(t testing.TB, root string, files map[string]string) {
 	}
 }
 
-// described gives a split as "name=label:content" lines.
+// described returns a split as "name=label:content" lines.
 func described(t testing.TB, files []File) []string {
 	t.Helper()
 	var out []string

@@ -39,7 +39,7 @@ type Manifest struct {
 	Fit     imaging.Fit      `json:"fit"`
 	Classes []string         `json:"classes"`
 	Splits  map[string]Split `json:"splits"` // train and test
-	Colour  imaging.Colour   `json:"colour"` // of the training images
+	Colour  imaging.Colour   `json:"colour"` // the training images'
 	Skipped []Skipped        `json:"left_out"`
 	Mean    string           `json:"mean_sha256"`
 	Source  string           `json:"source"` // SHA-256 of the list of source files and their labels

@@ -32,12 +32,12 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			want = got
 		}
 		if got != want {
-			t.Errorf("%d threads give other weights than 1", threads)
+			t.Errorf("%d threads train other weights than 1", threads)
 		}
 	}
 }
 
-// AVX2 and AVX-512 give the same weights, bit for bit.
+// AVX2 and AVX-512 train the same weights, bit for bit.
 func TestInstructionSetsDoNotMatter(t *testing.T) {
 	var want [32]byte
 	for i, p := range isas() {
@@ -52,7 +52,7 @@ func TestInstructionSetsDoNotMatter(t *testing.T) {
 			want = got
 		}
 		if got != want {
-			t.Errorf("%s gives other weights than %s", p.name, isas()[0].name)
+			t.Errorf("%s trains other weights than %s", p.name, isas()[0].name)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// guarded gives n values that end (or, if first, begin) at a page nobody may
+// guarded returns n values that end (or, if first, begin) at a page nobody may
 // touch: reading or writing outside them kills the test.
 func guarded(t testing.TB, n int, first bool) []float32 {
 	t.Helper()

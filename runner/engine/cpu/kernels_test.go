@@ -102,7 +102,7 @@ func sameKernels(t *testing.T, seed uint64, batch int, w graph.Window, size int)
 			case bits == nil:
 				bits = slices.Clone(out)
 			case !slices.Equal(bits, out):
-				t.Errorf("%v: %s gives other bits than the other assembly", op, p.name)
+				t.Errorf("%v: %s computes other bits than the other assembly", op, p.name)
 			}
 			close32(t, fmt.Sprintf("%v on %s", op, p.name), out, want)
 		}
@@ -117,7 +117,7 @@ func close32(t *testing.T, what string, got, want []float32) {
 	}
 	for i, v := range want {
 		if d := math.Abs(float64(got[i] - v)); !(d <= 1e-5*largest) {
-			t.Errorf("%s: value %d is %v, the Go twin gives %v", what, i, got[i], v)
+			t.Errorf("%s: value %d is %v, the Go twin has %v", what, i, got[i], v)
 			return
 		}
 	}
@@ -220,7 +220,7 @@ func TestErrorsNameTheKernel(t *testing.T) {
 	err = prog.RunAll()
 	if err == nil || !strings.Contains(err.Error(), "softmax-loss") ||
 		!strings.Contains(err.Error(), "index out of range") {
-		t.Errorf("label 99 of 10 classes gives %v", err)
+		t.Errorf("label 99 of 10 classes: %v", err)
 	}
 }
 

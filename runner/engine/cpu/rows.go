@@ -36,7 +36,7 @@ type channelSum struct {
 	rows   rows
 	chunks int
 	out    []float32
-	scale  float32                           // of the sum
+	scale  float32                           // the sum's
 	add    func(sum []float32, from, to int) // adds the values from and to, whole rows
 }
 

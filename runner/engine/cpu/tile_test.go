@@ -50,7 +50,7 @@ func newJob(r *rand.Rand, cols, segs, run, step int, accumulate bool) *job {
 	return j
 }
 
-// run gives what the outputs become, leaving the job as it was.
+// run returns what the outputs become, leaving the job as it was.
 func (j *job) run(p *isa) []float32 {
 	before := slices.Clone(j.outs)
 	p.tile[j.cols/lane](&j.tile)
@@ -82,7 +82,7 @@ func (j *job) sums() []float64 {
 	return out
 }
 
-// Every instruction set computes the definition and writes nothing else; all assembly paths give the same bits.
+// Every instruction set computes the definition and writes nothing else; all assembly computes the same bits.
 func TestTile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, cols := range []int{16, 32, 48, 64} {
@@ -122,7 +122,7 @@ func check(t *testing.T, j *job) {
 			bits = got
 		}
 		if !slices.Equal(bits, got) {
-			t.Errorf("%s gives other bits than %s", p.name, isas()[0].name)
+			t.Errorf("%s computes other bits than %s", p.name, isas()[0].name)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// A vectors source gives operands behind guard pages, the same values for every instruction set.
+// A vectors source makes operands behind guard pages, the same values for every instruction set.
 type vectors struct {
 	t     *testing.T
 	r     *rand.Rand
@@ -64,14 +64,14 @@ func sameBits(t *testing.T, f func(p *isa, v vectors) []float32) {
 			}
 			for i, w := range want {
 				if math.Float32bits(got[i]) != math.Float32bits(w) {
-					t.Fatalf("%s: value %d of %d is %v, the Go twin gives %v", p.name, i, len(want), got[i], w)
+					t.Fatalf("%s: value %d of %d is %v, the Go twin has %v", p.name, i, len(want), got[i], w)
 				}
 			}
 		}
 	}
 }
 
-// Elementwise kernels give their Go twin's bits at every length and touch nothing else.
+// Elementwise kernels have their Go twin's bits at every length and touch nothing else.
 func TestElementwise(t *testing.T) {
 	for n := range 70 {
 		sameBits(t, func(p *isa, v vectors) []float32 {
@@ -145,7 +145,7 @@ func TestReLUEdges(t *testing.T) {
 		}
 		p.relu(out, y)
 		if !math.IsNaN(float64(out[4])) || !math.IsNaN(float64(out[28])) || out[3] != 0 || out[0] != 1 {
-			t.Errorf("%s: relu gives %v", p.name, out)
+			t.Errorf("%s: relu of a NaN is %v", p.name, out)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func TestTapSumsKeepNaN(t *testing.T) {
 		x[5] = float32(math.NaN())
 		p.tapSums(&tapRow{x: &x[0], w: &w[0], init: &init[0], out: &out[0], channels: 16, pixels: 1, rows: 1, cols: 1})
 		if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
-			t.Errorf("%s: a NaN gives %v", p.name, out)
+			t.Errorf("%s: a NaN comes out as %v", p.name, out)
 		}
 	}
 }
@@ -272,7 +272,7 @@ func TestMaxWindowsKeepsNaN(t *testing.T) {
 				outStep: 16}
 			p.maxWindows(&w)
 			if !math.IsNaN(float64(out[5])) || math.IsNaN(float64(out[4])) {
-				t.Errorf("%s: a NaN in cell %d gives %v", p.name, at, out)
+				t.Errorf("%s: a NaN in cell %d comes out as %v", p.name, at, out)
 			}
 		}
 	}

@@ -123,7 +123,7 @@ func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	}
 }
 
-// A matrix as cuBLAS sees it: columns whose starts are so many values apart, read as it is or turned.
+// A matrix as cuBLAS sees it: columns that start a stride apart, read as they are or transposed.
 type matrix struct {
 	address nvidia.Address
 	stride  int

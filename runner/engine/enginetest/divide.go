@@ -283,7 +283,7 @@ func refused(t *testing.T, group func(*testing.T, int) *engine.Group) {
 	} {
 		err := c.where.Check(c.net, 8)
 		if !errors.Is(err, engine.ErrPlacement) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s gives %v", name, err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

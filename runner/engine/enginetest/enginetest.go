@@ -494,7 +494,7 @@ func factors(t *testing.T, dev engine.Device) {
 	half := context
 	half.Rate, half.Factors = 0.005, nil
 	if got, want := run(w, context), run(w, half); !slices.Equal(got, want) {
-		t.Errorf("a factor of a half gives %v, half the rate %v", got, want)
+		t.Errorf("a factor of a half makes it %v, half the rate %v", got, want)
 	}
 	other, none := engine.Update{Param: "other", LR: 1, Decay: 1}, context
 	none.Factors = nil
@@ -813,6 +813,6 @@ type noOp struct{}
 // unknownOp wants an error at bind time, not at run time.
 func unknownOp(t *testing.T, dev engine.Device) {
 	if _, err := dev.Kernel(engine.Instr{Op: noOp{}}); !errors.Is(err, engine.ErrNoKernel) {
-		t.Errorf("an unknown op gives %v, want ErrNoKernel", err)
+		t.Errorf("an unknown op: %v, want ErrNoKernel", err)
 	}
 }

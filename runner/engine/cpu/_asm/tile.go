@@ -67,7 +67,7 @@ func tile(name string, vectors int, width int) {
 		return r
 	}
 	vector := func() VecVirtual { return vectorOf(width) }
-	// start gives the address of row r of a table of offsets.
+	// start returns the address of row r of a table of offsets.
 	start := func(base, table Register, r int) Register {
 		off := GP64()
 		MOVQ(Mem{Base: table, Disp: 8 * r}, off)
@@ -102,7 +102,7 @@ func tile(name string, vectors int, width int) {
 	}
 	b := vector()
 
-	product := func() { // of one sum index
+	product := func() { // one sum index's
 		for v, wv := range weights {
 			VMOVUPS(Mem{Base: w, Disp: v * width}, wv)
 		}

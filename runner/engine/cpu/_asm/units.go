@@ -19,7 +19,7 @@ func newConstants(name string) *constants {
 	return &constants{GLOBL(name, RODATA|NOPTR), map[uint32]int{}}
 }
 
-// bits gives the place of a number by its bits.
+// bits returns the place of a number by its bits.
 func (c *constants) bits(v uint32) Mem {
 	off, ok := c.at[v]
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// open loads the first candidate that has all functions of the table and gives
+// open loads the first candidate that has all functions of the table and returns
 // where it lies. The error is that of the last file that was there but of no use.
 func open(candidates []candidate, table any) (path string, err error) {
 	err = fmt.Errorf("%s was not found", filepath.Base(candidates[0].file))
