@@ -30,7 +30,7 @@ import (
 type reportFlags struct {
 	format, shape, metric, at, against, output string
 	columns                                    []string
-	watch, selfCheck                           bool
+	watch, selfCheck, perClass                 bool
 }
 
 func newReport() *cobra.Command {
@@ -77,8 +77,10 @@ them is through, or on Ctrl-C.`,
 	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
 	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
+	f.BoolVar(&o.perClass, "per-class", false,
+		"print the error of each class, what is confused, and which images' answers changed")
 	f.BoolVar(&o.selfCheck, "self-check", false, "check the test on the study's own residuals")
-	c.MarkFlagsMutuallyExclusive("watch", "self-check")
+	c.MarkFlagsMutuallyExclusive("watch", "self-check", "per-class")
 	c.MarkFlagsMutuallyExclusive("against", "self-check")
 	c.MarkFlagsMutuallyExclusive("shape", "self-check")
 	c.MarkFlagsMutuallyExclusive("columns", "self-check")
@@ -113,6 +115,8 @@ func report(c *cobra.Command, studies []string, o reportFlags) error {
 	switch {
 	case o.selfCheck:
 		return r.selfCheck()
+	case o.perClass:
+		return r.perClass()
 	case o.watch:
 		return r.watch(c.Context())
 	}
@@ -128,6 +132,8 @@ func (r reporter) several(studies []string) error {
 	switch {
 	case r.reportFlags.watch:
 		return errors.New("--watch: it follows one study")
+	case r.reportFlags.perClass:
+		return errors.New("--per-class: it is of one study")
 	case r.reportFlags.selfCheck:
 		return errors.New("--self-check: it is of one study")
 	case r.against != "":

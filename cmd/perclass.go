@@ -1,0 +1,187 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"ablate/experiments"
+	"ablate/reports"
+)
+
+// perClass prints what a study's nets make of each class of test images.
+func (r *reporter) perClass() error {
+	if r.format != "text" && r.format != "json" {
+		return fmt.Errorf("--per-class: want --format text or json; ablate export predictions has every answer as CSV")
+	}
+	o, err := r.options()
+	if err != nil {
+		return err
+	}
+	records, err := load(r.store, r.study, r.warnings)
+	if err != nil {
+		return err
+	}
+	p, err := reports.ByClass(r.study, records, o, classNames(r.store, records))
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if r.format == "json" {
+		err = printJSON(&b, p)
+	} else {
+		err = printPerClass(&b, p)
+	}
+	if err != nil {
+		return err
+	}
+	return r.put(b.Bytes())
+}
+
+// classNames are the classes' names in the weights of the first run that has any.
+func classNames(store *experiments.Store, records []experiments.Record) []string {
+	for _, r := range records {
+		if r.Status != experiments.Done {
+			continue
+		}
+		dir, err := store.Dir(r)
+		if err != nil {
+			return nil
+		}
+		weights, err := experiments.ReadWeights(dir)
+		var names []string
+		if err != nil || json.Unmarshal([]byte(weights.About["classes"]), &names) != nil {
+			return nil // numbers will do
+		}
+		return names
+	}
+	return nil
+}
+
+// Bounds on what a terminal is shown of a variant; --format json has everything.
+const (
+	mostCells  = 10
+	mostImages = 10
+	widest     = 12 // classes of a matrix that is printed whole
+)
+
+func printPerClass(w io.Writer, p *reports.PerClass) error {
+	name := func(class int) string {
+		if class < len(p.Classes) {
+			return p.Classes[class]
+		}
+		return fmt.Sprint(class)
+	}
+	for i, v := range p.Variants {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s · error by class, in %%, over %d seeds\n", plain(v.Variant, longestCell), len(v.Seeds))
+		rows := [][]string{{"class", "images", "error [95 %]", "Δ [95 %]", "p (Holm)", ""}}
+		for _, c := range v.Classes {
+			row := []string{name(c.Class), fmt.Sprint(c.Images), percents(c.Error, "%.2f"), "–", "–", ""}
+			if d := c.Delta; d != nil {
+				row[3], row[4] = percents(d.ClassFigure, "%+.2f"), fmt.Sprintf("%.3f", d.Adjusted)
+				if d.Claims() {
+					row[5] = map[bool]string{true: "worse", false: "better"}[d.Mean > 0]
+				}
+			}
+			rows = append(rows, row)
+		}
+		if err := printTable(w, rows, "lrrrrl"); err != nil {
+			return err
+		}
+		if err := printConfusion(w, v, name); err != nil {
+			return err
+		}
+		if err := printChanged(w, v, name); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(w, "\nintervals: Student's, over seeds; p: exact sign-flip test, Holm over the classes of a variant")
+	for _, problem := range p.Problems {
+		fmt.Fprintln(w, "left out:", plain(problem, longestMessage))
+	}
+	return nil
+}
+
+func percents(f reports.ClassFigure, format string) string {
+	said := fmt.Sprintf(format, 100*f.Mean)
+	if f.Low != nil {
+		said += fmt.Sprintf(" ["+format+", "+format+"]", 100**f.Low, 100**f.High)
+	}
+	return said
+}
+
+// printConfusion prints a small matrix whole, of a large one what is confused most, and what differs most.
+func printConfusion(w io.Writer, v reports.VariantClasses, name func(int) string) error {
+	if len(v.Classes) <= widest {
+		fmt.Fprintln(w, "\nconfusion: images of a class (line) that were taken for another (column), a run; "+
+			"in brackets the difference to the baseline")
+		head := []string{""}
+		for _, c := range v.Classes {
+			head = append(head, name(c.Class))
+		}
+		rows := [][]string{head}
+		for _, label := range v.Classes {
+			row := []string{name(label.Class)}
+			for _, predicted := range v.Classes {
+				row = append(row, cellOf(v, label.Class, predicted.Class))
+			}
+			rows = append(rows, row)
+		}
+		return printTable(w, rows, "l"+strings.Repeat("r", len(v.Classes)))
+	}
+	wrong := slices.DeleteFunc(slices.Clone(v.Cells), func(c reports.Cell) bool { return c.Label == c.Predicted })
+	of := func(c reports.Cell) float64 { return c.Images }
+	title := "confused most, images a run"
+	if len(v.Paired) > 0 {
+		of = func(c reports.Cell) float64 { return math.Abs(c.Difference) }
+		title = "confused most otherwise than by the baseline, images a run"
+	}
+	slices.SortStableFunc(wrong, func(a, b reports.Cell) int {
+		switch x, y := of(a), of(b); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return 0
+	})
+	fmt.Fprintf(w, "\n%s\n", title)
+	rows := [][]string{{"class", "taken for", "images", "difference"}}
+	for _, c := range wrong[:min(len(wrong), mostCells)] {
+		rows = append(rows, []string{name(c.Label), name(c.Predicted), fmt.Sprintf("%.1f", c.Images),
+			fmt.Sprintf("%+.1f", c.Difference)})
+	}
+	return printTable(w, rows, "llrr")
+}
+
+func cellOf(v reports.VariantClasses, label, predicted int) string {
+	i := slices.IndexFunc(v.Cells, func(c reports.Cell) bool { return c.Label == label && c.Predicted == predicted })
+	if i < 0 {
+		return "0"
+	}
+	said := fmt.Sprintf("%.4g", v.Cells[i].Images)
+	if d := v.Cells[i].Difference; len(v.Paired) > 0 && d != 0 {
+		said += fmt.Sprintf(" (%+.3g)", d)
+	}
+	return said
+}
+
+func printChanged(w io.Writer, v reports.VariantClasses, name func(int) string) error {
+	if len(v.Changed) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\ntest images whose answer changed in most of %d seeds\n", len(v.Paired))
+	rows := [][]string{{"image", "class", "changed", "now right", "now wrong"}}
+	for _, c := range v.Changed[:min(len(v.Changed), mostImages)] {
+		rows = append(rows, []string{fmt.Sprint(c.Index), name(c.Label), fmt.Sprint(c.Seeds), fmt.Sprint(c.Gained),
+			fmt.Sprint(c.Lost)})
+	}
+	return printTable(w, rows, "llrrr")
+}
