@@ -82,6 +82,7 @@ data: {name: shapes, train: 80, test: 20, validation: 20, scale: 0.02, crop: 28,
 train:
   {batch: 20, epochs: 6, lr: 0.01, optimizer: adamw, weight_decay: 0.05, decay_norms: true, clip_norm: 1, l1: 0.0001,
    label_smoothing: 0.1, ema: 0.8, early_stopping: 2, schedule: {kind: cosine, warmup: 0.5}}
+log_every: 2
 seeds: 1
 checkpoint: 1 step
 variants: {baseline: {}}

@@ -30,12 +30,14 @@ type Study struct {
 	Device string
 	// Checkpoint is how often an unfinished run is saved.
 	Checkpoint Interval
-	Design     ablations.Design
-	Report     Report
-	Metrics    Metrics // what the study says of metrics, by name
-	Sinks      Sinks
-	OnEnd      OnEnd
-	Variants   []Variant // the first is the baseline
+	// LogEvery is how many steps lie between measurements within an epoch, 0 for none.
+	LogEvery int
+	Design   ablations.Design
+	Report   Report
+	Metrics  Metrics // what the study says of metrics, by name
+	Sinks    Sinks
+	OnEnd    OnEnd
+	Variants []Variant // the first is the baseline
 }
 
 // A Variant is the base recipe plus edits, under a name.
@@ -106,6 +108,9 @@ type file struct {
 	Parallel Parallel `yaml:"parallel" oneof:"columns data" example:"data"`
 	// how often an unfinished run is saved: a time, "2 epochs", "100 steps" or never. It changes no result
 	Checkpoint Interval `yaml:"checkpoint" example:"10m"`
+	// steps between measurements within an epoch: step_loss and step_top1_error are those of the images since the
+	// last one, or since the epoch began; 0 means none. It changes no result
+	LogEvery int `yaml:"log_every" min:"0" max:"1e9" unit:"steps" example:"50"`
 	// the primary figure, which is recorded with the study before its first run: tables of others are exploratory
 	Report Report `yaml:"report" example:"{metric: test_top1_error, at: last}"`
 	// what metrics mean, by name; those that runs of ablate's own trainer log are known
@@ -181,6 +186,9 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	if err := checkName(f.Study); err != nil {
 		return nil, node.At("study").Errorf("study %s: %w", strictyaml.Quote(f.Study), err)
 	}
+	if f.LogEvery < 0 {
+		return nil, node.At("log_every").Errorf("log_every is %d; it is a number of steps, or 0 for none", f.LogEvery)
+	}
 	if len(f.Seeds) == 0 {
 		return nil, node.At("seeds").Errorf("no seeds: write seeds: 3, or a list")
 	}
@@ -196,7 +204,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		return nil, err
 	}
 	s := &Study{
-		Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint,
+		Name: f.Study, Title: f.Title, Seeds: f.Seeds, Device: f.Device, Checkpoint: f.Checkpoint, LogEvery: f.LogEvery,
 		Design: f.Design, Report: f.Report, Metrics: f.Metrics, Sinks: f.Sinks, OnEnd: f.OnEnd,
 	}
 	for _, v := range list {

@@ -31,6 +31,7 @@ type Frozen struct {
 	Study      experiments.Declaration `json:"study"`
 	Device     string                  `json:"device"`
 	Checkpoint string                  `json:"checkpoint"`
+	LogEvery   int                     `json:"log_every,omitempty"`
 	Variants   []FrozenVariant         `json:"variants"` // the first is the baseline
 	Tasks      []Task                  `json:"tasks"`    // in the order in which one process would train them
 	// Groups are the tasks that one task of an engine trains, as ParseTasks reads them; without them it trains one.
@@ -59,7 +60,7 @@ func (t Task) String() string { return fmt.Sprintf("%s/%d", t.Variant, t.Seed) }
 func Freeze(s *configs.Study, declared experiments.Declaration, jobs []Job, program string) (*Frozen, error) {
 	f := &Frozen{
 		Version: frozenVersion, Program: program, Title: s.Title, Study: declared, Device: s.Device,
-		Checkpoint: s.Checkpoint.String(),
+		Checkpoint: s.Checkpoint.String(), LogEvery: s.LogEvery,
 	}
 	for _, v := range s.Variants {
 		text, err := json.Marshal(v.Recipe)
@@ -81,6 +82,7 @@ func (f *Frozen) Write(w io.Writer) error {
 	var b bytes.Buffer
 	head, err := json.Marshal(Frozen{
 		Version: f.Version, Program: f.Program, Title: f.Title, Study: f.Study, Device: f.Device, Checkpoint: f.Checkpoint,
+		LogEvery: f.LogEvery,
 	})
 	if err != nil {
 		return err
@@ -169,7 +171,7 @@ func ReadFrozen(r io.Reader) (*Frozen, error) {
 // Thaw returns the study and the jobs of some tasks, by their numbers from 0.
 func (f *Frozen) Thaw(tasks []int) (*configs.Study, []Job, error) {
 	s := &configs.Study{
-		Name: f.Study.Study, Title: f.Title, Seeds: f.Study.Seeds, Device: f.Device,
+		Name: f.Study.Study, Title: f.Title, Seeds: f.Study.Seeds, Device: f.Device, LogEvery: f.LogEvery,
 		Report: configs.Report{Metric: f.Study.Metric, At: f.Study.At},
 	}
 	var err error

@@ -16,9 +16,17 @@ import (
 // checkInit refuses weights to begin with that are not there or do not fit, and says where the study names them.
 func checkInit(v configs.Variant) error {
 	if err := train.CheckInit(v.Recipe); err != nil {
-		return fmt.Errorf("%s: variant %s: %w", v.InitAt, v.Name, err)
+		return fmt.Errorf("%s: %w", named(v), err)
 	}
 	return nil
+}
+
+// named is a variant, behind the file and line that name the weights it begins with, where the study's file is there.
+func named(v configs.Variant) string {
+	if v.InitAt == "" {
+		return "variant " + v.Name
+	}
+	return v.InitAt + ": variant " + v.Name
 }
 
 // checkCycle refuses a run that begins with its own weights, if by way of others.
@@ -34,8 +42,8 @@ func checkCycle(j Job, store *experiments.Store, study string) error {
 			dir = filepath.Dir(dir)
 		}
 		if dir = absolute(dir); seen[dir] {
-			return fmt.Errorf("%s: variant %s: train.init.from %s leads back to %s: a run cannot begin with its own weights",
-				j.Variant.InitAt, j.Variant.Name, j.Variant.Recipe.Train.Init.From, dir)
+			return fmt.Errorf("%s: train.init.from %s leads back to %s: a run cannot begin with its own weights",
+				named(j.Variant), j.Variant.Recipe.Train.Init.From, dir)
 		}
 		seen[dir] = true
 		rec, err := experiments.ReadRecord(dir)

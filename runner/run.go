@@ -285,6 +285,7 @@ func trainRun(ctx context.Context, j Job, ds *data.Dataset, group *engine.Group,
 	}
 	return t.Run(ctx, rec, train.Options{
 		Checkpoint: o.Checkpoint,
+		LogEvery:   o.Study.LogEvery,
 		OnStep:     func(epoch int, progress float64) { o.Progress.Step(j, epoch, progress) },
 		OnEpoch:    func(e train.Epoch) { o.Progress.Epoch(j, e) },
 	})

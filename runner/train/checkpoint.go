@@ -18,6 +18,7 @@ type counters struct {
 	Epochs   int           `json:"epochs"` // completed
 	Batch    int           `json:"batch"`  // batches trained of the next epoch
 	Sum      storedScore   `json:"sum"`    // of the next epoch's images so far
+	Since    *storedScore  `json:"since_measured,omitempty"`
 	Schedule scheduleState `json:"schedule"`
 	Patience *patience     `json:"early_stopping,omitempty"` // what it has seen, where the recipe has it
 }
@@ -30,13 +31,24 @@ type storedScore struct {
 	Loss   experiments.Number `json:"loss"`
 }
 
+func stored(s Score) storedScore {
+	return storedScore{N: s.Images, Wrong1: s.Wrong1, Wrong5: s.Wrong5, Loss: experiments.Number(s.LossSum)}
+}
+
+func (s storedScore) score() Score {
+	return Score{Images: s.N, Wrong1: s.Wrong1, Wrong5: s.Wrong5, LossSum: float64(s.Loss)}
+}
+
 // checkpoint returns the trainer as a checkpoint holds it.
 func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 	c := experiments.Checkpoint{Step: int64(t.step), Logged: t.logged}
-	sum := storedScore{N: t.running.Images, Wrong1: t.running.Wrong1, Wrong5: t.running.Wrong5,
-		Loss: experiments.Number(t.running.LossSum)}
+	sum := stored(t.running)
 	var err error
 	count := counters{Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state()}
+	if t.since != t.running { // measured within the epoch, or not at all so far
+		since := stored(t.since)
+		count.Since = &since
+	}
 	if t.recipe.Train.EarlyStopping > 0 {
 		count.Patience = &t.patience
 	}
@@ -115,7 +127,11 @@ func (t *Trainer) restore(from *experiments.Checkpoint) error {
 	}
 	t.position = position{
 		epoch: c.Epochs, batch: c.Batch, step: uint64(from.Step), logged: from.Logged,
-		running: Score{Images: c.Sum.N, Wrong1: c.Sum.Wrong1, Wrong5: c.Sum.Wrong5, LossSum: float64(c.Sum.Loss)},
+		running: c.Sum.score(),
+	}
+	t.since = t.running
+	if c.Since != nil {
+		t.since = c.Since.score()
 	}
 	if c.Patience != nil {
 		t.patience = *c.Patience

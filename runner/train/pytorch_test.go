@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"ablate/experiments"
 	"ablate/recipe"
 	"ablate/runner/data"
 	"ablate/runner/graph"
@@ -104,5 +105,44 @@ func TestRecipesOfTodayResumeExactly(t *testing.T) {
 	plain.Train.EMA = 0
 	if outcomeOfWhole(t, plain).Weights == want.Weights {
 		t.Error("averaged weights are those of the last step")
+	}
+}
+
+// Measurements within an epoch come every so many steps, and change nothing else.
+func TestLogEvery(t *testing.T) {
+	t.Parallel()
+	r := smallRecipe(t)
+	r.Train.Epochs = 2
+	series := func(every int) (names map[string]int) {
+		tr := trainer(t, r, opened(t, "cpu", 1))
+		store := &experiments.Store{Root: t.TempDir()}
+		rec, err := store.Start(experiments.Record{Study: "s", Variant: "small", Seed: 1, Identity: "i"},
+			experiments.StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Close()
+		if _, err := tr.Run(t.Context(), rec, Options{LogEvery: every}); err != nil {
+			t.Fatal(err)
+		}
+		log, err := experiments.ReadMetrics(experiments.MetricsPath(rec.Dir()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = map[string]int{}
+		for _, m := range experiments.Series(log) {
+			names[m.Name]++
+			if m.Name == "step_loss" && (m.Step%4 != 0 || m.Value <= 0) {
+				t.Errorf("step %d has loss %v", m.Step, m.Value)
+			}
+		}
+		return names
+	}
+	never, every := series(0), series(4) // of two epochs of six steps
+	if every["step_loss"] != 3 || every["step_top1_error"] != 3 || never["step_loss"] != 0 {
+		t.Errorf("%v without measurements, %v with", never, every)
+	}
+	if never["train_loss"] != every["train_loss"] {
+		t.Error("epochs are logged otherwise")
 	}
 }

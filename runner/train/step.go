@@ -56,7 +56,9 @@ func (t *Trainer) advance(batch loaded, batches *data.Reader) (next loaded, err 
 		return next, fmt.Errorf("epoch %d, step %d: loss %v: %w", t.epoch+1, t.step, loss, ErrDiverged)
 	}
 	for i := range batch.n {
-		t.running.Add(predict(batch.first+i, int(batch.labels[i]), t.row(i)))
+		p := predict(batch.first+i, int(batch.labels[i]), t.row(i))
+		t.running.Add(p)
+		t.since.Add(p)
 	}
 	t.step++
 	t.batch++

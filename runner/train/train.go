@@ -49,6 +49,7 @@ type position struct {
 	batch   int    // batches trained of the next epoch
 	step    uint64 // steps trained in all
 	running Score  // over the batches of the next epoch
+	since   Score  // over the batches since the last measurement within an epoch
 	logged  int    // points of the metric series
 	patience
 }
@@ -68,11 +69,12 @@ func (p *patience) observe(epoch int, err float64) {
 }
 
 // nextEpoch moves to the start of the next epoch.
-func (p *position) nextEpoch() { p.epoch, p.batch, p.running = p.epoch+1, 0, Score{} }
+func (p *position) nextEpoch() { p.epoch, p.batch, p.running, p.since = p.epoch+1, 0, Score{}, Score{} }
 
 // Options say what happens while a run trains. None of it changes the result.
 type Options struct {
 	Checkpoint configs.Interval                  // how often the run is saved
+	LogEvery   int                               // steps between measurements within an epoch; 0 for none
 	OnStep     func(epoch int, progress float64) // progress is the share of the run that is trained; may be nil
 	OnEpoch    func(Epoch)                       // may be nil
 }
@@ -206,6 +208,11 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 			if o.OnStep != nil {
 				o.OnStep(e.Number, float64(t.step)/float64(t.pipeline.Batches()*epochs))
 			}
+			if o.LogEvery > 0 && t.step%uint64(o.LogEvery) == 0 {
+				if err := t.logSteps(rec, e.Number, time.Since(started)); err != nil {
+					return nil, err
+				}
+			}
 			if err := checkpoints.afterStep(); err != nil {
 				return nil, err
 			}
@@ -250,12 +257,21 @@ func (e Epoch) held() Score {
 	return e.Test
 }
 
+// A metric is a figure under its name.
+type metric struct {
+	name  string
+	value float64
+}
+
+// logSteps records what came of the images since the last measurement, and begins the next.
+func (t *Trainer) logSteps(rec *experiments.Recorder, epoch int, since time.Duration) error {
+	s := t.since
+	t.since = Score{}
+	return t.record(rec, epoch, since, metric{"step_loss", s.Loss()}, metric{"step_top1_error", s.Top1Error()})
+}
+
 // log records an epoch's metrics.
 func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) error {
-	type metric struct {
-		name  string
-		value float64
-	}
 	var metrics []metric
 	if e.Validation.Images > 0 {
 		metrics = append(metrics, metric{"validation_loss", e.Validation.Loss()},
@@ -267,8 +283,13 @@ func (t *Trainer) log(rec *experiments.Recorder, e Epoch, since time.Duration) e
 	}
 	metrics = append(metrics, metric{"test_loss", e.Test.Loss()}, metric{"test_top1_error", e.Test.Top1Error()},
 		metric{"test_top5_error", e.Test.Top5Error()})
+	return t.record(rec, e.Number, since, metrics...)
+}
+
+// record logs metrics of an epoch as points of the series.
+func (t *Trainer) record(rec *experiments.Recorder, epoch int, since time.Duration, metrics ...metric) error {
 	for _, m := range metrics {
-		err := rec.Log(experiments.Metric{Epoch: e.Number, Step: int64(t.step), Name: m.name,
+		err := rec.Log(experiments.Metric{Epoch: epoch, Step: int64(t.step), Name: m.name,
 			Value: experiments.Number(m.value), Seconds: since.Seconds()})
 		if err != nil {
 			return err
