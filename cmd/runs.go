@@ -62,7 +62,7 @@ today or yesterday.`,
 	f.StringSliceVar(&o.columns, "columns", nil, "show `NAME,…`")
 	f.BoolVar(&o.rebuild, "rebuild", false, "read all records and build the index again")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON")
-	c.AddCommand(newRunsRm(), newRunsGC(), newRunsUnlock())
+	c.AddCommand(newRunsImport(), newRunsRm(), newRunsGC(), newRunsUnlock())
 	return c
 }
 

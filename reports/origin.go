@@ -51,7 +51,7 @@ const shownOrigins = 3
 // origin says where the figures come from, as far as the records tell.
 func (c *Comparison) origin(records []outcome, recipes map[string]recipe.Recipe) []string {
 	lines := []string{seedList(c.Seeds)}
-	var commits, data, hardware, commands, views []string
+	var programs, commits, data, hardware, commands, views []string
 	for _, r := range records {
 		if r.counts && c.Metric.ofTest() {
 			views = append(views, viewWords(r, recipes[r.Identity].Data))
@@ -64,10 +64,16 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe.Recipe)
 			continue
 		}
 		commits = append(commits, commit(p))
+		if by := p.Program; by != nil {
+			programs = append(programs, commit(&experiments.Provenance{
+				Commit: by.Commit, NoCommit: by.NoCommit, Dirty: by.Dirty,
+			}))
+		}
 		data = append(data, digests(p.Data))
 		commands = append(commands, CommandLine(p.Command))
 	}
 	lines = appendOrigin(lines, "test images seen by", views)
+	lines = appendOrigin(lines, "program's commit", programs)
 	lines = appendOrigin(lines, "commit", commits)
 	lines = appendOrigin(lines, "data", data)
 	lines = appendOrigin(lines, "hardware", hardware)

@@ -54,7 +54,7 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 		return err
 	}
 	if r.Net == nil {
-		out.Files, out.NotChecked = checkMeasured(rec, r, dir), notOurs(rec)
+		out.Files, out.NotChecked = checkRecord(rec, dir), notOurs(rec)
 		return nil
 	}
 	if err := r.Validate(); err != nil {
@@ -67,7 +67,7 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	if err != nil {
 		return err
 	}
-	out.Files = checkRecord(rec, r, dir)
+	out.Files = checkRecord(rec, dir)
 	out.Differences = differences(rec.Provenance, provenance(v.Command, v.Devices, ds.Digests))
 	t, err := train.New(ctx, r, ds, v.Devices, rec.Seed)
 	if err != nil {

@@ -19,10 +19,29 @@ import (
 
 // checkRecord compares what a record says with the recipe it holds, the folder it
 // lies in and, of a run that is done, the files beside it. It returns what differs.
-func checkRecord(rec experiments.Record, r recipe.Recipe, dir string) []string {
+func checkRecord(rec experiments.Record, dir string) []string {
+	c := comparison{}
+	c.folder(rec, dir)
+	return append(c.found, CheckFiles(rec, dir)...)
+}
+
+// CheckFiles compares what a record says with the recipe it holds and, of a run that is done, the files beside it,
+// wherever they lie. It returns what differs.
+func CheckFiles(rec experiments.Record, dir string) []string {
+	r, err := recipe.Decode(rec.Recipe)
+	switch {
+	case err != nil:
+		return []string{err.Error()}
+	case r.Net == nil:
+		return checkMeasured(rec, r, dir)
+	}
+	return checkOurs(rec, r, dir)
+}
+
+// checkOurs is checkRecord, wherever the files lie.
+func checkOurs(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	c := comparison{}
 	c.identity(rec, r)
-	c.folder(rec, dir)
 	if cost, err := r.Net.Cost(); err != nil {
 		c.wrong(err)
 	} else {
@@ -41,13 +60,12 @@ func checkRecord(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	return c.found
 }
 
-// checkMeasured is checkRecord for a run that a program of the user's trained, or that was imported.
+// checkMeasured is checkOurs for a run that a program of the user's trained, or that was imported.
 func checkMeasured(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	c := comparison{}
 	if rec.Imported == nil {
 		c.identity(rec, r)
 	}
-	c.folder(rec, dir)
 	if rec.Status != experiments.Done {
 		return c.found
 	}
