@@ -371,9 +371,13 @@ func TestOnSlurm(t *testing.T) {
 			attempts(b, first, 3)
 		}},
 		{"the time limit", func(b bench) {
-			b.submit("--only", first, "--time", "1m")
-			b.training(first, 1) // Slurm warns up to a minute early, which is at once
-			b.done(peace, first)
+			long := []string{"--only", first, "--set", "train.epochs=300"}
+			calm := b
+			calm.runs += "-calm"
+			calm.ablate(0, append([]string{"run", "small.yaml", "--threads", "1"}, long...)...)
+			b.submit(append(long, "--time", "1m")...) // Slurm warns 15 seconds before, or up to a minute earlier
+			b.done(map[string]string{first: digestOf(b.t, calm.runs, first)}, first)
+			attempts(b, first, 2)
 		}},
 		{"the node crashes", func(b bench) {
 			b.submit(one...)
