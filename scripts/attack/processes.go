@@ -20,7 +20,7 @@ func (a *attacker) signals() []trial {
 	var all []trial
 	long := strings.Replace(smallStudy, "epochs: 2", "epochs: 1000000", 1)
 	huge := fmt.Sprintf(study, fmt.Sprintf(smallNet, "{dense: {outputs: 60000, init: {kind: he}}}, "), drawn, "")
-	shapes := strings.Replace(smallStudy, "train: 100", "train: 400000", 1)
+	shapes := strings.Replace(smallStudy, "train: 100", "train: 200000", 1)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
 		for i := range 5 {
 			after := time.Duration(500+a.random.IntN(1500)) * time.Millisecond

@@ -69,7 +69,7 @@ var badVariants = []string{
 	", a: {edits: [{set: {select: {kind: conv}, filters: {times: 1e18}}}]}",
 	", a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}",
 	", a: {edits: [" + strings.Repeat("{insert: {after: {kind: dense}, layers: ["+
-		strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 50) + "]}",
+		strings.Repeat("{relu: {}}, ", 50)+"]}}, ", 100) + "]}",
 	", con: {ablate: [no-lrn]}", ", seed-1: {ablate: [no-lrn]}", ", report.txt: {ablate: [no-lrn]}",
 	`, "a..": {ablate: [no-lrn]}`,
 	", ../a: {ablate: [no-lrn]}", `, "a\e[31m\n": {ablate: [no-lrn]}`, ", baseline: {}", ", a: {}",
