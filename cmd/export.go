@@ -26,7 +26,8 @@ func newExport() *cobra.Command {
 		Long: `export writes what was recorded in the form that another program reads. The
 records stay as they are.`,
 	}
-	c.AddCommand(newExportTensorBoard(), newExportMLflow(), newExportONNX(), newExportTorch())
+	c.AddCommand(newExportTensorBoard(), newExportMLflow(), newExportONNX(), newExportTorch(),
+		newExportModelCard())
 	for _, t := range []struct {
 		name, what string
 		table      func(*experiments.Store, []export.Run) export.Table

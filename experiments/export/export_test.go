@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	"go.yaml.in/yaml/v3"
 
 	"ablate/arch"
 	"ablate/experiments"
@@ -284,4 +285,39 @@ func shownAs(v any) string {
 		return fmt.Sprint(v.UnixMicro())
 	}
 	return fmt.Sprint(v)
+}
+
+// A card is of a run that is done, and nothing in a name breaks out of its table.
+func TestModelCard(t *testing.T) {
+	_, runs := study(t)
+	r := runs[1]
+	r.Keys = map[string]any{"net.net": "n", "data.name": "cifar10: {x}"}
+	r.Changes = []string{"a | b <script>"}
+	card, err := export.ModelCard(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, body, ok := strings.Cut(strings.TrimPrefix(string(card), "---\n"), "\n---\n")
+	var data struct {
+		Index []struct {
+			Results []struct {
+				Dataset struct{ Name string }
+				Metrics []struct{ Value float64 }
+			}
+		} `yaml:"model-index"`
+	}
+	if err := yaml.Unmarshal([]byte(front), &data); err != nil || !ok {
+		t.Fatal(err, string(card))
+	}
+	got := data.Index[0].Results[0]
+	if got.Dataset.Name != "cifar10: {x}" || got.Metrics[0].Value != 0 { // all wrong
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(body, `a \| b &lt;script>`) {
+		t.Error(body)
+	}
+	r.Status = experiments.Failed
+	if _, err := export.ModelCard(r); !errors.Is(err, export.ErrNoResult) {
+		t.Error(err)
+	}
 }

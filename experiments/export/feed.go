@@ -139,7 +139,7 @@ func (r *reader) read() []Run {
 		k.stamp = r.stamp(rec)
 		if old, ok := r.known[name]; ok && old.stamp == k.stamp {
 			k = old
-		} else if run, err := open(r.store, rec); err == nil {
+		} else if run, err := Open(r.store, rec); err == nil {
 			k.run = run
 		} else {
 			continue // it is being written; the next look will do

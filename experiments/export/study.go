@@ -32,7 +32,7 @@ func Runs(store *experiments.Store, study string) ([]Run, []error) {
 	records, problems := store.Load(study)
 	runs := make([]Run, 0, len(records))
 	for _, rec := range records {
-		r, err := open(store, rec)
+		r, err := Open(store, rec)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", r.Name(), err))
 			continue
@@ -42,8 +42,8 @@ func Runs(store *experiments.Store, study string) ([]Run, []error) {
 	return runs, problems
 }
 
-// open reads what belongs to a record. A run may not have logged anything yet.
-func open(store *experiments.Store, rec experiments.Record) (Run, error) {
+// Open reads what belongs to a record. A run may not have logged anything yet.
+func Open(store *experiments.Store, rec experiments.Record) (Run, error) {
 	r := Run{Record: rec}
 	var err error
 	if r.Keys, err = Flatten(rec.Recipe); err == nil {

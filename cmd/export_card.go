@@ -1,0 +1,53 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"ablate/experiments"
+	"ablate/experiments/export"
+)
+
+func newExportModelCard() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "model-card RUN",
+		Short:   "Write a Hugging Face model card for a run's net",
+		Example: `  ablate export model-card quickstart/baseline/1 -o model/README.md`,
+		Long: `model-card writes what the Hugging Face Hub shows of a model: YAML front matter
+with the task, the data set and the figures of the run, and a page in Markdown.
+(What ablate report --format model-index prints is another thing: the metafile
+of OpenMMLab and Papers with Code, of all variants of a study.)`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			dir, err := store.Find(args[0])
+			if err != nil {
+				return err
+			}
+			rec, err := experiments.ReadRecord(dir)
+			if err != nil {
+				return err
+			}
+			run, err := export.Open(store, rec)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			card, err := export.ModelCard(run)
+			if err != nil {
+				return err
+			}
+			if output != "" {
+				return writeOutput(output, card)
+			}
+			_, err = c.OutOrStdout().Write(card)
+			return err
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, replaced as a whole")
+	return c
+}
