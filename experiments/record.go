@@ -94,8 +94,12 @@ type Result struct {
 // ablate would have measured is no number.
 func Measured(epochs, testExamples int, metrics map[string]Number) *Result {
 	nan := Number(math.NaN())
+	speed, ok := metrics["images_per_second"]
+	if !ok {
+		speed = nan
+	}
 	return &Result{
-		Epochs: epochs, TestExamples: testExamples, Metrics: metrics, ImagesPerSecond: metrics["images_per_second"],
+		Epochs: epochs, TestExamples: testExamples, Metrics: metrics, ImagesPerSecond: speed,
 		TrainLoss: nan, TestLoss: nan, Top1Error: nan, Top5Error: nan,
 	}
 }

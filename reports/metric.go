@@ -22,6 +22,8 @@ type Metric struct {
 
 	assumed bool                             // that less is better: nothing says so
 	result  func(experiments.Record) float64 // the figure at the last epoch; nil if only the log has it
+	// recorded says that the record of any trainer's run may have it: time, memory, energy
+	recorded bool
 }
 
 // ofResult is a figure that the record of a finished run has.
@@ -56,7 +58,30 @@ var metrics = []Metric{
 	},
 	{
 		Name: "run_seconds", Title: "time of a run", Head: "time s", Unit: "s", Format: "%.1f", result: runSeconds,
+		recorded: true,
 	},
+	{
+		Name: "cpu_seconds", Title: "CPU time of a run", Head: "CPU time s", Unit: "s", Format: "%.1f", recorded: true,
+		result: ofUsage(func(u *experiments.Usage) float64 { return float64(u.CPUSeconds) }),
+	},
+	{
+		Name: "peak_memory", Title: "peak memory", Head: "memory MB", Unit: "MB", Format: "%.0f", recorded: true,
+		result: ofUsage(func(u *experiments.Usage) float64 { return float64(u.PeakMemory) / 1e6 }),
+	},
+	{
+		Name: "energy_joules", Title: "energy of a run", Head: "energy J", Unit: "J", Format: "%.0f", recorded: true,
+		result: ofUsage(func(u *experiments.Usage) float64 { return u.Joules() }),
+	},
+}
+
+// ofUsage is a figure of what a run took of the machine; no number where the machine did not tell it.
+func ofUsage(figure func(*experiments.Usage) float64) func(experiments.Record) float64 {
+	return func(r experiments.Record) float64 {
+		if u := r.Usage(); u != nil && figure(u) > 0 {
+			return figure(u)
+		}
+		return math.NaN()
+	}
 }
 
 // runSeconds is how long a run took over all its attempts, from the first image to the last test.

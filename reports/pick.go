@@ -112,6 +112,13 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 	if r.Result != nil {
 		epochs = r.Result.Epochs
 	}
+	if p.metric.recorded && p.at == (At{}) && !p.measured(r) { // of any trainer
+		v := p.metric.result(r)
+		if math.IsNaN(v) {
+			return 0, 0, fmt.Errorf("its record has no %s", p.metric.Title)
+		}
+		return v, epochs, nil
+	}
 	if r.Result != nil && r.Result.Metrics != nil && p.at == (At{}) {
 		if v, ok := r.Result.Metrics[p.metric.Name]; ok {
 			return float64(v), epochs, nil
@@ -152,6 +159,15 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 		return p.at.value(values, epochs, p.metric.Name)
 	}
 	return p.last(r, log)
+}
+
+// measured says that a program of the user's measured the figure itself.
+func (p picker) measured(r experiments.Record) bool {
+	if r.Result == nil {
+		return false
+	}
+	_, ok := r.Result.Metrics[p.metric.Name]
+	return ok
 }
 
 // last is the last value of a metric that a program of the user's logged, which may know no epochs; the record's where
