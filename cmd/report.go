@@ -325,7 +325,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	switch r.format {
 	case html:
 		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters,
-			Times: r.store.Times})
+			Times: r.store.Times, Notes: r.store.Notes})
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:

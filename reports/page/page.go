@@ -55,6 +55,8 @@ type Source struct {
 	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
+	// Notes reads what people say of a run.
+	Notes func(experiments.Record) (experiments.Notes, error)
 	// Times reads the kernels' times.
 	Times func(experiments.Record) (experiments.Times, error)
 	// Show says which variants are drawn; nil draws all. The colour of one does not depend on the others.
@@ -279,7 +281,7 @@ func (b *Pictures) Provenance() []Fact {
 		}
 		add("command", reports.CommandLine(p.Command))
 		add("recipe", r.Identity)
-		return facts
+		return append(facts, b.said()...)
 	}
-	return nil
+	return b.said()
 }
