@@ -13,8 +13,20 @@ import (
 	"ablate/runner/train"
 )
 
-// checkInit refuses weights to begin with that are not there or do not fit, and says where the study names them.
-func checkInit(v configs.Variant) error {
+// checkInit refuses weights that a job cannot begin with. A run that is done needs none.
+func checkInit(j Job, o Options) error {
+	rec, err := o.Store.Record(o.Study.Name, j.Variant.Name, j.Seed)
+	if err == nil && rec.Status.Final() && !o.Fresh {
+		return nil
+	}
+	if err := checkCycle(j, o.Store, o.Study.Name); err != nil {
+		return err
+	}
+	return fitsInit(j.Variant)
+}
+
+// fitsInit refuses weights to begin with that are not there or do not fit, and says where the study names them.
+func fitsInit(v configs.Variant) error {
 	if err := train.CheckInit(v.Recipe); err != nil {
 		return fmt.Errorf("%s: %w", named(v), err)
 	}

@@ -28,6 +28,9 @@ func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Predicti
 		if err := devices.check(v); err != nil {
 			return nil, err
 		}
+		if err := fitsInit(v); err != nil {
+			return nil, err
+		}
 	}
 	var out []Prediction
 	measured := map[string]measurement{}

@@ -61,7 +61,7 @@ func (d Devices) check(v configs.Variant) error {
 	if err := device.Place(group, v.Recipe.Train).Check(v.Recipe.Net, v.Recipe.Train.Batch); err != nil {
 		return fmt.Errorf("variant %s: %w", v.Name, err)
 	}
-	return checkInit(v)
+	return nil
 }
 
 // Progress is told how a study proceeds. Calls come from one goroutine.
@@ -136,7 +136,7 @@ func prepare(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.D
 		return 0, err
 	}
 	for _, j := range ours {
-		if err := checkCycle(j, o.Store, o.Study.Name); err != nil {
+		if err := checkInit(j, o); err != nil {
 			return 0, err
 		}
 		if err := o.Devices.check(j.Variant); err != nil {
@@ -313,8 +313,8 @@ func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiment
 	}
 	digests := maps.Clone(ds.Digests)
 	if from := v.Recipe.Train.Init.From; from != "" {
-		if digests["initial weights"], err = digestOf(train.WeightsFile(from)); err != nil {
-			return experiments.Record{}, fmt.Errorf("the weights that %s begins with: %w", v.Name, err)
+		if digest, err := digestOf(train.WeightsFile(from)); err == nil { // a run that is done needs them no more
+			digests["initial weights"] = digest
 		}
 	}
 	for _, l := range ds.Skipped {
