@@ -320,7 +320,9 @@ func TestOnSlurm(t *testing.T) {
 	all := []string{"baseline/1", "tanh/1", "baseline/2", "tanh/2"}
 	first := all[0]
 	calm := bench{s, t, program, dir, filepath.Join(dir, "calm")}
+	began := time.Now()
 	calm.ablate(0, "run", "small.yaml", "--threads", "1")
+	epoch := time.Since(began) / 160 // of one run: there are four of 40
 	peace := map[string]string{}
 	for _, run := range all {
 		peace[run] = digestOf(t, calm.runs, run)
@@ -371,7 +373,8 @@ func TestOnSlurm(t *testing.T) {
 			attempts(b, first, 3)
 		}},
 		{"the time limit", func(b bench) {
-			long := []string{"--only", first, "--set", "train.epochs=300"}
+			epochs := int(75*time.Second/epoch) + 1 // which is longer than the limit
+			long := []string{"--only", first, "--set", fmt.Sprint("train.epochs=", epochs)}
 			calm := b
 			calm.runs += "-calm"
 			calm.ablate(0, append([]string{"run", "small.yaml", "--threads", "1"}, long...)...)
