@@ -27,6 +27,7 @@ type runOptions struct {
 	devices  string
 	retries  int
 	sinks    configs.Sinks
+	serve    string
 }
 
 func newRun() *cobra.Command {
@@ -63,6 +64,8 @@ record cannot be written, or a device was lost.`,
 	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
 	f.StringVar(&o.sinks.TensorBoard, "tensorboard", "", "write TensorBoard event files under `DIR` while training")
 	f.StringVar(&o.sinks.MLflow, "mlflow", "", "send what is recorded to the MLflow server at `URL` while training")
+	f.StringVar(&o.serve, "serve", "", "show the records folder as pages while training, at `HOST:PORT`")
+	f.Lookup("serve").NoOptDefVal = usualAddress
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.devices, "devices", "",
 		"train as many runs at a time as this lists, each in a process of its own: `LIST`, such as\n"+
@@ -105,6 +108,11 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	stopServing, err := o.servePages(ctx, store, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer stopServing()
 	progress := newProgress(c.ErrOrStderr(), len(slots))
 	options := runner.Options{
 		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
@@ -127,6 +135,30 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	}
 	outward.ended(outcome, err)
 	return err
+}
+
+// servePages shows the records folder until the function that it returns is called, where --serve asks for it.
+func (o runOptions) servePages(ctx context.Context, store *experiments.Store, said io.Writer) (stop func(), err error) {
+	if o.serve == "" {
+		return func() {}, nil
+	}
+	l, address, token, err := serveFlags{addr: o.serve}.listen()
+	if err != nil {
+		return nil, fmt.Errorf("--serve: %w", err)
+	}
+	fmt.Fprintf(said, "%s shows %s while this trains\n", address, store.Root)
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := newServer(store, token, false).Serve(ctx, l); err != nil {
+			complain(said, fmt.Errorf("--serve: %w; training goes on", err))
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}, nil
 }
 
 // slots are the shares of the machine that --devices asks for, none without it.

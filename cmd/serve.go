@@ -20,7 +20,7 @@ import (
 // serveFlags are where and to whom pages are served.
 type serveFlags struct {
 	addr, token string
-	open        bool
+	open, write bool
 }
 
 func newServe() *cobra.Command {
@@ -33,7 +33,8 @@ func newServe() *cobra.Command {
   ablate serve --runs /shared/runs --addr :8080`,
 		Long: `serve shows the studies and runs of the records folder in a browser: tables with
 their verdicts, curves, logs, and what was published. Pages follow what happens in
-the folder, whoever trains there. serve only reads: it writes and locks nothing.
+the folder, whoever trains there. serve only reads: it writes and locks nothing,
+but for notes and tags with --write.
 
 It answers this machine alone. With an address that others can reach it asks every
 reader for a token, --token or one that it makes, which is part of the address that
@@ -46,34 +47,33 @@ it prints. The address of a page holds what is chosen on it. Ctrl-C ends it.`,
 			}
 			l, address, token, err := o.listen()
 			if err != nil {
-				return err
+				return fmt.Errorf("--addr: %w", err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s shows %s; Ctrl-C ends it\n", address, store.Root)
 			if o.open {
 				openBrowser(c.ErrOrStderr(), address)
 			}
-			return newServer(store, token).Serve(c.Context(), l)
+			return newServer(store, token, o.write).Serve(c.Context(), l)
 		},
 	}
-	o.add(c)
+	c.Flags().BoolVar(&o.write, "write", false, "let readers add notes and tags")
+	c.Flags().StringVar(&o.addr, "addr", usualAddress, "serve on `HOST:PORT`; port 0 takes a free one")
+	c.Flags().StringVar(&o.token, "token", "", "ask readers for `TOKEN`; made where others can reach the address")
 	c.Flags().BoolVar(&o.open, "open", false, "open the page in a browser")
 	return c
 }
 
-// add adds the flags that say where pages are served.
-func (o *serveFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve on `HOST:PORT`; port 0 takes a free one")
-	c.Flags().StringVar(&o.token, "token", "", "ask readers for `TOKEN`; made where others can reach the address")
-}
+// usualAddress is where pages are served unless another place is named.
+const usualAddress = "127.0.0.1:8080"
 
 // listen opens the address and returns what a browser has to be told.
-func (o *serveFlags) listen() (l net.Listener, address, token string, err error) {
+func (o serveFlags) listen() (l net.Listener, address, token string, err error) {
 	host, _, err := net.SplitHostPort(o.addr)
 	if err != nil {
-		return nil, "", "", fmt.Errorf("--addr %s: want HOST:PORT, as in 127.0.0.1:8080", o.addr)
+		return nil, "", "", fmt.Errorf("%s: want HOST:PORT, as in 127.0.0.1:8080", o.addr)
 	}
 	if l, err = net.Listen("tcp", o.addr); err != nil {
-		return nil, "", "", fmt.Errorf("--addr: %w; another port: --addr 127.0.0.1:0", err)
+		return nil, "", "", fmt.Errorf("%w; another port: 127.0.0.1:0", err)
 	}
 	at := l.Addr().(*net.TCPAddr)
 	if token = o.token; token == "" && !at.IP.IsLoopback() {
@@ -90,14 +90,15 @@ func (o *serveFlags) listen() (l net.Listener, address, token string, err error)
 }
 
 // newServer serves a store with the tables that its studies declare.
-func newServer(store *experiments.Store, token string) *serve.Server {
-	return serve.New(serve.Options{Store: store, Token: token, Table: func(study string) (reports.Options, error) {
+func newServer(store *experiments.Store, token string, write bool) *serve.Server {
+	table := func(study string) (reports.Options, error) {
 		declared, err := declaration(store, study, nil)
 		if err != nil {
 			return reports.Options{}, err
 		}
 		return tableOptions(store, declared)
-	}})
+	}
+	return serve.New(serve.Options{Store: store, Token: token, Write: write, Table: table})
 }
 
 // openBrowser shows an address in the reader's browser, or says that it cannot.

@@ -45,9 +45,12 @@ var tagName = regexp.MustCompile(`^[\pL\pN][\pL\pN._+-]{0,99}$`)
 // ErrNote is a note or tag that cannot be kept.
 var ErrNote = errors.New("cannot be kept")
 
+// NotesPath is the file of what people say of a run or a study.
+func NotesPath(dir string) string { return filepath.Join(dir, notesFile) }
+
 // ReadNotes reads what is said in a folder of a run or a study, which may be nothing.
 func ReadNotes(dir string) (Notes, error) {
-	path := filepath.Join(dir, notesFile)
+	path := NotesPath(dir)
 	text, err := readFile(path, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Notes{}, nil
@@ -84,7 +87,7 @@ func ChangeNotes(dir string, change func(*Notes) error) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(dir, notesFile), append(text, '\n'))
+	return WriteFile(NotesPath(dir), append(text, '\n'))
 }
 
 // Say adds a note.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"ablate/experiments"
 	"ablate/reports"
 	"ablate/reports/page"
 )
@@ -66,7 +67,10 @@ func (s *Server) answering(page func(*answer) error) http.HandlerFunc {
 		case err == nil:
 		case errors.Is(err, errNotFound):
 			a.refuse(http.StatusNotFound, err)
-		case errors.Is(err, errQuery), errors.Is(err, reports.ErrOption), errors.Is(err, reports.ErrFormat):
+		case errors.Is(err, errReadOnly):
+			a.refuse(http.StatusForbidden, err)
+		case errors.Is(err, errQuery), errors.Is(err, reports.ErrOption), errors.Is(err, reports.ErrFormat),
+			errors.Is(err, experiments.ErrNote):
 			a.refuse(http.StatusBadRequest, err)
 		default:
 			a.refuse(http.StatusInternalServerError, err)

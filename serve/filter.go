@@ -78,11 +78,22 @@ var columns = []column{
 	}},
 	{name: "ablations", head: "ablations", value: func(r *run) string { return join(r.record.Ablations) }},
 	{name: "identity", head: "identity", value: func(r *run) string { return r.record.Identity }},
+	{name: "tags", head: "tags", value: func(r *run) string { return join(r.notes.Tags) }},
+	{name: "notes", head: "notes", value: (*run).remarks},
 	{name: "message", head: "message", value: func(r *run) string { return or(r.broken, r.record.Error) }},
 }
 
 // usualColumns are shown unless others are asked for.
 var usualColumns = []string{"status", "error", "epoch", "changes", "started", "node"}
+
+// remarks are the notes on a run in one line.
+func (r *run) remarks() string {
+	var all []string
+	for _, n := range r.notes.Notes {
+		all = append(all, n.Text)
+	}
+	return strings.Join(all, " · ")
+}
 
 func number(n int64) string {
 	if n == 0 {
@@ -184,7 +195,7 @@ func compareValues(a, b string) int {
 func (r *run) mentions(words []string) bool {
 	text := strings.ToLower(strings.Join([]string{
 		r.study, r.variant, strconv.FormatUint(r.seed, 10), r.state(), strings.Join(r.record.Changes, " "),
-		join(r.record.Ablations), r.node(), r.hardware(), r.broken, r.record.Error,
+		join(r.record.Ablations), r.node(), r.hardware(), r.broken, r.record.Error, join(r.notes.Tags), r.remarks(),
 	}, "\n"))
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }

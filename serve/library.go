@@ -49,7 +49,8 @@ type shelf struct {
 type study struct {
 	name     string
 	declared experiments.Declaration
-	problem  string // why its declaration cannot be read, or its folder
+	problem  string // why its declaration or its notes cannot be read, or its folder
+	notes    experiments.Notes
 	runs     []*run // by variant and seed
 	records  int64  // version of what records say
 	logs     int64  // version of that and of what was logged
@@ -64,6 +65,8 @@ type run struct {
 	keys           *recipeKeys
 	broken         string // why it cannot be read
 	stamp, log     stamp  // of run.json, and of metrics.jsonl while the run is not done
+	said           stamp  // of notes.json
+	notes          experiments.Notes
 	version        int64
 	progress       progress
 }
@@ -188,6 +191,9 @@ func (l *library) scan() {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.problem = err.Error()
 		}
+		if s.notes, err = l.readNotes(dir); err != nil {
+			s.problem = err.Error()
+		}
 		all = append(all, l.runFolders(s, dir)...)
 	}
 	l.read(all)
@@ -306,19 +312,22 @@ func (l *library) readRun(f found, old *run) *run {
 	if err != nil {
 		return nil
 	}
-	r.stamp = stampOf(info)
+	r.stamp, r.said = stampOf(info), stampAt(experiments.NotesPath(f.dir))
 	if old != nil && old.stamp == r.stamp {
-		if old.broken != "" || old.record.Status.Final() {
-			return old
-		}
-		if r.log = stampAt(experiments.MetricsPath(f.dir)); r.log == old.log {
-			return old
-		}
 		same := *old
-		same.log = r.log
+		if old.broken == "" && !old.record.Status.Final() {
+			same.log = stampAt(experiments.MetricsPath(f.dir))
+		}
+		if same.said = r.said; same.said == old.said && same.log == old.log {
+			return old
+		}
+		if same.said != old.said {
+			l.note(&same)
+		}
 		return &same
 	}
 	r.log = stampAt(experiments.MetricsPath(f.dir))
+	l.note(r)
 	if err := l.confined(path); err != nil {
 		r.broken = err.Error()
 		return r
@@ -332,6 +341,22 @@ func (l *library) readRun(f found, old *run) *run {
 		r.record = experiments.Record{}
 	}
 	return r
+}
+
+// note reads what people say of a run.
+func (l *library) note(r *run) {
+	notes, err := l.readNotes(r.dir)
+	if err != nil {
+		notes.Notes = []experiments.Note{{Text: err.Error()}}
+	}
+	r.notes = notes
+}
+
+func (l *library) readNotes(dir string) (experiments.Notes, error) {
+	if err := l.confined(experiments.NotesPath(dir)); err != nil {
+		return experiments.Notes{}, err
+	}
+	return experiments.ReadNotes(dir)
 }
 
 func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime()} }
@@ -405,7 +430,7 @@ func (l *library) publish(studies map[string]*study, problem string) {
 // differs says what is new since the study was looked at before.
 func (s *study) differs(was *study) (records, logs bool) {
 	if was == nil || s.problem != was.problem || len(s.runs) != len(was.runs) ||
-		!reflect.DeepEqual(s.declared, was.declared) {
+		!reflect.DeepEqual(s.declared, was.declared) || !reflect.DeepEqual(s.notes, was.notes) {
 		return true, true
 	}
 	for i, r := range s.runs {

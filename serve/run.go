@@ -35,6 +35,7 @@ type runPage struct {
 	Facts          []page.Fact
 	Choices
 	Curves     []figure
+	Notes      notes
 	Log        string
 	LogCut     bool
 	Recipe     string
@@ -79,6 +80,7 @@ func (s *Server) run(a *answer) error {
 		Study: r.study, Variant: r.variant, Seed: r.seed, Query: a.query, Path: runURL(r.study, r.variant, r.seed),
 		Broken: r.broken, State: r.state(), Standing: r.standing(), Record: r.record,
 	}
+	p.Notes = notes{Notes: r.notes, Study: of.notes.Tags, Action: p.Path + "/notes", Write: s.Write}
 	p.Files, err = s.files(r)
 	p.problem(err)
 	p.Log, p.LogCut, err = s.tail(experiments.LogPath(r.dir))

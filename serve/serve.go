@@ -4,8 +4,9 @@
 // reports/page); what is new here is reading a folder that changes, and telling
 // open pages so.
 //
-// It only reads. Nothing in the folder is written, locked or followed out of it,
-// and a record that cannot be read is shown as broken and spoils no page.
+// It only reads, but for notes and tags where that is asked for. Nothing in the
+// folder is written, locked or followed out of it, and a record that cannot be read
+// is shown as broken and spoils no page.
 package serve
 
 import (
@@ -27,6 +28,8 @@ type Options struct {
 	Table func(study string) (reports.Options, error)
 	// Token is asked of every reader; empty asks none, and then only this machine's own names are answered.
 	Token string
+	// Write lets readers add notes and tags, and remove tags. Nothing else can be changed.
+	Write bool
 }
 
 // A Server serves one folder of runs.
@@ -56,17 +59,19 @@ func New(o Options) *Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]func(*answer) error{
-		"GET /{$}":                          s.studies,
-		"GET /study/{study}":                s.study,
-		"GET /study/{study}/classes":        s.classes,
-		"GET /study/{study}/{file}":         s.download,
-		"GET /run/{study}/{variant}/{seed}": s.run,
-		"GET /runs":                         s.runs,
-		"GET /runs.csv":                     s.runsCSV,
-		"GET /compare":                      s.compare,
-		"GET /ledger":                       s.ledger,
-		"GET /assets/{file}":                asset,
-		"GET /events":                       s.events,
+		"GET /{$}":                                 s.studies,
+		"GET /study/{study}":                       s.study,
+		"GET /study/{study}/classes":               s.classes,
+		"GET /study/{study}/{file}":                s.download,
+		"GET /run/{study}/{variant}/{seed}":        s.run,
+		"GET /runs":                                s.runs,
+		"GET /runs.csv":                            s.runsCSV,
+		"GET /compare":                             s.compare,
+		"GET /ledger":                              s.ledger,
+		"GET /assets/{file}":                       asset,
+		"GET /events":                              s.events,
+		"POST /study/{study}/notes":                s.note,
+		"POST /run/{study}/{variant}/{seed}/notes": s.note,
 	} {
 		mux.HandleFunc(pattern, s.answering(page))
 	}

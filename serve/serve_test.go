@@ -38,7 +38,7 @@ func put(t testing.TB, root string, r experiments.Record, logged ...float64) str
 		layer, rate := lrn, 0.01
 		if r.Variant != "baseline" {
 			layer, rate = "", 0.02
-			r.Changes = []string{"− norm1"}
+			r.Changes = []string{"− norm1", "train.lr 0.01→0.02"}
 		}
 		r.Recipe = json.RawMessage(fmt.Sprintf(storedRecipe, layer, rate))
 	}
@@ -396,6 +396,70 @@ func TestReadsOnly(t *testing.T) {
 	if after := tree(t, root); after != before {
 		t.Errorf("the folder was changed:\n%s\n%s", before, after)
 	}
+}
+
+// With --write notes and tags are taken, from the server's own pages alone, and nothing else is.
+func TestWrite(t *testing.T) {
+	root := sample(t)
+	store, err := experiments.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Store: store, Write: true, Table: func(string) (reports.Options, error) {
+		return reports.Options{}, nil
+	}})
+	h := httptest.NewServer(s.Handler())
+	defer h.Close()
+	post := func(want int, path, origin string, form url.Values) {
+		t.Helper()
+		r, err := http.NewRequest("POST", h.URL+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}
+		stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		resp, err := stay.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s %v: %s, want %d", path, form, resp.Status, want)
+		}
+	}
+	const one = "/run/norm/baseline/1/notes"
+	post(303, one, "", url.Values{"note": {"<b>looks odd"}, "tag": {"paper"}, "do": {"add"}})
+	post(303, "/study/norm/notes", "", url.Values{"tag": {"all"}, "do": {"add"}})
+	page := get(t, h, "/run/norm/baseline/1", 200)
+	has(t, page, "&lt;b&gt;looks odd", `<span class="tag">paper</span>`, "all (of the study)", "Remove the tag")
+	has(t, get(t, h, "/study/norm", 200), `<span class="tag">all</span>`)
+	has(t, get(t, h, "/runs?f=tags~paper&col=notes", 200), "1 of 12 runs", "looks odd")
+
+	post(303, one, "", url.Values{"tag": {"paper"}, "do": {"untag"}})
+	has(t, get(t, h, "/run/norm/baseline/1", 200), `!<span class="tag">paper</span>`)
+	post(403, one, "http://evil.example", url.Values{"note": {"from elsewhere"}})
+	post(400, one, "", url.Values{"tag": {"../.."}})
+	post(400, one, "", url.Values{"do": {"untag"}, "tag": {"never"}})
+	post(400, one, "", url.Values{})
+	post(400, one, "", url.Values{"note": {strings.Repeat("x", maxForm)}})
+	post(404, "/run/norm/baseline/77/notes", "", url.Values{"note": {"x"}})
+	post(404, "/study/..%2f/notes", "", url.Values{"note": {"x"}})
+	post(404, "/study/norm/table.csv", "", nil)
+
+	reader := serving(t, root, "")
+	r, err := http.PostForm(reader.URL+one, url.Values{"note": {"x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != 403 {
+		t.Errorf("a server that only reads: %s", r.Status)
+	}
+	has(t, get(t, reader, "/run/norm/baseline/1", 200), "looks odd", "!<form method=\"post\"")
 }
 
 // tree lists a folder with sizes and times.

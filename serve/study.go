@@ -30,6 +30,7 @@ type studyPage struct {
 	Error  string
 	Empty  bool
 	Table  render.Table
+	Notes  notes
 	Forest template.HTML
 	Rows   []gridRow
 
@@ -75,6 +76,7 @@ func (s *Server) study(a *answer) error {
 	}
 	p := &studyPage{overview: of.overview(), Query: a.query, Path: studyURL(of.name)}
 	p.Problems = p.overview.Problems
+	p.Notes = notes{Notes: of.notes, Action: p.Path + "/notes", Write: s.Write}
 	c, err := s.chosenTable(a, of)
 	switch {
 	case errors.Is(err, reports.ErrNoRuns):

@@ -12,8 +12,8 @@ import (
 
 // How often the folder is looked at while a page is open.
 const (
-	pollEvery  = time.Second      // where nobody tells of changes: a network file system, or no watches left
-	checkEvery = 10 * time.Second // where the system does
+	pollEvery  = time.Second             // where nobody tells of changes: a network file system, or no watches left
+	checkEvery = 1500 * time.Millisecond // where the system does: what it is not asked about, or forgets to tell
 	settle     = 300 * time.Millisecond
 )
 
