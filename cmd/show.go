@@ -52,12 +52,17 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 				return err
 			}
 			if asJSON {
+				samples, err := store.Machine(rec)
+				if err != nil {
+					return err
+				}
 				return printJSON(c.OutOrStdout(), struct {
 					Record  experiments.Record   `json:"record"`
 					Metrics []experiments.Metric `json:"metrics"`
 					Tags    []string             `json:"tags,omitempty"`
 					Notes   []experiments.Note   `json:"notes,omitempty"`
-				}{rec, series, notes.Tags, notes.Notes})
+					Machine []experiments.Sample `json:"machine,omitempty"`
+				}{rec, series, notes.Tags, notes.Notes, samples})
 			}
 			times, err := store.Times(rec)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
