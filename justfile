@@ -86,6 +86,10 @@ slurm:
 kubernetes-types:
     go test -count 1 -tags long -run TestKubernetesTypes ./runner/cluster
 
+# ablate serve on a thousand runs: milliseconds to open, to draw a study and to draw it again; memory.
+bench-serve:
+    go test -run '^$' -bench ThousandRuns -benchtime 3x ./serve
+
 # A training step beside PyTorch's in its fastest mode, alternating. Python needs PyTorch 2.
 peer *args="":
     scripts/peer.py {{args}}
