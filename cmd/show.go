@@ -62,7 +62,7 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 					Tags    []string             `json:"tags,omitempty"`
 					Notes   []experiments.Note   `json:"notes,omitempty"`
 					Machine []experiments.Sample `json:"machine,omitempty"`
-				}{rec, series, notes.Tags, notes.Notes, samples})
+				}{Record: rec, Metrics: series, Tags: notes.Tags, Notes: notes.Notes, Machine: samples})
 			}
 			times, err := store.Times(rec)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {

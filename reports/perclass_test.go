@@ -47,14 +47,17 @@ func TestByClass(t *testing.T) {
 		math.Abs(c.Delta.Adjusted-4.0/64) > 1e-12 || c.Delta.Claims() {
 		t.Errorf("class 1: %+v %+v", c, c.Delta)
 	}
-	want := []reports.Cell{{0, 0, 3, 0}, {0, 1, 1, 0}, {1, 0, 1, 1}, {1, 1, 3, -1}}
+	want := []reports.Cell{{Label: 0, Predicted: 0, Images: 3, Difference: 0},
+		{Label: 0, Predicted: 1, Images: 1, Difference: 0}, {Label: 1, Predicted: 0, Images: 1, Difference: 1},
+		{Label: 1, Predicted: 1, Images: 3, Difference: -1}}
 	for i, c := range v.Cells {
 		if math.Abs(c.Images-want[i].Images) > 1e-9 || math.Abs(c.Difference-want[i].Difference) > 1e-9 ||
 			c.Label != want[i].Label || c.Predicted != want[i].Predicted {
 			t.Errorf("cell %+v, want %+v", c, want[i])
 		}
 	}
-	changed := []reports.ChangedImage{{0, 0, 6, 0, 6}, {3, 0, 6, 6, 0}, {4, 1, 6, 0, 6}}
+	changed := []reports.ChangedImage{{Index: 0, Label: 0, Seeds: 6, Gained: 0, Lost: 6},
+		{Index: 3, Label: 0, Seeds: 6, Gained: 6, Lost: 0}, {Index: 4, Label: 1, Seeds: 6, Gained: 0, Lost: 6}}
 	for i, c := range v.Changed {
 		if c != changed[i] {
 			t.Errorf("image %+v, want %+v", c, changed[i])

@@ -149,13 +149,19 @@ func TestPoolSurvives(t *testing.T) {
 		retried int
 		said    string // of the last retry or failure
 	}{
-		"in peace":            {2, []string{"", ""}, Outcome{Done: 4}, 0, ""},
-		"one crash":           {1, []string{"crash " + once + "1", ""}, Outcome{Done: 4}, 1, "panic: the kernel of a test"},
-		"one lost device":     {1, []string{"", "lose " + once + "2"}, Outcome{Done: 4}, 1, "the device is lost"},
-		"a slot of no use":    {0, []string{"unfit", ""}, Outcome{Done: 4}, 1, "it fell off the bus"},
-		"one slot and a loss": {1, []string{"lose " + once + "3"}, Outcome{Done: 4}, 1, "the device is lost"},
-		"crashes without end": {1, []string{"crash"}, Outcome{Failed: 4}, 4, "panic: the kernel of a test"},
-		"no retries":          {0, []string{"crash " + once + "4"}, Outcome{Done: 3, Failed: 1}, 0, "panic"},
+		"in peace": {retries: 2, fates: []string{"", ""}, want: Outcome{Done: 4}, retried: 0, said: ""},
+		"one crash": {retries: 1, fates: []string{"crash " + once + "1", ""}, want: Outcome{Done: 4}, retried: 1,
+			said: "panic: the kernel of a test"},
+		"one lost device": {retries: 1, fates: []string{"", "lose " + once + "2"}, want: Outcome{Done: 4}, retried: 1,
+			said: "the device is lost"},
+		"a slot of no use": {retries: 0, fates: []string{"unfit", ""}, want: Outcome{Done: 4}, retried: 1,
+			said: "it fell off the bus"},
+		"one slot and a loss": {retries: 1, fates: []string{"lose " + once + "3"}, want: Outcome{Done: 4}, retried: 1,
+			said: "the device is lost"},
+		"crashes without end": {retries: 1, fates: []string{"crash"}, want: Outcome{Failed: 4}, retried: 4,
+			said: "panic: the kernel of a test"},
+		"no retries": {retries: 0, fates: []string{"crash " + once + "4"}, want: Outcome{Done: 3, Failed: 1}, retried: 0,
+			said: "panic"},
 	} {
 		store := &experiments.Store{Root: t.TempDir()}
 		l := &listener{}

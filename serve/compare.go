@@ -52,7 +52,8 @@ func (s *Server) compare(a *answer) error {
 			continue
 		}
 		runs = append(runs, r)
-		p.Runs = append(p.Runs, comparedRun{name, runURL(r.study, r.variant, r.seed), r.state(), r.top1()})
+		p.Runs = append(p.Runs, comparedRun{Name: name, URL: runURL(r.study, r.variant, r.seed), State: r.state(),
+			Error: r.top1()})
 	}
 	if len(runs) > 1 {
 		p.differences(runs)

@@ -66,7 +66,7 @@ func (s *Server) ours(now *shelf) map[string][]ourRow {
 			found[i] = append(found[i], struct {
 				pos string
 				row ourRow
-			}{r.Published.Claim.Pos, ourRow{of.name, r.Variant, delta, r.Agreement()}})
+			}{r.Published.Claim.Pos, ourRow{Study: of.name, Variant: r.Variant, Delta: delta, Agreement: r.Agreement()}})
 		}
 	})
 	ours := map[string][]ourRow{}

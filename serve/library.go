@@ -247,7 +247,7 @@ func (l *library) runFolders(s *study, dir string) []found {
 			if !ok || err != nil || number != strconv.FormatUint(seed, 10) || !isFolder(at, r) {
 				continue
 			}
-			all = append(all, found{s.name, v.Name(), seed, at, l.confined(at)})
+			all = append(all, found{study: s.name, variant: v.Name(), seed: seed, dir: at, broken: l.confined(at)})
 		}
 	}
 	return all

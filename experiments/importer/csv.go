@@ -249,7 +249,8 @@ func (c *collector) add(r *Run, i int, metric, text string) error {
 	if c.at["step"] < 0 && c.at["epoch"] >= 0 {
 		m.Step = int64(m.Epoch)
 	}
-	at := cell{key{r.Dataset, r.Variant, r.Seed}, metric, c.get(row, "step"), c.get(row, "epoch")}
+	at := cell{key: key{r.Dataset, r.Variant, r.Seed}, metric: metric, step: c.get(row, "step"),
+		epoch: c.get(row, "epoch")}
 	if line, twice := c.seen[at]; twice {
 		return fmt.Errorf("%s: %w: %s of variant %s, seed %d stands on line %d, too", c.place(i), ErrAmbiguous, metric,
 			r.Variant, r.Seed, line)

@@ -50,8 +50,10 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Scalar{
-		{"loss", 1, 1700000000.5, 0.5}, {"epoch_accuracy", 3, 0, 0.25}, {"epoch_accuracy", 4, 0, 0.75},
-		{"loss", 2, 1700000000.5, math.Inf(1)},
+		{Tag: "loss", Step: 1, WallTime: 1700000000.5, Value: 0.5},
+		{Tag: "epoch_accuracy", Step: 3, WallTime: 0, Value: 0.25},
+		{Tag: "epoch_accuracy", Step: 4, WallTime: 0, Value: 0.75},
+		{Tag: "loss", Step: 2, WallTime: 1700000000.5, Value: math.Inf(1)},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%v, want %v", got, want)

@@ -174,7 +174,7 @@ func (c view) jsonReport() jsonReport {
 		Notes: list(c.Notes), Origin: list(c.Origin),
 	}
 	if p := c.Options.Primary; p != nil && len(p.Looks) > 0 {
-		r.Look = &jsonLook{c.Look.Seeds, c.Look.Alpha, c.Look.Next, list(c.Options.Looked)}
+		r.Look = &jsonLook{Seeds: c.Look.Seeds, Alpha: c.Look.Alpha, Next: c.Look.Next, Looked: list(c.Options.Looked)}
 	}
 	for _, row := range c.Rows {
 		r.Rows = append(r.Rows, c.jsonRow(row))
@@ -227,7 +227,8 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 			r.Delta.Pairs = append(r.Delta.Pairs, jsonPair{Seed: p.Seed, Difference: finite(p.Difference)})
 		}
 		if x := d.Images; x != nil {
-			r.Delta.Errors = &jsonErrors{finite(x.SeedError), finite(x.ImageError), finite(x.Error), d.Widened}
+			r.Delta.Errors = &jsonErrors{Seeds: finite(x.SeedError), Images: finite(x.ImageError), Both: finite(x.Error),
+				Widened: d.Widened}
 		}
 		if p := d.Prior; p != nil {
 			r.Delta.Bayesian = &jsonPrior{Better: p.Lower}

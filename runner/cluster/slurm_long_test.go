@@ -319,7 +319,7 @@ func TestOnSlurm(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "small.yaml"), []byte(slurmStudy), 0o644))
 	all := []string{"baseline/1", "tanh/1", "baseline/2", "tanh/2"}
 	first := all[0]
-	calm := bench{s, t, program, dir, filepath.Join(dir, "calm")}
+	calm := bench{slurm: s, t: t, program: program, folder: dir, runs: filepath.Join(dir, "calm")}
 	began := time.Now()
 	calm.ablate(0, "run", "small.yaml", "--threads", "1")
 	epoch := time.Since(began) / 160 // of one run: there are four of 40
@@ -462,7 +462,7 @@ func TestOnSlurm(t *testing.T) {
 				return r
 			}, c.name)
 			s.t = t
-			c.play(bench{s, t, program, dir, filepath.Join(dir, name)})
+			c.play(bench{slurm: s, t: t, program: program, folder: dir, runs: filepath.Join(dir, name)})
 		})
 	}
 }

@@ -66,8 +66,8 @@ func (p *Pipeline) distorted(b *Batch, j, epoch int, index int32, v augment.Tran
 func (p *Pipeline) area(step, at uint64, v augment.Transform) rectangle {
 	whole, draw := p.ds.Shape, p.distort.area
 	place := func(height, width float64, index uint64) rectangle {
-		return rectangle{(float64(whole.Height) - height) * draw.Float64(step, index),
-			(float64(whole.Width) - width) * draw.Float64(step, index+1), height, width}
+		return rectangle{top: (float64(whole.Height) - height) * draw.Float64(step, index),
+			left: (float64(whole.Width) - width) * draw.Float64(step, index+1), height: height, width: width}
 	}
 	switch r, m := p.cfg.ResizedCrop, p.cfg.MultiScale; {
 	case m.To > 0: // the shorter side becomes so long, and the crop is a part of that
@@ -85,9 +85,11 @@ func (p *Pipeline) area(step, at uint64, v augment.Transform) rectangle {
 			}
 		}
 		side := float64(min(whole.Height, whole.Width))
-		return rectangle{(float64(whole.Height) - side) / 2, (float64(whole.Width) - side) / 2, side, side}
+		return rectangle{top: (float64(whole.Height) - side) / 2, left: (float64(whole.Width) - side) / 2, height: side,
+			width: side}
 	}
-	return rectangle{float64(v.Top), float64(v.Left), float64(p.shape.Height), float64(p.shape.Width)}
+	return rectangle{top: float64(v.Top), left: float64(v.Left), height: float64(p.shape.Height),
+		width: float64(p.shape.Width)}
 }
 
 // sample writes a part of an image, turned about its middle and resized to the

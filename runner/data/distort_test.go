@@ -39,7 +39,7 @@ func TestSample(t *testing.T) {
 		v := p.cut(3, 1)
 		v.Flip, v.Shifted, v.Shift = flip, true, [3]float32{1, 2, 3}
 		p.show(want, image, v)
-		p.sample(got, image, rectangle{3, 1, 8, 8}, 0, v)
+		p.sample(got, image, rectangle{top: 3, left: 1, height: 8, width: 8}, 0, v)
 		for i := range want {
 			if math.Abs(float64(got[i]-want[i])) > 1e-4 {
 				t.Fatalf("flip %v: value %d is %v, cut out %v", flip, i, got[i], want[i])
@@ -48,7 +48,7 @@ func TestSample(t *testing.T) {
 	}
 	v := p.cut(2, 2)
 	p.show(want, image, v)
-	p.sample(got, image, rectangle{2, 2, 8, 8}, math.Pi/2, v)
+	p.sample(got, image, rectangle{top: 2, left: 2, height: 8, width: 8}, math.Pi/2, v)
 	for y := range 8 {
 		for x := range 8 {
 			for c := range 3 {
@@ -58,13 +58,13 @@ func TestSample(t *testing.T) {
 			}
 		}
 	}
-	p.sample(got, image, rectangle{-20, -20, 8, 8}, 0, v)
+	p.sample(got, image, rectangle{top: -20, left: -20, height: 8, width: 8}, 0, v)
 	if slices.ContainsFunc(got, func(x float32) bool { return x != 0 }) {
 		t.Error("there is something outside the image")
 	}
 	halves := make([]float32, p.shape.Len()) // of an image of one colour, whatever the part
 	flat := slices.Repeat([]byte{110, 100, 90}, 144)
-	p.sample(halves, flat, rectangle{1.5, 2.25, 9, 6}, 0, p.centre())
+	p.sample(halves, flat, rectangle{top: 1.5, left: 2.25, height: 9, width: 6}, 0, p.centre())
 	if slices.ContainsFunc(halves, func(x float32) bool { return math.Abs(float64(x)-5) > 1e-4 }) {
 		t.Error("a part of a flat image is not flat")
 	}

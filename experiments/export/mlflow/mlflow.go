@@ -471,7 +471,7 @@ func points(r export.Run) []point {
 			continue
 		}
 		at := r.Attempts[m.Attempt-1].Started.UnixMilli() + int64(1000*m.Seconds)
-		p := point{allowed(m.Name), m.Value, at, m.Step}
+		p := point{Key: allowed(m.Name), Value: m.Value, Timestamp: at, Step: m.Step}
 		all = append(all, p)
 		if b, ok := best[m.Name]; strings.HasSuffix(m.Name, "_error") && (!ok || p.Value < b.Value) {
 			best[m.Name] = p
@@ -488,7 +488,8 @@ func points(r export.Run) []point {
 		all = append(all, p)
 	}
 	end := r.Attempts[len(r.Attempts)-1].Ended.UnixMilli()
-	return append(all, point{"images_per_second", res.ImagesPerSecond, end, int64(res.Epochs)})
+	return append(all, point{Key: "images_per_second", Value: res.ImagesPerSecond, Timestamp: end,
+		Step: int64(res.Epochs)})
 }
 
 // summary is a variant's error over its seeds. Its step is how many of them are done.
@@ -508,14 +509,14 @@ func summary(runs []export.Run) []point {
 		mean += v / n
 	}
 	at := lastEnd(runs).UnixMilli()
-	all := []point{{"mean_test_top1_error", experiments.Number(mean), at, int64(n)}}
+	all := []point{{Key: "mean_test_top1_error", Value: experiments.Number(mean), Timestamp: at, Step: int64(n)}}
 	if n > 1 {
 		squares := 0.0
 		for _, v := range top1 {
 			squares += (v - mean) * (v - mean)
 		}
 		sd := math.Sqrt(squares / (n - 1))
-		all = append(all, point{"sd_test_top1_error", experiments.Number(sd), at, int64(n)})
+		all = append(all, point{Key: "sd_test_top1_error", Value: experiments.Number(sd), Timestamp: at, Step: int64(n)})
 	}
 	return all
 }

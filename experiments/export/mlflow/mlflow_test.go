@@ -284,7 +284,7 @@ func (s *server) whole(t *testing.T, study export.Study) {
 	}
 	for i, m := range study.Runs[0].Metrics {
 		at := study.Runs[0].Attempts[0].Started.UnixMilli() + int64(1000*m.Seconds)
-		if want := (point{m.Name, m.Value, at, m.Step}); i < len(got) && !same(want, got[i]) {
+		if want := (point{Key: m.Name, Value: m.Value, Timestamp: at, Step: m.Step}); i < len(got) && !same(want, got[i]) {
 			t.Errorf("point %d is %v, want %v", i, got[i], want)
 		}
 	}

@@ -72,7 +72,7 @@ func newConcat(d *Device, op *graph.Concat, in engine.Instr) engine.Kernel {
 	first, last := op.First, op.First+op.N // of the channels that are kept
 	for i, s := range op.Shapes {
 		if from, to := max(first, 0), min(last, s.Channels); from < to {
-			pieces = append(pieces, piece{slice(in.In[i]), s.Channels, from, to - from})
+			pieces = append(pieces, piece{x: slice(in.In[i]), pitch: s.Channels, from: from, n: to - from})
 		}
 		first, last = first-s.Channels, last-s.Channels
 	}

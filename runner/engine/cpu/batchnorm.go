@@ -93,7 +93,7 @@ func newBatchNormGrad(d *Device, op *graph.BatchNormGrad, in engine.Instr) engin
 func (b *batchNorms) ready(mean []float32) *batchNorms {
 	n := len(mean)
 	b.rows = rowsOf(len(b.x), n)
-	b.normal = normal{mean, make([]float32, n), make([]float32, n), make([]float32, n)}
+	b.normal = normal{mean: mean, factor: make([]float32, n), offset: make([]float32, n), slope: make([]float32, n)}
 	return b
 }
 

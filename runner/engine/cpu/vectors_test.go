@@ -120,7 +120,7 @@ func TestElementwise(t *testing.T) {
 			return slices.Concat(y, a)
 		})
 		sameBits(t, func(p *isa, v vectors) []float32 {
-			k := normal{v.random(n + 1), v.random(n + 1), v.random(n + 1), v.random(n + 1)}
+			k := normal{mean: v.random(n + 1), factor: v.random(n + 1), offset: v.random(n + 1), slope: v.random(n + 1)}
 			x, dy, y, dx := v.random(7*(n+1)), v.random(7*(n+1)), v.random(7*(n+1)), v.random(7*(n+1))
 			squares, products := v.random(n+1), v.random(n+1)
 			p.normalise(y, x, k)
@@ -221,7 +221,9 @@ func TestWindows(t *testing.T) {
 func TestTaps(t *testing.T) {
 	for _, channels := range []int{1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 40} {
 		for _, g := range []struct{ rows, cols, pixels, stride, by int }{
-			{1, 1, 1, 1, 1}, {3, 3, 9, 1, 1}, {2, 3, 4, 2, 1}, {3, 2, 7, 1, -1}, {5, 5, 3, 1, -1}, {0, 2, 6, 1, 1},
+			{rows: 1, cols: 1, pixels: 1, stride: 1, by: 1}, {rows: 3, cols: 3, pixels: 9, stride: 1, by: 1},
+			{rows: 2, cols: 3, pixels: 4, stride: 2, by: 1}, {rows: 3, cols: 2, pixels: 7, stride: 1, by: -1},
+			{rows: 5, cols: 5, pixels: 3, stride: 1, by: -1}, {rows: 0, cols: 2, pixels: 6, stride: 1, by: 1},
 		} {
 			t.Run(fmt.Sprint(channels, g), func(t *testing.T) {
 				width := (g.pixels-1)*g.stride + max(g.cols, 1)
