@@ -39,7 +39,13 @@ func (s *selection) flags(c *cobra.Command) {
 
 // again makes the baseline one more variant, under seeds of its own: an A/A test, which goes through plan, training,
 // table and verdict as any other, and in which there is nothing to find.
-const again = "variants.aa={edits: [{set: {key: train.seed_offset, value: 1000000}}]}"
+func again(study *configs.Study) string {
+	key := "train.seed_offset"
+	if study.Variants[0].Recipe.Trainer != nil {
+		key = "trainer.seed_offset"
+	}
+	return "variants.aa={edits: [{set: {key: " + key + ", value: 1000000}}]}"
+}
 
 // load reads a study and lists the jobs that are selected. What the study declares
 // is read before anything is left out, which changes no family of comparisons.
@@ -48,10 +54,11 @@ func (s *selection) load(name string) (*configs.Study, experiments.Declaration, 
 	if s.parallel != "" {
 		sets = append(slices.Clone(sets), "parallel="+s.parallel)
 	}
-	if s.again {
-		sets = append(slices.Clone(sets), again)
-	}
 	study, err := configs.Load(name, sets)
+	if err == nil && s.again {
+		sets = append(slices.Clone(sets), again(study))
+		study, err = configs.Load(name, sets)
+	}
 	if err != nil {
 		return nil, experiments.Declaration{}, nil, err
 	}

@@ -76,6 +76,9 @@ func (r Recipe) programKeys() map[string]any {
 			Command []string          `json:"command"`
 			Env     map[string]string `json:"env,omitempty"`
 		}{r.Trainer.Command, r.Trainer.Env})
+		if offset := r.Trainer.SeedOffset; offset != 0 {
+			keys["trainer"].(map[string]any)["seed_offset"] = offset
+		}
 	}
 	return keys
 }

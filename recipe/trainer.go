@@ -31,6 +31,8 @@ type Trainer struct {
 	Grace Duration `yaml:"grace" json:"grace,omitempty" example:"2m"`
 	// how often a run that failed is tried again at once, by the same command with ABLATE_RESUME=1
 	Retries int `yaml:"retries" json:"retries,omitempty" min:"0" max:"1000" example:"2"`
+	// is added to every seed: the same program under other seeds, as `ablate run --aa` compares it with itself
+	SeedOffset int `yaml:"seed_offset" json:"seed_offset,omitempty" min:"0" max:"1e9" example:"1000000"`
 	// what variants are compared by
 	Metric TrainerMetric `yaml:"metric" json:"metric" required:"true" example:"{name: val_accuracy, better: higher}"`
 }
@@ -151,5 +153,5 @@ func (r Recipe) validateProgram() error {
 
 // programIdentity is the trainer without what cannot change the result.
 func (t Trainer) programIdentity() *Trainer {
-	return &Trainer{Command: t.Command, Env: t.Env}
+	return &Trainer{Command: t.Command, Env: t.Env, SeedOffset: t.SeedOffset}
 }

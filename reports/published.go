@@ -25,8 +25,9 @@ func (c *Comparison) publish(groups [][]outcome) {
 		}
 		r := ledger.Result{
 			Study: c.Study, Variant: row.Variant, Ablations: row.Ablations, Edited: groups[1+i][0].Edited,
-			Net: base.Net.Name, Data: base.Data.Name, Part: base.Data.Train > 0, HeldOut: base.Data.Validation > 0,
-			Views: viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: strings.TrimPrefix(c.Metric.Name, "test_"),
+			Net: base.Net.Name, Data: base.Data.Name, Part: base.Data.Train > 0,
+			HeldOut: strings.HasPrefix(c.Metric.Name, "validation_"),
+			Views: viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: publishedName(c.Metric.Name),
 		}
 		if d := row.Delta; d != nil {
 			r.Delta, r.Pairs, r.SD = 100*d.Mean, d.K, 100*d.SD
@@ -42,6 +43,11 @@ func (c *Comparison) publish(groups [][]outcome) {
 			row.Notes = append(row.Notes, publishedNote(*row))
 		}
 	}
+}
+
+// publishedName is what the ledger calls a metric of ours, on whichever images.
+func publishedName(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, "test_"), "validation_")
 }
 
 // publishedNote says where a published difference comes from, what was compared, whether ours

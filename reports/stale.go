@@ -87,7 +87,8 @@ func sameData(a, b json.RawMessage) bool {
 
 // again reports whether a variant is the baseline itself under other seeds.
 func again(changes []string) bool {
-	return len(changes) == 1 && strings.HasPrefix(changes[0], "train.seed_offset ")
+	return len(changes) == 1 && (strings.HasPrefix(changes[0], "train.seed_offset ") ||
+		strings.HasPrefix(changes[0], "trainer.seed_offset "))
 }
 
 // sizeNote says that a variant is of another size than the baseline though its changes name none.

@@ -148,7 +148,7 @@ func (t *trainer) prepare() (*exec.Cmd, error) {
 	if err := experiments.WriteFile(t.measured, nil); err != nil { // a name of an attempt that was never recorded
 		return nil, err
 	}
-	seed := strconv.FormatUint(t.Seed, 10)
+	seed := strconv.FormatUint(t.Seed+uint64(t.Recipe.Trainer.SeedOffset), 10)
 	words, err := t.Recipe.Expand(t.Recipe.Trainer.Command, map[string]string{
 		"recipe": recipePath, "seed": seed, "run": t.output, "study": t.Study, "variant": t.Variant, "device": t.Device,
 	})
