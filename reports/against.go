@@ -31,7 +31,7 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 			continue
 		}
 		if len(groups[i]) > 0 {
-			row.Changes = recipeChanges(other[0].Recipe, groups[i][0].Recipe)
+			row.Changes = c.recipeChanges(other[0].Recipe, groups[i][0].Recipe)
 		}
 	}
 	var only []string
@@ -46,14 +46,32 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 }
 
 // recipeChanges says what differs between two recorded recipes, as recipe.Changes does.
-func recipeChanges(from, to json.RawMessage) []string {
-	a, errA := recipe.Decode(from)
-	b, errB := recipe.Decode(to)
+func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
+	a, b := c.decoded.of(from), c.decoded.of(to)
 	switch {
-	case errA == nil && errB == nil && a.Net != nil && b.Net != nil:
-		return recipe.Changes(a, b)
+	case a != nil && b != nil && a.Net != nil && b.Net != nil:
+		return recipe.Changes(*a, *b)
 	case bytes.Equal(from, to):
 		return nil
 	}
 	return []string{"another recipe"} // one of them is not ours to read
+}
+
+// decoded are recipes by their text, nil where it is not ours to read: a thousand runs share a few, and every row is
+// compared with one baseline.
+type decoded map[string]*recipe.Recipe
+
+func (d *decoded) of(text json.RawMessage) *recipe.Recipe {
+	if r, ok := (*d)[string(text)]; ok {
+		return r
+	}
+	var known *recipe.Recipe
+	if r, err := recipe.Decode(text); err == nil {
+		known = &r
+	}
+	if *d == nil {
+		*d = decoded{}
+	}
+	(*d)[string(text)] = known
+	return known
 }

@@ -136,6 +136,7 @@ type Comparison struct {
 	margin float64     // within which two variants are the same; 0 is none
 
 	base    []outcome    // the baseline's runs
+	decoded decoded      // recipes of the records
 	answers *answerCache // to the test images; nil where no predictions are at hand
 }
 

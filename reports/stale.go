@@ -25,7 +25,7 @@ func (c *Comparison) unfit(these, those []outcome) string {
 		return ""
 	}
 	var more []string
-	for _, change := range recipeChanges(base.Recipe, a.Recipe) {
+	for _, change := range c.recipeChanges(base.Recipe, a.Recipe) {
 		if key, _, _ := strings.Cut(change, " "); settingOf(key) && !slices.Contains(a.Changes, change) {
 			more = append(more, Sanitize(change))
 		}

@@ -94,6 +94,55 @@ func SignFlip(d []float64) float64 {
 	return MaxT([][]float64{d})[0]
 }
 
+// SignFlips returns SignFlip of each row. Patterns that have to be drawn are drawn once for all rows of as many
+// pairs, and not again for each of a hundred.
+func SignFlips(rows [][]float64) []float64 {
+	p := make([]float64, len(rows))
+	drawn := map[int][]int{} // rows by their number of pairs
+	for j, d := range rows {
+		switch k := len(d); {
+		case k <= ExactPairs || slices.ContainsFunc(d, func(v float64) bool { return !finite(v) }):
+			p[j] = SignFlip(d)
+		default:
+			var exact bool
+			if p[j], exact = latticeP(d); !exact {
+				drawn[k] = append(drawn[k], j)
+			}
+		}
+	}
+	for _, group := range drawn {
+		part := make([][]float64, len(group))
+		for i, j := range group {
+			part[i] = rows[j]
+		}
+		for i, share := range newFlips(part, usual).shares() {
+			p[group[i]] = share
+		}
+	}
+	return p
+}
+
+// shares are those of the patterns whose statistic reaches the observed one, row by row.
+func (f *flips) shares() []float64 {
+	observed, hits := make([]float64, len(f.scales)), make([]float64, len(f.scales))
+	f.first(func(sums []float64) {
+		for j, sum := range sums {
+			observed[j] = f.statistic(j, sum) - sameStatistic
+		}
+	})
+	f.each(nil, func(sums []float64) {
+		for j, sum := range sums {
+			if f.statistic(j, sum) >= observed[j] {
+				hits[j]++
+			}
+		}
+	})
+	for j := range hits {
+		hits[j] /= float64(f.patterns)
+	}
+	return hits
+}
+
 // latticeP is SignFlip's p of differences that are whole multiples of a common unit, by dynamic
 // programming over the sums (Pagano and Tritchler, "On obtaining permutation distributions in
 // polynomial time", JASA 78, 1983). False where they have no unit that is large enough.

@@ -298,3 +298,22 @@ func TestResidualsOfAConstantDifference(t *testing.T) {
 		t.Errorf("%d of %d studies claim something", c.Claims, c.Studies)
 	}
 }
+
+// Rows whose patterns are drawn together have the p of each alone, whatever their neighbours.
+func TestSignFlips(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	rows := [][]float64{{}, {1, -2, 3}, {1, math.NaN()}}
+	for j, k := range []int{21, 30, 30, 21, 40} {
+		row := make([]float64, k)
+		for s := range row {
+			row[s] = random.NormFloat64() + float64(j)/10
+		}
+		rows = append(rows, row)
+	}
+	rows = append(rows, slices.Repeat([]float64{1, 2, -1}, 8)) // of one unit: exact
+	for j, p := range SignFlips(rows) {
+		if want := SignFlip(rows[j]); p != want && !(math.IsNaN(p) && math.IsNaN(want)) {
+			t.Errorf("row %d of %d pairs: p %v, alone %v", j, len(rows[j]), p, want)
+		}
+	}
+}

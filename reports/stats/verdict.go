@@ -32,7 +32,7 @@ type Compared struct {
 // WorstRanks, and has no simultaneous interval, since no mean is what is tested.
 func CompareFamily(d [][]float64, alpha float64) []Compared {
 	all := make([]Compared, len(d))
-	tested := make([][]float64, len(d))
+	tested, scored := make([][]float64, len(d)), make([][]float64, len(d))
 	for j, row := range d {
 		tested[j] = row
 		ranked := slices.ContainsFunc(row, func(v float64) bool { return math.IsInf(v, 0) })
@@ -41,7 +41,8 @@ func CompareFamily(d [][]float64, alpha float64) []Compared {
 		}
 		finished := slices.DeleteFunc(slices.Clone(row), func(v float64) bool { return !finite(v) })
 		scores := slices.DeleteFunc(slices.Clone(tested[j]), math.IsNaN)
-		all[j] = Compared{Paired: Paired{Summarise(finished), SignFlip(scores)}, Alpha: alpha, Seeds: len(scores)}
+		scored[j] = scores
+		all[j] = Compared{Paired: Paired{Estimate: Summarise(finished)}, Alpha: alpha, Seeds: len(scores)}
 		switch mean := meanOf(scores); {
 		case mean > 0:
 			all[j].Sign = 1
@@ -51,8 +52,8 @@ func CompareFamily(d [][]float64, alpha float64) []Compared {
 	}
 	adjusted := MaxT(tested)
 	ranges := Simultaneous(tested, adjusted, alpha)
-	for j := range all {
-		all[j].Adjusted = adjusted[j]
+	for j, p := range SignFlips(scored) {
+		all[j].P, all[j].Adjusted = p, adjusted[j]
 		if all[j].Seeds == all[j].K {
 			all[j].Range = ranges[j]
 		}
