@@ -20,11 +20,33 @@ func every(c *cobra.Command, f func(*cobra.Command)) {
 	}
 }
 
+// continued matches the end of a line that goes on in the next.
+var continued = regexp.MustCompile(`\\\n\s*`)
+
+// word matches a word of a shell's command line: quoted, or without blanks.
+var word = regexp.MustCompile(`(?:"[^"]*"|'[^']*'|[^\s"'])+`)
+
+// words splits a command line as a shell does, without what is set in the environment before it. A variable is 1.
+func words(line string) []string {
+	var args []string
+	for _, w := range word.FindAllString(line, -1) {
+		if name, _, ok := strings.Cut(w, "="); ok && len(args) == 0 && name == strings.ToUpper(name) {
+			continue
+		}
+		w = strings.NewReplacer(`"`, "", "'", "").Replace(w)
+		if strings.HasPrefix(w, "$") {
+			w = "1"
+		}
+		args = append(args, w)
+	}
+	return args
+}
+
 // parses checks that a command line uses commands and flags that there are.
 func parses(line string) error {
-	line, _, _ = strings.Cut(strings.TrimSpace(line), "  ") // a remark
+	line, _, _ = strings.Cut(strings.TrimSpace(continued.ReplaceAllString(line, " ")), "  ") // a remark
 	line, _, _ = strings.Cut(line, " >")
-	args := strings.Fields(line)
+	args := words(line)
 	if len(args) < 2 || args[0] != "ablate" {
 		return errors.New("no command line of ablate")
 	}
@@ -46,7 +68,7 @@ func parses(line string) error {
 // Examples in the help use commands and flags that there are.
 func TestExamplesParse(t *testing.T) {
 	every(newRoot(), func(c *cobra.Command) {
-		for line := range strings.Lines(c.Example) {
+		for line := range strings.Lines(continued.ReplaceAllString(c.Example, " ")) {
 			if err := parses(line); err != nil {
 				t.Errorf("%s: %q: %v", c.CommandPath(), line, err)
 			}
@@ -55,7 +77,7 @@ func TestExamplesParse(t *testing.T) {
 }
 
 // documented finds command lines in Markdown: in blocks, with or without a prompt, and between backquotes.
-var documented = regexp.MustCompile("(?m)^(?: {4}|\\$ )(ablate .*)|`(ablate [a-z][^`]*)`")
+var documented = regexp.MustCompile("(?m)^(?: {4}|\\$ )(ablate (?:.*\\\\\n)*.*)|`(ablate [a-z][^`]*)`")
 
 // unfinished matches what is said of a command line that lacks arguments.
 var unfinished = regexp.MustCompile(`^(flag needs an argument|accepts|requires)`)

@@ -1,5 +1,7 @@
 package recipe
 
+import "fmt"
+
 // Init says where a net's weights begin, in place of what the seed draws. From is a
 // file of weights or the folder of a run, as `data.root` relative to where ablate is started.
 //
@@ -22,7 +24,8 @@ func (i Init) rules(t Train) []rule {
 	return []rule{
 		{i.From == "" && (len(i.Except) > 0 || i.IgnoreExtra), "train.init",
 			"needs from: a file of weights, or the folder of a run"},
-		{t.Epochs < 0, "train.epochs", "is missing: say how often the training images are shown"},
+		{t.Epochs == -1, "train.epochs", "is missing: say how often the training images are shown"},
+		{t.Epochs < -1, "train.epochs", fmt.Sprintf("is %d; it must not be negative", t.Epochs)},
 		{t.Epochs == 0 && i.From == "", "train.epochs", "is 0, which evaluates weights as they are; set train.init.from"},
 		{t.Epochs == 0 && t.EMA > 0, "train.ema", "averages the weights of steps, and train.epochs is 0"},
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"ablate/arch"
@@ -182,7 +183,9 @@ func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finishe
 }
 
 // A GPU's weights follow the CPU's: masks, noise and updates are the same, only
-// the order of sums differs.
+// the order of sums differs. Where a hundred batch norms over four images magnify what
+// rounding leaves, a GPU may stray as far as the CPU itself does when its inputs move by 1e-6:
+// the first gradients of MobileNet and of nets of 100 layers move by 1 to 4 in 1,000.
 func TestGPUFollowsCPU(t *testing.T) {
 	cpu := opened(t, "cpu", 2)
 	where, steps := gpu(t, recipe.Float32)
@@ -190,7 +193,14 @@ func TestGPUFollowsCPU(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
 			want := trajectory(t, engine.Placement{Group: cpu}, net, steps)
-			trajectory(t, where, net, steps).near(t, want, 1e-3)
+			got := trajectory(t, where, net, steps)
+			if got.strays(want, 1e-3, path{}) == "" {
+				return
+			}
+			moved := nudged(t, engine.Placement{Group: cpu}, net, steps, 1e-6)
+			if why := got.strays(want, 1e-3, moved); why != "" {
+				t.Error(why)
+			}
 		})
 	}
 }
@@ -240,7 +250,14 @@ type path struct {
 
 func trajectory(t *testing.T, where engine.Placement, net *arch.Net, steps uint64) path {
 	t.Helper()
+	return nudged(t, where, net, steps, 0)
+}
+
+// nudged is the path on inputs that each move by so much, up or down.
+func nudged(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, by float32) path {
+	t.Helper()
 	b := newBench(t, where, net, 4)
+	b.nudge = by
 	p := path{values: map[string][]float32{}}
 	for step := range steps {
 		p.losses = append(p.losses, b.step(t, engine.Context{Seed: 1, Step: step, Rate: 0.01, Momentum: 0.9, Decay: 5e-4},
@@ -262,19 +279,44 @@ func trajectory(t *testing.T, where engine.Placement, net *arch.Net, steps uint6
 // before a batch norm stay there but for rounding.
 func (p path) near(t *testing.T, want path, within float64) {
 	t.Helper()
+	if why := p.strays(want, within, path{}); why != "" {
+		t.Error(why)
+	}
+}
+
+// strays says what is further from want than within, and than four times as far as moved is.
+func (p path) strays(want path, within float64, moved path) string {
 	for i, loss := range p.losses {
-		if d := math.Abs(float64(loss - want.losses[i])); !(d <= within*math.Abs(float64(want.losses[i]))) {
-			t.Fatalf("step %d: loss %v, the CPU's %v", i, loss, want.losses[i])
+		limit := within * math.Abs(float64(want.losses[i]))
+		if moved.losses != nil {
+			limit = max(limit, 4*math.Abs(float64(moved.losses[i]-want.losses[i])))
+		}
+		if d := math.Abs(float64(loss - want.losses[i])); !(d <= limit) {
+			return fmt.Sprintf("step %d: loss %v, the CPU's %v", i, loss, want.losses[i])
 		}
 	}
+	var far []string
 	for _, name := range p.names {
-		var off, all float64
-		for i, w := range want.values[name] {
-			off += math.Pow(float64(p.values[name][i]-w), 2)
-			all += math.Pow(float64(w), 2)
+		size := distance(want.values[name], nil)
+		limit := within * (size + 1e-4*math.Sqrt(float64(len(want.values[name]))))
+		if moved.values != nil {
+			limit = max(limit, 4*distance(moved.values[name], want.values[name]))
 		}
-		if !(math.Sqrt(off) <= within*(math.Sqrt(all)+1e-4*math.Sqrt(float64(len(want.values[name]))))) {
-			t.Errorf("%s: %.2g away of %.2g", name, math.Sqrt(off), math.Sqrt(all))
+		if off := distance(p.values[name], want.values[name]); !(off <= limit) {
+			far = append(far, fmt.Sprintf("%s: %.2g away of %.2g", name, off, size))
 		}
 	}
+	return strings.Join(far, "\n")
+}
+
+// distance is √Σ(a−b)², b being 0 where it is nil.
+func distance(a, b []float32) float64 {
+	var sum float64
+	for i, v := range a {
+		if b != nil {
+			v -= b[i]
+		}
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -155,7 +156,8 @@ func quarter(filters int) int {
 // A bench trains one net on batches that the test makes up.
 type bench struct {
 	*Model
-	x []float32
+	x     []float32
+	nudge float32 // that inputs move by, up or down
 }
 
 func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
@@ -171,6 +173,13 @@ func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *b
 func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32) float32 {
 	t.Helper()
 	random.New(1, "x").Normal(b.x, n, 0, 1)
+	if b.nudge != 0 {
+		signs := make([]float32, len(b.x))
+		random.New(1, "nudge").Normal(signs, n, 0, 1)
+		for i, sign := range signs {
+			b.x[i] += float32(math.Copysign(float64(b.nudge), float64(sign)))
+		}
+	}
 	if err := b.Program.Write(b.Graph.Input, b.x); err != nil {
 		t.Fatal(err)
 	}

@@ -284,7 +284,9 @@ type depthwise struct {
 func newDepthwise(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[1]), work: make([]tapRow, d.workers.n),
 		tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.Out))}
-	k.init = slice(in.In[2])
+	if k.init = biases(in); k.init == nil {
+		k.init = make([]float32, op.Out.Channels)
+	}
 	if in.ReLU {
 		k.floor = 0
 	}
