@@ -27,7 +27,7 @@ func (c *Comparison) publish(groups [][]outcome) {
 			Study: c.Study, Variant: row.Variant, Ablations: row.Ablations, Edited: groups[1+i][0].Edited,
 			Net: base.Net.Name, Data: base.Data.Name, Part: base.Data.Train > 0,
 			HeldOut: strings.HasPrefix(c.Metric.Name, "validation_"),
-			Views: viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: publishedName(c.Metric.Name),
+			Views:   viewsAt(base.Data, groups[0][0]), Epochs: c.Epochs[1], Metric: publishedName(c.Metric.Name),
 		}
 		if d := row.Delta; d != nil {
 			r.Delta, r.Pairs, r.SD = 100*d.Mean, d.K, 100*d.SD
