@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,6 +76,9 @@ func (s *selection) jobs(study *configs.Study) ([]runner.Job, error) {
 		return nil, err
 	}
 	if s.every != "" {
+		if study.Variants[0].Recipe.Trainer != nil {
+			return nil, errors.New("--checkpoint-every: a program saves its own checkpoints, in ABLATE_CHECKPOINTS")
+		}
 		var err error
 		if study.Checkpoint, err = configs.ParseInterval(s.every); err != nil {
 			return nil, fmt.Errorf("--checkpoint-every: %w", err)
