@@ -192,6 +192,9 @@ func TestGPUFollowsCPU(t *testing.T) {
 	for _, name := range netNames(t) {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
+			if name == "se-resnet-50" { // at 32×32 its last batch norms are over one pixel of four images: chaos
+				net.Input.Height, net.Input.Width = 64, 64
+			}
 			want := trajectory(t, engine.Placement{Group: cpu}, net, steps)
 			got := trajectory(t, where, net, steps)
 			if got.strays(want, 1e-3, path{}) == "" {

@@ -105,22 +105,39 @@ func small(t *testing.T, name string) *arch.Net {
 }
 
 // shrunk is a net with narrow dense layers and at the least input that fits it,
-// so that a step stays affordable. All its layers are there. Unless the test is
-// long, convolutions have a quarter of their filters too.
+// so that a step stays affordable. All its layers are there, but for those of a block
+// that is repeated more than twice. Unless the test is long, convolutions have a quarter of their
+// filters too; nets of parts always do: they are the deep ones, and minutes of them prove no more.
 func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	t.Helper()
 	net = net.Clone()
+	whole := long && !slices.ContainsFunc(net.Layers, func(l arch.Layer) bool { return len(l.Lists()) > 0 })
+	quarter := func(filters int) int { // to a number that can still be split into towers and maxout pieces
+		if whole || filters < 16 {
+			return filters
+		}
+		return filters / 16 * 4
+	}
+	factors := map[arch.Spec]bool{} // dense layers with an output a channel
+	for l := range net.All() {
+		if p, ok := l.Spec.(*arch.SqueezeExcitation); ok {
+			for _, inner := range p.Layers {
+				factors[inner.Spec] = true
+			}
+		}
+	}
 	for l := range net.All() {
 		if l == &net.Layers[len(net.Layers)-2] { // the classes
 			continue
 		}
 		switch p := l.Spec.(type) {
 		case *arch.Dense:
-			p.Outputs = min(p.Outputs, 128)
-		case *arch.Repeat:
-			if !long {
-				p.Times = min(p.Times, 2)
+			outputs := p.Outputs
+			if p.Outputs = min(p.Outputs, 128); factors[p] {
+				p.Outputs = quarter(outputs)
 			}
+		case *arch.Repeat:
+			p.Times = min(p.Times, 2)
 		case *arch.Conv:
 			if l != &net.Layers[0] && p.Filters >= 4096 { // dense layers within columns
 				p.Filters = 128
@@ -142,15 +159,6 @@ func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	}
 	t.Fatalf("%s does not fit its own input", net.Name)
 	return nil
-}
-
-// quarter divides a number of filters by 4, to a number that can still be split
-// into towers and maxout pieces.
-func quarter(filters int) int {
-	if long || filters < 16 {
-		return filters
-	}
-	return filters / 16 * 4
 }
 
 // A bench trains one net on batches that the test makes up.
