@@ -74,13 +74,26 @@ extern "C" __global__ void lrn_lines(const real *x, real *y, int wide, float k, 
         lrn_lines_at<1>(squares, x, y, k, alpha, beta, r);
 }
 
-// dy(d, i) gives the gradients of the values from i on.
-template <int N, class F>
-static __device__ void lrn_lines_grad_at(float *squares, float *shares, const real *x, F dy, real *dx, const real *mask,
+// Where the gradients of the values from i on come from: stored ones, or those that the
+// windows of a max pooling hand down. NVRTC 12 takes no generic lambdas in their place.
+struct Stored {
+    const real *dy;
+    template <int N> __device__ void read(float (&d)[N], int i) const { load(d, dy + i); }
+};
+
+struct Gathered {
+    const u16 *picks;
+    const real *dy;
+    const Window &w;
+    template <int N> __device__ void read(float (&d)[N], int i) const { handed_down(d, picks, dy, i, MAX, w); }
+};
+
+template <int N, class From>
+static __device__ void lrn_lines_grad_at(float *squares, float *shares, const real *x, const From &from, real *dx, const real *mask,
                                          float k, float alpha, float beta, const Lines &r) {
     Line l = begin<N>(r, squares, shares);
     float v[N] = {}, d[N] = {}, sum[N], own[N], inverse;
-    if (l.at >= 0) load(v, x + l.at), dy(d, l.at);
+    if (l.at >= 0) load(v, x + l.at), from.read(d, l.at);
     for (int o = 0; o < N; o++) own[o] = v[o] * v[o];
     store(squares + l.slot, own);
     __syncthreads();
@@ -105,7 +118,7 @@ static __device__ void lrn_lines_grad_at(float *squares, float *shares, const re
 extern "C" __global__ void lrn_lines_grad(const real *x, const real *dy, real *dx, const real *mask, int wide, float k,
                                           float alpha, float beta, Lines r) {
     __shared__ __align__(16) float squares[ROOM], shares[ROOM];
-    auto stored = [&](auto &d, int i) { load(d, dy + i); };
+    Stored stored = {dy};
     if (wide)
         lrn_lines_grad_at<4>(squares, shares, x, stored, dx, mask, k, alpha, beta, r);
     else
@@ -116,7 +129,7 @@ extern "C" __global__ void lrn_lines_grad(const real *x, const real *dy, real *d
 extern "C" __global__ void lrn_pool_grad(const real *x, const u16 *picks, const real *dy, real *dx, const real *mask, int wide,
                                          float k, float alpha, float beta, Lines r, Window w) {
     __shared__ __align__(16) float squares[ROOM], shares[ROOM];
-    auto gathered = [&](auto &d, int i) { handed_down(d, picks, dy, i, MAX, w); };
+    Gathered gathered = {picks, dy, w};
     if (wide)
         lrn_lines_grad_at<4>(squares, shares, x, gathered, dx, mask, k, alpha, beta, r);
     else
