@@ -49,12 +49,12 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
 	a, b := c.decoded.of(from), c.decoded.of(to)
 	switch {
-	case a != nil && b != nil && a.Net != nil && b.Net != nil:
+	case a != nil && b != nil:
 		return recipe.Changes(*a, *b)
 	case bytes.Equal(from, to):
 		return nil
 	}
-	return []string{"another recipe"} // one of them is not ours to read
+	return []string{"another recipe"} // one of them is not ours to read, as an import's
 }
 
 // decoded are recipes by their text, nil where it is not ours to read: a thousand runs share a few, and every row is
@@ -66,7 +66,7 @@ func (d *decoded) of(text json.RawMessage) *recipe.Recipe {
 		return r
 	}
 	var known *recipe.Recipe
-	if r, err := recipe.Decode(text); err == nil {
+	if r, err := recipe.Decode(text); err == nil && (r.Net != nil || r.IsProgram()) {
 		known = &r
 	}
 	if *d == nil {

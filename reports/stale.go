@@ -25,8 +25,11 @@ func (c *Comparison) unfit(these, those []outcome) string {
 		return ""
 	}
 	var more []string
+	own := c.decoded.of(a.Recipe)
+	program := own != nil && own.IsProgram() // all of whose changes are of settings
 	for _, change := range c.recipeChanges(base.Recipe, a.Recipe) {
-		if key, _, _ := strings.Cut(change, " "); settingOf(key) && !slices.Contains(a.Changes, change) {
+		key, _, _ := strings.Cut(change, " ")
+		if (program || settingOf(key)) && !slices.Contains(a.Changes, change) {
 			more = append(more, Sanitize(change))
 		}
 	}

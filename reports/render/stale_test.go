@@ -1,11 +1,13 @@
 package render
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"ablate/experiments"
 	"ablate/recipe"
 	"ablate/reports"
 )
@@ -48,6 +50,40 @@ func TestRowsThatDifferInMoreThanTheySay(t *testing.T) {
 		if (why == "") != (r.Delta != nil) || why != "" && !noted(r, why) {
 			t.Errorf("%s: delta %v, notes %q; want %q", r.Variant, r.Delta != nil, r.Notes, why)
 		}
+	}
+}
+
+// What a program's params differ in is said like what nets do: --against once said "another recipe", and a variant that
+// was trained before the baseline's rate was changed was compared without a word.
+func TestRecipesOfPrograms(t *testing.T) {
+	program := func(records []experiments.Record, rate float64) []experiments.Record {
+		text, err := json.Marshal(recipe.Recipe{Trainer: &recipe.Trainer{Command: []string{"train"}},
+			Params: map[string]any{"rate": rate}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range records {
+			records[i].Recipe = text
+		}
+		return records
+	}
+	records := slices.Concat(program(runs("baseline", "", 1231, 1250, 1204), 0.1),
+		program(runs("fast", "rate 0.1→0.5", 1290, 1300, 1280), 0.5), program(runs("stale", "", 1290, 1300, 1280), 0.2))
+	table, err := reports.Table("cifar10-norm", records, reports.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table.Rows[1].Delta == nil || table.Rows[2].Delta != nil ||
+		!noted(table.Rows[2], "not compared: it differs from the baseline in more than it says: rate 0.1→0.2") {
+		t.Errorf("fast %+v, stale %+v", table.Rows[1], table.Rows[2])
+	}
+	later := program(runs("baseline", "", 1131, 1150, 1104), 0.3)
+	for i := range later {
+		later[i].Study = "later"
+	}
+	table, err = reports.Table("later", later, reports.Options{Against: "cifar10-norm", AgainstRecords: records})
+	if err != nil || !slices.Equal(table.Rows[0].Changes, []string{"rate 0.1→0.3"}) {
+		t.Errorf("%v: changes %q", err, table.Rows[0].Changes)
 	}
 }
 
