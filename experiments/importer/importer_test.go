@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -56,6 +57,86 @@ func TestLongTableWithSteps(t *testing.T) {
 	}
 }
 
+// The columns are those of exports that users of W&B published: quoted cells, what W&B itself keeps of a run first,
+// then its config and its summary, each in the order of the alphabet.
+func TestRunsOfWandB(t *testing.T) {
+	table, err := parseTable("runs.csv", strings.NewReader(
+		`"Name","Agent","State","Notes","User","Tags","Created","Runtime","Sweep","lr","metric.goal","model_type","seed",`+
+			`"eval/mse_mean","train_loss","val_loss"`+"\n"+
+			`"swin_1763019025","","finished","-","ada","","2025-11-13T07:30:18.000Z","10195","1wfh","0.0001","","swin","1",`+
+			`"0.0007","0.39","NaN"`+"\n"+
+			`"unet_1763016794","","finished","-","ada","","2025-11-13T06:53:08.000Z","2722","1wfh","0.0001","","unet","1",`+
+			`"0.0009","0.41","0.5"`+"\n"+
+			`"unet_1763016795","","failed","-","ada","","2025-11-13T06:54:08.000Z","12","1wfh","0.0001","","unet","2",`+
+			`"","",""`+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := table.wandb(Mapping{Columns: map[string]string{"variant": "model_type"}, Params: []string{"lr"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Runs) != 2 || s.Runs[1].Name != "unet_1763016794" || s.Runs[1].Variant != "unet" || s.Runs[1].Seed != 1 {
+		t.Fatalf("%+v", s.Runs)
+	}
+	if got := strings.Join(s.Metrics(), " "); got != "Runtime eval/mse_mean train_loss val_loss" {
+		t.Errorf("metrics are %s", got)
+	}
+	if p := s.Runs[1].Params; len(p) != 1 || p["lr"] != json.Number("0.0001") {
+		t.Errorf("params are %v: when and by whom a run was made is none", p)
+	}
+	if len(s.Left) != 1 || s.Left[0] != "runs.csv:4: its state is failed" {
+		t.Errorf("left out: %q", s.Left)
+	}
+}
+
+// A chart's first column is what stands on its axis: steps, epochs, a metric or a time. Where it is no step, each run
+// has a column of its own steps.
+func TestChartsOfWandB(t *testing.T) {
+	const columns = `,"a-1 - _step","a-1 - _step__MIN","a-1 - _step__MAX","a-1 - val/loss","a-1 - val/loss__MIN",` +
+		`"a-1 - val/loss__MAX"` + "\n"
+	for name, c := range map[string]struct {
+		text        string
+		step, epoch int
+	}{
+		"step":           {`"Step","a-1 - val/loss","a-1 - val/loss__MIN","a-1 - val/loss__MAX"` + "\n10,2,2,2\n20,1,1,1\n", 20, 2},
+		"global step":    {`"trainer/global_step"` + columns + "5,10,10,10,2,2,2\n7,20,20,20,1,1,1\n", 7, 2},
+		"epoch":          {"epoch" + columns + "5,10,10,10,2,2,2\n6,20,20,20,1,1,1\n", 20, 6},
+		"half an epoch":  {`"train/epoch"` + columns + "0.5,10,10,10,2,2,2\n1,20,20,20,1,1,1\n", 20, 2},
+		"time":           {`"Relative Time (Process)"` + columns + "3.5,10,10,10,2,2,2\n7,20,20,20,1,1,1\n", 20, 2},
+		"a gap":          {"epoch" + columns + "5,10,10,10,2,2,2\n6,15,15,15,,,\n7,20,20,20,1,1,1\n", 20, 7},
+		"time and order": {`"Relative Time (Wall)","a-1 - val/loss"` + "\n3.5,2\n7.1,1\n", 2, 2},
+	} {
+		table, err := parseTable(name, strings.NewReader(c.text))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		s, err := table.wandb(Mapping{Pattern: "{variant}-{seed}"})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		log := s.Runs[0].Metrics
+		last := log[len(log)-1]
+		if len(log) != 2 || last.Name != "val/loss" || last.Value != 1 || last.Step != int64(c.step) || last.Epoch != c.epoch {
+			t.Errorf("%s: %+v, want step %d, epoch %d", name, log, c.step, c.epoch)
+		}
+	}
+}
+
+// A grouped chart holds means: a comparison of them would have one seed.
+func TestGroupedChartOfWandB(t *testing.T) {
+	table, err := parseTable("chart.csv", strings.NewReader(
+		`"Step","Group: a-1 - loss","Group: a-1 - loss__MIN","Group: a-1 - loss__MAX"`+"\n1,2,1,3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = table.wandb(Mapping{Pattern: "{variant}-{seed}"})
+	if !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "chart.csv:1: ") ||
+		!strings.Contains(err.Error(), "export the chart without grouping") {
+		t.Error(err)
+	}
+}
+
 func FuzzTable(f *testing.F) {
 	f.Add("variant,seed,metric,value\na,1,accuracy,0.5\n", "variant")
 	f.Add("model;seed;x\na;1;2\n", "model")
@@ -64,6 +145,9 @@ func FuzzTable(f *testing.F) {
 		table, err := parseTable("t.csv", strings.NewReader(text))
 		if err != nil {
 			return
+		}
+		if copied, err := parseTable("t.csv", strings.NewReader(text)); err == nil {
+			copied.wandb(Mapping{Columns: map[string]string{"variant": column}, Pattern: "{variant}-{seed}"})
 		}
 		s, err := table.source("csv", Mapping{Columns: map[string]string{"variant": column}})
 		if err != nil {

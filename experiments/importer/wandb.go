@@ -3,19 +3,26 @@ package importer
 import (
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
 	"ablate/experiments"
 )
 
-// WandB reads a table that W&B's pages export: of runs, or the data of a chart.
-func WandB(path string, stdin io.Reader, m Mapping) (*Source, error) {
-	t, err := readTable(path, stdin)
+// WandB reads a table that W&B's pages export: of runs, or the data of a chart. W&B documents
+// neither form. They are those of exports that users published or asked about:
+// https://github.com/wandb/wandb/issues/5222 and 5349 have the columns of charts.
+func WandB(file string, stdin io.Reader, m Mapping) (*Source, error) {
+	t, err := readTable(file, stdin)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(t.head, func(h string) bool { return strings.Contains(h, " - ") }) {
+	return t.wandb(m)
+}
+
+func (t *table) wandb(m Mapping) (*Source, error) {
+	if slices.ContainsFunc(t.head, func(h string) bool { return strings.Contains(h, ofRun) }) {
 		return t.chart(m)
 	}
 	if m.Pattern != "" {
@@ -23,12 +30,47 @@ func WandB(path string, stdin io.Reader, m Mapping) (*Source, error) {
 			return nil, err
 		}
 	}
-	left := t.finished()
+	left, names := t.finished(), t.names()
+	t.drop(housekeeping, m)
 	s, err := t.source("wandb-csv", m)
 	if s != nil {
 		s.Left = append(left, s.Left...)
+		for i, r := range s.Runs {
+			s.Runs[i].Name = names[r.Where]
+		}
 	}
 	return s, err
+}
+
+// housekeeping are the columns of a table of runs that are neither config nor summary.
+var housekeeping = []string{"Name", "ID", "Agent", "State", "Notes", "User", "Tags", "Created", "Sweep", "Job Type"}
+
+// names are those that W&B has for the rows, by place.
+func (t *table) names() map[string]string {
+	names := map[string]string{}
+	if name := t.column("Name"); name >= 0 {
+		for i, row := range t.rows {
+			names[fmt.Sprintf("%s:%d", t.name, t.line[i])] = row[name]
+		}
+	}
+	return names
+}
+
+// drop removes columns that the user does not ask for.
+func (t *table) drop(columns []string, m Mapping) {
+	asked := slices.Concat(m.Metrics, m.Params)
+	for _, name := range m.Columns {
+		asked = append(asked, name)
+	}
+	for col := len(t.head) - 1; col >= 0; col-- {
+		if name := t.head[col]; !slices.Contains(columns, name) || slices.Contains(asked, name) {
+			continue
+		}
+		t.head = slices.Delete(t.head, col, col+1)
+		for i := range t.rows {
+			t.rows[i] = slices.Delete(t.rows[i], col, col+1)
+		}
+	}
 }
 
 // column is the place of a column, -1 where there is none.
@@ -74,7 +116,52 @@ func (t *table) named(where string) error {
 	return nil
 }
 
-// chart reads a column for each run: Step, "RUN - METRIC", "RUN - METRIC__MIN", "RUN - METRIC__MAX".
+// Parts of the names of a chart's columns.
+const (
+	ofRun   = " - "     // between a run's name and a metric
+	ofGroup = "Group: " // begins what is a mean over several runs
+	ownStep = "_step"   // the metric that is a run's own step
+)
+
+// A chartAxis says where the step and the epoch of a value stand, each -1 where nowhere.
+type chartAxis struct {
+	step, epoch int
+	own         map[string]int // by run, the column of its own steps
+}
+
+// axis looks at a chart's first column: Step, a metric that counts steps or epochs, or a time.
+func (t *table) axis() chartAxis {
+	a := chartAxis{step: -1, epoch: -1, own: map[string]int{}}
+	for col, head := range t.head {
+		switch name, metric, ok := cutLast(head, ofRun); {
+		case ok && metric == ownStep:
+			a.own[name] = col
+		case ok || col > 0:
+		case strings.HasSuffix(strings.ToLower(head), "step"):
+			a.step = col
+		case strings.ToLower(path.Base(head)) == "epoch" && t.whole(col):
+			a.epoch = col
+		}
+	}
+	return a
+}
+
+// whole says that a column holds whole numbers alone.
+func (t *table) whole(col int) bool {
+	return !slices.ContainsFunc(t.rows, func(row []string) bool { _, ok := seedOf(row[col]); return !ok })
+}
+
+// cutLast cuts text at the last of the places where sep stands.
+func cutLast(text, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(text, sep)
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+len(sep):], true
+}
+
+// chart reads a column for each run: "RUN - METRIC", beside "RUN - METRIC__MIN" and "RUN - METRIC__MAX",
+// which are the same for a single run.
 func (t *table) chart(m Mapping) (*Source, error) {
 	if m.Pattern == "" {
 		return nil, fmt.Errorf("%s:1: %w: say where the runs' names have variant and seed, as in --pattern "+
@@ -84,16 +171,16 @@ func (t *table) chart(m Mapping) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	step := t.column("Step")
+	axis := t.axis()
 	s := &Source{From: "wandb-csv", Name: t.name}
 	for col, head := range t.head {
-		i := strings.LastIndex(head, " - ")
-		if col == step || i < 0 || strings.HasSuffix(head, "__MIN") || strings.HasSuffix(head, "__MAX") {
+		name, metric, ok := cutLast(head, ofRun)
+		if !ok || metric == ownStep || strings.HasSuffix(head, "__MIN") || strings.HasSuffix(head, "__MAX") {
 			continue
 		}
-		name, metric := head[:i], head[i+len(" - "):]
-		if metric == "_step" {
-			continue
+		if strings.HasPrefix(name, ofGroup) {
+			return nil, fmt.Errorf("%s:1: %w: %s is a mean over the runs of a group; export the chart without grouping",
+				t.name, ErrAmbiguous, head)
 		}
 		variant, seed, _, ok := p.find(name)
 		if !ok {
@@ -104,20 +191,25 @@ func (t *table) chart(m Mapping) (*Source, error) {
 			at = len(s.Runs)
 			s.Runs = append(s.Runs, Run{Variant: variant, Seed: seed, Name: name, Where: t.name + ":1"})
 		}
+		step := axis.step
+		if own, ok := axis.own[name]; ok && step < 0 {
+			step = own
+		}
 		for row := range t.rows {
-			if err := t.point(&s.Runs[at], row, col, step, metric); err != nil {
+			if err := t.point(&s.Runs[at], row, col, step, axis.epoch, metric); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for i := range s.Runs {
-		numbered(s.Runs[i].Metrics, step >= 0, false)
+		_, own := axis.own[s.Runs[i].Name]
+		numbered(s.Runs[i].Metrics, axis.step >= 0 || own, axis.epoch >= 0)
 	}
 	return s, s.check()
 }
 
 // point reads a cell of a chart's data; an empty one is none.
-func (t *table) point(r *Run, row, col, step int, metric string) error {
+func (t *table) point(r *Run, row, col, step, epoch int, metric string) error {
 	text := strings.TrimSpace(t.rows[row][col])
 	if text == "" {
 		return nil
@@ -127,12 +219,20 @@ func (t *table) point(r *Run, row, col, step int, metric string) error {
 	if m.Value, ok = number(text); !ok {
 		return fmt.Errorf("%s:%d: %w: %s is %q, not a number", t.name, t.line[row], ErrAmbiguous, t.head[col], text)
 	}
-	if step >= 0 {
-		n, ok := seedOf(t.rows[row][step])
-		if !ok || n > 1<<53 {
-			return fmt.Errorf("%s:%d: %w: Step is %q", t.name, t.line[row], ErrAmbiguous, t.rows[row][step])
+	for _, at := range []int{step, epoch} {
+		if at < 0 {
+			continue
 		}
-		m.Step = int64(n)
+		n, ok := seedOf(t.rows[row][at])
+		if !ok || n > 1<<53 {
+			return fmt.Errorf("%s:%d: %w: %s is %q, no whole number from 0 up", t.name, t.line[row], ErrAmbiguous, t.head[at],
+				t.rows[row][at])
+		}
+		if at == step {
+			m.Step = int64(n)
+		} else {
+			m.Epoch = int(n)
+		}
 	}
 	r.Metrics = append(r.Metrics, m)
 	return nil
