@@ -12,6 +12,7 @@ import (
 
 	"ablate/experiments"
 	"ablate/experiments/index"
+	"ablate/reports"
 )
 
 // runsFlags are what runs are listed.
@@ -87,18 +88,14 @@ func listRuns(c *cobra.Command, o runsFlags) error {
 	case len(o.columns) > 0 && o.asJSON:
 		return printFields(w, found, o.columns)
 	case o.asJSON:
-		list := []index.Entry{}
-		for _, f := range found {
-			list = append(list, f.entry)
-		}
-		return printJSON(w, list)
+		return printEntries(w, store, found)
 	case len(found) == 0:
 		_, err := fmt.Fprintln(w, "no runs")
 		return err
 	case len(o.columns) > 0:
 		return printColumns(w, found, o.columns)
 	}
-	return printRuns(w, found)
+	return printRuns(w, store, found)
 }
 
 func openStore(c *cobra.Command) (*experiments.Store, error) {
@@ -109,20 +106,29 @@ func openStore(c *cobra.Command) (*experiments.Store, error) {
 	return experiments.Open(settings.Runs)
 }
 
-func printRuns(w io.Writer, runs []foundRun) error {
+func printRuns(w io.Writer, store *experiments.Store, runs []foundRun) error {
 	show := moment(w)
 	tagged := slices.ContainsFunc(runs, func(r foundRun) bool { return len(r.notes.Tags)+len(r.notes.Notes) > 0 })
+	figures := figuresOf(store, runs)
 	rows := [][]string{{"run", "status", "error %", "epochs", "attempts", "started", "hardware"}}
+	if slices.ContainsFunc(figures, figure.named) {
+		rows[0][2] = "figure"
+	}
 	if tagged {
 		rows[0] = append(rows[0], "tags and notes")
 	}
-	for _, f := range runs {
+	for i, f := range runs {
 		r := f.entry
 		wrong, epochs := "–", "–"
-		if r.Top1Error != nil {
+		switch {
+		case figures[i].named():
+			wrong = figures[i].String()
+		case r.Top1Error != nil && rows[0][2] == "figure":
+			wrong = fmt.Sprintf("top-1 error %.2f %%", 100*float64(*r.Top1Error))
+		case r.Top1Error != nil:
 			wrong = fmt.Sprintf("%.2f", 100*float64(*r.Top1Error))
 		}
-		if r.Epochs != nil {
+		if r.Epochs != nil && *r.Epochs > 0 { // imported figures say nothing of epochs
 			epochs = fmt.Sprint(*r.Epochs)
 		}
 		row := []string{fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed), string(r.Status), wrong, epochs,
@@ -133,6 +139,71 @@ func printRuns(w io.Writer, runs []foundRun) error {
 		rows = append(rows, row)
 	}
 	return printTable(w, rows, "llrrrlll"[:len(rows[0])])
+}
+
+// A figure is what a study compares its runs by, where that is not ablate's own error.
+type figure struct {
+	metric reports.Metric
+	value  experiments.Number
+}
+
+func (f figure) named() bool { return f.metric.Name != "" }
+
+// String writes a figure with its name: "accuracy 91.27 %", "compressed bytes 3608.0 bytes".
+func (f figure) String() string {
+	v := float64(f.value)
+	switch {
+	case f.metric.Share:
+		return f.metric.Title + " " + f.metric.Figure(v) + " %"
+	case f.metric.Format == "":
+		return strings.TrimSpace(fmt.Sprintf("%s %.6g %s", f.metric.Title, v, f.metric.Unit))
+	}
+	return strings.TrimSpace(f.metric.Title + " " + f.metric.Figure(v) + " " + f.metric.Unit)
+}
+
+// figuresOf are the figures of runs that programs of the user's trained, or that were imported, in the runs' order.
+func figuresOf(store *experiments.Store, runs []foundRun) []figure {
+	declared := map[string]experiments.Declaration{}
+	figures := make([]figure, len(runs))
+	for i, f := range runs {
+		e := f.entry
+		if !e.Status.Final() || e.Top1Error != nil {
+			continue
+		}
+		rec, err := experiments.ReadRecord(filepath.Join(store.Root, filepath.FromSlash(e.Dir)))
+		if err != nil || rec.Result == nil || rec.Result.Metrics == nil { // it diverged, or is said to be damaged
+			continue
+		}
+		d, ok := declared[e.Study]
+		if !ok {
+			d, _ = store.Declaration(e.Study) // without one there is no figure
+			declared[e.Study] = d
+		}
+		if v, ok := rec.Result.Metrics[d.Metric]; ok {
+			m := reports.NamedMetric(d.Metric, d.Metrics, []experiments.Metric{{Name: d.Metric, Value: v}})
+			figures[i] = figure{metric: m, value: v}
+		}
+	}
+	return figures
+}
+
+// printEntries prints an object a run, with the figure that its study compares.
+func printEntries(w io.Writer, store *experiments.Store, runs []foundRun) error {
+	type entry struct {
+		index.Entry
+		Metric string              `json:"metric,omitempty"`
+		Value  *experiments.Number `json:"value,omitempty"`
+	}
+	figures := figuresOf(store, runs)
+	list := []entry{}
+	for i, r := range runs {
+		e := entry{Entry: r.entry}
+		if f := &figures[i]; f.named() {
+			e.Metric, e.Value = f.metric.Name, &f.value
+		}
+		list = append(list, e)
+	}
+	return printJSON(w, list)
 }
 
 // said is what people say of a run, in one line.

@@ -234,7 +234,8 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	}
 	defer recorder.Close()
 	o.Progress.Begin(j, recorder.Dir())
-	meter := machine.Start(recorder.Dir(), recorder.Attempt(), cudaNumbers(rec.Attempts[0].Device))
+	meter := machine.Start(recorder.Dir(), recorder.Attempt(), cudaNumbers(rec.Attempts[0].Device),
+		j.Variant.Recipe.IsProgram())
 	result, err := work(recorder)
 	recorder.Used(meter.Stop())
 	status := experiments.Done

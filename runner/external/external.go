@@ -97,6 +97,7 @@ type trainer struct {
 	log      *measurements
 	tail     *tail
 	reserve  int64 // bytes that the program must leave of the disk
+	floor    int64 // bytes of memory that a program's peak begins with
 }
 
 // Train starts the program and returns what it measured. The context's end is told to
@@ -207,6 +208,7 @@ func (t *trainer) run(ctx context.Context, c *exec.Cmd, progress func(Progress))
 	if err != nil {
 		return fmt.Errorf("start the program: %w", err)
 	}
+	t.floor = ownPeak()
 	watch := time.NewTicker(pollEvery)
 	defer watch.Stop()
 	stopping := ctx.Done()
@@ -272,7 +274,7 @@ func (t *trainer) end(ctx context.Context, c *exec.Cmd, err error, took time.Dur
 	if err := t.log.poll(true); err != nil {
 		return t.withOutput(err)
 	}
-	if err := t.log.last(t.output, usage(c.ProcessState, took)); err != nil {
+	if err := t.log.last(t.output, usage(c.ProcessState, took, t.floor)); err != nil {
 		return t.withOutput(err)
 	}
 	return t.follow(progress)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,22 @@ printf '\n\033[31mred\033[0m\n'; exit 4`)
 	info, err := os.Stat(filepath.Join(store.Root, "s", "v", "seed-3", "log.txt"))
 	if err != nil || info.Size() > 65<<20 {
 		t.Errorf("%v, %v", info.Size(), err)
+	}
+}
+
+// The peak of memory is the program's. Linux counted 33 MB for a shell, which were those of ablate when it started it:
+// three variants of a script that differed in nothing were "worse" by what ablate itself grew from run to run.
+func TestPeakMemory(t *testing.T) {
+	const measure = `echo '{"accuracy": 1}' >> "$ABLATE_METRICS"; `
+	store := &experiments.Store{Root: t.TempDir()}
+	result, err := attempt(t, context.Background(), store, measure+"dd if=/dev/zero of=/dev/null bs=268435456 count=1")
+	if peak := result.Metrics["peak_memory_bytes"]; err != nil || peak < 1<<28 || peak > 1<<29 {
+		t.Errorf("%v bytes of a program that fills 256 MiB, %v", peak, err)
+	}
+	store = &experiments.Store{Root: t.TempDir()}
+	result, err = attempt(t, context.Background(), store, measure)
+	if peak, ok := result.Metrics["peak_memory_bytes"]; err != nil || ok && (runtime.GOOS == "linux" || peak > 1<<24) {
+		t.Errorf("%v bytes of a shell, %v", peak, err)
 	}
 }
 

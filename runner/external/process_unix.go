@@ -60,17 +60,34 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// usage is what the machine says of a program that has ended.
-func usage(s *os.ProcessState, took time.Duration) map[string]float64 {
+// usage is what the machine says of a program that has ended. Linux begins a program's peak
+// of memory with that of the process which started it (setmax_mm_hiwater_rss in fs/exec.c): a peak that is not
+// above floor, ours when the program began, is not told.
+func usage(s *os.ProcessState, took time.Duration, floor int64) map[string]float64 {
 	used := map[string]float64{
 		"wall_seconds": took.Seconds(), "cpu_seconds": (s.UserTime() + s.SystemTime()).Seconds(),
 	}
 	if r, ok := s.SysUsage().(*syscall.Rusage); ok {
-		unit := int64(1024) // kilobytes, but on macOS bytes
-		if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
-			unit = 1
+		if peak := peakOf(r); peak > floor {
+			used["peak_memory_bytes"] = float64(peak)
 		}
-		used["peak_memory_bytes"] = float64(int64(r.Maxrss) * unit)
 	}
 	return used
+}
+
+// ownPeak is the peak of this process's memory where a program's begins with it, 0 elsewhere.
+func ownPeak() int64 {
+	var r syscall.Rusage
+	if runtime.GOOS != "linux" || syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return peakOf(&r)
+}
+
+// peakOf is the peak in bytes; the system counts kilobytes, but macOS bytes.
+func peakOf(r *syscall.Rusage) int64 {
+	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
+		return int64(r.Maxrss)
+	}
+	return int64(r.Maxrss) * 1024
 }

@@ -19,7 +19,7 @@ const (
 
 // A reading is what counters say at a moment. What a system does not tell is 0.
 type reading struct {
-	cpu           time.Duration // of this process, and of programs it started that have ended
+	cpu           time.Duration // of this process and the programs that it started
 	busy, total   float64       // of the machine's cores, in any unit
 	memory        int64
 	memoryUsed    int64
@@ -33,6 +33,7 @@ type Meter struct {
 	dir     string
 	attempt int
 	gpus    *gpus
+	program bool // trains, and not this process
 	began   time.Time
 	first   reading
 	last    reading
@@ -42,17 +43,18 @@ type Meter struct {
 }
 
 // Start begins to sample into a run's folder. gpus are those that the run trains on,
-// as CUDA counts them. A log that cannot be written is done without: the run
-// has its own way to say that the disk is full.
-func Start(dir string, attempt int, gpus []int) *Meter {
-	m := newMeter(dir, attempt, gpus)
+// as CUDA counts them. program says that a program trains which this process starts:
+// the memory is that of the program. A log that cannot be written is done without:
+// the run has its own way to say that the disk is full.
+func Start(dir string, attempt int, gpus []int, program bool) *Meter {
+	m := newMeter(dir, attempt, gpus, program)
 	go m.run()
 	return m
 }
 
-func newMeter(dir string, attempt int, gpus []int) *Meter {
+func newMeter(dir string, attempt int, gpus []int, program bool) *Meter {
 	m := &Meter{
-		dir: dir, attempt: attempt, gpus: openGPUs(gpus), began: time.Now(), first: read(),
+		dir: dir, attempt: attempt, gpus: openGPUs(gpus), program: program, began: time.Now(), first: read(program),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	m.last = m.first
@@ -103,7 +105,7 @@ func (m *Meter) record() {
 
 // sample reads the counters and the GPUs.
 func (m *Meter) sample() experiments.Sample {
-	r := read()
+	r := read(m.program)
 	s := experiments.Sample{
 		Attempt: m.attempt, Seconds: experiments.Number(time.Since(m.began).Round(time.Millisecond).Seconds()),
 		CPUSeconds: experiments.Number((r.cpu - m.first.cpu).Seconds()), Memory: r.memory, MemoryUsed: r.memoryUsed,

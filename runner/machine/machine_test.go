@@ -17,9 +17,9 @@ func TestMeter(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m := Start(dir, 2, nil)
+	m := Start(dir, 2, nil, false)
 	sum := 0.0
-	for (read().cpu - m.first.cpu) < 50*time.Millisecond {
+	for (read(false).cpu - m.first.cpu) < 50*time.Millisecond {
 		sum += 1 / (1 + sum)
 	}
 	u := m.Stop()
@@ -38,7 +38,7 @@ func TestMeter(t *testing.T) {
 
 // A log that cannot be written stops nothing.
 func TestMeterWithoutLog(t *testing.T) {
-	m := Start(filepath.Join(t.TempDir(), "gone"), 1, nil)
+	m := Start(filepath.Join(t.TempDir(), "gone"), 1, nil, false)
 	if u := m.Stop(); u.CPUSeconds < 0 {
 		t.Error(u)
 	}
@@ -92,7 +92,7 @@ func TestGPUs(t *testing.T) {
 
 // BenchmarkSample is what ten seconds of training are charged with.
 func BenchmarkSample(b *testing.B) {
-	m := newMeter(b.TempDir(), 1, nil)
+	m := newMeter(b.TempDir(), 1, nil, false)
 	defer m.log.Close()
 	for b.Loop() {
 		m.record()

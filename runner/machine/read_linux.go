@@ -11,8 +11,9 @@ import (
 )
 
 // read reads /proc (proc(5)) and, where this user may, the energy counters of
-// the CPUs (Documentation/power/powercap/powercap.rst).
-func read() reading {
+// the CPUs (Documentation/power/powercap/powercap.rst). With programs, it counts those
+// that this process has started, too; the memory is theirs alone.
+func read(programs bool) reading {
 	var r reading
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage
@@ -29,7 +30,59 @@ func read() reading {
 	io := keyed(file("/proc/self/io"))
 	r.read, r.written = io["read_bytes"], io["write_bytes"]
 	r.joules = packages("/sys/class/powercap")
+	if programs {
+		r.memory = 0
+		for _, p := range descendants("/proc", os.Getpid()) {
+			r.memory += p.pages * int64(os.Getpagesize())
+			r.cpu += p.cpu
+			io := keyed(file(filepath.Join("/proc", strconv.Itoa(p.id), "io")))
+			r.read, r.written = r.read+io["read_bytes"], r.written+io["write_bytes"]
+		}
+	}
 	return r
+}
+
+// A process is what /proc/ID/stat says of one: cpu is its own and that of its children that have ended.
+type process struct {
+	id, parent int
+	cpu        time.Duration
+	pages      int64 // resident
+}
+
+// descendants are the living processes that one has started, and those that they have.
+func descendants(proc string, of int) []process {
+	folders, _ := filepath.Glob(filepath.Join(proc, "[0-9]*"))
+	children := map[int][]process{}
+	for _, folder := range folders {
+		if p, ok := parseStat(file(filepath.Join(folder, "stat"))); ok { // it may be gone by now
+			children[p.parent] = append(children[p.parent], p)
+		}
+	}
+	found := children[of]
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i].id]...)
+	}
+	return found
+}
+
+// parseStat reads /proc/ID/stat. The name, in brackets, may hold any character.
+func parseStat(text []byte) (process, bool) {
+	const tick = time.Second / 100 // USER_HZ, on every architecture that Go has
+	id, _, _ := bytes.Cut(text, []byte(" "))
+	end := bytes.LastIndexByte(text, ')')
+	const rss = 24 - 3 // of the fields, which are counted from 1, the third comes first after the name
+	rest := strings.Fields(string(text[end+1:]))
+	if end < 0 || len(rest) <= rss {
+		return process{}, false
+	}
+	var n [5]int64
+	for i, field := range []int{4, 14, 15, 16, 17} { // ppid, utime, stime, cutime, cstime
+		n[i], _ = strconv.ParseInt(rest[field-3], 10, 64)
+	}
+	p := process{parent: int(n[0]), cpu: time.Duration(n[1]+n[2]+n[3]+n[4]) * tick}
+	p.id, _ = strconv.Atoi(string(id))
+	p.pages, _ = strconv.ParseInt(rest[rss], 10, 64)
+	return p, p.id > 0
 }
 
 func file(path string) []byte {

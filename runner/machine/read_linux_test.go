@@ -2,8 +2,11 @@ package machine
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestProc(t *testing.T) {
@@ -23,7 +26,7 @@ func TestProc(t *testing.T) {
 	if m["MemTotal"] != 100 || m["MemAvailable"] != 60 || m["read_bytes"] != 7 || len(m) != 3 {
 		t.Error(m)
 	}
-	r := read()
+	r := read(false)
 	if r.cpu <= 0 || r.memory <= 0 || r.memoryUsed <= 0 || r.total <= 0 {
 		t.Errorf("%+v", r)
 	}
@@ -49,5 +52,46 @@ func TestPackages(t *testing.T) {
 	}
 	if j := packages(root); j != 0 {
 		t.Errorf("%v J of a machine that does not tell", j)
+	}
+}
+
+// A sleeping program is one of this process's, and so is what it started; its memory is not that of this process.
+func TestPrograms(t *testing.T) {
+	if r := read(true); r.memory != 0 {
+		t.Errorf("%d bytes of no program", r.memory)
+	}
+	c := exec.Command("sh", "-c", "sleep 60 & sleep 60; wait")
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	defer syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+	var all []process
+	for range 1000 {
+		if all = descendants("/proc", os.Getpid()); len(all) == 3 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if len(all) != 3 || all[0].id != c.Process.Pid || all[2].parent != c.Process.Pid {
+		t.Fatalf("%+v, want a shell and two that it started", all)
+	}
+	own := read(false)
+	if r := read(true); r.memory <= 0 || r.memory >= own.memory {
+		t.Errorf("%d bytes of three small programs; this process has %d", r.memory, own.memory)
+	}
+}
+
+func TestStat(t *testing.T) {
+	line := "42 (a) b (c) S 7 42 42 0 -1 4194304 100 0 0 0 150 50 25 25 20 0 1 0 1 1000 99 18446744073709551615\n"
+	p, ok := parseStat([]byte(line))
+	if want := (process{id: 42, parent: 7, cpu: 2500 * time.Millisecond, pages: 99}); !ok || p != want {
+		t.Errorf("%+v, want %+v", p, want)
+	}
+	for _, bad := range []string{"", "42", "42 (sh) S 1 2", ") S 7 42 42 0 -1"} {
+		if p, ok := parseStat([]byte(bad)); ok {
+			t.Errorf("%q: %+v", bad, p)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // read asks what every Unix tells: the process's CPU time.
-func read() reading {
+func read(bool) reading {
 	var r reading
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage

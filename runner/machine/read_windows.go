@@ -7,7 +7,7 @@ import (
 )
 
 // read asks for the process's CPU time.
-func read() reading {
+func read(bool) reading {
 	var created, exited, kernel, user windows.Filetime
 	if windows.GetProcessTimes(windows.CurrentProcess(), &created, &exited, &kernel, &user) != nil {
 		return reading{}
