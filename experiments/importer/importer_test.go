@@ -93,13 +93,14 @@ func TestRunsOfWandB(t *testing.T) {
 // A chart's first column is what stands on its axis: steps, epochs, a metric or a time. Where it is no step, each run
 // has a column of its own steps.
 func TestChartsOfWandB(t *testing.T) {
+	const alone = `"Step","a-1 - val/loss","a-1 - val/loss__MIN","a-1 - val/loss__MAX"` + "\n"
 	const columns = `,"a-1 - _step","a-1 - _step__MIN","a-1 - _step__MAX","a-1 - val/loss","a-1 - val/loss__MIN",` +
 		`"a-1 - val/loss__MAX"` + "\n"
 	for name, c := range map[string]struct {
 		text        string
 		step, epoch int
 	}{
-		"step":           {`"Step","a-1 - val/loss","a-1 - val/loss__MIN","a-1 - val/loss__MAX"` + "\n10,2,2,2\n20,1,1,1\n", 20, 2},
+		"step":           {alone + "10,2,2,2\n20,1,1,1\n", 20, 2},
 		"global step":    {`"trainer/global_step"` + columns + "5,10,10,10,2,2,2\n7,20,20,20,1,1,1\n", 7, 2},
 		"epoch":          {"epoch" + columns + "5,10,10,10,2,2,2\n6,20,20,20,1,1,1\n", 20, 6},
 		"half an epoch":  {`"train/epoch"` + columns + "0.5,10,10,10,2,2,2\n1,20,20,20,1,1,1\n", 20, 2},
@@ -117,7 +118,8 @@ func TestChartsOfWandB(t *testing.T) {
 		}
 		log := s.Runs[0].Metrics
 		last := log[len(log)-1]
-		if len(log) != 2 || last.Name != "val/loss" || last.Value != 1 || last.Step != int64(c.step) || last.Epoch != c.epoch {
+		if len(log) != 2 || last.Name != "val/loss" || last.Value != 1 || last.Step != int64(c.step) ||
+			last.Epoch != c.epoch {
 			t.Errorf("%s: %+v, want step %d, epoch %d", name, log, c.step, c.epoch)
 		}
 	}
