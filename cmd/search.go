@@ -18,45 +18,49 @@ import (
 
 // A foundRun is one that a list shows.
 type foundRun struct {
-	entry  index.Entry
-	notes  experiments.Notes
-	fields query.Fields // nil where nobody asks for any
+	entry    index.Entry
+	notes    experiments.Notes
+	recorded query.Run // empty where nobody asks for any
 }
 
 // search keeps the runs that are looked for, in the order that is asked for. It
 // returns those that cannot be read.
 func search(store *experiments.Store, runs []index.Entry, o runsFlags) (found []foundRun, unread []error, err error) {
-	var where *query.Expr
 	names := slices.Clone(o.columns)
+	for _, s := range o.sort {
+		names = append(names, strings.TrimPrefix(s, "-"))
+	}
+	reads := names
+	var where *query.Expr
 	if o.where != "" {
 		if where, err = query.Parse(o.where); err != nil {
 			return nil, nil, fmt.Errorf("--where: %w", err)
 		}
-		names = append(names, where.Names()...)
+		reads = slices.Concat(names, where.Names())
 	}
-	for _, s := range o.sort {
-		names = append(names, strings.TrimPrefix(s, "-"))
-	}
-	var fields []query.Fields
+	var recorded []query.Run
 	for _, e := range runs {
 		f := foundRun{entry: e}
 		dir := filepath.Join(store.Root, filepath.FromSlash(e.Dir))
-		if f.notes, err = experiments.ReadNotes(dir); err == nil && len(names) > 0 {
-			f.fields, err = query.Read(store, dir, names)
+		if f.notes, err = experiments.ReadNotes(dir); err == nil && len(reads) > 0 {
+			f.recorded, err = query.Read(store, dir, reads)
 		}
 		if err != nil {
 			unread = append(unread, err)
 			continue
 		}
-		fields = append(fields, f.fields)
+		recorded = append(recorded, f.recorded)
 		found = append(found, f)
 	}
-	if err := query.Known(names, fields); err != nil {
+	if err := query.Known(names, recorded); err != nil {
 		return nil, unread, err
 	}
 	if where != nil {
+		if err := where.Known(recorded); err != nil {
+			return nil, unread, fmt.Errorf("--where: %w", err)
+		}
 		found = slices.DeleteFunc(found, func(f foundRun) bool {
-			ok, merr := where.Match(f.fields)
+			ok, merr := where.Match(f.recorded)
 			err = cmp.Or(err, merr)
 			return !ok
 		})
@@ -67,7 +71,7 @@ func search(store *experiments.Store, runs []index.Entry, o runsFlags) (found []
 	slices.SortStableFunc(found, func(a, b foundRun) int {
 		for _, s := range o.sort {
 			name, down := strings.CutPrefix(s, "-")
-			c := query.Compare(a.fields, b.fields, name, down)
+			c := query.Compare(a.recorded, b.recorded, name, down)
 			if c != 0 {
 				return c
 			}
@@ -85,8 +89,9 @@ func printColumns(w io.Writer, found []foundRun, columns []string) error {
 	for _, f := range found {
 		var row []string
 		for i, name := range columns {
-			cell := f.fields.Cell(name)
-			switch v := f.fields[name].(type) {
+			value := f.recorded.Get(name)
+			cell := query.Cell(value)
+			switch v := value.(type) {
 			case float64:
 				align[i] = 'r'
 			case time.Time:
@@ -105,7 +110,7 @@ func printFields(w io.Writer, found []foundRun, columns []string) error {
 	for _, f := range found {
 		row := map[string]any{}
 		for _, name := range columns {
-			row[name] = f.fields[name]
+			row[name] = f.recorded.Get(name)
 			if v, ok := row[name].(float64); ok {
 				row[name] = experiments.Number(v)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ablate/experiments"
+	"ablate/experiments/query"
 	"ablate/reports"
 	"ablate/reports/page"
 )
@@ -70,7 +71,7 @@ func (s *Server) answering(page func(*answer) error) http.HandlerFunc {
 		case errors.Is(err, errReadOnly):
 			a.refuse(http.StatusForbidden, err)
 		case errors.Is(err, errQuery), errors.Is(err, reports.ErrOption), errors.Is(err, reports.ErrFormat),
-			errors.Is(err, experiments.ErrNote):
+			errors.Is(err, experiments.ErrNote), errors.Is(err, query.ErrQuery):
 			a.refuse(http.StatusBadRequest, err)
 		default:
 			a.refuse(http.StatusInternalServerError, err)

@@ -168,10 +168,12 @@ func pages() map[string]string {
 		"studies": "/", "study": "/study/norm", "study-hostile": "/study/" + bad,
 		"study-time": "/study/norm?x=time&smooth=0.8&log=1&band=sd&show=baseline", "classes": "/study/norm/classes",
 		"run": "/run/norm/no-lrn/6", "run-broken": "/run/norm/baseline/9", "run-hostile": "/run/" + bad + "/" + bad + "/1",
-		"runs": "/runs", "runs-grouped": "/runs?group=variant", "runs-filtered": "/runs?f=status%3Ddone&sort=-error&q=lrn",
-		"compare":      "/compare?run=norm/baseline/1&run=norm/no-lrn/1",
-		"compare-many": "/compare?run=norm/baseline/1&run=norm/no-lrn/1&run=norm/no-lrn/2&run=norm/no-lrn/6",
-		"ledger":       "/ledger", "ledger-search": "/ledger?q=paper",
+		"runs": "/runs", "runs-grouped": "/runs?group=variant",
+		"runs-filtered": "/runs?where=status+%3D+done&sort=-top1_error&q=lrn",
+		"runs-refused":  "/runs?where=train.lr+%3E",
+		"compare":       "/compare?run=norm/baseline/1&run=norm/no-lrn/1",
+		"compare-many":  "/compare?run=norm/baseline/1&run=norm/no-lrn/1&run=norm/no-lrn/2&run=norm/no-lrn/6",
+		"ledger":        "/ledger", "ledger-search": "/ledger?q=paper",
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"ablate/experiments"
+	"ablate/recipe"
 	"ablate/reports"
 )
 
@@ -88,8 +88,10 @@ func (s *Server) countClasses(of *study, c *reports.Comparison, shown map[string
 			}
 			runs++
 			sums = addClasses(sums, predictions)
-			if names == nil && r.keys.values["data.classes"] != "" {
-				names = strings.Fields(r.keys.values["data.classes"])
+			if names == nil {
+				if of, err := recipe.Decode(r.record.Recipe); err == nil {
+					names = of.Data.Classes
+				}
 			}
 		}
 		if len(sums) == 0 {

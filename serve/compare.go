@@ -90,11 +90,7 @@ func (p *comparePage) differences(runs []*run) {
 	keys := map[string]bool{}
 	var values []map[string]string
 	for _, r := range runs {
-		record := r.record
-		if inWords {
-			record.Recipe = nil
-		}
-		all := recordKeys(record)
+		all := r.comparable(!inWords)
 		values = append(values, all)
 		for k := range all {
 			keys[k] = true
@@ -125,7 +121,7 @@ func (s *Server) compareCurves(a *answer, p *comparePage, runs []*run) error {
 			names[m.Name] = true
 		}
 		curves = append(curves, page.Curve{
-			Name: fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed), Row: i, Logs: [][]experiments.Metric{series},
+			Name: r.name(), Row: i, Logs: [][]experiments.Metric{series},
 		})
 	}
 	usual := "test_top1_error"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,7 +30,7 @@ type library struct {
 	scanned     time.Time
 	folders     map[string]*folder
 	runs        map[string]*run // by folder
-	recipes     map[string]*recipeKeys
+	recipes     map[string]*sharedRecipe
 	provenances map[string][]*experiments.Provenance
 	versions    int64
 	empty       []string // folders of variants, and of runs without a record
@@ -62,7 +63,7 @@ type run struct {
 	seed           uint64
 	dir            string
 	record         experiments.Record
-	keys           *recipeKeys
+	recipe         *sharedRecipe
 	broken         string // why it cannot be read
 	stamp, log     stamp  // of run.json, and of metrics.jsonl while the run is not done
 	said           stamp  // of notes.json
@@ -79,7 +80,7 @@ type stamp struct {
 
 func newLibrary(store *experiments.Store) *library {
 	l := &library{
-		store: store, folders: map[string]*folder{}, runs: map[string]*run{}, recipes: map[string]*recipeKeys{},
+		store: store, folders: map[string]*folder{}, runs: map[string]*run{}, recipes: map[string]*sharedRecipe{},
 		provenances: map[string][]*experiments.Provenance{},
 	}
 	l.now.Store(&shelf{byName: map[string]*study{}})
@@ -285,7 +286,7 @@ func (l *library) keep(dir string, r *run) {
 	case r == nil:
 		delete(l.runs, dir) // without a record it is not a run yet
 	case r != old:
-		if r.keys == nil {
+		if r.recipe == nil {
 			l.share(r)
 		}
 		if r.broken == "" && !r.record.Status.Final() {
@@ -301,7 +302,7 @@ func (l *library) keep(dir string, r *run) {
 func (l *library) readRun(f found, old *run) *run {
 	r := &run{study: f.study, variant: f.variant, seed: f.seed, dir: f.dir}
 	if f.broken != nil {
-		r.broken = f.broken.Error()
+		r.spoil(f.broken.Error())
 		if old != nil && old.broken == r.broken {
 			return old
 		}
@@ -329,18 +330,21 @@ func (l *library) readRun(f found, old *run) *run {
 	r.log = stampAt(experiments.MetricsPath(f.dir))
 	l.note(r)
 	if err := l.confined(path); err != nil {
-		r.broken = err.Error()
+		r.spoil(err.Error())
 		return r
 	}
 	if r.record, err = experiments.ReadRecord(f.dir); err != nil {
-		r.broken = err.Error()
+		r.spoil(err.Error())
 	} else if r.record.Study != f.study || r.record.Variant != f.variant || r.record.Seed != f.seed {
-		r.broken = fmt.Sprintf("%s: it is the record of %s/%s/%d", path, r.record.Study, r.record.Variant, r.record.Seed)
-	}
-	if r.broken != "" {
-		r.record = experiments.Record{}
+		r.spoil(fmt.Sprintf("%s: it is the record of %s/%s/%d", path, r.record.Study, r.record.Variant, r.record.Seed))
 	}
 	return r
+}
+
+// spoil leaves of a run its name and why it cannot be read.
+func (r *run) spoil(why string) {
+	r.broken = why
+	r.record = experiments.Record{Study: r.study, Variant: r.variant, Seed: r.seed, Status: broken, Error: why}
 }
 
 // note reads what people say of a run.
@@ -375,10 +379,10 @@ func (l *library) share(r *run) {
 	text := string(r.record.Recipe)
 	k := l.recipes[text]
 	if k == nil {
-		k = newRecipeKeys(r.record.Recipe)
+		k = newSharedRecipe(r.record.Recipe)
 		l.recipes[text] = k
 	}
-	r.keys, r.record.Recipe = k, k.text
+	r.recipe, r.record.Recipe = k, k.text
 	p := r.record.Provenance
 	if p == nil {
 		return
@@ -463,6 +467,9 @@ func (s *study) whole() []experiments.Record {
 	}
 	return records
 }
+
+// sorted are the keys of a map in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // each calls f with 0 to n−1, several at a time.
 func each(n int, f func(i int)) {

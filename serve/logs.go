@@ -105,7 +105,7 @@ type progress struct {
 
 // progress reads how far a run has come from its log: the pace is that of its last attempt.
 func (l *library) progress(r *run) progress {
-	p := progress{epochs: r.keys.epochs, written: r.stamp.modified}
+	p := progress{epochs: r.recipe.epochs, written: r.stamp.modified}
 	if r.log.modified.After(p.written) {
 		p.written = r.log.modified
 	}

@@ -60,10 +60,10 @@ func TestKeyboardAlone(t *testing.T) {
 	}
 
 	b.open("/runs")
-	b.tab("input[name=f]")
-	b.do(chromedp.KeyEvent("variant=no-lrn"), chromedp.KeyEvent(kb.Enter))
+	b.tab("input[name=where]")
+	b.do(chromedp.KeyEvent("variant = no-lrn"), chromedp.KeyEvent(kb.Enter))
 	b.within(5*time.Second, `document.querySelector("#rows .caption").innerText.startsWith("6 of 15 runs")`)
-	b.tab(`#rows thead a[href*="sort=error"]`)
+	b.tab(`#rows thead a[href*="sort=top1_error"]`)
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.within(5*time.Second, `document.querySelector("#rows thead [aria-sort=ascending]")?.innerText.startsWith("top-1")`)
 	b.do(chromedp.KeyEvent(kb.Enter)) // the focus is where it was

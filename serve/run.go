@@ -75,7 +75,7 @@ func (s *Server) run(a *answer) error {
 		return fmt.Errorf("%w: no run %s/%s/%s", errNotFound, of.name, a.request.PathValue("variant"),
 			a.request.PathValue("seed"))
 	}
-	name := fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed)
+	name := r.name()
 	p := &runPage{
 		Study: r.study, Variant: r.variant, Seed: r.seed, Query: a.query, Path: runURL(r.study, r.variant, r.seed),
 		Broken: r.broken, State: r.state(), Standing: r.standing(), Record: r.record,

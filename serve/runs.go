@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ablate/experiments/query"
 	"ablate/reports"
 	"ablate/reports/stats"
 )
@@ -19,15 +20,15 @@ const shownRuns = 200
 // A runsPage is what the table of all runs shows.
 type runsPage struct {
 	Query                url.Values
-	Search, Sort         string
+	Search, Where, Sort  string
+	Wrong                string // what is wrong with Where
 	Group                bool
-	Filters              []string
 	Heads                []columnHead
 	Rows                 []runsRow
 	All, Found, From, To int
 	Earlier, Later       string // addresses of the pages before and after
 	Columns              []option
-	Keys                 []string
+	Names                []string // that Where may ask for
 	CSV                  string
 }
 
@@ -53,69 +54,123 @@ type runsCell struct {
 	Right bool
 }
 
-// chosenRuns are the runs that an address asks for, in its order.
-func chosenRuns(a *answer) (found []*run, all int, err error) {
-	var conditions []condition
-	for _, text := range many(a.query, "f") {
-		c, err := parseCondition(text)
-		if err != nil {
-			return nil, 0, err
-		}
-		conditions = append(conditions, c)
+// A selection is what an address asks for of all runs.
+type selection struct {
+	runs    []chosenRun // in its order
+	all     int
+	columns []string
+	wrong   error // what is wrong with its expression
+}
+
+// A chosenRun is a run with its metrics, if the address asks for any.
+type chosenRun struct {
+	*run
+	query.Run
+}
+
+// choose picks and sorts runs as the address asks.
+func (s *Server) choose(a *answer) *selection {
+	sel := &selection{columns: many(a.query, "col")}
+	if len(sel.columns) == 0 {
+		sel.columns = usualColumns
+	}
+	where, err := parseWhere(a.query.Get("where"))
+	if err != nil {
+		sel.wrong = err
+		return sel
 	}
 	words := strings.Fields(strings.ToLower(a.query.Get("q")))
-	for _, s := range a.now.studies {
-		for _, r := range s.runs {
-			all++
-			if r.mentions(words) && !slices.ContainsFunc(conditions, func(c condition) bool { return !c.holds(r) }) {
-				found = append(found, r)
-			}
-		}
-	}
 	key, falling := strings.CutPrefix(a.query.Get("sort"), "-")
-	if key == "" {
-		return found, all, nil
-	}
-	values := make(map[*run]string, len(found))
-	for _, r := range found {
-		values[r] = r.value(key)
-	}
-	slices.SortStableFunc(found, func(x, y *run) int {
-		order := compareValues(values[x], values[y])
-		if falling && values[x] != "" && values[y] != "" {
-			order = -order
+	all := []chosenRun{}
+	for _, of := range a.now.studies {
+		for _, r := range of.runs {
+			all = append(all, chosenRun{r, r.recorded()})
 		}
-		return order
+	}
+	sel.all = len(all)
+	names := append(slices.Clone(sel.columns), key)
+	if where != nil {
+		names = append(names, where.Names()...)
+	}
+	s.readLast(all, names)
+	sel.runs = all
+	if where != nil {
+		sel.runs, sel.wrong = matching(where, all)
+	}
+	sel.runs = slices.DeleteFunc(slices.Clone(sel.runs), func(r chosenRun) bool { return !r.mentions(words) })
+	if key != "" {
+		slices.SortStableFunc(sel.runs, func(x, y chosenRun) int { return query.Compare(x.Run, y.Run, key, falling) })
+	}
+	return sel
+}
+
+// parseWhere is nil where nothing is asked for.
+func parseWhere(text string) (*query.Expr, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	return query.Parse(text)
+}
+
+// matching are the runs for which an expression holds.
+func matching(where *query.Expr, all []chosenRun) ([]chosenRun, error) {
+	recorded := make([]query.Run, len(all))
+	for i, r := range all {
+		recorded[i] = r.Run
+	}
+	if err := where.Known(recorded); err != nil {
+		return nil, err
+	}
+	var found []chosenRun
+	for _, r := range all {
+		ok, err := where.Match(r.Run)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, r)
+		}
+	}
+	return found, nil
+}
+
+// readLast reads the last values of the runs' logs, several at a time, if a name asks for one.
+func (s *Server) readLast(all []chosenRun, names []string) {
+	if !query.AskForMetrics(names) {
+		return
+	}
+	each(len(all), func(i int) {
+		if all[i].broken != "" {
+			return
+		}
+		if series, err := s.library.series(all[i].run); err == nil { // a log that cannot be read has no last value
+			all[i].Metrics = query.Last(series)
+		}
 	})
-	return found, all, nil
 }
 
 // runs shows the table of all runs.
 func (s *Server) runs(a *answer) error {
-	found, all, err := chosenRuns(a)
-	if err != nil {
-		return err
-	}
+	sel := s.choose(a)
 	p := &runsPage{
-		Query: a.query, Search: a.query.Get("q"), Sort: a.query.Get("sort"), Filters: many(a.query, "f"),
-		Group: a.query.Get("group") == "variant", All: all, Found: len(found),
+		Query: a.query, Search: a.query.Get("q"), Where: a.query.Get("where"), Sort: a.query.Get("sort"),
+		Group: a.query.Get("group") == "variant", All: sel.all, Found: len(sel.runs),
 		CSV: link("/runs.csv", a.query, "from", ""),
 	}
-	names := many(a.query, "col")
-	if len(names) == 0 {
-		names = usualColumns
+	if sel.wrong != nil {
+		p.Wrong = sel.wrong.Error()
 	}
-	p.choices(a.now, names)
+	p.choices(a.now, sel.columns)
 	if p.Group {
-		groups := groupRuns(found)
+		groups := groupRuns(sel.runs)
 		from, to := p.window(a, len(groups))
 		p.Heads, p.Rows = groupHeads, groups[from:to]
 	} else {
-		p.Heads = heads(a.query, names)
-		from, to := p.window(a, len(found))
-		for _, r := range found[from:to] {
-			p.Rows = append(p.Rows, newRunsRow(r, names))
+		from, to := p.window(a, len(sel.runs))
+		for _, r := range sel.runs[from:to] {
+			p.Rows = append(p.Rows, newRunsRow(r, sel.columns))
 		}
+		p.Heads = columnHeads(a.query, sel.columns, p.Rows)
 	}
 	return a.whole(head{Title: "Runs", Here: "runs", Events: "all"}, "runs", p)
 }
@@ -141,49 +196,61 @@ func (p *runsPage) window(a *answer, n int) (from, to int) {
 	return from, to
 }
 
+// maxKeys bounds how many keys of recipes, which may come from anywhere, are offered.
+const maxKeys = 500
+
 // choices are all columns there are: those of every run, and the keys of the recipes.
 func (p *runsPage) choices(now *shelf, chosen []string) {
 	keys := map[string]bool{}
-	seen := map[*recipeKeys]bool{}
+	seen := map[*sharedRecipe]bool{}
 	for _, s := range now.studies {
 		for _, r := range s.runs {
-			if r.keys == nil || seen[r.keys] {
+			if r.recipe == nil || seen[r.recipe] {
 				continue
 			}
-			seen[r.keys] = true
-			for k := range r.keys.values {
+			seen[r.recipe] = true
+			for k := range r.recipe.keys {
 				keys[k] = true
 			}
 		}
 	}
-	for _, c := range columns[3:] { // the first three name the run
-		p.Columns = append(p.Columns, option{c.name, c.head, slices.Contains(chosen, c.name)})
-		p.Keys = append(p.Keys, c.name)
+	offer := func(name string) {
+		p.Columns = append(p.Columns, option{name, headOf(name), slices.Contains(chosen, name)})
 	}
-	p.Keys = append(p.Keys, "study", "variant", "seed")
-	for _, k := range sorted(keys) {
-		p.Keys = append(p.Keys, k)
-		if !strings.HasPrefix(k, "net.") || strings.Count(k, ".") == 1 || slices.Contains(chosen, k) {
-			p.Columns = append(p.Columns, option{k, k, slices.Contains(chosen, k)})
+	p.Names = query.Recorded()
+	for _, name := range p.Names {
+		if !slices.Contains([]string{"study", "variant", "seed", "run"}, name) { // these name the run
+			offer(name)
+		}
+	}
+	for i, k := range sorted(keys) {
+		if i < maxKeys {
+			p.Names = append(p.Names, k)
+		}
+		if i < maxKeys && !strings.HasPrefix(k, "net.layers.") || slices.Contains(chosen, k) {
+			offer(k)
+		}
+	}
+	for _, name := range chosen {
+		if !slices.ContainsFunc(p.Columns, func(o option) bool { return o.Value == name }) {
+			offer(name)
 		}
 	}
 }
 
-// heads are the columns with the addresses that sort by them.
-func heads(q url.Values, names []string) []columnHead {
-	all := []columnHead{newHead(q, "variant", "run", false)}
-	for _, name := range names {
-		head, right := name, false
-		if i := slices.IndexFunc(columns, func(c column) bool { return c.name == name }); i >= 0 {
-			head, right = columns[i].head, columns[i].right
-		}
-		all = append(all, newHead(q, name, head, right))
+// columnHeads are the columns with the addresses that sort by them. Those of numbers stand to the right.
+func columnHeads(q url.Values, names []string, rows []runsRow) []columnHead {
+	all := []columnHead{newHead(q, "variant", "run")}
+	for i, name := range names {
+		h := newHead(q, name, headOf(name))
+		h.Right = slices.ContainsFunc(rows, func(r runsRow) bool { return r.Cells[i].Right })
+		all = append(all, h)
 	}
 	return all
 }
 
-func newHead(q url.Values, name, words string, right bool) columnHead {
-	h := columnHead{Name: name, Head: words, Right: right}
+func newHead(q url.Values, name, words string) columnHead {
+	h := columnHead{Name: name, Head: words}
 	next := name
 	switch q.Get("sort") {
 	case name:
@@ -195,17 +262,10 @@ func newHead(q url.Values, name, words string, right bool) columnHead {
 	return h
 }
 
-func newRunsRow(r *run, names []string) runsRow {
-	row := runsRow{
-		Run: fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed), Name: fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed),
-		URL: runURL(r.study, r.variant, r.seed), State: r.state(),
-	}
+func newRunsRow(r chosenRun, names []string) runsRow {
+	row := runsRow{Name: r.name(), Run: r.name(), URL: runURL(r.study, r.variant, r.seed), State: r.state()}
 	for _, name := range names {
-		cell := runsCell{Text: r.value(name)}
-		if i := slices.IndexFunc(columns, func(c column) bool { return c.name == name }); i >= 0 {
-			cell.Right = columns[i].right
-		}
-		row.Cells = append(row.Cells, cell)
+		row.Cells = append(row.Cells, r.cellOf(r.Run, name))
 	}
 	return row
 }
@@ -217,9 +277,9 @@ var groupHeads = []columnHead{
 }
 
 // groupRuns puts the runs of a variant into one row, in the order in which they come.
-func groupRuns(found []*run) []runsRow {
+func groupRuns(found []chosenRun) []runsRow {
 	var order []string
-	groups := map[string][]*run{}
+	groups := map[string][]chosenRun{}
 	for _, r := range found {
 		key := r.study + "/" + r.variant
 		if groups[key] == nil {
@@ -259,21 +319,17 @@ const maxCSV = 100_000
 
 // runsCSV is the table of all runs as a file.
 func (s *Server) runsCSV(a *answer) error {
-	found, _, err := chosenRuns(a)
-	if err != nil {
-		return err
-	}
-	names := many(a.query, "col")
-	if len(names) == 0 {
-		names = usualColumns
+	sel := s.choose(a)
+	if sel.wrong != nil {
+		return sel.wrong
 	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	w.Write(slices.Concat([]string{"study", "variant", "seed"}, names)) // into memory: cannot fail
-	for _, r := range found[:min(len(found), maxCSV)] {
+	w.Write(slices.Concat([]string{"study", "variant", "seed"}, sel.columns)) // into memory: cannot fail
+	for _, r := range sel.runs[:min(len(sel.runs), maxCSV)] {
 		row := []string{safe(r.study), safe(r.variant), strconv.FormatUint(r.seed, 10)}
-		for _, name := range names {
-			row = append(row, safe(r.value(name)))
+		for _, name := range sel.columns {
+			row = append(row, safe(query.Cell(r.Get(name))))
 		}
 		w.Write(row)
 	}

@@ -183,7 +183,7 @@ func TestAddressHoldsState(t *testing.T) {
 	} {
 		get(t, h, "/study/norm?"+wrong, 400)
 	}
-	get(t, h, "/runs?f=novalue", 400)
+	get(t, h, "/runs.csv?where=novalue", 400)
 	get(t, h, "/runs?q="+strings.Repeat("a", maxQuery), http.StatusRequestURITooLong)
 	get(t, h, "/study/nothing", 404)
 	get(t, h, "/run/norm/baseline/99", 404)
@@ -204,20 +204,26 @@ func TestRunsTable(t *testing.T) {
 		return strings.Join(found, " ")
 	}
 	for query, want := range map[string]string{
-		"f=status=running":                   "no-lrn6",
-		"q=NODE1+running":                    "no-lrn6",
-		"f=train.lr%3E=0.02&f=seed%3C3":      "no-lrn1 no-lrn2",
-		"f=variant!=baseline&sort=-seed":     "no-lrn6 no-lrn5 no-lrn4 no-lrn3 no-lrn2 no-lrn1",
-		"f=changes~norm1&sort=error":         "no-lrn1 no-lrn2 no-lrn3 no-lrn4 no-lrn5 no-lrn6",
-		"f=changes~norm1&sort=-error":        "no-lrn5 no-lrn4 no-lrn3 no-lrn2 no-lrn1 no-lrn6",
-		"f=net.norm1.size=3&f=error%3E=20.6": "baseline6",
-		"f=error%3C20.15":                    "baseline1",
-		"q=nothing+of+the+kind":              "",
+		"where=status = running":                                       "no-lrn6",
+		"q=NODE1+running":                                              "no-lrn6",
+		"where=train.lr >= 0.02 and seed < 3":                          "no-lrn1 no-lrn2",
+		"where=variant != baseline&sort=-seed":                         "no-lrn6 no-lrn5 no-lrn4 no-lrn3 no-lrn2 no-lrn1",
+		"where=changes ~ norm1&sort=top1_error":                        "no-lrn1 no-lrn2 no-lrn3 no-lrn4 no-lrn5 no-lrn6",
+		"where=changes ~ norm1&sort=-top1_error":                       "no-lrn5 no-lrn4 no-lrn3 no-lrn2 no-lrn1 no-lrn6",
+		"where=net.layers.norm1.size = 3 and top1_error >= 20.6%25":    "baseline6",
+		"where=top1_error < 0.2015":                                    "baseline1",
+		"where=metric.test_top1_error > 0.35":                          "no-lrn6",
+		"where=(seed = 1 or seed = 2) and not variant = no-lrn&q=done": "baseline1 baseline2",
+		"q=nothing+of+the+kind":                                        "",
 	} {
-		if got := names(query); got != want {
+		if got := names(strings.ReplaceAll(query, " ", "+")); got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
+	has(t, get(t, h, "/runs.csv?where=seed=1&col=top1_error&col=metric.test_top1_error&col=train.lr", 200),
+		"study,variant,seed,top1_error,metric.test_top1_error,train.lr\nnorm,baseline,1,0.201,0.201,0.01\n")
+	has(t, get(t, h, "/runs?where=train.lt+>+1", 200),
+		"at character 1: no run has train.lt; did you mean train.lr?", "!1 of 12 runs", "!compare norm")
 	has(t, get(t, h, "/runs?group=variant", 200), "20.35 ± 0.19", "norm/no-lrn", "!compare norm/baseline/1")
 }
 
@@ -260,7 +266,7 @@ func TestBrokenRecords(t *testing.T) {
 	has(t, get(t, h, "/study/norm", 200), "Differences to the baseline", "broken", "seed-7/run.json",
 		"it is the record of another/baseline/9", "not a metric log")
 	has(t, get(t, h, "/run/norm/baseline/7", 200), "broken", "seed-7/run.json")
-	has(t, get(t, h, "/runs?f=status=broken", 200), "3 of 15 runs")
+	has(t, get(t, h, "/runs?where=status=broken", 200), "3 of 15 runs")
 	has(t, get(t, h, "/compare?run=norm/baseline/7&run=norm/baseline/1&run=norm/none/1", 200),
 		"There is no run norm/none/1")
 	has(t, get(t, h, "/study/empty", 200), "No run of this study has begun.")
@@ -437,7 +443,8 @@ func TestWrite(t *testing.T) {
 	page := get(t, h, "/run/norm/baseline/1", 200)
 	has(t, page, "&lt;b&gt;looks odd", `<span class="tag">paper</span>`, "all (of the study)", "Remove the tag")
 	has(t, get(t, h, "/study/norm", 200), `<span class="tag">all</span>`)
-	has(t, get(t, h, "/runs?f=tags~paper&col=notes", 200), "1 of 12 runs", "looks odd")
+	has(t, get(t, h, "/study/norm/page.html", 200), "notes on baseline, seed 1", "tagged paper", "&lt;b&gt;looks odd")
+	has(t, get(t, h, "/runs?where=tag~paper&col=note", 200), "1 of 12 runs", "looks odd")
 
 	post(303, one, "", url.Values{"tag": {"paper"}, "do": {"untag"}})
 	has(t, get(t, h, "/run/norm/baseline/1", 200), `!<span class="tag">paper</span>`)

@@ -20,10 +20,10 @@ var states = []string{
 	string(experiments.Interrupted), broken, string(experiments.Done),
 }
 
+// name is STUDY/VARIANT/SEED.
+func (r *run) name() string { return fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed) }
+
 func (r *run) state() string {
-	if r.broken != "" {
-		return broken
-	}
 	return string(r.record.Status)
 }
 
@@ -69,13 +69,13 @@ func (r *run) took() time.Duration {
 
 // epochs are how many a run has completed, and is to.
 func (r *run) epochs() (done, all int) {
-	if r.broken != "" || r.keys == nil {
+	if r.broken != "" || r.recipe == nil {
 		return 0, 0
 	}
 	if r.record.Result != nil {
-		return r.record.Result.Epochs, max(r.keys.epochs, r.record.Result.Epochs)
+		return r.record.Result.Epochs, max(r.recipe.epochs, r.record.Result.Epochs)
 	}
-	return r.progress.epoch, r.keys.epochs
+	return r.progress.epoch, r.recipe.epochs
 }
 
 // standing says where a run stands, in words.

@@ -165,6 +165,7 @@ func onlyRows(c *reports.Comparison, shown map[string]bool) *reports.Comparison 
 func (s *Server) source(of *study, shown map[string]bool) page.Source {
 	source := page.Source{
 		Records: of.whole(), Filters: s.filters, Times: s.times,
+		Notes:   func(r experiments.Record) (experiments.Notes, error) { return of.find(r.Variant, r.Seed).notes, nil },
 		Metrics: func(r experiments.Record) ([]experiments.Metric, error) { return s.seriesOf(of, r) },
 	}
 	if shown != nil {

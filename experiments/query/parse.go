@@ -26,8 +26,8 @@ type Expr struct{ root node }
 
 // A node is a part of an expression.
 type node interface {
-	match(f Fields) (bool, error)
-	names(each func(name string, at int))
+	match(r Run) (bool, error)
+	each(do func(compare))
 }
 
 type (

@@ -17,156 +17,293 @@ import (
 	"ablate/strictyaml"
 )
 
-// Fields are what is recorded of a run, by name: string, float64, bool, time.Time or []string.
-type Fields map[string]any
+// A Run is what is recorded of one run.
+type Run struct {
+	Record  *experiments.Record
+	Notes   experiments.Notes
+	Recipe  map[string]any     // by dotted key, of export.Flatten
+	Metrics map[string]float64 // the last value of each
+}
+
+// Read returns a run. Its metrics are read only if a name asks for one.
+func Read(store *experiments.Store, dir string, names []string) (Run, error) {
+	rec, err := experiments.ReadRecord(dir)
+	if err != nil {
+		return Run{}, err
+	}
+	r := Run{Record: &rec}
+	if r.Recipe, err = export.Flatten(rec.Recipe); err != nil {
+		return Run{}, err
+	}
+	if r.Notes, err = store.Notes(rec); err != nil {
+		return Run{}, err
+	}
+	if !AskForMetrics(names) {
+		return r, nil
+	}
+	series, err := store.Metrics(rec)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Run{}, err
+	}
+	r.Metrics = Last(series)
+	return r, nil
+}
 
 // metric begins the names of the metrics.
 const metric = "metric."
 
+// AskForMetrics says whether one of the names is that of a metric.
+func AskForMetrics(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, metric) })
+}
+
+// Last are the last values of what a run logged.
+func Last(series []experiments.Metric) map[string]float64 {
+	last := map[string]float64{}
+	for _, m := range series {
+		last[m.Name] = float64(m.Value)
+	}
+	return last
+}
+
 // now is the clock, which tests turn back.
 var now = time.Now
 
-// Read returns the fields of a run. Its metrics are read only if a name asks for one.
-func Read(store *experiments.Store, dir string, names []string) (Fields, error) {
-	rec, err := experiments.ReadRecord(dir)
-	if err != nil {
-		return nil, err
+// Get returns what a run has under a name, as string, float64, bool, time.Time or []string; nil where it has nothing.
+func (r Run) Get(name string) any {
+	if i, ok := places[name]; ok {
+		return columns[i].of(r)
 	}
-	keys, err := export.Flatten(rec.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	f := Fields(keys)
-	notes, err := store.Notes(rec)
-	if err != nil {
-		return nil, err
-	}
-	f.record(rec)
-	f["tag"] = notes.Tags
-	var said []string
-	for _, n := range notes.Notes {
-		said = append(said, n.Text)
-	}
-	f["note"] = said
-	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, metric) }) {
-		series, err := store.Metrics(rec)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	if of, ok := strings.CutPrefix(name, metric); ok {
+		if v, ok := r.Metrics[of]; ok {
+			return v
 		}
-		for _, m := range series {
-			f[metric+m.Name] = float64(m.Value)
-		}
+		return nil
 	}
-	return f, nil
+	return r.Recipe[name]
 }
 
-func (f Fields) record(r experiments.Record) {
-	f["study"], f["variant"], f["seed"] = r.Study, r.Variant, float64(r.Seed)
-	f["run"] = fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed)
-	f["status"], f["error"], f["identity"], f["edited"] = string(r.Status), r.Error, r.Identity, r.Edited
-	f["attempts"], f["params"], f["macs"] = float64(len(r.Attempts)), float64(r.Params), float64(r.MACs)
-	f["changes"], f["ablation"] = strings.Join(r.Changes, " · "), r.Ablations
-	if n := len(r.Attempts); n > 0 {
-		a := r.Attempts[n-1]
-		f["started"], f["device"], f["hardware"], f["host"] = r.Attempts[0].Started, a.Device, a.Hardware, a.Host
-		f["threads"] = float64(a.Threads)
-		took := 0.0
-		for _, a := range r.Attempts {
-			if !a.Ended.IsZero() {
-				took += a.Ended.Sub(a.Started).Seconds()
-			}
+// A column is what a record holds under a name.
+type column struct {
+	name string
+	of   func(Run) any
+}
+
+var columns = []column{
+	{"study", func(r Run) any { return r.Record.Study }},
+	{"variant", func(r Run) any { return r.Record.Variant }},
+	{"seed", func(r Run) any { return float64(r.Record.Seed) }},
+	{"run", func(r Run) any { return fmt.Sprintf("%s/%s/%d", r.Record.Study, r.Record.Variant, r.Record.Seed) }},
+	{"status", func(r Run) any { return string(r.Record.Status) }},
+	{"top1_error", ofResult(func(r *experiments.Result) any { return float64(r.Top1Error) })},
+	{"top5_error", ofResult(func(r *experiments.Result) any { return float64(r.Top5Error) })},
+	{"test_loss", ofResult(func(r *experiments.Result) any { return float64(r.TestLoss) })},
+	{"train_loss", ofResult(func(r *experiments.Result) any { return float64(r.TrainLoss) })},
+	{"test_examples", ofResult(func(r *experiments.Result) any { return float64(r.TestExamples) })},
+	{"epochs", ofResult(func(r *experiments.Result) any { return float64(r.Epochs) })},
+	{"images_per_second", ofResult(func(r *experiments.Result) any { return float64(r.ImagesPerSecond) })},
+	{"changes", func(r Run) any { return strings.Join(r.Record.Changes, " · ") }},
+	{"ablation", func(r Run) any { return r.Record.Ablations }},
+	{"edited", func(r Run) any { return r.Record.Edited }},
+	{"params", func(r Run) any { return float64(r.Record.Params) }},
+	{"macs", func(r Run) any { return float64(r.Record.MACs) }},
+	{"attempts", func(r Run) any { return float64(len(r.Record.Attempts)) }},
+	{"started", began},
+	{"ended", lastAttempt(ended)},
+	{"seconds", lastAttempt(func(r *experiments.Record, _ experiments.Attempt) any { return seconds(r) })},
+	{"host", lastAttempt(func(_ *experiments.Record, a experiments.Attempt) any { return a.Host })},
+	{"device", lastAttempt(func(_ *experiments.Record, a experiments.Attempt) any { return a.Device })},
+	{"hardware", lastAttempt(func(_ *experiments.Record, a experiments.Attempt) any { return a.Hardware })},
+	{"threads", lastAttempt(func(_ *experiments.Record, a experiments.Attempt) any { return float64(a.Threads) })},
+	{"cpu_seconds", ofUsage(func(u *experiments.Usage) any { return float64(u.CPUSeconds) })},
+	{"peak_memory", ofUsage(func(u *experiments.Usage) any { return float64(u.PeakMemory) })},
+	{"joules", ofUsage(joules)},
+	{"commit", ofProvenance(func(p *experiments.Provenance) any { return p.Commit })},
+	{"branch", ofProvenance(func(p *experiments.Provenance) any { return p.Branch })},
+	{"dirty", ofProvenance(func(p *experiments.Provenance) any { return p.Dirty })},
+	{"cpu", ofProvenance(func(p *experiments.Provenance) any { return p.CPU })},
+	{"identity", func(r Run) any { return r.Record.Identity }},
+	{"weights_sha256", ofResult(func(r *experiments.Result) any { return r.WeightsSHA256 })},
+	{"error", func(r Run) any { return r.Record.Error }},
+	{"tag", func(r Run) any { return r.Notes.Tags }},
+	{"note", func(r Run) any { return said(r.Notes) }},
+}
+
+// places are those of columns by name.
+var places = func() map[string]int {
+	at := map[string]int{}
+	for i, c := range columns {
+		at[c.name] = i
+	}
+	return at
+}()
+
+// Recorded are the names besides those of recipes and metrics. A run may have no value for one.
+func Recorded() []string {
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func began(r Run) any {
+	if len(r.Record.Attempts) == 0 {
+		return nil
+	}
+	return r.Record.Attempts[0].Started
+}
+
+func lastAttempt(of func(*experiments.Record, experiments.Attempt) any) func(Run) any {
+	return func(r Run) any {
+		if n := len(r.Record.Attempts); n > 0 {
+			return of(r.Record, r.Record.Attempts[n-1])
 		}
-		f["seconds"] = took
+		return nil
+	}
+}
+
+func ended(_ *experiments.Record, a experiments.Attempt) any {
+	if a.Ended.IsZero() {
+		return nil
+	}
+	return a.Ended
+}
+
+// seconds are those of all attempts that have ended.
+func seconds(r *experiments.Record) float64 {
+	sum := 0.0
+	for _, a := range r.Attempts {
 		if !a.Ended.IsZero() {
-			f["ended"] = a.Ended
+			sum += a.Ended.Sub(a.Started).Seconds()
 		}
 	}
-	if u := r.Usage(); u != nil {
-		f["cpu_seconds"], f["peak_memory"] = float64(u.CPUSeconds), float64(u.PeakMemory)
-		if u.Joules() > 0 {
-			f["joules"] = u.Joules()
+	return sum
+}
+
+func ofUsage(of func(*experiments.Usage) any) func(Run) any {
+	return func(r Run) any {
+		if u := r.Record.Usage(); u != nil {
+			return of(u)
 		}
-	}
-	if p := r.Provenance; p != nil {
-		f["commit"], f["branch"], f["dirty"], f["cpu"] = p.Commit, p.Branch, p.Dirty, p.CPU
-	}
-	if res := r.Result; res != nil {
-		f["epochs"], f["test_examples"] = float64(res.Epochs), float64(res.TestExamples)
-		f["train_loss"], f["test_loss"] = float64(res.TrainLoss), float64(res.TestLoss)
-		f["top1_error"], f["top5_error"] = float64(res.Top1Error), float64(res.Top5Error)
-		f["images_per_second"], f["weights_sha256"] = float64(res.ImagesPerSecond), res.WeightsSHA256
+		return nil
 	}
 }
 
-// always are names that a run may have no value for.
-var always = []string{
-	"study", "variant", "seed", "run", "status", "error", "identity", "edited", "attempts", "params", "macs", "changes",
-	"ablation", "started", "ended", "seconds", "device", "hardware", "host", "threads", "commit", "branch", "dirty", "cpu",
-	"epochs", "train_loss", "test_loss", "top1_error", "top5_error", "test_examples", "images_per_second",
-	"weights_sha256", "cpu_seconds", "peak_memory", "joules", "tag", "note",
+func joules(u *experiments.Usage) any {
+	if j := u.Joules(); j > 0 {
+		return j
+	}
+	return nil // the machine does not tell
+}
+
+func ofProvenance(of func(*experiments.Provenance) any) func(Run) any {
+	return func(r Run) any {
+		if r.Record.Provenance != nil {
+			return of(r.Record.Provenance)
+		}
+		return nil
+	}
+}
+
+// ofResult is for what a result says of every run; the figures of a program of the user's are metrics.
+func ofResult(of func(*experiments.Result) any) func(Run) any {
+	return func(r Run) any {
+		if r.Record.Result != nil {
+			return of(r.Record.Result)
+		}
+		return nil
+	}
+}
+
+func said(n experiments.Notes) []string {
+	var all []string
+	for _, note := range n.Notes {
+		all = append(all, note.Text)
+	}
+	return all
 }
 
 // Known refuses names that no run has.
-func Known(names []string, runs []Fields) error {
-	known := map[string]bool{}
-	for _, n := range always {
-		known[n] = true
-	}
-	for _, f := range runs {
-		for n := range f {
-			known[n] = true
-		}
-	}
+func Known(names []string, runs []Run) error {
 	for _, n := range names {
-		if !known[n] && len(runs) > 0 {
-			return fmt.Errorf("%w: no run has %s%s", ErrQuery, strictyaml.Plain(n),
-				strictyaml.Suggest(n, slices.Sorted(maps.Keys(known))))
+		if why := unknown(n, runs); why != "" {
+			return fmt.Errorf("%w: %s", ErrQuery, why)
 		}
 	}
 	return nil
 }
 
+// Known refuses an expression that asks for what no run has, and says where.
+func (e *Expr) Known(runs []Run) (err error) {
+	e.root.each(func(n compare) {
+		if why := unknown(n.name, runs); why != "" && err == nil {
+			err = n.errorf("%s", why)
+		}
+	})
+	return err
+}
+
+// unknown says that no run has a name, and which one may be meant; it is empty where one has it.
+func unknown(name string, runs []Run) string {
+	_, recorded := places[name]
+	if recorded || len(runs) == 0 || slices.ContainsFunc(runs, func(r Run) bool { return r.Get(name) != nil }) {
+		return ""
+	}
+	known := map[string]bool{}
+	for _, r := range runs {
+		for key := range r.Recipe {
+			known[key] = true
+		}
+		for m := range r.Metrics {
+			known[metric+m] = true
+		}
+	}
+	all := slices.Concat(Recorded(), slices.Sorted(maps.Keys(known)))
+	return "no run has " + strictyaml.Plain(name) + strictyaml.Suggest(name, all)
+}
+
 // Names are those that an expression asks for.
 func (e *Expr) Names() []string {
 	var all []string
-	e.root.names(func(name string, _ int) { all = append(all, name) })
+	e.root.each(func(n compare) { all = append(all, n.name) })
 	return all
 }
 
-func (n both) names(each func(string, int))    { n.a.names(each); n.b.names(each) }
-func (n either) names(each func(string, int))  { n.a.names(each); n.b.names(each) }
-func (n not) names(each func(string, int))     { n.a.names(each) }
-func (n compare) names(each func(string, int)) { each(n.name, n.at) }
+func (n both) each(do func(compare))    { n.a.each(do); n.b.each(do) }
+func (n either) each(do func(compare))  { n.a.each(do); n.b.each(do) }
+func (n not) each(do func(compare))     { n.a.each(do) }
+func (n compare) each(do func(compare)) { do(n) }
 
 // Match says whether a run is one that is looked for.
-func (e *Expr) Match(f Fields) (bool, error) { return e.root.match(f) }
+func (e *Expr) Match(r Run) (bool, error) { return e.root.match(r) }
 
-func (n both) match(f Fields) (bool, error) {
-	a, err := n.a.match(f)
+func (n both) match(r Run) (bool, error) {
+	a, err := n.a.match(r)
 	if err != nil {
 		return false, err
 	}
-	b, err := n.b.match(f)
+	b, err := n.b.match(r)
 	return a && b, err
 }
 
-func (n either) match(f Fields) (bool, error) {
-	a, err := n.a.match(f)
+func (n either) match(r Run) (bool, error) {
+	a, err := n.a.match(r)
 	if err != nil {
 		return false, err
 	}
-	b, err := n.b.match(f)
+	b, err := n.b.match(r)
 	return a || b, err
 }
 
-func (n not) match(f Fields) (bool, error) {
-	a, err := n.a.match(f)
+func (n not) match(r Run) (bool, error) {
+	a, err := n.a.match(r)
 	return !a, err
 }
 
 // match compares. A run without a value is unlike any: only != finds it.
-func (n compare) match(f Fields) (bool, error) {
-	switch v := f[n.name].(type) {
+func (n compare) match(r Run) (bool, error) {
+	switch v := r.Get(n.name).(type) {
 	case nil:
 		return n.op == "!=", nil
 	case []string:
@@ -177,7 +314,7 @@ func (n compare) match(f Fields) (bool, error) {
 		return n.text(strconv.FormatBool(v))
 	case float64:
 		if n.op == "~" {
-			return n.text(cell(v))
+			return n.text(Cell(v))
 		}
 		want, ok := n.value.number()
 		if !ok {
@@ -245,14 +382,15 @@ func (n compare) list(all []string) (bool, error) {
 	return found != (n.op == "!="), nil
 }
 
-// Cell is a field as a table shows it.
-func (f Fields) Cell(name string) string { return cell(f[name]) }
-
-func cell(v any) string {
+// Cell is a value of Get as a table shows it.
+func Cell(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e15 { // 1e15 and more are hard to read either way
+			return strconv.FormatFloat(v, 'f', 0, 64)
+		}
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	case []string:
 		return strings.Join(v, ", ")
@@ -265,8 +403,8 @@ func cell(v any) string {
 
 // Compare orders runs by a field, down from the largest on request: numbers by size,
 // times by age, text by letters. What has no value comes last either way.
-func Compare(a, b Fields, name string, down bool) int {
-	x, y := a[name], b[name]
+func Compare(a, b Run, name string, down bool) int {
+	x, y := a.Get(name), b.Get(name)
 	if less := cmp.Compare(missing(x), missing(y)); less != 0 || missing(x) == 1 {
 		return less
 	}
@@ -283,7 +421,7 @@ func Compare(a, b Fields, name string, down bool) int {
 			return x.Compare(y)
 		}
 	}
-	return strings.Compare(cell(x), cell(y))
+	return strings.Compare(Cell(x), Cell(y))
 }
 
 // missing is 1 for what has no place in an order.

@@ -6,12 +6,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ablate/experiments"
 )
 
-var run = Fields{
-	"study": "cifar", "status": "done", "train.lr": 0.05, "seed": 3.0, "edited": true, "tag": []string{"best", "paper"},
-	"note": []string(nil), "top1_error": 0.118, "test_loss": math.NaN(), "changes": "− norm1, norm2",
-	"started": time.Date(2026, 11, 23, 14, 2, 0, 0, time.Local),
+var run = Run{
+	Record: &experiments.Record{
+		Study: "cifar", Variant: "no-lrn", Seed: 3, Status: experiments.Done, Edited: true,
+		Changes:  []string{"− norm1, norm2"},
+		Attempts: []experiments.Attempt{{Started: time.Date(2026, 11, 23, 14, 2, 0, 0, time.Local)}},
+		Result:   &experiments.Result{Top1Error: 0.118, TestLoss: experiments.Number(math.NaN())},
+	},
+	Notes:   experiments.Notes{Tags: []string{"best", "paper"}},
+	Recipe:  map[string]any{"train.lr": 0.05, "train.nesterov": true, "study": "no key hides the record's"},
+	Metrics: map[string]float64{"val_f1": 0.5},
 }
 
 func TestMatch(t *testing.T) {
@@ -29,6 +37,9 @@ func TestMatch(t *testing.T) {
 		"not status = done":                                 false,
 		"not (status = failed)":                             true,
 		"NOT status = failed AND seed = 3":                  true,
+		"train.nesterov = true and metric.val_f1 = 50%":     true,
+		"metric.none = 1":                                   false,
+		"study = cifar":                                     true,
 		"tag = best":                                        true,
 		"tag != paper":                                      false,
 		"tag != draft":                                      true,
@@ -90,19 +101,33 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%.40q: %v, want %s", text, err, want)
 		}
 	}
-	if err := Known([]string{"train.lt"}, []Fields{run}); err == nil || !strings.Contains(err.Error(), "train.lr") {
+	if err := Known([]string{"train.lt"}, []Run{run}); err == nil || !strings.Contains(err.Error(), "train.lr") {
 		t.Error(err)
 	}
-	if err := Known([]string{"ended", "train.lr"}, []Fields{run}); err != nil {
+	if err := Known([]string{"ended", "train.lr", "metric.val_f1"}, []Run{run}); err != nil {
+		t.Error(err)
+	}
+	e, err := Parse("seed = 3 and train.lt > 1")
+	if err == nil {
+		err = e.Known([]Run{run})
+	}
+	if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), "at character 14: no run has train.lt; did you mean") {
 		t.Error(err)
 	}
 }
 
 func TestCompare(t *testing.T) {
-	small, large, none := Fields{"x": 9.0, "s": "b"}, Fields{"x": 10.0, "s": "a"}, Fields{"x": math.NaN()}
+	of := func(x float64, s string) Run {
+		r := Run{Record: &experiments.Record{}, Recipe: map[string]any{"x": x}}
+		if s != "" {
+			r.Recipe["s"] = s
+		}
+		return r
+	}
+	small, large, none := of(9, "b"), of(10, "a"), of(math.NaN(), "")
 	if Compare(small, large, "x", false) >= 0 || Compare(small, large, "x", true) <= 0 ||
 		Compare(small, large, "s", false) <= 0 || Compare(none, large, "x", true) <= 0 ||
-		Compare(none, Fields{}, "x", false) != 0 {
+		Compare(none, Run{Record: &experiments.Record{}}, "x", false) != 0 {
 		t.Error("the order is wrong")
 	}
 }
