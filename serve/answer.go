@@ -254,7 +254,7 @@ func asset(a *answer) error {
 		if err != nil {
 			return err
 		}
-		return a.write(script)
+		return a.write(append(script, page.Script()...))
 	}
 	return errNotFound
 }

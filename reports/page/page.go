@@ -3,15 +3,17 @@
 // what each variant changes in it, the first layer's filters before and after
 // training, the time of each kernel, and where it all comes from.
 //
-// The page is one file that refers to nothing outside itself and runs no script:
-// it opens from disk, prints, and follows the reader's light or dark scheme. The
-// same records give the same bytes.
+// The page is one file that refers to nothing outside itself: it opens from disk,
+// prints, and follows the reader's light or dark scheme. Its one script sorts and
+// copies the table; all else works without it. The same records give the same bytes.
 package page
 
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -24,7 +26,7 @@ import (
 	"ablate/reports/render"
 )
 
-//go:embed page.html sections.html style.css forest.css figure.css
+//go:embed page.html sections.html style.css table.js forest.css figure.css
 var files embed.FS
 
 var layout = template.Must(Sections().ParseFS(files, "page.html"))
@@ -39,8 +41,13 @@ func Sections() *template.Template {
 }
 
 // Style is the style sheet of pages and of the pictures on them.
-func Style() string {
-	text, err := files.ReadFile("style.css")
+func Style() string { return file("style.css") }
+
+// Script is what sorts and copies the tables that Sections makes.
+func Script() string { return file("table.js") }
+
+func file(name string) string {
+	text, err := files.ReadFile(name)
 	if err != nil {
 		panic(err) // it is embedded
 	}
@@ -66,6 +73,8 @@ type Source struct {
 // content is what the layout shows.
 type content struct {
 	Style      template.CSS
+	Script     template.JS
+	Digest     string // of Script: the page runs no other
 	Table      render.Table
 	Toggles    template.CSS
 	Curves     []curveSet
@@ -87,7 +96,7 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 		return err
 	}
 	b := NewPictures(c, s)
-	p := content{Style: template.CSS(Style()), Table: table}
+	p := content{Table: table}
 	p.Curves = b.curves()
 	p.CurveNames = b.curveNames()
 	p.Toggles = toggles(p.CurveNames)
@@ -118,7 +127,7 @@ func WriteSeveral(w io.Writer, studies []*reports.Comparison) error {
 	if err != nil {
 		return err
 	}
-	p := content{Style: template.CSS(Style()), Table: table, Forest: template.HTML(forests.String())}
+	p := content{Table: table, Forest: template.HTML(forests.String())}
 	if across, _ := reports.AcrossDataSets(studies); across != nil {
 		p.Ranks = both(func(f frame) template.HTML { return ranks(f, across) })
 	}
@@ -138,7 +147,7 @@ func verdictFirst(c *reports.Comparison) *reports.Comparison {
 	return &ordered
 }
 
-// toggles hide the curves of a variant whose box is not checked; no script runs on the page.
+// toggles hide the curves of a variant whose box is not checked, without any script.
 func toggles(names []curveName) template.CSS {
 	var b strings.Builder
 	for _, n := range names {
@@ -151,10 +160,13 @@ func toggles(names []curveName) template.CSS {
 func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
 	b := &Pictures{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline,
 		reports.DefaultBaseline)}}}, s: s}
-	return content{Style: template.CSS(Style()), Table: render.SelfCheckTable(check), Provenance: b.Provenance()}.write(w)
+	return content{Table: render.SelfCheckTable(check), Provenance: b.Provenance()}.write(w)
 }
 
 func (p content) write(w io.Writer) error {
+	digest := sha256.Sum256([]byte(Script()))
+	p.Style, p.Script = template.CSS(Style()), template.JS(Script())
+	p.Digest = "sha256-" + base64.StdEncoding.EncodeToString(digest[:])
 	var out bytes.Buffer
 	if err := layout.Execute(&out, p); err != nil {
 		return fmt.Errorf("page of %s: %w", p.Table.Title, err)
@@ -174,11 +186,7 @@ func WriteForest(w io.Writer, c *reports.Comparison) error {
 	if picture == "" {
 		return fmt.Errorf("%s has nothing to compare: %w", c.Study, reports.ErrOption)
 	}
-	style, err := files.ReadFile("forest.css")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, alone(picture, "ablate-forest", string(style)))
+	_, err := io.WriteString(w, alone(picture, "ablate-forest", file("forest.css")))
 	return err
 }
 
@@ -189,11 +197,7 @@ func WriteFigure(w io.Writer, drawn template.HTML) error {
 	if !found {
 		return fmt.Errorf("there is nothing to draw: %w", reports.ErrOption)
 	}
-	style, err := files.ReadFile("figure.css")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, alone(picture+"</svg>", "ablate-figure", string(style)))
+	_, err := io.WriteString(w, alone(picture+"</svg>", "ablate-figure", file("figure.css")))
 	return err
 }
 

@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -177,6 +178,16 @@ func TestContent(t *testing.T) {
 	}
 }
 
+// withoutScript is a page without the one script that is its own.
+func withoutScript(t *testing.T, page string) string {
+	t.Helper()
+	before, after, found := strings.Cut(page, "<script>"+Script()+"</script>")
+	if !found {
+		t.Fatal("the page does not hold its script as it is")
+	}
+	return before + after
+}
+
 // Names are words, whatever they hold, and nothing outside the page is referred to.
 func TestHostileNames(t *testing.T) {
 	name := "<script>alert(1)</script>\"'& \u202e &lt; 变体"
@@ -185,7 +196,7 @@ func TestHostileNames(t *testing.T) {
 		records[i].Provenance.Command = []string{"<img src=x onerror=alert(1)>"}
 		records[i].Attempts[0].Hardware = "</svg><script>"
 	}
-	page := written(t, records, source(records))
+	page := withoutScript(t, written(t, records, source(records)))
 	if strings.Contains(page, "<script") || strings.Contains(page, "<img src=x") {
 		t.Error("a name has become markup")
 	}
@@ -325,7 +336,7 @@ func TestBrowser(t *testing.T) {
 	}
 	records := sample()
 	page := written(t, records, source(records))
-	// The page allows no script; a copy without that rule measures itself.
+	// The page allows no other script than its own; a copy without that rule measures itself.
 	copied := regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>`).ReplaceAllString(page, "")
 	copied = strings.Replace(copied, "</body>",
 		`<script>document.title = "widths " + document.documentElement.scrollWidth + " " + innerWidth</script></body>`, 1)
@@ -333,18 +344,7 @@ func TestBrowser(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run := func(file string, width int) (dom, log string) {
-		cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-			"--log-net-log="+filepath.Join(dir, "net.json"), "--user-data-dir="+filepath.Join(dir, "profile"),
-			fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
-		var out, errs bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &errs
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("%v\n%s", err, errs.String())
-		}
-		return out.String(), errs.String()
-	}
+	run := func(file string, width int) (dom, log string) { return opened(t, chromium, dir, file, width) }
 	if _, log := run("page.html", 1400); strings.Contains(log, "CONSOLE") {
 		t.Errorf("the console says:\n%s", log)
 	}
@@ -388,6 +388,74 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("at %d the page is %d wide", window, content)
 		}
 	}
+}
+
+// opened are a file's elements after its scripts have run, and what the browser logs.
+func opened(t *testing.T, chromium, dir, file string, width int) (dom, log string) {
+	t.Helper()
+	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+		"--log-net-log="+filepath.Join(dir, "net.json"), "--user-data-dir="+filepath.Join(dir, "profile"),
+		fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+filepath.Join(dir, file))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	return out.String(), errs.String()
+}
+
+// A reader sorts the table by its heads, back to its own order by the third click, and copies it as text.
+func TestTableInABrowser(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed: nothing is sorted in a browser")
+	}
+	records := append(sample(), study("a-waiting", "", 0.3)[0])
+	records[len(records)-1].Status, records[len(records)-1].Result = experiments.Running, nil
+	dir := t.TempDir()
+	page := written(t, records, source(sample()))
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if dom, _ := opened(t, chromium, dir, "page.html", 1400); !strings.Contains(dom, ">Copy as text</button>") {
+		t.Error("the page's own rule does not let its script run")
+	}
+	driver := `<script>
+Object.defineProperty(navigator, "clipboard", {value: {writeText: async words => { window.copied = words; }}});
+const heads = [...document.querySelectorAll("#table .sort")], seen = [];
+const rows = () => [...document.querySelectorAll("#table tbody th")];
+const order = () => rows().map(th => th.firstChild.textContent.trim()).join();
+for (const name of ["Δ [95 %]", "variant"]) for (let i = 0; i < 3; i++) {
+  heads.find(h => h.textContent === name).click();
+  seen.push(order());
+}
+heads.find(h => h.textContent.startsWith("Δ")).click();
+document.querySelector("#table .copy").click();
+document.title = JSON.stringify({seen, copied});
+</script></body>`
+	free := regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>`).ReplaceAllString(page, "")
+	if err := os.WriteFile(filepath.Join(dir, "driven.html"), []byte(strings.Replace(free, "</body>", driver, 1)),
+		0o644); err != nil {
+		t.Fatal(err)
+	}
+	dom, log := opened(t, chromium, dir, "driven.html", 1400)
+	_, title, _ := strings.Cut(dom, "<title>")
+	title, _, _ = strings.Cut(title, "</title>")
+	var got struct {
+		Seen   []string
+		Copied string
+	}
+	if err := json.Unmarshal([]byte(html.UnescapeString(title)), &got); err != nil {
+		t.Fatalf("%v in %s\n%s", err, title, log)
+	}
+	// What has no difference comes last, whichever way.
+	want := []string{"no-lrn,baseline,a-waiting", "no-lrn,baseline,a-waiting", "baseline,a-waiting,no-lrn",
+		"a-waiting,baseline,no-lrn", "no-lrn,baseline,a-waiting", "baseline,a-waiting,no-lrn"}
+	if d := cmp.Diff(want, got.Seen); d != "" {
+		t.Error(d)
+	}
+	golden.Check(t, filepath.Join("testdata", "copied.txt"), got.Copied)
 }
 
 // requested are the addresses that a log of Chromium's network stack names but
