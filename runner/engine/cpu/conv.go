@@ -256,14 +256,11 @@ func (k *correlate) pixels(t *workspace, g *gather, panel panel, packed, dst, sc
 		if b == len(g.blocks)-1 {
 			t.floor = k.floor
 		}
-		t.init, t.initRow = &packed[0], &zeroRows[0]
-		for r := 0; r < len(g.rows); r += tileRows {
-			t.row, t.outRow = &g.rows[r], &outs[r]
-			if b > 0 {
-				t.init, t.initRow = t.out, t.outRow
-			}
-			run(&t.tile)
+		t.rowsOf(g.rows, outs)
+		if b == 0 {
+			t.from(packed)
 		}
+		run(&t.tile)
 	}
 	if panel.n < panel.cols {
 		copyPanel(dst, g.outs, scratch, panel)
@@ -390,17 +387,11 @@ func (g *weightGrad) panel(t *workspace, p panel, x, dy, partial []float32, firs
 	run := g.d.isa.tile[p.cols/lane]
 	for b := range g.bands {
 		t.take(&g.bands[b], dy, p.cols)
-		t.init, t.initRow = &zeros[0], &zeroRows[0]
-		for r := 0; r < len(g.kernelRows); r += tileRows {
-			if next := r + tileRows; next+tileRows <= g.k {
-				g.d.isa.prefetch(at(t.out, g.outs[next]), tileRows, g.pitch, p.cols)
-			}
-			t.row, t.outRow = &g.kernelRows[r], &g.outs[r]
-			if !first || b > 0 {
-				t.init, t.initRow = t.out, t.outRow
-			}
-			run(&t.tile)
+		t.rowsOf(g.kernelRows, g.outs)
+		if first && b == 0 {
+			t.from(zeros[:])
 		}
+		run(&t.tile)
 	}
 }
 

@@ -82,18 +82,16 @@ func (m *matmul) rowsOf(t *workspace, p panel, k, n int, bias, weights, result [
 		out, outs = result, m.spread
 	}
 	t.tile = tile{x: &m.x[k], w: &weights[0], segs: 1, seg: &zeroRows[0], run: n, step: 1, wStride: p.cols,
-		init: &bias[0], initRow: &zeroRows[0], out: &out[0], floor: noFloor}
+		out: &out[0], floor: noFloor}
 	if k+n == m.k {
 		t.floor = m.floor
 	}
 	run := m.d.isa.tile[p.cols/lane]
-	for r := 0; r < len(m.rows); r += tileRows {
-		t.row, t.outRow = &m.rows[r], &outs[r]
-		if k > 0 {
-			t.init, t.initRow = t.out, t.outRow
-		}
-		run(&t.tile)
+	t.rowsOf(m.rows, outs)
+	if k == 0 {
+		t.from(bias)
 	}
+	run(&t.tile)
 }
 
 // pack lays out a strip's weights of n sum indices from k on, panel after panel.
@@ -182,10 +180,9 @@ func (m *transposed) tile(worker, i int) {
 					t.rows[j] = (first+row)*m.k + k
 					t.outs[j] = row*m.width + p.first
 				}
-				t.row, t.outRow = &t.rows[0], &t.outs[0]
-				t.init, t.initRow = t.out, t.outRow
+				t.rowsOf(t.rows[:], t.outs[:])
 				if k == 0 {
-					t.init, t.initRow = &zeros[0], &zeroRows[0]
+					t.from(zeros[:])
 				}
 				run(&t.tile)
 			}
@@ -264,7 +261,7 @@ func (m *outer) tile(worker, i int) {
 	}
 	t := &m.work[worker]
 	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, out: &result[0],
-		outRow: strided(&t.scratch, panelCols), init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+		outRow: strided(&t.scratch, panelCols), count: 1, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
 	for _, strip := range m.strips {
 		for r := 0; r < n; r += tileRows {
 			for j := range tileRows {

@@ -80,6 +80,7 @@ func (d *Device) Alloc(n int) (engine.Memory, error) {
 func alignedFloats(n int) []float32 {
 	const line = 64 / 4
 	raw := make([]float32, n+line)
+	hugePages(raw)
 	skip := 0
 	if at := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % 64; at != 0 {
 		skip = int(64-at) / 4

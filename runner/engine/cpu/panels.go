@@ -78,6 +78,15 @@ func (t *tile) take(b *block, weights []float32, cols int) {
 	}
 }
 
+// rowsOf sets the tile to groups of rows, whose sums go on from what their outputs hold.
+func (t *tile) rowsOf(rows, outs []int) {
+	t.row, t.outRow, t.count = &rows[0], &outs[0], len(rows)/tileRows
+	t.init, t.initRow, t.initNext = t.out, t.outRow, tileRows
+}
+
+// from starts the sums of all rows from the same values.
+func (t *tile) from(init []float32) { t.init, t.initRow, t.initNext = &init[0], &zeroRows[0], 0 }
+
 func ceil(n, by int) int { return (n + by - 1) / by }
 
 // padded is how many columns all panels of n columns take together.

@@ -2,20 +2,22 @@ package cpu
 
 import "unsafe"
 
-// A tile is the inner product all matrix work is cut into: tileRows rows by cols columns, cols a
-// multiple of 16 up to 64.
+// A tile is the inner product all matrix work is cut into: count groups of tileRows rows by
+// cols columns, cols a multiple of 16 up to 64. Of each group:
 //
 //	acc[r][c] = init[initRow[r]+c]
 //	for s < segs, i < run: acc[r][c] += x[row[r]+seg[s]+i·step] · w[(s·run+i)·wStride+c]
 //	out[outRow[r]+c] = max(acc[r][c], floor)          a NaN stays a NaN
 //
 // in this order. Offsets count float32 values. Rows may repeat: equal rows write equal values.
+// The next group's row and outRow follow behind, its initRow stands initNext entries on.
 type tile struct {
 	x, w, init, out      *float32
-	row, initRow, outRow *int // tileRows offsets each
+	row, initRow, outRow *int // tileRows offsets a group
 	seg                  *int // segs offsets
 	segs, run            int
 	step, wStride        int
+	count, initNext      int
 	floor                float32
 }
 
@@ -30,9 +32,17 @@ const goBlock = 64
 
 // tileGo is the tile in portable Go.
 func tileGo(t *tile, cols int) {
-	row := unsafe.Slice(t.row, tileRows)
-	initRow := unsafe.Slice(t.initRow, tileRows)
-	outRow := unsafe.Slice(t.outRow, tileRows)
+	for g := range t.count {
+		groupGo(t, cols, offsetsAt(t.row, g*tileRows), offsetsAt(t.initRow, g*t.initNext), offsetsAt(t.outRow, g*tileRows))
+	}
+}
+
+// offsetsAt are a group's offsets from entry n of a table on.
+func offsetsAt(table *int, n int) []int {
+	return unsafe.Slice((*int)(unsafe.Add(unsafe.Pointer(table), n*int(unsafe.Sizeof(n)))), tileRows)
+}
+
+func groupGo(t *tile, cols int, row, initRow, outRow []int) {
 	var acc [tileRows][panelCols]float32 // all rows are read before any is written: rows may repeat
 	for r := range acc {
 		copy(acc[r][:cols], values(t.init, initRow[r], cols))

@@ -12,12 +12,12 @@ import (
 type job struct {
 	tile
 	xs, ws, inits, outs   []float32
-	rows, initRows, outRs [tileRows]int
+	rows, initRows, outRs []int
 	segOffs               []int
 	cols                  int
 }
 
-func newJob(r *rand.Rand, cols, segs, run, step int, accumulate bool) *job {
+func newJob(r *rand.Rand, cols, count, segs, run, step int, accumulate bool) *job {
 	j := &job{cols: cols}
 	fill := func(n int) []float32 {
 		v := make([]float32, n)
@@ -33,19 +33,20 @@ func newJob(r *rand.Rand, cols, segs, run, step int, accumulate bool) *job {
 		j.segOffs = append(j.segOffs, r.IntN(64)+s*max(reach, 1))
 	}
 	pitch := cols + 5 // guard values stand in the gap
-	j.outs = fill(tileRows * pitch)
+	j.outs = fill(count * tileRows * pitch)
 	j.inits = fill(cols)
-	for i := range j.rows {
-		j.rows[i] = r.IntN(60)
-		j.outRs[i] = i * pitch
+	j.initRows = make([]int, tileRows) // all groups' rows
+	for i := range count * tileRows {
+		j.rows = append(j.rows, r.IntN(60))
+		j.outRs = append(j.outRs, i*pitch)
 	}
 	j.tile = tile{x: &j.xs[0], w: &j.ws[0], init: &j.inits[0], out: &j.outs[0], row: &j.rows[0], initRow: &j.initRows[0],
-		outRow: &j.outRs[0], segs: segs, run: run, step: step, wStride: cols + 3, floor: noFloor}
+		outRow: &j.outRs[0], segs: segs, run: run, step: step, wStride: cols + 3, count: count, floor: noFloor}
 	if segs > 0 {
 		j.seg = &j.segOffs[0]
 	}
 	if accumulate {
-		j.init, j.initRow = j.out, j.outRow
+		j.init, j.initRow, j.initNext = j.out, j.outRow, tileRows
 	}
 	return j
 }
@@ -65,7 +66,7 @@ func (j *job) sums() []float64 {
 	for i, v := range j.outs {
 		out[i] = float64(v)
 	}
-	for r := range tileRows {
+	for r := range j.rows {
 		for c := range j.cols {
 			acc := float64(j.inits[c])
 			if j.init == j.out {
@@ -90,7 +91,9 @@ func TestTile(t *testing.T) {
 			{1, 127, 33}, {2, 400, 1}} {
 			for _, accumulate := range []bool{false, true} {
 				t.Run(fmt.Sprint(cols, g, accumulate), func(t *testing.T) {
-					check(t, newJob(r, cols, g.segs, g.run, g.step, accumulate))
+					for _, count := range []int{1, 3} {
+						check(t, newJob(r, cols, count, g.segs, g.run, g.step, accumulate))
+					}
 				})
 			}
 		}
@@ -130,7 +133,7 @@ func check(t *testing.T, j *job) {
 // ReLU must not hide a NaN: a diverged run has to be seen.
 func TestTileKeepsNaN(t *testing.T) {
 	for _, p := range isas() {
-		j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, 3, 1, false)
+		j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, 1, 3, 1, false)
 		j.floor = 0
 		j.ws[5] = float32(math.NaN())
 		if out := j.run(p); !math.IsNaN(float64(out[5])) {
@@ -140,10 +143,10 @@ func TestTileKeepsNaN(t *testing.T) {
 }
 
 func FuzzTile(f *testing.F) {
-	f.Add(uint64(1), uint8(4), uint8(3), uint8(20), uint8(2), true)
-	f.Fuzz(func(t *testing.T, seed uint64, vectors, segs, run, step uint8, accumulate bool) {
-		check(t, newJob(rand.New(rand.NewPCG(seed, 0)), lane*(1+int(vectors)%4), int(segs)%16, int(run), 1+int(step)%64,
-			accumulate))
+	f.Add(uint64(1), uint8(4), uint8(2), uint8(3), uint8(20), uint8(2), true)
+	f.Fuzz(func(t *testing.T, seed uint64, vectors, count, segs, run, step uint8, accumulate bool) {
+		check(t, newJob(rand.New(rand.NewPCG(seed, 0)), lane*(1+int(vectors)%4), 1+int(count)%5, int(segs)%16, int(run),
+			1+int(step)%64, accumulate))
 	})
 }
 
@@ -153,7 +156,7 @@ func BenchmarkTile(b *testing.B) {
 		for _, cols := range []int{16, 32, 48, 64} {
 			b.Run(fmt.Sprintf("%s/cols=%d", p.name, cols), func(b *testing.B) {
 				const segs, run = 3, 768
-				j := newJob(rand.New(rand.NewPCG(1, 2)), cols, segs, run, 1, false)
+				j := newJob(rand.New(rand.NewPCG(1, 2)), cols, 1, segs, run, 1, false)
 				for b.Loop() {
 					p.tile[cols/lane](&j.tile)
 				}

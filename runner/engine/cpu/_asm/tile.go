@@ -27,6 +27,8 @@ const (
 	tileRun
 	tileStep
 	tileWStride
+	tileCount
+	tileInitNext
 	tileFloor
 )
 
@@ -50,7 +52,8 @@ func main() {
 // unroll is how many sum indices the inner loop of a tile takes in a turn.
 const unroll = 4
 
-// tile emits the loop of type tile for rows × vectors registers.
+// tile emits the loops of type tile: over groups of rows, and for each over the sum, for
+// rows × vectors registers.
 //
 // Prediction, Zen 4: a 512-bit FMA a cycle; per sum index 6·vectors of them, 6
 // broadcasts and as many loads as vectors, two loads a cycle: bound by FMAs from
@@ -75,25 +78,38 @@ func tile(name string, vectors int, width int) {
 		LEAQ(Mem{Base: base, Index: off, Scale: 4}, a)
 		return a
 	}
+	// What moves from one group of rows to the next is kept in the frame: registers are few.
+	local := func(off int) Mem {
+		m := AllocLocal(8)
+		MOVQ(field(off), m)
+		return m
+	}
+	row, initRow, outRow, count := local(tileRow), local(tileInitRow), local(tileOutRow), local(tileCount)
+	value := func(m Mem) Register {
+		r := GP64()
+		MOVQ(m, r)
+		return r
+	}
+	step, wStride := field(tileStep), field(tileWStride)
+	SHLQ(U8(2), step)
+	SHLQ(U8(2), wStride)
 
+	Label(name + "_group")
 	acc := make([][]VecVirtual, rows)
-	init, initRow := field(tileInit), field(tileInitRow)
-	w := field(tileW)
+	init, initTable := field(tileInit), value(initRow)
 	for r := range acc {
-		from := start(init, initRow, r)
+		from := start(init, initTable, r)
 		for v := range vectors {
 			acc[r] = append(acc[r], vector())
 			VMOVUPS(Mem{Base: from, Disp: v * width}, acc[r][v])
 		}
 	}
-	x, row := field(tileX), field(tileRow)
+	x, rowTable := field(tileX), value(row)
 	var px [rows]Register
 	for r := range px {
-		px[r] = start(x, row, r)
+		px[r] = start(x, rowTable, r)
 	}
-	step, wStride := field(tileStep), field(tileWStride)
-	SHLQ(U8(2), step)
-	SHLQ(U8(2), wStride)
+	w := field(tileW)
 	seg, segs := field(tileSeg), field(tileSegs)
 	idx, left := GP64(), GP64()
 	weights := make([]VecVirtual, vectors)
@@ -145,14 +161,31 @@ func tile(name string, vectors int, width int) {
 	Label(name + "_store")
 	floor := vector()
 	VBROADCASTSS(Mem{Base: t, Disp: tileFloor}, floor)
-	out, outRow := field(tileOut), field(tileOutRow)
+	out, outTable := field(tileOut), value(outRow)
 	for r := range acc {
-		to := start(out, outRow, r)
+		to := start(out, outTable, r)
 		for v := range vectors {
 			VMAXPS(acc[r][v], floor, acc[r][v]) // of a NaN and a number the first operand here is taken: a NaN stays
 			VMOVUPS(acc[r][v], Mem{Base: to, Disp: v * width})
 		}
 	}
+	DECQ(count)
+	JZ(LabelRef(name + "_end"))
+	ADDQ(U8(8*rows), row)
+	ADDQ(U8(8*rows), outRow)
+	next := field(tileInitNext)
+	SHLQ(U8(3), next)
+	ADDQ(next, initRow)
+	// The sums that come next may rest far away.
+	initTable, init = value(initRow), field(tileInit)
+	for r := range rows {
+		from := start(init, initTable, r)
+		for line := 0; line < vectors*width; line += 64 {
+			PREFETCHT0(Mem{Base: from, Disp: line})
+		}
+	}
+	JMP(LabelRef(name + "_group"))
+	Label(name + "_end")
 	VZEROUPPER()
 	RET()
 }
