@@ -12,8 +12,17 @@ import (
 
 // latexHead says what a document that takes the table in needs, and sets signs
 // that pdfLaTeX has no glyph for as their code point; XeLaTeX and LuaLaTeX set them as they are.
-const latexHead = `% The document that takes this in needs \usepackage{booktabs} and \usepackage{siunitx}.
+//
+// The notes are those of the package threeparttable. A document that does not load it has them across the page.
+const latexHead = `% The document that takes this in needs \usepackage{booktabs} and \usepackage{siunitx}; with
+% \usepackage{threeparttable} the notes are as wide as the table.
 \providecommand{\ablateunicode}[2]{\ifdefined\XeTeXrevision#2\else\ifdefined\directlua#2\else\texttt{U+#1}\fi\fi}
+\ifcsname threeparttable\endcsname\else
+\newenvironment{threeparttable}{}{}
+\newcommand{\tnote}[1]{\textsuperscript{#1}}
+\newenvironment{tablenotes}[1][]{\def\item[##1]{\par\textsuperscript{##1}\kern.15em\ignorespaces}\par\smallskip
+\begin{minipage}{\linewidth}\footnotesize\raggedright}{\end{minipage}}
+\fi
 `
 
 // latexUsual are the columns that fit a page's text of one column; what a variant changes stands below the table.
@@ -77,8 +86,8 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 	for i := range d.Columns {
 		kinds[i] = columnKind(d, i)
 	}
-	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n\\caption{%s}\n"+
-		"\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
+	fmt.Fprintf(b, "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n"+
+		"\\begin{threeparttable}\n\\caption{%s}\n\\label{tab:%s}\n", latex(d.Title), latexLabel(d.Name))
 	if len(d.Rows) > 0 {
 		fmt.Fprintf(b, "\\begin{tabular}{%s}\n\\toprule\n", strings.Join(kinds, " "))
 		heads := make([]string, len(d.Columns))
@@ -95,18 +104,27 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 		}
 		fmt.Fprint(b, "\\bottomrule\n\\end{tabular}\n")
 	}
-	fmt.Fprint(b, "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\n\\footnotesize\\raggedright\n")
-	for i, n := range d.Footnotes {
-		fmt.Fprintf(b, "\\textsuperscript{%d} %s\\par\n", i+1, latex(reports.Sanitize(n)))
-	}
-	for _, n := range d.Notes {
-		fmt.Fprintf(b, "%s\\par\n", latex(reports.Sanitize(n)))
-	}
-	fmt.Fprint(b, "\\end{minipage}\n\\end{table}\n")
+	writeLatexNotes(b, d)
+	fmt.Fprint(b, "\\end{threeparttable}\n\\end{table}\n")
 	for _, m := range d.More {
 		fmt.Fprintln(b)
 		writeLatexTable(b, m)
 	}
+}
+
+// writeLatexNotes prints what stands below a table.
+func writeLatexNotes(b *bytes.Buffer, d Table) {
+	if len(d.Footnotes)+len(d.Notes) == 0 {
+		return
+	}
+	fmt.Fprint(b, "\\begin{tablenotes}[flushleft]\n\\footnotesize\\raggedright\n")
+	for i, n := range d.Footnotes {
+		fmt.Fprintf(b, "\\item[%d] %s\n", i+1, latex(reports.Sanitize(n)))
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(b, "\\item[] %s\n", latex(reports.Sanitize(n)))
+	}
+	fmt.Fprint(b, "\\end{tablenotes}\n")
 }
 
 // latexHeadOf sets the head of a column of figures in two lines where it would be
@@ -172,11 +190,12 @@ func latexCell(c Cell, number bool) string {
 	if c.Bold {
 		text = `\textbf{` + text + "}"
 	}
-	for _, m := range c.Marks {
-		text += fmt.Sprintf(`\textsuperscript{%d}`, m)
-		if m != c.Marks[len(c.Marks)-1] {
-			text += `\textsuperscript{,}`
+	if len(c.Marks) > 0 {
+		numbers := make([]string, len(c.Marks))
+		for i, m := range c.Marks {
+			numbers[i] = itoa(m)
 		}
+		text += `\tnote{` + strings.Join(numbers, ",") + "}"
 	}
 	if number {
 		return "{" + text + "}"
