@@ -42,6 +42,9 @@ func SetKey(at *strictyaml.Node, key string, value *strictyaml.Node) Edit {
 	return Edit{at: at, action: "set", key: key, value: value}
 }
 
+// Key is the key of the recipe that the edit sets or takes out, "" if it changes layers.
+func (e Edit) Key() string { return e.key }
+
 var actions = []string{"remove", "set", "replace", "insert"}
 
 // UnmarshalStrict reads the one-key form.

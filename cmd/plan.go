@@ -3,10 +3,12 @@ package cmd
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"ablate/configs"
+	"ablate/experiments"
 	"ablate/runner"
 )
 
@@ -24,11 +26,18 @@ func newPlan() *cobra.Command {
 seeds, and the runs as numbered tasks, all variants of the first seed first.
 ablate task trains tasks of the plan. What is edited afterwards, the study, a
 net, ablate.yaml, changes nothing that the tasks train. A plan names the build
-of ablate that is to train it, and other builds refuse it.`,
+of ablate that is to train it, and other builds refuse it.
+
+A study that tunes (tune:) has two plans: the first is of the runs that tune it,
+and once these are done the same command makes the one of the study.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
-			plan, err := s.freeze(args[0], program)
+			store, err := openStore(c)
+			if err != nil {
+				return err
+			}
+			plan, err := s.freeze(args[0], program, store, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -62,9 +71,13 @@ of ablate that is to train it, and other builds refuse it.`,
 
 const programUsage = "train with the program in `FILE`, such as a build for another system; this one without the flag"
 
-// freeze makes the plan of what is selected of a study.
-func (s *selection) freeze(name, program string) (*runner.Frozen, error) {
-	study, declared, jobs, err := s.load(name)
+// freeze makes the plan of what is selected of a study, or of the runs that tune it while they are not done.
+func (s *selection) freeze(name, program string, store *experiments.Store, said io.Writer) (*runner.Frozen, error) {
+	all, err := s.load(name)
+	if err != nil {
+		return nil, err
+	}
+	now, err := all.next(store, said)
 	if err != nil {
 		return nil, err
 	}
@@ -72,5 +85,5 @@ func (s *selection) freeze(name, program string) (*runner.Frozen, error) {
 	if err != nil {
 		return nil, err
 	}
-	return runner.Freeze(study, declared, jobs, digest)
+	return runner.Freeze(now.study, now.declared, now.jobs, digest)
 }

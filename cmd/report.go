@@ -288,7 +288,7 @@ func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.
 		return reports.Options{}, fmt.Errorf("study %s: report.at: %w", d.Study, err)
 	}
 	o := reports.Options{
-		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics, Looked: d.Looked,
+		Variants: d.Variants, Metric: d.Metric, At: at, Kinds: d.Metrics, Looked: d.Looked, Tuning: d.Tuning,
 		Metrics: store.Metrics, Predictions: store.Predictions,
 	}
 	if len(d.Variants) > 0 {

@@ -47,6 +47,8 @@ by Ctrl-C or by a crash, continues from its last checkpoint when the same comman
 is given again. The result is the same to the last bit. Processes that run one
 study at the same time divide its runs among them.
 
+A study that tunes (tune:) has its tuning runs trained first, as STUDY.tuning.
+
 Records and the table are written under runs/STUDY/.
 
 Exit codes: 0 all runs are done, 1 a run failed or diverged, 2 usage, config or
@@ -83,58 +85,102 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	study, declared, jobs, err := o.load(name)
+	stage, err := o.load(name)
 	if err != nil {
 		return err
 	}
-	slots, err := o.slots(c, study, settings, len(jobs))
+	slots, err := o.slots(c, stage.study, settings, len(stage.jobs))
 	if err != nil {
 		return err
 	}
-	devices := device.NewPool(deviceOf(settings, study), settings.Threads)
+	devices := device.NewPool(deviceOf(settings, stage.study), settings.Threads)
 	if slots != nil { // what one of them takes is measured and multiplied
 		devices = device.NewPool(slots[0].Device, slots[0].Threads)
 	}
 	defer devices.Close()
-	if o.dryRun {
-		return interrupted(c, printPlan(c.Context(), c.OutOrStdout(), study, jobs, devices, len(slots)))
-	}
 	store, err := experiments.Open(settings.Runs)
 	if err != nil {
 		return err
 	}
-	ctx := withBrokenPipe(c.Context())
-	outward, err := followed(o.sinks, settings, study, store, c.ErrOrStderr())
-	if err != nil {
-		return err
+	if o.dryRun {
+		return interrupted(c, stage.printStages(c.Context(), c.OutOrStdout(), store, devices, len(slots)))
 	}
+	ctx := withBrokenPipe(c.Context())
 	stopServing, err := o.servePages(ctx, store, c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	defer stopServing()
-	progress := newProgress(c.ErrOrStderr(), len(slots))
+	t := training{runOptions: o, settings: settings, store: store, devices: devices, slots: slots,
+		out: c.OutOrStdout(), said: c.ErrOrStderr()}
+	if stage.study.Tune != nil {
+		first, err := stage.tuning()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t.said, "first the runs that tune %s, as study %s\n", stage.study.Name, first.study.Name)
+		tuning := t
+		tuning.failFast = false // a setting that diverges is an answer
+		if err := tuning.stage(ctx, first, t.endTuning); err != nil {
+			return err
+		}
+		if stage, err = stage.tuned(store); err != nil {
+			return &exit{exitFailed, err}
+		}
+	}
+	return t.stage(ctx, stage, t.endStudy)
+}
+
+// A training is what an ablate run trains with.
+type training struct {
+	runOptions
+	settings  configs.Settings
+	store     *experiments.Store
+	devices   *device.Pool
+	slots     []device.Slot
+	out, said io.Writer
+}
+
+// stage trains one stage. end says what the outcome comes to.
+func (t *training) stage(ctx context.Context, s stage,
+	end func(context.Context, *configs.Study, runner.Outcome) error) error {
+	outward, err := followed(t.sinks, t.settings, s.study, t.store, t.said)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(t.said, len(t.slots))
 	options := runner.Options{
-		Study: study, Declares: declared, Store: store, Devices: devices.Get, Fresh: o.fresh, FailFast: o.failFast,
-		Checkpoint: study.Checkpoint, Command: os.Args, Progress: progress, Confirm: o.confirm,
-		Device: deviceOf(settings, study),
+		Study: s.study, Declares: s.declared, Store: t.store, Devices: t.devices.Get, Fresh: t.fresh, FailFast: t.failFast,
+		Checkpoint: s.study.Checkpoint, Command: os.Args, Progress: progress, Confirm: t.confirm,
+		Device: deviceOf(t.settings, s.study),
 	}
 	var outcome runner.Outcome
-	if slots == nil {
-		outcome, err = runner.Execute(ctx, jobs, options)
+	if t.slots == nil {
+		outcome, err = runner.Execute(ctx, s.jobs, options)
 	} else {
-		outcome, err = runner.ExecuteOn(ctx, jobs, options, runner.Pool{
-			Slots: processes(slots, settings.Runs), Retries: o.retries, Release: devices.Close,
+		outcome, err = runner.ExecuteOn(ctx, s.jobs, options, runner.Pool{
+			Slots: processes(t.slots, t.settings.Runs), Retries: t.retries, Release: t.devices.Close,
 		})
 	}
 	progress.close()
 	if err == nil {
-		err = finishStudy(ctx, c.OutOrStdout(), c.ErrOrStderr(), study, store, outcome)
+		err = end(ctx, s.study, outcome)
 	} else {
 		err = refused(err)
 	}
 	outward.ended(outcome, err)
 	return err
+}
+
+// endStudy prints and writes the table.
+func (t *training) endStudy(ctx context.Context, study *configs.Study, out runner.Outcome) error {
+	return finishStudy(ctx, t.out, t.said, study, t.store, out)
+}
+
+// endTuning says whether every setting was tried. One that diverges has been.
+func (t *training) endTuning(ctx context.Context, study *configs.Study, out runner.Outcome) error {
+	out.Done, out.Diverged = out.Done+out.Diverged, 0
+	return ended(ctx, out, "ablate runs "+study.Name+" says which")
 }
 
 // servePages shows the records folder until the function that it returns is called, where --serve asks for it.

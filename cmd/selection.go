@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ablate/configs"
-	"ablate/experiments"
 	"ablate/reports"
 	"ablate/runner"
 )
@@ -50,7 +49,7 @@ func again(study *configs.Study) string {
 
 // load reads a study and lists the jobs that are selected. What the study declares
 // is read before anything is left out, which changes no family of comparisons.
-func (s *selection) load(name string) (*configs.Study, experiments.Declaration, []runner.Job, error) {
+func (s *selection) load(name string) (stage, error) {
 	sets := s.sets
 	if s.parallel != "" {
 		sets = append(slices.Clone(sets), "parallel="+s.parallel)
@@ -61,11 +60,11 @@ func (s *selection) load(name string) (*configs.Study, experiments.Declaration, 
 		study, err = configs.Load(name, sets)
 	}
 	if err != nil {
-		return nil, experiments.Declaration{}, nil, err
+		return stage{}, err
 	}
 	declared := declares(study)
 	jobs, err := s.jobs(study)
-	return study, declared, jobs, err
+	return stage{study, declared, jobs}, err
 }
 
 func (s *selection) jobs(study *configs.Study) ([]runner.Job, error) {

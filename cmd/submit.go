@@ -82,7 +82,15 @@ func submit(c *cobra.Command, name string, o submitOptions) error {
 	if err := o.fits(c); err != nil {
 		return err
 	}
-	study, declared, jobs, err := o.load(name)
+	store, err := experiments.Open(settings.Runs)
+	if err != nil {
+		return err
+	}
+	all, err := o.load(name)
+	if err != nil {
+		return err
+	}
+	now, err := all.next(store, c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -90,11 +98,7 @@ func submit(c *cobra.Command, name string, o submitOptions) error {
 	if err != nil {
 		return err
 	}
-	plan, err := runner.Freeze(study, declared, jobs, digest)
-	if err != nil {
-		return err
-	}
-	store, err := experiments.Open(settings.Runs)
+	plan, err := runner.Freeze(now.study, now.declared, now.jobs, digest)
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func submit(c *cobra.Command, name string, o submitOptions) error {
 		plan.Pack(left, max(settings.Kubernetes.Pack, 1), nil, 0)
 		return submitKubernetes(c, store, plan, settings, o)
 	}
-	if err := packShort(c, study, plan, left, settings); err != nil {
+	if err := packShort(c, now.study, plan, left, settings); err != nil {
 		return err
 	}
 	return submitSlurm(c, store, plan, settings, o)

@@ -35,6 +35,7 @@ type Study struct {
 	Design   ablations.Design
 	Report   Report
 	Metrics  Metrics // what the study says of metrics, by name
+	Tune     *Tune   // what every variant finds for itself first; nil for nothing
 	Sinks    Sinks
 	OnEnd    OnEnd
 	Variants []Variant // the first is the baseline
@@ -49,6 +50,8 @@ type Variant struct {
 	Recipe    recipe.Recipe
 	InitAt    string   // file and line that name the weights it begins with
 	Changes   []string // what differs from the baseline, in few words
+
+	sets []string // keys of the recipe that its edits set
 }
 
 // Baseline is the name of the variant all others are compared with.
@@ -97,6 +100,10 @@ type file struct {
 	Grid sweep `yaml:"grid" example:"{train.lr: [0.1, 0.03], train.batch: [64, 128]}"`
 	// variants of the first values of all keys, the second values, and so on
 	Zip sweep `yaml:"zip" example:"{train.lr: [0.1, 0.05], train.batch: [256, 128]}"`
+	// lists of values that every variant, the baseline too, chooses from for itself before variants are compared: it
+	// trains with each of them under seeds that the comparison does not use, and keeps what is best on held-out images.
+	// A variant is then not the worse one for a learning rate that suits the baseline
+	Tune tune `yaml:"tune" example:"{train.lr: [0.1, 0.03, 0.01], on: validation}"`
 	// variants to make of components: each (none; the variants as written), leave-one-out (one without each
 	// component), cumulative (each without one more), factorial (every combination)
 	Design ablations.Design `yaml:"design" oneof:"each leave-one-out cumulative factorial" example:"factorial"`
@@ -214,16 +221,27 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		}
 		s.Variants = append(s.Variants, resolved)
 	}
+	s.change()
+	if err := s.Report.check(node, s.Variants); err != nil {
+		return nil, err
+	}
+	if err := s.distinct(node); err != nil {
+		return nil, err
+	}
+	if s.Tune, err = f.tune(node, base); err != nil || s.Tune == nil {
+		return s, err
+	}
+	return s, s.checkTune(node.At("tune"))
+}
+
+// change says what differs between each variant and the baseline.
+func (s *Study) change() {
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = recipe.Changes(s.Variants[0].Recipe, v.Recipe)
 		if v.Device != "" {
 			s.Variants[i].Changes = append(s.Variants[i].Changes, "on "+v.Device)
 		}
 	}
-	if err := s.Report.check(node, s.Variants); err != nil {
-		return nil, err
-	}
-	return s, s.distinct(node)
 }
 
 // recipe is what every variant begins with.

@@ -226,6 +226,11 @@ func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 		edits = append(edits, step.Edits...)
 		out.Edited = out.Edited || len(step.Edits) > 0
 	}
+	for _, e := range edits {
+		if key := e.Key(); key != "" {
+			out.sets = append(out.sets, key)
+		}
+	}
 	if v.name != Baseline && len(edits) == 0 && v.Device == "" {
 		return fail(fmt.Errorf("%w: give it ablate, edits or a device", ablations.ErrNoChange))
 	}

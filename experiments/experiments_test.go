@@ -665,3 +665,16 @@ func TestStudyCalledAsItsFolder(t *testing.T) {
 		}
 	}
 }
+
+// What a variant found for itself stays when others are tuned later, and a report without the study's file keeps all.
+func TestDeclarationKeepsTuning(t *testing.T) {
+	tuned := func(variant, value string) *Tuning {
+		return &Tuning{Keys: []string{"train.lr"}, Chosen: map[string][]string{variant: {value}}}
+	}
+	d := Declaration{Study: "s", Tuning: tuned("baseline", "0.1")}
+	d = d.Extend(Declaration{Study: "s", Tuning: tuned("no-lrn", "0.3")}).Extend(Declaration{Study: "s"})
+	d = d.Extend(Declaration{Study: "s", Tuning: tuned("baseline", "0.2")})
+	if got := d.Tuning.Chosen; len(got) != 2 || got["baseline"][0] != "0.2" || got["no-lrn"][0] != "0.3" {
+		t.Errorf("%v", got)
+	}
+}

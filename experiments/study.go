@@ -45,6 +45,18 @@ type Declaration struct {
 	Looked []int `json:"looked,omitempty"`
 	// Metrics says what metrics mean, by name; those of our own trainer are known.
 	Metrics map[string]MetricKind `json:"metrics,omitempty"`
+	// Tuning says how variants found values of their own for some keys; nil where they have none.
+	Tuning *Tuning `json:"tuning,omitempty"`
+}
+
+// A Tuning is how each variant of a study found values of its own for some keys.
+type Tuning struct {
+	Study  string              `json:"study"`  // that the tuning runs are recorded as
+	Metric string              `json:"metric"` // of held-out data, that they were chosen by
+	Seeds  []uint64            `json:"seeds"`
+	Keys   []string            `json:"keys"`
+	Tried  [][]string          `json:"tried"`  // the settings that every variant tried: a value of each key
+	Chosen map[string][]string `json:"chosen"` // by variant
 }
 
 // A MetricKind is what a study says of a figure that its runs log.
@@ -121,7 +133,19 @@ func (d Declaration) Extend(later Declaration) Declaration {
 		kinds[name] = kind
 	}
 	d.Metrics = kinds
+	d.Tuning = d.Tuning.extend(later.Tuning)
 	return d
+}
+
+// extend is how later tunes, with what t has chosen for variants that later leaves alone.
+func (t *Tuning) extend(later *Tuning) *Tuning {
+	if t == nil || later == nil {
+		return cmp.Or(later, t)
+	}
+	all := *later
+	all.Chosen = maps.Clone(t.Chosen)
+	maps.Copy(all.Chosen, later.Chosen)
+	return &all
 }
 
 // Departures says what later would declare otherwise. What was declared first counts.

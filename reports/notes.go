@@ -180,8 +180,8 @@ func epochs(r outcome, p recipe.Recipe) int {
 
 // readingNotes explain the columns, as far as the table has them.
 func (c *Comparison) readingNotes(records []outcome) []string {
-	return slices.Concat(c.valueNotes(), c.deltaNotes(), c.columnNotes(), c.verdictNotes(), c.shapeNotes(),
-		c.testSetNotes(records))
+	return slices.Concat(c.valueNotes(), c.tuningNotes(), c.deltaNotes(), c.columnNotes(), c.verdictNotes(),
+		c.shapeNotes(), c.testSetNotes(records))
 }
 
 // valueNotes say what a row's own figure is.

@@ -56,6 +56,8 @@ type Options struct {
 	Primary *Primary
 	// Looked are the numbers of complete seeds at which tables of the study were made, rising.
 	Looked []int
+	// Tuning says how variants found values of their own for some keys; nil where they have none.
+	Tuning *experiments.Tuning
 	// Departures say what the study's file declares today in place of what it declared then.
 	Departures []string
 	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
