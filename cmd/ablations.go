@@ -16,10 +16,10 @@ func newAblations() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "ablations [NAME]",
-		Short: "List what can be taken away, or show one ablation with what was published of it",
+		Short: "List the ablations, or show one with what has been published about it",
 		Long: `ablations lists the catalogue. With a name it shows what the ablation does, its
-edits, where it was claimed or tried, and every published number of it: what was
-compared, on which images, and what confounds it. In a study an ablation is used as
+edits, where it was claimed or tried, and every published number: what was
+compared, on which images, and what confounds it. A study uses an ablation as in
 
   variants:
     no-lrn: {ablate: [no-lrn]}
@@ -75,13 +75,13 @@ func showAblation(w io.Writer, a ablations.Ablation, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, struct {
 			ablationEntry
-			File      string         `json:"file"` // with its edits
+			File      string         `json:"file"` // which contains its edits
 			Published []ledger.Claim `json:"published"`
 		}{ablationEntry{a.Name, a.Does, a.References}, ablations.Catalogue.Text(a.Name), append([]ledger.Claim{}, claims...)})
 	}
 	fmt.Fprint(w, ablations.Catalogue.Text(a.Name))
 	if len(claims) == 0 {
-		fmt.Fprintln(w, "\nNothing was published of it in figures.")
+		fmt.Fprintln(w, "\nNo figures have been published about it.")
 		return nil
 	}
 	fmt.Fprintln(w, "\nPublished, as changes of the error in percentage points:")
@@ -99,7 +99,8 @@ func showAblation(w io.Writer, a ablations.Ablation, asJSON bool) error {
 	return nil
 }
 
-// claimRow is a claim in the cells of a table; remarks that do not fit there become notes.
+// claimRow returns the cells of a claim's row. Remarks that do not fit into a cell are added to
+// notes.
 func claimRow(c ledger.Claim, notes *[]string) []string {
 	compared := c.Name
 	if c.Base != "" {
@@ -137,7 +138,7 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// errorDelta writes the change of a claim's error rate: "+1.37", "> +1.00", "≈ +2.00".
+// errorDelta formats the change of a claim's error rate, such as "+1.37", "> +1.00" or "≈ +2.00".
 func errorDelta(c ledger.Claim, of string) string {
 	for _, f := range c.Figures {
 		d, ok := f.ErrorDelta()

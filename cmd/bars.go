@@ -9,8 +9,8 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// bars draw on a terminal how far several runs are, a bar each, below the lines
-// that stay. What is to be shown before the first run goes to the terminal itself.
+// bars shows on a terminal how far several runs are, with a bar for each run below the permanent
+// lines. Text from before the first run is written to the terminal directly.
 type bars struct {
 	to      io.Writer
 	drawing *mpb.Progress
@@ -24,7 +24,7 @@ type bar struct {
 
 const (
 	barWidth = 20
-	barSteps = 1000 // that a bar is divided into; the terminal shows fewer
+	barSteps = 1000 // steps of a bar; the terminal shows fewer
 )
 
 // show moves a run's bar.
@@ -41,7 +41,7 @@ func (b *bars) show(run runID, share float64, words string) {
 		b.of[run] = one
 	}
 	one.words.Store(words)
-	one.SetCurrent(min(int64(share*barSteps), barSteps-1)) // a full one would stay; the run's line follows
+	one.SetCurrent(min(int64(share*barSteps), barSteps-1)) // a full bar would stay, but the run's own line follows
 }
 
 // drop removes a run's bar.
@@ -52,7 +52,7 @@ func (b *bars) drop(run runID) {
 	}
 }
 
-// leave prints a line that stays, above the bars.
+// leave prints a permanent line above the bars.
 func (b *bars) leave(line string) {
 	if b.drawing == nil {
 		fmt.Fprintln(b.to, line)

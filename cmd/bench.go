@@ -36,10 +36,10 @@ func newBench() *cobra.Command {
   ablate bench cifar-quick --threads 1 --json
   ablate bench alexnet --device cpu:0,cpu:1
   ablate bench alexnet --device cuda:0 --batch 256 --precision tf32`,
-		Long: `bench measures what the machine can do (fused multiply-adds and memory traffic a
-second, all threads together), then whole training steps of a net: forward, loss,
-backward, update, on random images in memory. For each kernel it prints
-the share of the limit that binds it.`,
+		Long: `bench measures the limits of the machine (fused multiply-adds and memory traffic per
+second, with all threads). Then it times whole training steps of a net on random
+images in memory: forward, loss, backward, update. For each kernel it prints the
+share of the limit that binds it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -85,14 +85,14 @@ the share of the limit that binds it.`,
 	f.StringVar(&list, "device", "auto", deviceUsage)
 	f.StringVar(&parallel, "parallel", "", parallelUsage)
 	f.StringVar(&precision, "precision", recipe.Float32.String(),
-		"form products of `PRECISION`: float32, or on a GPU tf32 or bf16")
+		"multiply in `PRECISION`: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, threadsUsage)
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	addProfiles(c)
 	return c
 }
 
-// ablated is a registered net, or one of a file, with ablations applied.
+// ablated returns a net, by its registered name or from a file, with ablations applied.
 func ablated(name string, names []string) (*arch.Net, error) {
 	net, err := arch.Nets.Load(name)
 	if err != nil {
@@ -122,7 +122,7 @@ func printBench(w io.Writer, b *runner.Bench) error {
 		fmt.Fprintf(w, " · %d MiB resident at most", b.PeakRSSMiB)
 	}
 	if b.BytesMoved > 0 {
-		fmt.Fprintf(w, "\n%s move between %s in a step, in %.1f ms",
+		fmt.Fprintf(w, "\neach step moves %s between %s, in %.1f ms",
 			megabytes(b.BytesMoved), b.Device, 1e3*moving(b.Kernels))
 	}
 	fmt.Fprintf(w, "\nroofline: the step is at %.0f %% of its limits; %s binds %.0f %% of it\n\n",
@@ -163,7 +163,7 @@ func printBench(w io.Writer, b *runner.Bench) error {
 
 func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
 
-// moving is the time of the transfers between devices.
+// moving returns the time of the transfers between devices, in seconds.
 func moving(kernels []runner.Kernel) (seconds float64) {
 	for _, k := range kernels {
 		if k.Moved > 0 {

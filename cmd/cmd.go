@@ -1,4 +1,5 @@
-// Package cmd is the command line: one file a command, flags, printing and exit codes.
+// Package cmd is the command line. It has one file for each command, with its flags, its output and
+// its exit codes.
 package cmd
 
 import (
@@ -21,7 +22,7 @@ import (
 const (
 	exitDone        = 0
 	exitFailed      = 1 // a run failed or diverged, or the output cannot be written
-	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was begun
+	exitUsage       = 2 // a flag, a config or the data is wrong; nothing was started
 	exitInterrupted = 3 // stopped by Ctrl-C, SIGTERM or SIGHUP; the same command continues
 	// held by another process, record not writable, device lost, server down: try later (EX_TEMPFAIL of sysexits.h)
 	exitLater = 75
@@ -36,8 +37,8 @@ type exit struct {
 func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
-// stopSignals are the signals that cancel what runs: Ctrl-C, SIGTERM and, where it
-// is not ignored as under nohup, a terminal that is closed.
+// stopSignals are the signals that cancel the work: Ctrl-C, SIGTERM and SIGHUP. SIGHUP, the end of
+// a terminal, is left out if it is ignored, as under nohup.
 func stopSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -46,11 +47,11 @@ func stopSignals() []os.Signal {
 	return signals
 }
 
-// Execute runs the command line and returns the process's exit code. Signals cancel what runs.
+// Execute runs the command line and returns the process's exit code. Signals cancel the work.
 func Execute(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
-	context.AfterFunc(ctx, stop) // who asks twice does not want to wait for the checkpoint
+	context.AfterFunc(ctx, stop) // a second signal ends the process without a checkpoint
 	out := &printable{w: stdout}
 	root := newRoot()
 	root.SetArgs(args)
@@ -72,7 +73,7 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-// exitCode is the exit code of an error: what it chose itself, or what kind it is of.
+// exitCode returns the exit code for an error: its own, if it has one, or that of its kind.
 func exitCode(err error) int {
 	var chosen *exit
 	var unwritten *experiments.WriteError
@@ -92,11 +93,11 @@ func newRoot() *cobra.Command {
 		Short: "Find out which parts of a network earn their place",
 		Example: `  ablate run quickstart          train a small study and print its table
   ablate report quickstart       print the table again
-  ablate nets alexnet            a net, layer by layer
-  ablate ablations               what can be taken away, and who claimed what`,
+  ablate nets alexnet            show a net, layer by layer
+  ablate ablations               list the ablations, and who claimed what`,
 		Long: `ablate reads a study in YAML, trains a net and its ablated variants under the
-same seeds, records every run and prints a comparison that says what is a real
-difference and what is not.
+same seeds, records every run and prints a comparison that says which differences
+are real.
 
 Settings also come from the environment (ABLATE_RUNS, ABLATE_DEVICE,
 ABLATE_THREADS) and from ablate.yaml in the current folder.
@@ -111,7 +112,7 @@ record cannot be written, or a device was lost).`,
 	root.SetUsageTemplate(usageTemplate)
 	root.Version = version()
 	root.SetVersionTemplate("ablate {{.Version}}\n")
-	root.PersistentFlags().String("runs", "runs", "keep the record of runs in `FOLDER`")
+	root.PersistentFlags().String("runs", "runs", "keep the records of runs in `FOLDER`")
 	for _, group := range []struct {
 		id, title string
 		commands  []*cobra.Command
@@ -122,7 +123,7 @@ record cannot be written, or a device was lost).`,
 		{"records", "Records:", []*cobra.Command{
 			newRuns(), newShow(), newDiff(), newNote(), newTag(), newImport(), newExport(),
 		}},
-		{"reference", "What there is:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
+		{"reference", "Reference:", []*cobra.Command{newNets(), newAblations(), newLedger(), newData(), newSchema()}},
 		{"cluster", "Clusters:", []*cobra.Command{newPlan(), newTask(), newSubmit(), newStatus(), newCancel()}},
 		{"machine", "This machine:", []*cobra.Command{newBench(), newDoctor()}},
 	} {
@@ -136,5 +137,5 @@ record cannot be written, or a device was lost).`,
 	return root
 }
 
-// settings joins flags, environment and ablate.yaml.
+// settings combines the flags, the environment and ablate.yaml.
 func settings(c *cobra.Command) (configs.Settings, error) { return configs.LoadSettings(c.Flags()) }

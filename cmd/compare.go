@@ -21,14 +21,14 @@ func newCompare() *cobra.Command {
 	var shown []string
 	c := &cobra.Command{
 		Use:   "compare FILE",
-		Short: "Print the comparison table of results in a CSV file, keeping no records",
+		Short: "Print the comparison table of results in a CSV file",
 		Example: `  ablate compare results.csv
   ablate compare results.csv --column variant=model --metric accuracy --baseline full
   ablate compare results.csv --format html -o table.html`,
 		Long: `compare reads a table with the columns variant, seed, metric and value, or one with a
-row for each run (variant, seed, and a column for each figure), and prints what the
-statistics allow one to say, as ablate report does. A column dataset makes a table for
-each data set, and ranks over them. FILE may be -, the standard input.`,
+row for each run (variant, seed, and a column for each figure), and prints the same
+comparison table as ablate report. It keeps no records. With a column dataset it prints a
+table for each data set, and ranks over all of them. FILE may be - for standard input.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(formats(), format) {
@@ -64,7 +64,7 @@ each data set, and ranks over them. FILE may be -, the standard input.`,
 	return c
 }
 
-// tableName is what the table of a file is headed.
+// tableName returns the title for the table of a file.
 func tableName(path string) string {
 	name := path[strings.LastIndexAny(path, `/\`)+1:]
 	if i := strings.LastIndexByte(name, '.'); i > 0 {
@@ -73,7 +73,7 @@ func tableName(path string) string {
 	return name
 }
 
-// writeTables writes the table of each study, and what holds over all.
+// writeTables writes the table of each study, and then the ranks over all of them.
 func writeTables(w io.Writer, studies []*importer.Study, format string, columns []string) error {
 	var tables []*reports.Comparison
 	for _, s := range studies {
@@ -93,7 +93,7 @@ func writeTables(w io.Writer, studies []*importer.Study, format string, columns 
 	}
 	switch {
 	case len(tables) > 1 && format == svg:
-		return fmt.Errorf("--format svg: the picture is of one data set; html has one for each")
+		return fmt.Errorf("--format svg: a picture shows one data set; html has one for each")
 	case len(tables) > 1 && format == html:
 		return page.WriteSeveral(w, tables)
 	case len(tables) > 1:

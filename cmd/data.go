@@ -27,7 +27,7 @@ func newData() *cobra.Command {
 	}
 	list := &cobra.Command{
 		Use:     "list",
-		Short:   "List the data sets, where to get them and what data.root must hold",
+		Short:   "List the data sets, where to get them and what data.root must contain",
 		Example: `  ablate data list`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -42,14 +42,14 @@ func newData() *cobra.Command {
 		Short: "Verify a data set: sizes, digests, every image, class balance, duplicates",
 		Example: `  ablate data check cifar10 data/cifar-10-batches-bin
   ablate data check imagefolder photos`,
-		Long: `check reads the whole data set and says what is wrong with it: files of a wrong
-size or digest, files that hold no usable image, images that are in both splits
-or more than once in training. NAME is one of those that ablate data list prints;
-packed is a folder that ablate data pack made. The SHA-256 that it prints are
-those of a run whose images have the same size.
+		Long: `check reads the whole data set and reports what is wrong with it: files with a wrong
+size or digest, files without a usable image, images that are in both splits or
+more than once in training. NAME is a name from ablate data list; packed is for a
+folder that ablate data pack made. The printed SHA-256 are those that runs record
+if their images have the same size.
 
-Exit codes: 0 nothing is wrong, 1 files hold no usable image, 2 it is not the
-data set, or damaged.`,
+Exit codes: 0 nothing is wrong, 1 some files have no usable image, 2 this is not
+the data set, or it is damaged.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			progress := newImageProgress(c.ErrOrStderr())
@@ -108,12 +108,12 @@ func printCheck(c *cobra.Command, r data.Report) error {
 		fmt.Fprintln(w, "bad ", l)
 	}
 	if n := len(ds.Skipped); n > 0 {
-		return &exit{exitFailed, fmt.Errorf("%d files hold no usable image", n)}
+		return &exit{exitFailed, fmt.Errorf("%d files have no usable image", n)}
 	}
 	return nil
 }
 
-// printDuplicates names the first images that are there twice.
+// printDuplicates lists the first of the images that occur twice.
 func printDuplicates(w io.Writer, split string, list []data.Duplicate) {
 	const most = 20
 	for _, d := range list[:min(len(list), most)] {
@@ -134,23 +134,23 @@ func newPack() *cobra.Command {
 	var o packOptions
 	c := &cobra.Command{
 		Use:   "pack SRC DST",
-		Short: "Decode and resize image files once, into shards that training maps into memory",
+		Short: "Decode and resize image files once, into files that training maps into memory",
 		Example: `  ablate data pack imagenet imagenet-256
   ablate data pack tiny-imagenet-200 tiny-64 --size 64`,
 		Long: `pack reads the image files of SRC (an ImageFolder tree, Tiny ImageNet's, or a
 folder with the ILSVRC 2012 archives as downloaded) and writes them to DST as
 plain RGB bytes of one size, with labels, digests, the mean image and the
-colours' principal components. Studies then say
+colours' principal components. Studies then use
 
   data: {name: packed, root: DST}
 
-The bytes depend on the files and the size alone, not on --jobs. A pack that
-was stopped is continued by the same command; until it is finished it cannot be
-used. Files that hold no usable image are listed in DST/left-out.txt; where there
-are more than --max-skipped, the command fails.
+The bytes depend only on the files and the size, not on --jobs. If packing was
+stopped, the same command continues it; an unfinished pack cannot be used. Files
+without a usable image are listed in DST/left-out.txt. If there are more than
+--max-skipped, the command fails.
 
-Exit codes: 0 packed, 1 too many bad files, or reading or writing failed, 2
-usage or not the layout of a data set, 3 interrupted.`,
+Exit codes: 0 packed, 1 too many bad files, or reading or writing failed, 2 usage,
+or SRC does not have the layout of a data set, 3 interrupted.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error { return packFiles(c, args[0], args[1], o) },
 	}
@@ -160,7 +160,7 @@ usage or not the layout of a data set, 3 interrupted.`,
 	f.IntVar(&o.fit.Size, "size", 0, "stretch the whole image to height and width `N` instead")
 	f.IntVar(&o.jobs, "jobs", runtime.GOMAXPROCS(0), "decode `N` files at a time")
 	f.IntVar(&o.maxSkipped, "max-skipped", 0, "skip at most `N` files without a usable image")
-	f.IntVar(&o.maxSkipped, "max-bad", 0, "what --max-skipped was called")
+	f.IntVar(&o.maxSkipped, "max-bad", 0, "former name of --max-skipped")
 	f.Lookup("max-bad").Hidden = true
 	c.MarkFlagsMutuallyExclusive("short-side", "size")
 	return c
@@ -174,7 +174,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 		return err
 	}
 	if o.jobs < 1 || o.maxSkipped < 0 {
-		return fmt.Errorf("--jobs %d --max-skipped %d: at least 1 and 0", o.jobs, o.maxSkipped)
+		return fmt.Errorf("--jobs %d --max-skipped %d: want at least 1 and 0", o.jobs, o.maxSkipped)
 	}
 	set, err := imagefiles.Open(src)
 	if err != nil {
@@ -200,7 +200,7 @@ func packFiles(c *cobra.Command, src, dst string, o packOptions) error {
 	return nil
 }
 
-// interrupted is the error of a command that the user stopped, err otherwise.
+// interrupted returns the error of a command that the user stopped, and otherwise err.
 func interrupted(c *cobra.Command, err error) error {
 	if err != nil && c.Context().Err() != nil {
 		return &exit{exitInterrupted, fmt.Errorf("interrupted (%w); the same command continues", err)}

@@ -21,9 +21,9 @@ func newDiff() *cobra.Command {
 		Use:     "diff RUN RUN",
 		Short:   "Show what differs between two runs: recipe, result, provenance",
 		Example: `  ablate diff quickstart/baseline/1 quickstart/no-lrn/1`,
-		Long: `diff prints what the second run's recipe changes of the first one's, and the
-other keys of the two records that are not the same. A dash stands for a key
-that a run does not have.`,
+		Long: `diff prints how the second run's recipe differs from the first run's, and then all
+other keys that differ between the two records. A dash stands for a key that a
+run does not have.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -54,14 +54,14 @@ that a run does not have.`,
 	return c
 }
 
-// A recordDiff is what differs between two records.
+// A recordDiff holds the differences between two records.
 type recordDiff struct {
-	Recipe []string     `json:"recipe"` // in words, as reports have them
+	Recipe []string     `json:"recipe"` // in words, as in reports
 	Keys   []difference `json:"keys"`   // all other keys
 }
 
-// compareRecords compares two records. A recipe that cannot be read is compared
-// key by key, as the rest of a record is.
+// compareRecords compares two records. A recipe that cannot be decoded is compared key by key, like
+// the rest of a record.
 func compareRecords(a, b experiments.Record) (recordDiff, error) {
 	d := recordDiff{Recipe: []string{}, Keys: []difference{}}
 	from, errA := recipe.Decode(a.Recipe)
@@ -84,8 +84,8 @@ func compareRecords(a, b experiments.Record) (recordDiff, error) {
 	return d, nil
 }
 
-// asKeys is a record as plain JSON, without the attempts, whose times and
-// processes always differ, and without what the recipe's changes say already.
+// asKeys returns a record as plain JSON. It leaves out the attempts, whose times and processes
+// always differ, and everything that the changes of the recipe already tell.
 func asKeys(r experiments.Record) (any, error) {
 	r.Attempts, r.Changes = nil, nil
 	text, err := json.Marshal(r)
@@ -106,7 +106,7 @@ type difference struct {
 	B   any    `json:"b"`
 }
 
-// differences collects the leaves in which two JSON values differ. It is a cmp.Reporter.
+// differences collects the leaves that differ between two JSON values. It is a cmp.Reporter.
 type differences struct {
 	path cmp.Path
 	list []difference
@@ -161,7 +161,7 @@ func (d recordDiff) print(w io.Writer, names []string) error {
 	return printTable(w, rows, "lll")
 }
 
-// brief is a value in one line.
+// brief formats a value on one line.
 func brief(v any) string {
 	if v == nil {
 		return "–"

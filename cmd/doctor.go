@@ -11,7 +11,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// devices names what --device takes on n cores.
+// devices describes the values of --device on n cores.
 func devices(cores int) string {
 	if cores < 2 {
 		return "cpu"
@@ -19,7 +19,8 @@ func devices(cores int) string {
 	return fmt.Sprintf("cpu, or equal shares of its cores: cpu:0 to cpu:%d", cores-1)
 }
 
-// gpus are the lines on GPUs: the libraries first, each with what it lacks, then what can be named.
+// gpus returns the rows about GPUs: first the libraries, each with what is missing, then the
+// devices.
 func gpus() [][]string {
 	var rows [][]string
 	libs := nvidia.Look()
@@ -34,7 +35,7 @@ func gpus() [][]string {
 		rows = append(rows, row)
 	}
 	if libs.Driver == nil || libs.NVRTC == nil {
-		return append(rows, []string{"GPUs", "none that can be used, see above"})
+		return append(rows, []string{"GPUs", "none can be used, see above"})
 	}
 	names, err := cuda.Devices(libs)
 	if err != nil {
@@ -49,12 +50,12 @@ func gpus() [][]string {
 func newDoctor() *cobra.Command {
 	return &cobra.Command{
 		Use:     "doctor",
-		Short:   "Say what this machine has: cores, CPU features, GPUs and their libraries",
+		Short:   "Show what this machine has: cores, CPU features, GPUs and their libraries",
 		Example: `  ablate doctor`,
-		Long: `doctor says which devices there are to train on. For GPUs it says where NVIDIA's
-libraries were found, or what to install. They are looked for in the folders
-of ` + nvidia.Variable + `, in CUDA_HOME and /usr/local/cuda, where the system's loader
-looks, and in Python's packages (pip install nvidia-cublas ...).`,
+		Long: `doctor lists the devices to train on. For GPUs it reports where it found NVIDIA's
+libraries, or what to install. It searches the folders of ` + nvidia.Variable + `,
+CUDA_HOME and /usr/local/cuda, the places that the system's loader knows, and
+Python's packages (pip install nvidia-cublas ...).`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			dev, err := cpu.New("cpu", 0)

@@ -17,9 +17,9 @@ import (
 	"ablate/runner/device"
 )
 
-// printPlan is the dry run: what would be trained and what differs from the
-// baseline. Where the data is missing it prints the plan without times and
-// returns the error. slots is how many runs are trained at a time, 0 means one.
+// printPlan prints the dry run: the runs, and how each variant differs from the baseline. If the
+// data is missing, it prints the plan without times and returns the error. slots is the number of
+// runs that are trained at a time; 0 means one.
 func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner.Job, devices *device.Pool,
 	slots int) error {
 	first := s.Variants[0].Recipe
@@ -62,7 +62,7 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner
 	}
 	fmt.Fprintln(w)
 	if missing != nil {
-		fmt.Fprintf(w, "seeds %s · no times: they are measured on the data, which is missing\n", joinSeeds(s.Seeds))
+		fmt.Fprintf(w, "seeds %s · no times, because the data is missing\n", joinSeeds(s.Seeds))
 		return missing
 	}
 	printInputs(w, s, predicted)
@@ -76,7 +76,7 @@ func printPlan(ctx context.Context, w io.Writer, s *configs.Study, jobs []runner
 	return nil
 }
 
-// printProgramPlan is the dry run of a study whose trainer is a program of the user's.
+// printProgramPlan prints the dry run of a study whose trainer is a user's program.
 func printProgramPlan(w io.Writer, s *configs.Study, jobs []runner.Job) error {
 	first := s.Variants[0].Recipe
 	fmt.Fprintf(w, "%s · %s in %s · %d variants × %d seeds = %d runs\n\n", s.Name,
@@ -88,13 +88,13 @@ func printProgramPlan(w io.Writer, s *configs.Study, jobs []runner.Job) error {
 	if err := printTable(w, rows, "ll"); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nseeds %s · compared by %s, %s is better · a program does not say how long it takes\n"+
+	_, err := fmt.Fprintf(w, "\nseeds %s · compared by %s, %s is better · the time of a program is unknown\n"+
 		"nothing was trained\n", joinSeeds(s.Seeds), first.Trainer.Metric.Name, first.Trainer.Metric.Better)
 	return err
 }
 
-// printInputs says how the baseline's images become inputs, and those of the
-// variants for which that differs.
+// printInputs prints how the images of the baseline become inputs, and those of the variants that
+// differ in it.
 func printInputs(w io.Writer, s *configs.Study, predicted []runner.Prediction) {
 	said := map[string]bool{}
 	for i, p := range predicted {

@@ -12,7 +12,7 @@ const (
 	year = 8766 * time.Hour // 365.25 days
 )
 
-// about drops the digits of a duration that nobody reads: 3.2 years, 12d4h, 2h59m, 36s, 1.25s.
+// about rounds a duration to the digits that matter: 3.2 years, 12d4h, 2h59m, 36s, 1.25s.
 func about(d time.Duration) string {
 	switch {
 	case d == math.MaxInt64:
@@ -31,7 +31,7 @@ func about(d time.Duration) string {
 	}
 }
 
-// until says when something ends that begins at start.
+// until formats the time at which something ends that begins at start.
 func until(start time.Time, takes time.Duration) string {
 	end := start.Add(takes)
 	switch {

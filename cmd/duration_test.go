@@ -40,7 +40,7 @@ func TestConfirm(t *testing.T) {
 	}
 	err := o.confirm(3 * year)
 	if err == nil || !strings.Contains(err.Error(), "predicted to take 3.0 years, until ") ||
-		!strings.Contains(err.Error(), "give --yes") {
+		!strings.Contains(err.Error(), "use --yes") {
 		t.Error(err)
 	}
 	if o.yes = true; o.confirm(math.MaxInt64) != nil {

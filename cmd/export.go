@@ -23,8 +23,7 @@ func newExport() *cobra.Command {
   ablate export runs quickstart -o runs.csv
   ablate export onnx quickstart/baseline/1 model.onnx
   ablate export torch quickstart/baseline/1 model`,
-		Long: `export writes what was recorded in the form that another program reads. The
-records stay as they are.`,
+		Long: `export writes records in the formats of other programs. It never changes the records.`,
 	}
 	c.AddCommand(newExportTensorBoard(), newExportMLflow(), newExportONNX(), newExportTorch(),
 		newExportModelCard())
@@ -32,11 +31,11 @@ records stay as they are.`,
 		name, what string
 		table      func(*experiments.Store, []export.Run) export.Table
 	}{
-		{"runs", "a line a run: what differs between the recipes, and how it ended",
+		{"runs", "a row for each run, with the recipe keys that differ and the result",
 			func(_ *experiments.Store, runs []export.Run) export.Table { return export.RunTable(runs) }},
-		{"metrics", "a line a measurement",
+		{"metrics", "a row for each measurement",
 			func(_ *experiments.Store, runs []export.Run) export.Table { return export.MetricTable(runs) }},
-		{"predictions", "a line a test image and run", export.PredictionTable},
+		{"predictions", "a row for each test image in each run", export.PredictionTable},
 	} {
 		c.AddCommand(newExportTable(t.name, t.what, t.table))
 	}
@@ -46,13 +45,13 @@ records stay as they are.`,
 func newExportTensorBoard() *cobra.Command {
 	return &cobra.Command{
 		Use:     "tensorboard STUDY DIR",
-		Short:   "Write TensorBoard event files: scalars, and hyperparameters with a group for each variant",
+		Short:   "Write TensorBoard event files",
 		Example: `  ablate export tensorboard quickstart logs`,
-		Long: `tensorboard writes DIR/VARIANT/seed-N, an event file for each attempt, which
-"tensorboard --logdir DIR" shows. Given again, it adds what was logged since and
-repeats nothing. TensorBoard's page HPARAMS averages over the seeds of a variant,
-since each variant is a group there. What reads event files takes them too: wandb
-sync, aim convert, swanlab convert.`,
+		Long: `tensorboard writes an event file for each attempt to DIR/VARIANT/seed-N; view them
+with "tensorboard --logdir DIR". If you run the command again, it adds what has
+been logged since. Each variant is a group, so TensorBoard's page HPARAMS averages
+over its seeds. Other programs can read the files as well: wandb sync, aim
+convert, swanlab convert.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, runs, err := exported(c, args[0])
@@ -87,7 +86,7 @@ func newExportTable(name, what string, table func(*experiments.Store, []export.R
 			f, isFile := asFile(c.OutOrStdout())
 			if format == "parquet" && output == "" {
 				if !isFile || term.IsTerminal(int(f.Fd())) {
-					return errors.New("--format parquet is no text: name a file with --output, or redirect it")
+					return errors.New("--format parquet is binary: name a file with --output, or redirect it")
 				}
 			}
 			var b bytes.Buffer
@@ -97,7 +96,7 @@ func newExportTable(name, what string, table func(*experiments.Store, []export.R
 			switch {
 			case output != "":
 				return writeOutput(output, b.Bytes())
-			case format == "parquet": // its bytes are not for a terminal, whose output is escaped
+			case format == "parquet": // binary, while standard output escapes control characters
 				_, err = f.Write(b.Bytes())
 			default:
 				_, err = c.OutOrStdout().Write(b.Bytes())
@@ -110,7 +109,7 @@ func newExportTable(name, what string, table func(*experiments.Store, []export.R
 	return c
 }
 
-// exported reads a study's runs. Those that cannot be read are named on stderr.
+// exported reads a study's runs. It names on stderr those that cannot be read.
 func exported(c *cobra.Command, study string) (*experiments.Store, []export.Run, error) {
 	store, err := openStore(c)
 	if err != nil {

@@ -15,10 +15,10 @@ func newExportModelCard() *cobra.Command {
 		Use:     "model-card RUN",
 		Short:   "Write a Hugging Face model card for a run's net",
 		Example: `  ablate export model-card quickstart/baseline/1 -o model/README.md`,
-		Long: `model-card writes what the Hugging Face Hub shows of a model: YAML front matter
-with the task, the data set and the figures of the run, and a page in Markdown.
-(What ablate report --format model-index prints is another thing: the metafile
-of OpenMMLab and Papers with Code, of all variants of a study.)`,
+		Long: `model-card writes the page that the Hugging Face Hub shows for a model: YAML front
+matter with the task, the data set and the figures of the run, and Markdown.
+ablate report --format model-index prints something else: the metafile of
+OpenMMLab and Papers with Code, for all variants of a study.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)

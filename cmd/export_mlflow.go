@@ -19,25 +19,25 @@ func newExportMLflow() *cobra.Command {
 	var weights, noFiles bool
 	c := &cobra.Command{
 		Use:   "mlflow STUDY",
-		Short: "Bring a study to an MLflow tracking server",
+		Short: "Send a study to an MLflow tracking server",
 		Example: `  ablate export mlflow quickstart --to http://127.0.0.1:5000
   MLFLOW_TRACKING_URI=https://mlflow.example.org ablate export mlflow quickstart --weights`,
-		Long: `mlflow sends a study to a tracking server: the study is an experiment, each
-variant a run, and each seed a run below its variant's. Parameters, metrics,
-inputs, tags and files go along; the run "report" holds the table and the page.
+		Long: `mlflow sends a study to a tracking server. The study becomes an experiment, each
+variant a run, and each seed a child run of its variant, with parameters, metrics,
+inputs, tags and files. The run "report" holds the table and the page.
 
-What the server has already is not sent again: the command may be interrupted,
-and be given again after more was trained. Without --to the server is that of
-MLFLOW_TRACKING_URI. Credentials are those of MLFLOW_TRACKING_USERNAME and
-MLFLOW_TRACKING_PASSWORD, or of MLFLOW_TRACKING_TOKEN, and of nothing else.
+The command sends only what the server does not have yet. You can interrupt it, and
+repeat it after more training. If --to is not set, MLFLOW_TRACKING_URI names the
+server. Credentials come from MLFLOW_TRACKING_USERNAME and
+MLFLOW_TRACKING_PASSWORD, or from MLFLOW_TRACKING_TOKEN.
 
-A server that is down or limits its clients is tried for 15 seconds; then the
-exit code is 75, and the same command sends the rest.`,
+If a server is down or limits its clients, the command tries for 15 seconds. Then
+it ends with exit code 75, and the same command sends the rest.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			address = cmp.Or(address, os.Getenv(mlflow.AddressVariable))
 			if address == "" {
-				return fmt.Errorf("no server: give --to http://HOST:PORT, or set %s", mlflow.AddressVariable)
+				return fmt.Errorf("no server: use --to http://HOST:PORT, or set %s", mlflow.AddressVariable)
 			}
 			name, _, err := order(args[0])
 			if err != nil {
@@ -67,8 +67,8 @@ exit code is 75, and the same command sends the rest.`,
 	}
 	f := c.Flags()
 	f.StringVar(&address, "to", "", "send to the tracking server at `URL`")
-	f.BoolVar(&weights, "weights", false, "send the trained weights, too")
-	f.BoolVar(&noFiles, "no-files", false, "send no files: no records, predictions, table and page")
+	f.BoolVar(&weights, "weights", false, "also send the trained weights")
+	f.BoolVar(&noFiles, "no-files", false, "send no files (records, predictions, table, page)")
 	c.MarkFlagsMutuallyExclusive("weights", "no-files")
 	return c
 }
@@ -76,12 +76,13 @@ exit code is 75, and the same command sends the rest.`,
 func printSent(w io.Writer, sink *mlflow.Sink, runs []export.Run) error {
 	_, err := fmt.Fprintf(w, "%s has %d runs of %s\n", sink.Name(), len(runs), runs[0].Study)
 	if n := mlflow.Infinities(runs); n > 0 && err == nil {
-		_, err = fmt.Fprintf(w, "%d infinite measurements are ±1.797e308 there; the tag ablate.not_finite names them\n", n)
+		_, err = fmt.Fprintf(w, "%d infinite measurements were sent as ±1.797e308; the tag ablate.not_finite names them\n",
+			n)
 	}
 	return err
 }
 
-// reportFiles are a study's table and page, as its records have them.
+// reportFiles returns a study's table and page, made from its records.
 func reportFiles(store *experiments.Store, study string, warnings io.Writer) ([]export.File, error) {
 	r := reporter{store: store, warnings: warnings, out: io.Discard}
 	var err error
@@ -91,7 +92,7 @@ func reportFiles(store *experiments.Store, study string, warnings io.Writer) ([]
 	return r.files()
 }
 
-// files are the report in the forms that other programs show or read.
+// files returns the report in the formats that other programs show or read.
 func (r *reporter) files() ([]export.File, error) {
 	var files []export.File
 	for _, f := range []struct{ name, format string }{

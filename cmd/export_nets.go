@@ -26,12 +26,12 @@ func newExportONNX() *cobra.Command {
 		Short: "Write a run's trained net as an ONNX model",
 		Example: `  ablate export onnx quickstart/baseline/1 model.onnx
   ablate export onnx quickstart/baseline/1 model.onnx --preprocess --check`,
-		Long: `onnx writes the net as it evaluates images (opset 17): NCHW in, mean subtracted
-and scaled as the recipe says, and the logarithm of each class's probability out.
-With --preprocess the model takes images as the data set holds them, bytes of
-[N, height, width, channels]: it crops their centre, subtracts the mean image and
-scales by itself. A kind of layer that ONNX has no operators for is an error that
-names it.
+		Long: `onnx writes the net as it evaluates images (opset 17). Its input is NCHW, with the
+mean subtracted and scaled as the recipe says; its output is the logarithm of each
+class's probability. With --preprocess the input is images as the data set holds
+them, bytes of [N, height, width, channels], and the model crops their centre,
+subtracts the mean image and scales them. A layer kind without ONNX operators is an
+error that names it.
 
 --check runs the model with onnxruntime on a batch of test images before the file
 is written, and compares each log probability with that of ablate's own net.`,
@@ -62,8 +62,8 @@ is written, and compares each log probability with that of ablate's own net.`,
 			return writeOutput(args[1], model)
 		},
 	}
-	c.Flags().BoolVar(&preprocess, "preprocess", false, "take raw images and make inputs of them")
-	c.Flags().BoolVar(&check, "check", false, "compare with ablate's own net by onnxruntime, which Python must have")
+	c.Flags().BoolVar(&preprocess, "preprocess", false, "let the model take raw images and prepare them itself")
+	c.Flags().BoolVar(&check, "check", false, "compare with ablate's own net, using Python and onnxruntime")
 	return c
 }
 
@@ -75,8 +75,8 @@ func newExportTorch() *cobra.Command {
 		Example: `  ablate export torch quickstart/baseline/1 model
   ablate export torch quickstart/baseline/1 model --check`,
 		Long: `torch writes DIR/model.safetensors, a state dict in PyTorch's layout, and
-DIR/model.py, which builds the net and loads it without ablate. Trained from
-alexnet-torchvision, the names are torchvision's.
+DIR/model.py, which builds the net and loads it without ablate. A net trained from
+alexnet-torchvision has torchvision's parameter names.
 
 --check runs both with PyTorch on a batch of test images before they are written,
 and compares each log probability with that of ablate's own net.`,
@@ -104,7 +104,7 @@ and compares each log probability with that of ablate's own net.`,
 			return writeTorch(args[1], model)
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "compare with ablate's own net by PyTorch, which Python must have")
+	c.Flags().BoolVar(&check, "check", false, "compare with ablate's own net, using Python and PyTorch")
 	return c
 }
 
@@ -126,7 +126,7 @@ func checkTorch(ctx context.Context, model torch.Model, s peer.Sample) (peer.Che
 	return peer.Torch(ctx, dir, s)
 }
 
-// A trainedRun is a run that is done, and its weights.
+// A trainedRun is a finished run with its weights.
 type trainedRun struct {
 	name, dir string
 	record    experiments.Record
@@ -134,7 +134,7 @@ type trainedRun struct {
 	weights   export.Weights
 }
 
-// trained reads a run that is done.
+// trained reads a finished run.
 func trained(c *cobra.Command, name string) (trainedRun, error) {
 	r := trainedRun{name: name}
 	store, err := openStore(c)
@@ -148,7 +148,7 @@ func trained(c *cobra.Command, name string) (trainedRun, error) {
 		return r, err
 	}
 	if r.record.Status != experiments.Done {
-		return r, fmt.Errorf("%s is %s: only a run that is done has weights", name, r.record.Status)
+		return r, fmt.Errorf("%s is %s: only a finished run has weights", name, r.record.Status)
 	}
 	if r.recipe, err = recipe.Decode(r.record.Recipe); err != nil {
 		return r, fmt.Errorf("%s: %w", name, err)
@@ -157,7 +157,8 @@ func trained(c *cobra.Command, name string) (trainedRun, error) {
 	return r, err
 }
 
-// check has a peer run the exported net on what ablate's own net is run on, too.
+// check has a peer run the exported net, and compares the result with that of ablate's own net on
+// the same images.
 func (r trainedRun) check(c *cobra.Command, by func(context.Context, peer.Sample) (peer.Check, error)) error {
 	group, err := device.Open("cpu", 0)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// helpTemplate begins with an example: most readers want no more.
+// helpTemplate begins with the examples, which are all that most readers need.
 const helpTemplate = `{{.Short}}.{{if .HasExample}}
 
 {{.Example}}{{end}}{{with .Long}}
@@ -16,7 +16,7 @@ const helpTemplate = `{{.Short}}.{{if .HasExample}}
 
 {{.UsageString}}`
 
-// usageTemplate is cobra's without the examples, which help has shown already.
+// usageTemplate is cobra's template without the examples, which help has already shown.
 const usageTemplate = `Usage:{{if .Runnable}}
   {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
   {{.CommandPath}} [command]{{end}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range $group := .Groups}}
@@ -34,10 +34,10 @@ Flags:
 Global flags:
 {{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
 
-"{{.CommandPath}} [command] --help" says more of a command.{{end}}
+"{{.CommandPath}} [command] --help" explains a command.{{end}}
 `
 
-// version is the module's version, or the commit that the program was built from.
+// version returns the module's version, or the commit that the program was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -59,12 +59,12 @@ func describeBuild(info *debug.BuildInfo) string {
 		}
 	}
 	if at == "" || at == "(devel)" {
-		at = "of an unknown commit (built with -buildvcs=false, or outside a repository)"
+		at = "unknown commit (built with -buildvcs=false, or outside a repository)"
 	}
 	return fmt.Sprintf("%s, %s %s/%s", at, info.GoVersion, set["GOOS"], set["GOARCH"])
 }
 
-// completes completes a command's first argument with names, and with files.
+// completes completes a command's first argument with names and with files.
 func completes(names func() []string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {

@@ -9,7 +9,7 @@ import (
 	"ablate/runner/data/pack"
 )
 
-// imageProgress shows how far images have been read, checked or packed.
+// imageProgress shows how many images have been read, checked or packed.
 type imageProgress struct {
 	line    *statusLine
 	started time.Time
@@ -19,7 +19,7 @@ func newImageProgress(w io.Writer) *imageProgress {
 	return &imageProgress{line: newStatusLine(w, 30*time.Second), started: time.Now()}
 }
 
-// packed shows how far packing is.
+// packed shows the progress of packing.
 func (p *imageProgress) packed(now pack.Progress) {
 	if p.line.due() {
 		p.line.show(packLine(now, time.Since(p.started)))
@@ -28,7 +28,7 @@ func (p *imageProgress) packed(now pack.Progress) {
 
 // read shows how many images have been read.
 func (p *imageProgress) read(done, total int) {
-	if done <= 1 { // the next pass's
+	if done <= 1 { // a new pass begins
 		p.started = time.Now()
 	}
 	if p.line.due() {
@@ -36,7 +36,7 @@ func (p *imageProgress) read(done, total int) {
 	}
 }
 
-// imageLine says how many images have been read, how fast, and how long the rest will take.
+// imageLine formats how many images have been read, how fast, and how long the rest will take.
 func imageLine(done, total int, since time.Duration) string {
 	line := fmt.Sprintf("%s of %s images", reports.Thousands(done), reports.Thousands(total))
 	if seconds := since.Seconds(); seconds > 0 && done > 0 {
@@ -47,8 +47,8 @@ func imageLine(done, total int, since time.Duration) string {
 	return line
 }
 
-// packLine says how far packing is, how fast it reads and how long the rest will
-// take. What an earlier attempt packed says nothing of the speed.
+// packLine formats the progress of packing, its speed and how long the rest will take. Files that
+// an earlier attempt packed do not count for the speed.
 func packLine(now pack.Progress, since time.Duration) string {
 	line := fmt.Sprintf("%s of %s files", reports.Thousands(now.Files), reports.Thousands(now.Total))
 	done := now.Files - now.Kept

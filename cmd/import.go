@@ -17,22 +17,23 @@ import (
 func newImport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import",
-		Short: "Keep what other programs measured as the runs of a study",
+		Short: "Import results of other programs as the runs of a study",
 		Example: `  ablate import csv results.csv --study mine
   ablate import mlflow http://127.0.0.1:5000 --experiment cifar --variant-from tags.variant --study mine
   ablate import tensorboard logs --pattern '{variant}/{seed}' --study mine
   ablate import wandb-csv export.csv --column variant=Group --study mine`,
-		Long: `import reads results that are there already and keeps them as records, which are
-reported, shown and exported as those of runs that ablate trained. Every table says
-that they were imported, and from where. The same import again changes nothing; what
-is ambiguous is refused with its file and row. ablate compare makes the table alone.`,
+		Long: `import reads results that you already have and keeps them as records, which can be
+reported, shown and exported like runs that ablate trained. Every table says that
+they were imported, and from where. Repeating an import changes nothing; ambiguous
+rows are errors that name file and row. ablate compare prints a table without keeping
+records.`,
 	}
 	c.AddCommand(newImportCSV("csv", importer.CSV), newImportCSV("wandb-csv", importer.WandB), newImportTensorBoard(),
 		newImportMLflow())
 	return c
 }
 
-// A mapping is what a user says of a table and of the comparison, in flags or in a file.
+// A mapping holds what a user says about a table and about the comparison, in flags or in a file.
 type mapping struct {
 	file, study string
 	columns     []string
@@ -40,7 +41,7 @@ type mapping struct {
 	importer.Choice
 }
 
-// mappingFile is the same as YAML.
+// mappingFile is a mapping as YAML.
 type mappingFile struct {
 	Columns  map[string]string `yaml:"columns"`
 	Metrics  []string          `yaml:"metrics"`
@@ -53,32 +54,32 @@ type mappingFile struct {
 	At       string            `yaml:"at"`
 }
 
-// choices are the flags of every import.
+// choices defines the flags that every import has.
 func (m *mapping) choices(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&m.Baseline, "baseline", "",
-		"compare with the variant `NAME`; without the flag baseline, or the first one")
-	f.StringVar(&m.Metric, "metric", "", "compare by `METRIC`, where several were measured")
+		"compare with the variant `NAME` (default: baseline, or the first one)")
+	f.StringVar(&m.Metric, "metric", "", "compare by `METRIC`, if several were measured")
 	f.StringVar(&m.Better, "better", "",
-		"`WHICH` values of the metric are better: higher or lower; known of accuracies, errors and losses")
-	f.StringVar(&m.Unit, "unit", "", "what the metric is in: share, which is printed in percent, or a `UNIT`")
-	f.StringVar(&m.At, "at", "", "take the figure of `EPOCH`: last, best, best-validation, epoch:N")
-	f.StringVar(&m.file, "map", "", "read the same choices from a YAML `FILE`; flags come first")
+		"`WHICH` values of the metric are better: higher or lower (known for accuracies, errors and losses)")
+	f.StringVar(&m.Unit, "unit", "", "the metric's `UNIT`; share is printed in percent")
+	f.StringVar(&m.At, "at", "", "compare the figures of `EPOCH`: last, best, best-validation, epoch:N")
+	f.StringVar(&m.file, "map", "", "read these choices from a YAML `FILE`; flags take precedence")
 }
 
-// table are the flags of tables.
+// table defines the flags for tables.
 func (m *mapping) table(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&m.columns, "column", nil,
-		"which column is what: `ROLE=NAME`, such as variant=model (repeatable); the roles are\n"+
+		"the name of a column: `ROLE=NAME`, such as variant=model (repeatable); the roles are\n"+
 			strings.Join(importer.Roles, ", "))
 	f.StringSliceVar(&m.Mapping.Metrics, "metrics", nil,
-		"the columns of figures where a row is a run, `NAME,…`; without the flag those of numbers alone")
+		"if a row is a run, the columns with figures, `NAME,…` (default: those that contain only numbers)")
 	f.StringSliceVar(&m.Mapping.Params, "params", nil,
-		"the columns of parameters, `NAME,…`; without the flag all others")
+		"the columns with parameters, `NAME,…` (default: all others)")
 }
 
-// settle joins flags and file.
+// settle combines the flags and the file.
 func (m *mapping) settle() error {
 	m.Mapping.Columns = map[string]string{}
 	if m.file != "" {
@@ -99,20 +100,20 @@ func (m *mapping) settle() error {
 	for _, pair := range m.columns {
 		role, name, ok := strings.Cut(pair, "=")
 		if !ok {
-			return fmt.Errorf("--column %s: write ROLE=NAME, as in variant=model", pair)
+			return fmt.Errorf("--column %s: want ROLE=NAME, as in variant=model", pair)
 		}
 		m.Mapping.Columns[role] = name
 	}
 	switch m.Better {
 	case "", "higher", "lower":
 	default:
-		return fmt.Errorf("--better %s: write higher or lower", m.Better)
+		return fmt.Errorf("--better %s: want higher or lower", m.Better)
 	}
 	m.Choice.Study = m.study
 	return nil
 }
 
-// take uses what a file says where no flag does.
+// take uses the values of a file for which there is no flag.
 func (m *mapping) take(f mappingFile) {
 	for role, name := range f.Columns {
 		m.Mapping.Columns[role] = name
@@ -134,11 +135,11 @@ func (m *mapping) take(f mappingFile) {
 }
 
 func (m *mapping) studyFlag(c *cobra.Command) {
-	c.Flags().StringVar(&m.study, "study", "", "keep the runs as those of the study `NAME`")
+	c.Flags().StringVar(&m.study, "study", "", "keep the runs in the study `NAME`")
 	c.MarkFlagRequired("study")
 }
 
-// readTable reads one of the forms of tables.
+// readTable reads a table in one of the formats.
 type readTable func(path string, stdin io.Reader, m importer.Mapping) (*importer.Source, error)
 
 func newImportCSV(name string, read readTable) *cobra.Command {
@@ -149,7 +150,7 @@ func newImportCSV(name string, read readTable) *cobra.Command {
 		Example: "  ablate import csv results.csv --study mine --column variant=model --metric accuracy",
 		Long: `csv reads a table with the columns variant, seed, metric and value (and step, epoch,
 split, dataset), or one with a row for each run: variant, seed, and a column for each
-figure. --column names columns that are called otherwise. FILE may be -.`,
+figure. --column names columns that have other names. FILE may be - for standard input.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := m.settle(); err != nil {
@@ -163,12 +164,12 @@ figure. --column names columns that are called otherwise. FILE may be -.`,
 		},
 	}
 	if name == "wandb-csv" {
-		c.Short = "Import a table that W&B exports: of runs, or of a chart"
+		c.Short = "Import a CSV export of W&B: a table of runs, or a chart's data"
 		c.Example = `  ablate import wandb-csv runs.csv --study mine --column variant=Group --metric val_accuracy
   ablate import wandb-csv chart.csv --study mine --pattern '{variant}-seed{seed}'`
-		c.Long = `wandb-csv reads what W&B's pages export as CSV: the table of runs, in which a row is a
-run, or the data of a chart, whose columns are called "RUN - METRIC". Runs that did not
-finish are left out and named.`
+		c.Long = `wandb-csv reads the CSV files that W&B's pages export: the table of runs, with a row
+for each run, or the data of a chart, whose columns are called "RUN - METRIC". Runs
+that did not finish are left out, and listed.`
 		c.Flags().StringVar(&m.Pattern, "pattern", "",
 			"take variant and seed from the runs' names by `PATTERN`, such as '{variant}-seed{seed}'")
 	}
@@ -184,9 +185,10 @@ func newImportTensorBoard() *cobra.Command {
 		Use:     "tensorboard DIR",
 		Short:   "Import TensorBoard's event files",
 		Example: "  ablate import tensorboard logs --pattern '{variant}/seed-{seed}' --study mine --metric val/accuracy",
-		Long: `tensorboard reads the scalars of the event files in a folder and the folders within it.
---pattern says where a run's folder has its variant and its seed; * stands for any part of
-a name. Folders within a run's, such as Keras' train and validation, begin the metrics' names.`,
+		Long: `tensorboard reads the scalars of the event files in a folder and its subfolders.
+--pattern says which parts of a run's path are its variant and its seed; * stands for any
+part of a name. The names of subfolders of a run, such as Keras' train and validation,
+become prefixes of the metrics' names.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := m.settle(); err != nil {
@@ -199,7 +201,7 @@ a name. Folders within a run's, such as Keras' train and validation, begin the m
 			return m.keep(c, s)
 		},
 	}
-	c.Flags().StringVar(&m.Pattern, "pattern", "{variant}/{seed}", "where folders have variant and seed: `PATTERN`")
+	c.Flags().StringVar(&m.Pattern, "pattern", "{variant}/{seed}", "the `PATTERN` of the folders")
 	m.studyFlag(c)
 	m.choices(c)
 	return c
@@ -213,10 +215,10 @@ func newImportMLflow() *cobra.Command {
 		Short: "Import the runs of an experiment from an MLflow server",
 		Example: `  ablate import mlflow http://127.0.0.1:5000 --experiment cifar --study mine \
       --variant-from tags.variant --seed-from params.seed --metric val_accuracy`,
-		Long: `mlflow reads the finished runs of an experiment, with all that they measured and their
-parameters. --variant-from and --seed-from say where a run has them: tags.NAME,
-params.NAME or run_name. Credentials come from MLFLOW_TRACKING_USERNAME and _PASSWORD, or
-MLFLOW_TRACKING_TOKEN.`,
+		Long: `mlflow reads the finished runs of an experiment, with all their metrics and
+parameters. --variant-from and --seed-from say where the variant and the seed of a run
+are: tags.NAME, params.NAME or run_name. Credentials come from
+MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := m.settle(); err != nil {
@@ -235,7 +237,7 @@ MLFLOW_TRACKING_TOKEN.`,
 		"take the variant from `WHERE`: tags.NAME, params.NAME or run_name")
 	f.StringVar(&q.Seed, "seed-from", "params.seed", "take the seed from `WHERE`")
 	f.StringVar(&q.Filter, "filter", "",
-		"read only runs of this `FILTER` in MLflow's words, such as \"tags.kind = 'final'\"")
+		"read only runs that match MLflow's `FILTER`, such as \"tags.kind = 'final'\"")
 	c.MarkFlagRequired("experiment")
 	m.studyFlag(c)
 	m.choices(c)
@@ -250,7 +252,7 @@ func importMLflow(ctx context.Context, url string, q mlflow.Query) (*importer.So
 	return importer.MLflow(url, q, runs)
 }
 
-// keep writes what was read and says what there is now.
+// keep writes the runs that were read, and reports what is there now.
 func (m *mapping) keep(c *cobra.Command, s *importer.Source) error {
 	for _, why := range s.Left {
 		complain(c.ErrOrStderr(), fmt.Errorf("left out: %s", why))
@@ -278,6 +280,6 @@ func (m *mapping) keep(c *cobra.Command, s *importer.Source) error {
 		fmt.Fprintf(c.OutOrStdout(), "%s: %d runs imported, %d were there already: %d variants × %d seeds\n", d.Study,
 			tally.Written, tally.Same, len(d.Variants), len(d.Seeds))
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "ablate report %s makes the table\n", strings.Join(names, " "))
+	_, err = fmt.Fprintf(c.OutOrStdout(), "ablate report %s prints the table\n", strings.Join(names, " "))
 	return err
 }

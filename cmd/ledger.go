@@ -15,12 +15,12 @@ func newLedger() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ledger [SEARCH…]",
 		Short: "List what has been published about parts of these nets",
-		Long: `ledger lists every published comparison and figure that ablate knows: of the
-paper, of its authors' run diaries and of later studies, with the images, views and
-runs behind it and what confounds it. With words it lists those that have all of
-them, in whatever place: a source, an ablation, a net, a data set.
+		Long: `ledger lists every published comparison and figure that ablate knows, from the
+paper, its authors' run diaries and later studies, with the images, views and runs
+behind it and what confounds it. With words it lists the entries that contain all
+of them, anywhere: in the source, an ablation, a net, a data set.
 
-Reports set these figures beside your own, where they can be compared.`,
+Reports show these figures beside your own where they can be compared.`,
 		Example: `  ablate ledger
   ablate ledger paper
   ablate ledger mishkin batch
@@ -38,10 +38,10 @@ Reports set these figures beside your own, where they can be compared.`,
 	return c
 }
 
-// listClaims prints claims with their figures, and below them what does not fit the table.
+// listClaims prints a table of claims, and below it what does not fit into the table.
 func listClaims(w io.Writer, claims []ledger.Claim) error {
 	if len(claims) == 0 {
-		fmt.Fprintln(w, "Nothing in the ledger has these words.")
+		fmt.Fprintln(w, "No entry of the ledger contains these words.")
 		return nil
 	}
 	rows := [][]string{{"source", "compared", "net", "images", "views", "runs", "top-1 error %", "Δ top-1", "Δ top-5"}}
@@ -67,7 +67,7 @@ func entries(n int) string {
 	return fmt.Sprintf("%d entries", n)
 }
 
-// top1Error writes the claim's own top-1 error, an accuracy turned into one.
+// top1Error formats the claim's own top-1 error; an accuracy is converted.
 func top1Error(c ledger.Claim) string {
 	for _, f := range c.Figures {
 		if f.Value == nil || f.ErrorMetric() != "top1_error" {
@@ -82,7 +82,8 @@ func top1Error(c ledger.Claim) string {
 	return ""
 }
 
-// ledgerWords are what is worth a search: the sources and the ablations that were published about.
+// ledgerWords returns useful words to search for: the sources, and the ablations with published
+// figures.
 func ledgerWords() []string {
 	var words []string
 	seen := map[string]bool{"": true}

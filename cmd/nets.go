@@ -20,8 +20,8 @@ func newNets() *cobra.Command {
   ablate nets alexnet
   ablate nets mine.yaml --json`,
 		Long: `nets lists the nets that ship with ablate. With a name, or a file, it shows each
-layer's output, parameters and multiply-accumulates (forward, for one image). Layers
-that a part holds stand before its end, with a dot.`,
+layer's output, parameters and multiply-accumulates (in a forward pass over one
+image). The layers inside a part are marked with a dot, before the line that ends it.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completes(arch.Nets.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -91,7 +91,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 		var layers []layerEntry
 		for _, p := range infos {
 			e := layerEntry{Layer: p.Layer.Name, Kind: p.Layer.Spec.Kind(), Output: p.Out, Params: p.Params, MACs: p.MACs}
-			if p.Depth > 0 || len(p.From) > 1 { // of a chain the order says it
+			if p.Depth > 0 || len(p.From) > 1 { // in a chain, the order tells
 				e.From = names(infos, p.From)
 			}
 			layers = append(layers, e)
@@ -114,7 +114,7 @@ func showNet(w io.Writer, n *arch.Net, asJSON bool) error {
 	return printTable(w, rows, "lllrr")
 }
 
-// names are those of layers that another reads.
+// names returns the names of the layers that another layer reads.
 func names(infos []arch.LayerInfo, from []int) []string {
 	var list []string
 	for _, i := range from {

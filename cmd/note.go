@@ -17,14 +17,14 @@ func newNote() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "note RUN|STUDY [TEXT]",
-		Short: "Write down what you think of a run or a study",
+		Short: "Write a note on a run or a study",
 		Example: `  ablate note quickstart/baseline/1 "the loss jumps in epoch 3: look at the data"
   ablate note quickstart "for the paper, table 2"
   ablate note quickstart
   ablate note quickstart --remove 1`,
-		Long: `note adds a remark to a run or a study, or lists the remarks. They stand in
-notes.json in its folder, may be written while it is trained, and change no
-result. ablate runs, show, the page and exports show them.`,
+		Long: `note adds a note to a run or a study, or lists the notes. They are kept in
+notes.json in its folder, can be written during training, and change no result.
+ablate runs, show, the page and exports show them.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := annotated(c, args[0])
@@ -33,7 +33,7 @@ result. ablate runs, show, the page and exports show them.`,
 			}
 			switch {
 			case remove != 0 && len(args) > 1:
-				return fmt.Errorf("--remove takes a number and no text")
+				return fmt.Errorf("--remove takes no text")
 			case remove != 0:
 				return experiments.ChangeNotes(dir, func(n *experiments.Notes) error {
 					if remove < 1 || remove > len(n.Notes) {
@@ -69,8 +69,8 @@ func newTag() *cobra.Command {
   ablate tag quickstart/no-lrn/3 odd look-again
   ablate tag quickstart/no-lrn/3 --remove odd
   ablate runs --where 'tag = paper'`,
-		Long: `tag adds tags to a run or a study, or lists them. All runs of a study have its
-tags. ablate runs --where finds what has a tag.`,
+		Long: `tag adds tags to a run or a study, or lists them. A tag on a study applies to all of
+its runs. ablate runs --where finds runs by tag.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := annotated(c, args[0])
@@ -103,7 +103,7 @@ tags. ablate runs --where finds what has a tag.`,
 	return c
 }
 
-// annotated is the folder of a run or a study.
+// annotated returns the folder of a run or a study.
 func annotated(c *cobra.Command, name string) (string, error) {
 	store, err := openStore(c)
 	if err != nil {

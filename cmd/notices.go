@@ -9,7 +9,7 @@ import (
 
 //go:generate sh -c "cd .. && go run ./scripts/notices >cmd/notices.txt"
 
-// notices are the licences of Go and of the modules that are linked.
+// notices holds the licences of Go and of the linked modules.
 //
 //go:embed notices.txt
 var notices string
@@ -17,7 +17,7 @@ var notices string
 func newNotices() *cobra.Command {
 	return &cobra.Command{
 		Use:     "notices",
-		Short:   "Print the licences of what this program is made of",
+		Short:   "Print the licences of the software in this program",
 		Example: `  ablate notices`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

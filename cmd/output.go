@@ -10,13 +10,12 @@ import (
 	"ablate/experiments"
 )
 
-// writeOutput writes a file that the user named. A plain file is replaced as a
-// whole, also where a symbolic link leads to it. Anything else, a device, a FIFO,
-// /dev/stdout, is written to and stays what it is.
+// writeOutput writes a file that the user named. A regular file is replaced as a whole, even behind
+// a symbolic link. Anything else (a device, a FIFO, /dev/stdout) is written to in place.
 func writeOutput(path string, text []byte) error {
 	info, err := os.Stat(path)
 	if err == nil {
-		for _, f := range []*os.File{os.Stdout, os.Stderr} { // also where the shell sent them to a file
+		for _, f := range []*os.File{os.Stdout, os.Stderr} { // even if the shell redirected them to a file
 			if std, err := f.Stat(); err == nil && os.SameFile(std, info) {
 				_, err := f.Write(text)
 				return err
@@ -41,7 +40,7 @@ func writeOutput(path string, text []byte) error {
 	err = experiments.WriteFile(path, text)
 	var w *experiments.WriteError
 	if errors.As(err, &w) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		return w.Err // the path is wrong, and will be next time
+		return w.Err // a wrong path, not a temporary failure
 	}
 	return err
 }

@@ -18,18 +18,18 @@ import (
 	"ablate/runner"
 )
 
-// How often sinks are brought up to date, and how long they have when the study
-// has ended: a user who pressed Ctrl-C waits for the second.
+// How often sinks are updated, and how long they have after the study has ended. A user who pressed
+// Ctrl-C waits for the shorter time.
 const (
 	feedEvery      = 5 * time.Second
 	feedEnd        = time.Minute
 	feedEndStopped = 10 * time.Second
 )
 
-// tokenVariable is the secret that a webhook is sent.
+// tokenVariable names the variable with the secret that is sent to a webhook.
 const tokenVariable = "ABLATE_WEBHOOK_TOKEN"
 
-// An outward is who hears of a study while it is trained and when it has ended.
+// An outward reports a study to other programs, while it trains and when it has ended.
 type outward struct {
 	study    *configs.Study
 	store    *experiments.Store
@@ -39,7 +39,7 @@ type outward struct {
 	feed     *export.Feed
 }
 
-// followed starts to feed the sinks that flags, the study or the settings name.
+// followed starts to feed the sinks that the flags, the study or the settings name.
 func followed(flags configs.Sinks, settings configs.Settings, study *configs.Study, store *experiments.Store,
 	warnings io.Writer) (*outward, error) {
 	sinks, tell, err := settings.Outward()
@@ -75,7 +75,8 @@ func followed(flags configs.Sinks, settings configs.Settings, study *configs.Stu
 	return o, err
 }
 
-// ended brings the sinks up to the end and tells who wants to be told. None of its errors is one of the study.
+// ended brings the sinks up to date and runs the hooks. Its errors do not become errors of the
+// study.
 func (o *outward) ended(out runner.Outcome, err error) {
 	end := feedEnd
 	if out.Interrupted {
@@ -101,19 +102,19 @@ func (o *outward) ended(out runner.Outcome, err error) {
 	}
 }
 
-// A message is what a program or a server is told of a study's end.
+// A message tells a program or a server about the end of a study.
 type message struct {
 	Event    string          `json:"event"` // done, failed or interrupted
 	Study    string          `json:"study"`
 	Host     string          `json:"host"`
 	ExitCode int             `json:"exit_code"`
 	Error    string          `json:"error,omitempty"`
-	Runs     map[string]int  `json:"runs"`   // of this command, by how they ended
-	Report   json.RawMessage `json:"report"` // what ablate report --format json prints, null where there is no table yet
+	Runs     map[string]int  `json:"runs"`   // of this command, counted by status
+	Report   json.RawMessage `json:"report"` // what ablate report --format json prints, null if there is no table yet
 }
 
 func (o *outward) notify(r *reporter, out runner.Outcome, err error) error {
-	host, _ := os.Hostname() // empty will do
+	host, _ := os.Hostname() // may be empty
 	m := message{
 		Event: "done", Study: o.study.Name, Host: host, Report: json.RawMessage("null"),
 		Runs: map[string]int{"done": out.Done, "skipped": out.Skipped, "diverged": out.Diverged, "failed": out.Failed,

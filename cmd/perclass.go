@@ -13,7 +13,7 @@ import (
 	"ablate/reports"
 )
 
-// perClass prints what a study's nets make of each class of test images.
+// perClass prints the errors of a study's nets on each class of the test images.
 func (r *reporter) perClass() error {
 	if r.format != "text" && r.format != "json" {
 		return fmt.Errorf("--per-class: want --format text or json; ablate export predictions has every answer as CSV")
@@ -42,7 +42,8 @@ func (r *reporter) perClass() error {
 	return r.put(b.Bytes())
 }
 
-// classNames are the classes' names in the weights of the first run that has any.
+// classNames returns the names of the classes, from the weights file of the first run that has
+// them.
 func classNames(store *experiments.Store, records []experiments.Record) []string {
 	for _, r := range records {
 		if r.Status != experiments.Done {
@@ -55,18 +56,18 @@ func classNames(store *experiments.Store, records []experiments.Record) []string
 		weights, err := experiments.ReadWeights(dir)
 		var names []string
 		if err != nil || json.Unmarshal([]byte(weights.About["classes"]), &names) != nil {
-			return nil // numbers will do
+			return nil // the table then shows numbers
 		}
 		return names
 	}
 	return nil
 }
 
-// Bounds on what a terminal is shown of a variant; --format json has everything.
+// Limits on what a terminal shows of a variant; --format json has everything.
 const (
 	mostCells  = 10
 	mostImages = 10
-	widest     = 12 // classes of a matrix that is printed whole
+	widest     = 12 // most classes of a matrix that is printed whole
 )
 
 func printPerClass(w io.Writer, p *reports.PerClass) error {
@@ -117,10 +118,11 @@ func percents(f reports.ClassFigure, format string) string {
 	return said
 }
 
-// printConfusion prints a small matrix whole, of a large one what is confused most, and what differs most.
+// printConfusion prints a small matrix whole. Of a large one it prints the pairs that are confused
+// most, and those that differ most.
 func printConfusion(w io.Writer, v reports.VariantClasses, name func(int) string) error {
 	if len(v.Classes) <= widest {
-		fmt.Fprintln(w, "\nconfusion: images of a class (line) that were taken for another (column), a run; "+
+		fmt.Fprintln(w, "\nconfusion: images of a class (row) that were taken for another (column), per run; "+
 			"in brackets the difference to the baseline")
 		head := []string{""}
 		for _, c := range v.Classes {
@@ -138,10 +140,10 @@ func printConfusion(w io.Writer, v reports.VariantClasses, name func(int) string
 	}
 	wrong := slices.DeleteFunc(slices.Clone(v.Cells), func(c reports.Cell) bool { return c.Label == c.Predicted })
 	of := func(c reports.Cell) float64 { return c.Images }
-	title := "confused most, images a run"
+	title := "confused most, images per run"
 	if len(v.Paired) > 0 {
 		of = func(c reports.Cell) float64 { return math.Abs(c.Difference) }
-		title = "confused most otherwise than by the baseline, images a run"
+		title = "largest differences to the baseline, images per run"
 	}
 	slices.SortStableFunc(wrong, func(a, b reports.Cell) int {
 		switch x, y := of(a), of(b); {

@@ -18,18 +18,18 @@ func newPlan() *cobra.Command {
 	var pack int
 	c := &cobra.Command{
 		Use:   "plan STUDY",
-		Short: "Freeze a study, so that others can train its runs",
+		Short: "Freeze a study, so that other machines can train its runs",
 		Example: `  ablate plan cifar10-norm -o plan.json
   ablate task plan.json 0-3
   ablate plan study.yaml --set train.epochs=1 --program ./ablate-linux > plan.json`,
-		Long: `plan writes down all that the runs of a study need: recipes with every default,
+		Long: `plan writes everything that the runs of a study need: recipes with every default,
 seeds, and the runs as numbered tasks, all variants of the first seed first.
-ablate task trains tasks of the plan. What is edited afterwards, the study, a
-net, ablate.yaml, changes nothing that the tasks train. A plan names the build
-of ablate that is to train it, and other builds refuse it.
+ablate task trains tasks of the plan. Later edits of the study, of a net or of
+ablate.yaml do not change the tasks. A plan names the build of ablate that trains
+it, and other builds refuse it.
 
-A study that tunes (tune:) has two plans: the first is of the runs that tune it,
-and once these are done the same command makes the one of the study.`,
+A study that tunes (tune:) has two plans. The first is for the runs that tune it;
+once these are done, the same command makes the plan of the study itself.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -42,7 +42,7 @@ and once these are done the same command makes the one of the study.`,
 				return err
 			}
 			if pack < 0 {
-				return fmt.Errorf("--pack %d: at least 1 run is possible", pack)
+				return fmt.Errorf("--pack %d: want at least 1", pack)
 			}
 			if pack > 0 {
 				all := make([]int, len(plan.Tasks))
@@ -69,9 +69,9 @@ and once these are done the same command makes the one of the study.`,
 	return c
 }
 
-const programUsage = "train with the program in `FILE`, such as a build for another system; this one without the flag"
+const programUsage = "train with the program in `FILE`, such as a build for another system (default: this one)"
 
-// freeze makes the plan of what is selected of a study, or of the runs that tune it while they are not done.
+// freeze makes a plan from the selected runs of a study, or from the runs that tune it until these are done.
 func (s *selection) freeze(name, program string, store *experiments.Store, said io.Writer) (*runner.Frozen, error) {
 	all, err := s.load(name)
 	if err != nil {

@@ -20,15 +20,15 @@ func newPredict() *cobra.Command {
 		Use:     "predict RUN FILE…",
 		Short:   "Classify photographs with the weights of a run",
 		Example: `  ablate predict photos/baseline/1 cat.jpg dog.png`,
-		Long: `predict shows JPEG and PNG files to the net of a run that is done, and prints the
-likeliest classes of each with their probabilities. A file becomes an input as
-the run's test images did: resized, cut, its mean subtracted; of a data set whose
-images have one size from the start, the shorter side is resized to it and the
-centre is cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
+		Long: `predict runs the net of a finished run on JPEG and PNG files, and prints the most
+likely classes of each with their probabilities. A file becomes an input in the same
+way as the run's test images: resized, cropped, its mean subtracted. If the images of
+the data set have a fixed size, the shorter side is resized to it and the centre is
+cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if top < 1 {
-				return fmt.Errorf("--top %d: at least 1 is needed", top)
+				return fmt.Errorf("--top %d: want at least 1", top)
 			}
 			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
 				guesses, err := net.Predict(c.Context(), args[1:], top, group)
@@ -39,7 +39,7 @@ centre is cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 			})
 		},
 	}
-	c.Flags().IntVar(&top, "top", 5, "print the `N` likeliest classes")
+	c.Flags().IntVar(&top, "top", 5, "print the `N` most likely classes")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	addDeviceFlags(c)
 	return c
@@ -50,14 +50,14 @@ func newEvaluate() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "evaluate RUN",
-		Short: "Test the weights of a run, on another data set too",
+		Short: "Test the weights of a run again, also on other data",
 		Example: `  ablate evaluate quickstart/baseline/1
   ablate evaluate photos/baseline/1 --data root=new-photos --data test=0`,
-		Long: `evaluate shows test images to the net of a run that is done, and prints its errors
-and its loss. --data changes a key of the study's data, as --set data.KEY would:
-another folder, another set, other crops. Classes are matched by their names.
-What is subtracted from an image stays what the net was trained with. Nothing is
-recorded. RUN is STUDY/VARIANT/SEED or the run's folder.`,
+		Long: `evaluate tests the net of a finished run, and prints its errors and its loss. --data
+changes a key of the study's data, as --set data.KEY would: another folder, another
+data set, other crops. Classes are matched by name. The mean image stays the one
+that the net was trained with. Nothing is recorded. RUN is STUDY/VARIANT/SEED or the
+run's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
@@ -69,7 +69,7 @@ recorded. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&changes, "data", nil, "change a key of the data, `KEY=VALUE`; may be given again")
+	c.Flags().StringArrayVar(&changes, "data", nil, "change a key of the data: `KEY=VALUE` (repeatable)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	addDeviceFlags(c)
 	return c
@@ -80,7 +80,7 @@ func addDeviceFlags(c *cobra.Command) {
 	c.Flags().Int("threads", 0, threadsUsage)
 }
 
-// withTrained opens a run's net and the devices that it is evaluated on.
+// withTrained opens a run's net and the devices to evaluate it on.
 func withTrained(c *cobra.Command, run string, use func(*runner.Trained, *engine.Group) error) error {
 	settings, err := settings(c)
 	if err != nil {
@@ -109,7 +109,7 @@ func withTrained(c *cobra.Command, run string, use func(*runner.Trained, *engine
 	return nil
 }
 
-// printGuesses prints a row a guess: the file beside its likeliest class.
+// printGuesses prints a row for each guess; the file is named beside its most likely class.
 func printGuesses(c *cobra.Command, files []string, guesses [][]train.Guess, asJSON bool) error {
 	if asJSON {
 		type classified struct {

@@ -14,7 +14,7 @@ import (
 	"ablate/reports"
 )
 
-// blank writes a count, and nothing for 0.
+// blank formats a count, with an empty string for 0.
 func blank(n int64) string {
 	if n == 0 {
 		return ""
@@ -22,7 +22,7 @@ func blank(n int64) string {
 	return reports.Thousands(n)
 }
 
-// printJSON writes JSON as every command does with --json: indented, < and & as they are.
+// printJSON writes JSON as every command prints it with --json: indented, with < and & unescaped.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -30,7 +30,8 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// printTable draws rows without rules; align has l or r for each column. The first row is the head.
+// printTable prints rows without rules. align has l or r for each column. The first row is the
+// header.
 func printTable(w io.Writer, rows [][]string, align string) error {
 	var columns tw.Alignment
 	for _, a := range align {

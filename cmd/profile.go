@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addProfiles gives a command the flags --cpuprofile and --memprofile.
+// addProfiles adds the flags --cpuprofile and --memprofile to a command.
 func addProfiles(c *cobra.Command) {
 	var cpu, memory string
 	c.Flags().StringVar(&cpu, "cpuprofile", "", "write a CPU profile to `FILE`, for go tool pprof")
@@ -28,7 +28,7 @@ func addProfiles(c *cobra.Command) {
 	}
 }
 
-// startCPUProfile begins a profile that stop ends; nothing is written without a name.
+// startCPUProfile starts a profile, which stop ends. Without a name it does nothing.
 func startCPUProfile(name string) (stop func() error, err error) {
 	if name == "" {
 		return func() error { return nil }, nil
@@ -54,6 +54,6 @@ func writeHeapProfile(name string) error {
 	if err != nil {
 		return err
 	}
-	runtime.GC() // so that the profile shows what is in use
+	runtime.GC() // so that the profile shows only memory in use
 	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }

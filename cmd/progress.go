@@ -12,15 +12,14 @@ import (
 	"ablate/runner/train"
 )
 
-// progress prints how a study proceeds: on a terminal one line that is rewritten,
-// or a bar for each of several runs; elsewhere a line every epoch, and at least
-// every minute.
+// progress prints how a study proceeds. On a terminal it rewrites one line, or draws a bar for each
+// of several runs. Elsewhere it prints a line for every epoch, and at least every minute.
 type progress struct {
 	line    *statusLine
-	bars    *bars // nil but for several runs on a terminal
+	bars    *bars // nil unless several runs train on a terminal
 	jobs    []runner.Job
-	work    float64 // of all runs that are to be trained
-	done    float64 // part of work: the runs that have ended
+	work    float64 // of all runs to train
+	done    float64 // of the runs that have ended
 	skipped int
 	ended   int
 	started time.Time
@@ -28,7 +27,7 @@ type progress struct {
 	running map[runID]*standing
 }
 
-// A runID tells the runs of a study apart.
+// A runID identifies a run within a study.
 type runID struct {
 	variant string
 	seed    uint64
@@ -38,16 +37,16 @@ func idOf(j runner.Job) runID { return runID{j.Variant.Name, j.Seed} }
 
 // A standing is how far a run is.
 type standing struct {
-	number int // of the runs in the order in which they began or were skipped
+	number int // place of the run in the order in which runs began or were skipped
 	share  float64
 	last   train.Epoch
-	// program is where a program of the user's stands, that trains in place of ablate
+	// program is the progress of the user's program, if one trains the run
 	program external.Progress
 }
 
 var _ runner.Progress = (*progress)(nil)
 
-// newProgress prints to w how a study that trains several runs at a time proceeds.
+// newProgress prints to w how a study proceeds that trains several runs at a time.
 func newProgress(w io.Writer, slots int) *progress {
 	p := &progress{line: newStatusLine(w, time.Minute), running: map[runID]*standing{}}
 	if p.line.live && slots > 1 {
@@ -56,7 +55,7 @@ func newProgress(w io.Writer, slots int) *progress {
 	return p
 }
 
-// leave prints a line that stays.
+// leave prints a permanent line.
 func (p *progress) leave(line string) {
 	if p.bars != nil {
 		p.bars.leave(line)
@@ -65,7 +64,7 @@ func (p *progress) leave(line string) {
 	p.line.leave(line)
 }
 
-// Data shows how far a data set has been read before training begins.
+// Data shows how much of a data set has been read before training begins.
 func (p *progress) Data(name string, done, total int) {
 	if p.reading == nil {
 		p.reading = &imageProgress{line: p.line, started: time.Now()}
@@ -73,7 +72,7 @@ func (p *progress) Data(name string, done, total int) {
 	p.reading.read(done, total)
 }
 
-// Start says what is ahead, and when it will end.
+// Start prints how many runs there are to train, and when they will end.
 func (p *progress) Start(jobs []runner.Job, predicted time.Duration) {
 	p.line.clear()
 	p.jobs, p.started = jobs, time.Now()
@@ -86,23 +85,23 @@ func (p *progress) Start(jobs []runner.Job, predicted time.Duration) {
 	}
 }
 
-// work is how much of the study a run is. Runs differ in their net's cost and their epochs.
+// work returns the work of a run, which depends on its net's cost and its epochs.
 func work(j runner.Job) float64 { return j.Work(1) }
 
-// Skip takes a run that was done before out of the reckoning.
+// Skip counts a run that was done before, and no longer counts its work.
 func (p *progress) Skip(j runner.Job) {
 	p.skipped++
 	p.ended++
 	p.work -= work(j)
 }
 
-// Held says who trains a run. It stays in the reckoning: it may have to be trained here after all.
+// Held prints who trains a run. Its work still counts: this process may have to train it after all.
 func (p *progress) Held(j runner.Job, err error) {
 	p.leave(fmt.Sprintf("%s seed %d is left to another process: %s", j.Variant.Name, j.Seed,
 		plain(err.Error(), longestMessage)))
 }
 
-// Retry says why a run begins again.
+// Retry prints why a run begins again.
 func (p *progress) Retry(j runner.Job, err error) {
 	p.drop(j)
 	p.leave(fmt.Sprintf("%s seed %d begins again from its last checkpoint: %s", j.Variant.Name, j.Seed,
@@ -114,7 +113,7 @@ func (p *progress) Begin(j runner.Job, _ string) {
 	p.running[idOf(j)] = &standing{number: p.ended + len(p.running) + 1}
 }
 
-// standing is how far a run is that may not have begun.
+// standing returns how far a run is; the run may not have begun.
 func (p *progress) standing(j runner.Job) *standing {
 	if s, ok := p.running[idOf(j)]; ok {
 		return s
@@ -122,7 +121,7 @@ func (p *progress) standing(j runner.Job) *standing {
 	return &standing{number: p.ended + 1}
 }
 
-// drop forgets a run that is trained no longer.
+// drop forgets a run that is no longer being trained.
 func (p *progress) drop(j runner.Job) {
 	delete(p.running, idOf(j))
 	if p.bars != nil {
@@ -130,7 +129,7 @@ func (p *progress) drop(j runner.Job) {
 	}
 }
 
-// Step shows where a run stands, if it is time.
+// Step shows how far a run is, if it is time for it.
 func (p *progress) Step(j runner.Job, epoch int, share float64) {
 	p.standing(j).share = share
 	switch {
@@ -141,16 +140,16 @@ func (p *progress) Step(j runner.Job, epoch int, share float64) {
 	}
 }
 
-// Epoch shows what an epoch came to.
+// Epoch shows the results of an epoch.
 func (p *progress) Epoch(j runner.Job, e train.Epoch) {
 	s, epochs := p.standing(j), j.Variant.Recipe.Train.Epochs
 	s.last, s.share = e, float64(e.Number)/float64(epochs)
-	if !p.line.live && e.Number < epochs { // the last one has the line of its run
+	if !p.line.live && e.Number < epochs { // after the last one comes the run's own line
 		p.line.show(p.words(j, e.Number))
 	}
 }
 
-// Program shows where a program of the user's stands, if it is time.
+// Program shows the progress of a user's program, if it is time for it.
 func (p *progress) Program(j runner.Job, at external.Progress) {
 	s := p.standing(j)
 	s.program, s.share = at, at.Share
@@ -162,7 +161,7 @@ func (p *progress) Program(j runner.Job, at external.Progress) {
 	}
 }
 
-// programWords say where a program stands, as far as it tells.
+// programWords formats the progress of a program, as far as it reports any.
 func (p *progress) programWords(j runner.Job) string {
 	s := p.standing(j)
 	line := fmt.Sprintf("[%d/%d] %s seed %d", s.number, len(p.jobs), j.Variant.Name, j.Seed)
@@ -175,7 +174,7 @@ func (p *progress) programWords(j runner.Job) string {
 	return line + measured(s.program) + p.eta()
 }
 
-// measured is the last value of a program's figure, nothing before there is one.
+// measured formats the last value of a program's figure, or nothing before the first value.
 func measured(p external.Progress) string {
 	if p.Name == "" {
 		return ""
@@ -183,7 +182,7 @@ func measured(p external.Progress) string {
 	return fmt.Sprintf("  %s %.5g", plain(p.Name, longestCell), p.Value)
 }
 
-// words say where a run stands.
+// words formats how far a run is.
 func (p *progress) words(j runner.Job, epoch int) string {
 	s := p.standing(j)
 	line := fmt.Sprintf("[%d/%d] %s seed %d  epoch %d/%d  %3.0f %%", s.number, len(p.jobs), j.Variant.Name, j.Seed,
@@ -194,7 +193,7 @@ func (p *progress) words(j runner.Job, epoch int) string {
 	return line + p.eta()
 }
 
-// eta says how long the rest takes at the speed so far, nothing while that is not known.
+// eta formats how long the rest takes at the speed so far, or nothing while that is unknown.
 func (p *progress) eta() string {
 	done := p.done
 	for _, j := range p.jobs {
@@ -209,7 +208,7 @@ func (p *progress) eta() string {
 	return "  ETA " + about(time.Duration(float64(since)*(p.work-done)/done))
 }
 
-// End leaves a line behind.
+// End prints the permanent line of a run.
 func (p *progress) End(j runner.Job, status experiments.Status, err error) {
 	s := p.standing(j)
 	p.drop(j)

@@ -26,7 +26,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// reportFlags are what report is asked for.
+// reportFlags holds the flags of report.
 type reportFlags struct {
 	format, shape, metric, at, against, output string
 	columns                                    []string
@@ -47,21 +47,21 @@ func newReport() *cobra.Command {
   ablate report quickstart --watch --format json -o table.json
   ablate report quickstart --self-check
   ablate report shapes-norm cifar10-norm --format html -o norm.html`,
-		Long: `report reads the records under runs/STUDY/ and prints the comparison table:
-the error over the seeds, the difference to the baseline under the same seeds
-with its interval, and what the statistics allow one to say. It trains nothing.
+		Long: `report reads the records in runs/STUDY/ and prints the comparison table: the error
+over the seeds, the difference to the baseline under the same seeds with its
+interval, and what the statistics allow one to say. It trains nothing.
 
-Shapes: delta compares each variant with the baseline; matrix does, too, and has
+--shape delta compares each variant with the baseline; matrix does the same and has
 a column for each ablation; cumulative compares each row with the one above it.
 --against compares each variant with the one of the same name in another study.
---self-check runs the test on the study's own differences less their means,
-in which there is nothing to find: it exits with 1 if it claims one too often,
-or if it tells the baseline from itself under other seeds (ablate run --aa).
+--self-check applies the test to the study's own differences minus their means, which
+contain no effect. It exits with 1 if the test claims one too often, or if it tells
+the baseline from itself under other seeds (ablate run --aa).
 Several studies are printed one after the other, each with its own family of
-comparisons; where they are of several data sets, ranks over these follow.
+comparisons. If they use several data sets, ranks over these follow.
 --watch waits for the study's first run and writes the report again whenever a
-record changes. It ends when all runs have ended, when an ablate run of some of
-them is through, or on Ctrl-C.`,
+record changes. It ends when all runs have ended, when an ablate run that it saw
+training some of them has ended, or on Ctrl-C.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE:              func(c *cobra.Command, args []string) error { return report(c, args, o) },
@@ -71,14 +71,14 @@ them is through, or on Ctrl-C.`,
 	f.StringVar(&o.shape, "shape", reports.Shapes[0], "compare in `SHAPE`: "+strings.Join(reports.Shapes, ", "))
 	f.StringSliceVar(&o.columns, "columns", nil, "show these columns, `NAME,…`: "+strings.Join(render.Columns(), ", "))
 	f.StringVar(&o.metric, "metric", "",
-		"compare `METRIC`: "+strings.Join(reports.Metrics(), ", ")+"; without the flag what the study declares")
+		"compare `METRIC`: "+strings.Join(reports.Metrics(), ", ")+"; the default is what the study declares")
 	f.StringVar(&o.at, "at", "",
-		"take the figure of `EPOCH`: "+reports.AtWords+"; without the flag what the study declares")
+		"compare the figures of `EPOCH`: "+reports.AtWords+"; the default is what the study declares")
 	f.StringVar(&o.against, "against", "", "compare with the variants of the same name in `STUDY`")
 	f.StringVarP(&o.output, "output", "o", "", "write to `FILE`, which is replaced as a whole")
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
 	f.BoolVar(&o.perClass, "per-class", false,
-		"print the error of each class, what is confused, and which images' answers changed")
+		"print the error on each class, the confusion matrix, and the images whose answers changed")
 	f.BoolVar(&o.selfCheck, "self-check", false, "check the test on the study's own residuals")
 	c.MarkFlagsMutuallyExclusive("watch", "self-check", "per-class")
 	c.MarkFlagsMutuallyExclusive("against", "self-check")
@@ -101,10 +101,10 @@ func report(c *cobra.Command, studies []string, o reportFlags) error {
 		return fmt.Errorf("--format %s: %w; want one of %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
 	}
 	if o.selfCheck && o.format == svg {
-		return fmt.Errorf("--self-check: there is no picture of it; --format text, md, tex, csv, json or html prints it")
+		return fmt.Errorf("--self-check: want --format text, md, tex, csv, json or html")
 	}
 	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
-		return fmt.Errorf("--columns: %s has no columns to choose from; --format text, md, tex or csv has", o.format)
+		return fmt.Errorf("--columns: %s has no columns; want --format text, md, tex or csv", o.format)
 	}
 	if len(studies) > 1 {
 		return r.several(studies)
@@ -131,15 +131,15 @@ func report(c *cobra.Command, studies []string, o reportFlags) error {
 func (r reporter) several(studies []string) error {
 	switch {
 	case r.reportFlags.watch:
-		return errors.New("--watch: it follows one study")
+		return errors.New("--watch follows only one study")
 	case r.reportFlags.perClass:
-		return errors.New("--per-class: it is of one study")
+		return errors.New("--per-class takes only one study")
 	case r.reportFlags.selfCheck:
-		return errors.New("--self-check: it is of one study")
+		return errors.New("--self-check takes only one study")
 	case r.against != "":
-		return errors.New("--against: it compares one study with another")
+		return errors.New("--against compares one study with another")
 	case r.format == svg:
-		return errors.New("--format svg: the picture is of one study; html has one for each")
+		return errors.New("--format svg: a picture shows one study; html has one for each")
 	}
 	var tables []*reports.Comparison
 	for _, name := range studies {
@@ -169,7 +169,8 @@ func (r reporter) several(studies []string) error {
 	return r.put(b.Bytes())
 }
 
-// Formats with pictures: a page of its own, made from the runs' folders too, and the differences alone.
+// Formats with pictures: the page, which is also made from the runs' folders, and the picture of
+// the differences alone.
 const (
 	html = "html"
 	svg  = "svg"
@@ -177,8 +178,8 @@ const (
 
 func formats() []string { return append(render.Formats(), html, svg) }
 
-// order returns a study's name, and the study where its file is at hand. The
-// records of a name that ships with no study are reported in the order of names.
+// order returns a study's name, and the study itself if its file can be found. The variants of a
+// study without a file are reported in alphabetical order.
 func order(study string) (string, *configs.Study, error) {
 	s, err := configs.LoadLenient(study)
 	switch {
@@ -202,9 +203,9 @@ func variantNames(s *configs.Study) []string {
 	return names
 }
 
-// declaration is what a study recorded before its first run that it compares, and
-// what its file adds to that. A study whose runs are older has its file alone, and
-// where there is no file either nothing was declared.
+// declaration returns what a study declared before its first run, together with what its file adds
+// to that. If no run recorded a declaration, the study's file is its only source; without a file
+// either, nothing was declared.
 func declaration(store *experiments.Store, name string, plan *configs.Study) (experiments.Declaration, error) {
 	d, err := store.Declaration(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -216,7 +217,7 @@ func declaration(store *experiments.Store, name string, plan *configs.Study) (ex
 	return d, nil
 }
 
-// departures say what a study's file declares today in place of what was declared.
+// departures lists what a study's file declares today that differs from its first declaration.
 func departures(d experiments.Declaration, plan *configs.Study) []string {
 	if plan == nil {
 		return nil
@@ -224,7 +225,7 @@ func departures(d experiments.Declaration, plan *configs.Study) []string {
 	return d.Departures(declares(plan))
 }
 
-// declares is what a study sets out to compare.
+// declares returns what a study sets out to compare.
 func declares(s *configs.Study) experiments.Declaration {
 	d := experiments.Declaration{
 		Study: s.Name, Design: string(s.Design), Variants: variantNames(s), Seeds: s.Seeds,
@@ -245,12 +246,12 @@ type reporter struct {
 	reportFlags
 	store    *experiments.Store
 	study    string
-	plan     *configs.Study // nil where only records are at hand
+	plan     *configs.Study // nil if there are only records
 	out      io.Writer
 	warnings io.Writer
 }
 
-// options are what the flags ask of a table.
+// options returns the options of a table that the flags ask for.
 func (r *reporter) options() (reports.Options, error) {
 	declared, err := declaration(r.store, r.study, r.plan)
 	if err != nil {
@@ -281,7 +282,7 @@ func (r *reporter) options() (reports.Options, error) {
 	return o, err
 }
 
-// tableOptions are those of the table that a study declares.
+// tableOptions returns the options of the table that a study declares.
 func tableOptions(store *experiments.Store, d experiments.Declaration) (reports.Options, error) {
 	at, err := reports.ParseAt(d.At)
 	if err != nil {
@@ -334,7 +335,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	return b.Bytes(), records, err
 }
 
-// put writes the report to where it was asked for.
+// put writes the report to its destination.
 func (r *reporter) put(text []byte) error {
 	if r.output != "" {
 		return writeOutput(r.output, text)
@@ -394,7 +395,7 @@ func (r *reporter) watch(ctx context.Context) error {
 		return errors.New("--watch: the output is no terminal; name a file with --output")
 	}
 	var last []byte
-	seen := false // a run under way
+	seen := false // a run in progress
 	for waiting := false; ; {
 		if records, _ := r.store.Load(r.study); len(records) == 0 {
 			if !waiting {
@@ -423,16 +424,15 @@ func (r *reporter) watch(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil // how a watch that outlasts its reader ends; the report is written
+			return nil // the reader has gone; the report is written
 		case <-time.After(watchEvery):
 		}
 	}
 }
 
-// ended reports whether nothing more will come: every run that is planned, or
-// where no plan is at hand every one that was begun, is done or diverged or
-// failed; or an `ablate run` of some of them, which this watch saw at work, has
-// left its report after the last of them.
+// ended reports whether no more runs will end. That is so if all planned runs (or, without a plan,
+// all runs that were begun) are done, diverged or failed; or if an `ablate run` of some of them,
+// which this watch saw training, has written its report after the last of them.
 func (r *reporter) ended(records []experiments.Record, seen bool) bool {
 	over, last := 0, time.Time{}
 	for _, rec := range records {
@@ -450,11 +450,12 @@ func (r *reporter) ended(records []experiments.Record, seen bool) bool {
 		return over == len(records)
 	}
 	info, err := os.Stat(filepath.Join(r.store.Study(r.study), textReport))
-	const tick = 100 * time.Millisecond // a file's time is that of the system's last tick, which may be before last
+	const tick = 100 * time.Millisecond // a file's time may be a clock tick old
 	return seen && over == len(records) && err == nil && info.ModTime().After(last.Add(-tick))
 }
 
-// load reads a study's records. Those that cannot be read are named among the warnings; none at all is an error.
+// load reads a study's records. It prints a warning for each that cannot be read; if there is none
+// at all, it returns an error.
 func load(store *experiments.Store, study string, warnings io.Writer) ([]experiments.Record, error) {
 	records, problems := store.Load(study)
 	for _, p := range problems {
@@ -479,11 +480,11 @@ func printReport(w, warnings io.Writer, store *experiments.Store, study *configs
 	return r.put(text)
 }
 
-// textReport is the table that ablate run leaves in a study's folder when it is through.
+// textReport names the table that ablate run writes to a study's folder at the end.
 const textReport = "report.txt"
 
-// writeReports leaves the table beside the records. Speeds are left out, so that
-// equal runs give equal files.
+// writeReports writes the table beside the records. It leaves out speeds, so that equal runs
+// produce equal files.
 func writeReports(store *experiments.Store, study *configs.Study, warnings io.Writer) error {
 	records, err := load(store, study.Name, warnings)
 	if err != nil {

@@ -34,26 +34,26 @@ func newRun() *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "run STUDY",
-		Short: "Train what a study asks for and print its comparison table",
+		Short: "Train the runs of a study and print its comparison table",
 		Example: `  ablate run configs/quickstart.yaml
   ablate run quickstart --set train.epochs=1 --seeds 1
   ablate run cifar10-norm --variants no-lrn --dry-run
   ablate run quickstart --aa
   ablate run cifar10-norm --devices auto`,
-		Long: `run trains every variant of a study under every seed, one run after the other,
-or several at a time with --devices, and prints the comparison table. STUDY is a file or the name of a study that
-ships with ablate. Runs that are done are skipped, and a run that was stopped,
-by Ctrl-C or by a crash, continues from its last checkpoint when the same command
-is given again. The result is the same to the last bit. Processes that run one
-study at the same time divide its runs among them.
+		Long: `run trains every variant of a study under every seed, one run after the other or,
+with --devices, several at a time. Then it prints the comparison table. STUDY is a
+file, or the name of a study that ships with ablate. Runs that are done are skipped.
+A run that was stopped, by Ctrl-C or by a crash, continues from its last checkpoint
+when you give the same command again, and its result is the same to the last bit.
+Processes that run one study at the same time divide its runs among them.
 
-A study that tunes (tune:) has its tuning runs trained first, as STUDY.tuning.
+A study that tunes (tune:) first trains its tuning runs, as STUDY.tuning.
 
-Records and the table are written under runs/STUDY/.
+Records and the table are written to runs/STUDY/.
 
 Exit codes: 0 all runs are done, 1 a run failed or diverged, 2 usage, config or
-data, 3 interrupted, 75 try again later: other processes hold what is left, the
-record cannot be written, or a device was lost.`,
+data, 3 interrupted, 75 try again later: other processes hold the remaining runs,
+the record cannot be written, or a device was lost.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE:              func(c *cobra.Command, args []string) error { return runStudy(c, args[0], o) },
@@ -61,19 +61,19 @@ record cannot be written, or a device was lost.`,
 	o.selection.flags(c)
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and train nothing")
-	f.BoolVar(&o.fresh, "fresh", false, "set the recorded runs aside and train again")
-	f.BoolVar(&o.failFast, "fail-fast", false, "end with the first run that fails or diverges")
-	f.BoolVar(&o.yes, "yes", false, "train even if that is predicted to take more than a year")
+	f.BoolVar(&o.fresh, "fresh", false, "move the recorded runs aside and train them again")
+	f.BoolVar(&o.failFast, "fail-fast", false, "stop after the first run that fails or diverges")
+	f.BoolVar(&o.yes, "yes", false, "train even if it is predicted to take more than a year")
 	f.StringVar(&o.sinks.TensorBoard, "tensorboard", "", "write TensorBoard event files under `DIR` while training")
-	f.StringVar(&o.sinks.MLflow, "mlflow", "", "send what is recorded to the MLflow server at `URL` while training")
+	f.StringVar(&o.sinks.MLflow, "mlflow", "", "send the records to the MLflow server at `URL` while training")
 	f.StringVar(&o.serve, "serve", "", "show the records folder as pages while training, at `HOST:PORT`")
 	f.Lookup("serve").NoOptDefVal = usualAddress
 	f.String("device", "auto", deviceUsage)
 	f.StringVar(&o.devices, "devices", "",
-		"train as many runs at a time as this lists, each in a process of its own: `LIST`, such as\n"+
-			"cuda:0,cuda:1 or cpu:0,cpu:1, or auto for every GPU, or shares of the cores where there is none")
+		"train a run on each device of `LIST` at the same time, each in its own process, such as\n"+
+			"cuda:0,cuda:1 or cpu:0,cpu:1; auto lists every GPU, or shares of the cores without one")
 	f.IntVar(&o.retries, "retries", 2,
-		"with --devices, continue a run up to `N` times whose process crashed or whose GPU was lost")
+		"with --devices, continue a run up to `N` times after a crash or the loss of its GPU")
 	c.MarkFlagsMutuallyExclusive("device", "devices")
 	f.Int("threads", 0, threadsUsage)
 	addProfiles(c)
@@ -94,7 +94,7 @@ func runStudy(c *cobra.Command, name string, o runOptions) error {
 		return err
 	}
 	devices := device.NewPool(deviceOf(settings, stage.study), settings.Threads)
-	if slots != nil { // what one of them takes is measured and multiplied
+	if slots != nil { // measure the time on one slot and extrapolate
 		devices = device.NewPool(slots[0].Device, slots[0].Threads)
 	}
 	defer devices.Close()
@@ -177,13 +177,13 @@ func (t *training) endStudy(ctx context.Context, study *configs.Study, out runne
 	return finishStudy(ctx, t.out, t.said, study, t.store, out)
 }
 
-// endTuning says whether every setting was tried. One that diverges has been.
+// endTuning reports whether every setting was tried. A setting whose run diverged counts as tried.
 func (t *training) endTuning(ctx context.Context, study *configs.Study, out runner.Outcome) error {
 	out.Done, out.Diverged = out.Done+out.Diverged, 0
-	return ended(ctx, out, "ablate runs "+study.Name+" says which")
+	return ended(ctx, out, "ablate runs "+study.Name+" lists them")
 }
 
-// servePages shows the records folder until the function that it returns is called, where --serve asks for it.
+// servePages serves the records folder, if --serve asks for it, until the returned function is called.
 func (o runOptions) servePages(ctx context.Context, store *experiments.Store, said io.Writer) (stop func(), err error) {
 	if o.serve == "" {
 		return func() {}, nil
@@ -198,7 +198,7 @@ func (o runOptions) servePages(ctx context.Context, store *experiments.Store, sa
 	go func() {
 		defer close(ended)
 		if err := newServer(store, token, false).Serve(ctx, l); err != nil {
-			complain(said, fmt.Errorf("--serve: %w; training goes on", err))
+			complain(said, fmt.Errorf("--serve: %w; training continues", err))
 		}
 	}()
 	return func() {
@@ -207,21 +207,21 @@ func (o runOptions) servePages(ctx context.Context, store *experiments.Store, sa
 	}, nil
 }
 
-// slots are the shares of the machine that --devices asks for, none without it.
+// slots returns the shares of the machine that --devices asks for, and none without the flag.
 func (o runOptions) slots(c *cobra.Command, study *configs.Study, settings configs.Settings,
 	runs int) ([]device.Slot, error) {
 	for _, name := range []string{"device", "devices"} {
 		if v := study.PinnedVariant(); v != "" && c.Flags().Changed(name) {
-			return nil, fmt.Errorf("--%s %s: the study says itself where its variants train (%s); leave it out",
+			return nil, fmt.Errorf("--%s %s: the study sets the devices of its variants itself (%s); drop the flag",
 				name, c.Flag(name).Value, v)
 		}
 	}
 	if o.retries < 0 {
-		return nil, fmt.Errorf("--retries %d: 0 or more are possible", o.retries)
+		return nil, fmt.Errorf("--retries %d: want at least 0", o.retries)
 	}
 	if o.devices == "" {
 		if c.Flags().Changed("retries") {
-			return nil, errors.New("--retries is for the processes of --devices; without it give the command again")
+			return nil, errors.New("--retries needs --devices; without it, repeat the command")
 		}
 		return nil, nil
 	}
@@ -232,7 +232,7 @@ func (o runOptions) slots(c *cobra.Command, study *configs.Study, settings confi
 	return slots, nil
 }
 
-// processes are how the processes of slots are started: by this program.
+// processes returns how to start a process of this program for each slot.
 func processes(slots []device.Slot, runs string) []runner.PoolSlot {
 	var list []runner.PoolSlot
 	for _, s := range slots {
@@ -243,21 +243,22 @@ func processes(slots []device.Slot, runs string) []runner.PoolSlot {
 			}
 			threads := fmt.Sprint(s.Threads)
 			c := exec.Command(program, "task", "--slot", "--runs", runs, "--device", s.Device, "--threads", threads)
-			c.Env = append(os.Environ(), "GOMAXPROCS="+threads) // loading images takes the slot's share, too
+			c.Env = append(os.Environ(), "GOMAXPROCS="+threads) // image loading also stays within the slot's share
 			return c
 		}})
 	}
 	return list
 }
 
-// What --device, --parallel and --threads take.
+// Help texts of --device, --parallel and --threads.
 const (
-	deviceUsage   = "train on `DEVICE`: auto, cpu, cuda:0, or several that share a run, such as cuda:0,cuda:1"
-	parallelUsage = "divide among devices `WHAT`: columns of the net (the default), or data, the images of a batch"
+	deviceUsage   = "train on `DEVICE`: auto, cpu, cuda:0, or several that share each run, such as cuda:0,cuda:1"
+	parallelUsage = "divide `WHAT` among the devices: columns of the net (the default), or data, the images of a batch"
 	threadsUsage  = "train with `N` CPU threads, 0 for all cores; the result does not depend on it"
 )
 
-// deviceOf is the list of devices that a study's runs share: the setting's, the study's where that leaves the choice.
+// deviceOf returns the devices that a study's runs share: those of the settings, or, if these say
+// auto, those of the study.
 func deviceOf(settings configs.Settings, study *configs.Study) string {
 	if settings.Device == "auto" && study.Device != "" {
 		return study.Device
@@ -265,19 +266,19 @@ func deviceOf(settings configs.Settings, study *configs.Study) string {
 	return settings.Device
 }
 
-// confirm refuses a study that takes longer than anybody waits, unless --yes says that it is meant.
+// confirm refuses a study that would take longer than a year, unless the user gives --yes.
 func (o runOptions) confirm(predicted time.Duration) error {
 	if predicted < year || o.yes {
 		return nil
 	}
-	return fmt.Errorf("training is predicted to take %s, %s; give --yes if that is meant",
+	return fmt.Errorf("training is predicted to take %s, %s; use --yes to train it anyway",
 		about(predicted), until(time.Now(), predicted))
 }
 
-// finishStudy prints and writes the table and turns the outcome into an exit code.
+// finishStudy prints and writes the table, and turns the outcome into an exit code.
 func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Study, store *experiments.Store,
 	out runner.Outcome) error {
-	begun := out != (runner.Outcome{Held: out.Held}) // else there may be nothing to print yet
+	begun := out != (runner.Outcome{Held: out.Held}) // otherwise there may be nothing to print yet
 	if begun && !out.Interrupted && out.Lost == nil {
 		if err := writeReports(store, study, warnings); err != nil {
 			return err
@@ -286,25 +287,26 @@ func finishStudy(ctx context.Context, w, warnings io.Writer, study *configs.Stud
 			return err
 		}
 	}
-	return ended(ctx, out, "the table says which")
+	return ended(ctx, out, "the table lists them")
 }
 
-// refused adds to the error of a run that cannot be recorded how it continues.
+// refused adds to the error of a run that cannot be recorded how to continue it.
 func refused(err error) error {
 	if errors.Is(err, runner.ErrRecord) {
-		return &exit{exitLater, fmt.Errorf("%w; what is saved is kept; continue with: %s", err, command(os.Args))}
+		return &exit{exitLater, fmt.Errorf("%w; saved runs are kept; continue with: %s", err, command(os.Args))}
 	}
 	return err
 }
 
-// ended turns an outcome into an exit code. which says where to see the runs that did not finish.
+// ended turns an outcome into an exit code. which tells the user where to see the runs that did not
+// finish.
 func ended(ctx context.Context, out runner.Outcome, which string) error {
 	if out.Interrupted {
-		return &exit{exitInterrupted, fmt.Errorf("interrupted; what is trained is kept; continue with: %s",
+		return &exit{exitInterrupted, fmt.Errorf("interrupted; the progress is saved; continue with: %s",
 			command(os.Args))}
 	}
 	if out.Lost != nil {
-		return &exit{exitLater, fmt.Errorf("%w; what is trained is kept; continue with: %s",
+		return &exit{exitLater, fmt.Errorf("%w; the progress is saved; continue with: %s",
 			out.Lost, command(os.Args))}
 	}
 	if n := out.Failed + out.Diverged; n > 0 {
@@ -325,7 +327,7 @@ func ctxError(ctx context.Context) error {
 	return nil
 }
 
-// command is a command line as a shell takes it, the program by its bare name.
+// command quotes a command line for a shell, with the program by its bare name.
 func command(args []string) string {
 	words := []string{"ablate"}
 	for _, a := range args[1:] {

@@ -15,7 +15,7 @@ import (
 	"ablate/reports"
 )
 
-// runsFlags are what runs are listed.
+// runsFlags holds the flags of runs.
 type runsFlags struct {
 	filter          index.Filter
 	where           string
@@ -36,15 +36,15 @@ func newRuns() *cobra.Command {
   ablate runs rm quickstart/baseline/1
   ablate runs gc --dry-run
   ablate runs unlock quickstart/baseline/1`,
-		Long: `runs lists the recorded runs by study, variant and seed. The list comes from an
-index beside the folders, which is brought up to date first. The index can be
-deleted at any time: the folders are the truth.
+		Long: `runs lists the recorded runs by study, variant and seed. It reads an index beside the
+folders, which it first brings up to date. You can delete the index at any time: the
+folders are the truth.
 
---where, --sort and --columns take anything that is recorded: the columns of
+--where, --sort and --columns accept anything that is recorded: the columns of
 ablate export runs, every key of a recipe (train.lr, net.layers.conv1.filters),
-and tag, note, host, threads and metric.NAME, the last value of a metric. --where
-compares with = != < <= > >= and ~ (contains), and joins by and, or, not and
-brackets; 12% is 0.12, and times are written as 2006-01-02, '2006-01-02 15:04',
+tag, note, host, threads, and metric.NAME, the last value of a metric. --where
+compares with = != < <= > >= and ~ (contains), and combines with and, or, not and
+brackets. 12% means 0.12; times are written as 2006-01-02, '2006-01-02 15:04',
 today or yesterday.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -58,8 +58,8 @@ today or yesterday.`,
 	f := c.Flags()
 	f.StringVar(&status, "status", "",
 		"list only runs that are `STATUS`: running, done, diverged, failed or interrupted")
-	f.StringVar(&o.where, "where", "", "list only runs for which `EXPRESSION` holds")
-	f.StringSliceVar(&o.sort, "sort", nil, "sort by `NAME,…`; -NAME sorts from the largest down")
+	f.StringVar(&o.where, "where", "", "list only runs for which `EXPRESSION` is true")
+	f.StringSliceVar(&o.sort, "sort", nil, "sort by `NAME,…`; -NAME sorts in descending order")
 	f.StringSliceVar(&o.columns, "columns", nil, "show `NAME,…`")
 	f.BoolVar(&o.rebuild, "rebuild", false, "read all records and build the index again")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON")
@@ -128,7 +128,7 @@ func printRuns(w io.Writer, store *experiments.Store, runs []foundRun) error {
 		case r.Top1Error != nil:
 			wrong = fmt.Sprintf("%.2f", 100*float64(*r.Top1Error))
 		}
-		if r.Epochs != nil && *r.Epochs > 0 { // imported figures say nothing of epochs
+		if r.Epochs != nil && *r.Epochs > 0 { // imported runs may have no epochs
 			epochs = fmt.Sprint(*r.Epochs)
 		}
 		row := []string{fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed), string(r.Status), wrong, epochs,
@@ -141,7 +141,7 @@ func printRuns(w io.Writer, store *experiments.Store, runs []foundRun) error {
 	return printTable(w, rows, "llrrrlll"[:len(rows[0])])
 }
 
-// A figure is what a study compares its runs by, where that is not ablate's own error.
+// A figure is the metric by which a study compares its runs, if that is not ablate's own error.
 type figure struct {
 	metric reports.Metric
 	value  experiments.Number
@@ -149,7 +149,8 @@ type figure struct {
 
 func (f figure) named() bool { return f.metric.Name != "" }
 
-// String writes a figure with its name: "accuracy 91.27 %", "compressed bytes 3608.0 bytes".
+// String formats a figure with its name, such as "accuracy 91.27 %" or "compressed bytes 3608.0
+// bytes".
 func (f figure) String() string {
 	v := float64(f.value)
 	switch {
@@ -161,7 +162,8 @@ func (f figure) String() string {
 	return strings.TrimSpace(f.metric.Title + " " + f.metric.Figure(v) + " " + f.metric.Unit)
 }
 
-// figuresOf are the figures of runs that programs of the user's trained, or that were imported, in the runs' order.
+// figuresOf returns the figures of runs that were imported or trained by a user's program, in the
+// order of the runs.
 func figuresOf(store *experiments.Store, runs []foundRun) []figure {
 	declared := map[string]experiments.Declaration{}
 	figures := make([]figure, len(runs))
@@ -171,12 +173,12 @@ func figuresOf(store *experiments.Store, runs []foundRun) []figure {
 			continue
 		}
 		rec, err := experiments.ReadRecord(filepath.Join(store.Root, filepath.FromSlash(e.Dir)))
-		if err != nil || rec.Result == nil || rec.Result.Metrics == nil { // it diverged, or is said to be damaged
+		if err != nil || rec.Result == nil || rec.Result.Metrics == nil { // diverged, or reported as damaged
 			continue
 		}
 		d, ok := declared[e.Study]
 		if !ok {
-			d, _ = store.Declaration(e.Study) // without one there is no figure
+			d, _ = store.Declaration(e.Study) // without a declaration there is no figure
 			declared[e.Study] = d
 		}
 		if v, ok := rec.Result.Metrics[d.Metric]; ok {
@@ -187,7 +189,7 @@ func figuresOf(store *experiments.Store, runs []foundRun) []figure {
 	return figures
 }
 
-// printEntries prints an object a run, with the figure that its study compares.
+// printEntries prints a JSON object for each run, with the figure that its study compares.
 func printEntries(w io.Writer, store *experiments.Store, runs []foundRun) error {
 	type entry struct {
 		index.Entry
@@ -206,7 +208,7 @@ func printEntries(w io.Writer, store *experiments.Store, runs []foundRun) error 
 	return printJSON(w, list)
 }
 
-// said is what people say of a run, in one line.
+// said returns the tags and notes of a run, on one line.
 func said(n experiments.Notes) string {
 	line := strings.Join(n.Tags, ", ")
 	for i, note := range n.Notes {
@@ -225,8 +227,7 @@ func newRunsRm() *cobra.Command {
 		Short:   "Delete runs",
 		Example: `  ablate runs rm quickstart/no-lrn/3`,
 		Long: `rm deletes the folders of runs. Reports need the runs that are done or diverged, so
-these are deleted only with --force. A run that a process is working on is never
-deleted.`,
+deleting these takes --force. A run that a process is working on is never deleted.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -234,17 +235,17 @@ deleted.`,
 				return err
 			}
 			var dirs []string
-			for _, name := range args { // all of them are looked at before the first is deleted
+			for _, name := range args { // check all of them before deleting the first
 				dir, err := store.Find(name)
 				if err != nil {
 					return err
 				}
 				rec, err := experiments.ReadRecord(dir)
 				if err != nil && !force {
-					return fmt.Errorf("%w; --force deletes it all the same", err)
+					return fmt.Errorf("%w; --force deletes it anyway", err)
 				}
 				if rec.Status.Final() && !force {
-					return fmt.Errorf("%s is %s and belongs to the report of %s; --force deletes it all the same",
+					return fmt.Errorf("%s is %s and belongs to the report of %s; --force deletes it anyway",
 						dir, rec.Status, rec.Study)
 				}
 				dirs = append(dirs, dir)
@@ -266,12 +267,12 @@ func newRunsGC() *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "gc",
-		Short: "Delete what no report and no later attempt needs",
+		Short: "Delete files that neither a report nor a later attempt needs",
 		Example: `  ablate runs gc --dry-run
   ablate runs gc`,
-		Long: `gc deletes runs that --fresh has set aside, checkpoints of runs that have ended,
-and files that were never finished. Runs themselves, done or not, stay, and so
-does everything of a run whose record cannot be read.`,
+		Long: `gc deletes runs that --fresh has moved aside, checkpoints of runs that have ended,
+and unfinished files. It keeps the runs themselves, done or not, and everything of a
+run whose record cannot be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := openStore(c)
@@ -304,19 +305,19 @@ does everything of a run whose record cannot be read.`,
 			return err
 		},
 	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be deleted")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be deleted")
 	return c
 }
 
 func newRunsUnlock() *cobra.Command {
 	return &cobra.Command{
 		Use:     "unlock RUN",
-		Short:   "Release a run whose process is gone, where ablate cannot tell",
+		Short:   "Release a run whose process has died, if ablate cannot tell",
 		Example: `  ablate runs unlock quickstart/no-lrn/3`,
-		Long: `unlock removes the lock of a run. Where ablate sees that the process is gone, it
-takes the lock over by itself. unlock is for a process that ran on another host
-or in another container: the run is "held by another process", but you know that
-the process is gone. A process that ablate sees running keeps its lock.`,
+		Long: `unlock removes the lock of a run. If ablate can see that the process has died, it
+takes over the lock by itself. unlock is for a process that ran on another host or in
+another container: the run is "held by another process", but you know that the
+process is gone. unlock refuses if ablate can see the process running.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -337,7 +338,7 @@ the process is gone. A process that ablate sees running keeps its lock.`,
 	}
 }
 
-// sizeOf is the size of a file, or of all files in a folder.
+// sizeOf returns the size of a file, or of all files in a folder.
 func sizeOf(path string) (total int64, err error) {
 	err = filepath.WalkDir(path, func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -352,7 +353,7 @@ func sizeOf(path string) (total int64, err error) {
 	return total, err
 }
 
-// joined lists words, or a dash for none.
+// joined joins words with commas; without any it returns a dash.
 func joined(words []string) string {
 	if len(words) == 0 {
 		return "–"

@@ -14,14 +14,14 @@ import (
 func newRunsImport() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import DIR…",
-		Short: "Gather run folders of other machines",
+		Short: "Copy run folders from other machines",
 		Example: `  ablate runs import /mnt/node1/runs /mnt/node2/runs
   ablate runs import copied/quickstart/baseline/seed-3`,
-		Long: `import copies runs into the folder of runs: a run's folder, a study's, or a whole folder
-of studies. Every run is checked first: its identity against its recipe, its weights,
-predictions and figures against their digests and the record. Where one does not hold, or
-another run is in its place, nothing is copied. What is there already is left as it is, so
-that the same command may be given again.`,
+		Long: `import copies runs into the folder of runs. DIR is the folder of a run, of a study, or
+of several studies. It first checks every run: its identity against its recipe, and its
+weights, predictions and figures against their digests and the record. If a check fails,
+or if a different run is already in its place, nothing is copied. Runs that are already
+there are left alone, so you can repeat the command.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -55,7 +55,8 @@ that the same command may be given again.`,
 	}
 }
 
-// checkGathered refuses runs that are not what their records say, or that are in each other's way.
+// checkGathered refuses runs that do not match their records, and runs that would go to the same
+// place.
 func checkGathered(store *experiments.Store, dirs []string) error {
 	var problems []error
 	from := map[string]string{}

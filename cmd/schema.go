@@ -17,13 +17,13 @@ func newSchema() *cobra.Command {
 		Use:   "schema [" + strings.Join(known, "|") + "]",
 		Short: "Print the JSON Schema of studies, nets, ablations or reports",
 		Long: `schema prints the JSON Schema (draft 2020-12) of the files that ablate reads: every
-key with its type, default, range and meaning. Editors complete and check with it.
-With the YAML language server, save it beside a study and begin the study with
+key with its type, default, range and meaning. Editors use it to complete and check.
+For the YAML language server, save it beside a study and begin the study with
 
   # yaml-language-server: $schema=study.schema.json
 
-docs/studies.md says the same in prose. The schema report is of what ablate report
---format json prints.`,
+docs/studies.md has the same as tables. The schema report describes the output of
+ablate report --format json.`,
 		Example: `  ablate schema > study.schema.json
   ablate schema net > net.schema.json`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),

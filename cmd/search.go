@@ -16,15 +16,15 @@ import (
 	"ablate/experiments/query"
 )
 
-// A foundRun is one that a list shows.
+// A foundRun is a run that a list shows.
 type foundRun struct {
 	entry    index.Entry
 	notes    experiments.Notes
-	recorded query.Run // empty where nobody asks for any
+	recorded query.Run // empty if no flag needs it
 }
 
-// search keeps the runs that are looked for, in the order that is asked for. It
-// returns those that cannot be read.
+// search selects and sorts runs as the flags say. It also returns the errors of runs that cannot be
+// read.
 func search(store *experiments.Store, runs []index.Entry, o runsFlags) (found []foundRun, unread []error, err error) {
 	names := slices.Clone(o.columns)
 	for _, s := range o.sort {
@@ -81,7 +81,7 @@ func search(store *experiments.Store, runs []index.Entry, o runsFlags) (found []
 	return found, unread, nil
 }
 
-// printColumns shows the fields that are asked for: numbers to the right.
+// printColumns prints the chosen fields as a table, with numbers to the right.
 func printColumns(w io.Writer, found []foundRun, columns []string) error {
 	show := moment(w)
 	rows := [][]string{columns}
@@ -104,7 +104,8 @@ func printColumns(w io.Writer, found []foundRun, columns []string) error {
 	return printTable(w, rows, string(align))
 }
 
-// printFields prints an object a run. Numbers that JSON has no form for are text, as in records.
+// printFields prints a JSON object for each run. Numbers that JSON cannot express are strings, as
+// in records.
 func printFields(w io.Writer, found []foundRun, columns []string) error {
 	list := []map[string]any{}
 	for _, f := range found {
@@ -120,7 +121,7 @@ func printFields(w io.Writer, found []foundRun, columns []string) error {
 	return printJSON(w, list)
 }
 
-// moment writes times as a person says them on a terminal, and as dates elsewhere.
+// moment formats times for people on a terminal, and as dates elsewhere.
 func moment(w io.Writer) func(time.Time) string {
 	if f, ok := asFile(w); ok && term.IsTerminal(int(f.Fd())) {
 		return func(t time.Time) string { return ago(t.Local(), time.Now()) }
@@ -128,14 +129,15 @@ func moment(w io.Writer) func(time.Time) string {
 	return func(t time.Time) string { return t.Local().Format(time.DateTime) }
 }
 
-// ago is "yesterday 14:02", "Mon 14:02" within a week, and a date before. Both times are of one zone.
+// ago formats a time as "today 14:02", "yesterday 14:02", "Mon 14:02" within a week, and a date
+// before that. Both times are in one time zone.
 func ago(t, now time.Time) string {
 	clock := t.Format("15:04")
 	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
 	switch {
 	case t.IsZero():
 		return "–"
-	case t.After(now.Add(time.Minute)): // clocks of other hosts differ
+	case t.After(now.Add(time.Minute)): // the clocks of hosts differ
 		return t.Format("2006-01-02 15:04")
 	case !t.Before(midnight):
 		return "today " + clock

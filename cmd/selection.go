@@ -13,7 +13,7 @@ import (
 	"ablate/runner"
 )
 
-// A selection is what of a study is to be trained, and what is changed in it.
+// A selection holds the flags that choose and change runs of a study.
 type selection struct {
 	sets     []string
 	variants []string
@@ -32,13 +32,14 @@ func (s *selection) flags(c *cobra.Command) {
 	f.StringSliceVar(&s.only, "only", nil, "train only these runs, `VARIANT/SEED` (repeatable)")
 	f.StringVar(&s.every, "checkpoint-every", "",
 		"save an unfinished run every `INTERVAL`: 10m, 2 epochs, 100 steps, or never (only on Ctrl-C);\n"+
-			"without the flag as the study says, or every 10m")
-	f.BoolVar(&s.again, "aa", false, "train the baseline under other seeds too, as the variant aa")
+			"the default is what the study says, or 10m")
+	f.BoolVar(&s.again, "aa", false, "also train the baseline under other seeds, as the variant aa")
 	f.StringVar(&s.parallel, "parallel", "", parallelUsage)
 }
 
-// again makes the baseline one more variant, under seeds of its own: an A/A test, which goes through plan, training,
-// table and verdict as any other, and in which there is nothing to find.
+// again returns the setting that adds the baseline as another variant, under its own seeds. This is
+// an A/A test: the variant goes through plan, training, table and verdict like any other, but there
+// is no effect to find.
 func again(study *configs.Study) string {
 	key := "train.seed_offset"
 	if study.Variants[0].Recipe.Trainer != nil {
@@ -47,8 +48,8 @@ func again(study *configs.Study) string {
 	return "variants.aa={edits: [{set: {key: " + key + ", value: 1000000}}]}"
 }
 
-// load reads a study and lists the jobs that are selected. What the study declares
-// is read before anything is left out, which changes no family of comparisons.
+// load reads a study and lists the selected jobs. The study's declaration is read before variants
+// are left out, so that the selection does not change the family of comparisons.
 func (s *selection) load(name string) (stage, error) {
 	sets := s.sets
 	if s.parallel != "" {
@@ -90,10 +91,11 @@ func (s *selection) jobs(study *configs.Study) ([]runner.Job, error) {
 	return s.pick(jobs)
 }
 
-// narrow keeps the variants and seeds asked for. The baseline always stays: all others are compared with it.
+// narrow keeps the chosen variants and seeds. It always keeps the baseline, with which all others
+// are compared.
 func (s *selection) narrow(study *configs.Study) error {
 	if s.seeds < 0 || s.seeds > len(study.Seeds) {
-		return fmt.Errorf("--seeds %d: the study has %d; for more write --set seeds=%d",
+		return fmt.Errorf("--seeds %d: the study has %d; to train more, use --set seeds=%d",
 			s.seeds, len(study.Seeds), max(s.seeds, 1))
 	}
 	if s.seeds > 0 {
@@ -126,7 +128,7 @@ func (s *selection) pick(jobs []runner.Job) ([]runner.Job, error) {
 			return fmt.Sprintf("%s/%d", j.Variant.Name, j.Seed) == want
 		})
 		if i < 0 {
-			return nil, fmt.Errorf("--only %s: the study has no such run; write VARIANT/SEED, as in --only %s/%d",
+			return nil, fmt.Errorf("--only %s: the study has no such run; want VARIANT/SEED, as in --only %s/%d",
 				want, jobs[0].Variant.Name, jobs[0].Seed)
 		}
 		picked = append(picked, jobs[i])

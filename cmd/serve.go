@@ -17,7 +17,7 @@ import (
 	"ablate/serve"
 )
 
-// serveFlags are where and to whom pages are served.
+// serveFlags holds the flags of serve.
 type serveFlags struct {
 	addr, token string
 	open, write bool
@@ -27,18 +27,19 @@ func newServe() *cobra.Command {
 	var o serveFlags
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Show all studies as pages that follow what is trained",
+		Short: "Show all studies in a browser while they train",
 		Example: `  ablate serve
   ablate serve --open
   ablate serve --runs /shared/runs --addr :8080`,
 		Long: `serve shows the studies and runs of the records folder in a browser: tables with
-their verdicts, curves, logs, and what was published. Pages follow what happens in
-the folder, whoever trains there. serve only reads: it writes and locks nothing,
-but for notes and tags with --write.
+their verdicts, curves, logs, and published figures. The pages follow what changes in
+the folder, no matter which process trains. serve only reads: it writes nothing and
+takes no lock, except for notes and tags with --write.
 
-It answers this machine alone. With an address that others can reach it asks every
-reader for a token, --token or one that it makes, which is part of the address that
-it prints. The address of a page holds what is chosen on it. Ctrl-C ends it.`,
+Only this machine can open the pages. If --addr is an address that others can reach,
+every reader needs a token: that of --token, or one that serve makes and prints as
+part of the address. The address of a page holds the choices made on it. Ctrl-C stops
+the server.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := openStore(c)
@@ -49,7 +50,7 @@ it prints. The address of a page holds what is chosen on it. Ctrl-C ends it.`,
 			if err != nil {
 				return fmt.Errorf("--addr: %w", err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s shows %s; Ctrl-C ends it\n", address, store.Root)
+			fmt.Fprintf(c.OutOrStdout(), "%s shows %s; Ctrl-C stops it\n", address, store.Root)
 			if o.open {
 				openBrowser(c.ErrOrStderr(), address)
 			}
@@ -57,23 +58,23 @@ it prints. The address of a page holds what is chosen on it. Ctrl-C ends it.`,
 		},
 	}
 	c.Flags().BoolVar(&o.write, "write", false, "let readers add notes and tags")
-	c.Flags().StringVar(&o.addr, "addr", usualAddress, "serve on `HOST:PORT`; port 0 takes a free one")
-	c.Flags().StringVar(&o.token, "token", "", "ask readers for `TOKEN`; made where others can reach the address")
+	c.Flags().StringVar(&o.addr, "addr", usualAddress, "serve on `HOST:PORT`; port 0 chooses a free one")
+	c.Flags().StringVar(&o.token, "token", "", "ask readers for `TOKEN`; serve makes one if others can reach the address")
 	c.Flags().BoolVar(&o.open, "open", false, "open the page in a browser")
 	return c
 }
 
-// usualAddress is where pages are served unless another place is named.
+// usualAddress is the default address of the pages.
 const usualAddress = "127.0.0.1:8080"
 
-// listen opens the address and returns what a browser has to be told.
+// listen opens the address and returns what a browser needs.
 func (o serveFlags) listen() (l net.Listener, address, token string, err error) {
 	host, _, err := net.SplitHostPort(o.addr)
 	if err != nil {
 		return nil, "", "", fmt.Errorf("%s: want HOST:PORT, as in 127.0.0.1:8080", o.addr)
 	}
 	if l, err = net.Listen("tcp", o.addr); err != nil {
-		return nil, "", "", fmt.Errorf("%w; another port: 127.0.0.1:0", err)
+		return nil, "", "", fmt.Errorf("%w; --addr 127.0.0.1:0 chooses a free port", err)
 	}
 	at := l.Addr().(*net.TCPAddr)
 	if token = o.token; token == "" && !at.IP.IsLoopback() {
@@ -89,7 +90,7 @@ func (o serveFlags) listen() (l net.Listener, address, token string, err error) 
 	return l, address, token, nil
 }
 
-// newServer serves a store with the tables that its studies declare.
+// newServer makes a server for a store, with the tables that its studies declare.
 func newServer(store *experiments.Store, token string, write bool) *serve.Server {
 	table := func(study string) (reports.Options, error) {
 		declared, err := declaration(store, study, nil)
@@ -101,7 +102,7 @@ func newServer(store *experiments.Store, token string, write bool) *serve.Server
 	return serve.New(serve.Options{Store: store, Token: token, Write: write, Table: table})
 }
 
-// openBrowser shows an address in the reader's browser, or says that it cannot.
+// openBrowser opens an address in the user's browser, or prints a warning.
 func openBrowser(warnings io.Writer, address string) {
 	program := map[string][]string{
 		"darwin": {"open"}, "windows": {"rundll32", "url.dll,FileProtocolHandler"},

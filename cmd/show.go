@@ -23,11 +23,11 @@ func newShow() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show RUN",
-		Short: "Show a run: what it is, how it went, its learning curve",
+		Short: "Show a run: its recipe, its results, its learning curve",
 		Example: `  ablate show quickstart/baseline/1
   ablate show runs/quickstart/no-lrn/seed-2 --metric train_loss`,
-		Long: `show prints what is recorded of a run and draws one of its metrics over the
-epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
+		Long: `show prints the record of a run and draws one of its metrics over the epochs. RUN is
+STUDY/VARIANT/SEED or the run's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)
@@ -81,12 +81,12 @@ epochs. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 		},
 	}
 	c.Flags().StringVar(&metric, "metric", "",
-		"draw `METRIC`; without the flag test_top1_error, or what the study declares")
+		"draw `METRIC` (default: test_top1_error, or what the study declares)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the record and its metrics as JSON")
 	return c
 }
 
-// primary is the metric that a run's curve is drawn of.
+// primary returns the metric whose curve is drawn.
 func primary(store *experiments.Store, r experiments.Record) string {
 	d, err := store.Declaration(r.Study)
 	if r.Result == nil || r.Result.Metrics == nil || err != nil || d.Metric == "" {
@@ -95,7 +95,7 @@ func primary(store *experiments.Store, r experiments.Record) string {
 	return d.Metric
 }
 
-// printRecord prints a run and, where its kernels were timed, how long a step waited for images.
+// printRecord prints a run and, if its kernels were timed, how long a step waited for images.
 func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir string) error {
 	rows := [][]string{
 		{"run", fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed)},
@@ -145,7 +145,7 @@ func printRecord(w io.Writer, r experiments.Record, t experiments.Times, dir str
 	return printTable(w, rows, "ll")
 }
 
-// program is where a program of the user's comes from, if one trained.
+// program returns rows that describe the user's program that trained a run, if one did.
 func program(p *experiments.Program) [][]string {
 	if p == nil {
 		return nil
@@ -161,7 +161,7 @@ func program(p *experiments.Program) [][]string {
 	return append(rows, []string{"GPUs", joined(p.GPUs)})
 }
 
-// describeUsage says what a run took of the machine.
+// describeUsage formats what a run used of the machine.
 func describeUsage(u experiments.Usage) string {
 	said := fmt.Sprintf("%.1f s of CPU time", float64(u.CPUSeconds))
 	if u.PeakMemory > 0 {
@@ -176,7 +176,7 @@ func describeUsage(u experiments.Usage) string {
 	return said
 }
 
-// host is the CPU and how many of its threads computed: none where a GPU did.
+// host returns the CPU and how many threads computed; on a GPU it leaves out the threads.
 func host(p *experiments.Provenance) string {
 	if p.Threads == 0 {
 		return p.CPU
@@ -184,7 +184,7 @@ func host(p *experiments.Provenance) string {
 	return fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)
 }
 
-// between names the devices that the last attempt moved bytes between.
+// between names the devices between which the last attempt moved bytes.
 func between(attempts []experiments.Attempt) string {
 	if len(attempts) == 0 {
 		return ""
@@ -203,15 +203,15 @@ func describeAttempt(a experiments.Attempt) string {
 	return said + ", " + a.Ended.Sub(a.Started).Round(time.Second).String()
 }
 
-// Bounds on a curve: asciigraph lays out its axis by the range of the values, and
-// draws no more columns than these.
+// Limits on a curve. asciigraph lays out its axis by the range of the values, and draws at most
+// this many columns.
 const (
 	largestDrawn = 1e9
 	mostColumns  = 60
 )
 
-// printCurve draws a metric over the epochs. What cannot be drawn leaves a gap:
-// what is not finite, and what is so large that the axis could not be labelled.
+// printCurve draws a metric over the epochs. Values that are not finite, or too large for the axis,
+// leave a gap.
 func printCurve(w io.Writer, series []experiments.Metric, metric string) error {
 	var values []float64
 	var names []string

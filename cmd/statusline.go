@@ -10,17 +10,17 @@ import (
 	"golang.org/x/term"
 )
 
-// A statusLine says how far something has come: on a terminal it is one line that
-// is rewritten, elsewhere a line now and then.
+// A statusLine shows progress: on a terminal in one line that is rewritten, elsewhere in occasional
+// lines.
 type statusLine struct {
 	w     io.Writer
 	live  bool          // w is a terminal
-	every time.Duration // between two lines
-	shown time.Time     // when the last one was
-	width int           // of the line that stands on the terminal
+	every time.Duration // time between two lines
+	shown time.Time     // time of the last line
+	width int           // of the line on the terminal
 }
 
-// newStatusLine makes a status line. quiet is the time between lines where w is no terminal.
+// newStatusLine makes a status line. quiet is the time between lines if w is not a terminal.
 func newStatusLine(w io.Writer, quiet time.Duration) *statusLine {
 	s := &statusLine{w: w, every: quiet, shown: time.Now()}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -29,10 +29,10 @@ func newStatusLine(w io.Writer, quiet time.Duration) *statusLine {
 	return s
 }
 
-// due says whether it is time for the next line.
+// due reports whether it is time for the next line.
 func (s *statusLine) due() bool { return time.Since(s.shown) >= s.every }
 
-// show shows a line in place of the last.
+// show replaces the last line.
 func (s *statusLine) show(line string) {
 	s.shown = time.Now()
 	if !s.live {
@@ -44,7 +44,7 @@ func (s *statusLine) show(line string) {
 	s.width = n
 }
 
-// leave prints a line that stays.
+// leave prints a permanent line.
 func (s *statusLine) leave(line string) {
 	s.clear()
 	s.shown = time.Now()

@@ -30,23 +30,23 @@ func newSubmit() *cobra.Command {
 	var o submitOptions
 	c := &cobra.Command{
 		Use:   "submit STUDY",
-		Short: "Hand a study's runs to Slurm or Kubernetes",
+		Short: "Submit a study's runs to Slurm or Kubernetes",
 		Example: `  ablate submit cifar10-norm --slurm --time 4h --gpus 1 --at-once 8
   ablate submit cifar10-norm --slurm --dry-run
   ablate submit cifar10-norm --kubernetes --image registry/ablate --claim work --gpus 1 > job.yaml`,
-		Long: `submit freezes the runs of a study that are not done, as ablate plan does, and
-hands them to the engine of a cluster.
+		Long: `submit freezes the runs of a study that are not done, like ablate plan, and submits
+them to a cluster.
 
---slurm submits an array, and a job that writes the table when the array has
-ended. A task that is preempted, reaches its time limit or loses its node saves
-what it can and is queued again; it continues on any node. --kubernetes prints
-an Indexed Job for kubectl apply. Short runs are packed several to a task.
+--slurm submits an array, and a job that writes the table when the array has ended.
+A task that is preempted, reaches its time limit or loses its node saves what it can,
+is queued again, and continues on any node. --kubernetes prints an Indexed Job for
+kubectl apply. Several short runs go into one task.
 
-ablate status STUDY says where the runs are, ablate cancel STUDY takes them back,
-and the same submit command hands over what is still not done. All flags but
---dry-run are also keys of ablate.yaml, under slurm: or kubernetes:, and
-slurm: {setup: [module load cuda]} are lines before each task. docs/cluster.md
-says more.`,
+ablate status STUDY reports where the runs are, ablate cancel STUDY cancels them, and
+the same submit command submits what is still not done. All flags except --dry-run
+are also keys of ablate.yaml, under slurm: or kubernetes:. There,
+slurm: {setup: [module load cuda]} adds lines before each task. docs/cluster.md
+explains more.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE:              func(c *cobra.Command, args []string) error { return submit(c, args[0], o) },
@@ -54,17 +54,17 @@ says more.`,
 	o.selection.flags(c)
 	f := c.Flags()
 	f.BoolVar(&o.slurm, "slurm", false, "submit to Slurm")
-	f.BoolVar(&o.kubernetes, "kubernetes", false, "print a Job of Kubernetes")
+	f.BoolVar(&o.kubernetes, "kubernetes", false, "print a Kubernetes Job")
 	c.MarkFlagsMutuallyExclusive("slurm", "kubernetes")
 	c.MarkFlagsOneRequired("slurm", "kubernetes")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be submitted, and write nothing")
 	f.StringVar(&o.program, "program", "", programUsage)
 	f.Int("at-once", 0, "run at most `N` tasks at a time")
-	f.Int("pack", 0, "train `N` runs in each task; without the flag as many short ones as take some minutes")
+	f.Int("pack", 0, "train `N` runs in each task (default: as many as take about ten minutes)")
 	f.Int("gpus", 0, "give each task `N` GPUs")
 	f.Int("cpus", 0, "give each task `N` CPUs")
 	f.String("mem", "", "give each task `MEMORY`: 16G for Slurm, 16Gi for Kubernetes")
-	f.String("time", "", "Slurm: limit each task to `TIME`, such as 4h; what is not done by then is queued again")
+	f.String("time", "", "Slurm: limit each task to `TIME`, such as 4h; unfinished tasks are queued again")
 	f.String("partition", "", "Slurm: submit to `PARTITION`")
 	f.StringArray("sbatch", nil, "Slurm: another `OPTION` of sbatch, such as --account=x (repeatable)")
 	f.String("image", "", "Kubernetes: the `IMAGE` that holds ablate")
@@ -120,7 +120,7 @@ func submit(c *cobra.Command, name string, o submitOptions) error {
 	return submitSlurm(c, store, plan, settings, o)
 }
 
-// fits refuses flags of the other engine, and numbers that no engine takes.
+// fits refuses flags of the other batch system, and numbers that neither accepts.
 func (o submitOptions) fits(c *cobra.Command) error {
 	theirs, engine := []string{"image", "claim", "mount", "queue"}, "--slurm"
 	if o.kubernetes {
@@ -133,19 +133,20 @@ func (o submitOptions) fits(c *cobra.Command) error {
 	}
 	for _, f := range []string{"at-once", "pack", "gpus", "cpus"} {
 		if strings.HasPrefix(c.Flag(f).Value.String(), "-") {
-			return fmt.Errorf("--%s %s: a number from 0 is possible", f, c.Flag(f).Value)
+			return fmt.Errorf("--%s %s: want a number of at least 0", f, c.Flag(f).Value)
 		}
 	}
 	return nil
 }
 
-// Bounds on how many short runs go into a task.
+// Limits on how many short runs go into a task.
 const (
-	packedTime  = 10 * time.Minute // that a task should take: starting one costs a cluster some seconds
-	packedTasks = 8                // that there should be all the same, so that a cluster has something to divide
+	packedTime  = 10 * time.Minute // a task should take this long, since starting one costs some seconds
+	packedTasks = 8                // but there should be this many, so that a cluster can divide them
 )
 
-// packShort groups the tasks that are left. Where a run's time can be measured here, short ones go together.
+// packShort groups the remaining tasks. If the time of a run can be measured here, short runs share
+// a task.
 func packShort(c *cobra.Command, study *configs.Study, plan *runner.Frozen, left []int, s configs.Settings) error {
 	if s.Slurm.Pack > 0 || s.Slurm.GPUs > 0 || strings.HasPrefix(study.Device, "cuda") {
 		plan.Pack(left, max(s.Slurm.Pack, 1), nil, 0)
@@ -158,7 +159,7 @@ func packShort(c *cobra.Command, study *configs.Study, plan *runner.Frozen, left
 		return interrupted(c, c.Context().Err())
 	}
 	if err != nil {
-		complain(c.ErrOrStderr(), fmt.Errorf("each run is a task of its own: how long one takes is not known here: %w", err))
+		complain(c.ErrOrStderr(), fmt.Errorf("each run becomes its own task, because its time is unknown: %w", err))
 		plan.Pack(left, 1, nil, 0)
 		return nil
 	}
@@ -203,12 +204,12 @@ func submitSlurm(c *cobra.Command, store *experiments.Store, plan *runner.Frozen
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d runs of %s are submitted: ablate status %s\n", countTasks(plan),
+	_, err = fmt.Fprintf(c.OutOrStdout(), "submitted %d runs of %s; ablate status %s shows them\n", countTasks(plan),
 		plan.Study.Study, plan.Study.Study)
 	return err
 }
 
-// countTasks is how many runs are in a plan's groups.
+// countTasks returns the number of runs in a plan's groups.
 func countTasks(plan *runner.Frozen) (n int) {
 	for i := range plan.Groups {
 		tasks, _ := plan.Group(i)
@@ -237,14 +238,13 @@ func newStatus() *cobra.Command {
 	var all, asJSON bool
 	c := &cobra.Command{
 		Use:   "status STUDY",
-		Short: "Say where the runs of a submitted study are",
+		Short: "Show where the runs of a submitted study are",
 		Example: `  ablate status cifar10-norm
   ablate status cifar10-norm --all
   ablate status cifar10-norm --json`,
-		Long: `status joins what is recorded of a study's runs with what Slurm or Kubernetes
-says of their tasks: how far each is, on which node, why it waits and when it
-is expected to start. Runs that are done are only counted, unless --all asks
-for them.`,
+		Long: `status combines the records of a study's runs with what Slurm or Kubernetes
+reports about their tasks: how far each run is, on which node, why it waits and when
+it is expected to start. Runs that are done are only counted, unless you use --all.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -266,7 +266,7 @@ for them.`,
 			return printStatus(c, runs, all)
 		},
 	}
-	c.Flags().BoolVar(&all, "all", false, "list the runs that are done, too")
+	c.Flags().BoolVar(&all, "all", false, "also list the runs that are done")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, of all runs")
 	return c
 }
@@ -309,10 +309,10 @@ func printStatus(c *cobra.Command, runs []cluster.Run, all bool) error {
 func newCancel() *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel STUDY",
-		Short:   "Take a submitted study back from Slurm or Kubernetes",
+		Short:   "Cancel the jobs of a submitted study",
 		Example: `  ablate cancel cifar10-norm`,
-		Long: `cancel cancels all jobs of a study that the engine still works on. Runs that are
-being trained save where they are, and the next submit, or ablate run, goes on.`,
+		Long: `cancel cancels all jobs of a study that are queued or running. Runs in training are
+saved first; the next submit, or ablate run, continues them.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -329,7 +329,7 @@ being trained save where they are, and the next submit, or ablate run, goes on.`
 				return interrupted(c, err)
 			}
 			if len(cancelled) == 0 {
-				_, err = fmt.Fprintln(c.OutOrStdout(), "nothing of it is queued or running")
+				_, err = fmt.Fprintln(c.OutOrStdout(), "nothing is queued or running")
 				return err
 			}
 			_, err = fmt.Fprintln(c.OutOrStdout(), "cancelled", strings.Join(cancelled, ", "))

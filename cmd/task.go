@@ -20,18 +20,18 @@ func newTask() *cobra.Command {
 	group := -1
 	c := &cobra.Command{
 		Use:   "task PLAN TASK…",
-		Short: "Train tasks of a plan, as engines of clusters call it",
+		Short: "Train tasks of a plan, for batch systems",
 		Example: `  ablate plan cifar10-norm -o plan.json
   ablate task plan.json 7
   ablate task plan.json 0-3,8 --device cuda:0
   ablate task plan.json --group "$AWS_BATCH_JOB_ARRAY_INDEX"
   ablate task plan.json --report`,
 		Long: `task trains runs of a plan that ablate plan has made, by their numbers from 0. It
-writes the folders of these runs and nothing else: no table, no index. Runs that
-are done are skipped, unfinished ones continue. Any engine that can start a
-command and look at its exit code can train a study like this; docs/cluster.md
-shows how. --group takes the runs that ablate plan --pack put together. --report
-trains nothing: it writes the table as ablate run leaves it.
+writes only the folders of these runs: no table, no index. Runs that are done are
+skipped, and unfinished ones continue. Any batch system that can start a command and
+check its exit code can train a study in this way; docs/cluster.md shows how. --group
+trains the runs that ablate plan --pack put together. --report trains nothing: it
+writes the same table as ablate run.
 
 Exit codes: 0 all are done, 1 one failed or diverged, 2 usage, plan or data, 3
 interrupted and saved: start the same task again, 75 try again later: another
@@ -69,12 +69,12 @@ process holds the run, the record cannot be written, or a device was lost.`,
 		},
 	}
 	c.Flags().IntVar(&group, "group", -1, "train group `N` of the plan, from 0")
-	c.Flags().BoolVar(&report, "report", false, "train nothing, write report.txt and report.md of the study")
+	c.Flags().BoolVar(&report, "report", false, "train nothing, but write report.txt and report.md of the study")
 	c.MarkFlagsMutuallyExclusive("group", "report")
 	c.Flags().String("device", "auto", deviceUsage)
 	c.Flags().Int("threads", 0, threadsUsage)
 	c.Flags().BoolVar(&slot, "slot", false, "take tasks from an ablate run --devices, by standard input and output")
-	c.Flags().Lookup("slot").Hidden = true // it is how the program speaks with itself
+	c.Flags().Lookup("slot").Hidden = true // for processes that this program starts itself
 	return c
 }
 
@@ -146,12 +146,12 @@ func trainTasks(c *cobra.Command, plan *runner.Frozen, tasks []int) error {
 	if err != nil {
 		return refused(err)
 	}
-	return ended(ctx, outcome, "ablate runs "+study.Name+" says which")
+	return ended(ctx, outcome, "ablate runs "+study.Name+" lists them")
 }
 
-// withBrokenPipe also ends where whoever reads the progress is gone: the run is
-// then saved as after Ctrl-C. The signal stays caught, or the last message would
-// end the process by it.
+// withBrokenPipe returns a context that also ends when the reader of the progress has gone; the run
+// is then saved as after Ctrl-C. The signal stays caught, because otherwise the last message would
+// end the process.
 func withBrokenPipe(ctx context.Context) context.Context {
 	ctx, _ = signal.NotifyContext(ctx, syscall.SIGPIPE)
 	return ctx

@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// printable is standard output, through which every command prints. Text of
-// records and files may hold what makes a terminal move its cursor, change its
-// title or answer: such bytes are written as their escapes.
+// printable is the standard output of every command. Text from records and files may contain bytes
+// that make a terminal move its cursor, change its title or answer. printable writes such bytes as
+// escapes.
 type printable struct {
 	w    io.Writer
-	held bool  // the last write ended in the first byte of what may be a C1 control
-	err  error // of the first write that failed
+	held bool  // the last write ended in what may be the first byte of a C1 control
+	err  error // error of the first write that failed
 }
 
-// Write escapes the controls C0, without line feed and tab, and C1 (ECMA-48).
+// Write escapes the controls C0, except line feed and tab, and C1 (ECMA-48).
 func (p *printable) Write(text []byte) (int, error) {
-	const c1 = 0xC2 // the byte that U+0080 to U+009F begin with
+	const c1 = 0xC2 // first byte of U+0080 to U+009F in UTF-8
 	var b []byte
 	for _, c := range text {
 		held := p.held
@@ -60,13 +60,14 @@ func asFile(w io.Writer) (*os.File, bool) {
 	return f, ok
 }
 
-// Bounds on what is printed of one text that comes from a record or a file.
+// Limits on what is printed of one text from a record or a file.
 const (
 	longestCell    = 500  // characters of a table's cell
 	longestMessage = 2000 // characters of an error
 )
 
-// plain is a text in one line without controls, its middle left out where it is longer than limit characters.
+// plain returns a text on one line without controls. If it is longer than limit characters, the
+// middle is left out.
 func plain(text string, limit int) string {
 	var b strings.Builder
 	for _, r := range shorten(text, limit) {

@@ -23,11 +23,11 @@ func newVerify() *cobra.Command {
 		Example: `  ablate verify quickstart/baseline/1
   ablate verify quickstart`,
 		Long: `verify trains the first steps of a recorded run again and compares the SHA-256 of
-the weights after each step with those recorded. Of a study it verifies all runs.
-It also compares the weights file and the predictions with the record. Where
-something is not equal, it says what differs: build, machine, CPU path, data. Of
-a run that a program of yours trained, or that was imported, it compares the
-files with each other and says what it cannot check.
+the weights after each step with those recorded. For a study it verifies all runs.
+It also compares the weights file and the predictions with the record. If something
+differs, it reports differences in build, machine, CPU kernels and data that may
+explain it. If a user's program trained a run, or it was imported, verify compares
+its files with each other and lists what it cannot check.
 
 Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.`,
 		Args: cobra.ExactArgs(1),
@@ -37,7 +37,7 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 				return err
 			}
 			if steps < 1 {
-				return fmt.Errorf("--steps %d: at least 1 is needed", steps)
+				return fmt.Errorf("--steps %d: want at least 1", steps)
 			}
 			store, err := experiments.Open(settings.Runs)
 			if err != nil {
@@ -72,19 +72,19 @@ Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.
 				}
 			}
 			if wrong > 0 {
-				return &exit{exitFailed, fmt.Errorf("%d of %d runs are not what their records say", wrong, len(dirs))}
+				return &exit{exitFailed, fmt.Errorf("%d of %d runs do not match their records", wrong, len(dirs))}
 			}
 			return nil
 		},
 	}
 	c.Flags().IntVar(&steps, "steps", 3, "train the first `N` of the recorded steps")
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a run")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each run")
 	c.Flags().String("device", "auto", deviceUsage)
 	c.Flags().Int("threads", 0, threadsUsage)
 	return c
 }
 
-// runsNamed returns the folder of a run, or those of a study's runs.
+// runsNamed returns the folder of a run, or the folders of a study's runs.
 func runsNamed(store *experiments.Store, name string) ([]string, error) {
 	dir, err := store.Find(name)
 	if err == nil {
@@ -120,11 +120,11 @@ func printVerification(w io.Writer, v runner.Verification, asJSON bool) error {
 		}
 	}
 	if v.Differs > 0 {
-		said = fmt.Sprintf("other weights after step %d", v.Differs)
+		said = fmt.Sprintf("different weights after step %d", v.Differs)
 	}
 	lines := append([]string{v.Run + "  " + said}, v.Files...)
 	if v.Differs > 0 && len(v.Differences) == 0 {
-		lines = append(lines, "build, machine, CPU path and data are the same as then")
+		lines = append(lines, "build, machine, CPU kernels and data are the same as in the record")
 	}
 	lines = append(lines, v.Differences...)
 	_, err := fmt.Fprintln(w, strings.Join(lines, "\n    "))
