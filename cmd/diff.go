@@ -32,11 +32,7 @@ run does not have.`,
 			}
 			var records [2]experiments.Record
 			for i, name := range args {
-				dir, err := store.Find(name)
-				if err != nil {
-					return err
-				}
-				if records[i], err = experiments.ReadRecord(dir); err != nil {
+				if records[i], _, err = store.Read(name); err != nil {
 					return err
 				}
 			}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ablate/experiments"
 	"ablate/experiments/export"
 )
 
@@ -25,11 +24,7 @@ OpenMMLab and Papers with Code, for all variants of a study.`,
 			if err != nil {
 				return err
 			}
-			dir, err := store.Find(args[0])
-			if err != nil {
-				return err
-			}
-			rec, err := experiments.ReadRecord(dir)
+			rec, _, err := store.Read(args[0])
 			if err != nil {
 				return err
 			}

@@ -141,10 +141,7 @@ func trained(c *cobra.Command, name string) (trainedRun, error) {
 	if err != nil {
 		return r, err
 	}
-	if r.dir, err = store.Find(name); err != nil {
-		return r, err
-	}
-	if r.record, err = experiments.ReadRecord(r.dir); err != nil {
+	if r.record, r.dir, err = store.Read(name); err != nil {
 		return r, err
 	}
 	if r.record.Status != experiments.Done {

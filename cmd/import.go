@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ablate/experiments"
 	"ablate/experiments/export/mlflow"
 	"ablate/experiments/importer"
 	"ablate/strictyaml"
@@ -261,11 +260,7 @@ func (m *mapping) keep(c *cobra.Command, s *importer.Source) error {
 	if err != nil {
 		return err
 	}
-	settings, err := settings(c)
-	if err != nil {
-		return err
-	}
-	store, err := experiments.Open(settings.Runs)
+	store, err := openStore(c)
 	if err != nil {
 		return err
 	}

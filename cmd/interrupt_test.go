@@ -18,7 +18,7 @@ import (
 // the run stands, end with code 3 and say how to continue.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("signals cannot be sent to a process there")
+		t.Skip("Windows: a process cannot be sent signals")
 	}
 	dir := t.TempDir()
 	text := strings.NewReplacer("epochs: 2", "epochs: 2000", "checkpoint: 1 step",

@@ -146,7 +146,7 @@ func TestSklearnExample(t *testing.T) {
 func TestPyTorchExample(t *testing.T) {
 	needs(t, "torch")
 	if os.Getenv("ABLATE_DATA") == "" {
-		t.Skip("ABLATE_DATA is not set")
+		t.Skip("ABLATE_DATA is not set: the example in PyTorch needs CIFAR-10")
 	}
 	dir := t.TempDir()
 	says(t, `\nno-batch-norm +batch_norm true→false +2 `, "run", "../examples/pytorch-cifar/study.yaml", "--seeds", "2",

@@ -88,11 +88,7 @@ training some of them has ended, or on Ctrl-C.`,
 }
 
 func report(c *cobra.Command, studies []string, o reportFlags) error {
-	settings, err := settings(c)
-	if err != nil {
-		return err
-	}
-	store, err := experiments.Open(settings.Runs)
+	store, err := openStore(c)
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,7 @@ STUDY/VARIANT/SEED or the run's folder.`,
 			if err != nil {
 				return err
 			}
-			dir, err := store.Find(args[0])
-			if err != nil {
-				return err
-			}
-			rec, err := experiments.ReadRecord(dir)
+			rec, dir, err := store.Read(args[0])
 			if err != nil {
 				return err
 			}

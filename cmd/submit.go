@@ -33,7 +33,7 @@ func newSubmit() *cobra.Command {
 		Short: "Submit a study's runs to Slurm or Kubernetes",
 		Example: `  ablate submit cifar10-norm --slurm --time 4h --gpus 1 --at-once 8
   ablate submit cifar10-norm --slurm --dry-run
-  ablate submit cifar10-norm --kubernetes --image registry/ablate --claim work --gpus 1 > job.yaml`,
+  ablate submit cifar10-norm --kubernetes --image "$IMAGE" --claim work --gpus 1 > job.yaml`,
 		Long: `submit freezes the runs of a study that are not done, like ablate plan, and submits
 them to a cluster.
 
@@ -69,7 +69,7 @@ explains more.`,
 	f.StringArray("sbatch", nil, "Slurm: another `OPTION` of sbatch, such as --account=x (repeatable)")
 	f.String("image", "", "Kubernetes: the `IMAGE` that holds ablate")
 	f.String("claim", "", "Kubernetes: the persistent volume `CLAIM` with the data and the records")
-	f.String("mount", "/work", "Kubernetes: mount the claim at `FOLDER`, where tasks run")
+	f.String("mount", "/claim", "Kubernetes: mount the claim at `FOLDER`, where tasks run")
 	f.String("queue", "", "Kubernetes: wait in Kueue's `QUEUE`")
 	return c
 }
@@ -248,11 +248,7 @@ it is expected to start. Runs that are done are only counted, unless you use --a
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
-			store, err := openStore(c)
-			if err != nil {
-				return err
-			}
-			study, _, err := order(args[0])
+			store, study, err := submitted(c, args[0])
 			if err != nil {
 				return err
 			}
@@ -306,6 +302,16 @@ func printStatus(c *cobra.Command, runs []cluster.Run, all bool) error {
 	return err
 }
 
+// submitted is the name of a study and the folder of its runs.
+func submitted(c *cobra.Command, name string) (*experiments.Store, string, error) {
+	store, err := openStore(c)
+	if err != nil {
+		return nil, "", err
+	}
+	study, _, err := order(name)
+	return store, study, err
+}
+
 func newCancel() *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel STUDY",
@@ -316,11 +322,7 @@ saved first; the next submit, or ablate run, continues them.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completes(configs.Names),
 		RunE: func(c *cobra.Command, args []string) error {
-			store, err := openStore(c)
-			if err != nil {
-				return err
-			}
-			study, _, err := order(args[0])
+			store, study, err := submitted(c, args[0])
 			if err != nil {
 				return err
 			}

@@ -110,7 +110,7 @@ func (r *Recorder) writeCheckpoint(c Checkpoint) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if back, err := fileDigest(beside); err != nil || back != digest {
+	if back, err := FileDigest(beside); err != nil || back != digest {
 		os.Remove(beside)
 		return "", writeError(beside, 0, fmt.Errorf("it does not read back as it was written: %w", cmp.Or(err, ErrWeights)))
 	}
@@ -187,7 +187,7 @@ func (r *Recorder) readCheckpoint(f checkpointFile) (*Checkpoint, error) {
 
 // read reads the checkpoint and the identity of the run it belongs to.
 func (f checkpointFile) read() (*Checkpoint, string, error) {
-	digest, err := fileDigest(f.path)
+	digest, err := FileDigest(f.path)
 	if err != nil {
 		return nil, "", err
 	}
@@ -227,8 +227,8 @@ func parseCheckpoint(r io.ReaderAt, size int64) (*Checkpoint, string, error) {
 	return c, about["identity"], nil
 }
 
-// fileDigest is the SHA-256 of a file.
-func fileDigest(path string) (string, error) {
+// FileDigest is the SHA-256 of a file of weights.
+func FileDigest(path string) (string, error) {
 	f, _, err := openFile(path, maxWeights)
 	if err != nil {
 		return "", err

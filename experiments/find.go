@@ -25,6 +25,15 @@ func (s *Store) Find(name string) (string, error) {
 	return dir, nil
 }
 
+// Read returns the record of a run, named as Find wants it, and its folder.
+func (s *Store) Read(name string) (rec Record, dir string, err error) {
+	if dir, err = s.Find(name); err != nil {
+		return rec, "", err
+	}
+	rec, err = ReadRecord(dir)
+	return rec, dir, err
+}
+
 // FindFolder is Find for a run that may have no record.
 func (s *Store) FindFolder(name string) (string, error) {
 	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")

@@ -38,7 +38,7 @@ func TestThisJob(t *testing.T) {
 func fakeSlurm(t *testing.T, state string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("no shell")
+		t.Skip("Windows: a shell stands in for squeue")
 	}
 	dir := t.TempDir()
 	script := `#!/bin/sh

@@ -66,7 +66,7 @@ func TestFate(t *testing.T) {
 	}
 	const first, other = initialNamespace, "pid:[4026532000]"
 	if first == "" {
-		t.Skip("this system has no containers")
+		t.Skip("no PID namespaces: only Linux has them")
 	}
 	me := owner{PID: os.Getpid(), Host: "h", processID: id("boot", "machine", first, birth(os.Getpid()))}
 	contained := owner{PID: os.Getpid(), Host: "h", processID: id("boot", "machine", other, birth(os.Getpid()))}
@@ -250,13 +250,13 @@ func TestNoAttempt(t *testing.T) {
 func TestZombieIsGone(t *testing.T) {
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
-		t.Skip("no sleep here: ", err)
+		t.Skip("the program sleep is missing: ", err)
 	}
 	o := owner{PID: child.Process.Pid, Host: hostname(), processID: processID{Process: birth(child.Process.Pid)}}
 	if o.Process == "" {
 		child.Process.Kill()
 		child.Wait()
-		t.Skip("this system does not tell processes apart")
+		t.Skip("no start times of processes: only Linux tells them")
 	}
 	if o.fate(self()) == gone {
 		t.Error("a running process is called gone")

@@ -1,10 +1,7 @@
 package runner
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"ablate/configs"
@@ -77,18 +74,4 @@ func absolute(path string) string {
 		return abs
 	}
 	return path
-}
-
-// digestOf is the SHA-256 of a file.
-func digestOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

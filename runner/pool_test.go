@@ -215,14 +215,7 @@ func TestPoolWithoutUse(t *testing.T) {
 // Ctrl-C saves the runs of all slots, and the same command continues them.
 func TestPoolInterrupted(t *testing.T) {
 	t.Parallel()
-	s, err := configs.Load("testdata/tiny.yaml", []string{"seeds=2", "train.epochs=2000"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jobs, err := Plan(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, jobs := tiny(t, "2", "train.epochs=2000")
 	devices := device.NewPool("cpu", 1)
 	defer devices.Close()
 	store := &experiments.Store{Root: t.TempDir()}

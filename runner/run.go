@@ -314,7 +314,8 @@ func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiment
 	}
 	digests := maps.Clone(ds.Digests)
 	if from := v.Recipe.Train.Init.From; from != "" {
-		if digest, err := digestOf(train.WeightsFile(from)); err == nil { // a run that is done needs them no more
+		// A run that is done needs them no more.
+		if digest, err := experiments.FileDigest(train.WeightsFile(from)); err == nil {
 			digests["initial weights"] = digest
 		}
 	}

@@ -22,9 +22,9 @@ import (
 )
 
 // tiny is a study of one variant whose runs take six steps.
-func tiny(t *testing.T, seeds string) (*configs.Study, []Job) {
+func tiny(t *testing.T, seeds string, sets ...string) (*configs.Study, []Job) {
 	t.Helper()
-	s, err := configs.Load("testdata/tiny.yaml", []string{"seeds=" + seeds})
+	s, err := configs.Load("testdata/tiny.yaml", append(sets, "seeds="+seeds))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +33,20 @@ func tiny(t *testing.T, seeds string) (*configs.Study, []Job) {
 		t.Fatal(err)
 	}
 	return s, jobs
+}
+
+// trainTiny trains tiny under some seeds, and returns its records and the devices.
+func trainTiny(t *testing.T, seeds string) (*experiments.Store, *device.Pool) {
+	t.Helper()
+	s, jobs := tiny(t, seeds)
+	devices := device.NewPool("cpu", 1)
+	t.Cleanup(func() { devices.Close() })
+	store := &experiments.Store{Root: t.TempDir()}
+	out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get, Progress: &stopAfter{}})
+	if err != nil || out.Done != len(jobs) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	return store, devices
 }
 
 // stopAfter interrupts a study after some steps.
@@ -166,14 +180,7 @@ func TestProcessesDivideAStudy(t *testing.T) {
 // A run that diverges ends the study where that was asked for.
 func TestFailFast(t *testing.T) {
 	t.Parallel()
-	s, err := configs.Load("testdata/tiny.yaml", []string{"seeds=2", "train.lr=1e30"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jobs, err := Plan(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, jobs := tiny(t, "2", "train.lr=1e30")
 	devices := device.NewPool("cpu", 1)
 	defer devices.Close()
 	for fast, want := range map[bool]Outcome{false: {Diverged: 2}, true: {Diverged: 1}} {

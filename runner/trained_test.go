@@ -7,20 +7,12 @@ import (
 	"testing"
 
 	"ablate/experiments"
-	"ablate/runner/device"
 )
 
 // Evaluated again, a run has the figures of its record; its own classes are needed, and a run that is done.
 func TestEvaluateAgain(t *testing.T) {
 	t.Parallel()
-	s, jobs := tiny(t, "1")
-	devices := device.NewPool("cpu", 1)
-	defer devices.Close()
-	store := &experiments.Store{Root: t.TempDir()}
-	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get,
-		Progress: &stopAfter{}}); err != nil || out.Done != 1 {
-		t.Fatalf("%+v, %v", out, err)
-	}
+	store, devices := trainTiny(t, "1")
 	dir, err := store.Find("tiny/baseline/1")
 	if err != nil {
 		t.Fatal(err)

@@ -7,20 +7,12 @@ import (
 	"testing"
 
 	"ablate/experiments"
-	"ablate/runner/device"
 )
 
 // Runs of one study share a data set, which is opened once.
 func TestVerifierOpensDataOnce(t *testing.T) {
 	t.Parallel()
-	s, jobs := tiny(t, "2")
-	devices := device.NewPool("cpu", 1)
-	defer devices.Close()
-	store := &experiments.Store{Root: t.TempDir()}
-	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get,
-		Progress: &stopAfter{}}); err != nil || out.Done != 2 {
-		t.Fatalf("%+v, %v", out, err)
-	}
+	store, devices := trainTiny(t, "2")
 	group, err := devices.Get("")
 	if err != nil {
 		t.Fatal(err)
@@ -49,14 +41,7 @@ func TestVerifierOpensDataOnce(t *testing.T) {
 // to be believed.
 func TestVerifyNoticesAlterations(t *testing.T) {
 	t.Parallel()
-	s, jobs := tiny(t, "1")
-	devices := device.NewPool("cpu", 1)
-	defer devices.Close()
-	store := &experiments.Store{Root: t.TempDir()}
-	if out, err := Execute(t.Context(), jobs, Options{Study: s, Store: store, Devices: devices.Get,
-		Progress: &stopAfter{}}); err != nil || out.Done != 1 {
-		t.Fatalf("%+v, %v", out, err)
-	}
+	store, devices := trainTiny(t, "1")
 	group, err := devices.Get("")
 	if err != nil {
 		t.Fatal(err)

@@ -244,75 +244,69 @@ func TestMarkdownShowsItsWords(t *testing.T) {
 	}
 }
 
-// What a paper takes in must compile. Without pdflatex only the goldens guard it.
-func TestLatexCompiles(t *testing.T) {
+// compiles sets tables in an article and fails if TeX refuses them. It returns what TeX said. Without pdflatex only
+// the goldens guard them.
+func compiles(t *testing.T, preamble string, tables ...[]byte) string {
+	t.Helper()
 	pdflatex, err := exec.LookPath("pdflatex")
 	if err != nil {
 		t.Skip("pdflatex is missing: Debian has it in texlive-latex-base, siunitx in texlive-science")
 	}
-	dir := t.TempDir()
-	var b bytes.Buffer
-	b.WriteString("\\documentclass{article}\n\\usepackage[a3paper,landscape]{geometry}\n\\usepackage{booktabs}\n" +
-		"\\usepackage{siunitx}\n\\begin{document}\n")
-	all := tables(t)
-	for _, name := range []string{"eight", "troubled", "odd", "one", "factorial", "matrix", "loss"} {
-		file := name + ".tex"
-		if err := os.WriteFile(filepath.Join(dir, file), rendered(t, all[name], "tex"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		b.WriteString("\\input{" + file + "}\n\\clearpage\n")
+	paper := "\\documentclass{article}\n" + preamble + "\\usepackage{booktabs}\n\\usepackage{siunitx}\n\\begin{document}\n"
+	for _, table := range tables {
+		paper += string(table) + "\n\\clearpage\n"
 	}
-	b.WriteString("\\end{document}\n")
-	if err := os.WriteFile(filepath.Join(dir, "paper.tex"), b.Bytes(), 0o644); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "paper.tex"), []byte(paper+"\\end{document}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	var said []byte
 	for range 2 { // the second run reads what captions left in paper.aux
 		c := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
 		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out[max(0, len(out)-3000):])
+		if said, err = c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, said[max(0, len(said)-3000):])
 		}
 	}
+	return string(said)
+}
+
+// texts are some of the tables in LaTeX.
+func texts(t *testing.T, names ...string) [][]byte {
+	t.Helper()
+	all := tables(t)
+	var b [][]byte
+	for _, name := range names {
+		b = append(b, rendered(t, all[name], "tex"))
+	}
+	return b
+}
+
+// overfull fails at what TeX had to set into the margin.
+func overfull(t *testing.T, said string) {
+	t.Helper()
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "Overfull \\hbox") {
+			t.Error(strings.TrimSpace(line))
+		}
+	}
+}
+
+// What a paper takes in must compile.
+func TestLatexCompiles(t *testing.T) {
+	compiles(t, "\\usepackage[a3paper,landscape]{geometry}\n",
+		texts(t, "eight", "troubled", "odd", "one", "factorial", "matrix", "loss")...)
 }
 
 // In an article as LaTeX sets it, 345 points wide, no table reaches into the margin, whether or not the article loads
 // threeparttable. Verdicts once fell off the page, 580 to 670 points beyond it.
 func TestLatexFitsThePage(t *testing.T) {
-	pdflatex, err := exec.LookPath("pdflatex")
-	if err != nil {
-		t.Skip("pdflatex is missing: Debian has it in texlive-latex-base, siunitx in texlive-science")
-	}
 	for _, notes := range []string{"", "\\usepackage{threeparttable}\n"} {
 		t.Run(notes, func(t *testing.T) {
 			if err := exec.Command("kpsewhich", "threeparttable.sty").Run(); err != nil && notes != "" {
 				t.Skip("threeparttable is missing: Debian has it in texlive-latex-extra")
 			}
-			dir := t.TempDir()
-			all := tables(t)
-			var b bytes.Buffer
-			b.WriteString("\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage{siunitx}\n" + notes +
-				"\\begin{document}\n")
-			for _, name := range []string{"eight", "troubled", "one", "factorial", "loss"} {
-				if err := os.WriteFile(filepath.Join(dir, name+".tex"), rendered(t, all[name], "tex"), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				b.WriteString("\\input{" + name + ".tex}\n\\clearpage\n")
-			}
-			b.WriteString("\\end{document}\n")
-			if err := os.WriteFile(filepath.Join(dir, "paper.tex"), b.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			c := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
-			c.Dir = dir
-			out, err := c.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out[max(0, len(out)-3000):])
-			}
-			for line := range strings.Lines(string(out)) {
-				if strings.HasPrefix(line, "Overfull \\hbox") {
-					t.Error(strings.TrimSpace(line))
-				}
-			}
+			overfull(t, compiles(t, notes, texts(t, "eight", "troubled", "one", "factorial", "loss")...))
 		})
 	}
 }

@@ -3,9 +3,6 @@ package render
 import (
 	"bytes"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -146,24 +143,9 @@ func TestAllJSONFollowsTheSchema(t *testing.T) {
 
 // Tables of several studies fit an article's page one by one.
 func TestLatexOfSeveralFits(t *testing.T) {
-	pdflatex, err := exec.LookPath("pdflatex")
-	if err != nil {
-		t.Skip("pdflatex is missing")
-	}
-	dir := t.TempDir()
 	var b bytes.Buffer
-	b.WriteString("\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage{siunitx}\n\\begin{document}\n")
 	if err := Several(&b, onDataSets(t)[:2], "tex"); err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString("\\end{document}\n")
-	if err := os.WriteFile(filepath.Join(dir, "paper.tex"), b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
-	c.Dir = dir
-	out, err := c.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "Overfull \\hbox") {
-		t.Fatalf("%v\n%s", err, out[max(0, len(out)-3000):])
-	}
+	overfull(t, compiles(t, "", b.Bytes()))
 }

@@ -143,7 +143,7 @@ func TestTimeLimits(t *testing.T) {
 func fakeEngines(t *testing.T) (dir string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("no shell")
+		t.Skip("Windows: shell scripts stand in for sbatch, squeue and kubectl")
 	}
 	dir = t.TempDir()
 	for name, text := range map[string]string{
