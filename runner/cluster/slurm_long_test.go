@@ -91,6 +91,12 @@ func startSlurm(t *testing.T, dir string) *slurm {
 	must(t, os.WriteFile(filepath.Join(dir, "munge", "key"), bytes.Repeat([]byte("ablate "), 100), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "slurm.conf"), []byte(conf), 0o644))
 	t.Setenv("SLURM_CONF", filepath.Join(dir, "slurm.conf"))
+	// One cluster at a time: its ports and its network are the machine's. What a killed test left of its own goes.
+	lock, err := os.Create("/var/tmp/ablate-slurm.lock")
+	must(t, err)
+	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	t.Cleanup(func() { lock.Close() })
+	s.stop()
 	t.Cleanup(s.stop)
 	m := filepath.Join(dir, "munge") + "/"
 	s.start("munged", "munged", "--foreground", "--force", "--key-file="+m+"key", "--socket="+m+"socket",

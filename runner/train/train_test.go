@@ -9,6 +9,7 @@ import (
 	"ablate/arch"
 	"ablate/experiments"
 	"ablate/recipe"
+	"ablate/runner/engine"
 )
 
 // A frozen layer keeps weights, biases and momentum to the last bit, a convolution
@@ -138,37 +139,45 @@ func TestEveryNetLearns(t *testing.T) {
 		if r.Net, err = arch.Nets.Load(name); err != nil {
 			t.Fatal(err)
 		}
-		if r.Net.Input.Height > 32 {
+		if r.Net.Input.Height > 32 || r.Net.Input.Channels != 3 { // the images drawn below have three
 			continue
 		}
-		r.Data = recipe.Data{Name: "shapes", Train: 20, Test: 20, Mean: "image", Scale: 0.02}
-		if r.Net.Input.Height < 32 {
-			r.Data.Crop = r.Net.Input.Height
+		if name == "nin-cifar" { // its std is meant for its whole width, of which 300 steps take minutes
+			continue
 		}
-		if strings.HasPrefix(name, "cuda-convnet") || strings.HasPrefix(name, "caffe-cifar10") {
-			r.Data.Scale = 1 // their first layer's std of 1e-4 is meant for raw pixels
+		if deep(r.Net) {
+			r.Net = shrunk(t, r.Net)
 		}
-		r.Train.Batch, r.Train.Epochs, r.Train.LR = 20, 1, 0.005
-		tr := trainer(t, r, dev)
-		batch, err := tr.firstBatch(t.Context())
-		if err != nil {
+		t.Run(name, func(t *testing.T) { learns(t, r, dev) })
+	}
+}
+
+func learns(t *testing.T, r recipe.Recipe, dev *engine.Group) {
+	r.Data = recipe.Data{Name: "shapes", Train: 20, Test: 20, Mean: "image", Scale: 0.02}
+	if r.Net.Input.Height < 32 {
+		r.Data.Crop = r.Net.Input.Height
+	}
+	if strings.HasPrefix(r.Net.Name, "cuda-convnet") || strings.HasPrefix(r.Net.Name, "caffe-cifar10") {
+		r.Data.Scale = 1 // their first layer's std of 1e-4 is meant for raw pixels
+	}
+	r.Train.Batch, r.Train.Epochs, r.Train.LR = 20, 1, 0.005
+	tr := trainer(t, r, dev)
+	batch, err := tr.firstBatch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first float32
+	for step := range 300 {
+		tr.step = uint64(step)
+		if err := tr.trainOn(batch); err != nil {
 			t.Fatal(err)
 		}
-		var first float32
-		for step := range 300 {
-			tr.step = uint64(step)
-			if err := tr.trainOn(batch); err != nil {
-				t.Fatal(err)
-			}
-			if step == 0 {
-				first = tr.loss[0]
-			}
-			if tr.loss[0] < first/2 {
-				break
-			}
+		if step == 0 {
+			first = tr.loss[0]
 		}
-		if !(tr.loss[0] < first/2) {
-			t.Errorf("%s: the loss went from %v to %v", name, first, tr.loss[0])
+		if tr.loss[0] < first/2 {
+			return
 		}
 	}
+	t.Errorf("the loss went from %v to %v", first, tr.loss[0])
 }
