@@ -60,6 +60,32 @@ func (e Erase) To() float64 { return cmp.Or(e.MaxArea, 0.33) }
 // Ratio is the most that one side may be times the other.
 func (e Erase) Ratio() float64 { return cmp.Or(e.MaxRatio, 3.3) }
 
+// In is how an epoch, counted from 0, shows training images: without the augmentations that have ended before it.
+func (d Data) In(epoch int) Data {
+	until := d.AugmentUntil
+	for _, a := range []struct {
+		until int
+		end   func()
+	}{
+		{until.Crop, func() { d.CropAt = CropCentre }},
+		{until.Flip, func() { d.Flip = false }},
+		{until.PCAColour, func() { d.PCAColour = PCAColour{} }},
+		{until.ResizedCrop, func() { d.ResizedCrop = ResizedCrop{} }},
+		{until.MultiScale, func() { d.MultiScale = MultiScale{} }},
+		{until.Rotate, func() { d.Rotate = 0 }},
+		{until.ColourJitter, func() { d.ColourJitter = ColourJitter{} }},
+		{until.Erase, func() { d.Erase = Erase{} }},
+		{until.Cutout, func() { d.Cutout = 0 }},
+		{until.Mixup, func() { d.Mixup = 0 }},
+		{until.CutMix, func() { d.CutMix = 0 }},
+	} {
+		if a.until > 0 && epoch >= a.until {
+			a.end()
+		}
+	}
+	return d
+}
+
 // Mixes says whether training images are mixed in pairs.
 func (d Data) Mixes() bool { return d.Mixup > 0 || d.CutMix > 0 }
 
@@ -95,14 +121,38 @@ func (d Data) augmentRules() []rule {
 	}
 }
 
-// unreadOfAugment are the keys of augmentations that are off.
-func (d Data) unreadOfAugment() []unread {
+// unreadOfAugment are the keys of augmentations that are off, in so many epochs.
+func (d Data) unreadOfAugment(epochs int) []unread {
 	erases := d.Erase.Probability > 0
 	never := "data.erase.probability is 0"
-	return []unread{
+	list := []unread{
 		{"data.resized_crop.max_ratio", d.ResizedCrop.MinArea == 0, "data.resized_crop.min_area is 0"},
 		{"data.erase.min_area", !erases, never},
 		{"data.erase.max_area", !erases, never},
 		{"data.erase.max_ratio", !erases, never},
 	}
+	until, moves := d.AugmentUntil, d.Crop > 0 && d.CropAt == CropRandom
+	for _, a := range []struct {
+		kind  string
+		until int
+		off   bool
+		why   string
+	}{
+		{"crop", until.Crop, !moves, "no crop moves; data.crop and data.crop_at say so"},
+		{"flip", until.Flip, !d.Flip, "data.flip is false"},
+		{"pca_colour", until.PCAColour, d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
+		{"resized_crop", until.ResizedCrop, d.ResizedCrop.MinArea == 0, "data.resized_crop.min_area is 0"},
+		{"multi_scale", until.MultiScale, d.MultiScale.To == 0, "data.multi_scale.to is 0"},
+		{"rotate", until.Rotate, d.Rotate == 0, "data.rotate is 0"},
+		{"colour_jitter", until.ColourJitter, d.ColourJitter == ColourJitter{}, "data.colour_jitter changes nothing"},
+		{"erase", until.Erase, !erases, never},
+		{"cutout", until.Cutout, d.Cutout == 0, "data.cutout is 0"},
+		{"mixup", until.Mixup, d.Mixup == 0, "data.mixup is 0"},
+		{"cutmix", until.CutMix, d.CutMix == 0, "data.cutmix is 0"},
+	} {
+		key := "data.augment_until." + a.kind
+		list = append(list, unread{key, a.off, a.why},
+			unread{key, a.until == 0 || a.until >= epochs, fmt.Sprintf("train.epochs is %d", epochs)})
+	}
+	return list
 }

@@ -24,7 +24,6 @@ func (r Recipe) unread() []unread {
 	d, t := r.Data, r.Train
 	list := append(t.Schedule.unread("train.schedule"), t.Bias.Schedule.unread("train.bias.schedule")...)
 	moves := d.Crop > 0 && d.CropAt == CropRandom
-	ends := func(epoch int) bool { return epoch == 0 || epoch >= t.Epochs }
 	never := fmt.Sprintf("train.epochs is %d", t.Epochs)
 	drops := false
 	for l := range r.Net.All() {
@@ -32,7 +31,7 @@ func (r Recipe) unread() []unread {
 		drops = drops || is
 	}
 	fixed := slices.Contains(sized, d.Name)
-	list = append(list, d.unreadOfAugment()...)
+	list = append(list, d.unreadOfAugment(t.Epochs)...)
 	return append(list, []unread{
 		{"data.split", d.Validation == 0, "data.validation is 0"},
 		{"data.short_side", fixed, "data.name is " + d.Name},
@@ -42,17 +41,11 @@ func (r Recipe) unread() []unread {
 		{"data.crop_chunk", !moves && !d.Flip, "data.flip is false and no crop moves"},
 		{"data.pca_colour.scale", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
 		{"data.pca_colour.shrink", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
-		{"data.augment_until.crop", !moves, "no crop moves; data.crop and data.crop_at say so"},
-		{"data.augment_until.flip", !d.Flip, "data.flip is false"},
-		{"data.augment_until.pca_colour", d.PCAColour.Std == 0, "data.pca_colour.std is 0"},
-		{"data.augment_until.crop", ends(d.AugmentUntil.Crop), never},
-		{"data.augment_until.flip", ends(d.AugmentUntil.Flip), never},
-		{"data.augment_until.pca_colour", ends(d.AugmentUntil.PCAColour), never},
 		{"train.momentum", !t.Optimizer.Kind.Momentum(), "train.optimizer is " + t.Optimizer.Kind.String()},
 		{"train.decay_biases", t.WeightDecay == 0 && t.L1 == 0, "train.weight_decay is 0"},
 		{"train.decay_norms", t.WeightDecay == 0 && t.L1 == 0, "train.weight_decay is 0"},
 		{"train.dropout_until", !drops, "the net has no dropout"},
-		{"train.dropout_until", ends(t.DropoutUntil), never},
+		{"train.dropout_until", t.DropoutUntil == 0 || t.DropoutUntil >= t.Epochs, never},
 	}...)
 }
 

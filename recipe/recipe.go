@@ -126,6 +126,22 @@ type AugmentUntil struct {
 	Flip int `yaml:"flip" json:"flip,omitempty" min:"0" max:"1e9" unit:"epochs" example:"65"`
 	// no colour shifts from this epoch on
 	PCAColour int `yaml:"pca_colour" json:"pca_colour,omitempty" min:"0" max:"1e9" unit:"epochs" example:"65"`
+	// no resized crops from this epoch on: crops are cut out of the stored image as it is
+	ResizedCrop int `yaml:"resized_crop" json:"resized_crop,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// one scale from this epoch on: crops are cut out of the stored image as it is
+	MultiScale int `yaml:"multi_scale" json:"multi_scale,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// images are upright from this epoch on
+	Rotate int `yaml:"rotate" json:"rotate,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// no changes of brightness, contrast and saturation from this epoch on
+	ColourJitter int `yaml:"colour_jitter" json:"colour_jitter,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// nothing is erased from this epoch on
+	Erase int `yaml:"erase" json:"erase,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// nothing is cut out from this epoch on
+	Cutout int `yaml:"cutout" json:"cutout,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// no mixup from this epoch on
+	Mixup int `yaml:"mixup" json:"mixup,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
+	// no cutmix from this epoch on
+	CutMix int `yaml:"cutmix" json:"cutmix,omitempty" min:"0" max:"1e9" unit:"epochs" example:"80"`
 }
 
 // Train is how the weights are learned (the paper, section 5).

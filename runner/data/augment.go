@@ -17,15 +17,15 @@ func (p *Pipeline) augmented(epoch, place int, index int32) augment.Transform {
 	if p.cfg.CropChunk > 1 { // one draw for a run of images
 		at = uint64(place / p.cfg.CropChunk)
 	}
-	v, until := p.centre(), p.cfg.AugmentUntil
-	if p.cfg.CropAt == recipe.CropRandom && on(until.Crop, epoch) {
+	v := p.centre()
+	if p.cfg.CropAt == recipe.CropRandom {
 		v.Top = p.offset(p.crop.Intn(step, 2*at, p.room(p.ds.Shape.Height, p.shape.Height)))
 		v.Left = p.offset(p.crop.Intn(step, 2*at+1, p.room(p.ds.Shape.Width, p.shape.Width)))
 	}
-	if p.cfg.Flip && on(until.Flip, epoch) {
+	if p.cfg.Flip {
 		v.Flip = p.flip.Uint32(step, at)&1 == 1
 	}
-	if p.cfg.PCAColour.Std > 0 && on(until.PCAColour, epoch) {
+	if p.cfg.PCAColour.Std > 0 {
 		var alpha [3]float32
 		p.colour.NormalFrom(alpha[:], step, 4*uint64(index), 0, p.cfg.PCAColour.Std)
 		v.Shifted, v.Shift = true, p.axes.shift(alpha)
@@ -34,8 +34,12 @@ func (p *Pipeline) augmented(epoch, place int, index int32) augment.Transform {
 	return v
 }
 
-// on says whether an augmentation that lasts until an epoch, or for ever if that is 0, is on in another.
-func on(until, epoch int) bool { return until == 0 || epoch < until }
+// in is the pipeline as an epoch shows images: some augmentations may have ended before it.
+func (p *Pipeline) in(epoch int) *Pipeline {
+	shown := *p
+	shown.cfg = p.cfg.In(epoch)
+	return &shown
+}
 
 // room is the number of places a crop can have along one side of the image and its border.
 func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop + 1 }

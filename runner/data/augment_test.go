@@ -84,7 +84,7 @@ func TestNoiseOff(t *testing.T) {
 		p := newPipeline(t, ds, cfg, 6, 3)
 		seen := map[int32]augment.Transform{}
 		for i := range int32(6) {
-			seen[i] = p.augmented(epoch, int(i), i)
+			seen[i] = p.in(epoch).augmented(epoch, int(i), i)
 		}
 		return seen
 	}

@@ -215,3 +215,72 @@ func TestMixing(t *testing.T) {
 		}
 	}
 }
+
+// From the epoch on at which it ends, an augmentation is as if the recipe had never had it. The others do not notice.
+func TestDistortionsEnd(t *testing.T) {
+	ds := coloured(40, 12)
+	plain := recipe.Data{Mean: "channel", Scale: 1, Crop: 8, Flip: true}
+	everything := plain
+	everything.Rotate, everything.Cutout, everything.Mixup, everything.CutMix = 20, 4, 0.5, 1
+	everything.ResizedCrop, everything.Erase = recipe.ResizedCrop{MinArea: 0.3}, recipe.Erase{Probability: 0.7}
+	everything.ColourJitter = recipe.ColourJitter{Brightness: 0.4, Saturation: 0.4}
+	scaled := everything
+	scaled.ResizedCrop, scaled.MultiScale = recipe.ResizedCrop{}, recipe.MultiScale{From: 8, To: 20}
+	mixing := plain
+	mixing.Mixup = 0.5
+	for name, c := range map[string]struct {
+		with, without recipe.Data
+		until         recipe.AugmentUntil
+	}{
+		"resized_crop":  {everything, without(everything, "resized_crop"), recipe.AugmentUntil{ResizedCrop: 3}},
+		"multi_scale":   {scaled, without(scaled, "multi_scale"), recipe.AugmentUntil{MultiScale: 3}},
+		"rotate":        {everything, without(everything, "rotate"), recipe.AugmentUntil{Rotate: 3}},
+		"colour_jitter": {everything, without(everything, "colour_jitter"), recipe.AugmentUntil{ColourJitter: 3}},
+		"erase":         {everything, without(everything, "erase"), recipe.AugmentUntil{Erase: 3}},
+		"cutout":        {everything, without(everything, "cutout"), recipe.AugmentUntil{Cutout: 3}},
+		"mixup":         {everything, without(everything, "mixup"), recipe.AugmentUntil{Mixup: 3}},
+		"cutmix":        {everything, without(everything, "cutmix"), recipe.AugmentUntil{CutMix: 3}},
+		"all mixing":    {mixing, plain, recipe.AugmentUntil{Mixup: 3}},
+	} {
+		ends := c.with
+		ends.AugmentUntil = c.until
+		for epoch, like := range map[int]recipe.Data{2: c.with, 3: c.without, 4: c.without} {
+			want := all(t, newPipeline(t, ds, like, 8, 1).Train(t.Context(), epoch, 0))
+			for i, b := range all(t, newPipeline(t, ds, ends, 8, 1).Train(t.Context(), epoch, 0)) {
+				if !slices.Equal(b.X, want[i].X) {
+					t.Fatalf("%s ends before epoch 3: batch %d of epoch %d is another", name, i, epoch)
+				}
+				share, others := want[i].Share, want[i].Other
+				if others == nil { // nothing of another image
+					share, others = 1, want[i].Y
+				}
+				if b.Share != share || !slices.Equal(b.Other, others) {
+					t.Fatalf("%s ends before epoch 3: epoch %d mixes %v of %v", name, epoch, b.Share, b.Other)
+				}
+			}
+		}
+	}
+}
+
+// without is a recipe's data less one augmentation.
+func without(d recipe.Data, kind string) recipe.Data {
+	switch kind {
+	case "resized_crop":
+		d.ResizedCrop = recipe.ResizedCrop{}
+	case "multi_scale":
+		d.MultiScale = recipe.MultiScale{}
+	case "rotate":
+		d.Rotate = 0
+	case "colour_jitter":
+		d.ColourJitter = recipe.ColourJitter{}
+	case "erase":
+		d.Erase = recipe.Erase{}
+	case "cutout":
+		d.Cutout = 0
+	case "mixup":
+		d.Mixup = 0
+	case "cutmix":
+		d.CutMix = 0
+	}
+	return d
+}

@@ -277,17 +277,17 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 		r.end = fmt.Errorf("batch %d of an epoch of %d", from, p.Batches())
 		return r
 	}
-	order := p.order.Perm(uint64(epoch), p.train.Len())
+	order, shown := p.order.Perm(uint64(epoch), p.train.Len()), p.in(epoch)
 	begin := func(b *Batch, i int) { b.First, b.N = (from+i)*p.batch, p.batch }
 	fill := func(b *Batch, from, to int, buf []byte) error {
 		for j := from; j < to; j++ {
 			index := order[b.First+j]
-			view := p.augmented(epoch, b.First+j, index)
+			view := shown.augmented(epoch, b.First+j, index)
 			var err error
-			if distorts(p.cfg) {
-				err = p.distorted(b, j, epoch, index, view, buf)
+			if distorts(shown.cfg) {
+				err = shown.distorted(b, j, epoch, index, view, buf)
 			} else {
-				err = p.prepare(b, j, p.train, index, view, buf)
+				err = shown.prepare(b, j, p.train, index, view, buf)
 			}
 			if err != nil {
 				return err
@@ -296,8 +296,14 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 		return nil
 	}
 	var end func(*Batch, int)
-	if p.cfg.Mixes() {
-		end = func(b *Batch, i int) { p.mixed(b, epoch, from+i) }
+	switch {
+	case shown.cfg.Mixes():
+		end = func(b *Batch, i int) { shown.mixed(b, epoch, from+i) }
+	case p.cfg.Mixes(): // no longer
+		end = func(b *Batch, _ int) {
+			b.Share = 1
+			copy(b.Other, b.Y)
+		}
 	}
 	return p.read(ctx, p.train, p.Batches()-from, begin, fill, end)
 }

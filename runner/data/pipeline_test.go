@@ -54,7 +54,7 @@ func all(t *testing.T, r *Reader) []Batch {
 			t.Fatal(err)
 		}
 		c := *b
-		c.X, c.Y, c.Indices = slices.Clone(b.X), slices.Clone(b.Y), slices.Clone(b.Indices)
+		c.X, c.Y, c.Other, c.Indices = slices.Clone(b.X), slices.Clone(b.Y), slices.Clone(b.Other), slices.Clone(b.Indices)
 		c.Images.Pixels, c.Images.Transforms = slices.Clone(b.Images.Pixels), slices.Clone(b.Images.Transforms)
 		batches = append(batches, c)
 	}
