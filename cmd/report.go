@@ -30,7 +30,7 @@ import (
 type reportFlags struct {
 	format, shape, metric, at, against, output string
 	columns                                    []string
-	watch, selfCheck, perClass                 bool
+	watch, selfCheck, perClass, unadjusted     bool
 }
 
 func newReport() *cobra.Command {
@@ -79,11 +79,13 @@ training some of them has ended, or on Ctrl-C.`,
 	f.BoolVar(&o.watch, "watch", false, "write the report again whenever a record changes")
 	f.BoolVar(&o.perClass, "per-class", false,
 		"print the error on each class, the confusion matrix, and the images whose answers changed")
+	f.BoolVar(&o.unadjusted, "unadjusted", false, "show each difference with the interval of its row alone")
 	f.BoolVar(&o.selfCheck, "self-check", false, "check the test on the study's own residuals")
 	c.MarkFlagsMutuallyExclusive("watch", "self-check", "per-class")
 	c.MarkFlagsMutuallyExclusive("against", "self-check")
 	c.MarkFlagsMutuallyExclusive("shape", "self-check")
 	c.MarkFlagsMutuallyExclusive("columns", "self-check")
+	c.MarkFlagsMutuallyExclusive("unadjusted", "self-check", "per-class")
 	return c
 }
 
@@ -258,7 +260,8 @@ func (r *reporter) options() (reports.Options, error) {
 		return o, err
 	}
 	o.Departures = departures(declared, r.plan)
-	o.Metric, o.Shape, o.Columns, o.Speed = cmp.Or(r.metric, o.Metric), reports.Shape(r.shape), r.columns, true
+	o.Metric, o.Shape, o.Columns = cmp.Or(r.metric, o.Metric), reports.Shape(r.shape), r.columns
+	o.Speed, o.Unadjusted = true, r.unadjusted
 	if r.at != "" {
 		if o.At, err = reports.ParseAt(r.at); err != nil {
 			return o, fmt.Errorf("--at: %w", err)

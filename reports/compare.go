@@ -113,6 +113,7 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, others []measur
 		if !outside {
 			for j := range effects {
 				effects[j].judge(results[rows+j], c.Metric, c.margin, slices.ContainsFunc(groups, diverged))
+				effects[j].Alone = c.alone(contrasts[j])
 			}
 		}
 	}
@@ -124,6 +125,7 @@ func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, th
 	row := &c.Rows[i]
 	if r.K > 0 {
 		row.Delta = c.delta(r, differences)
+		row.Delta.Alone = c.alone(differences)
 		row.Delta.widen(c.crossImages(row.Delta, these, to), c.Metric, c.margin)
 		row.compareNets(these, to, c.Options.Predictions)
 	}
@@ -186,6 +188,20 @@ func (m Metric) interval(c stats.Compared) *stats.Interval {
 		i = c.Estimate.Interval
 	}
 	m.bound(i, -1)
+	return i
+}
+
+// alone is the interval of some differences by themselves, where it was asked for.
+func (c *Comparison) alone(differences []float64) *stats.Interval {
+	if !c.Options.Unadjusted {
+		return nil
+	}
+	alpha := c.Look.Alpha
+	if alpha <= 0 {
+		alpha = stats.Alpha
+	}
+	i := stats.Alone(differences, alpha)
+	c.Metric.bound(i, -1)
 	return i
 }
 

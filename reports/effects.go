@@ -16,7 +16,8 @@ import (
 type Effect struct {
 	Factors []string // one for a main effect, more for an interaction
 	stats.Paired
-	Adjusted float64 // P adjusted over the effects and rows of the table
+	Alone    *stats.Interval // of this effect by itself; nil unless Options.Unadjusted asks for it
+	Adjusted float64         // P adjusted over the effects and rows of the table
 	Verdict  stats.Verdict
 }
 

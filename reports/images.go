@@ -84,7 +84,11 @@ func (c *Comparison) crossImages(d *Delta, these []outcome, to rival) *stats.Cro
 	if len(crossed) != d.K {
 		return nil
 	}
-	x := stats.CrossSeedsAndImages(crossed, 1-c.Look.Alpha/float64(max(c.Family, 1)))
+	alpha := c.Look.Alpha
+	if alpha <= 0 {
+		alpha = stats.Alpha // between looks nothing is claimed, and intervals stand at the usual level
+	}
+	x := stats.CrossSeedsAndImages(crossed, 1-alpha/float64(max(c.Family, 1)))
 	if math.Abs(x.Mean-d.Mean) > 0.5/float64(x.Images) {
 		return nil // the predictions are of something else than the figures
 	}

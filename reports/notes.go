@@ -224,6 +224,10 @@ func (c *Comparison) deltaNotes() (notes []string) {
 		interval = "its simultaneous " + c.LevelWords() + " interval, or Student's t interval where too few seeds or " +
 			"diverged runs allow none"
 	}
+	if c.Options.Unadjusted {
+		interval = "the " + c.LevelWords() + " interval of its row alone, unadjusted for the others: of several such " +
+			"intervals some exclude 0 by chance; verdicts are of the adjusted p"
+	}
 	how := "exact"
 	if c.anyDelta(func(d *Delta) bool { return d.K > stats.ExactPairs }) {
 		how = "sampled"
@@ -340,6 +344,14 @@ func (c *Comparison) LevelWords() string {
 		return "95 %" // nothing is claimed, and Student's intervals stand
 	}
 	return strconv.FormatFloat(RoundTo(100*(1-c.Look.Alpha), 4), 'f', -1, 64) + " %"
+}
+
+// DeltaHead heads the differences: "Δ [95 %]".
+func (c *Comparison) DeltaHead() string {
+	if c.Options.Unadjusted {
+		return "Δ [" + c.LevelWords() + " unadjusted]"
+	}
+	return "Δ [" + c.LevelWords() + "]"
 }
 
 // familyWords says what p is adjusted over.

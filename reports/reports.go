@@ -74,6 +74,8 @@ type Options struct {
 	Predictions func(experiments.Record) ([]experiments.Prediction, error)
 	// Speed adds the column images/s.
 	Speed bool
+	// Unadjusted has each difference shown with the interval of its row alone.
+	Unadjusted bool
 	// Width is the number of terminal cells a line of text should fit; 0 means no limit.
 	// A wider table continues below itself.
 	Width int
@@ -175,12 +177,22 @@ type Delta struct {
 	Nets     *stats.McNemar   // of one pair: the two nets on the test images; nil otherwise
 	Adjusted float64          // P adjusted over the family (stats.MaxT)
 	Plain    bool             // Interval is Student's of this row alone, where there is no simultaneous one
+	Alone    *stats.Interval  // of this row by itself, over seeds; nil unless Options.Unadjusted asks for it
 	Outside  bool             // of the family that the study declared: exploratory
 	Images   *stats.Crossed   // what seeds and test images do to Δ; nil where the predictions do not say
 	Widened  bool             // Interval is of both, since the images do more
 	Prior    *stats.Posterior // of two pairs and more, too few for a claim: what a Bayesian says; nil otherwise
 	Ranked   bool             // diverged runs are in P as the worst outcomes
 	Verdict  stats.Verdict
+}
+
+// Shown is the interval that stands beside a difference: the simultaneous one, unless that of the row alone was asked
+// for.
+func (d *Delta) Shown() *stats.Interval {
+	if d.Alone != nil {
+		return d.Alone
+	}
+	return d.Interval
 }
 
 // A Pair is the difference under one seed.

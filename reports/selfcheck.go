@@ -33,8 +33,9 @@ func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfC
 		return nil, fmt.Errorf("self-check %s: %w: a comparison needs at least two finished pairs of runs", study, ErrOption)
 	}
 	s.Notes = []string{fmt.Sprintf("differences less their mean, seeds drawn with replacement, all %s of a seed "+
-		"together: nothing differs, so the rule may claim something in no more than %v of the studies", Count(s.Rows, "row"),
-		stats.Alpha)}
+		"together: nothing differs, so the rule should claim something in about %v of the studies. Seeds that are drawn "+
+		"twice make it claim more often than it does of new ones, so the check fails only above %v", Count(s.Rows, "row"),
+		stats.Alpha, stats.ResidualBound)}
 	if s.Seeds < stats.NeededPairs {
 		s.Notes = append(s.Notes, fmt.Sprintf("%s cannot claim anything; the check says something from %d on",
 			Count(s.Seeds, "seed"), stats.NeededPairs))

@@ -184,7 +184,7 @@ func (b *Pictures) newForest(f frame) *forestPlot {
 		for _, pair := range r.Delta.Pairs {
 			values = append(values, b.unit()*pair.Difference)
 		}
-		if i := r.Delta.Interval; i != nil && finite(i.Low) && finite(i.High) {
+		if i := r.Delta.Shown(); i != nil && finite(i.Low) && finite(i.High) {
 			values = append(values, b.unit()*i.Low, b.unit()*i.High)
 		}
 		if drawn(r) {
@@ -214,7 +214,7 @@ func (p *forestPlot) row(s *svg, y float64, r reports.Row) {
 	} else {
 		s.titled("name", "end", float64(p.start)-12, y+4, 330, r.Variant)
 	}
-	if in := r.Delta.Interval; in != nil && finite(in.Low) && finite(in.High) {
+	if in := r.Delta.Shown(); in != nil && finite(in.Low) && finite(in.High) {
 		s.line("interval "+class, p.x.at(p.unit()*in.Low), y, p.x.at(p.unit()*in.High), y)
 	}
 	for _, pair := range r.Delta.Pairs {
@@ -230,7 +230,11 @@ func (p *forestPlot) row(s *svg, y float64, r reports.Row) {
 // legend says below the axis what it shows and which side is better.
 func (p *forestPlot) legend(s *svg) {
 	middle, y := float64(p.start+p.width-20)/2, float64(p.bottom)+36
-	if what, better := "Δ "+p.c.Metric.Head, "("+p.betterSide()+" of 0: better than the baseline)"; p.below {
+	head := "Δ " + p.c.Metric.Head
+	if p.c.Options.Unadjusted {
+		head += ", unadjusted intervals"
+	}
+	if what, better := head, "("+p.betterSide()+" of 0: better than the baseline)"; p.below {
 		s.text("axis", "middle", middle, y, what)
 		y += legendLine
 		s.text("axis", "middle", middle, y, better)
@@ -247,7 +251,7 @@ func (p *forestPlot) legend(s *svg) {
 // deltaWords write a difference with its interval and its verdict.
 func (b *Pictures) deltaWords(d *reports.Delta) string {
 	text := b.c.Metric.Signed(d.Mean)
-	if i := d.Interval; i != nil {
+	if i := d.Shown(); i != nil {
 		text += fmt.Sprintf(" [%s, %s]", b.c.Metric.Signed(i.Low), b.c.Metric.Signed(i.High))
 	}
 	return text + ", " + string(d.Verdict.Word)

@@ -124,6 +124,7 @@ func TestForest(t *testing.T) {
 	if err := WriteForest(&b, table); err != nil {
 		t.Fatal(err)
 	}
+	golden.Check(t, filepath.Join("testdata", "forest.svg"), b.String())
 	for d := xml.NewDecoder(bytes.NewReader(b.Bytes())); ; {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			break
@@ -151,6 +152,57 @@ func TestForest(t *testing.T) {
 	}
 	if err := WriteForest(&b, alone); !errors.Is(err, reports.ErrOption) {
 		t.Errorf("a study with nothing to compare: %v", err)
+	}
+}
+
+// The page of several studies on data sets of their own, byte for byte: tables, differences, ranks.
+func TestGoldenOfSeveral(t *testing.T) {
+	var tables []*reports.Comparison
+	for i, data := range []string{"cifar10", "mnist", "shapes"} {
+		records := sample()
+		for j := range records {
+			r := &records[j]
+			r.Study = "on-" + data
+			r.Recipe = bytes.Replace(r.Recipe, []byte(`{"net"`), []byte(`{"data": {"name": "`+data+`"}, "net"`), 1)
+			result := *r.Result
+			result.Top1Error *= experiments.Number(1 + 0.1*float64(i))
+			r.Result = &result
+		}
+		table, err := reports.Table("on-"+data, records, reports.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, table)
+	}
+	var b bytes.Buffer
+	if err := WriteSeveral(&b, tables); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "Mean ranks over data sets") {
+		t.Error("three data sets, and no ranks over them")
+	}
+	golden.Check(t, filepath.Join("testdata", "several.html"), b.String())
+}
+
+// The picture shows the intervals that the table does, unadjusted where that was asked for.
+func TestUnadjustedForest(t *testing.T) {
+	records := append(sample(), study("noise", "", 0.2, 0.22, 0.2, 0.22, 0.21, 0.21, 0.21, 0.2)...)
+	pictures := map[bool]string{}
+	for _, unadjusted := range []bool{false, true} {
+		table, err := reports.Table("s", records, reports.Options{Unadjusted: unadjusted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := WriteForest(&b, table); err != nil {
+			t.Fatal(err)
+		}
+		pictures[unadjusted] = b.String()
+	}
+	line := regexp.MustCompile(`<line class="interval[^>]*>`)
+	if slices.Equal(line.FindAllString(pictures[false], -1), line.FindAllString(pictures[true], -1)) ||
+		!strings.Contains(pictures[true], "unadjusted intervals") || strings.Contains(pictures[false], "unadjusted") {
+		t.Error("the picture does not show which intervals were asked for")
 	}
 }
 

@@ -60,11 +60,10 @@ func (c view) fields() []field {
 			full:  intervalFull,
 		},
 		{
-			name: "delta", column: Column{Head: "Δ [" + c.LevelWords() + "]"},
+			name: "delta", column: Column{Head: c.DeltaHead()},
 			text:  func(r reports.Row) string { return c.deltaWords(r.Delta) },
 			claim: true,
-			heads: []string{"pairs", "delta", "delta_sd", "delta_low", "delta_high"},
-			full:  deltaFull,
+			heads: c.deltaHeads(), full: c.deltaFull,
 		},
 		{
 			name: "pairs", column: Column{Head: "Δ by seed", Wrap: cellWidth}, text: c.pairsWords,
@@ -300,10 +299,10 @@ func (c view) deltaWords(d *reports.Delta) string {
 	switch {
 	case d == nil:
 		return reports.None
-	case d.Interval == nil:
+	case d.Shown() == nil:
 		return m.Signed(d.Mean)
 	default:
-		return fmt.Sprintf("%s [%s, %s]", m.Signed(d.Mean), m.Signed(d.Interval.Low), m.Signed(d.Interval.High))
+		return fmt.Sprintf("%s [%s, %s]", m.Signed(d.Mean), m.Signed(d.Shown().Low), m.Signed(d.Shown().High))
 	}
 }
 
@@ -330,15 +329,32 @@ func pairsFull(r reports.Row) []string {
 	return []string{strings.Join(words, " ")}
 }
 
-func deltaFull(r reports.Row) []string {
-	d := r.Delta
-	switch {
-	case d == nil:
-		return make([]string, 5)
-	case d.K == 1:
-		return []string{"1", exact(d.Mean), "", "", ""}
+func (c view) deltaHeads() []string {
+	heads := []string{"pairs", "delta", "delta_sd", "delta_low", "delta_high"}
+	if c.Options.Unadjusted {
+		heads = append(heads, "unadjusted_low", "unadjusted_high")
 	}
-	return append([]string{itoa(d.K), exact(d.Mean), exact(d.SD)}, bounds(d.Interval)...)
+	return heads
+}
+
+func (c view) deltaFull(r reports.Row) []string {
+	full := make([]string, 0, 7)
+	switch d := r.Delta; {
+	case d == nil:
+		full = append(full, "", "", "", "", "")
+	case d.K == 1:
+		full = append(full, "1", exact(d.Mean), "", "", "")
+	default:
+		full = append(append(full, itoa(d.K), exact(d.Mean), exact(d.SD)), bounds(d.Interval)...)
+	}
+	if c.Options.Unadjusted {
+		var alone *stats.Interval
+		if r.Delta != nil {
+			alone = r.Delta.Alone
+		}
+		full = append(full, bounds(alone)...)
+	}
+	return full
 }
 
 // adjustedWords writes the adjusted p value; one pair tests nothing.

@@ -52,8 +52,8 @@ func csvLines(of *reports.Comparison) ([][]string, error) {
 			switch {
 			case !c.csvHas(f):
 			case slices.Contains(effectFields, f.name):
-				line = append(line, f.full(reports.Row{Delta: &reports.Delta{Paired: e.Paired, Adjusted: e.Adjusted,
-					Verdict: e.Verdict}})...)
+				line = append(line, f.full(reports.Row{Delta: &reports.Delta{Paired: e.Paired, Alone: e.Alone,
+					Adjusted: e.Adjusted, Verdict: e.Verdict}})...)
 			default:
 				line = append(line, make([]string, len(f.heads))...)
 			}

@@ -39,6 +39,7 @@ func tables(t *testing.T) map[string]*reports.Comparison {
 		"one":        {"cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{Predictions: twoNets}},
 		"machines":   {"cifar10-norm", twoMachines(), reports.Options{Speed: true}},
 		"factorial":  {"cifar10-norm", factorial(), reports.Options{}},
+		"unadjusted": {"cifar10-norm", factorial(), reports.Options{Unadjusted: true}},
 		"matrix":     {"cifar10-norm", factorial(), reports.Options{Shape: reports.Matrix}},
 		"cumulative": {"cifar10-norm", factorial(), reports.Options{Shape: reports.Cumulative}},
 		"loss":       {"cifar10-norm", eight(), reports.Options{Metric: "test_loss"}},

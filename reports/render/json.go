@@ -91,6 +91,7 @@ type (
 		jsonEstimate
 		P        *float64    `json:"p"`
 		Adjusted *float64    `json:"p_adjusted"`
+		Alone    []*float64  `json:"unadjusted,omitempty"`
 		Wins     jsonWins    `json:"wins"`
 		Nets     *jsonNets   `json:"nets,omitempty"`
 		Pairs    []jsonPair  `json:"pairs"`
@@ -118,6 +119,7 @@ type (
 		jsonEstimate
 		P        *float64    `json:"p"`
 		Adjusted *float64    `json:"p_adjusted"`
+		Alone    []*float64  `json:"unadjusted,omitempty"`
 		Verdict  jsonVerdict `json:"verdict"`
 	}
 	jsonWins struct {
@@ -181,7 +183,7 @@ func (c view) jsonReport() jsonReport {
 	}
 	for _, e := range c.Effects {
 		r.Effects = append(r.Effects, jsonEffect{Factors: e.Factors, jsonEstimate: estimate(e.Estimate), P: finite(e.P),
-			Adjusted: finite(e.Adjusted), Verdict: jsonVerdictOf(e.Verdict)})
+			Adjusted: finite(e.Adjusted), Alone: interval(e.Alone), Verdict: jsonVerdictOf(e.Verdict)})
 	}
 	return r
 }
@@ -219,7 +221,7 @@ func (c view) jsonRow(row reports.Row) jsonRow {
 	if d := row.Delta; d != nil {
 		r.Delta = &jsonDelta{
 			jsonEstimate: estimate(d.Estimate), P: finite(d.P), Adjusted: finite(d.Adjusted), Verdict: jsonVerdictOf(d.Verdict),
-			Outside: d.Outside,
+			Outside: d.Outside, Alone: interval(d.Alone),
 			Wins: jsonWins{Won: d.Wins.Won, Tied: d.Wins.Tied, Lost: d.Wins.Lost, Share: finite(d.Wins.Share),
 				Interval: interval(&d.Wins.Interval), Word: d.Wins.Word()},
 		}

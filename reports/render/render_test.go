@@ -240,6 +240,7 @@ func TestGolden(t *testing.T) {
 		{"one-net-each", "cifar10-norm", slices.Concat(baseline8[:1], noLRN8[:1]), reports.Options{Predictions: twoNets}},
 		{"factorial", "cifar10-norm", factorial(), reports.Options{Columns: []string{"changed", "error", "wins", "delta",
 			"verdict"}}},
+		{"unadjusted", "cifar10-norm", factorial(), reports.Options{Unadjusted: true}},
 		{"matrix", "cifar10-norm", factorial(), reports.Options{Shape: reports.Matrix}},
 		{"cumulative", "cifar10-norm", factorial()[:24], reports.Options{Shape: reports.Cumulative}},
 		{"best", "cifar10-norm", eight(), reports.Options{At: reports.At{Best: true}, Metrics: history}},

@@ -1,7 +1,9 @@
 package render
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -130,6 +132,11 @@ func TestSelfCheckOfAA(t *testing.T) {
 		}
 		if check.Again == nil || check.Holds() != c.holds || !check.ResidualCheck.Holds() {
 			t.Errorf("A/A of %v: %+v, holds %v", c.wrong, check.Again, check.Holds())
+		}
+		for _, format := range []string{"text", "md", "tex", "csv", "json"} {
+			renders(t, fmt.Sprintf("self-check-%v.%s", c.holds, format), func(b *bytes.Buffer) error {
+				return SelfCheck(b, check, format)
+			})
 		}
 		table, err := reports.Table("cifar10-norm", records, reports.Options{})
 		if err != nil {

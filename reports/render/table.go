@@ -114,7 +114,7 @@ func (c view) effectTable() Table {
 		Name:  c.Study + "-effects",
 		Title: "main effects and interactions",
 		Columns: []Column{
-			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: "Δ [" + c.LevelWords() + "]"},
+			{Head: "effect", Wrap: cellWidth}, {Head: "k", Right: true}, {Head: c.DeltaHead()},
 			{Head: "p (adjusted)", Right: true}, {Head: "verdict", Wrap: cellWidth},
 		},
 		Notes: []string{"effect: what an ablation does" + c.Metric.In() + " on average over the others; " +
@@ -126,7 +126,7 @@ func (c view) effectTable() Table {
 		d.Notes = append(d.Notes, "nothing is claimed, since runs diverged and the effects leave out just their seeds")
 	}
 	for _, e := range c.Effects {
-		delta := &reports.Delta{Paired: e.Paired, Adjusted: e.Adjusted, Verdict: e.Verdict}
+		delta := &reports.Delta{Paired: e.Paired, Alone: e.Alone, Adjusted: e.Adjusted, Verdict: e.Verdict}
 		bold := e.Claims()
 		d.Rows = append(d.Rows, []Cell{
 			{Text: reports.Sanitize(e.Name())}, {Text: itoa(e.K)}, {Text: c.deltaWords(delta), Bold: bold},

@@ -16,10 +16,12 @@ type ResidualCheck struct {
 // Share is how often the rule claimed.
 func (c ResidualCheck) Share() float64 { return float64(c.Claims) / float64(max(c.Studies, 1)) }
 
-// Holds reports whether that is at most three times Alpha. Seeds drawn with replacement repeat, so
-// that the test is not exact of
-// them: of six to twelve normal differences it claims in 2 to 15 % of the studies.
-func (c ResidualCheck) Holds() bool { return c.Share() <= 3*Alpha }
+// ResidualBound is the share of claims up to which a rule holds. Seeds drawn with replacement repeat, so that the test
+// is not exact of them: of six to twelve normal differences it claims in 2 to 15 % of the studies.
+const ResidualBound = 0.15
+
+// Holds reports whether the rule claims no more often than ResidualBound.
+func (c ResidualCheck) Holds() bool { return c.Share() <= ResidualBound }
 
 // CheckResiduals runs the family's test on studies like this one in which no row differs: each row's differences
 // less their mean, seeds drawn with replacement from a fixed stream, all rows of a seed together (Efron

@@ -50,6 +50,16 @@ func Simultaneous(d [][]float64, adjusted []float64, alpha float64) []Range {
 	return ranges
 }
 
+// Alone is the interval of one row by itself, unadjusted for any other: Simultaneous of a family of one, or Student's
+// where its seeds are too few for one that rules anything out.
+func Alone(d []float64, alpha float64) *Interval {
+	row := slices.DeleteFunc(slices.Clone(d), func(v float64) bool { return !finite(v) })
+	if i := Simultaneous([][]float64{row}, []float64{SignFlip(row)}, alpha)[0].Interval; i != nil {
+		return i
+	}
+	return Summarise(row).Interval
+}
+
 // bounds are, for each pattern, the least and the greatest x between which it is in the share.
 type bounds struct{ low, high []float64 }
 
