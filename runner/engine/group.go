@@ -179,7 +179,7 @@ func (g *Group) work(d int) error {
 func (g *Group) runStage(d int, st *stage) error {
 	p := g.program
 	if k := st.joined; k != nil && k[d] != nil {
-		return g.named(d, p.steps[st.from].name, k[d].Run(&p.Context))
+		return k[d].Run(&p.Context) // which names the kernel, and the device
 	}
 	for i := st.from; i < st.to; i++ {
 		if err := p.steps[i].kernels[d].Run(&p.Context); err != nil {

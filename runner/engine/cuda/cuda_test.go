@@ -127,7 +127,11 @@ func TestConvolutionsFinishApart(t *testing.T) {
 	results := map[bool][]float32{}
 	for _, apart := range []bool{false, true} {
 		m := machine(t, 1, plenty)
-		m.Apart = apart
+		if apart {
+			m.Refuse = func(function string, _ int32) nvidia.DNNStatus {
+				return map[string]nvidia.DNNStatus{"ForwardFinished": 3000}[function]
+			}
+		}
 		dev := start(t, m, true, 0)
 		results[apart] = result(t, dev, engine.Instr{Op: conv, Fused: engine.Fused[engine.Tensor]{ReLU: true}},
 			conv.InputShapes(), conv.OutputShape())
@@ -141,7 +145,11 @@ func TestConvolutionsFinishApart(t *testing.T) {
 					t.Fatal(err, m.Ran())
 				}
 			}
-			if by, want := prog.Algorithm(0), map[bool]string{false: "cuDNN 1 fused", true: "cuDNN 1"}[apart]; by != want {
+			want := "cuDNN 1 fused"
+			if apart || p == recipe.BF16 { // four channels are padded to eight, of which we keep four
+				want = "cuDNN 1"
+			}
+			if by := prog.Algorithm(0); by != want {
 				t.Errorf("%s in %s is computed by %q, not %q", prog.Steps()[0], p, by, want)
 			}
 		}
@@ -151,6 +159,144 @@ func TestConvolutionsFinishApart(t *testing.T) {
 	}
 	if !slices.Equal(results[false], results[true]) || slices.Max(results[true]) <= 0 || slices.Min(results[true]) != 0 {
 		t.Error("fused:", results[false], "apart:", results[true])
+	}
+}
+
+// What cuDNN lists and then refuses, or fails at, is not asked of it again: the next of
+// its algorithms computes, or our own kernel, and the bits follow the plain definition's.
+func TestWhatCuDNNRefuses(t *testing.T) {
+	t.Parallel()
+	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4},
+		Out: arch.Shape{Height: 4, Width: 5, Channels: 8}, Kernel: 3, Stride: 1, Groups: 1})
+	const ours, widest = "own kernel", "own kernel of float32"
+	grad := graph.NewConvWeightGrad("l", 3, conv.Window)
+	only := func(function string, algorithm int32, status nvidia.DNNStatus) func(string, int32) nvidia.DNNStatus {
+		return func(f string, a int32) nvidia.DNNStatus {
+			if strings.HasPrefix(f, function) && (algorithm < 0 || a == algorithm) {
+				return status
+			}
+			return 0
+		}
+	}
+	for name, c := range map[string]struct {
+		refuse           func(string, int32) nvidia.DNNStatus
+		forward, weights map[recipe.Precision]string
+	}{
+		"an algorithm fails":                  {only("", 1, 5000), by("cuDNN 2 fused"), by("cuDNN 2")},
+		"the fused call wants something else": {only("ForwardFinished", -1, 2000), by("cuDNN 1"), by("cuDNN 1")},
+		"the forward list is refused": {only("ForwardAlgorithms", -1, 2000),
+			by(ours, widest), by("cuDNN 1")},
+		"all fail": {only("", -1, 5000), by(ours, widest), by(ours, widest)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := machine(t, 1, plenty)
+			m.Refuse = c.refuse
+			dev := start(t, m, true, 0)
+			for p, within := range map[recipe.Precision]float64{recipe.Float32: 1e-6, recipe.TF32: 1e-3, recipe.BF16: 1e-2} {
+				relu := engine.Fused[engine.Tensor]{ReLU: true}
+				y, by := computed(t, dev, engine.Instr{Op: conv, Precision: p, Fused: relu}, 0, conv.InputShapes(),
+					conv.OutputShape())
+				if by != c.forward[p] {
+					t.Errorf("forward in %s by %q, not %q", p, by, c.forward[p])
+				}
+				dw, by := computed(t, dev, engine.Instr{Op: grad, Precision: p}, 0, grad.InputShapes(), grad.OutputShape())
+				if by != c.weights[p] {
+					t.Errorf("weight gradient in %s by %q, not %q", p, by, c.weights[p])
+				}
+				own := start(t, machine(t, 1, plenty), false, 0)
+				wantY, _ := computed(t, own, engine.Instr{Op: conv, Fused: relu}, 0, conv.InputShapes(), conv.OutputShape())
+				wantW, _ := computed(t, own, engine.Instr{Op: grad}, 0, grad.InputShapes(), grad.OutputShape())
+				if a, b := distance(y, wantY), distance(dw, wantW); !(a < within && b < within) {
+					t.Errorf("in %s %.2g and %.2g away", p, a, b)
+				}
+			}
+			if err := dev.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// by is who computes in each precision: wide for float32 and TF32, the last for bfloat16.
+func by(names ...string) map[recipe.Precision]string {
+	return map[recipe.Precision]string{recipe.Float32: names[0], recipe.TF32: names[0], recipe.BF16: names[len(names)-1]}
+}
+
+// An algorithm whose workspace takes more than an eighth of the GPU's memory is left to larger ones.
+func TestWorkspaceIsBounded(t *testing.T) {
+	t.Parallel()
+	conv := graph.NewConv("l", 150, graph.Window{In: arch.Shape{Height: 1, Width: 1, Channels: 1},
+		Out: arch.Shape{Height: 1, Width: 1, Channels: 1}, Kernel: 1, Stride: 1, Groups: 1})
+	for memory, want := range map[uint64]string{500_000: "cuDNN 2", 800_000: "cuDNN 1"} {
+		m := machine(t, 1, memory)
+		libs := m.Libraries(true)
+		libs.BLAS = nil // its workspace is larger than this GPU
+		dev, err := cuda.New(libs, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, by := computed(t, dev, engine.Instr{Op: conv}, 0, conv.InputShapes()[:2], conv.OutputShape()); by != want {
+			t.Errorf("with %d bytes by %q, not %q", memory, by, want)
+		}
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Tensors may begin anywhere: a chunk of a batch does.
+func TestMisalignedOperands(t *testing.T) {
+	t.Parallel()
+	window := graph.Window{In: arch.Shape{Height: 5, Width: 5, Channels: 8}, Out: arch.Shape{Height: 5, Width: 5, Channels: 8},
+		Kernel: 3, Stride: 1, Groups: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}}
+	dev := start(t, machine(t, 1, plenty), true, 0)
+	defer dev.Close()
+	for _, o := range []interface {
+		InputShapes() []tensor.Shape
+		OutputShape() tensor.Shape
+	}{graph.NewConv("l", 2, window), graph.NewConvDataGrad("l", 2, window), graph.NewConvWeightGrad("l", 2, window)} {
+		for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
+			inputs := o.InputShapes()[:2] // no biases, which cuDNN rounds and we do not
+			want, _ := computed(t, dev, engine.Instr{Op: o, Precision: p}, 0, inputs, o.OutputShape())
+			got, by := computed(t, dev, engine.Instr{Op: o, Precision: p}, 1, inputs, o.OutputShape())
+			if !slices.Equal(got, want) || !strings.HasPrefix(by, "cuDNN 1") {
+				t.Errorf("%v in %s, a value further on, by %s: other values", o, p, by)
+			}
+		}
+	}
+}
+
+// With ABLATE_CUDA_SYNC each kernel ends before the next begins, and an error is that of the kernel it names.
+func TestStepwise(t *testing.T) {
+	t.Setenv(cuda.SyncVariable, "1")
+	m := machine(t, 1, plenty)
+	dev := start(t, m, true, 0)
+	prog, g, err := train(t, dev, recipe.Float32, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	launched := m.Calls("GraphLaunch")
+	for range 3 {
+		if err := run(t, prog, g); err != nil {
+			t.Fatal(err, m.Ran())
+		}
+	}
+	if n := m.Calls("GraphLaunch") - launched; n != 0 {
+		t.Errorf("%d graphs", n)
+	}
+	from := m.Calls("StreamSync")
+	m.Fail = func(f string, n int) nvidia.Result {
+		if f == "StreamSync" && n == from+3 { // that of the third kernel
+			return 700
+		}
+		return 0
+	}
+	err = prog.RunAll()
+	op := prog.Steps()[2]
+	op, _, _ = strings.Cut(op, "+") // what it is fused with is no part of its name
+	if !errors.Is(err, engine.ErrDeviceLost) || !strings.Contains(err.Error(), "device cuda:0: "+op) {
+		t.Errorf("%v does not name %s", err, op)
 	}
 }
 
@@ -471,6 +617,21 @@ func TestMachineCodeIsKept(t *testing.T) {
 	if again := compiled(); again != all {
 		t.Errorf("%d sources compiled without a cache", again)
 	}
+	libs := m.Libraries(true)
+	for i, want := range []int{all, 0} { // a process keeps what it compiled
+		n, compile := 0, libs.NVRTC.CompileProgram
+		libs.NVRTC.CompileProgram = func(p uintptr, count int32, options unsafe.Pointer) nvidia.CompileResult {
+			n++
+			return compile(p, count, options)
+		}
+		d, err := cuda.New(libs, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil || n != want {
+			t.Errorf("device %d of a process without a cache: %d sources compiled, not %d, error %v", i, n, want, err)
+		}
+	}
 }
 
 func TestDevices(t *testing.T) {
@@ -503,6 +664,8 @@ func TestPrecisions(t *testing.T) {
 			Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 2},
 		{In: image(5, 5, 8), Out: image(5, 5, 8), Kernel: 1, Stride: 1, Groups: 1},
 		{In: image(8, 8, 5), Out: image(3, 3, 7), Kernel: 3, Stride: 2, Groups: 1}, // the last row and column are not reached
+		{In: image(5, 7, 9), Out: image(5, 7, 15), Kernel: 3, Stride: 1,
+			Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 3}, // bfloat16: a dense one
 	} {
 		ops = append(ops, graph.NewConv("l", 3, w), graph.NewConvDataGrad("l", 3, w), graph.NewConvWeightGrad("l", 3, w))
 	}
@@ -610,36 +773,83 @@ func distance(got, want []float32) float64 {
 	return math.Sqrt(off / all)
 }
 
-// result runs an instruction on random operands.
+// result runs an instruction on random operands, by a library.
 func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Shape, output tensor.Shape) []float32 {
 	t.Helper()
-	place := func(shape tensor.Shape) engine.Tensor {
-		mem, err := dev.Alloc(shape.TotalSize())
-		if err != nil {
+	values, by := computed(t, dev, in, 0, inputs, output)
+	if by != "cuDNN 1" && by != "cuDNN 1 fused" && by != "cuBLAS" {
+		t.Errorf("%v is computed by %q", in.Op, by)
+	}
+	return values
+}
+
+// computed runs an instruction on random operands that lie off float32 values into their
+// memory, images in bfloat16 where the precision is, and returns what it makes and who made it.
+func computed(t *testing.T, dev engine.Device, in engine.Instr, off int, inputs []tensor.Shape,
+	output tensor.Shape) ([]float32, string) {
+	t.Helper()
+	weights := -1 // which operand they are; they are float32 always
+	switch in.Op.(type) {
+	case *graph.Conv, *graph.Dense:
+		weights = 1
+	case *graph.ConvDataGrad, *graph.DenseDataGrad:
+		weights = 0
+	case *graph.ConvWeightGrad, *graph.DenseWeightGrad:
+		weights = len(inputs)
+	}
+	place := func(i int, shape tensor.Shape) engine.Tensor {
+		x := engine.Tensor{Off: off, Shape: shape}
+		if len(shape) == 4 && i != weights && in.Precision == recipe.BF16 {
+			x.Type = engine.BFloat16
+		}
+		var err error
+		if x.Mem, err = dev.Alloc(x.Len() + off); err != nil {
 			t.Fatal(err)
 		}
-		return engine.Tensor{Mem: mem, Shape: shape}
+		return x
 	}
 	for i, shape := range inputs {
-		x := place(shape)
+		x := place(i, shape)
 		values := make([]float32, x.Len())
 		random.New(1, "operand").Normal(values, uint64(i), 0, 1)
-		if err := x.Mem.Write(0, values); err != nil {
+		if x.Type == engine.BFloat16 {
+			values = narrowed(values)
+		}
+		if err := x.Mem.Write(off, values); err != nil {
 			t.Fatal(err)
 		}
 		in.In = append(in.In, x)
 	}
-	in.Out = place(output)
+	in.Out = place(len(inputs), output)
 	k, err := dev.Kernel(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by := k.(engine.Algorithmic).Algorithm(); by != "cuDNN 1" && by != "cuDNN 1 fused" && by != "cuBLAS" {
-		t.Errorf("%v is computed by %q", in.Op, by)
-	}
 	values := make([]float32, in.Out.Len())
-	if err := errors.Join(k.Run(&engine.Context{}), in.Out.Mem.Read(0, values)); err != nil {
+	if err := errors.Join(k.Run(&engine.Context{}), in.Out.Mem.Read(off, values)); err != nil {
 		t.Fatal(err)
+	}
+	if in.Out.Type == engine.BFloat16 {
+		values = widened(values)
+	}
+	return values, k.(engine.Algorithmic).Algorithm()
+}
+
+// narrowed are values in bfloat16, two in the place of one.
+func narrowed(values []float32) []float32 {
+	two := make([]float32, (len(values)+1)/2)
+	for i, v := range values {
+		bits := (math.Float32bits(v) + 0x8000) >> 16
+		two[i/2] = math.Float32frombits(math.Float32bits(two[i/2]) | bits<<(16*(i%2)))
+	}
+	return two
+}
+
+// widened are the values of which two lie in the place of one, as many as there are places.
+func widened(two []float32) []float32 {
+	values := make([]float32, len(two))
+	for i := range values {
+		values[i] = math.Float32frombits(math.Float32bits(two[i/2]) >> (16 * (i % 2)) << 16)
 	}
 	return values
 }

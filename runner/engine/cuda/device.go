@@ -3,8 +3,8 @@
 // libraries do where they are missing. Libraries are loaded at run time (package
 // nvidia); nothing of CUDA is needed to build.
 //
-// A device has one thread of the operating system, on which all its calls are
-// made, and one stream, on which all its kernels run in order; the next batch's
+// A device's calls are made one after the other, on threads on which its context is
+// current. It has one stream, on which all its kernels run in order; the next batch's
 // images arrive on another meanwhile. A program's steps
 // are captured in a CUDA graph the second time they run, so that the host begins
 // them with one call. Algorithms are deterministic: the same run has the same bits.
@@ -13,6 +13,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 
@@ -23,12 +24,18 @@ import (
 	"ablate/runner/graph"
 )
 
+// SyncVariable names the variable that makes every kernel end before the next begins,
+// without CUDA graphs, so that an error is that of the kernel it names.
+const SyncVariable = "ABLATE_CUDA_SYNC"
+
 // A Device is a GPU.
 type Device struct {
 	name     string
 	libs     *nvidia.Libraries
 	driver   *nvidia.Driver
-	thread   *thread
+	calls    sync.Mutex // held by whoever calls the driver
+	closed   bool
+	stepwise bool  // see SyncVariable
 	number   int32 // as the driver knows it
 	context  nvidia.Context
 	stream   nvidia.Stream
@@ -50,7 +57,7 @@ type Device struct {
 	inUse  map[nvidia.Address]bool
 	graphs map[nvidia.Exec]bool
 
-	// What Go no longer reaches, to be freed on the thread.
+	// What Go no longer reaches, to be freed at the next allocation.
 	mutex       sync.Mutex
 	freed       []nvidia.Address
 	freedGraphs []nvidia.Exec
@@ -75,9 +82,9 @@ func Open(number int) (*Device, error) {
 // New starts a GPU with the libraries given.
 func New(libs *nvidia.Libraries, number int) (*Device, error) {
 	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number),
-		thread: newThread()}
+		stepwise: os.Getenv(SyncVariable) != ""}
 	d.prepare()
-	if err := d.thread.do(d.start); err != nil {
+	if err := d.do(d.start); err != nil {
 		d.Close() // whatever it says follows from err
 		return nil, d.named(err)
 	}
@@ -260,7 +267,7 @@ func (d *Device) FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
 
 // Close waits for the device and frees all it holds. No memory of it may be used afterwards.
 func (d *Device) Close() error {
-	err := d.thread.do(func() error {
+	err := d.do(func() error {
 		if d.context == 0 {
 			return nil
 		}
@@ -297,7 +304,9 @@ func (d *Device) Close() error {
 		d.context = 0
 		return d.named(first(errs))
 	})
-	d.thread.close()
+	d.calls.Lock()
+	defer d.calls.Unlock()
+	d.closed = true
 	return err
 }
 
@@ -323,53 +332,27 @@ func (d *Device) named(err error) error {
 	}
 }
 
-// A thread is a goroutine that stays on one thread of the operating system: a
-// context is current on a thread, not in a goroutine.
-type thread struct {
-	mutex sync.Mutex
-	jobs  chan func() error
-	done  chan error
-}
+var errClosed = errors.New("the device is closed")
 
-func newThread() *thread {
-	t := &thread{jobs: make(chan func() error), done: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for job := range t.jobs {
-			t.done <- protected(job)
-		}
-	}()
-	return t
-}
-
-// protected makes a panic an error, so that whoever waits is not left waiting.
-func protected(job func() error) (err error) {
+// do calls the driver: one job at a time, on a thread on which the device's context is
+// current. A panic becomes an error.
+func (d *Device) do(job func() error) (err error) {
+	d.calls.Lock()
+	defer d.calls.Unlock()
+	if d.closed {
+		return errClosed
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
+	if d.context != 0 {
+		if err := d.driver.CtxSetCurrent(d.context).Err(); err != nil {
+			return err
+		}
+	}
 	return job()
-}
-
-// do runs a job on the thread and waits for it.
-func (t *thread) do(job func() error) error {
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	if t.jobs == nil {
-		return errClosed
-	}
-	t.jobs <- job
-	return <-t.done
-}
-
-var errClosed = errors.New("the device is closed")
-
-func (t *thread) close() {
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	if t.jobs != nil {
-		close(t.jobs)
-		t.jobs = nil
-	}
 }

@@ -66,7 +66,7 @@ func (m *memory) WriteImages(to engine.Tensor, images augment.Images) error {
 		return err
 	}
 	defer runtime.KeepAlive(m)
-	return m.d.named(m.d.thread.do(func() error { return m.d.show(to, images) }))
+	return m.d.named(m.d.do(func() error { return m.d.show(to, images) }))
 }
 
 // show uploads a batch and begins the kernel that cuts, mirrors and colours it.

@@ -42,8 +42,9 @@ func TestLimits(t *testing.T) {
 func TestStepsAllocateNothing(t *testing.T) {
 	ok := func() nvidia.Result { return 0 }
 	launched, graphs := 0, 0
-	d := &Device{name: "cuda:0", thread: newThread(), driver: &nvidia.Driver{
-		StreamSync: func(nvidia.Stream) nvidia.Result { return ok() },
+	d := &Device{name: "cuda:0", context: 1, driver: &nvidia.Driver{
+		CtxSetCurrent: func(nvidia.Context) nvidia.Result { return ok() },
+		StreamSync:    func(nvidia.Stream) nvidia.Result { return ok() },
 		LaunchKernel: func(nvidia.Function, uint32, uint32, uint32, uint32, uint32, uint32, uint32, nvidia.Stream,
 			unsafe.Pointer, unsafe.Pointer) nvidia.Result {
 			launched++

@@ -3,6 +3,7 @@ package cuda
 import (
 	"fmt"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"ablate/runner/engine"
@@ -20,7 +21,7 @@ type memory struct {
 // Alloc returns zeroed memory. Where there is not enough the error is an engine.MemoryError.
 func (d *Device) Alloc(n int) (engine.Memory, error) {
 	var m *memory
-	err := d.thread.do(func() (err error) {
+	err := d.do(func() (err error) {
 		m, err = d.alloc(n)
 		return err
 	})
@@ -63,9 +64,12 @@ func (d *Device) take(bytes uint64) (nvidia.Address, error) {
 	}
 	var address nvidia.Address
 	result := d.driver.MemAlloc(&address, bytes)
-	if result == nvidia.OutOfMemory { // programs of earlier runs may still hold some
+	for range collections { // programs of earlier runs may still hold some
+		if result != nvidia.OutOfMemory {
+			break
+		}
 		runtime.GC()
-		runtime.GC() // cleanups are queued by the first and have run, as a rule, by the second
+		time.Sleep(time.Millisecond) // a collection queues cleanups, which run soon after
 		if err := d.freeDropped(); err != nil {
 			return 0, err
 		}
@@ -80,6 +84,10 @@ func (d *Device) take(bytes uint64) (nvidia.Address, error) {
 	d.inUse[address] = true
 	return address, nil
 }
+
+// collections are tried before memory counts as short: what one finds unreachable may hold
+// more, and its cleanups have a moment to run.
+const collections = 4
 
 func (d *Device) outOfMemory(need uint64) error {
 	var free, total uint64
@@ -156,7 +164,7 @@ func (m *memory) Write(off int, from []float32) error {
 		return err
 	}
 	defer runtime.KeepAlive(m)
-	return m.d.named(m.d.thread.do(func() error {
+	return m.d.named(m.d.do(func() error {
 		return m.d.staging.upload(m.d, m.address+4*nvidia.Address(off), bytesOf(from))
 	}))
 }
@@ -167,7 +175,7 @@ func (m *memory) Read(off int, to []float32) error {
 		return err
 	}
 	defer runtime.KeepAlive(m)
-	return m.d.named(m.d.thread.do(func() error {
+	return m.d.named(m.d.do(func() error {
 		return m.d.staging.download(m.d, m.address+4*nvidia.Address(off), bytesOf(to))
 	}))
 }

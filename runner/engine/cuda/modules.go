@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"ablate/runner/engine/cuda/kernels"
@@ -36,6 +37,16 @@ func (d *Device) load(architecture string) error {
 	return nil
 }
 
+// compiled is the machine code of this process: tests open many devices, some where the
+// user has no cache.
+var compiled sync.Map // of code
+
+// code is what machine code is made of and by.
+type code struct {
+	compiler *nvidia.NVRTC
+	digest   string
+}
+
 // machineCode compiles a source, or takes what it became the last time: the
 // compiler takes seconds for all of them. A cache that cannot be read or written
 // is none.
@@ -46,18 +57,24 @@ func machineCode(compiler *nvidia.NVRTC, s kernels.Source, architecture string) 
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%d.%d\n%s\n%s", architecture, major, minor, strings.Join(nvidia.Options(), " "), s.Text)
-	cached := cacheFile(hex.EncodeToString(h.Sum(nil)) + ".cubin")
-	if code, err := os.ReadFile(cached); err == nil {
-		if code, ok := checked(code); ok {
-			return code, nil
+	this := code{compiler, hex.EncodeToString(h.Sum(nil))}
+	if made, ok := compiled.Load(this); ok {
+		return made.([]byte), nil
+	}
+	cached := cacheFile(this.digest + ".cubin")
+	if file, err := os.ReadFile(cached); err == nil {
+		if made, ok := checked(file); ok {
+			compiled.Store(this, made)
+			return made, nil
 		}
 	}
-	code, _, err := compiler.Compile(s.Name, s.Text, architecture)
+	made, _, err := compiler.Compile(s.Name, s.Text, architecture)
 	if err != nil {
 		return nil, err
 	}
-	keep(cached, code)
-	return code, nil
+	compiled.Store(this, made)
+	keep(cached, made)
+	return made, nil
 }
 
 // cacheFile is where machine code is kept, "" where the system has no such place.

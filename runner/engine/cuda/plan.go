@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"ablate/recipe"
@@ -19,7 +20,9 @@ type plan struct {
 	base  nvidia.Address
 	calls []call
 	by    string
-	err   error
+	// refused is what a library did not do of what was asked of it before, and why.
+	refused []string
+	err     error
 }
 
 // A region is a piece of a plan's scratch memory, counted from its start.
@@ -111,20 +114,54 @@ func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
 	return params, nil
 }
 
-// fallback adds what our own kernels do for an instruction. What they need of scratch
-// memory begins where the plan's own regions do: an instruction uses one or the other.
+// fallback adds what our own kernels do for an instruction. Products they form of float32
+// values alone; those that a library does not form of others are of widened ones.
 func (p *plan) fallback(in engine.Instr) {
 	if p.err != nil {
 		return
 	}
-	if p.calls == nil && multiplies(in.Op) {
-		p.by = "own kernel"
+	if p.calls != nil || !multiplies(in.Op) {
+		p.lower(in)
+		return
 	}
+	p.by = "own kernel"
+	wide := in
+	wide.In = slices.Clone(in.In)
+	narrow, regions := append(in.In[:len(in.In):len(in.In)], in.Out), make([]region, len(in.In)+1)
+	for i, t := range narrow {
+		if t.Type != engine.Float32 {
+			regions[i] = p.reserve(4 * uint64(t.Len()))
+		}
+	}
+	if p.place(); p.err != nil {
+		return
+	}
+	for i, t := range narrow {
+		if t.Type == engine.Float32 {
+			continue
+		}
+		p.by = "own kernel of float32"
+		to := engine.Tensor{Mem: &memory{p.d, p.at(regions[i]), t.Len()}, Shape: t.Shape}
+		if i == len(in.In) {
+			wide.Out = to
+			continue
+		}
+		wide.In[i] = to
+		p.launch(kernels.Store(uint64(address(t)), t.Type, uint64(address(to)), engine.Float32, t.Len()))
+	}
+	p.lower(wide)
+	if in.Out.Type != engine.Float32 {
+		p.launch(kernels.Store(uint64(address(wide.Out)), engine.Float32, uint64(address(in.Out)), in.Out.Type, in.Out.Len()))
+	}
+}
+
+// lower adds our kernels for an instruction, with their scratch memory behind the plan's regions.
+func (p *plan) lower(in engine.Instr) {
 	launches, err := kernels.Lower(in, kernels.Bindings{
 		Address: func(t engine.Tensor) uint64 { return uint64(address(t)) },
 		Scratch: func(n int) (uint64, error) {
-			a, err := p.d.room(4 * uint64(n))
-			return uint64(a), err
+			a, err := p.d.room(p.size + 4*uint64(n))
+			return uint64(a) + p.size, err
 		},
 		Step: uint64(p.d.block), Slots: p.d.step,
 	})

@@ -26,7 +26,7 @@ type kernel struct {
 func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 	k := &kernel{d: d, in: in}
 	k.job = k.begin
-	err := d.thread.do(func() (err error) {
+	err := d.do(func() (err error) {
 		if err = d.reach(in); err != nil {
 			return err
 		}
@@ -39,15 +39,23 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 	return k, nil
 }
 
+// name is the op's, as steps are called.
+func (k *kernel) name() string {
+	if named, ok := k.in.Op.(interface{ Name() string }); ok {
+		return named.Name()
+	}
+	return fmt.Sprint(k.in.Op)
+}
+
 // Algorithm says whether a library forms a convolution's or dense layer's products, and
 // by which of its algorithms, or one of our own kernels.
 func (k *kernel) Algorithm() string { return k.plan.by }
 
 // plan makes the calls of cuDNN or cuBLAS where they serve, else those of our own kernels.
 func (d *Device) plan(in engine.Instr) (*plan, error) {
-	var p *plan
+	p := new(plan)
 	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).fallback} {
-		p = &plan{d: d}
+		p = &plan{d: d, refused: p.refused}
 		library(p, in)
 		if p.err != nil || p.calls != nil {
 			break
@@ -59,18 +67,29 @@ func (d *Device) plan(in engine.Instr) (*plan, error) {
 // Run begins the kernel.
 func (k *kernel) Run(c *engine.Context) error {
 	k.c = c
-	return k.d.named(k.d.thread.do(k.job))
+	return k.d.named(k.d.do(k.job))
 }
 
 func (k *kernel) begin() error {
 	if err := k.d.writeStep(k.c); err != nil {
 		return err
 	}
+	if k.d.stepwise {
+		return k.whole()
+	}
 	return k.launch()
 }
 
 func (k *kernel) launch() error {
 	return begin(k.plan.calls)
+}
+
+// whole runs the kernel to its end.
+func (k *kernel) whole() error {
+	if err := k.launch(); err != nil {
+		return err
+	}
+	return k.d.sync()
 }
 
 // begin makes calls in order.
@@ -112,12 +131,15 @@ func (d *Device) CaptureGraph(all []engine.Kernel) engine.Kernel {
 // Run begins all kernels.
 func (s *sequence) Run(c *engine.Context) error {
 	s.c = c
-	return s.d.named(s.d.thread.do(s.job))
+	return s.d.named(s.d.do(s.job))
 }
 
 func (s *sequence) begin() error {
 	if err := s.d.writeStep(s.c); err != nil {
 		return err
+	}
+	if s.d.stepwise {
+		return s.each((*kernel).whole)
 	}
 	if !s.ran {
 		s.ran = true
@@ -131,32 +153,40 @@ func (s *sequence) begin() error {
 	return s.d.driver.GraphLaunch(s.exec, s.d.stream).Err()
 }
 
-func (s *sequence) launch() error {
+func (s *sequence) launch() error { return s.each((*kernel).launch) }
+
+// each calls f for all kernels, and names the one that fails.
+func (s *sequence) each(f func(*kernel) error) error {
 	for _, k := range s.kernels {
-		if err := k.launch(); err != nil {
-			return err
+		if err := f(k); err != nil {
+			return fmt.Errorf("%s: %w", k.name(), err)
 		}
 	}
 	return nil
 }
 
 // capture records the kernels instead of running them.
-func (s *sequence) capture() error {
-	driver := s.d.driver
-	if err := driver.BeginCapture(s.d.stream, nvidia.CaptureRelaxed).Err(); err != nil {
+func (s *sequence) capture() (err error) {
+	if s.exec, err = s.d.record(s.launch); err != nil {
 		return err
 	}
-	failed := s.launch()
+	s.d.graphs[s.exec] = true
+	runtime.AddCleanup(s, s.d.letGraphGo, s.exec)
+	return nil
+}
+
+// record makes a graph of what f begins.
+func (d *Device) record(f func() error) (exec nvidia.Exec, err error) {
+	if err := d.driver.BeginCapture(d.stream, nvidia.CaptureRelaxed).Err(); err != nil {
+		return 0, err
+	}
+	failed := f()
 	var graph nvidia.Graph
-	if err := errors.Join(failed, driver.EndCapture(s.d.stream, &graph).Err()); err != nil {
-		return err
+	if err := errors.Join(failed, d.driver.EndCapture(d.stream, &graph).Err()); err != nil {
+		return 0, err
 	}
-	err := driver.GraphInstantiate(&s.exec, graph, 0).Err()
-	if err == nil {
-		s.d.graphs[s.exec] = true
-		runtime.AddCleanup(s, s.d.letGraphGo, s.exec)
-	}
-	return errors.Join(err, driver.GraphDestroy(graph).Err())
+	err = d.driver.GraphInstantiate(&exec, graph, 0).Err()
+	return exec, errors.Join(err, d.driver.GraphDestroy(graph).Err())
 }
 
 // letGraphGo notes that a graph is not used any more. Any goroutine may call it.
@@ -168,45 +198,61 @@ func (d *Device) letGraphGo(exec nvidia.Exec) {
 
 // Wait returns when the stream is empty.
 func (d *Device) Wait() error {
-	return d.named(d.thread.do(d.wait))
+	return d.named(d.do(d.wait))
 }
 
 func (d *Device) sync() error { return d.driver.StreamSync(d.stream).Err() }
 
-// Time runs a kernel alone, between two events of the stream.
+// timed is how often a kernel is measured at once: what the host does between its
+// launches, and in some of cuDNN's calls, takes longer than small kernels do.
+const timed = 10
+
+// Time runs a kernel alone, several times in a graph between two events of the stream.
 func (d *Device) Time(k engine.Kernel, c *engine.Context) (time.Duration, error) {
 	own, ok := k.(*kernel)
 	if !ok {
 		return 0, fmt.Errorf("device %s: a %T is none of its kernels", d.name, k)
 	}
 	var milliseconds float32
-	err := d.thread.do(func() (err error) {
+	err := d.do(func() (err error) {
 		if err := d.writeStep(c); err != nil {
 			return err
 		}
-		milliseconds, err = d.measure(own.launch)
+		milliseconds, err = d.measure(own)
 		return err
 	})
 	return time.Duration(float64(milliseconds) * float64(time.Millisecond)), d.named(err)
 }
 
-// measure returns the milliseconds that the work takes which f begins.
-func (d *Device) measure(f func() error) (float32, error) {
-	if err := d.driver.EventRecord(d.events[0], d.stream).Err(); err != nil {
+// measure returns the milliseconds that a kernel takes.
+func (d *Device) measure(k *kernel) (milliseconds float32, err error) {
+	if err := k.launch(); err != nil { // what libraries set up must not happen while a graph is recorded
 		return 0, err
 	}
-	if err := f(); err != nil {
-		return 0, err
+	exec, err := d.record(func() error {
+		for range timed {
+			if err := k.launch(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("record a CUDA graph: %w", err)
 	}
-	if err := d.driver.EventRecord(d.events[1], d.stream).Err(); err != nil {
-		return 0, err
+	defer func() { err = errors.Join(err, d.driver.GraphExecDestroy(exec).Err()) }()
+	for _, begin := range []func() nvidia.Result{
+		func() nvidia.Result { return d.driver.EventRecord(d.events[0], d.stream) },
+		func() nvidia.Result { return d.driver.GraphLaunch(exec, d.stream) },
+		func() nvidia.Result { return d.driver.EventRecord(d.events[1], d.stream) },
+		func() nvidia.Result { return d.driver.EventSync(d.events[1]) },
+		func() nvidia.Result { return d.driver.EventElapsed(&milliseconds, d.events[0], d.events[1]) },
+	} {
+		if err := begin().Err(); err != nil {
+			return 0, err
+		}
 	}
-	if err := d.driver.EventSync(d.events[1]).Err(); err != nil {
-		return 0, err
-	}
-	var milliseconds float32
-	r := d.driver.EventElapsed(&milliseconds, d.events[0], d.events[1])
-	return milliseconds, r.Err()
+	return milliseconds / timed, nil
 }
 
 // reach lets the device read the memory of another one that an instruction names.

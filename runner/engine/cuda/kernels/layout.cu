@@ -78,19 +78,22 @@ extern "C" __global__ void frame_bf16(const bf16 *x, bf16 *y, int n, int wide, F
 extern "C" __global__ void frame_from_bf16(const bf16 *x, float *y, int n, int wide, Frame f) { frame(x, y, n, wide, f); }
 
 // Filters are turned tile by tile, so that both sides are read and written along
-// their rows. cuDNN's have side × side cells of room channels for each output,
-// which are fold × fold cells of ours, of kernel × kernel, with in channels each.
+// their rows. cuDNN's have side × side cells of room channels for each of rows outputs,
+// which are fold × fold cells of ours, of kernel × kernel, with in channels each. Of
+// those a group of made outputs has own, and 0 for the others; groups that cuDNN is told of have all.
 struct Filters {
-    Divisor side, fold, in, room;
-    int kernel, out;
+    Divisor side, fold, in, room, own, made;
+    int kernel, out, rows;
     __device__ int columns() const { return side * side * room; }
 };
 
-// row is where a column of cuDNN's is in ours, −1 if there is nothing.
-static __device__ int row(const Filters &f, int column) {
+// place_of is where the value of cuDNN's output o and column is in ours, −1 if there is none.
+static __device__ int place_of(const Filters &f, int column, int o) {
     int square = column / f.room, c = column % f.room, cell = c / f.in;
+    c = c % f.in;
     int ky = square / f.side * f.fold + cell / f.fold, kx = square % f.side * f.fold + cell % f.fold;
-    return square < f.side * f.side && cell < f.fold * f.fold && ky < f.kernel && kx < f.kernel ? (ky * f.kernel + kx) * f.in + c % f.in : -1;
+    bool there = square < f.side * f.side && cell < f.fold * f.fold && ky < f.kernel && kx < f.kernel && o < f.out;
+    return there && c / f.own == o / f.made ? ((ky * f.kernel + kx) * f.own + c % f.own) * f.out + o : -1;
 }
 
 #define SIDE 32
@@ -99,13 +102,13 @@ template <class T> static __device__ void to_krsc(float (*tile)[SIDE + 1], const
     int columns = f.columns(), tiles = (columns + SIDE - 1) / SIDE;
     int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE, x = threadIdx.x % SIDE;
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
-        int from = row(f, column0 + y), o = o0 + x;
-        tile[y][x] = from >= 0 && o < f.out ? w[(u64)from * f.out + o] : 0;
+        int from = place_of(f, column0 + y, o0 + x);
+        tile[y][x] = from >= 0 ? w[from] : 0;
     }
     __syncthreads();
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
         int column = column0 + x, o = o0 + y;
-        if (column < columns && o < f.out) to[(u64)o * columns + column] = tile[x][y];
+        if (column < columns && o < f.rows) to[(u64)o * columns + column] = tile[x][y];
     }
 }
 
@@ -114,12 +117,12 @@ template <class T> static __device__ void from_krsc(float (*tile)[SIDE + 1], con
     int column0 = (int)blockIdx.x % tiles * SIDE, o0 = (int)blockIdx.x / tiles * SIDE, x = threadIdx.x % SIDE;
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
         int column = column0 + x, o = o0 + y;
-        tile[y][x] = column < columns && o < f.out ? (float)w[(u64)o * columns + column] : 0;
+        tile[y][x] = column < columns && o < f.rows ? (float)w[(u64)o * columns + column] : 0;
     }
     __syncthreads();
     for (int y = threadIdx.x / SIDE; y < SIDE; y += blockDim.x / SIDE) {
-        int at = row(f, column0 + y), o = o0 + x;
-        if (at >= 0 && o < f.out) to[(u64)at * f.out + o] = tile[x][y];
+        int at = place_of(f, column0 + y, o0 + x);
+        if (at >= 0) to[at] = tile[x][y];
     }
 }
 

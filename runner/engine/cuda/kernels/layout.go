@@ -58,16 +58,17 @@ func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty e
 // turned is SIDE of layout.cu.
 const turned = 32
 
-// Filters are a convolution's weights: [Kernel², In, Out] of ours, [Out, ⌈Kernel/Fold⌉²,
+// Filters are a convolution's weights: [Kernel², In, Out] of ours, [Rows, ⌈Kernel/Fold⌉²,
 // Room] of cuDNN's. A cell of cuDNN's is a square of Fold × Fold of ours; what lies
-// beyond the kernel, and the channels beyond Fold²·In, are 0.
-type Filters struct{ Kernel, Fold, In, Room, Out int }
+// beyond the kernel, the channels beyond Fold²·In, and the rows beyond Out are 0. With
+// Groups above 1 cuDNN's filters reach the channels of all groups, In of each, and are 0 for those of the others.
+type Filters struct{ Kernel, Fold, In, Room, Out, Rows, Groups int }
 
 // side is that of cuDNN's kernel.
 func (f Filters) side() int { return ceil(f.Kernel, f.Fold) }
 
 // Len is the number of values as cuDNN has them.
-func (f Filters) Len() int { return f.Out * f.side() * f.side() * f.Room }
+func (f Filters) Len() int { return f.Rows * f.side() * f.side() * f.Room }
 
 // ToKRSC turns our weights into cuDNN's.
 func (f Filters) ToKRSC(from, to uint64, t engine.Type) (Launch, error) {
@@ -80,8 +81,8 @@ func (f Filters) FromKRSC(from uint64, t engine.Type, to uint64) (Launch, error)
 }
 
 func (f Filters) turn(function string, from, to uint64) (Launch, error) {
-	l, err := single(function, f.Len(), 1, from, to, append(divisors(f.side(), f.Fold, f.In, f.Room), int32(f.Kernel),
-		int32(f.Out)))
-	l.Grid[0] = uint32(ceil(f.side()*f.side()*f.Room, turned) * ceil(f.Out, turned))
+	l, err := single(function, f.Len(), 1, from, to, append(divisors(f.side(), f.Fold, f.In*f.Groups, f.Room, f.In,
+		f.Out/f.Groups), int32(f.Kernel), int32(f.Out), int32(f.Rows)))
+	l.Grid[0] = uint32(ceil(f.side()*f.side()*f.Room, turned) * ceil(f.Rows, turned))
 	return l, err
 }

@@ -18,9 +18,11 @@ type (
 // API, which NVIDIA keeps while the graph API has gaps. Where a version lacks one
 // of the functions cuDNN counts as not found, and kernels of our own run instead.
 type DNN struct {
-	Version            func() uint64                                                                                                  `symbol:"cudnnGetVersion"`
-	Create             func(h *DNNHandle) DNNStatus                                                                                   `symbol:"cudnnCreate"`
-	Destroy            func(h DNNHandle) DNNStatus                                                                                    `symbol:"cudnnDestroy"`
+	Version func() uint64                `symbol:"cudnnGetVersion"`
+	Create  func(h *DNNHandle) DNNStatus `symbol:"cudnnCreate"`
+	Destroy func(h DNNHandle) DNNStatus  `symbol:"cudnnDestroy"`
+	// What cuDNN says of this thread's last error, "" for none.
+	LastError          func(message *byte, size uint64)                                                                               `symbol:"cudnnGetLastErrorString"`
 	SetStream          func(h DNNHandle, s Stream) DNNStatus                                                                          `symbol:"cudnnSetStream"`
 	CreateTensor       func(d *TensorDesc) DNNStatus                                                                                  `symbol:"cudnnCreateTensorDescriptor"`
 	DestroyTensor      func(d TensorDesc) DNNStatus                                                                                   `symbol:"cudnnDestroyTensorDescriptor"`
@@ -127,13 +129,6 @@ type AlgorithmPerf struct {
 
 // A DNNStatus is a cudnnStatus_t: 0, or an error.
 type DNNStatus int32
-
-// NotSupported tells that cuDNN has no such convolution, whatever the reason.
-func (s DNNStatus) NotSupported() bool { return s/1000 == 3 }
-
-// Refused tells that cuDNN does not take such a call, whether for its operands or
-// because it has nothing for them. What failed underway is no refusal.
-func (s DNNStatus) Refused() bool { return s/1000 == 2 || s/1000 == 3 }
 
 // Error is the status's number and meaning.
 func (s DNNStatus) Error() string {

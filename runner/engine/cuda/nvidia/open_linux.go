@@ -83,6 +83,8 @@ func (d *Driver) shorten(field string, address uintptr) {
 		d.MemcpyDtoHAsync = func(to unsafe.Pointer, from Address, bytes uint64, s Stream) Result {
 			return call(uintptr(to), uintptr(from), uintptr(bytes), uintptr(s))
 		}
+	case "CtxSetCurrent":
+		d.CtxSetCurrent = func(c Context) Result { return call(uintptr(c)) }
 	case "StreamSync":
 		d.StreamSync = func(s Stream) Result { return call(uintptr(s)) }
 	case "StreamWaitEvent":

@@ -24,6 +24,10 @@ const prints = `
 template <class T> char kind() {
     return std::is_same<T, float>::value ? 'f' : std::is_same<T, double>::value ? 'd' : char('0' + sizeof(T));
 }
+template <class... A> void show(const char *name, void (*)(A...)) {
+    char kinds[] = {kind<A>()..., 0};
+    printf("%s 0 %s\n", name, kinds);
+}
 template <class R, class... A> void show(const char *name, R (*)(A...)) {
     char kinds[] = {kind<A>()..., 0};
     printf("%s %c %s\n", name, std::is_pointer<R>::value ? 'p' : kind<R>(), kinds);
@@ -103,7 +107,10 @@ func TestSignatures(t *testing.T) {
 
 // kinds describes a Go function as prints does a C function.
 func kinds(f reflect.Type) string {
-	s := fmt.Sprintf("%d ", f.Out(0).Size())
+	s := "0 "
+	if f.NumOut() > 0 {
+		s = fmt.Sprintf("%d ", f.Out(0).Size())
+	}
 	for i := range f.NumIn() {
 		switch in := f.In(i); in.Kind() {
 		case reflect.Float32:
@@ -129,8 +136,13 @@ func compileAndRun(t *testing.T, source string) (string, error) {
 	args := []string{"-std=c++17", "-w"}
 	for _, f := range Look().Findings {
 		if f.Path != "" {
-			include := filepath.Join(filepath.Dir(filepath.Dir(f.Path)), "include")
-			args = append(args, "-I"+include, "-I"+filepath.Join(include, "cccl"))
+			folder := filepath.Dir(filepath.Dir(f.Path))
+			args = append(args, "-I"+filepath.Join(folder, "include"), "-I"+filepath.Join(folder, "include", "cccl"))
+			if others, err := filepath.Glob(filepath.Join(filepath.Dir(folder), "*", "include")); err == nil { // CUDA 12's wheels
+				for _, other := range others {
+					args = append(args, "-I"+other)
+				}
+			}
 		}
 	}
 	dir := t.TempDir()

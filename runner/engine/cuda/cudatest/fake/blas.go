@@ -121,16 +121,22 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 			if tb == nvidia.Transposed {
 				bRows, bCols = N, K
 			}
-			size := map[nvidia.BLASType]uint64{nvidia.BLASFloat: 4, nvidia.BLASBFloat16: 2}
+			size := map[nvidia.BLASType]nvidia.Address{nvidia.BLASFloat: 4, nvidia.BLASBFloat16: 2}
 			switch {
+			case size[at]*size[bt]*size[ct] == 0:
+				return 15
+			case alpha == nil || beta == nil || a == 0 || bm == 0 || cm == 0:
+				return 7
+			case a%size[at] != 0 || bm%size[bt] != 0 || cm%size[ct] != 0:
+				return 7
 			case M < 0 || N < 0 || K < 0 || int(lda) < aRows || int(ldb) < bRows || int(ldc) < M:
 				return 7
 			case at != bt || ct != nvidia.BLASFloat && ct != at || algorithm != nvidia.GemmDefault ||
 				compute != nvidia.ComputeFloat && (compute != nvidia.ComputeTF32 || at != nvidia.BLASFloat):
 				return 15
-			case !m.holds(c, a, size[at]*uint64(int(lda)*(aCols-1)+aRows)) ||
-				!m.holds(c, bm, size[bt]*uint64(int(ldb)*(bCols-1)+bRows)) ||
-				!m.holds(c, cm, size[ct]*uint64(int(ldc)*(N-1)+M)):
+			case !m.holds(c, a, uint64(size[at])*uint64(int(lda)*(aCols-1)+aRows)) ||
+				!m.holds(c, bm, uint64(size[bt])*uint64(int(ldb)*(bCols-1)+bRows)) ||
+				!m.holds(c, cm, uint64(size[ct])*uint64(int(ldc)*(N-1)+M)):
 				return 13
 			case m.streams[s.stream].capturing && !s.workspace:
 				return 14 // it would allocate one

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"fmt"
 	"unsafe"
 
 	"ablate/runner/engine/cuda/nvidia"
@@ -38,13 +39,40 @@ type convolution struct {
 }
 
 // The algorithms that the fake has: one that adds atomically, one that is listed
-// before the good one and would do, and the good one, which needs a workspace.
+// before the good one and has no workspace that is enough, one that needs none, and the
+// good one, whose workspace grows with the batch.
 const (
 	atomicAlgorithm = 0
 	slowAlgorithm   = 3
+	bareAlgorithm   = 2
 	goodAlgorithm   = 1
-	workspaceBytes  = 1000
+	workspaceBytes  = 500 // an image
 )
+
+// dnnAlign is what operands must be aligned to: kernels load 16 bytes at once.
+const dnnAlign = 16
+
+// Statuses of cuDNN 9, from cudnn_graph.h.
+const (
+	notInitialised nvidia.DNNStatus = 1001
+	badParam       nvidia.DNNStatus = 2000
+	nullPointer    nvidia.DNNStatus = 2002
+	misaligned     nvidia.DNNStatus = 2003
+	tooSmall       nvidia.DNNStatus = 2006
+	shapeMismatch  nvidia.DNNStatus = 2008
+	notSupported   nvidia.DNNStatus = 3000
+	badLayout      nvidia.DNNStatus = 3004
+	dnnFailed      nvidia.DNNStatus = 5000
+)
+
+// forgotten deletes a descriptor, which must be there.
+func forgotten[K comparable, V any](known map[K]V, descriptor K) nvidia.DNNStatus {
+	if _, ok := known[descriptor]; !ok {
+		return badParam
+	}
+	delete(known, descriptor)
+	return 0
+}
 
 // DNN is the part of cuDNN's legacy API that convolves (docs.nvidia.com/deeplearning/cudnn).
 func (m *Machine) DNN() *nvidia.DNN {
@@ -52,32 +80,42 @@ func (m *Machine) DNN() *nvidia.DNN {
 		map[nvidia.ConvDesc]*convolution{}
 	activations := map[nvidia.ActivationDesc]nvidia.ActivationMode{}
 	streams, contexts := map[nvidia.DNNHandle]nvidia.Stream{}, map[nvidia.DNNHandle]nvidia.Context{}
-	const badParam, notSupported, shapeMismatch, tooSmall nvidia.DNNStatus = 2000, 3000, 2008, 2006
 	d := &nvidia.DNN{Version: func() uint64 { return 90909 }}
+	d.LastError = func(to *byte, size uint64) {
+		said := unsafe.Slice(to, size)
+		said[copy(said[:size-1], m.said)] = 0
+		m.said = ""
+	}
 	d.Create = func(h *nvidia.DNNHandle) nvidia.DNNStatus {
 		if r := m.inContext("cudnnCreate", func(c nvidia.Context) nvidia.Result {
 			*h = nvidia.DNNHandle(m.handle())
 			contexts[*h] = c
 			return 0
 		}); r != 0 {
-			return 1001
+			return notInitialised
 		}
 		return 0
 	}
 	d.Destroy = func(h nvidia.DNNHandle) nvidia.DNNStatus {
-		if contexts[h] == 0 || len(tensors)+len(filters)+len(convs)+len(activations) > 0 && len(contexts) == 1 {
+		if contexts[h] == 0 || contexts[h] != m.currentContext() || len(tensors)+len(filters)+len(convs)+len(activations) > 0 && len(contexts) == 1 {
 			return badParam // descriptors should be gone by then
 		}
 		delete(contexts, h)
 		return 0
 	}
-	d.SetStream = func(h nvidia.DNNHandle, s nvidia.Stream) nvidia.DNNStatus { streams[h] = s; return 0 }
+	d.SetStream = func(h nvidia.DNNHandle, s nvidia.Stream) nvidia.DNNStatus {
+		if contexts[h] == 0 || m.streams[s] == nil || m.streams[s].context != contexts[h] {
+			return badParam
+		}
+		streams[h] = s
+		return 0
+	}
 	d.CreateTensor = func(t *nvidia.TensorDesc) nvidia.DNNStatus {
 		*t = nvidia.TensorDesc(m.handle())
 		tensors[*t] = &shape{}
 		return 0
 	}
-	d.DestroyTensor = func(t nvidia.TensorDesc) nvidia.DNNStatus { delete(tensors, t); return 0 }
+	d.DestroyTensor = func(t nvidia.TensorDesc) nvidia.DNNStatus { return forgotten(tensors, t) }
 	describe := func(s *shape, format nvidia.Format, t nvidia.DNNType, n, c, h, w int32) nvidia.DNNStatus {
 		if s == nil || n < 1 || c < 1 || h < 1 || w < 1 || t != nvidia.DNNFloat && t != nvidia.DNNBFloat16 ||
 			format != nvidia.NHWC && format != nvidia.NCHW {
@@ -94,7 +132,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		filters[*t] = &shape{}
 		return 0
 	}
-	d.DestroyFilter = func(t nvidia.FilterDesc) nvidia.DNNStatus { delete(filters, t); return 0 }
+	d.DestroyFilter = func(t nvidia.FilterDesc) nvidia.DNNStatus { return forgotten(filters, t) }
 	d.SetFilter = func(t nvidia.FilterDesc, kind nvidia.DNNType, format nvidia.Format, k, c, h, w int32) nvidia.DNNStatus {
 		return describe(filters[t], format, kind, k, c, h, w)
 	}
@@ -103,7 +141,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		convs[*t] = &convolution{}
 		return 0
 	}
-	d.DestroyConvolution = func(t nvidia.ConvDesc) nvidia.DNNStatus { delete(convs, t); return 0 }
+	d.DestroyConvolution = func(t nvidia.ConvDesc) nvidia.DNNStatus { return forgotten(convs, t) }
 	d.SetConvolution = func(t nvidia.ConvDesc, padH, padW, strideH, strideW, dilationH, dilationW int32,
 		mode nvidia.ConvMode, kind nvidia.DNNType) nvidia.DNNStatus {
 		if convs[t] == nil || padH < 0 || padW < 0 || strideH < 1 || strideW < 1 || dilationH != 1 || dilationW != 1 ||
@@ -144,59 +182,90 @@ func (m *Machine) DNN() *nvidia.DNN {
 			status = shapeMismatch
 		case xs.format != ys.format || xs.format != ws.format || xs.bfloat != ys.bfloat || xs.bfloat != ws.bfloat:
 			status = notSupported
+		case cv.math == nvidia.FMAMath && xs.bfloat:
+			status = m.say(notSupported, "CUDNN_FMA_MATH takes no bfloat16")
+		case xs.bfloat && xs.format == nvidia.NHWC && (ws.c%8 != 0 || ws.n/cv.groups%8 != 0):
+			status = m.say(badLayout, "NHWC tensor cores take channels in eights")
+		case cv.math == nvidia.TensorMath && !xs.bfloat:
+			status = notSupported
 		}
 		return xs, ys, ws, cv, status
 	}
-	algorithms := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc, room int32, count *int32,
-		perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
-		_, _, _, cv, status := fits(x, y, w, c)
+	algorithms := func(h nvidia.DNNHandle, call string, x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc,
+		room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
+		if contexts[h] == 0 {
+			return notInitialised
+		}
+		if count == nil || perf == nil {
+			return nullPointer
+		}
+		xs, _, _, cv, status := fits(x, y, w, c)
+		if status == 0 {
+			status = m.refused(call, -1)
+		}
 		if status != 0 {
 			return status
 		}
+		need := workspaceBytes * uint64(xs.n)
 		list := []nvidia.AlgorithmPerf{{Algorithm: 6, Status: notSupported}, {Algorithm: atomicAlgorithm, Math: cv.math},
 			{Algorithm: slowAlgorithm, Determinism: 1, Math: cv.math},
-			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: nvidia.FMAMath},
-			{Algorithm: goodAlgorithm, Determinism: 1, Memory: workspaceBytes, Math: cv.math}}
+			{Algorithm: bareAlgorithm, Determinism: 1, Math: cv.math},
+			{Algorithm: goodAlgorithm, Determinism: 1, Memory: need, Math: nvidia.FMAMath},
+			{Algorithm: goodAlgorithm, Determinism: 1, Memory: need, Math: cv.math}}
 		*count = int32(copy(unsafe.Slice(perf, room), list))
 		return 0
 	}
-	d.ForwardAlgorithms = func(_ nvidia.DNNHandle, x nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc,
+	d.ForwardAlgorithms = func(h nvidia.DNNHandle, x nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc,
 		y nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
-		return algorithms(x, y, w, c, room, count, perf)
+		return algorithms(h, "ForwardAlgorithms", x, y, w, c, room, count, perf)
 	}
-	d.DataAlgorithms = func(_ nvidia.DNNHandle, w nvidia.FilterDesc, dy nvidia.TensorDesc, c nvidia.ConvDesc,
+	d.DataAlgorithms = func(h nvidia.DNNHandle, w nvidia.FilterDesc, y nvidia.TensorDesc, c nvidia.ConvDesc,
 		dx nvidia.TensorDesc, room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
-		return algorithms(dx, dy, w, c, room, count, perf)
+		return algorithms(h, "DataAlgorithms", dx, y, w, c, room, count, perf)
 	}
-	d.FilterAlgorithms = func(_ nvidia.DNNHandle, x, dy nvidia.TensorDesc, c nvidia.ConvDesc, dw nvidia.FilterDesc,
+	d.FilterAlgorithms = func(h nvidia.DNNHandle, x, dy nvidia.TensorDesc, c nvidia.ConvDesc, dw nvidia.FilterDesc,
 		room int32, count *int32, perf *nvidia.AlgorithmPerf) nvidia.DNNStatus {
-		return algorithms(x, dy, dw, c, room, count, perf)
+		return algorithms(h, "FilterAlgorithms", x, dy, dw, c, room, count, perf)
 	}
-	workspace := func(algorithm int32, bytes *uint64) nvidia.DNNStatus {
-		if algorithm != goodAlgorithm && algorithm != atomicAlgorithm {
+	workspace := func(h nvidia.DNNHandle, x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc, algorithm int32,
+		bytes *uint64) nvidia.DNNStatus {
+		if contexts[h] == 0 {
+			return notInitialised
+		}
+		if bytes == nil {
+			return nullPointer
+		}
+		xs, _, _, _, status := fits(x, y, w, c)
+		switch {
+		case status != 0:
+			return status
+		case algorithm == bareAlgorithm:
+			*bytes = 0
+		case algorithm == goodAlgorithm || algorithm == atomicAlgorithm:
+			*bytes = workspaceBytes * uint64(xs.n)
+		default:
 			return notSupported
 		}
-		*bytes = workspaceBytes
 		return 0
 	}
-	d.ForwardWorkspace = func(_ nvidia.DNNHandle, _ nvidia.TensorDesc, _ nvidia.FilterDesc, _ nvidia.ConvDesc,
-		_ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
-		return workspace(a, n)
+	d.ForwardWorkspace = func(h nvidia.DNNHandle, x nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc,
+		y nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
+		return workspace(h, x, y, w, c, a, n)
 	}
-	d.DataWorkspace = func(_ nvidia.DNNHandle, _ nvidia.FilterDesc, _ nvidia.TensorDesc, _ nvidia.ConvDesc,
-		_ nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
-		return workspace(a, n)
+	d.DataWorkspace = func(h nvidia.DNNHandle, w nvidia.FilterDesc, y nvidia.TensorDesc, c nvidia.ConvDesc,
+		x nvidia.TensorDesc, a int32, n *uint64) nvidia.DNNStatus {
+		return workspace(h, x, y, w, c, a, n)
 	}
-	d.FilterWorkspace = func(_ nvidia.DNNHandle, _, _ nvidia.TensorDesc, _ nvidia.ConvDesc, _ nvidia.FilterDesc, a int32,
+	d.FilterWorkspace = func(h nvidia.DNNHandle, x, y nvidia.TensorDesc, c nvidia.ConvDesc, w nvidia.FilterDesc, a int32,
 		n *uint64) nvidia.DNNStatus {
-		return workspace(a, n)
+		return workspace(h, x, y, w, c, a, n)
 	}
 	d.CreateActivation = func(a *nvidia.ActivationDesc) nvidia.DNNStatus {
 		*a = nvidia.ActivationDesc(m.handle())
 		activations[*a] = -1
 		return 0
 	}
-	d.DestroyActivation = func(a nvidia.ActivationDesc) nvidia.DNNStatus { delete(activations, a); return 0 }
+	d.DestroyActivation = func(a nvidia.ActivationDesc) nvidia.DNNStatus { return forgotten(activations, a) }
 	d.SetActivation = func(a nvidia.ActivationDesc, mode nvidia.ActivationMode, nan nvidia.NaNs,
 		coefficient float64) nvidia.DNNStatus {
 		if _, ok := activations[a]; !ok || mode != nvidia.ReLU && mode != nvidia.Identity || nan != nvidia.PropagateNaNs ||
@@ -207,39 +276,56 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	// run checks a call and queues it, and then what is to follow.
-	run := func(h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
+	run := func(call string, h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
 		wd nvidia.FilterDesc, w nvidia.Address, yd nvidia.TensorDesc, y nvidia.Address,
 		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address,
 		then func()) nvidia.DNNStatus {
-		status := nvidia.DNNStatus(5000)
+		status := dnnFailed
 		m.inContext("cudnnConvolution", func(ctx nvidia.Context) nvidia.Result {
-			xs, ys, ws, cv, bad := fits(xd, yd, wd, c)
-			switch {
-			case contexts[h] != ctx:
-				status = 1001
-			case bad != 0:
-				status = bad
-			case algorithm != goodAlgorithm:
-				status = notSupported
-			case bytes < workspaceBytes || !m.holds(ctx, work, bytes):
-				status = tooSmall
-			case *(*float32)(alpha) != 1 || *(*float32)(beta) != 0:
-				status = notSupported
-			case !m.holds(ctx, x, xs.bytes()) || !m.holds(ctx, y, ys.bytes()) || !m.holds(ctx, w, ws.bytes()):
-				status = 5000
-			default:
-				status = 0
-			}
-			if status != 0 {
-				return 0
-			}
-			m.enqueue(ctx, streams[h], func() error {
-				convolve(xs, ys, ws, cv, x, y, w, *out)
-				if then != nil {
-					then()
+			status = func() nvidia.DNNStatus {
+				if contexts[h] != ctx {
+					return notInitialised
 				}
-				return nil
-			})
+				xs, ys, ws, cv, bad := fits(xd, yd, wd, c)
+				need := uint64(workspaceBytes * xs.n)
+				if algorithm == bareAlgorithm {
+					need = 0
+				}
+				switch {
+				case bad != 0:
+					return bad
+				case alpha == nil || beta == nil || x == 0 || y == 0 || w == 0 || need > 0 && work == 0:
+					return nullPointer
+				case algorithm != goodAlgorithm && algorithm != bareAlgorithm:
+					return notSupported
+				case bytes < need || bytes > 0 && !m.holds(ctx, work, bytes):
+					return tooSmall
+				case x%dnnAlign != 0 || y%dnnAlign != 0 || w%dnnAlign != 0 || need > 0 && work%dnnAlign != 0:
+					return m.say(misaligned, "operands are aligned to 16 bytes")
+				case *(*float32)(alpha) != 1 || *(*float32)(beta) != 0:
+					return notSupported
+				case !m.holds(ctx, x, xs.bytes()) || !m.holds(ctx, y, ys.bytes()) || !m.holds(ctx, w, ws.bytes()):
+					return dnnFailed
+				}
+				if status := m.refused(call, algorithm); status != 0 {
+					return status
+				}
+				if r := m.enqueue(ctx, streams[h], func() error {
+					for a, n := range map[nvidia.Address]uint64{x: xs.bytes(), y: ys.bytes(), w: ws.bytes()} {
+						if !m.holds(ctx, a, n) { // freed meanwhile, or before the graph was launched again
+							return fmt.Errorf("%s reaches %#x, which is not this GPU's", call, a)
+						}
+					}
+					convolve(xs, ys, ws, cv, x, y, w, *out)
+					if then != nil {
+						then()
+					}
+					return nil
+				}); r != 0 {
+					return dnnFailed
+				}
+				return 0
+			}()
 			return 0
 		})
 		return status
@@ -247,7 +333,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.Forward = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
 		wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, nil)
+		return run("Forward", h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, nil)
 	}
 	d.ForwardFinished = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
 		wd nvidia.FilterDesc, w nvidia.Address, c nvidia.ConvDesc, algorithm int32,
@@ -256,15 +342,15 @@ func (m *Machine) DNN() *nvidia.DNN {
 		yd nvidia.TensorDesc, y nvidia.Address) nvidia.DNNStatus {
 		bs, ys, mode := tensors[bd], tensors[yd], activations[a]
 		switch {
-		case m.Apart:
-			return notSupported
 		case bs == nil || ys == nil || mode != nvidia.ReLU && mode != nvidia.Identity || zd != yd || z != y ||
 			bs.n*bs.h*bs.w != 1 || bs.c != ys.c || bs.bfloat != ys.bfloat:
 			return badParam
+		case mode == nvidia.Identity && algorithm != goodAlgorithm: // documented of ALGO_1 alone
+			return notSupported
 		case !m.holds(contexts[h], bias, bs.bytes()):
-			return 5000
+			return dnnFailed
 		}
-		return run(h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, func() {
+		return run("ForwardFinished", h, alpha, beta, xd, x, wd, w, yd, y, c, algorithm, work, bytes, &y, func() {
 			v, b := values(y, ys.bfloat, ys.len()), values(bias, bs.bfloat, bs.c)
 			for i := range v {
 				v[i] += b[i%bs.c] // NHWC
@@ -278,12 +364,12 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.BackwardData = func(h nvidia.DNNHandle, alpha unsafe.Pointer, wd nvidia.FilterDesc, w nvidia.Address,
 		dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dxd nvidia.TensorDesc, dx nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, dxd, dx, wd, w, dyd, dy, c, algorithm, work, bytes, &dx, nil)
+		return run("BackwardData", h, alpha, beta, dxd, dx, wd, w, dyd, dy, c, algorithm, work, bytes, &dx, nil)
 	}
 	d.BackwardFilter = func(h nvidia.DNNHandle, alpha unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
 		dyd nvidia.TensorDesc, dy nvidia.Address, c nvidia.ConvDesc, algorithm int32,
 		work nvidia.Address, bytes uint64, beta unsafe.Pointer, dwd nvidia.FilterDesc, dw nvidia.Address) nvidia.DNNStatus {
-		return run(h, alpha, beta, xd, x, dwd, dw, dyd, dy, c, algorithm, work, bytes, &dw, nil)
+		return run("BackwardFilter", h, alpha, beta, xd, x, dwd, dw, dyd, dy, c, algorithm, work, bytes, &dw, nil)
 	}
 	return d
 }

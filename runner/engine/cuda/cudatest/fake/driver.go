@@ -21,8 +21,9 @@ type Machine struct {
 	Memory uint64 // bytes of each GPU
 	// Isolated GPUs cannot reach each other's memory.
 	Isolated bool
-	// Apart cuDNN refuses to add biases and rectify as it convolves.
-	Apart bool
+	// Refuse is the status of a function of cuDNN's, by its name in nvidia.DNN, and an
+	// algorithm, −1 for a list of them. Nil: it does all that it documents.
+	Refuse func(function string, algorithm int32) nvidia.DNNStatus
 	// Fail is the result of a function's call number n, counted from 1, of this
 	// name, and whether it fails so. Nil: none does.
 	Fail func(function string, n int) nvidia.Result
@@ -37,13 +38,15 @@ type Machine struct {
 	pinned    map[uintptr][]uint64
 	streams   map[nvidia.Stream]*stream
 	events    map[nvidia.Event]*event
-	functions map[nvidia.Function]string
+	functions map[nvidia.Function]function
+	started   bool // by Init
 	modules   map[nvidia.Module]bool
 	graphs    map[nvidia.Graph][]work
 	execs     map[nvidia.Exec][]work
 	peers     map[[2]nvidia.Context]bool
 	used      map[nvidia.Context]uint64
 	handles   uintptr
+	said      string  // cuDNN's last words
 	clock     float64 // milliseconds, for events
 	ran       error   // of work that failed
 }
@@ -53,6 +56,12 @@ type block struct {
 	values []uint64
 	bytes  uint64
 	owner  nvidia.Context
+}
+
+// A function is one of a module that is loaded.
+type function struct {
+	name   string
+	module nvidia.Module
 }
 
 // work is something a stream does later.
@@ -87,7 +96,7 @@ func New(gpu *emulation.GPU, gpus int, memory uint64) *Machine {
 		retained: map[nvidia.Context]int{},
 		blocks:   map[nvidia.Address]block{}, pinned: map[uintptr][]uint64{}, streams: map[nvidia.Stream]*stream{},
 		events:    map[nvidia.Event]*event{},
-		functions: map[nvidia.Function]string{}, modules: map[nvidia.Module]bool{}, graphs: map[nvidia.Graph][]work{},
+		functions: map[nvidia.Function]function{}, modules: map[nvidia.Module]bool{}, graphs: map[nvidia.Graph][]work{},
 		execs: map[nvidia.Exec][]work{},
 		peers: map[[2]nvidia.Context]bool{}, used: map[nvidia.Context]uint64{}}
 }
@@ -199,6 +208,31 @@ func (m *Machine) inContext(function string, f func(c nvidia.Context) nvidia.Res
 	return f(c)
 }
 
+// currentContext is the calling thread's, 0 for none.
+func (m *Machine) currentContext() nvidia.Context {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.current[threadID()]
+}
+
+// refused is what Refuse says.
+func (m *Machine) refused(function string, algorithm int32) nvidia.DNNStatus {
+	if m.Refuse == nil {
+		return 0
+	}
+	status := m.Refuse(function, algorithm)
+	if status != 0 {
+		m.say(status, function+" is refused")
+	}
+	return status
+}
+
+// say notes what cuDNN says of an error.
+func (m *Machine) say(s nvidia.DNNStatus, why string) nvidia.DNNStatus {
+	m.said = why
+	return s
+}
+
 // enqueue adds work to a stream, or to the graph that it records.
 func (m *Machine) enqueue(c nvidia.Context, s nvidia.Stream, w work) nvidia.Result {
 	st, ok := m.streams[s]
@@ -301,30 +335,48 @@ func (m *Machine) Driver() *nvidia.Driver {
 			if flags != 0 {
 				return 1
 			}
+			m.started = true
 			return 0
 		})
 	}
 	d.DriverGetVersion = func(v *int32) nvidia.Result { *v = 13000; return 0 }
-	d.DeviceGetCount = func(n *int32) nvidia.Result {
-		return plain("DeviceGetCount", func() nvidia.Result { *n = int32(m.GPUs); return 0 })
-	}
-	d.DeviceGet = func(dev *int32, ordinal int32) nvidia.Result {
-		return plain("DeviceGet", func() nvidia.Result {
-			if ordinal < 0 || int(ordinal) >= m.GPUs {
+	// of begins a call that names a device.
+	of := func(function string, dev int32, f func()) nvidia.Result {
+		return plain(function, func() nvidia.Result {
+			switch {
+			case !m.started:
+				return 3
+			case dev < 0 || int(dev) >= m.GPUs:
 				return nvidia.InvalidDevice
 			}
-			*dev = ordinal
+			f()
 			return 0
 		})
 	}
-	d.DeviceGetName = func(to *byte, n, _ int32) nvidia.Result {
-		copy(unsafe.Slice(to, n), "Fake GPU\x00")
-		return 0
+	d.DeviceGetCount = func(n *int32) nvidia.Result {
+		return plain("DeviceGetCount", func() nvidia.Result {
+			if !m.started {
+				return 3
+			}
+			*n = int32(m.GPUs)
+			return 0
+		})
 	}
-	d.DeviceTotalMem = func(n *uint64, _ int32) nvidia.Result { *n = m.Memory; return 0 }
-	d.DeviceGetAttr = func(v *int32, a nvidia.Attribute, _ int32) nvidia.Result {
-		*v = map[nvidia.Attribute]int32{nvidia.ComputeMajor: 9, nvidia.ComputeMinor: 0}[a]
-		return 0
+	d.DeviceGet = func(dev *int32, ordinal int32) nvidia.Result {
+		return of("DeviceGet", ordinal, func() { *dev = ordinal })
+	}
+	d.DeviceGetName = func(to *byte, n, dev int32) nvidia.Result {
+		return of("DeviceGetName", dev, func() { copy(unsafe.Slice(to, n), "Fake GPU\x00") })
+	}
+	d.DeviceTotalMem = func(n *uint64, dev int32) nvidia.Result {
+		return of("DeviceTotalMem", dev, func() { *n = m.Memory })
+	}
+	d.DeviceGetAttr = func(v *int32, a nvidia.Attribute, dev int32) nvidia.Result {
+		known, ok := map[nvidia.Attribute]int32{nvidia.ComputeMajor: 9, nvidia.ComputeMinor: 0}[a]
+		if !ok {
+			return 1
+		}
+		return of("DeviceGetAttr", dev, func() { *v = known })
 	}
 	d.DeviceCanAccess = func(can *int32, a, b int32) nvidia.Result {
 		*can = 0
@@ -334,10 +386,9 @@ func (m *Machine) Driver() *nvidia.Driver {
 		return 0
 	}
 	d.PrimaryRetain = func(c *nvidia.Context, dev int32) nvidia.Result {
-		return plain("PrimaryRetain", func() nvidia.Result {
+		return of("PrimaryRetain", dev, func() {
 			*c = nvidia.Context(dev + 1)
 			m.retained[*c]++
-			return 0
 		})
 	}
 	d.PrimaryRelease = func(dev int32) nvidia.Result {
@@ -355,6 +406,9 @@ func (m *Machine) Driver() *nvidia.Driver {
 	d.CtxSetCurrent = func(c nvidia.Context) nvidia.Result {
 		m.mutex.Lock()
 		defer m.mutex.Unlock()
+		if c != 0 && m.retained[c] == 0 {
+			return 201
+		}
 		m.current[threadID()] = c
 		return 0
 	}
@@ -426,8 +480,11 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 			return 0
 		})
 	}
-	d.MemHostAlloc = func(p *unsafe.Pointer, n uint64, _ uint32) nvidia.Result {
+	d.MemHostAlloc = func(p *unsafe.Pointer, n uint64, flags uint32) nvidia.Result {
 		return m.inContext("MemHostAlloc", func(nvidia.Context) nvidia.Result {
+			if n == 0 || flags > 7 {
+				return 1
+			}
 			values := make([]uint64, (n+7)/8)
 			*p = unsafe.Pointer(&values[0])
 			m.pinned[uintptr(*p)] = values
@@ -461,7 +518,7 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 	}
 	d.MemsetD32Async = func(to nvidia.Address, v uint32, n uint64, s nvidia.Stream) nvidia.Result {
 		return m.inContext("MemsetD32Async", func(c nvidia.Context) nvidia.Result {
-			if !m.holds(c, to, 4*n) {
+			if to%4 != 0 || !m.holds(c, to, 4*n) {
 				return 1
 			}
 			return m.enqueue(c, s, func() error {
@@ -476,8 +533,11 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 }
 
 func (m *Machine) streamAPI(d *nvidia.Driver) {
-	d.StreamCreate = func(s *nvidia.Stream, _ uint32) nvidia.Result {
+	d.StreamCreate = func(s *nvidia.Stream, flags uint32) nvidia.Result {
 		return m.inContext("StreamCreate", func(c nvidia.Context) nvidia.Result {
+			if flags > nvidia.StreamNonBlocking {
+				return 1
+			}
 			*s = nvidia.Stream(m.handle())
 			m.streams[*s] = &stream{context: c}
 			return 0
@@ -500,10 +560,10 @@ func (m *Machine) streamAPI(d *nvidia.Driver) {
 	d.StreamDestroy = func(s nvidia.Stream) nvidia.Result {
 		return m.inContext("StreamDestroy", func(nvidia.Context) nvidia.Result { return dropped(m.streams, s) })
 	}
-	d.StreamWaitEvent = func(s nvidia.Stream, e nvidia.Event, _ uint32) nvidia.Result {
+	d.StreamWaitEvent = func(s nvidia.Stream, e nvidia.Event, flags uint32) nvidia.Result {
 		return m.inContext("StreamWaitEvent", func(c nvidia.Context) nvidia.Result {
 			ev, ok := m.events[e]
-			if !ok {
+			if !ok || flags > 1 {
 				return 400
 			}
 			r := ev.last
@@ -643,7 +703,7 @@ func (m *Machine) moduleAPI(d *nvidia.Driver) {
 				return 400
 			}
 			*f = nvidia.Function(m.handle())
-			m.functions[*f] = name
+			m.functions[*f] = function{name, mod}
 			return 0
 		})
 	}
@@ -653,8 +713,13 @@ func (m *Machine) moduleAPI(d *nvidia.Driver) {
 	d.LaunchKernel = func(f nvidia.Function, gx, gy, gz, bx, by, bz, shared uint32, s nvidia.Stream, params,
 		extra unsafe.Pointer) nvidia.Result {
 		return m.inContext("LaunchKernel", func(c nvidia.Context) nvidia.Result {
-			name, ok := m.functions[f]
-			if !ok || extra != nil || gx == 0 || gy == 0 || gz == 0 || bx*by*bz == 0 || bx*by*bz > 1024 || shared > 0 {
+			loaded, ok := m.functions[f]
+			name := loaded.name
+			switch {
+			case !ok || !m.modules[loaded.module]:
+				return 400
+			case params == nil || extra != nil || gx == 0 || gy == 0 || gz == 0 || gx > math.MaxInt32 || gy > math.MaxUint16 ||
+				gz > math.MaxUint16 || bx*by*bz == 0 || bx*by*bz > 1024 || bz > 64 || shared > 0:
 				return 1
 			}
 			call, err := m.gpu.Copy(name, [3]uint32{gx, gy, gz}, [3]uint32{bx, by, bz}, params)
@@ -664,6 +729,9 @@ func (m *Machine) moduleAPI(d *nvidia.Driver) {
 			}
 			return m.enqueue(c, s, func() error {
 				defer runtime.KeepAlive(call)
+				if !m.modules[loaded.module] {
+					return fmt.Errorf("%s runs after its module was unloaded", name)
+				}
 				for _, a := range call.Addresses() {
 					if !m.holds(c, nvidia.Address(a), 1) {
 						return fmt.Errorf("%s reaches %#x, which is not this GPU's", name, a)
