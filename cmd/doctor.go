@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,9 @@ func devices(cores int) string {
 	return fmt.Sprintf("cpu, or equal shares of its cores: cpu:0 to cpu:%d", cores-1)
 }
 
+// tf32 names a variable that changes what NVIDIA's libraries compute, whatever a program says.
+const tf32 = "NVIDIA_TF32_OVERRIDE"
+
 // gpus returns the rows about GPUs: first the libraries, each with what is missing, then the
 // devices.
 func gpus() [][]string {
@@ -33,6 +37,12 @@ func gpus() [][]string {
 			row[1] = f.Version + ", " + f.Path
 		}
 		rows = append(rows, row)
+	}
+	switch os.Getenv(tf32) {
+	case "0":
+		rows = append(rows, []string{tf32, "tf32 computes as float32: unset this variable"})
+	case "1":
+		rows = append(rows, []string{tf32, "float32 computes as tf32: unset this variable"})
 	}
 	if libs.Driver == nil || libs.NVRTC == nil {
 		return append(rows, []string{"GPUs", "none can be used, see above"})
