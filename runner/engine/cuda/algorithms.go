@@ -62,9 +62,11 @@ const maxDense = 4
 // convolve adds the calls of the first attempt that works on the instruction's operands:
 // cuDNN lists algorithms that it then cannot run (jax-ml/jax#8506). Which one works is a
 // function of the geometry, the library and the GPU; to choose by time would be to choose by chance.
-func (p *plan) convolve(in engine.Instr, g geometry, direction int, add func(*plan, engine.Instr, *convolution, attempt)) {
+func (p *plan) convolve(in engine.Instr, g geometry, direction int,
+	add func(*plan, engine.Instr, *convolution, attempt)) {
 	p.attempts(in, g, direction, add)
-	if p.err == nil && p.calls == nil && g.precision != recipe.Float32 && g.window.Groups > 1 && g.window.Groups <= maxDense {
+	groups := g.window.Groups
+	if p.err == nil && p.calls == nil && g.precision != recipe.Float32 && groups > 1 && groups <= maxDense {
 		g.dense = true
 		p.attempts(in, g, direction, add)
 	}

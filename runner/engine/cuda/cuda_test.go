@@ -248,8 +248,9 @@ func TestWorkspaceIsBounded(t *testing.T) {
 // Tensors may begin anywhere: a chunk of a batch does.
 func TestMisalignedOperands(t *testing.T) {
 	t.Parallel()
-	window := graph.Window{In: arch.Shape{Height: 5, Width: 5, Channels: 8}, Out: arch.Shape{Height: 5, Width: 5, Channels: 8},
-		Kernel: 3, Stride: 1, Groups: 1, Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}}
+	shape := arch.Shape{Height: 5, Width: 5, Channels: 8}
+	window := graph.Window{In: shape, Out: shape, Kernel: 3, Stride: 1, Groups: 1,
+		Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}}
 	dev := start(t, machine(t, 1, plenty), true, 0)
 	defer dev.Close()
 	for _, o := range []interface {

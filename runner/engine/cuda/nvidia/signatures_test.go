@@ -138,10 +138,12 @@ func compileAndRun(t *testing.T, source string) (string, error) {
 		if f.Path != "" {
 			folder := filepath.Dir(filepath.Dir(f.Path))
 			args = append(args, "-I"+filepath.Join(folder, "include"), "-I"+filepath.Join(folder, "include", "cccl"))
-			if others, err := filepath.Glob(filepath.Join(filepath.Dir(folder), "*", "include")); err == nil { // CUDA 12's wheels
-				for _, other := range others {
-					args = append(args, "-I"+other)
-				}
+			others, err := filepath.Glob(filepath.Join(filepath.Dir(folder), "*", "include")) // CUDA 12's wheels
+			if err != nil {
+				return "", err
+			}
+			for _, other := range others {
+				args = append(args, "-I"+other)
 			}
 		}
 	}

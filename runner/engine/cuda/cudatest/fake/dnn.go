@@ -97,7 +97,8 @@ func (m *Machine) DNN() *nvidia.DNN {
 		return 0
 	}
 	d.Destroy = func(h nvidia.DNNHandle) nvidia.DNNStatus {
-		if contexts[h] == 0 || contexts[h] != m.currentContext() || len(tensors)+len(filters)+len(convs)+len(activations) > 0 && len(contexts) == 1 {
+		left := len(tensors) + len(filters) + len(convs) + len(activations)
+		if contexts[h] == 0 || contexts[h] != m.currentContext() || left > 0 && len(contexts) == 1 {
 			return badParam // descriptors should be gone by then
 		}
 		delete(contexts, h)
