@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"ablate/recipe"
 )
 
 // An isa is one instruction set's kernels. All kernels of the device go through it.
@@ -19,6 +21,7 @@ type isa struct {
 	reluGrad   func(dx, y, dy []float32)                              // dx = y > 0 ? dy : 0
 	columnSums func(sum, rows []float32)                              // sum[c] += rows[r·len(sum)+c], rows in order
 	sgd        func(w, v, g []float32, rate, decay, momentum float32) // v = momentum·v − decay·w − rate·g; w += v
+	optimizers map[recipe.OptimizerKind]func(*descent)                // steps of the other rules
 	axpy       func(dst, src []float32, a float32)                    // dst += a·src
 	relu       func(y, x []float32)                                   // y = max(x, 0); a NaN stays
 
@@ -52,7 +55,7 @@ var goISA = isa{
 		1: func(t *tile) { tileGo(t, 16) }, 2: func(t *tile) { tileGo(t, 32) },
 		3: func(t *tile) { tileGo(t, 48) }, 4: func(t *tile) { tileGo(t, 64) },
 	},
-	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, axpy: axpyGo, relu: reluGo,
+	reluGrad: reluGradGo, columnSums: columnSumsGo, sgd: sgdGo, optimizers: optimizersGo, axpy: axpyGo, relu: reluGo,
 	plus: plusGo, columnSquares: columnSquaresGo, columnProducts: columnProductsGo,
 	normalise: normaliseGo, normaliseGrad: normaliseGradGo,
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
+
+	"ablate/recipe"
 )
 
 var avx512ISA = isa{
@@ -23,6 +25,10 @@ var avx512ISA = isa{
 	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
 		updated(16, sgdAVX512, w, v, g, rate, decay, momentum)
 	},
+	optimizers: optimizers(16, map[recipe.OptimizerKind]func(*byte){
+		recipe.SGD: clippedSGDAVX512, recipe.Nesterov: nesterovAVX512, recipe.RMSProp: rmspropAVX512,
+		recipe.AdaGrad: adagradAVX512, recipe.Adam: adamAVX512, recipe.AdamW: adamwAVX512, recipe.LARS: larsAVX512,
+	}),
 	axpy: func(dst, src []float32, a float32) { added(16, axpyAVX512, dst, src, a) },
 	relu: func(y, x []float32) { two(16, reluAVX512, reluGo, y, x) },
 	plus: func(y, a, b []float32) { three(16, plusAVX512, plusGo, y, a, b) },
@@ -92,6 +98,10 @@ var avx2ISA = isa{
 	sgd: func(w, v, g []float32, rate, decay, momentum float32) {
 		updated(8, sgdAVX2, w, v, g, rate, decay, momentum)
 	},
+	optimizers: optimizers(8, map[recipe.OptimizerKind]func(*byte){
+		recipe.SGD: clippedSGDAVX2, recipe.Nesterov: nesterovAVX2, recipe.RMSProp: rmspropAVX2,
+		recipe.AdaGrad: adagradAVX2, recipe.Adam: adamAVX2, recipe.AdamW: adamwAVX2, recipe.LARS: larsAVX2,
+	}),
 	axpy: func(dst, src []float32, a float32) { added(8, axpyAVX2, dst, src, a) },
 	relu: func(y, x []float32) { two(8, reluAVX2, reluGo, y, x) },
 	plus: func(y, a, b []float32) { three(8, plusAVX2, plusGo, y, a, b) },
@@ -199,6 +209,23 @@ func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum fl
 		f(&w[0], &v[0], &g[0], n, rate, decay, momentum)
 	}
 	sgdGo(w[n:], v[n:], g[n:], rate, decay, momentum)
+}
+
+// optimizers are steps that do whole vectors in assembly and the values behind them in Go.
+func optimizers(lanes int, fs map[recipe.OptimizerKind]func(*byte)) map[recipe.OptimizerKind]func(*descent) {
+	steps := map[recipe.OptimizerKind]func(*descent){}
+	for kind, f := range fs {
+		rest := optimizersGo[kind]
+		steps[kind] = func(d *descent) {
+			if d.n = len(d.w) / lanes * lanes; d.n > 0 {
+				f((*byte)(unsafe.Pointer(d)))
+			}
+			if *d = d.between(d.n, len(d.w)); len(d.w) > 0 {
+				rest(d)
+			}
+		}
+	}
+	return steps
 }
 
 // down does whole vectors of columns, of as many as channels, in assembly and the columns

@@ -125,6 +125,76 @@ func fmasAVX512(rounds int)
 // fmasAVX2 does 12 fused multiply-adds of vectors a round.
 func fmasAVX2(rounds int)
 
+// clippedSGDAVX512 follows the paper's rule with clipping and L1. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func clippedSGDAVX512(d *byte)
+
+// nesterovAVX512 follows Nesterov's rule. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func nesterovAVX512(d *byte)
+
+// rmspropAVX512 follows RMSprop. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func rmspropAVX512(d *byte)
+
+// adagradAVX512 follows AdaGrad. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adagradAVX512(d *byte)
+
+// adamAVX512 follows Adam. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adamAVX512(d *byte)
+
+// adamwAVX512 follows AdamW. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adamwAVX512(d *byte)
+
+// larsAVX512 follows LARS. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func larsAVX512(d *byte)
+
+// clippedSGDAVX2 follows the paper's rule with clipping and L1. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func clippedSGDAVX2(d *byte)
+
+// nesterovAVX2 follows Nesterov's rule. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func nesterovAVX2(d *byte)
+
+// rmspropAVX2 follows RMSprop. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func rmspropAVX2(d *byte)
+
+// adagradAVX2 follows AdaGrad. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adagradAVX2(d *byte)
+
+// adamAVX2 follows Adam. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adamAVX2(d *byte)
+
+// adamwAVX2 follows AdamW. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func adamwAVX2(d *byte)
+
+// larsAVX2 follows LARS. It takes d.n values, a multiple of the vector's length.
+//
+//go:noescape
+func larsAVX2(d *byte)
+
 // plusAVX512 sets y = a + b for n values, a multiple of the vector's length.
 //
 //go:noescape

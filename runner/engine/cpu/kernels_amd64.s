@@ -2053,6 +2053,743 @@ fmasAVX2_loop:
 	VZEROUPPER
 	RET
 
+DATA negativeZeros<>+0(SB)/4, $0x80000000
+GLOBL negativeZeros<>(SB), RODATA|NOPTR, $4
+
+// func clippedSGDAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·clippedSGDAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Z0
+	VBROADCASTSS 108(AX), Z1
+	VBROADCASTSS 112(AX), Z2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Z3
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS negativeZeros<>+0(SB), Z5
+	VXORPS       Z6, Z6, Z6
+	MOVQ         96(AX), AX
+
+clippedSGDAVX512_loop:
+	CMPQ      AX, $0x00
+	JLE       clippedSGDAVX512_end
+	VMOVUPS   (CX), Z7
+	VMULPS    (DX), Z3, Z8
+	VCMPPS    $0x1e, Z6, Z7, K1
+	VBLENDMPS Z4, Z5, K1, Z9
+	VADDPS    Z9, Z8, Z8
+	VCMPPS    $0x1e, Z7, Z6, K1
+	VMOVAPS.Z Z4, K1, Z9
+	VSUBPS    Z9, Z8, Z8
+	VMULPS    Z7, Z1, Z10
+	VMULPS    Z8, Z0, Z8
+	VMULPS    (BX), Z2, Z11
+	VSUBPS    Z10, Z11, Z11
+	VSUBPS    Z8, Z11, Z11
+	VMOVUPS   Z11, (BX)
+	VADDPS    Z11, Z7, Z7
+	VMOVUPS   Z7, (CX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, AX
+	JMP       clippedSGDAVX512_loop
+
+clippedSGDAVX512_end:
+	VZEROUPPER
+	RET
+
+// func nesterovAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·nesterovAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Z0
+	VBROADCASTSS 108(AX), Z1
+	VBROADCASTSS 112(AX), Z2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Z3
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS negativeZeros<>+0(SB), Z5
+	VXORPS       Z6, Z6, Z6
+	MOVQ         96(AX), AX
+
+nesterovAVX512_loop:
+	CMPQ      AX, $0x00
+	JLE       nesterovAVX512_end
+	VMOVUPS   (CX), Z7
+	VMULPS    (DX), Z3, Z8
+	VCMPPS    $0x1e, Z6, Z7, K1
+	VBLENDMPS Z4, Z5, K1, Z9
+	VADDPS    Z9, Z8, Z8
+	VCMPPS    $0x1e, Z7, Z6, K1
+	VMOVAPS.Z Z4, K1, Z9
+	VSUBPS    Z9, Z8, Z8
+	VMULPS    Z7, Z1, Z10
+	VADDPS    Z10, Z8, Z8
+	VMULPS    Z8, Z0, Z8
+	VMULPS    (BX), Z2, Z10
+	VSUBPS    Z8, Z10, Z10
+	VMOVUPS   Z10, (BX)
+	VMULPS    Z10, Z2, Z10
+	VSUBPS    Z8, Z10, Z10
+	VADDPS    Z10, Z7, Z7
+	VMOVUPS   Z7, (CX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, AX
+	JMP       nesterovAVX512_loop
+
+nesterovAVX512_end:
+	VZEROUPPER
+	RET
+
+// func rmspropAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rmspropAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Z0
+	VBROADCASTSS 108(AX), Z1
+	VBROADCASTSS 112(AX), Z2
+	VBROADCASTSS 132(AX), Z3
+	VBROADCASTSS 136(AX), Z4
+	VBROADCASTSS 140(AX), Z5
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Z6
+	VBROADCASTSS 120(AX), Z7
+	VBROADCASTSS negativeZeros<>+0(SB), Z8
+	VXORPS       Z9, Z9, Z9
+	MOVQ         96(AX), AX
+
+rmspropAVX512_loop:
+	CMPQ      AX, $0x00
+	JLE       rmspropAVX512_end
+	VMOVUPS   (CX), Z10
+	VMULPS    (DX), Z6, Z11
+	VCMPPS    $0x1e, Z9, Z10, K1
+	VBLENDMPS Z7, Z8, K1, Z12
+	VADDPS    Z12, Z11, Z11
+	VCMPPS    $0x1e, Z10, Z9, K1
+	VMOVAPS.Z Z7, K1, Z12
+	VSUBPS    Z12, Z11, Z11
+	VMULPS    Z10, Z1, Z13
+	VADDPS    Z13, Z11, Z11
+	VMULPS    Z11, Z4, Z13
+	VMULPS    Z11, Z13, Z13
+	VMULPS    (SI), Z3, Z14
+	VADDPS    Z13, Z14, Z14
+	VMOVUPS   Z14, (SI)
+	VSQRTPS   Z14, Z14
+	VADDPS    Z5, Z14, Z14
+	VDIVPS    Z14, Z11, Z11
+	VMULPS    Z11, Z0, Z11
+	VMULPS    (BX), Z2, Z13
+	VSUBPS    Z11, Z13, Z13
+	VMOVUPS   Z13, (BX)
+	VADDPS    Z13, Z10, Z10
+	VMOVUPS   Z10, (CX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	SUBQ      $0x10, AX
+	JMP       rmspropAVX512_loop
+
+rmspropAVX512_end:
+	VZEROUPPER
+	RET
+
+// func adagradAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·adagradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Z0
+	VBROADCASTSS 108(AX), Z1
+	VBROADCASTSS 140(AX), Z2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Z3
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS negativeZeros<>+0(SB), Z5
+	VXORPS       Z6, Z6, Z6
+	MOVQ         96(AX), AX
+
+adagradAVX512_loop:
+	CMPQ      AX, $0x00
+	JLE       adagradAVX512_end
+	VMOVUPS   (CX), Z7
+	VMULPS    (DX), Z3, Z8
+	VCMPPS    $0x1e, Z6, Z7, K1
+	VBLENDMPS Z4, Z5, K1, Z9
+	VADDPS    Z9, Z8, Z8
+	VCMPPS    $0x1e, Z7, Z6, K1
+	VMOVAPS.Z Z4, K1, Z9
+	VSUBPS    Z9, Z8, Z8
+	VMULPS    Z7, Z1, Z10
+	VADDPS    Z10, Z8, Z8
+	VMULPS    Z8, Z8, Z10
+	VADDPS    (BX), Z10, Z10
+	VMOVUPS   Z10, (BX)
+	VSQRTPS   Z10, Z10
+	VADDPS    Z2, Z10, Z10
+	VDIVPS    Z10, Z8, Z8
+	VMULPS    Z8, Z0, Z8
+	VSUBPS    Z8, Z7, Z7
+	VMOVUPS   Z7, (CX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, AX
+	JMP       adagradAVX512_loop
+
+adagradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func adamAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·adamAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 108(AX), Z0
+	VBROADCASTSS 124(AX), Z1
+	VBROADCASTSS 128(AX), Z2
+	VBROADCASTSS 132(AX), Z3
+	VBROADCASTSS 136(AX), Z4
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Z5
+	VBROADCASTSS 120(AX), Z6
+	VBROADCASTSS negativeZeros<>+0(SB), Z7
+	VXORPS       Z8, Z8, Z8
+	MOVQ         96(AX), DI
+
+adamAVX512_loop:
+	CMPQ         DI, $0x00
+	JLE          adamAVX512_end
+	VMOVUPS      (CX), Z9
+	VMULPS       (DX), Z5, Z10
+	VCMPPS       $0x1e, Z8, Z9, K1
+	VBLENDMPS    Z6, Z7, K1, Z11
+	VADDPS       Z11, Z10, Z10
+	VCMPPS       $0x1e, Z9, Z8, K1
+	VMOVAPS.Z    Z6, K1, Z11
+	VSUBPS       Z11, Z10, Z10
+	VMULPS       Z9, Z0, Z12
+	VADDPS       Z12, Z10, Z10
+	VMULPS       Z10, Z2, Z12
+	VMULPS       (BX), Z1, Z13
+	VADDPS       Z12, Z13, Z13
+	VMOVUPS      Z13, (BX)
+	VMULPS       Z10, Z4, Z12
+	VMULPS       Z10, Z12, Z12
+	VMULPS       (SI), Z3, Z10
+	VADDPS       Z12, Z10, Z10
+	VMOVUPS      Z10, (SI)
+	VSQRTPS      Z10, Z10
+	VBROADCASTSS 144(AX), Z12
+	VDIVPS       Z12, Z10, Z10
+	VBROADCASTSS 140(AX), Z12
+	VADDPS       Z12, Z10, Z10
+	VDIVPS       Z10, Z13, Z13
+	VBROADCASTSS 104(AX), Z10
+	VMULPS       Z10, Z13, Z13
+	VSUBPS       Z13, Z9, Z9
+	VMOVUPS      Z9, (CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, DI
+	JMP          adamAVX512_loop
+
+adamAVX512_end:
+	VZEROUPPER
+	RET
+
+// func adamwAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·adamwAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 108(AX), Z0
+	VBROADCASTSS 124(AX), Z1
+	VBROADCASTSS 128(AX), Z2
+	VBROADCASTSS 132(AX), Z3
+	VBROADCASTSS 136(AX), Z4
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Z5
+	VBROADCASTSS 120(AX), Z6
+	VBROADCASTSS negativeZeros<>+0(SB), Z7
+	VXORPS       Z8, Z8, Z8
+	MOVQ         96(AX), DI
+
+adamwAVX512_loop:
+	CMPQ         DI, $0x00
+	JLE          adamwAVX512_end
+	VMOVUPS      (CX), Z9
+	VMULPS       (DX), Z5, Z10
+	VCMPPS       $0x1e, Z8, Z9, K1
+	VBLENDMPS    Z6, Z7, K1, Z11
+	VADDPS       Z11, Z10, Z10
+	VCMPPS       $0x1e, Z9, Z8, K1
+	VMOVAPS.Z    Z6, K1, Z11
+	VSUBPS       Z11, Z10, Z10
+	VMULPS       Z9, Z0, Z12
+	VSUBPS       Z12, Z9, Z9
+	VMULPS       Z10, Z2, Z12
+	VMULPS       (BX), Z1, Z13
+	VADDPS       Z12, Z13, Z13
+	VMOVUPS      Z13, (BX)
+	VMULPS       Z10, Z4, Z12
+	VMULPS       Z10, Z12, Z12
+	VMULPS       (SI), Z3, Z10
+	VADDPS       Z12, Z10, Z10
+	VMOVUPS      Z10, (SI)
+	VSQRTPS      Z10, Z10
+	VBROADCASTSS 144(AX), Z12
+	VDIVPS       Z12, Z10, Z10
+	VBROADCASTSS 140(AX), Z12
+	VADDPS       Z12, Z10, Z10
+	VDIVPS       Z10, Z13, Z13
+	VBROADCASTSS 104(AX), Z10
+	VMULPS       Z10, Z13, Z13
+	VSUBPS       Z13, Z9, Z9
+	VMOVUPS      Z9, (CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, DI
+	JMP          adamwAVX512_loop
+
+adamwAVX512_end:
+	VZEROUPPER
+	RET
+
+// func larsAVX512(d *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·larsAVX512(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Z0
+	VBROADCASTSS 108(AX), Z1
+	VBROADCASTSS 112(AX), Z2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Z3
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS negativeZeros<>+0(SB), Z5
+	VXORPS       Z6, Z6, Z6
+	MOVQ         96(AX), AX
+
+larsAVX512_loop:
+	CMPQ      AX, $0x00
+	JLE       larsAVX512_end
+	VMOVUPS   (CX), Z7
+	VMULPS    (DX), Z3, Z8
+	VCMPPS    $0x1e, Z6, Z7, K1
+	VBLENDMPS Z4, Z5, K1, Z9
+	VADDPS    Z9, Z8, Z8
+	VCMPPS    $0x1e, Z7, Z6, K1
+	VMOVAPS.Z Z4, K1, Z9
+	VSUBPS    Z9, Z8, Z8
+	VMULPS    Z7, Z1, Z10
+	VADDPS    Z10, Z8, Z8
+	VMULPS    Z8, Z0, Z8
+	VMULPS    (BX), Z2, Z10
+	VSUBPS    Z8, Z10, Z10
+	VMOVUPS   Z10, (BX)
+	VADDPS    Z10, Z7, Z7
+	VMOVUPS   Z7, (CX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, AX
+	JMP       larsAVX512_loop
+
+larsAVX512_end:
+	VZEROUPPER
+	RET
+
+// func clippedSGDAVX2(d *byte)
+// Requires: AVX
+TEXT ·clippedSGDAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Y0
+	VBROADCASTSS 108(AX), Y1
+	VBROADCASTSS 112(AX), Y2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Y3
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS negativeZeros<>+0(SB), Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         96(AX), AX
+
+clippedSGDAVX2_loop:
+	CMPQ      AX, $0x00
+	JLE       clippedSGDAVX2_end
+	VMOVUPS   (CX), Y7
+	VMULPS    (DX), Y3, Y8
+	VCMPPS    $0x1e, Y6, Y7, Y9
+	VBLENDVPS Y9, Y4, Y5, Y9
+	VADDPS    Y9, Y8, Y8
+	VCMPPS    $0x1e, Y7, Y6, Y9
+	VANDPS    Y4, Y9, Y9
+	VSUBPS    Y9, Y8, Y8
+	VMULPS    Y7, Y1, Y9
+	VMULPS    Y8, Y0, Y8
+	VMULPS    (BX), Y2, Y10
+	VSUBPS    Y9, Y10, Y10
+	VSUBPS    Y8, Y10, Y10
+	VMOVUPS   Y10, (BX)
+	VADDPS    Y10, Y7, Y7
+	VMOVUPS   Y7, (CX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, AX
+	JMP       clippedSGDAVX2_loop
+
+clippedSGDAVX2_end:
+	VZEROUPPER
+	RET
+
+// func nesterovAVX2(d *byte)
+// Requires: AVX
+TEXT ·nesterovAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Y0
+	VBROADCASTSS 108(AX), Y1
+	VBROADCASTSS 112(AX), Y2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Y3
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS negativeZeros<>+0(SB), Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         96(AX), AX
+
+nesterovAVX2_loop:
+	CMPQ      AX, $0x00
+	JLE       nesterovAVX2_end
+	VMOVUPS   (CX), Y7
+	VMULPS    (DX), Y3, Y8
+	VCMPPS    $0x1e, Y6, Y7, Y9
+	VBLENDVPS Y9, Y4, Y5, Y9
+	VADDPS    Y9, Y8, Y8
+	VCMPPS    $0x1e, Y7, Y6, Y9
+	VANDPS    Y4, Y9, Y9
+	VSUBPS    Y9, Y8, Y8
+	VMULPS    Y7, Y1, Y9
+	VADDPS    Y9, Y8, Y8
+	VMULPS    Y8, Y0, Y8
+	VMULPS    (BX), Y2, Y9
+	VSUBPS    Y8, Y9, Y9
+	VMOVUPS   Y9, (BX)
+	VMULPS    Y9, Y2, Y9
+	VSUBPS    Y8, Y9, Y9
+	VADDPS    Y9, Y7, Y7
+	VMOVUPS   Y7, (CX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, AX
+	JMP       nesterovAVX2_loop
+
+nesterovAVX2_end:
+	VZEROUPPER
+	RET
+
+// func rmspropAVX2(d *byte)
+// Requires: AVX
+TEXT ·rmspropAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Y0
+	VBROADCASTSS 108(AX), Y1
+	VBROADCASTSS 112(AX), Y2
+	VBROADCASTSS 132(AX), Y3
+	VBROADCASTSS 136(AX), Y4
+	VBROADCASTSS 140(AX), Y5
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Y6
+	VBROADCASTSS 120(AX), Y7
+	VBROADCASTSS negativeZeros<>+0(SB), Y8
+	VXORPS       Y9, Y9, Y9
+	MOVQ         96(AX), AX
+
+rmspropAVX2_loop:
+	CMPQ      AX, $0x00
+	JLE       rmspropAVX2_end
+	VMOVUPS   (CX), Y10
+	VMULPS    (DX), Y6, Y11
+	VCMPPS    $0x1e, Y9, Y10, Y12
+	VBLENDVPS Y12, Y7, Y8, Y12
+	VADDPS    Y12, Y11, Y11
+	VCMPPS    $0x1e, Y10, Y9, Y12
+	VANDPS    Y7, Y12, Y12
+	VSUBPS    Y12, Y11, Y11
+	VMULPS    Y10, Y1, Y12
+	VADDPS    Y12, Y11, Y11
+	VMULPS    Y11, Y4, Y12
+	VMULPS    Y11, Y12, Y12
+	VMULPS    (SI), Y3, Y13
+	VADDPS    Y12, Y13, Y13
+	VMOVUPS   Y13, (SI)
+	VSQRTPS   Y13, Y13
+	VADDPS    Y5, Y13, Y13
+	VDIVPS    Y13, Y11, Y11
+	VMULPS    Y11, Y0, Y11
+	VMULPS    (BX), Y2, Y12
+	VSUBPS    Y11, Y12, Y12
+	VMOVUPS   Y12, (BX)
+	VADDPS    Y12, Y10, Y10
+	VMOVUPS   Y10, (CX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	ADDQ      $0x20, SI
+	SUBQ      $0x08, AX
+	JMP       rmspropAVX2_loop
+
+rmspropAVX2_end:
+	VZEROUPPER
+	RET
+
+// func adagradAVX2(d *byte)
+// Requires: AVX
+TEXT ·adagradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Y0
+	VBROADCASTSS 108(AX), Y1
+	VBROADCASTSS 140(AX), Y2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Y3
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS negativeZeros<>+0(SB), Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         96(AX), AX
+
+adagradAVX2_loop:
+	CMPQ      AX, $0x00
+	JLE       adagradAVX2_end
+	VMOVUPS   (CX), Y7
+	VMULPS    (DX), Y3, Y8
+	VCMPPS    $0x1e, Y6, Y7, Y9
+	VBLENDVPS Y9, Y4, Y5, Y9
+	VADDPS    Y9, Y8, Y8
+	VCMPPS    $0x1e, Y7, Y6, Y9
+	VANDPS    Y4, Y9, Y9
+	VSUBPS    Y9, Y8, Y8
+	VMULPS    Y7, Y1, Y9
+	VADDPS    Y9, Y8, Y8
+	VMULPS    Y8, Y8, Y9
+	VADDPS    (BX), Y9, Y9
+	VMOVUPS   Y9, (BX)
+	VSQRTPS   Y9, Y9
+	VADDPS    Y2, Y9, Y9
+	VDIVPS    Y9, Y8, Y8
+	VMULPS    Y8, Y0, Y8
+	VSUBPS    Y8, Y7, Y7
+	VMOVUPS   Y7, (CX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, AX
+	JMP       adagradAVX2_loop
+
+adagradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func adamAVX2(d *byte)
+// Requires: AVX
+TEXT ·adamAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 108(AX), Y0
+	VBROADCASTSS 124(AX), Y1
+	VBROADCASTSS 128(AX), Y2
+	VBROADCASTSS 132(AX), Y3
+	VBROADCASTSS 136(AX), Y4
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Y5
+	VBROADCASTSS 120(AX), Y6
+	VBROADCASTSS negativeZeros<>+0(SB), Y7
+	VXORPS       Y8, Y8, Y8
+	MOVQ         96(AX), DI
+
+adamAVX2_loop:
+	CMPQ         DI, $0x00
+	JLE          adamAVX2_end
+	VMOVUPS      (CX), Y9
+	VMULPS       (DX), Y5, Y10
+	VCMPPS       $0x1e, Y8, Y9, Y11
+	VBLENDVPS    Y11, Y6, Y7, Y11
+	VADDPS       Y11, Y10, Y10
+	VCMPPS       $0x1e, Y9, Y8, Y11
+	VANDPS       Y6, Y11, Y11
+	VSUBPS       Y11, Y10, Y10
+	VMULPS       Y9, Y0, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y10, Y2, Y11
+	VMULPS       (BX), Y1, Y12
+	VADDPS       Y11, Y12, Y12
+	VMOVUPS      Y12, (BX)
+	VMULPS       Y10, Y4, Y11
+	VMULPS       Y10, Y11, Y11
+	VMULPS       (SI), Y3, Y10
+	VADDPS       Y11, Y10, Y10
+	VMOVUPS      Y10, (SI)
+	VSQRTPS      Y10, Y10
+	VBROADCASTSS 144(AX), Y11
+	VDIVPS       Y11, Y10, Y10
+	VBROADCASTSS 140(AX), Y11
+	VADDPS       Y11, Y10, Y10
+	VDIVPS       Y10, Y12, Y12
+	VBROADCASTSS 104(AX), Y10
+	VMULPS       Y10, Y12, Y12
+	VSUBPS       Y12, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, DI
+	JMP          adamAVX2_loop
+
+adamAVX2_end:
+	VZEROUPPER
+	RET
+
+// func adamwAVX2(d *byte)
+// Requires: AVX
+TEXT ·adamwAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 108(AX), Y0
+	VBROADCASTSS 124(AX), Y1
+	VBROADCASTSS 128(AX), Y2
+	VBROADCASTSS 132(AX), Y3
+	VBROADCASTSS 136(AX), Y4
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	VBROADCASTSS 116(AX), Y5
+	VBROADCASTSS 120(AX), Y6
+	VBROADCASTSS negativeZeros<>+0(SB), Y7
+	VXORPS       Y8, Y8, Y8
+	MOVQ         96(AX), DI
+
+adamwAVX2_loop:
+	CMPQ         DI, $0x00
+	JLE          adamwAVX2_end
+	VMOVUPS      (CX), Y9
+	VMULPS       (DX), Y5, Y10
+	VCMPPS       $0x1e, Y8, Y9, Y11
+	VBLENDVPS    Y11, Y6, Y7, Y11
+	VADDPS       Y11, Y10, Y10
+	VCMPPS       $0x1e, Y9, Y8, Y11
+	VANDPS       Y6, Y11, Y11
+	VSUBPS       Y11, Y10, Y10
+	VMULPS       Y9, Y0, Y11
+	VSUBPS       Y11, Y9, Y9
+	VMULPS       Y10, Y2, Y11
+	VMULPS       (BX), Y1, Y12
+	VADDPS       Y11, Y12, Y12
+	VMOVUPS      Y12, (BX)
+	VMULPS       Y10, Y4, Y11
+	VMULPS       Y10, Y11, Y11
+	VMULPS       (SI), Y3, Y10
+	VADDPS       Y11, Y10, Y10
+	VMOVUPS      Y10, (SI)
+	VSQRTPS      Y10, Y10
+	VBROADCASTSS 144(AX), Y11
+	VDIVPS       Y11, Y10, Y10
+	VBROADCASTSS 140(AX), Y11
+	VADDPS       Y11, Y10, Y10
+	VDIVPS       Y10, Y12, Y12
+	VBROADCASTSS 104(AX), Y10
+	VMULPS       Y10, Y12, Y12
+	VSUBPS       Y12, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, DI
+	JMP          adamwAVX2_loop
+
+adamwAVX2_end:
+	VZEROUPPER
+	RET
+
+// func larsAVX2(d *byte)
+// Requires: AVX
+TEXT ·larsAVX2(SB), NOSPLIT, $0-8
+	MOVQ         d+0(FP), AX
+	VBROADCASTSS 104(AX), Y0
+	VBROADCASTSS 108(AX), Y1
+	VBROADCASTSS 112(AX), Y2
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	VBROADCASTSS 116(AX), Y3
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS negativeZeros<>+0(SB), Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         96(AX), AX
+
+larsAVX2_loop:
+	CMPQ      AX, $0x00
+	JLE       larsAVX2_end
+	VMOVUPS   (CX), Y7
+	VMULPS    (DX), Y3, Y8
+	VCMPPS    $0x1e, Y6, Y7, Y9
+	VBLENDVPS Y9, Y4, Y5, Y9
+	VADDPS    Y9, Y8, Y8
+	VCMPPS    $0x1e, Y7, Y6, Y9
+	VANDPS    Y4, Y9, Y9
+	VSUBPS    Y9, Y8, Y8
+	VMULPS    Y7, Y1, Y9
+	VADDPS    Y9, Y8, Y8
+	VMULPS    Y8, Y0, Y8
+	VMULPS    (BX), Y2, Y9
+	VSUBPS    Y8, Y9, Y9
+	VMOVUPS   Y9, (BX)
+	VADDPS    Y9, Y7, Y7
+	VMOVUPS   Y7, (CX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, AX
+	JMP       larsAVX2_loop
+
+larsAVX2_end:
+	VZEROUPPER
+	RET
+
 // func plusAVX512(y *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·plusAVX512(SB), NOSPLIT, $0-32

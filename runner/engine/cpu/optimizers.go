@@ -12,27 +12,28 @@ var _ = computes(newNorm)
 // optimizer is any rule but the paper's own, see engine.Update. Products are
 // rounded before they are added, as a GPU's kernels do.
 type optimizer struct {
-	d                            *Device
-	op                           engine.Update
-	w, g                         []float32
-	first, second                []float32 // state
-	norm, weightNorm, gradNorm   []float32
-	rates                        engine.Rates
-	momentum, clip, trust, l1    float32
-	beta1, beta2, alpha, epsilon float32
-	fresh1, fresh2, freshAlpha   float32 // 1 − beta1 and so on, before they are rounded
+	d                          *Device
+	op                         engine.Update
+	whole                      descent // of all values
+	step                       func(*descent)
+	norm, weightNorm, gradNorm []float32
+	part                       []descent // each worker's
 }
 
 func newOptimizer(d *Device, op engine.Update, in engine.Instr) *optimizer {
 	r := op.Rule
-	o := &optimizer{
-		d: d, op: op, w: slice(in.In[0]), first: slice(in.In[1]), g: slice(in.In[2]), l1: float32(r.L1 * op.Decay),
-		beta1: float32(r.Beta1), beta2: float32(r.Beta2), alpha: float32(r.Alpha), epsilon: float32(r.Epsilon),
-		fresh1: float32(1 - r.Beta1), fresh2: float32(1 - r.Beta2), freshAlpha: float32(1 - r.Alpha),
+	o := &optimizer{d: d, op: op, step: d.isa.optimizers[r.Kind], part: make([]descent, d.Threads())}
+	o.whole = descent{
+		w: slice(in.In[0]), first: slice(in.In[1]), g: slice(in.In[2]), l1: float32(r.L1 * op.Decay),
+		keep1: float32(r.Beta1), fresh1: float32(1 - r.Beta1), keep2: float32(r.Beta2), fresh2: float32(1 - r.Beta2),
+		epsilon: float32(r.Epsilon),
+	}
+	if r.Kind == recipe.RMSProp {
+		o.whole.keep2, o.whole.fresh2 = float32(r.Alpha), float32(1-r.Alpha)
 	}
 	at := op.Operands()
 	for n, to := range map[int]*[]float32{
-		at.Second: &o.second, at.Norm: &o.norm, at.WeightNorm: &o.weightNorm, at.GradNorm: &o.gradNorm,
+		at.Second: &o.whole.second, at.Norm: &o.norm, at.WeightNorm: &o.weightNorm, at.GradNorm: &o.gradNorm,
 	} {
 		if n > 0 {
 			*to = slice(in.In[n])
@@ -43,15 +44,16 @@ func newOptimizer(d *Device, op engine.Update, in engine.Instr) *optimizer {
 
 // Run updates all values in one pass.
 func (o *optimizer) Run(c *engine.Context) error {
-	if o.rates = o.op.Rates(c); o.rates.Frozen {
+	rates, s := o.op.Rates(c), &o.whole
+	if rates.Frozen {
 		return nil
 	}
-	o.momentum, o.clip = float32(c.Momentum), 1
+	s.rate, s.decay, s.correction, s.momentum, s.clip = rates.Rate, rates.Decay, rates.Correction, float32(c.Momentum), 1
 	if o.norm != nil {
-		o.clip = min(1, float32(o.op.Rule.Clip)/(o.norm[0]+engine.ClipSlack))
+		s.clip = min(1, float32(o.op.Rule.Clip)/(o.norm[0]+engine.ClipSlack))
 	}
-	o.trust = o.trustRatio()
-	return o.d.workers.run(o, chunks(len(o.w)))
+	s.rate = float32(s.rate * o.trustRatio())
+	return o.d.workers.run(o, chunks(len(s.w)))
 }
 
 // trustRatio is what LARS multiplies a layer's rate by. A layer of zeros, or without a gradient, has 1.
@@ -59,104 +61,19 @@ func (o *optimizer) trustRatio() float32 {
 	if o.weightNorm == nil {
 		return 1
 	}
-	w, g := o.weightNorm[0], float32(o.clip*o.gradNorm[0])
+	w, g := o.weightNorm[0], float32(o.whole.clip*o.gradNorm[0])
 	if w == 0 || g == 0 {
 		return 1
 	}
-	return float32(float32(o.op.Rule.Trust)*w) / (g + float32(o.rates.Decay*w) + o.epsilon)
+	return float32(float32(o.op.Rule.Trust)*w) / (g + float32(o.whole.decay*w) + o.whole.epsilon)
 }
 
-func (o *optimizer) tile(_, i int) {
-	from, to := chunk(i, len(o.w))
-	w, g, first := o.w[from:to], o.g[from:to], o.first[from:to]
-	switch o.op.Rule.Kind {
-	case recipe.SGD:
-		o.sgd(w, g, first)
-	case recipe.Nesterov:
-		o.nesterov(w, g, first)
-	case recipe.RMSProp:
-		o.rmsprop(w, g, first, o.second[from:to])
-	case recipe.AdaGrad:
-		o.adagrad(w, g, first)
-	case recipe.Adam, recipe.AdamW:
-		o.adam(w, g, first, o.second[from:to])
-	case recipe.LARS:
-		o.lars(w, g, first)
-	}
+func (o *optimizer) tile(worker, i int) {
+	from, to := chunk(i, len(o.whole.w))
+	s := &o.part[worker]
+	*s = o.whole.between(from, to)
+	o.step(s)
 }
-
-// gradient is a gradient clipped, with the L1 penalty's.
-func (o *optimizer) gradient(w, g float32) float32 {
-	d := float32(o.clip * g)
-	switch {
-	case w > 0:
-		d += o.l1
-	case w < 0:
-		d -= o.l1
-	}
-	return d
-}
-
-// decayed is that with weight decay's.
-func (o *optimizer) decayed(w, g float32) float32 { return o.gradient(w, g) + float32(o.rates.Decay*w) }
-
-func (o *optimizer) sgd(w, g, v []float32) {
-	for i, x := range w {
-		v[i] = float32(o.momentum*v[i]) - float32(o.rates.Decay*x) - float32(o.rates.Rate*o.gradient(x, g[i]))
-		w[i] += v[i]
-	}
-}
-
-func (o *optimizer) nesterov(w, g, v []float32) {
-	for i, x := range w {
-		step := float32(o.rates.Rate * o.decayed(x, g[i]))
-		v[i] = float32(o.momentum*v[i]) - step
-		w[i] = x + (float32(o.momentum*v[i]) - step)
-	}
-}
-
-func (o *optimizer) rmsprop(w, g, v, square []float32) {
-	for i, x := range w {
-		d := o.decayed(x, g[i])
-		square[i] = float32(o.alpha*square[i]) + float32(float32(o.freshAlpha*d)*d)
-		v[i] = float32(o.momentum*v[i]) - float32(o.rates.Rate*(d/(root(square[i])+o.epsilon)))
-		w[i] += v[i]
-	}
-}
-
-func (o *optimizer) adagrad(w, g, sum []float32) {
-	for i, x := range w {
-		d := o.decayed(x, g[i])
-		sum[i] += float32(d * d)
-		w[i] = x - float32(o.rates.Rate*(d/(root(sum[i])+o.epsilon)))
-	}
-}
-
-func (o *optimizer) adam(w, g, mean, square []float32) {
-	decoupled := o.op.Rule.Kind == recipe.AdamW
-	for i, x := range w {
-		d := o.gradient(x, g[i])
-		if decoupled {
-			x -= float32(o.rates.Decay * x)
-		} else {
-			d += float32(o.rates.Decay * x)
-		}
-		mean[i] = float32(o.beta1*mean[i]) + float32(o.fresh1*d)
-		square[i] = float32(o.beta2*square[i]) + float32(float32(o.fresh2*d)*d)
-		w[i] = x - float32(o.rates.Rate*(mean[i]/(root(square[i])/o.rates.Correction+o.epsilon)))
-	}
-}
-
-func (o *optimizer) lars(w, g, v []float32) {
-	rate := float32(o.rates.Rate * o.trust)
-	for i, x := range w {
-		v[i] = float32(o.momentum*v[i]) - float32(rate*o.decayed(x, g[i]))
-		w[i] += v[i]
-	}
-}
-
-// root is the square root, rounded once.
-func root(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 
 // lengths is the root of the sum of all squares, see engine.Norm.
 type lengths struct {

@@ -42,6 +42,7 @@ func main() {
 	// 16 ymm registers hold 6 rows of 16 columns: AVX2's panels, and AVX-512's narrowest.
 	tile("tileAVX2", 2, 32)
 	elementwise()
+	optimizers()
 	channels()
 	poolingRows()
 	depthwise()
