@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ablate/configs"
+	"ablate/recipe"
 	"ablate/reports"
 	"ablate/runner"
 	"ablate/runner/data"
@@ -94,7 +95,7 @@ func printProgramPlan(w io.Writer, s *configs.Study, jobs []runner.Job) error {
 }
 
 // printInputs prints how the images of the baseline become inputs, and those of the variants that
-// differ in it.
+// differ in it, and which keys of the recipe no variant reads.
 func printInputs(w io.Writer, s *configs.Study, predicted []runner.Prediction) {
 	said := map[string]bool{}
 	for i, p := range predicted {
@@ -112,6 +113,13 @@ func printInputs(w io.Writer, s *configs.Study, predicted []runner.Prediction) {
 			name += " of " + s.Variants[i].Name
 		}
 		fmt.Fprintf(w, "%s: %s\n", name, line)
+	}
+	var all []recipe.Recipe
+	for _, v := range s.Variants {
+		all = append(all, v.Recipe)
+	}
+	if unread := recipe.NeverRead(all); len(unread) > 0 {
+		fmt.Fprintf(w, "never read: %s\n", strings.Join(unread, ", "))
 	}
 }
 
