@@ -359,6 +359,8 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := LoadSettings(flags); err == nil || !strings.Contains(err.Error(), "thread") {
 		t.Errorf("an unknown key: %v", err)
+	} else if strings.Contains(err.Error(), "\n") {
+		t.Errorf("an unknown key: more than one line: %q", err)
 	}
 }
 

@@ -3,11 +3,14 @@
 package configs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"ablate/strictyaml"
 )
@@ -51,5 +54,46 @@ func TestFilesThatAreNoStudies(t *testing.T) {
 	_, err = Load(write(t, "s.yaml", strings.Replace(good, "alexnet-32", secret, 1)+"variants: {baseline: {}}\n"), nil)
 	if err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("a file that is not a net: %v", err)
+	}
+}
+
+// A settings file that is a FIFO was waited for without end, and a folder of settings that
+// the user may not look into failed every command.
+func TestSettingsThatCannotBeRead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	config := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", config)
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	if err := syscall.Mkfifo("ablate.yaml", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSettings(flags); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a FIFO: %v", err)
+	}
+	if err := os.Remove("ablate.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		t.Skip("root may look into any folder")
+	}
+	if err := os.Mkdir(filepath.Join(config, "ablate"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSettings(flags); err != nil {
+		t.Errorf("a folder that cannot be looked into: %v", err)
+	}
+}
+
+// What lies in the folder under the name of no study is said to be no study's file.
+func TestStudiesThatAreNoFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := errors.Join(syscall.Mkfifo("f", 0o600), os.Mkdir("d", 0o755), os.WriteFile("study", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range map[string]string{"f": "no regular file", "d": "a folder", "study": "a file"} {
+		_, err := Load(name, nil)
+		if want := name + ", which is " + kind + " here"; !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
 	}
 }

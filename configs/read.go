@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -73,6 +74,17 @@ func open(name string) (label string, text []byte, err error) {
 	text, err = embedded.ReadFile(path.Clean(name) + ".yaml")
 	if err == nil {
 		return "configs/" + name + ".yaml", text, nil
+	}
+	if info, statErr := os.Stat(name); statErr == nil {
+		kind := "a file"
+		switch {
+		case info.IsDir():
+			kind = "a folder"
+		case !info.Mode().IsRegular():
+			kind = "no regular file"
+		}
+		return name, nil, fmt.Errorf("%w: %s, which is %s here; a study's file ends in .yaml or .yml", ErrUnknown,
+			strictyaml.Plain(name), kind)
 	}
 	return name, nil, fmt.Errorf("%w: %s%s", ErrUnknown, strictyaml.Plain(name), strictyaml.Suggest(name, Names()))
 }

@@ -1,14 +1,19 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"ablate/strictyaml"
 )
 
 // Settings are what is not part of a study: where records go and what computes. None of it changes a result.
@@ -49,7 +54,7 @@ func LoadSettings(flags *pflag.FlagSet) (Settings, error) {
 	var s Settings
 	// Text from the environment becomes numbers here; studies are read more strictly.
 	if err := v.UnmarshalExact(&s, func(c *mapstructure.DecoderConfig) { c.WeaklyTypedInput = true }); err != nil {
-		return s, fmt.Errorf("settings: %w", err)
+		return s, fmt.Errorf("settings: %s", strings.Join(strings.Fields(err.Error()), " ")) // mapstructure's has many lines
 	}
 	if s.Threads < 0 {
 		return s, fmt.Errorf("settings: threads is %d; 0 means all cores", s.Threads)
@@ -62,12 +67,17 @@ func readSettings(v *viper.Viper) error {
 	if dir, err := os.UserConfigDir(); err == nil {
 		files = append(files, filepath.Join(dir, "ablate", "ablate.yaml"))
 	}
-	for _, f := range files {
-		if _, err := os.Stat(f); errors.Is(err, os.ErrNotExist) {
+	for i, f := range files {
+		text, err := strictyaml.ReadFile(f)
+		// A folder of settings that this user may not look into says nothing to him.
+		if errors.Is(err, fs.ErrNotExist) || i > 0 && errors.Is(err, fs.ErrPermission) {
 			continue
 		}
-		v.SetConfigFile(f)
-		if err := v.ReadInConfig(); err != nil {
+		if err == nil {
+			v.SetConfigType("yaml")
+			err = v.ReadConfig(bytes.NewReader(text))
+		}
+		if err != nil {
 			return fmt.Errorf("settings: read %s: %w", f, err)
 		}
 		return nil
