@@ -18,12 +18,13 @@ type Verification struct {
 	Steps       int      `json:"steps"`                 // whose weights were compared
 	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights differ, 0 if none
 	Files       []string `json:"files,omitempty"`       // where the run's files contradict each other
+	OtherData   bool     `json:"other_data,omitempty"`  // the images are not those that the run saw
 	NotChecked  string   `json:"not_checked,omitempty"` // what of a run that ablate did not train cannot be
 	Differences []string `json:"differences,omitempty"` // between then and now: build, kernels, data
 }
 
 // OK says that everything that was compared is equal.
-func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 }
+func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 && !v.OtherData }
 
 // A Verifier compares recorded runs with what this program makes of their recipes.
 // It keeps the data sets that it opens until it is closed.
@@ -68,6 +69,7 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 		return err
 	}
 	out.Files = checkRecord(rec, dir)
+	out.OtherData = otherData(rec.Provenance, ds.Digests)
 	out.Differences = differences(rec.Provenance, provenance(v.Command, v.Devices, ds.Digests))
 	t, err := train.New(ctx, r, ds, v.Devices, rec.Seed)
 	if err != nil {
@@ -93,6 +95,19 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 		}
 	}
 	return nil
+}
+
+// otherData says that a split that the record has a digest of has another one now.
+func otherData(then *experiments.Provenance, now map[string]string) bool {
+	if then == nil {
+		return false
+	}
+	for split, digest := range then.Data {
+		if now[split] != digest {
+			return true
+		}
+	}
+	return false
 }
 
 // differences says in words what could explain other weights.

@@ -93,6 +93,16 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 			t.Errorf("%s: %q, %v", says, got.Files, err)
 		}
 	}
+	// Other images than then, though the first steps are the same: the figures are not of these.
+	rec, err := experiments.ReadRecord(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Provenance.Data["test"] = "other"
+	got, err := v.Verify(t.Context(), rec, dir)
+	if err != nil || got.OK() || !strings.HasPrefix(strings.Join(got.Differences, "\n"), "data, test: other then, ") {
+		t.Errorf("other test images: %+v, %v", got, err)
+	}
 	path := experiments.WeightsPath(dir)
 	whole, err := os.ReadFile(path)
 	if err != nil {
