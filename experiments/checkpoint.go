@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,6 +90,9 @@ func (r *Recorder) SaveCheckpoint(c Checkpoint) error {
 		return fmt.Errorf("save the checkpoint: %w", err)
 	}
 	path, err := r.writeCheckpoint(c)
+	if errors.Is(err, fs.ErrNotExist) { // the folder went while it was written into
+		err = cmp.Or(r.held(), err)
+	}
 	if err != nil {
 		return err
 	}
