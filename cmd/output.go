@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func writeOutput(path string, text []byte) error {
 		for _, f := range []*os.File{os.Stdout, os.Stderr} { // even if the shell redirected them to a file
 			if std, err := f.Stat(); err == nil && os.SameFile(std, info) {
 				_, err := f.Write(text)
-				return err
+				return unwritten(err)
 			}
 		}
 	}
@@ -30,7 +31,7 @@ func writeOutput(path string, text []byte) error {
 			return err
 		}
 		_, err = f.Write(text)
-		return cmp.Or(err, f.Close())
+		return unwritten(cmp.Or(err, f.Close()))
 	}
 	if isLink {
 		if path, err = filepath.EvalSymlinks(path); err != nil {
@@ -40,7 +41,15 @@ func writeOutput(path string, text []byte) error {
 	err = experiments.WriteFile(path, text)
 	var w *experiments.WriteError
 	if errors.As(err, &w) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		return w.Err // a wrong path, not a temporary failure
+		return fmt.Errorf("write %s: %w", w.Path, w.Err) // a wrong path, not a temporary failure
 	}
 	return err
+}
+
+// unwritten is the error of output that a device or a reader does not take.
+func unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{exitFailed, err}
 }

@@ -5,6 +5,7 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -79,5 +80,18 @@ func TestOutputStaysWhatItIs(t *testing.T) {
 	}
 	if err := writeOutput(dir, nil); err == nil {
 		t.Error("a folder was written")
+	}
+}
+
+// A device that takes nothing is no error of usage, and a path that is wrong is named.
+func TestOutputThatIsNotWritten(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err == nil {
+		if err := writeOutput("/dev/full", []byte("table\n")); exitCode(err) != exitFailed {
+			t.Errorf("a full device: %v, exit code %d", err, exitCode(err))
+		}
+	}
+	path := filepath.Join(t.TempDir(), "nowhere", "table.txt")
+	if err := writeOutput(path, nil); exitCode(err) != exitUsage || !strings.Contains(err.Error(), path) {
+		t.Errorf("a folder that is missing: %v, exit code %d", err, exitCode(err))
 	}
 }

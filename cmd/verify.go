@@ -24,10 +24,11 @@ func newVerify() *cobra.Command {
   ablate verify quickstart`,
 		Long: `verify trains the first steps of a recorded run again and compares the SHA-256 of
 the weights after each step with those recorded. For a study it verifies all runs.
-It also compares the weights file and the predictions with the record. If something
-differs, it reports differences in build, machine, CPU kernels and data that may
-explain it. If a user's program trained a run, or it was imported, verify compares
-its files with each other and lists what it cannot check.
+It also compares the weights file, the predictions and the digests of the images
+with the record. If something differs, it reports differences in build, machine,
+CPU kernels and data that may explain it. If a user's program trained a run, or it
+was imported, verify compares its files with each other and lists what it cannot
+check.
 
 Exit codes: 0 all is equal, 1 something is not, 2 usage, or the data is missing.`,
 		Args: cobra.ExactArgs(1),
