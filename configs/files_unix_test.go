@@ -87,12 +87,14 @@ func TestSettingsThatCannotBeRead(t *testing.T) {
 // What lies in the folder under the name of no study is said to be no study's file.
 func TestStudiesThatAreNoFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := errors.Join(syscall.Mkfifo("f", 0o600), os.Mkdir("d", 0o755), os.WriteFile("study", nil, 0o600)); err != nil {
+	err := errors.Join(syscall.Mkfifo("f", 0o600), os.Mkdir("d", 0o755), os.WriteFile("study", nil, 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for name, kind := range map[string]string{"f": "no regular file", "d": "a folder", "study": "a file"} {
 		_, err := Load(name, nil)
-		if want := name + ", which is " + kind + " here"; !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), want) {
+		want := name + ", which is " + kind + " here"
+		if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
 		}
 	}
