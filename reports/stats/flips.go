@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 )
 
 // ExactPairs is the most seeds for which every pattern of signs is counted.
@@ -97,7 +98,7 @@ func (f *flips) each(extra [][]float64, visit func(sums []float64)) {
 		}
 	}
 	if !f.exact {
-		f.draw(add, func() { visit(sums) })
+		f.draw(columns, sums, visit)
 		return
 	}
 	const fresh = 1 << 12 // patterns after which the sums are added up again, so that rounding does not build up
@@ -119,17 +120,43 @@ func (f *flips) each(extra [][]float64, visit func(sums []float64)) {
 	}
 }
 
-// draw visits the observed signs and then patterns of a fixed stream.
-func (f *flips) draw(add func(func(int) bool), visit func()) {
-	add(func(int) bool { return false })
-	visit()
-	random := rand.New(rand.NewPCG(0x9e3779b97f4a7c15, uint64(f.seeds)))
-	words := make([]uint64, (f.seeds+63)/64)
-	for range f.patterns - 1 {
-		for i := range words {
-			words[i] = random.Uint64()
-		}
-		add(func(s int) bool { return words[s/64]>>(s%64)&1 == 0 })
-		visit()
+// draw visits the observed signs and then patterns of a fixed stream. The sums of each four seeds are added up once
+// for all 16 patterns of theirs: what is left to add for a pattern is a quarter.
+func (f *flips) draw(columns [][]float64, sums []float64, visit func(sums []float64)) {
+	var fours [][16][]float64
+	for four := range slices.Chunk(columns, 4) {
+		fours = append(fours, signed(four))
 	}
+	const all = math.MaxUint64 // no sign is flipped
+	random := rand.New(rand.NewPCG(0x9e3779b97f4a7c15, uint64(f.seeds)))
+	for n := range f.patterns {
+		clear(sums)
+		word := uint64(all)
+		for i, four := range fours {
+			if n > 0 && i%16 == 0 {
+				word = random.Uint64()
+			}
+			for j, v := range four[word>>(i%16*4)&15] {
+				sums[j] += v
+			}
+		}
+		visit(sums)
+	}
+}
+
+// signed are the sums of up to four columns for every pattern of their signs. A bit that is set keeps a column's sign.
+func signed(columns [][]float64) (sums [16][]float64) {
+	for pattern := range sums {
+		sums[pattern] = make([]float64, len(columns[0]))
+		for s, column := range columns {
+			sign := 1.0
+			if pattern>>s&1 == 0 {
+				sign = -1
+			}
+			for j, v := range column {
+				sums[pattern][j] += sign * v
+			}
+		}
+	}
+	return sums
 }
