@@ -47,7 +47,7 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 
 // recipeChanges says what differs between two recorded recipes, as recipe.Changes does.
 func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
-	a, b := c.decoded.of(from), c.decoded.of(to)
+	a, b := c.recipes.ours(from), c.recipes.ours(to)
 	switch {
 	case a != nil && b != nil:
 		return recipe.Changes(*a, *b)
@@ -55,23 +55,4 @@ func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
 		return nil
 	}
 	return []string{"another recipe"} // one of them is not ours to read, as an import's
-}
-
-// decoded are recipes by their text, nil where it is not ours to read: a thousand runs share a few, and every row is
-// compared with one baseline.
-type decoded map[string]*recipe.Recipe
-
-func (d *decoded) of(text json.RawMessage) *recipe.Recipe {
-	if r, ok := (*d)[string(text)]; ok {
-		return r
-	}
-	var known *recipe.Recipe
-	if r, err := recipe.Decode(text); err == nil && (r.Net != nil || r.IsProgram()) {
-		known = &r
-	}
-	if *d == nil {
-		*d = decoded{}
-	}
-	(*d)[string(text)] = known
-	return known
 }

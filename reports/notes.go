@@ -149,11 +149,11 @@ func testExamples(records []outcome) []int {
 // describe fills in what the whole table says: the title's parts, how to read it, where it comes from.
 func (c *Comparison) describe(groups [][]outcome) {
 	records := slices.Concat(groups...)
-	recipes := map[string]recipe.Recipe{} // by identity: a thousand runs share a few
+	recipes := map[string]recipe.Recipe{} // by identity
 	for i, r := range records {
 		p, ok := recipes[r.Identity]
 		if !ok {
-			p = decodeRecipe(r.Recipe)
+			p = c.recipes.lenient(r.Recipe)
 			recipes[r.Identity] = p
 		}
 		if i == 0 {

@@ -2,30 +2,15 @@ package reports
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"ablate/arch"
 	"ablate/experiments"
 	"ablate/recipe"
 )
-
-// decodeRecipe reads a recorded recipe leniently: a report should not fail for a
-// title. What was not trained by ablate, or is damaged, has an empty one.
-func decodeRecipe(text json.RawMessage) recipe.Recipe {
-	r, err := recipe.Decode(text)
-	if err != nil {
-		r = recipe.Recipe{}
-	}
-	if r.Net == nil {
-		r.Net = &arch.Net{}
-	}
-	return r
-}
 
 // identity is what tells a record's recipe from others. Format 1 made it of other
 // key names, so that a study which was begun then and continued today would seem

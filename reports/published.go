@@ -17,7 +17,7 @@ func (c *Comparison) publish(groups [][]outcome) {
 		len(c.Rows[0].Ablations) > 0 {
 		return
 	}
-	base := decodeRecipe(groups[0][0].Recipe)
+	base := c.recipes.lenient(groups[0][0].Recipe)
 	for i := range c.Rows[1:] {
 		row := &c.Rows[1+i]
 		if len(groups[1+i]) == 0 {

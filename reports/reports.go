@@ -72,6 +72,8 @@ type Options struct {
 	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Predictions reads a run's predictions, for comparing one net with one; nil where they are not at hand.
 	Predictions func(experiments.Record) ([]experiments.Prediction, error)
+	// Recipes are those that tables before this one have read; nil where there are none.
+	Recipes *Recipes
 	// Speed adds the column images/s.
 	Speed bool
 	// Unadjusted has each difference shown with the interval of its row alone.
@@ -140,7 +142,7 @@ type Comparison struct {
 	margin float64     // within which two variants are the same; 0 is none
 
 	base    []outcome    // the baseline's runs
-	decoded decoded      // recipes of the records
+	recipes *Recipes     // of the records
 	answers *answerCache // to the test images; nil where no predictions are at hand
 }
 
@@ -230,7 +232,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	}
 	c := &Comparison{
 		Study: study, Against: opts.Against, At: opts.At, Shape: cmp.Or(opts.Shape, DeltaShape),
-		Seeds: seedsOf(records), Options: opts,
+		Seeds: seedsOf(records), Options: opts, recipes: cmp.Or(opts.Recipes, &Recipes{}),
 	}
 	var err error
 	if c.Metric, err = findMetric(opts.Metric, records, opts); err != nil {

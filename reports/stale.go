@@ -17,7 +17,7 @@ func (c *Comparison) unfit(these, those []outcome) string {
 	if a == nil || b == nil || a.Version == 1 || b.Version == 1 { // format 1 had other words
 		return ""
 	}
-	if splits := otherData(these, those); len(splits) > 0 && sameData(a.Recipe, b.Recipe) {
+	if splits := otherData(these, those); len(splits) > 0 && c.sameData(a.Recipe, b.Recipe) {
 		return "the data were others under the same name (" + strings.Join(splits, ", ") + ")"
 	}
 	base := firstCounting(c.base)
@@ -25,7 +25,7 @@ func (c *Comparison) unfit(these, those []outcome) string {
 		return ""
 	}
 	var more []string
-	own := c.decoded.of(a.Recipe)
+	own := c.recipes.ours(a.Recipe)
 	program := own != nil && own.IsProgram() // all of whose changes are of settings
 	for _, change := range c.recipeChanges(base.Recipe, a.Recipe) {
 		key, _, _ := strings.Cut(change, " ")
@@ -83,8 +83,8 @@ func digestsOf(records []outcome) map[string]map[string]bool {
 }
 
 // sameData reports whether two recipes ask for the same data.
-func sameData(a, b json.RawMessage) bool {
-	p, q := decodeRecipe(a), decodeRecipe(b)
+func (c *Comparison) sameData(a, b json.RawMessage) bool {
+	p, q := c.recipes.lenient(a), c.recipes.lenient(b)
 	return reflect.DeepEqual(p.Data, q.Data)
 }
 

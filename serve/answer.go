@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type answer struct {
 	http.ResponseWriter
 	request *http.Request
 	query   url.Values
+	has     map[string]string // the parts that the page has which asks for itself again
 	now     *shelf
 	sent    int
 	err     error // of a reader that is gone
@@ -44,7 +46,7 @@ var (
 // answering turns a page into a handler: bounds, errors, and one look at the disk.
 func (s *Server) answering(page func(*answer) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		a := &answer{ResponseWriter: w, request: r}
+		a := &answer{ResponseWriter: w, request: r, has: partsOf(r.Header.Get(hasHeader))}
 		var err error
 		if len(r.URL.RawQuery) > maxQuery {
 			a.refuse(http.StatusRequestURITooLong, fmt.Errorf("%w: it is longer than %d bytes", errQuery, maxQuery))
@@ -101,13 +103,22 @@ type head struct {
 	Version     string
 }
 
-// show writes a part of a page.
-func (a *answer) show(part string, data any) error {
-	var b bytes.Buffer
-	if err := layout.ExecuteTemplate(&b, part, data); err != nil {
-		return fmt.Errorf("page %s: %w", part, err)
+// show writes a piece of a page.
+func (a *answer) show(piece string, data any) error {
+	text, err := drawn(piece, data)
+	if err != nil {
+		return err
 	}
-	return a.write(b.Bytes())
+	return a.write(thin(text, a.has))
+}
+
+// drawn is a piece of a page.
+func drawn(piece string, data any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := layout.ExecuteTemplate(&b, piece, data); err != nil {
+		return nil, fmt.Errorf("page %s: %w", piece, err)
+	}
+	return b.Bytes(), nil
 }
 
 // write sends bytes, as long as an answer may be.
@@ -138,13 +149,7 @@ func (a *answer) end() error { return a.show("foot", nil) }
 
 // whole writes a page at once.
 func (a *answer) whole(h head, part string, data any) error {
-	if err := a.begin(h); err != nil {
-		return err
-	}
-	if err := a.show(part, data); err != nil {
-		return err
-	}
-	return a.end()
+	return cmp.Or(a.begin(h), a.show(part, data), a.end())
 }
 
 // theStudy is the study that the address names.

@@ -449,12 +449,13 @@ func (s *study) differs(was *study) (records, logs bool) {
 
 // find returns a run of the shelf.
 func (s *study) find(variant string, seed uint64) *run {
-	for _, r := range s.runs {
-		if r.variant == variant && r.seed == seed {
-			return r
-		}
+	i, found := slices.BinarySearchFunc(s.runs, run{variant: variant, seed: seed}, func(r *run, wanted run) int {
+		return cmp.Or(strings.Compare(r.variant, wanted.variant), cmp.Compare(r.seed, wanted.seed))
+	})
+	if !found {
+		return nil
 	}
-	return nil
+	return s.runs[i]
 }
 
 // whole are the records that can be read.

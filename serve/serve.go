@@ -38,6 +38,7 @@ type Server struct {
 	library *library
 	watcher *watcher
 	tables  tables
+	recipes reports.Recipes
 	drawing chan struct{} // bounds how many pages are made at a time
 }
 

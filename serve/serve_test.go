@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -565,5 +566,72 @@ func TestWatchersAreBounded(t *testing.T) {
 	w.leave(all[0])
 	if w.join(func(s *shelf) int64 { return 0 }) == nil {
 		t.Error("no room was made")
+	}
+}
+
+// digests are those of a page's parts, as its script sends them.
+func digests(page string) string {
+	var all []string
+	for _, m := range regexp.MustCompile(` id="([^"]+)"[^>]* data-part="([0-9a-f]+)"`).FindAllStringSubmatch(page, -1) {
+		all = append(all, m[1]+"="+m[2])
+	}
+	return strings.Join(all, " ")
+}
+
+// A page that asks for itself again gets the parts that have changed, and only the names of the others.
+func TestOnlyWhatChanged(t *testing.T) {
+	root := sample(t)
+	h := serving(t, root, "")
+	again := func(path, has string) string {
+		return get(t, h, path, 200, func(r *http.Request) { r.Header.Set(hasHeader, has) })
+	}
+	for _, path := range []string{
+		"/", "/study/norm", "/study/norm/classes", "/run/norm/no-lrn/6", "/runs", "/ledger",
+		"/compare?run=norm/baseline/1&run=norm/no-lrn/6",
+	} {
+		whole := get(t, h, path, 200)
+		parts := strings.Count(whole, " data-part=")
+		if same := again(path, digests(whole)); parts == 0 || strings.Count(same, " data-same>") != parts ||
+			strings.Contains(whole, " data-part>") || digests(same) != digests(whole) {
+			t.Errorf("%s: %d parts, of which %d are the same: %s", path, parts, strings.Count(same, " data-same>"), same)
+		}
+	}
+	before := get(t, h, "/study/norm", 200)
+	path := experiments.MetricsPath(filepath.Join(root, "norm", "no-lrn", "seed-6"))
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(f, line(3, 0.36))
+	f.Close()
+	time.Sleep(fresh)
+	after := again("/study/norm", digests(before))
+	has(t, after, "3/4 running", "no-lrn, epoch 3:", `id="table" data-part="`, "!Differences to the baseline",
+		"!<figcaption>", "!Layers of")
+	whole := get(t, h, "/study/norm", 200)
+	has(t, whole, "3/4 running", "Differences to the baseline", "<figcaption>", "Layers of")
+	if digests(whole) != digests(after) {
+		t.Errorf("the page in parts is not the whole page: %s and %s", digests(after), digests(whole))
+	}
+}
+
+// Parts end where their element does, whatever is in them.
+func TestThin(t *testing.T) {
+	const page = `<main><div id="a" class="x" data-part><div>one<div></div></div><section></section></div>two` +
+		`<section id="b" data-part></section><div id="c" data-part>never closed`
+	got := string(thin([]byte(page), nil))
+	want := regexp.MustCompile(`^<main><div id="a" class="x" data-part="\w{16}"><div>one<div></div></div>` +
+		`<section></section></div>two<section id="b" data-part="\w{16}"></section>` +
+		`<div id="c" data-part="\w{16}">never closed$`)
+	if !want.MatchString(got) {
+		t.Error(got)
+	}
+	want = regexp.MustCompile(`^<main><div id="a" class="x" data-part="\w{16}" data-same></div>two` +
+		`<section id="b" data-part="\w{16}" data-same></section><div id="c" data-part="\w{16}" data-same>$`)
+	if got := string(thin([]byte(page), partsOf(digests(got)+" =x =  b=c="))); want.MatchString(got) {
+		t.Errorf("a part with another digest is left out: %s", got)
+	}
+	if got := string(thin([]byte(page), partsOf(digests(got)))); !want.MatchString(got) {
+		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"html/template"
@@ -21,26 +22,22 @@ const (
 	shownNets   = 12
 )
 
-// A studyPage is what the page of one study shows, in two parts: the table is there
-// before the logs are read.
+// A studyPage is what the page of one study shows besides its view: the table is there before the logs are read.
 type studyPage struct {
 	overview
-	Query  url.Values
-	Path   string
-	Error  string
-	Empty  bool
-	Table  render.Table
-	Notes  notes
-	Forest template.HTML
-	Rows   []gridRow
+	Query url.Values
+	Path  string
+	Error string
+	Empty bool
+	Notes notes
+	Rows  []gridRow
+
+	Compared bool // there is a table
+	Forest   bool // and differences
 
 	Choices
 	Curves      template.HTML
 	CurvesTitle string
-	Speed       template.HTML
-	Figures     []page.Figure
-	Layers      []page.LayerTable
-	Filters     []page.FilterSet
 	Provenance  []page.Fact
 	Limited     []string // what is drawn of a part of the variants
 	Problems    []string // what could not be read
@@ -77,7 +74,10 @@ func (s *Server) study(a *answer) error {
 	p := &studyPage{overview: of.overview(), Query: a.query, Path: studyURL(of.name)}
 	p.Problems = p.overview.Problems
 	p.Notes = notes{Notes: of.notes, Action: p.Path + "/notes", Write: s.Write}
-	c, err := s.chosenTable(a, of)
+	if _, err := s.axes(a); err != nil { // before anything has gone out
+		return err
+	}
+	v, err := s.viewOf(a, of)
 	switch {
 	case errors.Is(err, reports.ErrNoRuns):
 		p.Empty = true
@@ -86,56 +86,24 @@ func (s *Server) study(a *answer) error {
 	case err != nil:
 		p.Error = err.Error()
 	}
-	if _, err := s.axes(a); err != nil { // before anything has gone out
-		return err
-	}
 	if err := a.begin(head{Title: of.name, Here: "studies", Events: "study:" + of.name}); err != nil {
 		return err
 	}
-	if c == nil {
+	if v == nil || v.err != nil {
 		p.Rows = grid(of, nil)
-		if err := a.show("study-top", p); err != nil {
-			return err
-		}
-		return a.end()
+		return cmp.Or(a.show("study-head", p), a.show("study-runs", p), a.end())
 	}
-	shown := shownVariants(a.query, c)
-	if p.Table, err = page.TableOf(onlyRows(c, shown)); err != nil {
-		return err
-	}
-	pictures := page.NewPictures(c, s.source(of, shown))
-	p.Forest = pictures.Forest()
-	p.Rows = grid(of, c)
-	p.Choices = s.choices(a, of, c, shown)
-	if err := a.show("study-top", p); err != nil {
+	p.Compared, p.Forest = true, v.forest
+	p.Rows = grid(of, v.comparison)
+	p.Choices = s.choices(a, of, v.comparison, v.shown)
+	if err := cmp.Or(a.show("study-head", p), a.write(thin(v.rows, a.has)), a.show("study-runs", p)); err != nil {
 		return err
 	}
 	a.flush()
-	if err := s.drawStudy(a, of, c, p); err != nil {
+	if err := s.drawStudy(a, of, v, p); err != nil {
 		return err
 	}
-	if err := a.show("study-rest", p); err != nil {
-		return err
-	}
-	return a.end()
-}
-
-// chosenTable is the comparison that the address asks for.
-func (s *Server) chosenTable(a *answer, of *study) (*reports.Comparison, error) {
-	q := ask{metric: a.query.Get("metric"), at: a.query.Get("at"), shape: a.query.Get("shape")}
-	c, err := s.compareStudy(of, q)
-	if err != nil {
-		return nil, err
-	}
-	columns := many(a.query, "col")
-	for _, name := range columns {
-		if !slices.Contains(render.Columns(), name) {
-			return nil, fmt.Errorf("%w: col=%.40q; want one of %s", errQuery, name, strings.Join(render.Columns(), ", "))
-		}
-	}
-	chosen := *c
-	chosen.Options.Columns = columns
-	return &chosen, nil
+	return cmp.Or(a.show("study-curves", p), a.write(thin(v.pictures, a.has)), a.show("study-provenance", p), a.end())
 }
 
 // shownVariants are those that the address names, and the baseline; nil stands for all.
@@ -189,35 +157,25 @@ func firstVariants(c *reports.Comparison, shown map[string]bool, most int) (firs
 	return first, false
 }
 
-// drawStudy draws what needs more than the records: curves, nets, filters.
-func (s *Server) drawStudy(a *answer, of *study, c *reports.Comparison, p *studyPage) error {
-	shown := shownVariants(a.query, c)
-	few, limited := firstVariants(c, shown, shownCurves)
+// drawStudy draws what runs log, and says where all comes from.
+func (s *Server) drawStudy(a *answer, of *study, v *view, p *studyPage) error {
+	few, limited := firstVariants(v.comparison, v.shown, shownCurves)
 	if limited {
 		p.Limited = append(p.Limited, fmt.Sprintf("Curves of the first %d variants are drawn; choose others above.",
 			shownCurves))
 	}
-	metric := chosenCurve(a.query, c.Metric.Name)
+	p.Limited = append(p.Limited, v.limited...)
 	axes, err := s.axes(a)
 	if err != nil {
 		return err
 	}
 	s.readAhead(of, few)
-	pictures := page.NewPictures(c, s.source(of, few))
+	pictures := page.NewPictures(v.comparison, s.source(of, few))
 	curves := pictures.Curves()
-	axes = of.axes(axes, metric, curves)
+	axes = of.axes(axes, chosenCurve(a.query, v.comparison.Metric.Name), curves)
 	p.Curves, p.CurvesTitle = page.DrawCurves(curves, axes), axes.Title
-	p.Speed = page.NewPictures(c, s.source(of, shown)).Speed()
-	fewer, limited := firstVariants(c, shown, shownNets)
-	if limited {
-		p.Limited = append(p.Limited, fmt.Sprintf("Nets and filters of the first %d variants are drawn; choose others above.",
-			shownNets))
-	}
-	nets := page.NewPictures(c, s.source(of, fewer))
-	p.Figures, p.Layers = nets.Nets()
-	p.Filters = nets.Filters()
-	p.Provenance = nets.Provenance()
-	p.Problems = slices.Concat(p.Problems, pictures.Problems(), nets.Problems())
+	p.Provenance = pictures.Provenance()
+	p.Problems = slices.Concat(p.Problems, v.problems, pictures.Problems())
 	return nil
 }
 

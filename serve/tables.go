@@ -8,10 +8,11 @@ import (
 	"ablate/reports"
 )
 
-// tables keep the comparisons that were made, by what was asked for.
+// tables keep the comparisons that were made, by what was asked for, and what was drawn of them, by study and address.
 type tables struct {
-	mu   sync.Mutex
-	kept map[string]*table
+	mu    sync.Mutex
+	kept  map[string]*table
+	views map[string]*view
 }
 
 // A table is a study's comparison at one version of its records.
@@ -40,8 +41,13 @@ const maxTables = 128
 // An ask is what a reader chose of a study's table; empty is what the study declares.
 type ask struct{ metric, at, shape string }
 
-// compareStudy makes a study's comparison, or returns it as it was where nothing it is made of has changed.
 func (s *Server) compareStudy(of *study, q ask) (*reports.Comparison, error) {
+	t := s.tableOf(of, q)
+	return t.comparison, t.err
+}
+
+// tableOf makes a study's comparison, or returns it as it was where nothing it is made of has changed.
+func (s *Server) tableOf(of *study, q ask) *table {
 	key := fmt.Sprintf("%q", []string{of.name, q.metric, q.at, q.shape})
 	s.tables.mu.Lock()
 	t := s.tables.kept[key]
@@ -49,7 +55,7 @@ func (s *Server) compareStudy(of *study, q ask) (*reports.Comparison, error) {
 	if t == nil || !t.make(s, of, q).fits(of) {
 		t = s.tables.put(key, &table{records: of.records, logs: of.logs}).make(s, of, q)
 	}
-	return t.comparison, t.err
+	return t
 }
 
 // put keeps a table, unless a reader beside this one has put one of the same version meanwhile.
@@ -80,7 +86,7 @@ func (s *Server) makeTable(of *study, q ask, read *bool) (*reports.Comparison, e
 			return nil, err
 		}
 	}
-	o.Shape, o.Speed = reports.Shape(q.shape), true
+	o.Shape, o.Speed, o.Recipes = reports.Shape(q.shape), true, &s.recipes
 	o.Metrics = func(r experiments.Record) ([]experiments.Metric, error) {
 		*read = true
 		return s.seriesOf(of, r)

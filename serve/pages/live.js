@@ -17,7 +17,8 @@
     try {
       do {
         again = false;
-        const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
+        const has = [...document.querySelectorAll("[data-part]")].map(p => p.id + "=" + p.dataset.part).join(" ");
+        const answer = await fetch(location.href, {headers: {Accept: "text/html", "Ablate-Has": has}});
         const text = await answer.text();
         const page = new DOMParser().parseFromString(text, "text/html");
         if (!answer.ok && !page.querySelector("[data-part]")) { say(page.querySelector(".broken")?.textContent ?? "the server refuses"); return; }
@@ -26,23 +27,21 @@
     } catch { /* the server is away; the stream of events says when it is back */ } finally { asking = false; }
   }
 
-  // Parts that differ are replaced. What is open, scrolled or focused in them stays so.
+  // Parts that differ are replaced; the server leaves out what the others hold. What is open, scrolled, sorted or
+  // focused in them stays so.
   function merge(page) {
     body.dataset.version = page.body.dataset.version ?? "";
     document.title = page.title;
     const fresh = new Map([...page.querySelectorAll("[data-part]")].map(p => [p.id, p]));
-    let before = null;
     for (const part of document.querySelectorAll("[data-part]")) {
       const next = fresh.get(part.id);
       if (!next) { part.remove(); continue; }
       fresh.delete(part.id);
-      if (part.dataset.text === next.innerHTML) { before = part; continue; }
+      if ("same" in next.dataset || part.dataset.part === next.dataset.part) continue;
       const state = keep(part);
-      const text = next.innerHTML;
       part.replaceChildren(...document.importNode(next, true).childNodes);
-      part.dataset.text = text;
+      part.dataset.part = next.dataset.part;
       state();
-      before = part;
     }
     const main = document.getElementById("main");
     for (const part of fresh.values()) { // what was not there before
@@ -72,6 +71,8 @@
     };
     const at = steps => steps.reduce((e, i) => e?.children[i], part);
     const focus = part.contains(document.activeElement) && document.activeElement !== part ? path(document.activeElement) : null;
+    const sorted = [...part.querySelectorAll("table[data-sorts]")].map(t => t.tHead.querySelector("[aria-sort]"))
+      .map(head => head && [head.cellIndex, head.getAttribute("aria-sort")]);
     const open = [...part.querySelectorAll("details")].map(d => d.open);
     const boxes = new Set([...part.querySelectorAll("input[name=run]:checked")].map(b => b.value));
     const scrolled = [...part.querySelectorAll(".scroll, pre")].map(e => [e.scrollLeft, e.scrollTop, e.scrollTop + e.clientHeight >= e.scrollHeight - 4]);
@@ -83,11 +84,14 @@
         e.scrollLeft = scrolled[i][0];
         e.scrollTop = scrolled[i][2] && e.tagName === "PRE" ? e.scrollHeight : scrolled[i][1]; // a log that was at its end follows
       });
+      setTimeout(() => part.querySelectorAll("table[data-sorts]").forEach((t, i) => { // once its heads sort
+        const [column, way] = sorted[i] ?? [], head = t.tHead.rows[0].cells[column]?.querySelector(".sort");
+        for (let n = way === "descending" ? 2 : way ? 1 : 0; n; n--) head?.click();
+      }));
       if (focus) at(focus)?.focus({preventScroll: true});
     };
   }
 
-  for (const part of document.querySelectorAll("[data-part]")) part.dataset.text = part.innerHTML;
   for (const pre of document.querySelectorAll("#log pre")) pre.scrollTop = pre.scrollHeight;
 
   // ---- events
@@ -138,7 +142,6 @@
     if (to === location.pathname + location.search) return;
     if (to.split("?")[0] !== location.pathname) { location.href = to; return; }
     history.pushState(null, "", to);
-    for (const a of document.querySelectorAll(".save a[download]")) a.removeAttribute("data-text");
     refresh();
   }
 
