@@ -48,7 +48,8 @@ var residual = map[string]string{
 }
 
 // mobile are the ablations of MobileNet, and what tables 4 and 6 of Howard et al. 2017 print of them: millions of
-// weights and of products.
+// weights and of products. Its 4,866 million are those of one full 3×3 convolution in place of each pair; if only the
+// depthwise ones became full, and the 1×1 ones stayed, they would be 4,829 million, of as many weights.
 var mobile = map[string][2]float64{
 	"mobilenet-width-0.75": {2.6, 325}, "mobilenet-width-0.5": {1.3, 149}, "full-convolutions": {29.3, 4866},
 }
@@ -68,7 +69,10 @@ func TestMobileNets(t *testing.T) {
 			t.Fatal(err)
 		}
 		params, macs := math.Round(float64(got.Params)/1e5)/10, math.Round(float64(got.MACs)/1e6)
-		if params != want[0] || math.Abs(macs-want[1]) > 0.01*want[1] {
+		if name == "full-convolutions" {
+			macs = math.Round(float64(got.MACs-1024*1000) / 1e6) // the table leaves the dense layer out of this row
+		}
+		if params != want[0] || math.Abs(macs-want[1]) > 0.001*want[1] {
 			t.Errorf("%s has %v M parameters and %v M products, the paper says %v and %v", name, params, macs, want[0], want[1])
 		}
 	}
