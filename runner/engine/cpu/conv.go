@@ -66,7 +66,7 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	k := &correlate{
 		d: d, src: slice(in.In[0]), weights: slice(in.In[1]), bias: biases(in), dst: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, Pad: w.Pad},
+		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, pixel: cin, Pad: w.Pad},
 		dstLen: w.Out.Height * w.Out.Width * w.Out.Channels, dg: cout,
 		colStride: 1, groupStride: cout, floor: noFloor,
 	}
@@ -113,7 +113,7 @@ func newConvDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.
 	k := &correlate{
 		d: d, weights: slice(in.In[0]), src: slice(in.In[1]), dst: slice(in.Out),
 		batch: op.Batch, groups: w.Groups,
-		from: image{Shape: w.Out, group: cout, Pad: arch.Pad{Top: reach, Left: reach,
+		from: image{Shape: w.Out, group: cout, pixel: cout, Pad: arch.Pad{Top: reach, Left: reach,
 			Bottom: max(0, (w.In.Height-1+w.Pad.Top)/s-(w.Out.Height-1)),
 			Right:  max(0, (w.In.Width-1+w.Pad.Left)/s-(w.Out.Width-1))}},
 		dstLen: w.In.Height * w.In.Width * w.In.Channels, dg: cin,
@@ -257,6 +257,10 @@ func (k *correlate) pixels(t *workspace, g *gather, panel panel, packed, dst, sc
 			t.floor = k.floor
 		}
 		t.rowsOf(g.rows, outs)
+		if n := t.segs * t.run; n > 0 {
+			t.ahead = at(t.w, n*panel.cols)
+			t.aheadStep = ceil(4*n*panel.cols, t.count*max(1, n/4))
+		}
 		if b == 0 {
 			t.from(packed)
 		}
@@ -305,14 +309,17 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	cin, cout := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
 	g := &weightGrad{
 		d: d, x: slice(in.In[0]), dy: slice(in.In[1]), dw: slice(in.Out),
-		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, Pad: w.Pad},
+		batch: op.Batch, groups: w.Groups, from: image{Shape: w.In, group: cin, pixel: spreadOut(cin), Pad: w.Pad},
 		pixelRows: w.Out.Height, pixelsPerRow: w.Out.Width, cd: w.Out.Channels, dg: cout,
-		k: w.Kernel * w.Kernel * cin, step: w.Stride * cin, panels: d.isa.panelsOf(cout), perStrip: panelCols / d.isa.panel,
+		k: w.Kernel * w.Kernel * cin, panels: d.isa.panelsOf(cout), perStrip: panelCols / d.isa.panel,
 	}
 	wide := g.from.rowLen()
+	g.step = w.Stride * g.from.pixel
 	for ky := range w.Kernel {
-		for i := range w.Kernel * cin {
-			g.kernelRows = append(g.kernelRows, ky*wide+i)
+		for kx := range w.Kernel {
+			for c := range cin {
+				g.kernelRows = append(g.kernelRows, ky*wide+kx*g.from.pixel+c)
+			}
 		}
 	}
 	g.kernelRows = rowGroups(g.kernelRows)
@@ -322,7 +329,7 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.pitch = padded(cout)
 	g.outs = rowGroups(stepped(g.k, g.pitch))
 	g.strips = ceil(len(g.panels), g.perStrip)
-	g.bands = bandsOf(g.segs, g.pixelsPerRow, d.isa.block)
+	g.bands = bandsOf(g.segs, g.pixelsPerRow, 128)
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.k * g.pitch)
 	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
@@ -337,6 +344,16 @@ func (g *weightGrad) Run(*engine.Context) error {
 		return err
 	}
 	return g.d.workers.run(&g.adding, g.groups*g.k)
+}
+
+// spreadOut is the distance of pixels of n channels at which they share few sets of the
+// cache: an odd number of lines, where n is a multiple of four.
+func spreadOut(n int) int {
+	const line = 16
+	if n%(4*line) == 0 {
+		return n + line
+	}
+	return n
 }
 
 // bandsOf cuts rows of pixels into blocks of whole rows, at least one, of about most pixels.

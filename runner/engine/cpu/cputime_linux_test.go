@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"runtime"
 	"testing"
 	"time"
@@ -76,7 +77,8 @@ func BenchmarkTileSizes(b *testing.B) {
 }
 
 // Each kernel of a net's training step on one thread, in CPU time: GFLOP/s and the share of
-// the peak, or GB/s. ABLATE_NET and a batch of 16 or ABLATE_BATCH say which.
+// the peak, or GB/s. ABLATE_NET, a batch of 16 or ABLATE_BATCH, and the pattern ABLATE_STEPS
+// say which.
 func BenchmarkStep(b *testing.B) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -110,8 +112,13 @@ func BenchmarkStep(b *testing.B) {
 	}
 	prog.Context = engine.Context{Rate: 1e-4, Momentum: 0.9, Decay: 5e-4}
 	names := prog.Steps()
+	only := regexp.MustCompile(os.Getenv("ABLATE_STEPS"))
 	var fs []func()
 	for i := range names {
+		if !only.MatchString(names[i]) {
+			fs = append(fs, func() {})
+			continue
+		}
 		fs = append(fs, func() {
 			if _, err := prog.TimeStep(i); err != nil {
 				b.Fatal(err)
@@ -126,6 +133,9 @@ func BenchmarkStep(b *testing.B) {
 		best := fastest(b, 5, fs...)
 		peak := float64(rounds*dev.isa.fmaFLOPs) / best[len(names)].Seconds()
 		for i, name := range names {
+			if !only.MatchString(name) {
+				continue
+			}
 			cost, took := prog.Cost(i), best[i]
 			total, flops = total+took, flops+cost.FLOPs
 			speed := float64(cost.FLOPs) / took.Seconds()

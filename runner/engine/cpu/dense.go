@@ -261,7 +261,7 @@ func (m *outer) tile(worker, i int) {
 	}
 	t := &m.work[worker]
 	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, out: &result[0],
-		outRow: strided(&t.scratch, panelCols), count: 1, init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+		outRow: strided(&t.scratch, panelCols), count: 1, ahead: &result[0], init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
 	for _, strip := range m.strips {
 		for r := 0; r < n; r += tileRows {
 			for j := range tileRows {

@@ -82,6 +82,7 @@ func (t *tile) take(b *block, weights []float32, cols int) {
 func (t *tile) rowsOf(rows, outs []int) {
 	t.row, t.outRow, t.count = &rows[0], &outs[0], len(rows)/tileRows
 	t.init, t.initRow, t.initNext = t.out, t.outRow, tileRows
+	t.ahead, t.aheadStep = t.out, 0
 }
 
 // from starts the sums of all rows from the same values.
@@ -142,18 +143,21 @@ func copyPadded(row, from []float32, n int) {
 	clear(row[copy(row[:n], from):])
 }
 
-// An image is what a convolution reads: its shape, the channels of one group, and the border it needs.
+// An image is what a convolution reads: its shape, the channels of one group, the values from
+// one pixel to the next, and the border it needs.
 type image struct {
 	arch.Shape
-	group int
+	group, pixel int
 	arch.Pad
 }
 
 // rowLen is the length of a row of the bordered image of one group.
-func (m image) rowLen() int { return (m.Width + m.Left + m.Right) * m.group }
+func (m image) rowLen() int { return (m.Width + m.Left + m.Right) * m.pixel }
 
 // asIs says that the image can be read where it lies.
-func (m image) asIs() bool { return m.Pad == arch.Pad{} && m.group == m.Channels }
+func (m image) asIs() bool {
+	return m.Pad == arch.Pad{} && m.group == m.Channels && m.pixel == m.group
+}
 
 // paddedLen is how much scratch view needs.
 func (m image) paddedLen() int {
@@ -182,16 +186,16 @@ func (m image) pad(to, from []float32, first int) {
 	clear(to[(m.Top+m.Height)*row:])
 	for y := range m.Height {
 		line := to[(m.Top+y)*row : (m.Top+y+1)*row]
-		inner := line[m.Left*m.group : (m.Left+m.Width)*m.group]
-		clear(line[:m.Left*m.group])
-		clear(line[(m.Left+m.Width)*m.group:])
+		inner := line[m.Left*m.pixel : (m.Left+m.Width)*m.pixel]
+		clear(line[:m.Left*m.pixel])
+		clear(line[(m.Left+m.Width)*m.pixel:])
 		src := from[y*m.Width*m.Channels : (y+1)*m.Width*m.Channels]
-		if m.group == m.Channels {
+		if m.pixel == m.Channels {
 			copy(inner, src)
 			continue
 		}
 		for x := range m.Width {
-			copyPadded(inner[x*m.group:(x+1)*m.group], src[x*m.Channels+first:], m.group)
+			copyPadded(inner[x*m.pixel:][:m.group], src[x*m.Channels+first:], m.group)
 		}
 	}
 }

@@ -18,6 +18,8 @@ type tile struct {
 	segs, run            int
 	step, wStride        int
 	count, initNext      int
+	ahead                *float32 // what is read next: asked for, a piece at a time
+	aheadStep            int      // of a piece, in bytes
 	floor                float32
 }
 

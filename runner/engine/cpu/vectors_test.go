@@ -13,7 +13,7 @@ import (
 func TestLayouts(t *testing.T) {
 	for of, names := range map[reflect.Type][]string{
 		reflect.TypeFor[tile](): {"x", "w", "init", "out", "row", "initRow", "outRow", "seg", "segs", "run", "step",
-			"wStride", "count", "initNext", "floor"},
+			"wStride", "count", "initNext", "ahead", "aheadStep", "floor"},
 		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col",
 			"step", "outStep", "scale"},
 		reflect.TypeFor[tapRow](): {"x", "w", "init", "out", "channels", "pixels", "rows", "cols", "row", "col", "step",

@@ -29,6 +29,8 @@ const (
 	tileWStride
 	tileCount
 	tileInitNext
+	tileAhead
+	tileAheadStep
 	tileFloor
 )
 
@@ -86,6 +88,7 @@ func tile(name string, vectors int, width int) {
 		return m
 	}
 	row, initRow, outRow, count := local(tileRow), local(tileInitRow), local(tileOutRow), local(tileCount)
+	far := field(tileAhead)
 	value := func(m Mem) Register {
 		r := GP64()
 		MOVQ(m, r)
@@ -110,6 +113,18 @@ func tile(name string, vectors int, width int) {
 	for r := range px {
 		px[r] = start(x, rowTable, r)
 	}
+	CMPQ(count, U8(1))
+	JE(LabelRef(name + "_last"))
+	next := field(tileInitNext) // the next group's sums may rest far away
+	initTable, init = value(initRow), field(tileInit)
+	LEAQ(Mem{Base: initTable, Index: next, Scale: 8}, initTable)
+	for r := range rows {
+		from := start(init, initTable, r)
+		for line := 0; line < vectors*width; line += 64 {
+			PREFETCHT0(Mem{Base: from, Disp: line})
+		}
+	}
+	Label(name + "_last")
 	w := field(tileW)
 	seg, segs := field(tileSeg), field(tileSegs)
 	idx, left := GP64(), GP64()
@@ -145,6 +160,8 @@ func tile(name string, vectors int, width int) {
 	for range unroll {
 		product()
 	}
+	PREFETCHT1(Mem{Base: far})
+	ADDQ(Mem{Base: t, Disp: tileAheadStep}, far)
 	SUBQ(U8(unroll), left)
 	JGE(LabelRef(name + "_turn"))
 	Label(name + "_rest")
@@ -174,17 +191,9 @@ func tile(name string, vectors int, width int) {
 	JZ(LabelRef(name + "_end"))
 	ADDQ(U8(8*rows), row)
 	ADDQ(U8(8*rows), outRow)
-	next := field(tileInitNext)
+	next = field(tileInitNext)
 	SHLQ(U8(3), next)
 	ADDQ(next, initRow)
-	// The sums that come next may rest far away.
-	initTable, init = value(initRow), field(tileInit)
-	for r := range rows {
-		from := start(init, initTable, r)
-		for line := 0; line < vectors*width; line += 64 {
-			PREFETCHT0(Mem{Base: from, Disp: line})
-		}
-	}
 	JMP(LabelRef(name + "_group"))
 	Label(name + "_end")
 	VZEROUPPER()
