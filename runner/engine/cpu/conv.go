@@ -390,9 +390,7 @@ func (g *weightGrad) pack(scratch []float32, n, group int, p panel) []float32 {
 	pixels := g.pixelRows * g.pixelsPerRow
 	from := g.dy[n*pixels*g.cd+group*g.dg+p.first : (n+1)*pixels*g.cd]
 	dy := scratch[:pixels*p.cols]
-	for i := range pixels {
-		copyPadded(dy[i*p.cols:(i+1)*p.cols], from[i*g.cd:], p.n)
-	}
+	g.d.isa.copyColumns(dy, from, pixels, g.cd, p)
 	return dy
 }
 

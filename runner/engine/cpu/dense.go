@@ -11,12 +11,12 @@ var (
 	_ = computes(newDenseWeightGrad)
 )
 
-// kBlock is how many sum indices of a strip of weights are packed at a time: 64
-// columns of 512 are 128 KiB, which stays in the core's second-level cache
-// while all images pass over it. So the weights are read from memory once.
-const kBlock = 512
-
 // matmul is the forward pass of a dense layer, y[n][o] = max(floor, bias[o] + Σ_k x[n][k]·w[k][o]).
+//
+// The sum is cut into blocks. Those of x are copied together once: apart, the rows of a block
+// lie at a stride that fills few sets of the cache. A strip of weights is packed a block at a
+// time, which stays in the cache while all images pass over it, so the weights are read from
+// memory once. Sums rest beside them in scratch.
 type matmul struct {
 	d          *Device
 	x, w, y    []float32
@@ -25,88 +25,141 @@ type matmul struct {
 	k, columns int
 	floor      float32
 	strips     [][]panel
-	rows, outs []int // offsets of the images in x and y, in groups of six
-	spread     []int // and in scratch, for a panel that holds more columns than there are
+	rows, outs []int // offsets of the images in a block of x, in a panel's sums, in groups of six
+	images     []int // offsets of the images in y
+	block      int   // sum indices taken at a time
+	together   int   // strips that a block of x serves while it is in the cache
+	inPlace    bool  // x is read where it lies
 	work       []workspace
+	packing    packBlocks
 }
 
 func newDenseForward(d *Device, op *graph.Dense, in engine.Instr) engine.Kernel {
 	m := &matmul{d: d, x: slice(in.In[0]), w: slice(in.In[1]), bias: biases(in), y: slice(in.Out), batch: op.Batch,
-		columns: op.Outputs, floor: noFloor}
+		columns: op.Outputs, floor: noFloor, block: d.isa.block}
 	if in.ReLU {
 		m.floor = 0
 	}
 	m.k = len(m.x) / m.batch
 	m.strips = d.isa.stripsOf(m.columns)
-	m.rows, m.outs = rowGroups(stepped(m.batch, m.k)), rowGroups(stepped(m.batch, m.columns))
-	m.spread = stepped(len(m.rows), padded(m.columns%d.isa.panel))
-	d.needScratch((min(m.k, kBlock)+1)*panelCols + len(m.rows)*panelCols)
+	pitch := m.block
+	if m.inPlace = len(m.strips) == 1; m.inPlace {
+		pitch = m.k
+	} else {
+		d.needShared(ceil(m.k, m.block) * m.batch * m.block)
+	}
+	m.rows, m.images = rowGroups(stepped(m.batch, pitch)), stepped(m.batch, m.columns)
+	m.outs = stepped(len(m.rows), panelCols)
+	m.together = max(1, min(4, len(m.strips)/d.workers.n))
+	d.needScratch((m.block + 1 + m.together*len(m.rows)) * panelCols)
 	m.work = make([]workspace, d.workers.n)
+	m.packing = packBlocks{m}
 	return m
 }
 
-// Run computes all strips.
-func (m *matmul) Run(*engine.Context) error { return m.d.workers.run(m, len(m.strips)) }
+// Run packs x, then computes all strips.
+func (m *matmul) Run(*engine.Context) error {
+	if !m.inPlace {
+		if err := m.d.workers.run(&m.packing, ceil(m.k, m.block)); err != nil {
+			return err
+		}
+	}
+	return m.d.workers.run(m, ceil(len(m.strips), m.together))
+}
 
-// tile computes one strip of columns for all images.
+// packBlocks copies a block of x together, one image a row.
+type packBlocks struct{ *matmul }
+
+func (m *packBlocks) tile(_, i int) {
+	from := i * m.block
+	n := min(m.block, m.k-from)
+	to := m.d.shared[i*m.batch*m.block:]
+	for img := range m.batch {
+		copy(to[img*m.block:][:n], m.x[img*m.k+from:])
+	}
+}
+
+// xFrom are the images' values from sum index k on, the first of a block.
+func (m *matmul) xFrom(k int) []float32 {
+	if m.inPlace {
+		return m.x[k:]
+	}
+	return m.d.shared[k*m.batch:]
+}
+
+// tile computes some strips of columns for all images.
 func (m *matmul) tile(worker, i int) {
 	scratch := m.d.scratch[worker]
-	most := min(m.k, kBlock)
-	biases, packed, result := scratch[:panelCols], scratch[panelCols:][:most*panelCols], scratch[(1+most)*panelCols:]
-	for from := 0; from < m.k; from += kBlock {
-		to := min(from+kBlock, m.k)
-		m.pack(packed, m.strips[i], from, to-from)
-		for j, p := range m.strips[i] {
-			column := j * m.d.isa.panel
-			bias := biases[column:][:p.cols]
-			clear(bias)
-			if m.bias != nil {
-				copy(bias[:p.n], m.bias[p.first:])
+	strips := m.strips[i*m.together : min((i+1)*m.together, len(m.strips))]
+	biases, packed, sums := scratch[:panelCols], scratch[panelCols:][:m.block*panelCols], scratch[(1+m.block)*panelCols:]
+	t := &m.work[worker]
+	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, floor: noFloor}
+	for k := 0; k < m.k; k += m.block {
+		n := min(m.block, m.k-k)
+		if k+n == m.k {
+			t.floor = m.floor
+		}
+		for s, strip := range strips {
+			m.pack(packed, strip, k, n)
+			if k == 0 {
+				m.biasesOf(strip, biases)
 			}
-			weights := packed[column*(to-from):]
-			for k := from; k < to; k += m.d.isa.block {
-				n := min(m.d.isa.block, to-k)
-				m.rowsOf(&m.work[worker], p, k, n, bias, weights[(k-from)*p.cols:], result)
+			next, from := strip, k+n // what is packed after this
+			if s+1 < len(strips) {
+				next, from = strips[s+1], k
 			}
-			if p.n < p.cols && to == m.k {
-				copyPanel(m.y[p.first:], m.outs, result, p)
+			for j, p := range strip {
+				column := j * m.d.isa.panel
+				t.x, t.w, t.run, t.wStride = &m.xFrom(k)[0], &packed[column*n], n, p.cols
+				t.out = &sums[s*len(m.rows)*panelCols+column]
+				groups := len(m.rows) / tileRows
+				for part := range askParts {
+					m.ask(next, from, j*askParts+part, len(strip)*askParts)
+					first, last := part*groups/askParts*tileRows, (part+1)*groups/askParts*tileRows
+					if first == last {
+						continue
+					}
+					t.rowsOf(m.rows[first:last], m.outs[first:last])
+					if k == 0 {
+						t.from(biases[column:])
+					}
+					m.d.isa.tile[p.cols/lane](&t.tile)
+				}
 			}
+		}
+	}
+	for s, strip := range strips {
+		first := strip[0].first
+		for img := range m.batch {
+			copy(m.y[img*m.columns+first:][:min(panelCols, m.columns-first)], sums[(s*len(m.rows)+img)*panelCols:])
 		}
 	}
 }
 
-// rowsOf adds the products of n sum indices from k on to a panel's outputs of all images.
-func (m *matmul) rowsOf(t *workspace, p panel, k, n int, bias, weights, result []float32) {
-	out, outs := m.y[p.first:], m.outs
-	if p.n < p.cols {
-		out, outs = result, m.spread
+// biasesOf are a strip's, with zeros behind them.
+func (m *matmul) biasesOf(strip []panel, to []float32) {
+	clear(to)
+	if m.bias != nil {
+		copy(to, m.bias[strip[0].first:])
 	}
-	t.tile = tile{x: &m.x[k], w: &weights[0], segs: 1, seg: &zeroRows[0], run: n, step: 1, wStride: p.cols,
-		out: &out[0], floor: noFloor}
-	if k+n == m.k {
-		t.floor = m.floor
+}
+
+// askParts is how many pieces a panel's images are cut into: before each, a piece of the
+// weights that are packed next is asked for, so that memory keeps pace.
+const askParts = 4
+
+// ask asks for a part of a strip's weights of the block from k on.
+func (m *matmul) ask(strip []panel, k, part, of int) {
+	n := min(m.block, m.k-k)
+	if from, to := part*n/of, (part+1)*n/of; from < to {
+		m.d.isa.prefetch(&m.w[(k+from)*m.columns+strip[0].first], to-from, m.columns, panelCols)
 	}
-	run := m.d.isa.tile[p.cols/lane]
-	t.rowsOf(m.rows, outs)
-	if k == 0 {
-		t.from(bias)
-	}
-	run(&t.tile)
 }
 
 // pack lays out a strip's weights of n sum indices from k on, panel after panel.
-// All columns of a row are read together: they share a page.
 func (m *matmul) pack(to []float32, strip []panel, k, n int) {
-	const ahead = 8 // rows asked for before they are needed: the hardware does not guess across pages
-	for i := range n {
-		if i%ahead == 0 && i+ahead < n {
-			next := m.w[(k+i+ahead)*m.columns+strip[0].first:]
-			m.d.isa.prefetch(&next[0], min(ahead, n-i-ahead), m.columns, panelCols)
-		}
-		from := m.w[(k+i)*m.columns:][:m.columns]
-		for j, p := range strip {
-			copyPadded(to[j*m.d.isa.panel*n+i*p.cols:][:p.cols], from[p.first:], p.n)
-		}
+	for j, p := range strip {
+		m.d.isa.copyColumns(to[j*m.d.isa.panel*n:], m.w[k*m.columns+p.first:], n, m.columns, p)
 	}
 }
 
@@ -120,17 +173,26 @@ type transposed struct {
 	k, columns int     // outputs and inputs of the layer
 	panels     []panel // of images
 	width      int     // columns of all panels
+	full, last rowTables
 	work       []workspace
 	packing    packImages
 }
 
-// inputBlock is how many rows of the weights a tile of work takes: with kBlock
-// columns they stay in the second-level cache for all panels of images.
+// inputBlock is how many rows of the weights a tile of work takes: a block of their
+// columns stays in the second-level cache for all panels of images.
 const inputBlock = 16 * tileRows
+
+// rowTables are the offsets of a block of inputs in the weights and in the sums.
+type rowTables struct{ rows, outs []int }
+
+func (m *transposed) tablesOf(n int) rowTables {
+	return rowTables{rowGroups(stepped(n, m.k)), rowGroups(stepped(n, m.width))}
+}
 
 func newDenseDataGrad(d *Device, op *graph.DenseDataGrad, in engine.Instr) engine.Kernel {
 	m := &transposed{d: d, w: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out), batch: op.Batch,
 		k: op.Outputs, columns: op.In.Len(), panels: d.isa.panelsOf(op.Batch), width: padded(op.Batch)}
+	m.full, m.last = m.tablesOf(inputBlock), m.tablesOf((m.columns-1)%inputBlock+1)
 	d.needShared(m.k * m.width)
 	d.needScratch(inputBlock * m.width)
 	m.work = make([]workspace, d.workers.n)
@@ -167,25 +229,21 @@ func (m *transposed) tile(worker, i int) {
 	first := i * inputBlock
 	n := min(inputBlock, m.columns-first)
 	sums := m.d.scratch[worker][:inputBlock*m.width]
+	tables := m.full
+	if first+n == m.columns {
+		tables = m.last
+	}
 	t := &m.work[worker]
-	t.tile = tile{x: &m.w[0], segs: 1, seg: &zeroRows[0], step: 1, out: &sums[0], floor: noFloor}
+	t.tile = tile{segs: 1, seg: &zeroRows[0], step: 1, floor: noFloor}
 	for k := 0; k < m.k; k += m.d.isa.block {
-		t.run = min(m.d.isa.block, m.k-k)
+		t.x, t.run = &m.w[first*m.k+k], min(m.d.isa.block, m.k-k)
 		for _, p := range m.panels {
-			t.w, t.wStride = &m.d.shared[m.k*p.first+k*p.cols], p.cols
-			run := m.d.isa.tile[p.cols/lane]
-			for r := 0; r < n; r += tileRows {
-				for j := range tileRows {
-					row := min(r+j, n-1)
-					t.rows[j] = (first+row)*m.k + k
-					t.outs[j] = row*m.width + p.first
-				}
-				t.rowsOf(t.rows[:], t.outs[:])
-				if k == 0 {
-					t.from(zeros[:])
-				}
-				run(&t.tile)
+			t.w, t.wStride, t.out = &m.d.shared[m.k*p.first+k*p.cols], p.cols, &sums[p.first]
+			t.rowsOf(tables.rows, tables.outs)
+			if k == 0 {
+				t.from(zeros[:])
 			}
+			m.d.isa.tile[p.cols/lane](&t.tile)
 		}
 	}
 	for img := range m.batch {
@@ -204,12 +262,19 @@ type outer struct {
 	batch      int
 	k, columns int
 	strips     [][]panel
+	rows, outs []int // offsets of a tile's rows of dw in x as it is packed, and of those that are made together
 	work       []workspace
 	packing    packRows
 	update     *update // of the weights, which follows each block of rows at once; nil: the gradient is stored in dw
 }
 
-const outerRows = 16 * tileRows // rows of dw a tile computes: 96 columns of x, packed to avoid cache conflicts
+// outerRows is how many rows of dw a tile computes: 96 columns of x. They are packed by
+// sixes, as a tile takes them. together is how many of these are made before they are
+// stored: a panel of dy stays in the first-level cache for as many groups.
+const (
+	together  = 4
+	outerRows = 4 * together * tileRows
+)
 
 func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) engine.Kernel {
 	m := &outer{d: d, x: slice(in.In[0]), dy: slice(in.In[1]), batch: op.Batch, columns: op.Outputs}
@@ -220,8 +285,14 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 	}
 	m.k = len(m.x) / m.batch
 	m.strips = d.isa.stripsOf(m.columns)
+	for g := range outerRows / tileRows {
+		for j := range tileRows {
+			m.rows = append(m.rows, g*m.batch*tileRows+j)
+		}
+	}
+	m.outs = stepped(together*tileRows, panelCols)
 	d.needShared(m.batch * padded(m.columns))
-	d.needScratch(m.batch*outerRows + tileRows*panelCols)
+	d.needScratch(m.batch*outerRows + together*tileRows*panelCols)
 	m.work = make([]workspace, d.workers.n)
 	m.packing = packRows{m}
 	return m
@@ -235,7 +306,7 @@ func (m *outer) Run(c *engine.Context) error {
 	if err := m.d.workers.run(&m.packing, len(m.strips)); err != nil {
 		return err
 	}
-	return m.d.workers.run(m, (m.k+outerRows-1)/outerRows)
+	return m.d.workers.run(m, ceil(m.k, outerRows))
 }
 
 // packRows copies the panels of a strip of dy's columns together, one image a row.
@@ -243,10 +314,7 @@ type packRows struct{ *outer }
 
 func (m *packRows) tile(_, i int) {
 	for _, p := range m.strips[i] {
-		to := m.d.shared[m.batch*p.first:]
-		for n := range m.batch {
-			copyPadded(to[n*p.cols:(n+1)*p.cols], m.dy[n*m.columns+p.first:], p.n)
-		}
+		m.d.isa.copyColumns(m.d.shared[m.batch*p.first:], m.dy[p.first:], m.batch, m.columns, p)
 	}
 }
 
@@ -255,35 +323,47 @@ func (m *outer) tile(worker, i int) {
 	first := i * outerRows
 	n := min(outerRows, m.k-first)
 	scratch := m.d.scratch[worker]
-	x, result := scratch[:m.batch*n], scratch[m.batch*outerRows:]
-	for img := range m.batch {
-		copy(x[img*n:(img+1)*n], m.x[img*m.k+first:])
-	}
+	x, result := scratch[:m.batch*outerRows], scratch[m.batch*outerRows:]
+	m.packColumns(x, first, n)
 	t := &m.work[worker]
-	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: n, out: &result[0],
-		outRow: strided(&t.scratch, panelCols), count: 1, ahead: &result[0], init: &zeros[0], initRow: &zeroRows[0], floor: noFloor}
+	t.tile = tile{x: &x[0], segs: 1, seg: &zeroRows[0], run: m.batch, step: tileRows, floor: noFloor}
 	for _, strip := range m.strips {
-		for r := 0; r < n; r += tileRows {
-			for j := range tileRows {
-				t.rows[j] = min(r+j, n-1)
-			}
-			m.rowsOf(t, strip, first+r, min(tileRows, n-r), result)
+		for r := 0; r < n; r += together * tileRows {
+			m.rowsOf(t, strip, first, r, min(together*tileRows, n-r), result)
 		}
 	}
 }
 
-// rowsOf computes a strip of count rows of dw from row first on, and stores it or updates the weights by it.
-func (m *outer) rowsOf(t *workspace, strip []panel, first, count int, result []float32) {
-	start := first*m.columns + strip[0].first
-	if m.update != nil {
-		m.d.isa.prefetch(&m.update.w[start], count, m.columns, panelCols)
-		m.d.isa.prefetch(&m.update.v[start], count, m.columns, panelCols)
+// packColumns copies n columns of x, from first on, together by sixes. What is
+// missing of the last six stays as it is: nobody stores what it makes.
+func (m *outer) packColumns(to []float32, first, n int) {
+	for img := range m.batch {
+		from := m.x[img*m.k+first:][:n]
+		for g := 0; g < n; g += tileRows {
+			six := to[g*m.batch+img*tileRows:][:tileRows]
+			if n-g < tileRows {
+				copy(six, from[g:])
+				continue
+			}
+			*(*[tileRows]float32)(six) = *(*[tileRows]float32)(from[g:])
+		}
 	}
-	t.row = &t.rows[0]
+}
+
+// rowsOf computes a strip of count rows of dw, from row r of the tile's on, and stores it or updates the weights by it.
+func (m *outer) rowsOf(t *workspace, strip []panel, first, r, count int, result []float32) {
+	start := (first+r)*m.columns + strip[0].first
+	rows := ceil(count, len(strip)) // asked for before each panel, so that memory keeps pace
 	width := 0
 	for i, p := range strip {
-		t.out = &result[i*m.d.isa.panel]
-		t.w, t.wStride = &m.d.shared[m.batch*p.first], p.cols
+		if n := min(rows, count-i*rows); m.update != nil && n > 0 {
+			at := start + i*rows*m.columns
+			m.d.isa.prefetch(&m.update.w[at], n, m.columns, panelCols)
+			m.d.isa.prefetch(&m.update.v[at], n, m.columns, panelCols)
+		}
+		t.w, t.wStride, t.out = &m.d.shared[m.batch*p.first], p.cols, &result[i*m.d.isa.panel]
+		t.rowsOf(m.rows[r:][:ceil(count, tileRows)*tileRows], m.outs)
+		t.from(zeros[:])
 		m.d.isa.tile[p.cols/lane](&t.tile)
 		width += p.n
 	}

@@ -45,6 +45,8 @@ type isa struct {
 
 	prefetch func(p *float32, rows, stride, n int) // asks for n values of each row, n a multiple of 16; changes nothing
 
+	copyRows func(to, from *float32, rows, stride, n int) // n values of each row, one row behind the other; n a multiple of 16
+
 	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
 	fmaFLOPs int              // operations in a round
 }
@@ -64,7 +66,14 @@ var goISA = isa{
 	tapSums: tapSumsGo, tapGrads: tapGradsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int, int) {},
+	copyRows: copyRowsGo,
 	fmas:     fmasGo, fmaFLOPs: 2 * 12,
+}
+
+func copyRowsGo(to, from *float32, rows, stride, n int) {
+	for r := range rows {
+		copy(values(to, r*n, n), values(from, r*stride, n))
+	}
 }
 
 // fmasGo keeps twelve chains of a multiplication and an addition going: as many

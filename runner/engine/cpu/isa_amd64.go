@@ -74,6 +74,7 @@ var avx512ISA = isa{
 	lrn:            vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
 	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
+	copyRows:       copyRows,
 	fmas:           fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
 
@@ -147,6 +148,7 @@ var avx2ISA = isa{
 	lrn:            avx2Passes,
 	lrnNarrow:      avx2Passes,
 	prefetch:       prefetchRows,
+	copyRows:       copyRows,
 	fmas:           fmasAVX2, fmaFLOPs: 2 * 12 * 8,
 }
 

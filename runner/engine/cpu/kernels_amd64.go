@@ -119,6 +119,11 @@ func lrnGradAVX2(t *byte)
 //go:noescape
 func prefetchRows(p *float32, rows int, stride int, n int)
 
+// copyRows copies n values, a multiple of 16, of each of some rows, stride values apart, one behind the other.
+//
+//go:noescape
+func copyRows(to *float32, from *float32, rows int, stride int, n int)
+
 // fmasAVX512 does 24 fused multiply-adds of vectors a round.
 func fmasAVX512(rounds int)
 

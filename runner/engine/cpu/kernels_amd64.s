@@ -1993,6 +1993,39 @@ prefetchRows_line:
 prefetchRows_end:
 	RET
 
+// func copyRows(to *float32, from *float32, rows int, stride int, n int)
+// Requires: AVX
+TEXT ·copyRows(SB), NOSPLIT, $0-40
+	MOVQ to+0(FP), AX
+	MOVQ from+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ n+32(FP), SI
+	SHLQ $0x02, BX
+
+copyRows_loop:
+	CMPQ DX, $0x00
+	JLE  copyRows_end
+	MOVQ CX, DI
+	MOVQ SI, R8
+
+copyRows_line:
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, AX
+	SUBQ    $0x10, R8
+	JG      copyRows_line
+	ADDQ    BX, CX
+	DECQ    DX
+	JMP     copyRows_loop
+
+copyRows_end:
+	VZEROUPPER
+	RET
+
 // func fmasAVX512(rounds int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fmasAVX512(SB), NOSPLIT, $0-8

@@ -102,20 +102,9 @@ func rowGroups(offsets []int) []int {
 	return offsets
 }
 
-// A workspace is one worker's tile and the offset tables that are made on the fly; it
-// lives as long as the kernel, so that running one allocates nothing.
-type workspace struct {
-	tile
-	rows, outs, scratch [tileRows]int
-}
-
-// strided fills a table with 0, by, 2·by …
-func strided(table *[tileRows]int, by int) *int {
-	for r := range table {
-		table[r] = r * by
-	}
-	return &table[0]
-}
+// A workspace is one worker's tile; it lives as long as the kernel, so that running one
+// allocates nothing.
+type workspace struct{ tile }
 
 // copyPanel copies the values of scratch rows, p.cols apart, to their places.
 func copyPanel(to []float32, at []int, from []float32, p panel) {
@@ -131,6 +120,17 @@ func stepped(n, by int) []int {
 		offsets[i] = i * by
 	}
 	return offsets
+}
+
+// copyColumns copies a panel's columns of some rows, stride values apart, together; what it has more is cleared.
+func (s *isa) copyColumns(to, from []float32, rows, stride int, p panel) {
+	if p.n == p.cols {
+		s.copyRows(&to[0], &from[0], rows, stride, p.n)
+		return
+	}
+	for r := range rows {
+		copyPadded(to[r*p.cols:(r+1)*p.cols], from[r*stride:], p.n)
+	}
 }
 
 // copyPadded copies n values of a row and clears the rest of it. Most rows are one

@@ -114,6 +114,15 @@ func TestElementwise(t *testing.T) {
 			return sum
 		})
 		sameBits(t, func(p *isa, v vectors) []float32 {
+			of := panel{n: n%lane + 1, cols: lane}
+			if n >= 2*lane {
+				of = panel{n: n / lane * lane, cols: n / lane * lane}
+			}
+			to, from := v.random(3*of.cols), v.random(2*(of.n+n)+of.n)
+			p.copyColumns(to, from, 3, of.n+n, of)
+			return to
+		})
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			y, a, b := v.random(n), v.random(n), v.random(n)
 			p.plus(y, a, b)
 			p.plus(a, a, b)

@@ -59,6 +59,7 @@ func elementwise() {
 	}
 	lrn(one)
 	prefetchRows()
+	copyRows()
 	fmas("fmasAVX512", 64, 24)
 	fmas("fmasAVX2", 32, 12)
 }
@@ -234,5 +235,36 @@ func prefetchRows() {
 	DECQ(rows)
 	JMP(LabelRef("prefetchRows_loop"))
 	Label("prefetchRows_end")
+	RET()
+}
+
+// copyRows copies pieces of rows, as wide as a panel, together.
+func copyRows() {
+	TEXT("copyRows", NOSPLIT, "func(to, from *float32, rows, stride, n int)")
+	Doc("copyRows copies n values, a multiple of 16, of each of some rows, stride values apart, one behind the other.")
+	Pragma("noescape")
+	to, from, rows, stride, n := pointer("to"), pointer("from"), pointer("rows"), pointer("stride"), pointer("n")
+	SHLQ(U8(2), stride)
+	low, high := YMM(), YMM()
+	Label("copyRows_loop")
+	CMPQ(rows, U8(0))
+	JLE(LabelRef("copyRows_end"))
+	line, left := GP64(), GP64()
+	MOVQ(from, line)
+	MOVQ(n, left)
+	Label("copyRows_line")
+	VMOVUPS(Mem{Base: line}, low)
+	VMOVUPS(Mem{Base: line, Disp: 32}, high)
+	VMOVUPS(low, Mem{Base: to})
+	VMOVUPS(high, Mem{Base: to, Disp: 32})
+	ADDQ(U8(64), line)
+	ADDQ(U8(64), to)
+	SUBQ(U8(16), left)
+	JG(LabelRef("copyRows_line"))
+	ADDQ(stride, from)
+	DECQ(rows)
+	JMP(LabelRef("copyRows_loop"))
+	Label("copyRows_end")
+	VZEROUPPER()
 	RET()
 }
