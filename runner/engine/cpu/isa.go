@@ -45,7 +45,7 @@ type isa struct {
 
 	prefetch func(p *float32, rows, stride, n int) // asks for n values of each row, n a multiple of 16; changes nothing
 
-	copyRows func(to, from *float32, rows, stride, n int) // n values of each row, one row behind the other; n a multiple of 16
+	copyRows func(to, from *float32, rows, stride, n int) // n values of each row, row by row; n a multiple of 16
 
 	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
 	fmaFLOPs int              // operations in a round

@@ -41,7 +41,8 @@ func newJob(r *rand.Rand, cols, count, segs, run, step int, accumulate bool) *jo
 		j.outRs = append(j.outRs, i*pitch)
 	}
 	j.tile = tile{x: &j.xs[0], w: &j.ws[0], init: &j.inits[0], out: &j.outs[0], row: &j.rows[0], initRow: &j.initRows[0],
-		outRow: &j.outRs[0], segs: segs, run: run, step: step, wStride: cols + 3, count: count, ahead: &j.ws[0], floor: noFloor}
+		outRow: &j.outRs[0], segs: segs, run: run, step: step, wStride: cols + 3,
+		count: count, ahead: &j.ws[0], floor: noFloor}
 	if segs > 0 {
 		j.seg = &j.segOffs[0]
 	}
