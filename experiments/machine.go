@@ -82,9 +82,12 @@ func (r *Recorder) Used(u Usage) { r.attempt().Usage = &u }
 // A MachineLog is machine.jsonl, open for appending. It belongs to the goroutine that samples.
 type MachineLog struct{ file *os.File }
 
+// MachinePath is where a run's samples of the machine are kept.
+func MachinePath(dir string) string { return filepath.Join(dir, machineFile) }
+
 // OpenMachineLog opens the log of a run's folder.
 func OpenMachineLog(dir string) (*MachineLog, error) {
-	path := filepath.Join(dir, machineFile)
+	path := MachinePath(dir)
 	if err := checkRegular(path); err != nil {
 		return nil, err
 	}
@@ -120,7 +123,7 @@ func (s *Store) Machine(r Record) ([]Sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, _, err := openFile(filepath.Join(dir, machineFile), maxMetrics)
+	f, _, err := openFile(MachinePath(dir), maxMetrics)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -35,6 +35,7 @@ type runPage struct {
 	Facts          []page.Fact
 	Choices
 	Curves     []figure
+	Machine    []figure
 	Notes      notes
 	Log        string
 	LogCut     bool
@@ -111,6 +112,9 @@ func (s *Server) describeRun(a *answer, r *run, p *runPage) error {
 	if err := s.drawRun(a, r, p); err != nil {
 		return err
 	}
+	samples, err := s.samples(r)
+	p.problem(err)
+	p.Machine = drawMachine(samples)
 	c := &reports.Comparison{Rows: []reports.Row{{Variant: r.variant}}}
 	pictures := page.NewPictures(c, page.Source{
 		Records: []experiments.Record{r.record}, Filters: s.filters, Times: s.times,

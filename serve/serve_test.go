@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -634,4 +635,37 @@ func TestThin(t *testing.T) {
 	if got := string(thin([]byte(page), partsOf(digests(got)))); !want.MatchString(got) {
 		t.Error(got)
 	}
+}
+
+// What a run took of the machine is drawn over time: totals as rates, from 0 with each attempt.
+func TestMachineCurves(t *testing.T) {
+	samples := []experiments.Sample{
+		{Attempt: 1, Seconds: 10, CPUSeconds: 20, Memory: 2e9},
+		{Attempt: 1, Seconds: 20, CPUSeconds: 50, Memory: 3e9, GPUs: []experiments.GPUSample{{Index: 1, Use: 0.9}}},
+		{Attempt: 2, Seconds: 5, CPUSeconds: 5, Memory: 1e9},
+	}
+	series, ok := gauges[0].lines[0].series(samples)
+	var got []float64
+	for _, m := range series {
+		got = append(got, float64(m.Value))
+	}
+	if !ok || !slices.Equal(got, []float64{2, 3, 1}) {
+		t.Errorf("CPU time, in cores: %v", got)
+	}
+	root := sample(t)
+	dir := filepath.Join(root, "norm", "no-lrn", "seed-6")
+	log, err := experiments.OpenMachineLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples {
+		if err := log.Append(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.Close()
+	h := serving(t, root, "")
+	has(t, get(t, h, "/run/norm/no-lrn/6", 200), "CPU time", "this run, 20 seconds of training: 3", "Use of the GPUs",
+		"cuda:1, 20 seconds of training: 90", "this run, 25 seconds of training: 1", "!Power", "!cuda:0", "!Disk")
+	has(t, get(t, h, "/run/norm/no-lrn/5", 200), "!Machine")
 }

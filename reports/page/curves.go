@@ -336,7 +336,10 @@ func (a Axes) scales(f frame, curves []drawnCurve) (x, y scale, name string, div
 
 // where says what a point is of, as a value under the pointer needs it.
 func (a Axes) where(p point, name string, x float64) string {
-	if a.X == ByTime {
+	switch {
+	case a.X == ByTime && p.epoch == 0: // of no epoch, as what the machine does
+		return tick(round(x)) + " " + name
+	case a.X == ByTime:
 		return fmt.Sprintf("%s %s, epoch %d", tick(round(x)), name, p.epoch)
 	}
 	return fmt.Sprintf("%s %d", name, int64(p.x))
