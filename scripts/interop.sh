@@ -38,3 +38,4 @@ set +m
 ABLATE_PYTHON="$venv/bin/python" "$venv/bin/python" scripts/interop.py "$scratch/ablate" "$cifar" \
   --mlflow "http://127.0.0.1:$mlflow" --tensorboard "http://127.0.0.1:$board" --logs "$scratch/logs" ${TORCH:+--torch} ||
   { tail -5 "$scratch/mlflow.log" "$scratch/tensorboard.log"; exit 1; }
+"$venv/bin/python" scripts/interop_nets.py "$scratch/ablate" ${TORCH:+--torch}

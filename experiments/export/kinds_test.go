@@ -79,10 +79,9 @@ func TestTorchvisionNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net.Input.Height, net.Input.Width = 63, 63
 	for _, l := range net.Layers {
-		if d, ok := l.Spec.(*arch.Dense); ok {
-			d.Outputs = 8
+		if d, ok := l.Spec.(*arch.Dense); ok && l.Name == "fc8" {
+			d.Outputs = 10 // as for other data
 		}
 	}
 	m, err := torch.New(net, weightsOf(t, net))
@@ -101,7 +100,7 @@ func TestTorchvisionNames(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if len(m.Tensors) != 16 || !strings.Contains(string(m.Source), "alexnet(weights=None)") {
+	if len(m.Tensors) != 16 || !strings.Contains(string(m.Source), "alexnet(weights=None, num_classes=10)") {
 		t.Errorf("%d tensors\n%s", len(m.Tensors), m.Source)
 	}
 }

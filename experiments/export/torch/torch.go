@@ -26,12 +26,63 @@ type Model struct {
 	Source  []byte               // model.py
 }
 
-// torchvision has the names of torchvision.models.alexnet for the layers of ours.
-var torchvision = map[string]map[string]string{
-	"alexnet-torchvision": {
-		"conv1": "features.0", "conv2": "features.3", "conv3": "features.6", "conv4": "features.8", "conv5": "features.10",
-		"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6",
-	},
+// torchvision has the names of torchvision.models.alexnet for the layers of the net that is the same.
+var torchvision = map[string]string{
+	"conv1": "features.0", "conv2": "features.3", "conv3": "features.6", "conv4": "features.8", "conv5": "features.10",
+	"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6",
+}
+
+// torchvisionNames are the names of torchvision's layers if a net computes in evaluation what torchvision's alexnet
+// does, with any number of classes; nil if an edit has made another one of it.
+func torchvisionNames(name string, infos []arch.LayerInfo) (map[string]string, error) {
+	const alexnet = "alexnet-torchvision"
+	if name != alexnet {
+		return nil, nil
+	}
+	net, err := arch.Nets.Load(alexnet)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := net.Infer()
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := computing(infos), computing(theirs)
+	if len(ours) != len(theirs) {
+		return nil, nil
+	}
+	for i := range ours {
+		if !alike(ours[i], theirs[i], i >= len(ours)-2) {
+			return nil, nil
+		}
+	}
+	return torchvision, nil
+}
+
+// computing are the layers that do something in evaluation.
+func computing(infos []arch.LayerInfo) []arch.LayerInfo {
+	return slices.DeleteFunc(slices.Clone(infos), func(p arch.LayerInfo) bool {
+		_, ok := p.Layer.Spec.(*arch.Dropout)
+		return ok
+	})
+}
+
+// alike says that two layers of a chain compute the same of the same weights; the last ones may differ in the classes.
+func alike(a, b arch.LayerInfo, last bool) bool {
+	if a.Layer.Spec.Kind() != b.Layer.Spec.Kind() || !last && a.Out != b.Out {
+		return false
+	}
+	switch x := a.Layer.Spec.(type) {
+	case *arch.Conv:
+		y := b.Layer.Spec.(*arch.Conv)
+		return a.Layer.Name == b.Layer.Name && x.Kernel == y.Kernel && x.Stride == y.Stride && x.Pad == y.Pad &&
+			a.Groups == b.Groups && x.Bias == y.Bias
+	case *arch.Dense:
+		return a.Layer.Name == b.Layer.Name && x.Bias == b.Layer.Spec.(*arch.Dense).Bias
+	case *arch.MaxPool:
+		return x.Pool == b.Layer.Spec.(*arch.MaxPool).Pool
+	}
+	return true
 }
 
 //go:embed model.py.tmpl
@@ -46,8 +97,11 @@ func New(net *arch.Net, weights export.Weights) (Model, error) {
 	if err != nil {
 		return Model{}, err
 	}
-	b := &builder{weights: weights, names: torchvision[net.Name], kept: 1, parts: map[string]bool{},
-		outputs: make([]value, len(infos))}
+	names, err := torchvisionNames(net.Name, infos)
+	if err != nil {
+		return Model{}, err
+	}
+	b := &builder{weights: weights, names: names, kept: 1, parts: map[string]bool{}, outputs: make([]value, len(infos))}
 	chain := true
 	for i, info := range infos {
 		chain = chain && len(info.From) == 1 && info.From[0] == i-1
@@ -63,7 +117,7 @@ func New(net *arch.Net, weights export.Weights) (Model, error) {
 	var text bytes.Buffer
 	err = source.Execute(&text, map[string]any{
 		"Net": net.Name, "Input": net.Input, "Layers": b.layers, "Parts": b.parts, "Torchvision": b.names != nil,
-		"Chain": chain,
+		"Classes": infos[len(infos)-1].In.Len(), "Chain": chain,
 	})
 	return Model{Tensors: b.tensors, Source: text.Bytes()}, err
 }
