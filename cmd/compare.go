@@ -31,7 +31,7 @@ comparison table as ablate report. It keeps no records. With a column dataset it
 table for each data set, and ranks over all of them. FILE may be - for standard input.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if !slices.Contains(formats(), format) {
+			if format = formatNamed(format); !slices.Contains(formats(), format) {
 				return fmt.Errorf("--format %s: %w; want one of %s", format, reports.ErrFormat, strings.Join(formats(), ", "))
 			}
 			if err := m.settle(); err != nil {

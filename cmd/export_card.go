@@ -15,9 +15,9 @@ func newExportModelCard() *cobra.Command {
 		Short:   "Write a Hugging Face model card for a run's net",
 		Example: `  ablate export model-card quickstart/baseline/1 -o model/README.md`,
 		Long: `model-card writes the page that the Hugging Face Hub shows for a model: YAML front
-matter with the task, the data set and the figures of the run, and Markdown.
-ablate report --format model-index prints something else: the metafile of
-OpenMMLab and Papers with Code, for all variants of a study.`,
+matter with the task, the data set and, in its field model-index, the figures of the
+run, and Markdown. ablate report --format metafile prints something else: the
+metafile.yml of OpenMMLab, for all variants of a study.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			store, err := openStore(c)

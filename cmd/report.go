@@ -94,6 +94,7 @@ func report(c *cobra.Command, studies []string, o reportFlags) error {
 	if err != nil {
 		return err
 	}
+	o.format = formatNamed(o.format)
 	r := reporter{store: store, reportFlags: o, out: c.OutOrStdout(), warnings: c.ErrOrStderr()}
 	if !slices.Contains(formats(), o.format) {
 		return fmt.Errorf("--format %s: %w; want one of %s", o.format, reports.ErrFormat, strings.Join(formats(), ", "))
@@ -101,7 +102,7 @@ func report(c *cobra.Command, studies []string, o reportFlags) error {
 	if o.selfCheck && o.format == svg {
 		return fmt.Errorf("--self-check: want --format text, md, tex, csv, json or html")
 	}
-	if len(o.columns) > 0 && (o.format == "json" || o.format == "model-index") {
+	if len(o.columns) > 0 && (o.format == "json" || o.format == "metafile") {
 		return fmt.Errorf("--columns: %s has no columns; want --format text, md, tex or csv", o.format)
 	}
 	if len(studies) > 1 {
@@ -175,6 +176,15 @@ const (
 )
 
 func formats() []string { return append(render.Formats(), html, svg) }
+
+// formatNamed is the format that a user means. The metafile was called model-index, as by Papers with Code; on
+// Hugging Face that is a field of a model card, which ablate export model-card writes.
+func formatNamed(name string) string {
+	if name == "model-index" {
+		return "metafile"
+	}
+	return name
+}
 
 // order returns a study's name, and the study itself if its file can be found. The variants of a
 // study without a file are reported in alphabetical order.

@@ -350,7 +350,7 @@ func TestCheckSelf(t *testing.T) {
 		t.Errorf("%+v", check.ResidualCheck)
 	}
 	for format, want := range map[string]error{"text": nil, "md": nil, "tex": nil, "csv": nil, "json": nil,
-		"pdf": reports.ErrFormat, "model-index": reports.ErrFormat} {
+		"pdf": reports.ErrFormat, "metafile": reports.ErrFormat} {
 		if err := SelfCheck(io.Discard, check, format); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", format, err, want)
 		}

@@ -181,7 +181,7 @@ func TestModelIndex(t *testing.T) {
 				} `yaml:"Results"`
 			} `yaml:"Models"`
 		}
-		if err := yaml.Unmarshal(rendered(t, table, "model-index"), &got); err != nil {
+		if err := yaml.Unmarshal(rendered(t, table, "metafile"), &got); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}

@@ -28,7 +28,7 @@ var formats = []printer{
 	{name: "tex", words: printLatex, whole: writeLatex, narrow: true},
 	{name: "csv", whole: writeCSV},
 	{name: "json", whole: writeJSON},
-	{name: "model-index", whole: writeModelIndex},
+	{name: "metafile", whole: writeMetafile},
 }
 
 func (f printer) write(b *bytes.Buffer, c *reports.Comparison) error {

@@ -416,7 +416,7 @@ func TestUnknownFormat(t *testing.T) {
 	var b bytes.Buffer
 	err = Render(&b, table, "latex")
 	if !errors.Is(err, reports.ErrFormat) ||
-		err.Error() != `unknown format "latex"; want one of text, md, tex, csv, json, model-index` || b.Len() > 0 {
+		err.Error() != `unknown format "latex"; want one of text, md, tex, csv, json, metafile` || b.Len() > 0 {
 		t.Errorf("got %v and %d bytes", err, b.Len())
 	}
 }
@@ -542,7 +542,7 @@ func checkWhole(t *testing.T, format, text string, rows int) {
 		if err := json.Unmarshal([]byte(text), &report); err != nil || len(report.Rows) != rows {
 			t.Errorf("JSON of %d rows, %v", len(report.Rows), err)
 		}
-	case "model-index":
+	case "metafile":
 		var index struct {
 			Models []any `yaml:"Models"`
 		}

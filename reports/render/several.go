@@ -23,13 +23,13 @@ func Several(w io.Writer, studies []*reports.Comparison, format string) error {
 		err = severalCSV(&b, studies)
 	case "json":
 		err = severalJSON(&b, studies)
-	case "model-index":
+	case "metafile":
 		for i, c := range studies {
 			if i > 0 {
 				b.WriteString("---\n")
 			}
 			if err == nil {
-				err = writeModelIndex(&b, c)
+				err = writeMetafile(&b, c)
 			}
 		}
 	default:

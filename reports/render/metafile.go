@@ -11,10 +11,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The types below are a model-index metafile as OpenMMLab and Papers with Code
-// read it (github.com/paperswithcode/model-index; mmpretrain's metafile.yml).
+// The types below are a metafile as OpenMMLab and Papers with Code read it
+// (mmpretrain's metafile.yml; github.com/paperswithcode/model-index).
 type (
-	modelIndex struct {
+	metafile struct {
 		Collections []collection `yaml:"Collections"`
 		Models      []model      `yaml:"Models"`
 	}
@@ -53,11 +53,11 @@ type (
 	}
 )
 
-// writeModelIndex prints each variant as a model for those who collect results:
+// writeMetafile prints each variant as a model for those who collect results:
 // the mean over its seeds, errors as accuracies.
-func writeModelIndex(b *bytes.Buffer, c *reports.Comparison) error {
+func writeMetafile(b *bytes.Buffer, c *reports.Comparison) error {
 	study := reports.Sanitize(c.Study)
-	index := modelIndex{Collections: []collection{{study, metadata{
+	index := metafile{Collections: []collection{{study, metadata{
 		Architecture: reports.Sanitize(c.Net), TrainingData: reports.Sanitize(c.Data), Epochs: c.Epochs[1],
 	}}}}
 	for _, e := range c.Effects {
