@@ -264,8 +264,9 @@ func TestEdits(t *testing.T) {
 
 func TestEditsThatFail(t *testing.T) {
 	for text, want := range map[string]string{
-		"- remove: {select: {kind: lrn, nth: 3}}": "e.yaml:1: nth is 3; 2 layers are selected: first, last, or 1 to 2",
-		"- set: {select: {name: conv1}, filters: {times: 0.03}}": "e.yaml:1: filters is 16; times 0.03 it is not a " +
+		"- remove: {select: {kind: lrn, nth: 3}}": "e.yaml:1: nth is 3, but 2 layers are selected; want first, last, " +
+			"or 1 to 2",
+		"- set: {select: {name: conv1}, filters: {times: 0.03}}": "e.yaml:1: filters is 16; 0.03 times that is not a " +
 			"whole number",
 		"- set: {select: {name: conv1}, filters: 17}": "e.yaml:1: after this edit, net alexnet-32, layer conv1 after " +
 			"the input: 17 filters cannot be split into 2 " +

@@ -8,7 +8,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// The comments on the keys describe them to users too.
+// The comments on the keys also describe them to users.
 //
 //go:embed *.go
 var source embed.FS
@@ -18,10 +18,10 @@ func ReadComments(c strictyaml.Comments) error {
 	return c.ReadComments(reflect.TypeFor[Edit]().PkgPath(), source)
 }
 
-// Schema is the schema of an ablation's file; it refers to Definitions.
+// Schema returns the schema of an ablation's file; it refers to Definitions.
 func Schema(c strictyaml.Comments) *strictyaml.Schema { return c.Describe(Ablation{}) }
 
-// Definitions are what the schemas of ablations and studies refer to.
+// Definitions returns the definitions to which the schemas of ablations and studies refer.
 func Definitions(c strictyaml.Comments) map[string]*strictyaml.Schema {
 	defs := arch.Definitions(c)
 	defs["selector"] = selectorSchema()
@@ -41,31 +41,31 @@ func editSchema() *strictyaml.Schema {
 	layer := func() *strictyaml.Schema { return &strictyaml.Schema{Ref: "#/$defs/layer"} }
 
 	setLayers := keys("", []string{"select"},
-		selector("select", "the layers to change; the other keys are theirs, with new values or {times: 0.5}"))
+		selector("select", "the layers to change; the other keys are keys of these layers, with new values or {times: 0.5}"))
 	setLayers.Additional, setLayers.MinProperties = nil, 2
 	setKey := keys("", []string{"key", "value"},
-		property("key", "a key of data or train, dotted", &strictyaml.Schema{
+		property("key", "a key of data or train, with a dot", &strictyaml.Schema{
 			Type: strictyaml.Types{"string"}, MinLength: 1, Examples: []any{"train.weight_decay"},
 		}),
-		property("value", "its new value, or {times: 0.5} to scale the number that is there", &strictyaml.Schema{}))
+		property("value", "its new value, or {times: 0.5} to scale its present one", &strictyaml.Schema{}))
 	set := &strictyaml.Schema{AnyOf: []*strictyaml.Schema{setLayers, setKey}}
 
-	insert := keys("Puts layers after, or before, every selected layer.", []string{"layers"},
+	insert := keys("Inserts layers after, or before, every selected layer.", []string{"layers"},
 		selector("after", "the layers to insert after"),
-		selector("before", "the layers to insert before, in place of after"),
+		selector("before", "the layers to insert before, instead of after"),
 		property("layers", "the layers to insert, in order", &strictyaml.Schema{
 			Type: strictyaml.Types{"array"}, Items: layer(), MinItems: 1,
 		}))
 	insert.MinProperties, insert.MaxProperties = 2, 2
 
 	edit := keys("One change of a net or of another part of the recipe.", nil,
-		strictyaml.Property{Key: "remove", Schema: keys("Takes layers out.", []string{"select"},
-			selector("select", "the layers to take out"))},
+		strictyaml.Property{Key: "remove", Schema: keys("Removes layers.", []string{"select"},
+			selector("select", "the layers to remove"))},
 		property("set", "Changes keys of layers, or a key of data or train.", set),
-		strictyaml.Property{Key: "replace", Schema: keys("Puts another layer in the place of each.",
+		strictyaml.Property{Key: "replace", Schema: keys("Replaces layers by another layer.",
 			[]string{"select", "with"},
 			selector("select", "the layers to replace"),
-			property("with", "the layer that takes their place, and their name where it has none", layer()))},
+			property("with", "the layer that takes their place; without a name it takes theirs", layer()))},
 		strictyaml.Property{Key: "insert", Schema: insert})
 	edit.MinProperties, edit.MaxProperties = 1, 1
 	return edit
@@ -79,22 +79,22 @@ func selectorSchema() *strictyaml.Schema {
 	nth := &strictyaml.Schema{Examples: []any{"last"}, AnyOf: []*strictyaml.Schema{
 		{Enum: []any{"first", "last"}}, {Type: strictyaml.Types{"integer"}, Minimum: new(1.0)},
 	}}
-	s := keys("Picks layers of a net: those of a name, of a kind, or both.", nil,
+	s := keys("Selects layers of a net by name, by kind, or by both.", nil,
 		property("name", "name of a layer, or a list of them", oneOrMore(&strictyaml.Schema{Type: strictyaml.Types{"string"}},
 			"conv1")),
 		property("kind", "kind of the layers, or a list of kinds", oneOrMore(kind, "relu")),
-		property("nth", "one of those that are selected: first, last, or a number from 1", nth))
+		property("nth", "which of the selected layers: first, last, or a number from 1", nth))
 	s.MinProperties = 1
 	return s
 }
 
-// property is a key with what it means.
+// property is a key with its meaning.
 func property(key, what string, s *strictyaml.Schema) strictyaml.Property {
 	s.Description = what
 	return strictyaml.Property{Key: key, Schema: s}
 }
 
-// keys is a mapping of these keys and no others.
+// keys is the schema of a mapping with exactly these keys.
 func keys(what string, required []string, properties ...strictyaml.Property) *strictyaml.Schema {
 	return &strictyaml.Schema{
 		Description: what, Type: strictyaml.Types{"object"}, Required: required, Properties: properties, Additional: false,

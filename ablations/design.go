@@ -11,19 +11,19 @@ type Design string
 // The designs.
 const (
 	Each        Design = "each"          // the variants as written
-	LeaveOneOut Design = "leave-one-out" // one variant a component, without it
-	Cumulative  Design = "cumulative"    // each variant is without one component more
+	LeaveOneOut Design = "leave-one-out" // a variant for each component, without it
+	Cumulative  Design = "cumulative"    // each variant lacks one more component
 	Factorial   Design = "factorial"     // every combination of components
 )
 
-// Designs are the words a study may use.
+// Designs lists the words that a study may use.
 var Designs = []Design{Each, LeaveOneOut, Cumulative, Factorial}
 
 // maxFactors bounds a factorial design: 2^6 variants are 64.
 const maxFactors = 6
 
-// Combinations returns the lists of components that the design's variants
-// ablate, in order. The baseline, which ablates none, is not among them.
+// Combinations returns the lists of components that the design's variants leave out, in order. The
+// baseline, which leaves out none, is not among them.
 func (d Design) Combinations(components []string) ([][]string, error) {
 	if len(components) == 0 {
 		return nil, fmt.Errorf("design %s needs components: a list of ablations", d)
@@ -40,7 +40,7 @@ func (d Design) Combinations(components []string) ([][]string, error) {
 		}
 	case Factorial:
 		if len(components) > maxFactors {
-			return nil, fmt.Errorf("design factorial over %d components is %d variants; at most %d components are taken",
+			return nil, fmt.Errorf("design factorial over %d components is %d variants; at most %d components are allowed",
 				len(components), 1<<len(components), maxFactors)
 		}
 		for mask := 1; mask < 1<<len(components); mask++ {
@@ -58,5 +58,5 @@ func (d Design) Combinations(components []string) ([][]string, error) {
 	return out, nil
 }
 
-// CombinationName is a variant's name: its components joined by +.
+// CombinationName returns a variant's name: its components joined by +.
 func CombinationName(components []string) string { return strings.Join(components, "+") }

@@ -14,35 +14,36 @@ import (
 	"ablate/strictyaml"
 )
 
-// ErrNoChange is an edit that leaves the recipe as it was: an ablation of nothing.
+// ErrNoChange reports an edit that leaves the recipe as it was, so that there is nothing to
+// compare.
 var ErrNoChange = errors.New("changes nothing")
 
 // An Edit is one change of a recipe:
 //
 //	remove:  {select: SELECTOR}
-//	set:     {select: SELECTOR, KEY: VALUE, …}      KEY: {times: 0.5} scales what is there
+//	set:     {select: SELECTOR, KEY: VALUE, …}      KEY: {times: 0.5} scales the present value
 //	set:     {key: train.weight_decay, value: 0}    a key of the recipe
-//	remove:  {key: params.attention}                one of the params of a user's program
+//	remove:  {key: params.attention}                a param of a user's program
 //	replace: {select: SELECTOR, with: {tanh: {}}}
 //	insert:  {after: SELECTOR, layers: […]}         or before:
 type Edit struct {
 	at     *strictyaml.Node
 	action string
 	sel    selector
-	values *strictyaml.Node // set: what remains are the keys
-	key    string           // of the recipe: set, or taken out of the params
+	values *strictyaml.Node // of set: the remaining keys
+	key    string           // of the recipe, to set or to remove
 	value  *strictyaml.Node
 	with   arch.Layer
 	before bool
 	layers []arch.Layer
 }
 
-// SetKey is the edit that sets a key of data or train.
+// SetKey returns the edit that sets a key of data or train.
 func SetKey(at *strictyaml.Node, key string, value *strictyaml.Node) Edit {
 	return Edit{at: at, action: "set", key: key, value: value}
 }
 
-// Key is the key of the recipe that the edit sets or takes out, "" if it changes layers.
+// Key returns the key of the recipe that the edit sets or removes, and "" if it changes layers.
 func (e Edit) Key() string { return e.key }
 
 var actions = []string{"remove", "set", "replace", "insert"}
@@ -95,7 +96,8 @@ func (e *Edit) UnmarshalStrict(n *strictyaml.Node) error {
 	}
 }
 
-// decode reads the selector under one key and the others into their targets; all are needed.
+// decode reads the selector under one key and the other keys into their targets; all of them are
+// required.
 func (e *Edit) decode(body *strictyaml.Node, selector string, targets map[string]any) error {
 	var known []string
 	if selector != "" {
@@ -126,7 +128,7 @@ func (e *Edit) decode(body *strictyaml.Node, selector string, targets map[string
 	return nil
 }
 
-// A selector picks layers: by name, by kind, by both, and by which of them.
+// A selector selects layers by name, by kind, or by both, and optionally one of them by number.
 type selector struct {
 	at    *strictyaml.Node
 	Names []string
@@ -189,8 +191,8 @@ func (s selector) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// pick returns the places of the layers selected, at whatever depth. Selecting none is
-// an error, and so is a name that no layer has.
+// pick returns the places of the selected layers, at any depth. It returns an error if it selects
+// none, or if no layer has one of the names.
 func (s selector) pick(n *arch.Net) ([]arch.Place, error) {
 	var names []string
 	var picked []arch.Place
@@ -221,14 +223,14 @@ func (s selector) pick(n *arch.Net) ([]arch.Place, error) {
 	}
 	nth, err := strconv.Atoi(s.Nth)
 	if err != nil || nth < 1 || nth > len(picked) {
-		return nil, s.at.Errorf("nth is %s; %d layers are selected: first, last, or 1 to %d",
+		return nil, s.at.Errorf("nth is %s, but %d layers are selected; want first, last, or 1 to %d",
 			strictyaml.Plain(s.Nth), len(picked), len(picked))
 	}
 	return picked[nth-1 : nth], nil
 }
 
-// Apply makes the edits on a copy of a recipe. An edit that changes nothing is
-// an error wrapping ErrNoChange; a net that no longer fits, one wrapping arch.ErrShape.
+// Apply makes edits on a copy of a recipe. If an edit changes nothing, the error wraps ErrNoChange;
+// if the net's shapes no longer fit, it wraps arch.ErrShape.
 func Apply(r recipe.Recipe, edits ...Edit) (recipe.Recipe, error) {
 	r = r.Clone()
 	for _, e := range edits {
@@ -253,7 +255,7 @@ func Apply(r recipe.Recipe, edits ...Edit) (recipe.Recipe, error) {
 	return r, nil
 }
 
-// subject says what edits are made on.
+// subject names what edits are made on.
 func subject(r recipe.Recipe) string {
 	if r.Net == nil {
 		return "the params"
@@ -266,13 +268,13 @@ func (e Edit) apply(r *recipe.Recipe) error {
 	case e.key != "":
 		return e.applyKey(r)
 	case r.Net == nil:
-		return e.at.Errorf("a program trains in this study, and its net has no layers to %s; write {key: params.…}", e.action)
+		return e.at.Errorf("a program trains in this study, and there are no layers to %s; write {key: params.…}", e.action)
 	}
 	picked, err := e.sel.pick(r.Net)
 	if err != nil {
 		return err
 	}
-	// From the last on, so that the places before it stay what they are.
+	// In reverse, so that earlier places stay valid.
 	switch e.action {
 	case "remove":
 		for _, p := range slices.Backward(picked) {
@@ -305,7 +307,7 @@ func (e Edit) apply(r *recipe.Recipe) error {
 	return nil
 }
 
-// remove takes a layer out, and the rates that were its own and those of the layers it holds.
+// remove removes a layer, together with its own rates and those of the layers inside it.
 func (e Edit) remove(r *recipe.Recipe, p arch.Place) {
 	gone := p.Layer().Names()
 	r.Train.LayerRates = slices.DeleteFunc(r.Train.LayerRates, func(rate recipe.LayerRate) bool {
@@ -315,7 +317,7 @@ func (e Edit) remove(r *recipe.Recipe, p arch.Place) {
 	*p.List = slices.Delete(*p.List, p.Index, p.Index+1)
 }
 
-// insert puts new layers beside one.
+// insert inserts new layers beside one.
 func (e Edit) insert(p arch.Place) {
 	at := p.Index
 	if !e.before {
@@ -341,16 +343,16 @@ func setLayer(l *arch.Layer, key string, v *strictyaml.Node) error {
 func (e Edit) applyKey(r *recipe.Recipe) error {
 	switch param := strings.HasPrefix(e.key, "params."); {
 	case param && !r.IsProgram():
-		return e.at.Errorf("%s: params are those of a program; this study has no trainer", strictyaml.Plain(e.key))
+		return e.at.Errorf("%s: params belong to a program, and this study has no trainer", strictyaml.Plain(e.key))
 	case param && e.action == "remove":
 		return r.Params.Remove(e.key, e.at)
 	case param:
 		return r.Params.Set(e.key, e.value)
 	case e.action == "remove":
-		return e.at.Errorf("remove %s: only params can be taken out; set gives another key its default",
+		return e.at.Errorf("remove %s: only params can be removed; use set to give another key its default",
 			strictyaml.Plain(e.key))
 	case r.IsProgram() && !strings.HasPrefix(e.key, "trainer."):
-		return e.at.Errorf("%s: a program trains in this study; its keys are params.… and trainer.…",
+		return e.at.Errorf("%s: a program trains in this study; want params.… or trainer.…",
 			strictyaml.Plain(e.key))
 	case !r.IsProgram() && strings.HasPrefix(e.key, "trainer."):
 		return e.at.Errorf("%s: this study has no trainer", strictyaml.Plain(e.key))
@@ -362,7 +364,7 @@ func (e Edit) applyKey(r *recipe.Recipe) error {
 	return strictyaml.SetField(r, e.key, v)
 }
 
-// scaled turns {times: 0.5} into the number it makes of what is there.
+// scaled turns {times: 0.5} into the product with the present value.
 func scaled(of any, key string, v *strictyaml.Node) (*strictyaml.Node, error) {
 	times := v.Get("times")
 	if v.Kind != strictyaml.Mapping || times == nil {
@@ -380,7 +382,7 @@ func scaled(of any, key string, v *strictyaml.Node) (*strictyaml.Node, error) {
 	case reflect.Int:
 		x := float64(f.Int()) * factor
 		if x != math.Trunc(x) {
-			return nil, v.Errorf("%s is %d; times %v it is not a whole number", key, f.Int(), factor)
+			return nil, v.Errorf("%s is %d; %v times that is not a whole number", key, f.Int(), factor)
 		}
 		return strictyaml.Value(v.Pos(), fmt.Sprint(int64(x)))
 	case reflect.Float64:

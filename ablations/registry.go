@@ -9,19 +9,19 @@ import (
 
 // An Ablation is a named, documented list of edits.
 type Ablation struct {
-	// its name, which is the file's
+	// its name, which is also the file's
 	Name string `yaml:"ablation" required:"true" example:"no-lrn"`
 	// what it does, in one sentence
 	Does string `yaml:"does" example:"Removes every local response normalisation."`
-	// where it is claimed or was tried
+	// where it was claimed or tried
 	References []string `yaml:"references" example:"['Krizhevsky et al. 2012, section 3.3']"`
 	// the changes, in order
 	Edits []Edit `yaml:"edits" required:"true" example:"[{remove: {select: {kind: lrn}}}]"`
-	// for nets where the same idea takes other edits
+	// the edits for nets that need different ones
 	Other []OtherEdits `yaml:"other" example:"[{nets: [caffenet], edits: [{remove: {select: {name: norm1}}}]}]"`
 }
 
-// OtherEdits stand in for an ablation's edits on some nets.
+// OtherEdits replace an ablation's edits on some nets.
 type OtherEdits struct {
 	// names of the nets
 	Nets []string `yaml:"nets" required:"true" example:"[alexnet, caffenet]"`
@@ -29,7 +29,7 @@ type OtherEdits struct {
 	Edits []Edit `yaml:"edits" required:"true" example:"[{remove: {select: {name: norm1}}}]"`
 }
 
-// For are the edits of the ablation on a net.
+// For returns the edits of the ablation for a net.
 func (a Ablation) For(net string) []Edit {
 	for _, o := range a.Other {
 		if slices.Contains(o.Nets, net) {
@@ -94,7 +94,7 @@ func Parse(file string, text []byte) (Ablation, error) {
 	return a, nil
 }
 
-// Get returns the ablation of a name.
+// Get returns the ablation with a name.
 func (r *Registry) Get(name string) (Ablation, error) {
 	a, ok := r.byName[name]
 	if !ok {

@@ -72,14 +72,14 @@ func (l *LeakyReLU) check() error {
 	return nil
 }
 
-// RReLU is a leaky ReLU whose slope is drawn for each value in training,
-// uniformly from lower to upper, and is their mean in evaluation (Xu et al. 2015,
-// arXiv 1505.00853).
+// RReLU is a leaky ReLU with a random slope. In training, a slope is drawn for each value,
+// uniformly from lower to upper; in evaluation, it is the mean of the two (Xu et al. 2015, arXiv
+// 1505.00853).
 type RReLU struct {
 	Elementwise
-	// the least slope
+	// the smallest slope
 	Lower float64 `yaml:"lower" above:"0" max:"1e6" example:"0.125"`
-	// the greatest slope, at least lower
+	// the largest slope, at least lower
 	Upper float64 `yaml:"upper" above:"0" max:"1e6" example:"0.333"`
 }
 
@@ -92,16 +92,16 @@ func (l *RReLU) Words(LayerInfo) string { return fmt.Sprintf("rrelu %.3g to %.3g
 
 func (l *RReLU) check() error {
 	if l.Lower <= 0 || l.Upper < l.Lower {
-		return fmt.Errorf("lower is %v and upper %v; slopes are above 0, the lower bound first", l.Lower, l.Upper)
+		return fmt.Errorf("lower is %v and upper %v; want 0 < lower ≤ upper", l.Lower, l.Upper)
 	}
 	return nil
 }
 
-// PReLU is a leaky ReLU whose slope is learned, one a channel (He et al. 2015,
-// arXiv 1502.01852). The slopes learn at the layers' rate and do not decay.
+// PReLU is a leaky ReLU with a learned slope for each channel (He et al. 2015, arXiv 1502.01852).
+// The slopes learn at the layer's rate and do not decay.
 type PReLU struct {
 	Elementwise
-	// where the slopes start
+	// the initial slope
 	Slope float64 `yaml:"slope" min:"-1e6" max:"1e6" example:"0.25"`
 }
 
@@ -118,7 +118,7 @@ func (l *PReLU) place(p *LayerInfo, _ int) error {
 // ELU is x above 0 and alpha·(e^x − 1) below (Clevert et al. 2015, arXiv 1511.07289).
 type ELU struct {
 	Elementwise
-	// minus the least output
+	// minus the smallest output
 	Alpha float64 `yaml:"alpha" above:"0" max:"1e6" example:"1"`
 }
 
@@ -152,21 +152,24 @@ func (*Arcsinh) Kind() string           { return "arcsinh" }
 func (*Arcsinh) stem() string           { return "arcsinh" }
 func (*Arcsinh) Words(LayerInfo) string { return "arcsinh" }
 
-// GELU is x·Φ(x), Φ being the normal distribution's share below x (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+// GELU is x·Φ(x), where Φ is the distribution function of the normal distribution (Hendrycks and
+// Gimpel 2016, arXiv 1606.08415).
 type GELU struct{ Elementwise }
 
 func (*GELU) Kind() string           { return "gelu" }
 func (*GELU) stem() string           { return "gelu" }
 func (*GELU) Words(LayerInfo) string { return "gelu" }
 
-// SiLU is x times its logistic function, which others call swish (Elfwing et al. 2017, arXiv 1702.03118).
+// SiLU is x times the logistic function of x, also called swish (Elfwing et al. 2017, arXiv
+// 1702.03118).
 type SiLU struct{ Elementwise }
 
 func (*SiLU) Kind() string           { return "silu" }
 func (*SiLU) stem() string           { return "silu" }
 func (*SiLU) Words(LayerInfo) string { return "silu" }
 
-// HardSwish is SiLU out of straight lines, x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244).
+// HardSwish approximates SiLU by straight lines, x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019,
+// arXiv 1905.02244).
 type HardSwish struct{ Elementwise }
 
 func (*HardSwish) Kind() string           { return "hard_swish" }

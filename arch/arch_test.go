@@ -185,7 +185,7 @@ func TestBadNets(t *testing.T) {
 		{head + "  - relu: {}\n", "x.yaml:1: net x: the last layer is relu1; a net ends with softmax_loss"},
 		{head + "  - softmax_loss: {}\n  - relu: {}\n",
 			"x.yaml:1: net x: layer loss1: softmax_loss ends a net, relu comes after it"},
-		{"net: x\nnet: y\n", "x.yaml:2: key net is given twice, first on line 1"},
+		{"net: x\nnet: y\n", "x.yaml:2: key net appears twice, first on line 1"},
 		{"input: {height: 1}\n", "x.yaml:1: the net has no name: write net: NAME"},
 		{head + "  - maxpool: {kernel: 2, pad: 2}\n",
 			"x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},

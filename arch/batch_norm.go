@@ -4,13 +4,13 @@ import "fmt"
 
 var _ = kind(normalisation, &BatchNorm{})
 
-// BatchNorm brings every channel to mean 0 and variance 1 over the batch and its
-// pixels, then scales and shifts it (Ioffe and Szegedy 2015, arXiv 1502.03167).
-// In evaluation running averages of mean and variance take the batch's place.
+// BatchNorm normalises every channel to mean 0 and variance 1 over the batch and its pixels, then
+// scales and shifts it (Ioffe and Szegedy 2015, arXiv 1502.03167). In evaluation it uses running
+// averages of mean and variance.
 type BatchNorm struct {
 	// added to the variance
 	Epsilon float64 `yaml:"epsilon" above:"0" max:"1e6" example:"1.0e-5"`
-	// share of the newest batch in the running averages (PyTorch's momentum)
+	// the share of the newest batch in the running averages (PyTorch's momentum)
 	Momentum float64 `yaml:"momentum" alias:"average" above:"0" max:"1" example:"0.01"`
 	// learn a scale and a shift for each channel
 	Affine bool `yaml:"affine" example:"false"`

@@ -2,18 +2,19 @@ package arch
 
 import "fmt"
 
-// How branches come together.
+// How branches are joined.
 const (
 	JoinConcat = "concat"
 	JoinAdd    = "add"
 )
 
-// Branches send one input along several paths and join what comes out (Szegedy et al. 2014, arXiv 1409.4842).
+// Branches send one input along several paths and join their outputs (Szegedy et al. 2014, arXiv
+// 1409.4842).
 type Branches struct {
 	Part
-	// concat sets the channels of all paths one behind the other; add adds them up
+	// concat concatenates the channels of all paths; add adds the outputs
 	Join string `yaml:"join" oneof:"concat add" example:"add"`
-	// the layers of each path in order; a path without layers hands on its input
+	// the layers of each path in order; a path without layers passes on its input
 	Paths [][]Layer `yaml:"paths" required:"true" items:"256" example:"[[{relu: {}}], []]"`
 }
 
@@ -31,14 +32,14 @@ func (l *Branches) lists() []*[]Layer {
 	return lists
 }
 
-// Words are as in "branches, concat of 4".
+// Words returns a form such as "branches, concat of 4".
 func (l *Branches) Words(LayerInfo) string {
 	return fmt.Sprintf("branches, %s of %d", l.Join, len(l.Paths))
 }
 
 func (l *Branches) check() error {
 	if len(l.Paths) < 2 {
-		return fmt.Errorf("paths has %d; at least two come together", len(l.Paths))
+		return fmt.Errorf("paths has %d; want at least two", len(l.Paths))
 	}
 	return nil
 }
@@ -58,9 +59,9 @@ func (l *Branches) lay(b *layout, layer Layer, from int) (int, error) {
 		s := b.shape(end)
 		switch {
 		case l.Join == JoinAdd && s != first:
-			return 0, b.misfit(layer, "path 1 makes %v and path %d %v; join add needs equal shapes: %w", first, i+2, s, ErrShape)
+			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join add needs equal shapes: %w", first, i+2, s, ErrShape)
 		case s.Height != first.Height || s.Width != first.Width:
-			return 0, b.misfit(layer, "path 1 makes %v and path %d %v; join concat needs images of one size: %w", first, i+2, s,
+			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join concat needs images of one size: %w", first, i+2, s,
 				ErrShape)
 		case l.Join == JoinConcat:
 			out.Channels += s.Channels

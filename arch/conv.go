@@ -18,13 +18,15 @@ type Conv struct {
 	Stride int `yaml:"stride" min:"1" max:"16384" unit:"pixels" example:"4"`
 	// zeros around the image: one number for all sides, or top, bottom, left and right
 	Pad Pad `yaml:"pad" unit:"pixels" example:"{right: 3, bottom: 3}"`
-	// groups of channels that see each other; as many as channels is a depthwise convolution
+	// the number of groups of channels; with as many groups as channels this is a depthwise
+	// convolution
 	Groups int `yaml:"groups" min:"1" max:"1048576" example:"2"`
-	// each column of the net sees only its own channels: groups is the net's columns
+	// each column of the net sees only its own channels: the number of groups is that of the net's
+	// columns
 	WithinColumn bool `yaml:"within_column" example:"true"`
 	// add a learned number to each channel
 	Bias bool `yaml:"bias" json:",omitempty" example:"false"`
-	// how weights and biases start
+	// how weights and biases are initialised
 	Init Init `yaml:"init" example:"{std: 0.01, bias: 0}"`
 	// multiplies the learning rate of weights and biases
 	LR Factor `yaml:"lr_factor" example:"{bias: 2}"`
@@ -45,7 +47,7 @@ func (c *Conv) check() error {
 	case c.Filters < 1 || c.Kernel < 1 || c.Stride < 1 || c.Groups < 1:
 		return fmt.Errorf("filters, kernel, stride and groups must be positive")
 	case c.WithinColumn && c.Groups > 1:
-		return fmt.Errorf("within_column already says groups: leave one out")
+		return fmt.Errorf("within_column already sets groups; drop one of them")
 	}
 	return c.Init.check()
 }
@@ -65,7 +67,8 @@ func (c *Conv) place(p *LayerInfo, columns int) error {
 	return nil
 }
 
-// slide sets the output and groups of a convolution, and returns the number of one output pixel's weights.
+// slide sets the output and groups of a convolution, and returns the number of weights for one
+// output pixel.
 func (c *Conv) slide(p *LayerInfo, columns int) (weights int, err error) {
 	p.Groups = c.Groups
 	if c.WithinColumn {
@@ -92,7 +95,7 @@ func (c *Conv) simplify(p LayerInfo) {
 	}
 }
 
-// Words are as in "conv 5×5/1 pad 2, 2 groups".
+// Words returns a form such as "conv 5×5/1 pad 2, 2 groups".
 func (c *Conv) Words(p LayerInfo) string { return c.words("conv", p.Groups) }
 
 func (c *Conv) words(kind string, groups int) string {
@@ -110,7 +113,7 @@ func (c *Conv) words(kind string, groups int) string {
 	return s
 }
 
-// Pad is zero padding in pixels. In YAML a single number means all four sides.
+// Pad is zero padding in pixels. In YAML a single number applies to all four sides.
 type Pad struct {
 	// above the image
 	Top int `yaml:"top" json:"top" min:"0" max:"16384" unit:"pixels" example:"1"`

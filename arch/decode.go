@@ -19,10 +19,10 @@ func Parse(file string, text []byte) (*Net, error) {
 	return n, node.Decode(n)
 }
 
-// UnmarshalStrict reads the mapping form of a net: name, input, columns and layers.
+// UnmarshalStrict reads the YAML form of a net, a mapping.
 func (n *Net) UnmarshalStrict(node *strictyaml.Node) error {
 	if node.Kind != strictyaml.Mapping {
-		return node.Errorf("a net is a mapping of net, input and layers")
+		return node.Errorf("a net is a mapping with the keys net, input and layers")
 	}
 	type plain Net
 	p := plain{Columns: 1}
@@ -66,7 +66,8 @@ func (l *Layer) UnmarshalStrict(node *strictyaml.Node) error {
 	return l.check(body)
 }
 
-// unknownKind says what a net can be, beside the nearest kind where there is one.
+// unknownKind returns the error for a word that is no kind of layer, with the nearest kind or all
+// kinds.
 func unknownKind(at *strictyaml.Node, word string) error {
 	if _, near := strictyaml.Nearest(word, Kinds()); near {
 		return strictyaml.Unknown(at, "layer kind", word, Kinds())
@@ -75,7 +76,7 @@ func unknownKind(at *strictyaml.Node, word string) error {
 		strictyaml.Plain(word), strings.Join(Kinds(), ", "))
 }
 
-// Set changes one key of the layer, as an edit does.
+// Set changes one key of the layer, like an edit.
 func (l *Layer) Set(key string, v *strictyaml.Node) error {
 	if err := strictyaml.SetField(l.Spec, key, v); err != nil {
 		return fmt.Errorf("%w (layer %s is a %s)", err, l.Name, l.Spec.Kind())
@@ -83,7 +84,7 @@ func (l *Layer) Set(key string, v *strictyaml.Node) error {
 	return l.check(v)
 }
 
-// check refuses values that no net can have; shapes are Infer's business.
+// check refuses values that no net can have; Infer checks shapes.
 func (l *Layer) check(at *strictyaml.Node) error {
 	err := l.Spec.check()
 	if err == nil {
@@ -99,24 +100,23 @@ func (l *Layer) check(at *strictyaml.Node) error {
 	return at.Errorf("%s: %w", name, err)
 }
 
-// MarshalJSON writes the net in the keys of its YAML form, every default
-// written out and what does not change a result (title, source) left out.
-// JSON is YAML, so Parse reads it back.
+// MarshalJSON writes the net with the keys of its YAML form. It writes every default, and leaves
+// out what does not change a result (title, source). JSON is YAML, so Parse can read it back.
 func (n *Net) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"net": n.Name, "input": n.Input, "columns": n.Columns, "layers": n.Layers})
 }
 
-// MarshalJSON writes a layer as UnmarshalStrict reads it.
+// MarshalJSON writes a layer in the form that UnmarshalStrict reads.
 func (l Layer) MarshalJSON() ([]byte, error) {
 	body := plain(reflect.ValueOf(l.Spec), reflect.ValueOf(New(l.Spec.Kind()))).(map[string]any)
 	body["name"] = l.Name
 	return json.Marshal(map[string]any{l.Spec.Kind(): body})
 }
 
-// stored stands for the file of a net that is read from a record.
+// stored takes the place of a file name for nets from records.
 const stored = "JSON"
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads the form that MarshalJSON writes.
 func (n *Net) UnmarshalJSON(text []byte) error {
 	p, err := Parse(stored, text)
 	if err == nil {
@@ -125,8 +125,8 @@ func (n *Net) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// Values are a layer's hyperparameters by their YAML keys, dotted below the first level: pad.top, init.std.
-// The layers that a part holds are not among them.
+// Values returns a layer's hyperparameters by their YAML keys, with dots below the first level:
+// pad.top, init.std. The layers inside a part are not included.
 func (l Layer) Values() map[string]any {
 	flat := map[string]any{}
 	flatten(flat, "", plain(reflect.ValueOf(l.Spec), reflect.ValueOf(New(l.Spec.Kind()))).(map[string]any))
@@ -145,9 +145,9 @@ func flatten(to map[string]any, prefix string, from map[string]any) {
 	}
 }
 
-// plain turns structs into maps by their yaml tags. Fields that say omitempty
-// for JSON are left out where they are what a new layer has, so that a key which is
-// new changes no net that does not use it, nor the identity of its runs.
+// plain turns structs into maps by their yaml tags. A field with omitempty in its json tag is left
+// out if it has its default. A new key therefore changes neither nets that do not use it nor the
+// identity of their runs.
 func plain(v, fresh reflect.Value) any {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -4,14 +4,14 @@ import "fmt"
 
 var _ = kind(learned, &Dense{})
 
-// Dense is a fully connected layer. Weights are [in, outputs], in being
-// height·width·channels flattened in NHWC order.
+// Dense is a fully connected layer. Weights are [in, outputs], where in is height·width·channels,
+// flattened in NHWC order.
 type Dense struct {
-	// numbers that the layer computes; in the last one, the classes
+	// the number of outputs; in the last layer, the number of classes
 	Outputs int `yaml:"outputs" min:"1" max:"1048576" example:"1000"`
 	// add a learned number to each output
 	Bias bool `yaml:"bias" json:",omitempty" example:"false"`
-	// how weights and biases start
+	// how weights and biases are initialised
 	Init Init `yaml:"init" example:"{kind: he}"`
 	// multiplies the learning rate of weights and biases
 	LR Factor `yaml:"lr_factor" example:"{bias: 2}"`
@@ -50,5 +50,5 @@ func (d *Dense) simplify(LayerInfo) {
 	}
 }
 
-// Words say nothing that the output's shape does not.
+// Words returns only the kind, since the output's shape tells the rest.
 func (*Dense) Words(LayerInfo) string { return "dense" }

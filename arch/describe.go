@@ -8,7 +8,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// The comments of the kinds and of their fields describe them to users too.
+// The comments on the kinds and their fields also describe them to users.
 //
 //go:embed *.go
 var source embed.FS
@@ -18,10 +18,10 @@ func ReadComments(c strictyaml.Comments) error {
 	return c.ReadComments(reflect.TypeFor[Net]().PkgPath(), source)
 }
 
-// NetSchema is the schema of a net; it refers to Definitions.
+// NetSchema returns the schema of a net; it refers to Definitions.
 func NetSchema(c strictyaml.Comments) *strictyaml.Schema { return c.Describe(Net{Columns: 1}) }
 
-// Definitions are what the schemas of nets and edits refer to.
+// Definitions returns the definitions to which the schemas of nets and edits refer.
 func Definitions(c strictyaml.Comments) map[string]*strictyaml.Schema {
 	layer := &strictyaml.Schema{
 		Description: "A layer: one kind, with its keys.",
@@ -37,7 +37,7 @@ func Definitions(c strictyaml.Comments) map[string]*strictyaml.Schema {
 		}
 		stem := spec.stem()
 		name := strictyaml.Property{Key: "name", Schema: &strictyaml.Schema{
-			Description: "what edits select the layer by and tables call it; if left out, " + stem + "1, " + stem + "2 …",
+			Description: "the layer's name in edits and tables; by default " + stem + "1, " + stem + "2 …",
 			Type:        strictyaml.Types{"string"}, MaxLength: maxName, Examples: []any{stem + "1"},
 		}}
 		s.Properties = append(strictyaml.Properties{name}, s.Properties...)
@@ -51,7 +51,7 @@ func (Layer) Describe(strictyaml.Comments) *strictyaml.Schema {
 	return &strictyaml.Schema{Ref: "#/$defs/layer"}
 }
 
-// Describe is one number or one for each side.
+// Describe returns the schema of one number, or of one for each side.
 func (p Pad) Describe(c strictyaml.Comments) *strictyaml.Schema {
 	all := c.Describe(p)
 	one := *all.Properties[0].Schema

@@ -2,10 +2,10 @@ package arch
 
 import "fmt"
 
-// GroupNorm brings the channels of a group, over all pixels of one image, to mean 0
-// and variance 1, then scales and shifts every channel (Wu and He 2018, arXiv 1803.08494).
+// GroupNorm normalises each group of channels to mean 0 and variance 1 over all pixels of one
+// image, then scales and shifts every channel (Wu and He 2018, arXiv 1803.08494).
 type GroupNorm struct {
-	// groups that the channels are cut into
+	// the number of groups of channels
 	Groups int `yaml:"groups" min:"1" max:"1048576" example:"8"`
 	// added to the variance
 	Epsilon float64 `yaml:"epsilon" above:"0" max:"1e6" example:"1.0e-5"`
@@ -13,7 +13,8 @@ type GroupNorm struct {
 	Affine bool `yaml:"affine" example:"false"`
 }
 
-// LayerNorm is GroupNorm over all of an image's values together (Ba et al. 2016, arXiv 1607.06450).
+// LayerNorm is GroupNorm with a single group: it normalises over all values of an image (Ba et al.
+// 2016, arXiv 1607.06450).
 type LayerNorm struct {
 	// added to the variance
 	Epsilon float64 `yaml:"epsilon" above:"0" max:"1e6" example:"1.0e-5"`
@@ -30,7 +31,7 @@ func (*GroupNorm) Kind() string { return "group_norm" }
 func (*GroupNorm) stem() string { return "gn" }
 func (l *GroupNorm) defaults()  { *l = GroupNorm{Groups: 4, Epsilon: 1e-5, Affine: true} }
 
-// Words are as in "group_norm of 4".
+// Words returns a form such as "group_norm of 4".
 func (l *GroupNorm) Words(LayerInfo) string { return fmt.Sprintf("group_norm of %d", l.Groups) }
 
 func (l *GroupNorm) check() error {

@@ -2,20 +2,21 @@ package arch
 
 import "fmt"
 
-// Init kinds.
+// The kinds of initialisation.
 const (
 	Gaussian = "gaussian"
 	He       = "he"
 	Uniform  = "uniform"
 )
 
-// Init says how a layer's weights and biases start.
+// Init says how a layer's weights and biases are initialised.
 type Init struct {
-	// gaussian: deviation std; he: deviation √(2/fan-in); uniform: ±1/√fan-in, biases too, PyTorch's default
+	// gaussian: standard deviation std; he: standard deviation √(2/fan-in); uniform: ±1/√fan-in,
+	// also for biases, PyTorch's default
 	Kind string `yaml:"kind" oneof:"gaussian he uniform" example:"he"`
-	// standard deviation of the weights; needed by gaussian, not read by the others
+	// standard deviation of the weights; required by gaussian, ignored by the others
 	Std float64 `yaml:"std" min:"0" max:"1e6" example:"0.01"`
-	// what every bias starts at
+	// the initial value of every bias
 	Bias float64 `yaml:"bias" min:"-1e6" max:"1e6" example:"1"`
 }
 
@@ -26,7 +27,7 @@ func (i Init) check() error {
 	return nil
 }
 
-// simple is the start without what its kind never reads.
+// simple returns the initialisation without the keys that its kind never reads.
 func (i Init) simple() Init {
 	if i.Kind != Gaussian {
 		i.Std = 0
@@ -37,7 +38,8 @@ func (i Init) simple() Init {
 	return i
 }
 
-// Factor multiplies a recipe value (learning rate, weight decay) for one layer's weights and biases.
+// Factor multiplies a value of the recipe (learning rate, weight decay) for the weights and biases
+// of one layer.
 type Factor struct {
 	// the factor for the weights
 	Weight float64 `yaml:"weight" json:"weight" min:"0" max:"1e6" example:"1"`

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A family is what kinds are for; listings and documentation go by it.
+// A family groups kinds by purpose, for listings and documentation.
 type family int
 
 const (
@@ -18,19 +18,19 @@ const (
 	structure
 )
 
-// families hold the kinds, each in the order of registration.
+// families holds the kinds of each family in the order of registration.
 var families [structure + 1][]Spec
 
-// kind registers a kind of layers, of which s is one. The file that declares a kind calls it.
+// kind registers a kind of layer; s is an example of it. The file that declares a kind calls it.
 func kind(f family, s Spec) struct{} {
 	families[f] = append(families[f], s)
 	return struct{}{}
 }
 
-// kinds are all kinds, family by family.
+// kinds returns all kinds, family by family.
 func kinds() []Spec { return slices.Concat(families[:]...) }
 
-// Kinds are the words for layers, as the YAML form uses them.
+// Kinds lists the words for the kinds of layers in YAML.
 func Kinds() []string {
 	var words []string
 	for _, k := range kinds() {
@@ -39,7 +39,7 @@ func Kinds() []string {
 	return words
 }
 
-// New is a layer of a kind with its defaults, nil if no kind has this word.
+// New returns a layer of a kind with its defaults, and nil if no kind has this name.
 func New(kind string) Spec {
 	for _, k := range kinds() {
 		if k.Kind() == kind {

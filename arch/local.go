@@ -4,10 +4,10 @@ import "fmt"
 
 var _ = kind(learned, &Local{})
 
-// Local is a convolution whose weights and biases are not shared: every output
-// pixel has its own (cuda-convnet's locally-connected layer with unshared
-// biases). Weights are [height, width, kernel, kernel, channels/groups, filters]
-// over the output's pixels, biases [height·width·filters].
+// Local is a convolution whose weights and biases are not shared: every output pixel has its own
+// (cuda-convnet's locally connected layer with unshared biases). Weights are [height, width,
+// kernel, kernel, channels/groups, filters] over the output's pixels, biases
+// [height·width·filters].
 type Local struct{ Conv }
 
 func (*Local) Kind() string { return "local" }
@@ -28,5 +28,5 @@ func (l *Local) place(p *LayerInfo, columns int) error {
 	return nil
 }
 
-// Words are as in "local 3×3/1 pad 1".
+// Words returns a form such as "local 3×3/1 pad 1".
 func (l *Local) Words(p LayerInfo) string { return l.words("local", p.Groups) }

@@ -1,10 +1,9 @@
-// Package arch describes networks as data: layer kinds, their YAML form, a
-// registry of named nets, shapes, and what a net costs (parameters,
-// multiply-accumulates, bytes). It knows nothing of training.
+// Package arch describes networks as data: layer kinds, their YAML form, a registry of named nets,
+// shapes, and the cost of a net (parameters, multiply-accumulates, bytes). It knows nothing about
+// training.
 //
-// A kind of layer is one type, in one file: its keys, their defaults and bounds,
-// what is checked, the shape of its output, its cost and its words; the file
-// registers it with kind.
+// Each kind of layer is one type in one file, with its keys, their defaults and ranges, its checks,
+// the shape of its output, its cost and its wording. The file registers it with kind.
 package arch
 
 import (
@@ -17,7 +16,7 @@ import (
 
 // A Net is a network as its YAML file states it.
 type Net struct {
-	// the name that tables and ablations call it by
+	// the name of the net in tables and ablations
 	Name string `yaml:"net" required:"true" example:"my-net"`
 	// one line for listings
 	Title string `yaml:"title" example:"LeNet-5 with ReLU"`
@@ -25,9 +24,9 @@ type Net struct {
 	Source string `yaml:"source" example:"LeCun et al. 1998, section II"`
 	// the size of one image
 	Input Shape `yaml:"input" example:"{height: 32, width: 32, channels: 3}"`
-	// towers that the channels are split into, as over the paper's two GPUs
+	// the number of towers into which the channels are split, like the two of the paper's GPUs
 	Columns int `yaml:"columns" min:"1" max:"1024" example:"2"`
-	// the layers in order, parts that hold layers among them; the last is softmax_loss
+	// the layers in order, including parts that hold layers; the last is softmax_loss
 	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{dense: {outputs: 10}}, {softmax_loss: {}}]"`
 }
 
@@ -41,40 +40,40 @@ type Shape struct {
 	Channels int `yaml:"channels" json:"channels" min:"1" max:"65536" example:"3"`
 }
 
-// A Layer is one entry of a net's layers list: a kind and what is said of it.
-// In YAML it is a mapping of one key, `- conv: {name: conv1, filters: 96, …}`.
-// A part (residual, branches, repeat) is a layer that holds layers.
+// A Layer is one entry of a net's layers: a kind with its hyperparameters. In YAML it is a mapping
+// with one key, `- conv: {name: conv1, filters: 96, …}`. A part (residual, branches, repeat) is a
+// layer that holds layers.
 type Layer struct {
-	Name string // unique in the net; filled in (relu1, pool2 …) where the YAML leaves it out
+	Name string // unique in the net; generated (relu1, pool2 …) if the YAML has none
 	Spec Spec   // a pointer to one of the kinds
 }
 
-// A Spec holds what a net file says of one layer: its hyperparameters.
+// A Spec holds the hyperparameters of one layer in a net file.
 type Spec interface {
-	// Kind is the word that the YAML form uses: conv, relu, lrn …
+	// Kind returns the word of the YAML form: conv, relu, lrn …
 	Kind() string
-	// Words describe the layer where its shapes are known: "conv 5×5/1 pad 2, 2 groups".
+	// Words describes a layer whose shapes are known: "conv 5×5/1 pad 2, 2 groups".
 	Words(p LayerInfo) string
 
-	// stem is what a layer without a name is called before its number: relu1, norm2, pool5 …
+	// stem returns the first part of generated names: relu1, norm2, pool5 …
 	stem() string
-	// defaults sets the keys that a net need not write.
+	// defaults sets the optional keys.
 	defaults()
-	// check refuses what no net can have, beyond the bounds in the fields' tags.
+	// check refuses values that no net can have, beyond the ranges in the fields' tags.
 	check() error
 	// place sets the output, groups and costs of a layer whose input is known.
 	place(p *LayerInfo, columns int) error
 }
 
-// Elementwise is embedded by kinds that keep their input's shape and learn nothing.
+// Elementwise is embedded in kinds that keep the shape of their input and have no weights.
 type Elementwise struct{}
 
 func (Elementwise) defaults()                   {}
 func (Elementwise) check() error                { return nil }
 func (Elementwise) place(*LayerInfo, int) error { return nil }
 
-// Complete names the layers that have no name and checks what can be checked
-// without shapes: names are unique, a net ends with its loss.
+// Complete gives names to the layers without one and checks everything that does not need shapes:
+// names are unique, and a net ends with its loss.
 func (n *Net) Complete() error {
 	if err := n.checkParts(); err != nil {
 		return err
@@ -103,9 +102,9 @@ func (n *Net) Complete() error {
 		l := &n.Layers[i]
 		if _, last := l.Spec.(*SoftmaxLoss); last != (i == len(n.Layers)-1) {
 			if last {
-				return fmt.Errorf("layer %s: softmax_loss ends a net, %s comes after it", l.Name, n.Layers[i+1].Spec.Kind())
+				return fmt.Errorf("layer %s: softmax_loss must end a net, but %s comes after it", l.Name, n.Layers[i+1].Spec.Kind())
 			}
-			return fmt.Errorf("the last layer is %s; a net ends with softmax_loss", l.Name)
+			return fmt.Errorf("the last layer is %s; a net must end with softmax_loss", l.Name)
 		}
 	}
 	if len(n.Layers) == 0 {
@@ -117,14 +116,14 @@ func (n *Net) Complete() error {
 	return strictyaml.CheckBounds(n, "")
 }
 
-// maxName bounds the names of nets and layers, which stand in messages, tables and files.
+// maxName limits the names of nets and layers, which appear in messages, tables and files.
 const maxName = 100
 
-// checkName refuses the name of a net or a layer that would break a line or a table.
+// checkName refuses a name of a net or a layer that would break a line or a table.
 func checkName(name string) error {
 	for _, r := range name {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return fmt.Errorf("%s has letters that cannot be printed", strictyaml.Quote(name))
+			return fmt.Errorf("%s has characters that cannot be printed", strictyaml.Quote(name))
 		}
 	}
 	if len(name) > maxName {
@@ -133,7 +132,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// Clone is a deep copy.
+// Clone returns a deep copy.
 func (n *Net) Clone() *Net {
 	c := *n
 	c.Layers = cloned(n.Layers)
@@ -148,7 +147,7 @@ func cloned(list []Layer) []Layer {
 	return c
 }
 
-// Clone is a deep copy.
+// Clone returns a deep copy.
 func (l Layer) Clone() Layer {
 	p := reflect.New(reflect.TypeOf(l.Spec).Elem())
 	p.Elem().Set(reflect.ValueOf(l.Spec).Elem())

@@ -5,20 +5,20 @@ import (
 	"iter"
 )
 
-// A part is a kind of layer that holds layers.
+// A part is a kind of layer that contains layers.
 type part interface {
 	Spec
-	// lists are its lists of layers.
+	// lists returns its lists of layers.
 	lists() []*[]Layer
-	// lay lays out what it holds behind one layer, and returns the last.
+	// lay lays out the contained layers after one layer, and returns the last.
 	lay(b *layout, l Layer, from int) (last int, err error)
-	// nested is what all parts have.
+	// nested returns the fields that all parts have.
 	nested() *Part
 }
 
-// Part is embedded by kinds that hold layers.
+// Part is embedded in kinds that contain layers.
 type Part struct {
-	// At is where the part was written, file:line, so that shapes which do not fit can be found.
+	// At is the file:line of the part, so that errors about shapes can name it.
 	At string
 }
 
@@ -26,7 +26,7 @@ func (p *Part) nested() *Part             { return p }
 func (*Part) defaults()                   {}
 func (*Part) place(*LayerInfo, int) error { return nil }
 
-// Lists are the lists of layers that a layer holds, none where it is not a part.
+// Lists returns the lists of layers inside a layer, and none if it is not a part.
 func (l Layer) Lists() []*[]Layer {
 	if p, ok := l.Spec.(part); ok {
 		return p.lists()
@@ -34,7 +34,7 @@ func (l Layer) Lists() []*[]Layer {
 	return nil
 }
 
-// Names are those of a layer and of all that it holds.
+// Names returns the names of a layer and of everything inside it.
 func (l Layer) Names() []string {
 	one := []Layer{l}
 	var names []string
@@ -44,17 +44,18 @@ func (l Layer) Names() []string {
 	return names
 }
 
-// A Place is where a layer stands: in the net's own list or in that of a part.
+// A Place is the position of a layer, in the net's own list or in that of a part.
 type Place struct {
 	List  *[]Layer
 	Index int
-	depth int // parts around it
+	depth int // the number of parts around it
 }
 
-// Layer is the layer at the place.
+// Layer returns the layer at the place.
 func (p Place) Layer() *Layer { return &(*p.List)[p.Index] }
 
-// Places are the places of all layers from top to bottom, a part's before those that it holds.
+// Places returns the places of all layers from top to bottom. A part comes before the layers inside
+// it.
 func (n *Net) Places() []Place { return places(nil, &n.Layers, 0) }
 
 func places(all []Place, list *[]Layer, depth int) []Place {
@@ -67,7 +68,7 @@ func places(all []Place, list *[]Layer, depth int) []Place {
 	return all
 }
 
-// All yields every layer from top to bottom, a part before those that it holds.
+// All yields every layer from top to bottom. A part comes before the layers inside it.
 func (n *Net) All() iter.Seq[*Layer] {
 	return func(yield func(*Layer) bool) {
 		for _, p := range n.Places() {
@@ -78,13 +79,14 @@ func (n *Net) All() iter.Seq[*Layer] {
 	}
 }
 
-// MaxLayers is how many layers a net may have, repeated ones counted each time.
+// MaxLayers is the largest number of layers in a net, counting each copy of repeated ones.
 const MaxLayers = 4096
 
-// maxDepth bounds how deep parts lie in each other: their records must be read again.
+// maxDepth limits how deeply parts are nested, because records must be readable.
 const maxDepth = 8
 
-// size counts the layers of a list as often as they are repeated, up to one more than a net may have.
+// size counts the layers of a list, with each copy of repeated ones. It stops at one more than a
+// net may have.
 func size(list []Layer) int {
 	n := 0
 	for _, l := range list {
@@ -102,37 +104,38 @@ func size(list []Layer) int {
 	return n
 }
 
-// checkParts refuses a net that is too large or too deep before anything is laid out.
+// checkParts refuses a net that is too large or too deep, before anything is laid out.
 func (n *Net) checkParts() error {
 	if size(n.Layers) > MaxLayers {
-		return fmt.Errorf("more than %d layers, repeated ones counted each time", MaxLayers)
+		return fmt.Errorf("more than %d layers, counting each copy of repeated ones", MaxLayers)
 	}
 	for _, p := range n.Places() {
 		if p.depth > maxDepth {
-			return fmt.Errorf("a %s lies in %d parts; at most %d may be nested", p.Layer().Spec.Kind(), p.depth, maxDepth)
+			return fmt.Errorf("a %s is inside %d parts; want at most %d", p.Layer().Spec.Kind(), p.depth, maxDepth)
 		}
-		if inner, ok := p.Layer().Spec.(part); ok { // once more: an edit may have emptied it
+		if inner, ok := p.Layer().Spec.(part); ok { // check again, since an edit may have emptied it
 			if err := inner.check(); err != nil {
 				return fmt.Errorf("part %s: %w", p.Layer().Name, err)
 			}
 		}
 		if _, loss := p.Layer().Spec.(*SoftmaxLoss); loss && p.depth > 0 {
-			return fmt.Errorf("a softmax_loss lies in a part; it ends a net")
+			return fmt.Errorf("a softmax_loss is inside a part; it must end the net")
 		}
 	}
 	return nil
 }
 
-// A layout is a net as it is computed: every layer behind those whose outputs it reads.
+// A layout is a net in the order of computation: every layer comes after those whose outputs it
+// reads.
 type layout struct {
 	net    *Net
-	prefix string // of the names in a repeated part
+	prefix string // prefix of the names in a repeated part
 	depth  int
 	layers []LayerInfo
-	of     []*Layer // what each is a copy of
+	of     []*Layer // the layer that each is a copy of
 }
 
-// chain lays out layers one behind the other.
+// chain lays out layers one after the other.
 func (b *layout) chain(list []Layer, from int) (last int, err error) {
 	for i := range list {
 		if from, err = b.layer(&list[i], from); err != nil {
@@ -142,7 +145,7 @@ func (b *layout) chain(list []Layer, from int) (last int, err error) {
 	return from, nil
 }
 
-// inside lays out a list that a part holds.
+// inside lays out a list of layers inside a part.
 func (b *layout) inside(list []Layer, from int) (last int, err error) {
 	b.depth++
 	last, err = b.chain(list, from)
@@ -157,7 +160,7 @@ func (b *layout) layer(l *Layer, from int) (int, error) {
 	return b.add(l, *l, from)
 }
 
-// add lays out a layer that holds none, a copy of another.
+// add lays out a layer that is not a part; it is a copy of another.
 func (b *layout) add(of *Layer, l Layer, from int) (int, error) {
 	in := b.shape(from)
 	l.Name = b.prefix + l.Name
@@ -169,7 +172,7 @@ func (b *layout) add(of *Layer, l Layer, from int) (int, error) {
 	return b.append(of, p, err)
 }
 
-// join lays out the end of a part, where the outputs of several layers come together.
+// join lays out the end of a part, where the outputs of several layers are combined.
 func (b *layout) join(l Layer, in int, out Shape, from ...int) (int, error) {
 	l.Name = b.prefix + l.Name
 	return b.append(nil, LayerInfo{Layer: l, From: from, Depth: b.depth, In: b.shape(in), Out: out, Groups: 1}, nil)
@@ -186,7 +189,7 @@ func (b *layout) append(of *Layer, p LayerInfo, err error) (int, error) {
 	return len(b.layers) - 1, err
 }
 
-// misfit is the error of a part whose shapes do not fit.
+// misfit returns the error for a part whose shapes do not fit.
 func (b *layout) misfit(l Layer, format string, args ...any) error {
 	err := fmt.Errorf("net %s, part %s: %w", b.net.Name, b.prefix+l.Name, fmt.Errorf(format, args...))
 	if at := l.Spec.(part).nested().At; at != "" {
@@ -195,7 +198,7 @@ func (b *layout) misfit(l Layer, format string, args ...any) error {
 	return err
 }
 
-// shape and name are those of a layer that is laid out, or of the input, −1.
+// shape and name return those of a laid-out layer, or of the input for −1.
 func (b *layout) shape(i int) Shape {
 	if i < 0 {
 		return b.net.Input

@@ -9,8 +9,8 @@ var (
 	_ = kind(pooling, &StochasticPool{})
 )
 
-// Pool is what pooling layers share: a window that slides over the image.
-// Windows are clipped to the image.
+// Pool has the fields that pooling layers share: a window that slides over the image. Windows are
+// clipped to the image.
 type Pool struct {
 	// width and height of the window
 	Kernel int `yaml:"kernel" min:"1" max:"16384" unit:"pixels" example:"3"`
@@ -30,7 +30,7 @@ func (l *Pool) check() error {
 		return fmt.Errorf("kernel and stride must be positive")
 	}
 	if m := max(l.Pad.Top, l.Pad.Bottom, l.Pad.Left, l.Pad.Right); m >= l.Kernel {
-		return fmt.Errorf("pad %d leaves windows of a %d×%d kernel without a pixel", m, l.Kernel, l.Kernel)
+		return fmt.Errorf("pad %d leaves windows of a %d×%d kernel without pixels", m, l.Kernel, l.Kernel)
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (l *Pool) place(p *LayerInfo, _ int) error {
 	return p.window(l.Kernel, l.Stride, l.Pad, l.Ceil, p.In.Channels)
 }
 
-// simplify leaves ceil out where rounding up or down is the same.
+// simplify drops ceil if rounding up and down are the same.
 func (l *Pool) simplify(p LayerInfo) {
 	down := p
 	if down.window(l.Kernel, l.Stride, l.Pad, false, p.In.Channels) == nil && down.Out == p.Out {
@@ -47,7 +47,7 @@ func (l *Pool) simplify(p LayerInfo) {
 	}
 }
 
-// Words are as in "maxpool 3/2 ceil".
+// Words returns a form such as "maxpool 3/2 ceil".
 func (l *Pool) Words(p LayerInfo) string {
 	s := fmt.Sprintf("%s %d/%d", p.Layer.Spec.Kind(), l.Kernel, l.Stride)
 	if l.Ceil {
@@ -61,7 +61,7 @@ type MaxPool struct{ Pool }
 
 func (*MaxPool) Kind() string { return "maxpool" }
 
-// AvgPool takes the mean of each window, over the pixels that lie inside the image.
+// AvgPool takes the mean of each window, over the pixels inside the image.
 type AvgPool struct{ Pool }
 
 func (*AvgPool) Kind() string { return "avgpool" }
@@ -71,10 +71,9 @@ type MaxAvgPool struct{ Pool }
 
 func (*MaxAvgPool) Kind() string { return "maxavgpool" }
 
-// StochasticPool takes one of each window's activations, drawn in proportion to
-// their size, and in evaluation their mean under the same proportions (Zeiler and
-// Fergus 2013, arXiv 1301.3557). Activations below 0 are never taken; a window
-// without any above 0 yields 0.
+// StochasticPool takes a random activation of each window, with probabilities in proportion to the
+// activations; in evaluation it takes their mean with these weights (Zeiler and Fergus 2013, arXiv
+// 1301.3557). Activations below 0 are never taken. A window with none above 0 outputs 0.
 type StochasticPool struct{ Pool }
 
 func (*StochasticPool) Kind() string { return "stochasticpool" }

@@ -17,7 +17,8 @@ type Registry struct{ *strictyaml.Registry }
 // Nets are the nets that ship with ablate.
 var Nets = Registry{strictyaml.NewRegistry(embedded, "nets", "net")}
 
-// IsPath says that a word names a file and not a registered thing: it has a separator or ends in .yaml or .yml.
+// IsPath reports whether a word names a file rather than a registered thing: it has a separator, or
+// ends in .yaml or .yml.
 func IsPath(name string) bool {
 	return strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }

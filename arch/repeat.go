@@ -2,11 +2,11 @@ package arch
 
 import "fmt"
 
-// Repeat has its layers several times, one copy behind the other, each with weights
-// of its own. The layers of copy 2 of a repeat called stage are stage/2/conv1 and so on.
+// Repeat repeats its layers: the copies follow each other, each with its own weights. The layers of
+// copy 2 of a repeat called stage are stage/2/conv1 and so on.
 type Repeat struct {
 	Part
-	// how often
+	// the number of copies
 	Times int `yaml:"times" min:"1" max:"4096" example:"5"`
 	// the layers in order
 	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{batch_norm: {}}, {relu: {}}]"`
@@ -18,15 +18,15 @@ func (*Repeat) Kind() string        { return "repeat" }
 func (*Repeat) stem() string        { return "repeat" }
 func (l *Repeat) lists() []*[]Layer { return []*[]Layer{&l.Layers} }
 
-// Words are as in "repeat 5 times".
+// Words returns a form such as "repeat 5 times".
 func (l *Repeat) Words(LayerInfo) string { return fmt.Sprintf("repeat %d times", l.Times) }
 
 func (l *Repeat) check() error {
 	switch {
 	case l.Times < 1:
-		return fmt.Errorf("times is %d; its layers stand there at least once", l.Times)
+		return fmt.Errorf("times is %d; want at least 1", l.Times)
 	case len(l.Layers) == 0:
-		return fmt.Errorf("layers are missing: name what is repeated")
+		return fmt.Errorf("layers is missing; list the layers to repeat")
 	}
 	return nil
 }

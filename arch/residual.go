@@ -12,13 +12,14 @@ const (
 	ShortcutNone             = "none"
 )
 
-// Residual adds its input to what its layers make of it (He et al. 2015, arXiv 1512.03385).
+// Residual adds its input to the output of its layers (He et al. 2015, arXiv 1512.03385).
 type Residual struct {
 	Part
-	// how the input reaches the sum: as it is; where the shape changes, every few pixels with zeros for the new
-	// channels (pad, option A of He et al.) or through a 1×1 convolution (projection, option B), which has batch norm
-	// if the layers have; through one everywhere (projection_always, option C); as channels before those of the layers
-	// (concat, DenseNet); or not at all (none, a plain net)
+	// how the input reaches the sum: unchanged (identity). If the shape changes: every few pixels,
+	// with zeros for the new channels (pad, option A of He et al.), or through a 1×1 convolution
+	// (projection, option B), with batch norm if the layers have it. Through a 1×1 convolution
+	// everywhere (projection_always, option C). As channels before those of the layers (concat,
+	// DenseNet). Not at all (none, a plain net)
 	Shortcut string `yaml:"shortcut" oneof:"identity pad projection projection_always concat none" example:"projection"`
 	// the layers in order
 	Layers []Layer `yaml:"layers" required:"true" items:"4096" example:"[{batch_norm: {}}, {relu: {}}]"`
@@ -31,12 +32,12 @@ func (*Residual) stem() string        { return "block" }
 func (l *Residual) defaults()         { *l = Residual{Shortcut: ShortcutIdentity} }
 func (l *Residual) lists() []*[]Layer { return []*[]Layer{&l.Layers} }
 
-// Words are as in "residual, shortcut projection".
+// Words returns a form such as "residual, shortcut projection".
 func (l *Residual) Words(LayerInfo) string { return "residual, shortcut " + l.Shortcut }
 
 func (l *Residual) check() error {
 	if len(l.Layers) == 0 {
-		return fmt.Errorf("layers are missing: a residual block adds its input to what they make of it")
+		return fmt.Errorf("layers is missing; a residual block adds its input to their output")
 	}
 	return nil
 }
@@ -49,8 +50,8 @@ func (l *Residual) lay(b *layout, layer Layer, from int) (int, error) {
 	in, out := b.shape(from), b.shape(last)
 	if l.Shortcut == ShortcutConcat {
 		if in.Height != out.Height || in.Width != out.Width {
-			return 0, b.misfit(layer, "its layers make %v of %v, and shortcut concat needs images of one size: %w", out, in,
-				ErrShape)
+			return 0, b.misfit(layer, "its layers turn %v into %v, but shortcut concat needs images of one size: %w",
+				in, out, ErrShape)
 		}
 		out.Channels += in.Channels
 		return b.join(layer, from, out, from, last)
@@ -58,17 +59,17 @@ func (l *Residual) lay(b *layout, layer Layer, from int) (int, error) {
 	shortcut := from
 	switch {
 	case l.Shortcut == ShortcutIdentity && in != out:
-		return 0, b.misfit(layer, "its layers make %v of %v, and shortcut identity needs equal shapes; "+
-			"pad and projection fit others: %w", out, in, ErrShape)
+		return 0, b.misfit(layer, "its layers turn %v into %v, but shortcut identity needs equal shapes; "+
+			"pad and projection fit others: %w", in, out, ErrShape)
 	case l.Shortcut == ShortcutPad && in.Channels > out.Channels:
-		return 0, b.misfit(layer, "its layers make %v of %v, and shortcut pad adds channels; projection takes some away: %w",
-			out, in, ErrShape)
+		return 0, b.misfit(layer, "its layers turn %v into %v, but shortcut pad only adds channels; "+
+			"projection can remove some: %w", in, out, ErrShape)
 	case l.Shortcut == ShortcutProjection && in == out:
 	case l.Shortcut == ShortcutIdentity:
 	default:
 		stride, ok := StrideBetween(in, out)
 		if !ok {
-			return 0, b.misfit(layer, "its layers make %v of %v, and no stride leads there for shortcut %s: %w", out, in,
+			return 0, b.misfit(layer, "its layers turn %v into %v, and no stride leads there for shortcut %s: %w", in, out,
 				l.Shortcut, ErrShape)
 		}
 		if l.Shortcut != ShortcutPad {
@@ -99,7 +100,7 @@ func (l *Residual) project(b *layout, block string, stride, filters, from int) (
 	return last, nil
 }
 
-// StrideBetween is the step that takes pixels of one shape to those of another.
+// StrideBetween returns the stride that leads from the pixels of one shape to those of another.
 func StrideBetween(in, out Shape) (stride int, ok bool) {
 	for stride = 1; stride <= max(in.Height, in.Width); stride++ {
 		if (in.Height-1)/stride+1 == out.Height && (in.Width-1)/stride+1 == out.Width {

@@ -6,46 +6,46 @@ import (
 	"reflect"
 )
 
-// ErrShape is a net whose layers do not fit together. The message names the layer and the shapes.
+// ErrShape reports that layers of a net do not fit together. The message names the layer and the
+// shapes.
 var ErrShape = errors.New("shapes do not fit")
 
-// String is height×width×channels.
+// String formats a shape as height×width×channels.
 func (s Shape) String() string { return fmt.Sprintf("%d×%d×%d", s.Height, s.Width, s.Channels) }
 
-// Len is the number of activations.
+// Len returns the number of activations.
 func (s Shape) Len() int { return s.Height * s.Width * s.Channels }
 
 // A LayerInfo is a layer whose shapes are known.
 type LayerInfo struct {
-	Layer   Layer // under its full name, which has the repeated parts around it
+	Layer   Layer // with its full name, which includes the repeated parts around it
 	From    []int // the layers whose outputs it reads, as Infer counts them; −1 is the input
-	Depth   int   // parts around it
-	In, Out Shape // In of a part that ends here is what the part reads
-	Groups  int   // of a convolution; for LRN across maps the columns a window stays in
+	Depth   int   // the number of parts around it
+	In, Out Shape // at the end of a part, In is the input of the part
+	Groups  int   // groups of a convolution; for LRN across maps, the columns
 	Params  int64
-	MACs    int64 // multiply-accumulates of a forward pass on one image, biases not counted
+	MACs    int64 // multiply-accumulates of a forward pass over one image, without biases
 }
 
-// limits bound what one layer may hold and compute, so that a typing error is an
-// error and not a dead machine.
+// limits are the largest numbers of things in one layer, so that a typing error leads to a message
+// and not to a machine without memory.
 var limits = map[string]int64{"activations": 1 << 33, "weights": 1 << 33, "multiply-accumulates": 1 << 50}
 
-// product multiplies sizes, none of them negative, and refuses what is above the
-// limit of what is counted. Every product of sizes that a net file states is
-// formed here, so that none overflows.
+// product multiplies sizes, none of them negative, and refuses a product above the limit. It
+// computes every product of sizes in a net file, so none of them overflows.
 func product(what string, sizes ...int) (int64, error) {
 	n := int64(1)
 	for _, size := range sizes {
 		if size != 0 && n > limits[what]/int64(size) {
-			return 0, fmt.Errorf("more than %d %s are too many: %w", limits[what], what, ErrShape)
+			return 0, fmt.Errorf("more than %d %s: %w", limits[what], what, ErrShape)
 		}
 		n *= int64(size)
 	}
 	return n, nil
 }
 
-// Infer computes every layer's shapes and cost. A layer stands behind all those that
-// it reads; the entry of a residual block or of branches is their end.
+// Infer computes the shapes and costs of all layers. A layer comes after those that it reads; the
+// entry of a residual block or of branches is where they end.
 func (n *Net) Infer() ([]LayerInfo, error) {
 	b := layout{net: n}
 	if _, err := b.chain(n.Layers, -1); err != nil {
@@ -66,8 +66,8 @@ func (p *LayerInfo) window(kernel, stride int, pad Pad, ceil bool, channels int)
 	return nil
 }
 
-// outputs is the number of windows along one side. Rounded up, the last window
-// must still start inside the image or its leading border (Caffe's rule, PyTorch's too).
+// outputs returns the number of windows along one side. With rounding up, the last window must
+// still start inside the image or its leading border (the rule of Caffe and PyTorch).
 func outputs(size, kernel, stride, before, after int, ceil bool) int {
 	span := size + before + after - kernel
 	if span < 0 && (!ceil || span <= -stride) {
@@ -83,14 +83,14 @@ func outputs(size, kernel, stride, before, after int, ceil bool) int {
 	return n
 }
 
-// A Cost is what a net takes.
+// A Cost is the cost of a net.
 type Cost struct {
 	Params      int64 `json:"params"`
 	MACs        int64 `json:"macs"`        // forward, per image
-	Activations int64 `json:"activations"` // values of all layers' outputs, per image
+	Activations int64 `json:"activations"` // values in the outputs of all layers, per image
 }
 
-// Cost adds up the layers.
+// Cost adds up the costs of the layers.
 func (n *Net) Cost() (Cost, error) {
 	layers, err := n.Infer()
 	var c Cost
@@ -102,15 +102,15 @@ func (n *Net) Cost() (Cost, error) {
 	return c, err
 }
 
-// Effective is the net without what its layers never read, so that two nets which
-// compute the same are one. A net that does not fit stays as it is.
+// Effective returns the net without the keys that its layers never read, so that two nets which
+// compute the same are equal. A net whose shapes do not fit stays as it is.
 func (n *Net) Effective() *Net {
 	c := n.Clone()
 	b := layout{net: c}
 	if _, err := b.chain(c.Layers, -1); err != nil {
 		return c
 	}
-	simple := map[*Layer]Layer{} // what all copies of a layer are without
+	simple := map[*Layer]Layer{} // the simplest form of all copies of a layer
 	for i, l := range b.of {
 		if l == nil {
 			continue
@@ -130,5 +130,5 @@ func (n *Net) Effective() *Net {
 	return c
 }
 
-// A simplifier is a kind with keys that others may leave without effect.
+// A simplifier is a kind with keys that have no effect for some values of others.
 type simplifier interface{ simplify(p LayerInfo) }

@@ -112,21 +112,21 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"unknown inner key": {strings.Replace(good, "epochs", "epoch", 1),
 		"s.yaml:4: unknown key epoch; did you mean epochs?"},
 	"misspelt net": {strings.Replace(good, "net: a", "nett: a", 1), "s.yaml:2: unknown key nett; did you mean net?"},
-	"repeated key": {good + "seeds: 2\n", "s.yaml:6: key seeds is given twice, first on line 5"},
+	"repeated key": {good + "seeds: 2\n", "s.yaml:6: key seeds appears twice, first on line 5"},
 	"upper case": {strings.Replace(good, "seeds", "Seeds", 1),
 		`s.yaml:5: key "Seeds": keys are lower-case; write seeds`},
 	"wrong type": {strings.Replace(good, "batch: 10", "batch: ten", 1),
 		`s.yaml:4: batch wants a whole number, found "ten"`},
 	"zero seeds": {strings.Replace(good, "seeds: 1", "seeds: 0", 1),
-		"s.yaml:5: seeds is 0; 1 to 10000 are possible"},
+		"s.yaml:5: seeds is 0; want 1 to 10000"},
 	"no variants":   {good, "s.yaml:1: no variants: write at least variants: {baseline: {}}"},
 	"zero variants": {good + "variants: {}\n", "s.yaml:6: no variants: write at least variants: {baseline: {}}"},
 	"duplicate variants": {good + "variants:\n  a: {ablate: [no-lrn]}\n  a: {ablate: [no-dropout]}\n",
-		"s.yaml:8: key a is given twice, first on line 7"},
+		"s.yaml:8: key a appears twice, first on line 7"},
 	"same recipe twice": {good + "variants:\n  a: {ablate: [no-lrn]}\n  b: {ablate: [no-lrn]}\n",
 		"s.yaml:6: variants a and b are the same recipe"},
 	"variant of nothing": {good + "variants: {a: {}}\n",
-		"s.yaml:6: variant a: changes nothing: give it ablate, edits or a device"},
+		"s.yaml:6: variant a: changes nothing: add ablate, edits or a device"},
 	"odd name": {good + "variants: {../a: {ablate: [no-lrn]}}\n",
 		`s.yaml:6: variant "../a": names are lower-case letters, digits and - _ . +`},
 	"unknown ablation": {good + "variants: {a: {ablate: [no-lnr]}}\n",
@@ -151,16 +151,16 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"unknown parent": {"extends: cifar10-bas\n" + good,
 		"s.yaml:1: extends: no such study: cifar10-bas; did you mean cifar10-base?"},
 	"components without design": {good + "components: [no-lrn]\nvariants: {baseline: {}}\n",
-		"s.yaml:6: components are for the designs"},
+		"s.yaml:6: components need design:"},
 	"unknown parallel": {good + "parallel: data-parallel\nvariants: {baseline: {}}\n",
-		`s.yaml:6: parallel: "data-parallel" is not known; write columns or data`},
+		`s.yaml:6: parallel: unknown scheme "data-parallel"; want columns or data`},
 	"columns and chunks": {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 2", 1) +
 		"parallel: columns\nvariants: {baseline: {}}\n",
-		"s.yaml:6: parallel: columns does not go with train.micro_batches 2"},
+		"s.yaml:6: parallel: columns cannot be combined with train.micro_batches 2"},
 	"chunks of an odd batch": {good + "parallel: data\nvariants: {baseline: {}}\n",
 		"s.yaml:4: train.micro_batches is 4, which does not divide train.batch 10"},
 	"three chunks": {strings.Replace(good, "lr: 0.01", "lr: 0.01, micro_batches: 3", 1) +
-		"variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; a batch is cut into 2, 4, 8"},
+		"variants: {baseline: {}}\n", "s.yaml:4: train.micro_batches is 3; want 2, 4, 8"},
 	"same devices twice": {good + "variants: {a: {device: \"cpu:0,cpu:1\"}, b: {device: \"cpu:0,cpu:1\"}}\n",
 		"s.yaml:6: variants a and b are the same recipe"},
 	"unknown design": {good + "design: leave-one-outt\n",
@@ -171,15 +171,15 @@ var badStudies = map[string]struct{ yaml, want string }{
 		"s.yaml:6: variants baseline and a are the same recipe: train.schedule.patience is never read where " +
 			"train.schedule.kind is constant"},
 	"device's name": {good + "variants: {con: {ablate: [no-lrn]}}\n",
-		`s.yaml:6: variant "con": the name is a device's on Windows`},
+		`s.yaml:6: variant "con": the name is reserved for a device on Windows`},
 	"own name": {good + "variants: {seed-1: {ablate: [no-lrn]}}\n",
-		`s.yaml:6: variant "seed-1": records have files or folders of this name`},
+		`s.yaml:6: variant "seed-1": records use this name for files`},
 	"report's name": {good + "variants: {report.txt: {ablate: [no-lrn]}}\n",
-		`s.yaml:6: variant "report.txt": records have files`},
+		`s.yaml:6: variant "report.txt": records use this name`},
 	"trailing dot": {good + "variants: {\"a..\": {ablate: [no-lrn]}}\n",
-		`s.yaml:6: variant "a..": a name does not end in a dot`},
+		`s.yaml:6: variant "a..": a name must not end in a dot`},
 	"index's name": {strings.Replace(good, "study: s", "study: index.sqlite", 1) + "variants: {baseline: {}}\n",
-		`s.yaml:1: study "index.sqlite": records have`},
+		`s.yaml:1: study "index.sqlite": records use`},
 	"controls": {good + "variants: {\"a\\e[31m\\n\": {ablate: [no-lrn]}}\n",
 		`s.yaml:6: variant "a\x1b[31m\n": names are`},
 	"long name": {strings.Replace(good, "alexnet-32", strings.Repeat("n", 900_000), 1),
@@ -187,7 +187,7 @@ var badStudies = map[string]struct{ yaml, want string }{
 	"huge epochs": {strings.Replace(good, "epochs: 1", "epochs: 1000000000000", 1),
 		"s.yaml:4: train.epochs is 1000000000000; it must be from 0 to 1,000,000,000"},
 	"nth": {good + "variants: {a: {edits: [{remove: {select: {kind: lrn, nth: 1x}}}]}}\n",
-		"s.yaml:6: nth is 1x; 2 layers are selected"},
+		"s.yaml:6: nth is 1x, but 2 layers are selected"},
 	"negative factor": {good + "variants: {a: {edits: [{set: {select: {name: conv1}, lr_factor: {weight: -1}}}]}}\n",
 		"s.yaml:6: conv conv1: lr_factor.weight is -1; it must be from 0 to"},
 	"insert that multiplies": {good + "variants: {a: {edits: [" +
@@ -222,7 +222,7 @@ func TestBadStudies(t *testing.T) {
 
 func TestCyclicExtends(t *testing.T) {
 	_, err := Load(write(t, "a.yaml", "extends: b.yaml\n", "b.yaml", "extends: ./a.yaml\n"), nil)
-	if err == nil || !strings.Contains(err.Error(), "extends goes round in a circle: ") {
+	if err == nil || !strings.Contains(err.Error(), "extends forms a circle: ") {
 		t.Error(err)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Slurm says what a task of ablate submit --slurm asks of Slurm.
+// Slurm holds what a task of ablate submit --slurm requests from Slurm.
 type Slurm struct {
-	AtOnce    int      `mapstructure:"at_once"` // tasks, 0 for as many as Slurm likes
-	Pack      int      `mapstructure:"pack"`    // runs of a task, 0 for as many as make it last some minutes
+	AtOnce    int      `mapstructure:"at_once"` // tasks at a time; 0 means no limit
+	Pack      int      `mapstructure:"pack"`    // runs in each task; 0 means as many as take some minutes
 	Time      string   `mapstructure:"time"`
 	Partition string   `mapstructure:"partition"`
 	GPUs      int      `mapstructure:"gpus"`
@@ -21,20 +21,21 @@ type Slurm struct {
 	Setup     []string `mapstructure:"setup"`  // lines of bash before the first run: module load cuda
 }
 
-// Kubernetes says what a pod of ablate submit --kubernetes is.
+// Kubernetes describes a pod of ablate submit --kubernetes.
 type Kubernetes struct {
-	AtOnce int    `mapstructure:"at_once"` // pods, 0 for as many as fit
-	Pack   int    `mapstructure:"pack"`    // runs of a pod, 0 for one
-	Image  string `mapstructure:"image"`   // that holds ablate
-	Claim  string `mapstructure:"claim"`   // of the volume with data and records
-	Mount  string `mapstructure:"mount"`   // where the volume is in the pod
+	AtOnce int    `mapstructure:"at_once"` // pods at a time; 0 means no limit
+	Pack   int    `mapstructure:"pack"`    // runs in each pod; 0 means one
+	Image  string `mapstructure:"image"`   // the image that contains ablate
+	Claim  string `mapstructure:"claim"`   // the claim of the volume with data and records
+	Mount  string `mapstructure:"mount"`   // where the pod mounts the volume
 	GPUs   int    `mapstructure:"gpus"`
 	CPUs   int    `mapstructure:"cpus"`
 	Mem    string `mapstructure:"mem"`
-	Queue  string `mapstructure:"queue"` // of Kueue
+	Queue  string `mapstructure:"queue"` // Kueue's queue
 }
 
-// bindEngines lets flags stand for the keys of their names: --at-once for slurm.at_once and kubernetes.at_once.
+// bindEngines binds flags to the keys with their names: --at-once to slurm.at_once and
+// kubernetes.at_once.
 func bindEngines(v *viper.Viper, flags *pflag.FlagSet) error {
 	for engine, t := range map[string]reflect.Type{
 		"slurm": reflect.TypeFor[Slurm](), "kubernetes": reflect.TypeFor[Kubernetes](),
@@ -42,7 +43,7 @@ func bindEngines(v *viper.Viper, flags *pflag.FlagSet) error {
 		for i := range t.NumField() {
 			key := t.Field(i).Tag.Get("mapstructure")
 			f := flags.Lookup(strings.ReplaceAll(key, "_", "-"))
-			if f == nil || flags.Lookup(engine) == nil { // of another command
+			if f == nil || flags.Lookup(engine) == nil { // the flags of another command
 				continue
 			}
 			if err := v.BindPFlag(engine+"::"+key, f); err != nil {

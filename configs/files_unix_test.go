@@ -35,7 +35,7 @@ func TestFilesThatAreNoStudies(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		fifo: "is not a regular file", "/dev/zero": "is not a regular file", dir + "/": "is not a regular file",
-		sparse:                                 "at most 1048576 are read",
+		sparse:                                 "want at most 1048576",
 		strings.Repeat("x", 900_000) + ".yaml": "file name too long",
 	} {
 		for _, key := range []string{"extends", "net"} {

@@ -9,15 +9,15 @@ import (
 	"ablate/strictyaml"
 )
 
-// An Interval is how often an unfinished run is saved, in one of three units.
-// The zero value means only when it is interrupted. It changes no result.
+// An Interval is how often an unfinished run is saved, in one of three units. The zero value means
+// only when it is interrupted. It does not change results.
 type Interval struct {
 	Time   time.Duration
 	Epochs int
 	Steps  int
 }
 
-// DefaultInterval loses ten minutes at most, and costs AlexNet about a second of them.
+// DefaultInterval loses at most ten minutes of work, and costs AlexNet about a second of them.
 var DefaultInterval = Interval{Time: 10 * time.Minute}
 
 // ParseInterval reads "10m", "2 epochs", "100 steps" or "never".
@@ -37,10 +37,10 @@ func ParseInterval(text string) (Interval, error) {
 			return Interval{Steps: n}, nil
 		}
 	}
-	return Interval{}, fmt.Errorf("%q is no interval; write 10m, 2 epochs, 100 steps or never", text)
+	return Interval{}, fmt.Errorf("%q is not an interval; write 10m, 2 epochs, 100 steps or never", text)
 }
 
-// String is what ParseInterval reads.
+// String returns the form that ParseInterval reads.
 func (i Interval) String() string {
 	switch {
 	case i.Time > 0:
@@ -53,7 +53,7 @@ func (i Interval) String() string {
 	return "never"
 }
 
-// UnmarshalStrict reads the same in a study.
+// UnmarshalStrict reads the same forms in a study.
 func (i *Interval) UnmarshalStrict(n *strictyaml.Node) error {
 	var text string
 	if err := n.Decode(&text); err != nil {

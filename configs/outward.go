@@ -17,43 +17,44 @@ type Sinks struct {
 	MLflow string `yaml:"mlflow" mapstructure:"mlflow" example:"http://127.0.0.1:5000"`
 }
 
-// Or takes from other what s does not name.
+// Or takes from other what s does not set.
 func (s Sinks) Or(other Sinks) Sinks {
 	return Sinks{TensorBoard: cmp.Or(s.TensorBoard, other.TensorBoard), MLflow: cmp.Or(s.MLflow, other.MLflow)}
 }
 
-// OnEnd is who is told when a study ends, fails or is interrupted.
+// OnEnd says who is told when a study ends, fails or is interrupted.
 type OnEnd struct {
-	// a program and its arguments; it reads the table and how the study ended as JSON from its standard input
+	// a program and its arguments; it reads the table, and how the study ended, as JSON from its
+	// standard input
 	Command []string `yaml:"command" mapstructure:"command" example:"[python3, notify.py]"`
-	// an address that the same JSON is posted to. What is secret in it stands in the environment
+	// an address to post the same JSON to; take secret parts from the environment
 	Webhook string `yaml:"webhook" mapstructure:"webhook" example:"${CHAT_WEBHOOK}"`
-	// how long the program or the server has
+	// how long the program or the server may take
 	Timeout string `yaml:"timeout" mapstructure:"timeout" example:"1m"`
 }
 
-// DefaultTimeout is how long a program or a server that is told has, where nothing says so.
+// DefaultTimeout is the time for a program or a server if on_end.timeout is not set.
 const DefaultTimeout = 30 * time.Second
 
-// longestTimeout keeps a study's end from never coming.
+// longestTimeout makes sure that a study ends.
 const longestTimeout = time.Hour
 
-// Asks says whether anybody is to be told.
+// Asks reports whether anybody is to be told.
 func (o OnEnd) Asks() bool { return len(o.Command) > 0 || o.Webhook != "" }
 
-// Patience is the time that Timeout says.
+// Patience returns the time in Timeout, or the default.
 func (o OnEnd) Patience() (time.Duration, error) {
 	if o.Timeout == "" {
 		return DefaultTimeout, nil
 	}
 	d, err := time.ParseDuration(o.Timeout)
 	if err != nil || d <= 0 || d > longestTimeout {
-		return 0, fmt.Errorf("on_end.timeout: %q is no time up to %s; write 30s, 2m", o.Timeout, longestTimeout)
+		return 0, fmt.Errorf("on_end.timeout: %q is not a time of at most %s; write 30s or 2m", o.Timeout, longestTimeout)
 	}
 	return d, nil
 }
 
-// Check says what cannot be told whom. It does not quote the address, which may be a secret.
+// Check refuses hooks that cannot work. It does not quote the address, which may be secret.
 func (o OnEnd) Check() error {
 	if _, err := o.Patience(); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (o OnEnd) Check() error {
 			return errors.New("on_end.webhook: want an address that begins with http:// or https://")
 		}
 		if u.User != nil {
-			return errors.New("on_end.webhook: the address holds a password; " +
+			return errors.New("on_end.webhook: the address contains a password; " +
 				"set ABLATE_WEBHOOK_TOKEN, which is sent as a bearer token")
 		}
 	}
@@ -74,7 +75,7 @@ func (o OnEnd) Check() error {
 	return nil
 }
 
-// expand fills in ${NAME} from the environment, as studies do everywhere.
+// expand replaces ${NAME} by environment variables, as in studies.
 func expand(key, text string) (string, error) {
 	var unset string
 	full := os.Expand(text, func(name string) string {
@@ -90,7 +91,7 @@ func expand(key, text string) (string, error) {
 	return full, nil
 }
 
-// Outward are the settings' sinks and whom they tell at the end, with the environment filled in.
+// Outward returns the sinks and hooks of the settings, with the environment filled in.
 func (s Settings) Outward() (Sinks, OnEnd, error) {
 	sinks, tell := s.Sinks, s.OnEnd
 	tell.Command = append([]string(nil), tell.Command...)

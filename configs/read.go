@@ -14,14 +14,14 @@ import (
 	"ablate/strictyaml"
 )
 
-// read parses a file and lays it over what it extends. chain holds the files on the way here.
+// read parses a file and merges it over what it extends. chain holds the files that led here.
 func read(name string, chain []string) (*strictyaml.Node, error) {
 	label, text, err := open(name)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(chain, label) {
-		return nil, fmt.Errorf("%s: extends goes round in a circle: %s → %s", label, strings.Join(chain, " → "), label)
+		return nil, fmt.Errorf("%s: extends forms a circle: %s → %s", label, strings.Join(chain, " → "), label)
 	}
 	if len(chain) == maxExtends {
 		return nil, fmt.Errorf("%s: more than %d files extend each other", label, maxExtends)
@@ -32,7 +32,7 @@ func read(name string, chain []string) (*strictyaml.Node, error) {
 		return nil, err
 	}
 	if node.Kind != strictyaml.Mapping {
-		return nil, node.Errorf("a study is a mapping of study, net, data, train, seeds and variants")
+		return nil, node.Errorf("a study is a mapping with the keys study, net, data, train, seeds and variants")
 	}
 	extends := node.Get("extends")
 	if extends == nil {
@@ -52,17 +52,17 @@ func read(name string, chain []string) (*strictyaml.Node, error) {
 		}
 		return nil, err
 	}
-	// A name and a title are a study's own.
+	// A name and a title are not inherited.
 	return strictyaml.Merge(parent.Without("extends", "study", "title"), node), nil
 }
 
-// maxExtends is how many studies may stand on each other.
+// maxExtends is the longest chain of studies that extend each other.
 const maxExtends = 32
 
-// ErrUnknown says that no study of this name ships.
+// ErrUnknown reports that no study with this name ships.
 var ErrUnknown = errors.New("no such study")
 
-// open finds a study's text: a file, or one of those that ship.
+// open finds the text of a study: a file, or a study that ships.
 func open(name string) (label string, text []byte, err error) {
 	if arch.IsPath(name) {
 		text, err = strictyaml.ReadFile(name)

@@ -11,22 +11,22 @@ import (
 	"ablate/strictyaml"
 )
 
-// The comments on the keys describe them to users too.
+// The comments on the keys also describe them to users.
 //
 //go:embed *.go
 var source embed.FS
 
-// Schemas are the kinds of files that there is a schema of.
+// Schemas lists the kinds of files that have a schema.
 var Schemas = []string{"study", "net", "ablation"}
 
 var what = map[string]string{
-	"study":    "One question: a recipe, its variants, and the seeds that they are trained under.",
+	"study":    "One question: a recipe, its variants, and the seeds to train them under.",
 	"net":      "A network, layer by layer.",
 	"ablation": "A named, documented list of edits.",
 }
 
-// Schema is the JSON Schema of studies, nets or ablations, made from the types that
-// read them, their tags and their comments.
+// Schema returns the JSON Schema of studies, nets or ablations. It is built from the Go types that
+// read these files, their tags and their comments.
 func Schema(of string) (*strictyaml.Schema, error) {
 	c, err := comments()
 	if err != nil {
@@ -48,7 +48,7 @@ func Schema(of string) (*strictyaml.Schema, error) {
 	return s, nil
 }
 
-// comments are those of every type that a study holds.
+// comments returns the comments of every type that a study contains.
 func comments() (strictyaml.Comments, error) {
 	c := strictyaml.Comments{}
 	readers := []func(strictyaml.Comments) error{arch.ReadComments, recipe.ReadComments, ablations.ReadComments}
@@ -60,7 +60,8 @@ func comments() (strictyaml.Comments, error) {
 	return c, c.ReadComments(reflect.TypeFor[Study]().PkgPath(), source)
 }
 
-// studySchema is the schema of a study. What is required is required of one that extends no other.
+// studySchema returns the schema of a study. Required keys are only required of a study that
+// extends no other.
 func studySchema(c strictyaml.Comments) *strictyaml.Schema {
 	defaults := recipe.Defaults()
 	defaults.Train.Bias.Schedule = defaults.Train.Schedule
@@ -83,7 +84,7 @@ func studySchema(c strictyaml.Comments) *strictyaml.Schema {
 	return s
 }
 
-// relaxed takes what is required of the mappings in a schema out of it, and returns it by itself.
+// relaxed removes the requirements from the mappings in a schema, and returns them separately.
 func relaxed(s *strictyaml.Schema) *strictyaml.Schema {
 	required := &strictyaml.Schema{Required: s.Required}
 	s.Required = nil
@@ -98,7 +99,7 @@ func relaxed(s *strictyaml.Schema) *strictyaml.Schema {
 	return required
 }
 
-// Describe is a number of seeds or a list of them.
+// Describe returns the schema of a number of seeds or a list of them.
 func (seeds) Describe(strictyaml.Comments) *strictyaml.Schema {
 	most := float64(maxSeeds)
 	one := &strictyaml.Schema{Type: strictyaml.Types{"integer"}, Minimum: new(0.0)}
@@ -108,7 +109,7 @@ func (seeds) Describe(strictyaml.Comments) *strictyaml.Schema {
 	}}
 }
 
-// Describe is a list of ablations or a mapping that defines what is taken away.
+// Describe returns the schema of a list of ablations, or of a mapping that defines components.
 func (components) Describe(c strictyaml.Comments) *strictyaml.Schema {
 	one := c.Describe(component{})
 	one.Type = strictyaml.Types{"object", "null"}
@@ -118,7 +119,7 @@ func (components) Describe(c strictyaml.Comments) *strictyaml.Schema {
 	}}
 }
 
-// Describe is what ParseInterval reads.
+// Describe returns the schema of the forms that ParseInterval reads.
 func (Interval) Describe(strictyaml.Comments) *strictyaml.Schema {
 	return &strictyaml.Schema{
 		Type:    strictyaml.Types{"string"},

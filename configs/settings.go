@@ -16,7 +16,8 @@ import (
 	"ablate/strictyaml"
 )
 
-// Settings are what is not part of a study: where records go and what computes. None of it changes a result.
+// Settings are not part of a study: where records go, and what computes. None of them changes a
+// result.
 type Settings struct {
 	Runs    string `mapstructure:"runs"`
 	Device  string `mapstructure:"device"`
@@ -28,9 +29,9 @@ type Settings struct {
 	Kubernetes Kubernetes `mapstructure:"kubernetes"`
 }
 
-// LoadSettings joins, the first that speaks winning: flags that were given; the
-// environment (ABLATE_RUNS, ABLATE_DEVICE, ABLATE_THREADS); ablate.yaml in the
-// current folder, else in the user's configuration folder; the defaults.
+// LoadSettings combines, in this order of precedence: flags that were given; the environment
+// (ABLATE_RUNS, ABLATE_DEVICE, ABLATE_THREADS); ablate.yaml in the current folder, or else in the
+// user's configuration folder; the defaults.
 func LoadSettings(flags *pflag.FlagSet) (Settings, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter("::"))
 	v.SetDefault("runs", "runs")
@@ -52,7 +53,7 @@ func LoadSettings(flags *pflag.FlagSet) (Settings, error) {
 		return Settings{}, err
 	}
 	var s Settings
-	// Text from the environment becomes numbers here; studies are read more strictly.
+	// Text from the environment is converted to numbers here; studies are decoded more strictly.
 	if err := v.UnmarshalExact(&s, func(c *mapstructure.DecoderConfig) { c.WeaklyTypedInput = true }); err != nil {
 		return s, fmt.Errorf("settings: %s", strings.Join(strings.Fields(err.Error()), " ")) // mapstructure's has many lines
 	}

@@ -1,10 +1,10 @@
-// Package configs reads studies: YAML files that ship with ablate or that users
-// write, with inheritance, ${ENVIRONMENT} and --set, strictly checked. And the
-// program's own settings.
+// Package configs reads studies: YAML files that ship with ablate or that users write, with
+// inheritance, ${ENVIRONMENT} and --set, strictly checked. It also reads the program's own
+// settings.
 //
-// Studies are read as YAML nodes by strictyaml. viper, which reads the
-// settings, cannot serve here: it lower-cases keys silently, drops empty
-// mappings (`baseline: {}`) and nulls, and forgets the order and lines.
+// Studies are read as YAML nodes by strictyaml. viper, which reads the settings, cannot be used for
+// them: it silently lower-cases keys, drops empty mappings (`baseline: {}`) and nulls, and forgets
+// order and lines.
 package configs
 
 import (
@@ -30,12 +30,12 @@ type Study struct {
 	Device string
 	// Checkpoint is how often an unfinished run is saved.
 	Checkpoint Interval
-	// LogEvery is how many steps lie between measurements within an epoch, 0 for none.
+	// LogEvery is the number of steps between measurements within an epoch; 0 means none.
 	LogEvery int
 	Design   ablations.Design
 	Report   Report
-	Metrics  Metrics // what the study says of metrics, by name
-	Tune     *Tune   // what every variant finds for itself first; nil for nothing
+	Metrics  Metrics // what the study says about metrics, by name
+	Tune     *Tune   // what every variant first finds for itself; nil means nothing
 	Sinks    Sinks
 	OnEnd    OnEnd
 	Variants []Variant // the first is the baseline
@@ -44,23 +44,23 @@ type Study struct {
 // A Variant is the base recipe plus edits, under a name.
 type Variant struct {
 	Name      string
-	Ablations []string // of the catalogue, that made it
-	Edited    bool     // the study's own edits came on top
-	Device    string   // where it trains; "" is where the study does
+	Ablations []string // the catalogue's ablations that made it
+	Edited    bool     // edits of the study's own were added
+	Device    string   // where it trains; "" means the study's device
 	Recipe    recipe.Recipe
-	InitAt    string   // file and line that name the weights it begins with
-	Changes   []string // what differs from the baseline, in few words
+	InitAt    string   // file and line that name its initial weights
+	Changes   []string // how it differs from the baseline, in a few words
 
-	sets []string // keys of the recipe that its edits set
+	sets []string // the keys of the recipe that its edits set
 }
 
-// Baseline is the name of the variant all others are compared with.
+// Baseline is the name of the variant that all others are compared with.
 const Baseline = "baseline"
 
 //go:embed *.yaml
 var embedded embed.FS
 
-// Names are the studies that ship with ablate.
+// Names lists the studies that ship with ablate.
 func Names() []string {
 	files, err := fs.Glob(embedded, "*.yaml")
 	if err != nil {
@@ -72,42 +72,49 @@ func Names() []string {
 	return files
 }
 
-// file is a study as written: one question, and the variants of a recipe that answer it.
+// file is a study as written: one question, and variants of a recipe to answer it.
 type file struct {
-	// the study's name, which names its folder of records: lower-case letters, digits and - _ . +
+	// the study's name, which is also the name of its folder of records: lower-case letters, digits
+	// and - _ . +
 	Study string `yaml:"study" required:"true" example:"cifar10-norm"`
 	// the question, which heads every report
 	Title string `yaml:"title" example:"does a small net need LRN?"`
-	// a study to start from: the name of one that ships, or a file relative to this one. Mappings merge key by key,
-	// lists and values replace, and null drops what was inherited; the name and the title are a study's own
+	// a study to start from: the name of one that ships, or a file relative to this one. Mappings
+	// merge key by key, lists and values replace, and null drops an inherited key; the name and the
+	// title are not inherited
 	Extends string `yaml:"extends" example:"cifar10-base"`
-	// a name of `ablate nets`, a file relative to this one, or the net itself
+	// a name from `ablate nets`, a file relative to this one, or the net itself
 	Net *strictyaml.Node `yaml:"net" required:"true" example:"alexnet-32"`
-	// a program of your own that trains, in place of net, data and train
+	// a program of your own that trains, instead of net, data and train
 	Trainer *recipe.Trainer `yaml:"trainer" example:"{command: [python, train.py], metric: {name: loss, better: lower}}"`
-	// what the program is given: any mapping, whose keys edits and --set name as params.lr
+	// what the program is given: any mapping. Edits and --set name its keys as in params.lr
 	Params recipe.Params `yaml:"params" example:"{depth: 12, attention: true, lr: 0.0003}"`
 	// which images a run sees and how they are prepared
 	Data recipe.Data `yaml:"data" required:"true" example:"{name: cifar10, root: cifar-10-batches-bin}"`
 	// how the weights are learned
 	Train recipe.Train `yaml:"train" required:"true" example:"{batch: 128, epochs: 40, lr: 0.01}"`
-	// how many seeds every variant is trained under (1, 2, 3 …), or a list of them. Comparisons are paired by seed
+	// how many seeds every variant is trained under (1, 2, 3 …), or a list of seeds. Comparisons
+	// are paired by seed
 	Seeds seeds `yaml:"seeds" required:"true" example:"8"`
-	// what is compared, by name. The first is the baseline, which all others are compared with; if it is not
-	// written, it is the recipe as it is
+	// what is compared, by name. The first variant is the baseline, which all others are compared
+	// with; by default it is the unchanged recipe
 	Variants *strictyaml.Node `yaml:"variants" example:"{no-lrn: {ablate: [no-lrn]}}"`
-	// variants of every value of each key with every value of the others, as lr-0.03+batch-64
+	// makes a variant for every combination of the values of these keys, named as in
+	// lr-0.03+batch-64
 	Grid sweep `yaml:"grid" example:"{train.lr: [0.1, 0.03], train.batch: [64, 128]}"`
-	// variants of the first values of all keys, the second values, and so on
+	// makes a variant for the first values of all keys, one for the second values, and so on
 	Zip sweep `yaml:"zip" example:"{train.lr: [0.1, 0.05], train.batch: [256, 128]}"`
-	// lists of values that every variant, the baseline too, chooses from for itself before variants are compared: it
-	// trains with each of them under seeds that the comparison does not use, and keeps what is best on held-out images.
-	// A variant is then not the worse one for a learning rate that suits the baseline
+	// lists of values from which every variant, also the baseline, chooses its own before variants
+	// are compared: it trains with each of them under seeds that the comparison does not use, and
+	// keeps the best one on held-out images. A variant is then not worse merely because of a
+	// learning rate that suits the baseline
 	Tune tune `yaml:"tune" example:"{train.lr: [0.1, 0.03, 0.01], on: validation}"`
-	// variants to make of components: each (none; the variants as written), leave-one-out (one without each
-	// component), cumulative (each without one more), factorial (every combination)
+	// which variants to make from components: each (none; the variants as written), leave-one-out
+	// (one without each component), cumulative (each without one more), factorial (every
+	// combination)
 	Design ablations.Design `yaml:"design" oneof:"each leave-one-out cumulative factorial" example:"factorial"`
-	// what a design takes away: a list of ablations, or a mapping of names to what a variant may say (ablate, edits)
+	// what a design takes away: a list of ablations, or a mapping from names to the keys of a
+	// variant (ablate, edits)
 	Components components `yaml:"components" example:"[no-lrn, no-dropout]"`
 	// where runs are trained: auto, cpu, cuda:0, or several (cuda:0,cuda:1) that share each run
 	Device string `yaml:"device" example:"cuda:0"`
@@ -115,21 +122,24 @@ type file struct {
 	Parallel Parallel `yaml:"parallel" oneof:"columns data" example:"data"`
 	// how often an unfinished run is saved: a time, "2 epochs", "100 steps" or never. It changes no result
 	Checkpoint Interval `yaml:"checkpoint" example:"10m"`
-	// steps between measurements within an epoch: step_loss and step_top1_error are those of the images since the
-	// last one, or since the epoch began; 0 means none. It changes no result
+	// steps between measurements within an epoch. step_loss and step_top1_error are those of the
+	// images since the last measurement, or since the epoch began; 0 means none. It changes no
+	// result
 	LogEvery int `yaml:"log_every" min:"0" max:"1e9" unit:"steps" example:"50"`
-	// the primary figure, which is recorded with the study before its first run: tables of others are exploratory
+	// the primary figure, which is recorded with the study before its first run; tables of other
+	// figures are exploratory
 	Report Report `yaml:"report" example:"{metric: test_top1_error, at: last}"`
-	// what metrics mean, by name; those that runs of ablate's own trainer log are known
+	// what metrics mean, by name; the metrics of ablate's own trainer are known
 	Metrics Metrics `yaml:"metrics" example:"{val_accuracy: {better: higher, unit: share}}"`
-	// programs that follow the study while it is trained, beside its records. One that is down stops or slows nothing
+	// programs that follow the study while it trains, beside its records. A sink that is down
+	// neither stops nor slows a run
 	Sinks Sinks `yaml:"sinks" example:"{tensorboard: logs}"`
 	// who is told when the study ends, fails or is interrupted
 	OnEnd OnEnd `yaml:"on_end" example:"{webhook: \"${CHAT_WEBHOOK}\"}"`
 }
 
-// Load reads a study by name or from a file, applies the overrides
-// ("train.epochs=1") and resolves every variant. Nothing is written.
+// Load reads a study by name or from a file, applies the overrides ("train.epochs=1") and resolves
+// every variant. It writes nothing.
 func Load(name string, sets []string) (*Study, error) {
 	node, err := read(name, nil)
 	if err != nil {
@@ -155,14 +165,14 @@ func Load(name string, sets []string) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.OnEnd.Check(); err != nil { // what LoadLenient reads tells nobody
+	if err := s.OnEnd.Check(); err != nil { // LoadLenient does not need hooks
 		return nil, node.At("on_end").Errorf("%w", err)
 	}
 	return s, nil
 }
 
-// LoadLenient reads a study whose records are to be read, not made: variables of the
-// environment that are unset, such as the folder of the data, stand for themselves.
+// LoadLenient reads a study in order to read its records. Environment variables that are not set,
+// such as the folder of the data, remain as written.
 func LoadLenient(name string) (*Study, error) {
 	node, err := read(name, nil)
 	if err != nil {
@@ -194,7 +204,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 		return nil, node.At("study").Errorf("study %s: %w", strictyaml.Quote(f.Study), err)
 	}
 	if f.LogEvery < 0 {
-		return nil, node.At("log_every").Errorf("log_every is %d; it is a number of steps, or 0 for none", f.LogEvery)
+		return nil, node.At("log_every").Errorf("log_every is %d; want a number of steps, or 0 for none", f.LogEvery)
 	}
 	if len(f.Seeds) == 0 {
 		return nil, node.At("seeds").Errorf("no seeds: write seeds: 3, or a list")
@@ -234,7 +244,7 @@ func decode(node *strictyaml.Node) (*Study, error) {
 	return s, s.checkTune(node.At("tune"))
 }
 
-// change says what differs between each variant and the baseline.
+// change describes how each variant differs from the baseline.
 func (s *Study) change() {
 	for i, v := range s.Variants {
 		s.Variants[i].Changes = recipe.Changes(s.Variants[0].Recipe, v.Recipe)
@@ -244,13 +254,13 @@ func (s *Study) change() {
 	}
 }
 
-// recipe is what every variant begins with.
+// recipe returns the recipe that every variant starts from.
 func (f *file) recipe(node *strictyaml.Node) (recipe.Recipe, error) {
 	if f.Trainer != nil {
 		return f.program(node)
 	}
 	if f.Params != nil {
-		return recipe.Recipe{}, node.At("params").Errorf("params are what a program is given; this study has no trainer")
+		return recipe.Recipe{}, node.At("params").Errorf("params belong to a program, and this study has no trainer")
 	}
 	if f.Net == nil {
 		return recipe.Recipe{}, node.Errorf("no net: write net: with a name of ablate nets, a file, or the net itself")
@@ -265,14 +275,14 @@ func (f *file) recipe(node *strictyaml.Node) (recipe.Recipe, error) {
 	return recipe.Recipe{Net: net, Data: f.Data, Train: f.Train}, nil
 }
 
-// ours are the keys that say how ablate itself trains.
+// ours lists the keys of studies whose nets ablate itself trains.
 var ours = []string{"net", "data", "train", "parallel", "checkpoint"}
 
-// program is the recipe of a study whose trainer is a program of the user's.
+// program returns the recipe of a study whose trainer is a user's program.
 func (f *file) program(node *strictyaml.Node) (recipe.Recipe, error) {
 	for _, key := range ours {
 		if at := node.Get(key); at != nil {
-			return recipe.Recipe{}, at.Errorf("%s is for nets that ablate trains; this study has a trainer: leave one out", key)
+			return recipe.Recipe{}, at.Errorf("%s is for nets that ablate trains, but this study has a trainer; drop one", key)
 		}
 	}
 	if f.Params == nil {
@@ -281,7 +291,7 @@ func (f *file) program(node *strictyaml.Node) (recipe.Recipe, error) {
 	if !filepath.IsAbs(f.Trainer.Dir) {
 		f.Trainer.Dir = filepath.Join(filepath.Dir(node.At("trainer").File), f.Trainer.Dir)
 	}
-	dir, err := filepath.Abs(f.Trainer.Dir) // a plan may be worked on elsewhere
+	dir, err := filepath.Abs(f.Trainer.Dir) // a plan may be carried out elsewhere
 	if err != nil {
 		return recipe.Recipe{}, node.At("trainer").Errorf("trainer.dir: %w", err)
 	}
@@ -289,7 +299,8 @@ func (f *file) program(node *strictyaml.Node) (recipe.Recipe, error) {
 	return recipe.Recipe{Trainer: f.Trainer, Params: f.Params}, f.declareMetric(node)
 }
 
-// declareMetric has the study compare what its trainer names, and knows which values of it are better.
+// declareMetric makes the study compare the metric of its trainer, and records which values of it
+// are better.
 func (f *file) declareMetric(node *strictyaml.Node) error {
 	m := f.Trainer.Metric
 	if at := node.At("report.metric"); at == node || at == node.Get("report") {
@@ -297,7 +308,7 @@ func (f *file) declareMetric(node *strictyaml.Node) error {
 	}
 	said := f.Metrics[m.Name]
 	if said.Better != "" && said.Better != m.Better {
-		return node.At("metrics").Errorf("metrics: of %s %s values are better, and by trainer.metric %s ones", m.Name,
+		return node.At("metrics").Errorf("metrics: %s has better: %s, but trainer.metric has better: %s", m.Name,
 			said.Better, m.Better)
 	}
 	said.Better = m.Better
@@ -308,7 +319,7 @@ func (f *file) declareMetric(node *strictyaml.Node) error {
 	return nil
 }
 
-// PinnedVariant is the first variant that says itself where it trains, "" if none does.
+// PinnedVariant names the first variant that sets its own device, and returns "" if none does.
 func (s *Study) PinnedVariant() string {
 	for _, v := range s.Variants {
 		if v.Device != "" {
@@ -318,7 +329,8 @@ func (s *Study) PinnedVariant() string {
 	return ""
 }
 
-// distinct refuses two variants that train the same bits on the same devices: they would be compared for nothing.
+// distinct refuses two variants that would train the same bits on the same devices, because there
+// is nothing to compare.
 func (s *Study) distinct(node *strictyaml.Node) error {
 	seen := map[string]Variant{}
 	for _, v := range s.Variants {
@@ -341,7 +353,8 @@ func (s *Study) distinct(node *strictyaml.Node) error {
 	return nil
 }
 
-// located puts file and line before the error of a check that knows its key; one about the net's shapes has none.
+// located adds file and line to the error of a check that knows its key; errors about the shapes of
+// the net have no key.
 func located(node *strictyaml.Node, err error) error {
 	key := "net"
 	if e := (*strictyaml.Error)(nil); errors.As(err, &e) && e.Key != "" {
@@ -350,7 +363,7 @@ func located(node *strictyaml.Node, err error) error {
 	return node.At(key).Errorf("%w", err)
 }
 
-// loadNet reads a registered name, a file, or an inline mapping.
+// loadNet reads a net by its registered name, from a file, or from an inline mapping.
 func loadNet(v *strictyaml.Node) (*arch.Net, error) {
 	if v.Kind == strictyaml.Mapping {
 		n := new(arch.Net)

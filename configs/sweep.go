@@ -11,11 +11,11 @@ import (
 	"ablate/strictyaml"
 )
 
-// A sweep is lists of values for keys of the recipe, in the order in which they are written.
+// A sweep lists values for keys of the recipe, in the order in which they are written.
 type sweep struct {
 	at     *strictyaml.Node
 	keys   []string
-	values [][]*strictyaml.Node // each key's
+	values [][]*strictyaml.Node // the values of each key
 }
 
 // UnmarshalStrict reads {train.lr: [0.1, 0.01]}.
@@ -34,18 +34,18 @@ func (s *sweep) UnmarshalStrict(n *strictyaml.Node) error {
 	return nil
 }
 
-// Describe is a mapping of keys to lists.
+// Describe returns the schema of a mapping from keys to lists.
 func (sweep) Describe(strictyaml.Comments) *strictyaml.Schema {
 	return &strictyaml.Schema{Type: strictyaml.Types{"object"}, MinProperties: 1,
 		Additional: &strictyaml.Schema{Type: strictyaml.Types{"array"}, MinItems: 1}}
 }
 
-// combinations are every value of each key with every value of the others.
+// combinations returns every combination of the values of all keys.
 func (s sweep) combinations() ([][]*strictyaml.Node, error) {
 	all := [][]*strictyaml.Node{nil}
 	for _, values := range s.values {
 		if len(all)*len(values) > maxVariants {
-			return nil, s.at.Errorf("more than %d variants; a study has at most so many", maxVariants)
+			return nil, s.at.Errorf("more than %d variants, which is the limit for a study", maxVariants)
 		}
 		var longer [][]*strictyaml.Node
 		for _, c := range all {
@@ -58,12 +58,12 @@ func (s sweep) combinations() ([][]*strictyaml.Node, error) {
 	return all, nil
 }
 
-// rows are the first values of all keys, the second values, and so on.
+// rows returns the first values of all keys, the second values, and so on.
 func (s sweep) rows() ([][]*strictyaml.Node, error) {
 	rows := make([][]*strictyaml.Node, len(s.values[0]))
 	for k, values := range s.values {
 		if len(values) != len(rows) {
-			return nil, s.at.Errorf("zip takes one value of each list at a time: %s has %d, %s has %d", s.keys[0], len(rows),
+			return nil, s.at.Errorf("zip needs lists of one length: %s has %d values, %s has %d", s.keys[0], len(rows),
 				s.keys[k], len(values))
 		}
 		for i, v := range values {
@@ -73,7 +73,7 @@ func (s sweep) rows() ([][]*strictyaml.Node, error) {
 	return rows, nil
 }
 
-// variants are those of the sweep's settings, without one that is the recipe as it is.
+// variants returns a variant for each setting, except for one that equals the unchanged recipe.
 func (s sweep) variants(settings [][]*strictyaml.Node, base recipe.Recipe) ([]variant, error) {
 	var list []variant
 	for _, values := range settings {
@@ -104,13 +104,14 @@ func (s sweep) variants(settings [][]*strictyaml.Node, base recipe.Recipe) ([]va
 
 var notInNames = regexp.MustCompile(`[^a-z0-9.-]+`)
 
-// settingName is lr-0.03 for train.lr: 0.03, and optimizer-adam for train.optimizer: {kind: adam, …}.
+// settingName returns lr-0.03 for train.lr: 0.03, and optimizer-adam for train.optimizer: {kind:
+// adam, …}.
 func settingName(key string, value *strictyaml.Node) string {
 	name := key[strings.LastIndexByte(key, '.')+1:] + "-" + short(value)
 	return strings.Trim(notInNames.ReplaceAllString(strings.ToLower(name), "-"), "-")
 }
 
-// short is a value in a name: of a mapping its kind, where it has one.
+// short formats a value for a name; a mapping with a kind is named by its kind.
 func short(value *strictyaml.Node) string {
 	var parts []string
 	switch value.Kind {

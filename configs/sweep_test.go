@@ -54,7 +54,7 @@ func TestSweepsThatAreRefused(t *testing.T) {
 		"grid: {train.rl: [1]}":                         "s.yaml:6",
 		"grid: {train.lr: [-1]}":                        "train.lr is -1",
 		"grid: {train.lr: [0.2, 0.2]}":                  "variant lr-0.2 is given twice",
-		"zip: {train.lr: [0.2, 0.3], train.batch: [5]}": "one value of each list at a time: train.lr has 2",
+		"zip: {train.lr: [0.2, 0.3], train.batch: [5]}": "zip needs lists of one length: train.lr has 2",
 		"grid: {data.train: " + numbers(101) + ", data.test: " + numbers(101) + "}": "more than 10000 variants",
 	} {
 		if _, err := Load(write(t, "s.yaml", sweepBase+text), nil); err == nil || !strings.Contains(err.Error(), says) {

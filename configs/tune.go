@@ -12,7 +12,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// A tune is how a study says that every variant looks for its own values of some keys.
+// A tune is the key of a study that lets every variant find its own values for some keys.
 type tune struct {
 	sweep
 	on     string
@@ -20,14 +20,15 @@ type tune struct {
 	trials int
 }
 
-// heldOut is the word for the held-out images of data.validation, and heldOutMetric what is measured on them.
+// heldOut is the word for the images that data.validation holds out, and heldOutMetric the metric
+// measured on them.
 const (
 	heldOut       = "validation"
 	heldOutMetric = "validation_top1_error"
 )
 
-// firstTuningSeed is the first seed of tuning runs where the study names none: no usual seed of the study's own, and
-// none that --aa makes of one.
+// firstTuningSeed is the first seed of tuning runs unless the study names seeds. Studies do not
+// normally use it, and --aa does not derive it.
 const firstTuningSeed = 2_000_001
 
 // UnmarshalStrict reads {train.lr: [0.1, 0.01], on: validation, seeds: 2}.
@@ -50,50 +51,51 @@ func (t *tune) UnmarshalStrict(n *strictyaml.Node) error {
 		}
 	}
 	if at := n.Get("trials"); at != nil && t.trials < 1 {
-		return at.Errorf("tune.trials is %d; it is how many settings every variant tries", t.trials)
+		return at.Errorf("tune.trials is %d; want the number of settings that every variant tries", t.trials)
 	}
 	return t.sweep.UnmarshalStrict(n.Without(words...))
 }
 
-// Describe is a mapping of keys to lists, and three words.
+// Describe returns the schema of a mapping from keys to lists, with three more keys.
 func (tune) Describe(c strictyaml.Comments) *strictyaml.Schema {
 	s := sweep{}.Describe(c)
 	s.Properties = strictyaml.Properties{
 		{Key: "on", Schema: &strictyaml.Schema{Type: strictyaml.Types{"string"}, Default: heldOut,
-			Description: "what the settings are chosen by: validation is the error on the images of data.validation; a " +
-				"program's study names a metric that the program logs of held-out data", Examples: []any{heldOut}}},
+			Description: "what the settings are chosen by: validation means the error on the images of data.validation; a " +
+				"study with a trainer names a metric that the program logs for held-out data", Examples: []any{heldOut}}},
 		{Key: "seeds", Schema: seeds{}.Describe(c)},
 		{Key: "trials", Schema: &strictyaml.Schema{Type: strictyaml.Types{"integer"}, Minimum: new(1.0),
-			Description: "the most settings that every variant tries, spread evenly over all of them; without it all of them",
+			Description: "the largest number of settings that every variant tries, spread evenly over them; all by default",
 			Examples:    []any{10}}},
 	}
-	s.Properties.Get("seeds").Description = "how many seeds each setting is tried under, or a list of them; none may " +
-		"be one of the study's. Without it one"
+	s.Properties.Get("seeds").Description = "how many seeds each setting is tried under, or a list of seeds; none may " +
+		"be one of the study's. The default is 1"
 	return s
 }
 
-// A Tune is how every variant finds values of its own for some keys, before variants are compared: it tries the same
-// settings as all others, under seeds that the comparison does not use, and keeps the one that is best on held-out
-// data. A variant is then not the worse one for a learning rate that suits the baseline.
+// A Tune says how every variant finds its own values for some keys, before variants are compared.
+// It tries the same settings as all others, under seeds that the comparison does not use, and keeps
+// the best one on held-out data. A variant is then not worse merely because of a learning rate that
+// suits the baseline.
 type Tune struct {
 	Keys     []string
 	Settings []Setting
-	On       string // the metric that settings are chosen by
+	On       string // the metric by which settings are chosen
 	Better   string // which values of it are better: lower, higher
 	Seeds    []uint64
 }
 
-// A Setting is a value of each key that a study tunes.
+// A Setting has a value for each key that a study tunes.
 type Setting struct {
 	Name   string   // lr-0.03
 	Values []string // of each key, as written
 	edits  []ablations.Edit
 }
 
-// TuningName is the name of the study that a study's tuning runs are recorded as.
+// TuningName returns the name of the study that records a study's tuning runs.
 func TuningName(study string) string { return study + ".tuning" }
 
-// tune is what a study tunes, nil for nothing.
+// tune returns what a study tunes, and nil for nothing.
 func (f *file) tune(node *strictyaml.Node, base recipe.Recipe) (*Tune, error) {
 	if f.Tune.at == nil {
 		return nil, nil
@@ -101,12 +103,12 @@ func (f *file) tune(node *strictyaml.Node, base recipe.Recipe) (*Tune, error) {
 	at := node.At("tune")
 	for _, key := range f.Tune.keys {
 		if slices.Contains(whichImages, key) {
-			return nil, at.Errorf("tune: %s says which images there are; settings are chosen on the same ones", key)
+			return nil, at.Errorf("tune: %s decides which images there are, and settings must be chosen on the same images", key)
 		}
 	}
 	for _, seed := range f.Tune.seeds {
 		if slices.Contains(f.Seeds, seed) {
-			return nil, at.Errorf("tune.seeds: %d is a seed of the study too; settings are chosen under seeds of their own",
+			return nil, at.Errorf("tune.seeds: %d is also a seed of the study; want seeds that the study does not use",
 				seed)
 		}
 	}
@@ -128,43 +130,44 @@ func (f *file) tune(node *strictyaml.Node, base recipe.Recipe) (*Tune, error) {
 		}
 		s.Name = strings.Join(names, "+")
 		if slices.ContainsFunc(t.Settings, func(o Setting) bool { return o.Name == s.Name }) {
-			return nil, at.Errorf("tune: %s is given twice", s.Name)
+			return nil, at.Errorf("tune: %s appears twice", s.Name)
 		}
 		t.Settings = append(t.Settings, s)
 	}
 	if len(t.Settings) < 2 {
-		return nil, at.Errorf("tune: one setting leaves nothing to choose; give a key several values")
+		return nil, at.Errorf("tune: there is only one setting; list several values for a key")
 	}
 	return t, nil
 }
 
-// whichImages are the keys that decide what a setting is chosen on.
+// whichImages lists the keys that decide on which images a setting is chosen.
 var whichImages = []string{"data.name", "data.root", "data.classes", "data.train", "data.validation", "data.split"}
 
-// tunedOn says what settings are chosen by. It must not be what the study reports: a figure that was chosen for being
-// good is too good.
+// tunedOn checks the metric by which settings are chosen. It must not be what the study reports,
+// because a figure that was chosen for being good is biased.
 func (f *file) tunedOn(t *Tune, at *strictyaml.Node, base recipe.Recipe) error {
 	if !base.IsProgram() {
 		if f.Tune.on != heldOut {
-			return at.At("on").Errorf("tune.on is %s; nets are tuned on validation, the images that data.validation holds out",
+			return at.At("on").Errorf("tune.on is %s; want validation, the images that data.validation holds out",
 				strictyaml.Quote(f.Tune.on))
 		}
 		t.On, t.Better = heldOutMetric, "lower"
 		return nil
 	}
 	if t.On = f.Tune.on; t.On == heldOut && f.Metrics[heldOut].Better == "" {
-		return at.Errorf("tune.on: name a metric that the program logs of held-out data, as in on: val_loss")
+		return at.Errorf("tune.on: name a metric that the program logs for held-out data, as in on: val_loss")
 	}
 	if t.On == f.Report.Metric {
 		return at.Errorf("tune.on is %s, which is what the study reports; choose settings by a figure of other data", t.On)
 	}
 	if t.Better = f.Metrics[t.On].Better; t.Better == "" {
-		return at.Errorf("tune.on: say which values of %s are better, as in metrics: {%s: {better: lower}}", t.On, t.On)
+		return at.Errorf("tune.on: declare which values of %s are better, as in metrics: {%s: {better: lower}}", t.On, t.On)
 	}
 	return nil
 }
 
-// evenly keeps n of a list, the first and the last among them, as evenly spread as they can be; 0 keeps all.
+// evenly keeps n elements of a list, spread as evenly as possible, with the first and the last
+// among them; 0 keeps all.
 func evenly[T any](list []T, n int) []T {
 	if n == 0 || n >= len(list) {
 		return list
@@ -176,7 +179,7 @@ func evenly[T any](list []T, n int) []T {
 	return kept
 }
 
-// checkTune refuses variants that a study cannot tune.
+// checkTune refuses variants that cannot be tuned.
 func (s *Study) checkTune(at *strictyaml.Node) error {
 	for _, v := range s.Variants {
 		if !v.Recipe.IsProgram() && v.Recipe.Data.Validation == 0 {
@@ -185,13 +188,13 @@ func (s *Study) checkTune(at *strictyaml.Node) error {
 		for _, key := range s.Tune.Keys {
 			within := func(k string) bool { return k == key || strings.HasPrefix(k, key+".") || strings.HasPrefix(key, k+".") }
 			if i := slices.IndexFunc(v.sets, within); i >= 0 {
-				return at.Errorf("tune: variant %s sets %s itself; each variant tries the same values of %s", v.Name, v.sets[i],
-					key)
+				return at.Errorf("tune: variant %s sets %s itself, but all variants must try the same values of %s", v.Name,
+					v.sets[i], key)
 			}
 		}
 	}
 	if len(s.Variants)*len(s.Tune.Settings) > maxVariants {
-		return at.Errorf("tune: more than %d settings of variants; a study has at most so many", maxVariants)
+		return at.Errorf("tune: more than %d settings of variants, which is the limit for a study", maxVariants)
 	}
 	tuning, err := s.Tuning()
 	if err != nil {
@@ -200,7 +203,8 @@ func (s *Study) checkTune(at *strictyaml.Node) error {
 	return tuning.distinct(at)
 }
 
-// Tuning is the study whose runs tune this one: every setting of every variant, compared on held-out data.
+// Tuning returns the study whose runs tune this one: every setting of every variant, compared on
+// held-out data.
 func (s *Study) Tuning() (*Study, error) {
 	t := *s
 	t.Name, t.Title = TuningName(s.Name), "each variant's own "+strings.Join(s.Tune.Keys, ", ")
@@ -219,7 +223,7 @@ func (s *Study) Tuning() (*Study, error) {
 				return nil, err
 			}
 			if tried.Name = TuningVariant(v.Name, setting.Name); len(tried.Name) > maxName {
-				return nil, fmt.Errorf("tune: the name %s is longer than a folder's may be; shorten the variant's",
+				return nil, fmt.Errorf("tune: the name %s is too long for a folder; shorten the variant's",
 					strictyaml.Plain(tried.Name))
 			}
 			t.Variants = append(t.Variants, tried)
@@ -229,10 +233,11 @@ func (s *Study) Tuning() (*Study, error) {
 	return &t, nil
 }
 
-// TuningVariant is the name of a variant that tries a setting.
+// TuningVariant returns the name of a variant that tries a setting.
 func TuningVariant(variant, setting string) string { return variant + "+" + setting }
 
-// Again says that a variant is the baseline under other seeds (--aa), which takes the baseline's setting.
+// Again reports whether a variant is the baseline under other seeds (--aa), which uses the
+// baseline's setting.
 func (s *Study) Again(v Variant) bool {
 	base, r := s.Variants[0].Recipe.Clone(), v.Recipe.Clone()
 	for _, r := range []*recipe.Recipe{&base, &r} {
@@ -243,7 +248,8 @@ func (s *Study) Again(v Variant) bool {
 	return v.Name != s.Variants[0].Name && v.Device == s.Variants[0].Device && reflect.DeepEqual(base, r)
 }
 
-// Tuned is the study with the setting that each variant has chosen, by name. Variants without one stay as they are.
+// Tuned returns the study in which each variant has its chosen setting, by name. Variants without
+// one are unchanged.
 func (s *Study) Tuned(chosen map[string]Setting) (*Study, error) {
 	t := *s
 	t.Variants = nil
@@ -264,7 +270,7 @@ func (s *Study) Tuned(chosen map[string]Setting) (*Study, error) {
 	return &t, nil
 }
 
-// set is a variant with the values of a setting.
+// set returns a variant with the values of a setting.
 func (v Variant) set(s Setting) (Variant, error) {
 	for _, e := range s.edits {
 		r, err := ablations.Apply(v.Recipe, e)

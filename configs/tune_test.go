@@ -77,16 +77,16 @@ func TestTuningThatIsRefused(t *testing.T) {
 	for text, says := range map[string]string{
 		"tune: 3":                                "s.yaml:7: write keys with lists of values",
 		"tune: {on: validation}":                 "s.yaml:7: write keys with lists of values",
-		"tune: {train.lr: [0.1]}":                "s.yaml:7: tune: one setting leaves nothing to choose",
-		"tune: {train.lr: [0.1, 0.1]}":           "lr-0.1 is given twice",
+		"tune: {train.lr: [0.1]}":                "s.yaml:7: tune: there is only one setting",
+		"tune: {train.lr: [0.1, 0.1]}":           "lr-0.1 appears twice",
 		"tune: {train.lr: [0.1, -1]}":            "train.lr is -1",
 		"tune: {train.rl: [0.1, 1]}":             "train.rl",
-		"tune: {train.lr: [0.1, 1], on: test}":   "nets are tuned on validation",
-		"tune: {train.lr: [0.1, 1], seeds: [1]}": "1 is a seed of the study too",
+		"tune: {train.lr: [0.1, 1], on: test}":   "want validation, the images",
+		"tune: {train.lr: [0.1, 1], seeds: [1]}": "1 is also a seed of the study",
 		"tune: {train.lr: [0.1, 1], trials: 0}":  "tune.trials is 0",
-		"tune: {data.validation: [10, 20]}":      "data.validation says which images there are",
-		"tune: {train.lr: [0.1, 1]}\ngrid: {train.lr: [0.2]}": "variant lr-0.2 sets train.lr itself; each variant tries " +
-			"the same values of train.lr",
+		"tune: {data.validation: [10, 20]}":      "data.validation decides which images there are",
+		"tune: {train.lr: [0.1, 1]}\ngrid: {train.lr: [0.2]}": "variant lr-0.2 sets train.lr itself, but all variants " +
+			"must try the same values of train.lr",
 		"tune: {train.optimizer: [adam, sgd]}\ngrid: {train.optimizer.beta1: [0.8]}": "s.yaml",
 		"tune: {train.schedule.patience: [3, 4]}": "variants baseline+patience-3 and baseline+patience-4 are the same " +
 			"recipe: train.schedule.patience is never read",

@@ -14,27 +14,28 @@ import (
 	"ablate/strictyaml"
 )
 
-// variant is what a study says of one variant.
+// variant is what a study says about one variant.
 type variant struct {
 	at   *strictyaml.Node
 	name string
-	// ablations of the catalogue, made one after the other
+	// ablations of the catalogue, applied one after the other
 	Ablate []string `yaml:"ablate" items:"100" example:"[no-lrn]"`
-	// changes of the variant's own, made after the ablations
+	// further changes, made after the ablations
 	Edits []ablations.Edit `yaml:"edits" items:"1000" example:"[{set: {key: train.weight_decay, value: 0}}]"`
-	// where this variant is trained, in place of the study's device
+	// where this variant is trained, instead of on the study's device
 	Device string `yaml:"device" example:"cuda:0,cuda:1"`
 
-	also []component // of a design, made before the edits
+	also []component // from a design, applied before the edits
 }
 
-// A component is what a design takes away: a name, and the ablations and edits behind it.
+// A component is something that a design takes away: a name, with the ablations and edits that
+// define it.
 type component struct {
 	name string
 	at   *strictyaml.Node
-	// ablations of the catalogue, made one after the other
+	// ablations of the catalogue, applied one after the other
 	Ablate []string `yaml:"ablate" items:"100" example:"[no-lrn]"`
-	// changes of the component's own, made after the ablations
+	// further changes, made after the ablations
 	Edits []ablations.Edit `yaml:"edits" items:"1000" example:"[{set: {select: {kind: conv}, stride: 1}}]"`
 }
 
@@ -55,7 +56,7 @@ func (c *components) UnmarshalStrict(n *strictyaml.Node) error {
 		return nil
 	}
 	if n.Kind != strictyaml.Mapping {
-		return n.Errorf("components are a list of ablations, or a mapping of names to {ablate: […], edits: […]}")
+		return n.Errorf("components is a list of ablations, or a mapping of names to {ablate: […], edits: […]}")
 	}
 	for _, name := range n.Keys() {
 		one := component{name: name, at: n.Get(name)}
@@ -66,14 +67,14 @@ func (c *components) UnmarshalStrict(n *strictyaml.Node) error {
 			return err
 		}
 		if len(one.Ablate)+len(one.Edits) == 0 {
-			one.Ablate = []string{name} // `no-lrn:` is the ablation of this name
+			one.Ablate = []string{name} // `no-lrn:` means the ablation with this name
 		}
 		*c = append(*c, one)
 	}
 	return nil
 }
 
-// maxVariants bounds a study, whose plan and table have a row for each.
+// maxVariants limits a study, whose plan and table have a row for each variant.
 const maxVariants = 10_000
 
 // variants lists a study's variants, the baseline first.
@@ -109,14 +110,14 @@ func variants(node *strictyaml.Node, f file, base recipe.Recipe) ([]variant, err
 	return list, nil
 }
 
-// compared are the variants that are written and those of a design.
+// compared returns the variants that are written and those that the design makes.
 func compared(node *strictyaml.Node, f file) ([]variant, error) {
 	if !slices.Contains(ablations.Designs, f.Design) {
 		return nil, strictyaml.Unknown(node.At("design"), "design", string(f.Design), words(ablations.Designs))
 	}
 	if f.Design == ablations.Each {
 		if f.Components != nil {
-			return nil, node.At("components").Errorf("components are for the designs leave-one-out, cumulative and factorial; " +
+			return nil, node.At("components").Errorf("components need design: leave-one-out, cumulative or factorial; " +
 				"this is each")
 		}
 		none := f.Variants == nil || f.Variants.Kind != strictyaml.Mapping || len(f.Variants.Keys()) == 0
@@ -149,7 +150,8 @@ func words[T ~string](list []T) []string {
 	return out
 }
 
-// written are the variants under the key variants, the baseline first whether it is written or not.
+// written returns the variants under the key variants. The baseline comes first, whether it is
+// written or not.
 func written(node, v *strictyaml.Node) ([]variant, error) {
 	list := []variant{{name: Baseline, at: node}}
 	if v == nil {
@@ -175,7 +177,7 @@ func written(node, v *strictyaml.Node) ([]variant, error) {
 	return list, nil
 }
 
-// designed are the variants that a design makes of the components.
+// designed returns the variants that a design makes from the components.
 func designed(node *strictyaml.Node, f file) ([]variant, error) {
 	var names []string
 	byName := map[string]component{}
@@ -204,7 +206,7 @@ func designed(node *strictyaml.Node, f file) ([]variant, error) {
 	return list, nil
 }
 
-// resolve applies a variant's ablations and edits, and checks what they make.
+// resolve applies a variant's ablations and edits, and checks the result.
 func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 	out := Variant{Name: v.name, Device: v.Device}
 	fail := func(err error) (Variant, error) { return out, v.at.Errorf("variant %s: %w", v.name, err) }
@@ -221,7 +223,7 @@ func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 			}
 			edits = append(edits, a.For(net)...)
 			out.Ablations = append(out.Ablations, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)))
-			out.Edited = out.Edited || own // what was published of the catalogue's is not of this one
+			out.Edited = out.Edited || own // what was published about the catalogue's ablation does not apply
 		}
 		edits = append(edits, step.Edits...)
 		out.Edited = out.Edited || len(step.Edits) > 0
@@ -232,7 +234,7 @@ func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 		}
 	}
 	if v.name != Baseline && len(edits) == 0 && v.Device == "" {
-		return fail(fmt.Errorf("%w: give it ablate, edits or a device", ablations.ErrNoChange))
+		return fail(fmt.Errorf("%w: add ablate, edits or a device", ablations.ErrNoChange))
 	}
 	var err error
 	if out.Recipe, err = ablations.Apply(base, edits...); err != nil {
@@ -247,8 +249,9 @@ func (v variant) resolve(base recipe.Recipe, initAt string) (Variant, error) {
 	return out, nil
 }
 
-// findAblation returns an ablation of the user's own, or else one of the catalogue. The user's are files: a path
-// relative to the study's file, or a name that ablations/NAME.yaml beside it has.
+// findAblation returns an ablation of the user's own, or else one of the catalogue. The user's
+// ablations are files: a path relative to the study's file, or the NAME of ablations/NAME.yaml
+// beside it.
 func findAblation(name, study string) (a ablations.Ablation, own bool, err error) {
 	path := filepath.Join(filepath.Dir(study), "ablations", name+".yaml")
 	if arch.IsPath(name) {
@@ -267,7 +270,7 @@ func findAblation(name, study string) (a ablations.Ablation, own bool, err error
 	return a, true, err
 }
 
-// seeds are a number k, meaning 1 … k, or a list.
+// seeds is a list of seeds; a number k in YAML means 1 … k.
 type seeds []uint64
 
 const maxSeeds = 10_000
@@ -280,7 +283,7 @@ func (s *seeds) UnmarshalStrict(n *strictyaml.Node) error {
 			return err
 		}
 		if len(list) > maxSeeds {
-			return n.Errorf("%d seeds; at most %d are possible", len(list), maxSeeds)
+			return n.Errorf("%d seeds; want at most %d", len(list), maxSeeds)
 		}
 		seen := map[uint64]bool{}
 		for _, v := range list {
@@ -297,7 +300,7 @@ func (s *seeds) UnmarshalStrict(n *strictyaml.Node) error {
 		return err
 	}
 	if k < 1 || k > maxSeeds {
-		return n.Errorf("seeds is %d; 1 to %d are possible", k, maxSeeds)
+		return n.Errorf("seeds is %d; want 1 to %d", k, maxSeeds)
 	}
 	*s = nil
 	for i := range k {

@@ -5,62 +5,61 @@ import (
 	"fmt"
 )
 
-// ResizedCrop shows of each training image a rectangle of random area, shape and
-// place, resized to data.crop by bilinear interpolation (Szegedy et al. 2015, as in
-// torchvision's RandomResizedCrop).
+// ResizedCrop shows a rectangle of random area, shape and place of each training image, resized to
+// data.crop by bilinear interpolation (Szegedy et al. 2015, as in torchvision's RandomResizedCrop).
 type ResizedCrop struct {
-	// the least share of the stored image that is shown; 0 means that nothing is resized
+	// the smallest share of the stored image that is shown; 0 turns resizing off
 	MinArea float64 `yaml:"min_area" json:"min_area" min:"0" max:"1" example:"0.08"`
-	// the most that width over height, or height over width, may be; 0 means 4/3
+	// the largest ratio of width to height, or of height to width; 0 means 4/3
 	MaxRatio float64 `yaml:"max_ratio" json:"max_ratio,omitempty" min:"0" max:"100" example:"1.33"`
 }
 
-// Ratio is the most that one side may be times the other.
+// Ratio returns the largest ratio of the sides.
 func (r ResizedCrop) Ratio() float64 { return cmp.Or(r.MaxRatio, 4.0/3) }
 
-// MultiScale resizes each training image so that its shorter side is drawn from a
-// range, and cuts data.crop out of it anywhere (Simonyan and Zisserman 2015, section 3.1).
+// MultiScale resizes each training image so that its shorter side has a random length, and cuts
+// data.crop out of it at a random place (Simonyan and Zisserman 2015, section 3.1).
 type MultiScale struct {
-	// the shortest that the shorter side becomes
+	// the shortest length of the shorter side
 	From int `yaml:"from" json:"from" min:"0" max:"16384" unit:"pixels" example:"256"`
-	// the longest that it becomes; 0 means that nothing is resized
+	// the longest length of the shorter side; 0 turns resizing off
 	To int `yaml:"to" json:"to" min:"0" max:"16384" unit:"pixels" example:"512"`
 }
 
-// ColourJitter multiplies brightness, contrast and saturation of each training
-// image, in this order, by factors between 1 − the most and 1 + the most.
+// ColourJitter multiplies the brightness, contrast and saturation of each training image, in this
+// order, by random factors between 1 − x and 1 + x, where x is the value of the key.
 type ColourJitter struct {
-	// the most that brightness changes
+	// the largest change of brightness
 	Brightness float64 `yaml:"brightness" json:"brightness,omitempty" min:"0" max:"100" example:"0.4"`
-	// the most that contrast changes: the distance from the image's mean grey
+	// the largest change of contrast, the distance from the image's mean grey
 	Contrast float64 `yaml:"contrast" json:"contrast,omitempty" min:"0" max:"100" example:"0.4"`
-	// the most that saturation changes: the distance from each pixel's grey
+	// the largest change of saturation, the distance from each pixel's grey
 	Saturation float64 `yaml:"saturation" json:"saturation,omitempty" min:"0" max:"100" example:"0.4"`
 }
 
-// Erase makes a rectangle of random area, shape and place the colour of the mean
-// (Zhong et al. 2017, as in torchvision's RandomErasing).
+// Erase fills a rectangle of random area, shape and place with the mean's colour (Zhong et al.
+// 2017, as in torchvision's RandomErasing).
 type Erase struct {
-	// share of the training images that lose one
+	// the share of training images that lose a rectangle
 	Probability float64 `yaml:"probability" json:"probability" min:"0" max:"1" example:"0.25"`
-	// the least share of the image that is erased; 0 means 0.02
+	// the smallest share of the image that is erased; 0 means 0.02
 	MinArea float64 `yaml:"min_area" json:"min_area,omitempty" min:"0" max:"1" example:"0.02"`
 	// the largest share of the image that is erased; 0 means 0.33
 	MaxArea float64 `yaml:"max_area" json:"max_area,omitempty" min:"0" max:"1" example:"0.33"`
-	// the most that one side of the rectangle may be times the other; 0 means 3.3
+	// the largest ratio of the rectangle's sides; 0 means 3.3
 	MaxRatio float64 `yaml:"max_ratio" json:"max_ratio,omitempty" min:"0" max:"100" example:"3.3"`
 }
 
-// From is the least share of an image that is erased.
+// From returns the smallest share of an image that is erased.
 func (e Erase) From() float64 { return cmp.Or(e.MinArea, 0.02) }
 
-// To is the largest.
+// To returns the largest share of an image that is erased.
 func (e Erase) To() float64 { return cmp.Or(e.MaxArea, 0.33) }
 
-// Ratio is the most that one side may be times the other.
+// Ratio returns the largest ratio of the rectangle's sides.
 func (e Erase) Ratio() float64 { return cmp.Or(e.MaxRatio, 3.3) }
 
-// In is how an epoch, counted from 0, shows training images: without the augmentations that have ended before it.
+// In returns the data of an epoch, counted from 0: without the augmentations that have ended before it.
 func (d Data) In(epoch int) Data {
 	until := d.AugmentUntil
 	for _, a := range []struct {
@@ -86,13 +85,13 @@ func (d Data) In(epoch int) Data {
 	return d
 }
 
-// Mixes says whether training images are mixed in pairs.
+// Mixes reports whether training images are mixed in pairs.
 func (d Data) Mixes() bool { return d.Mixup > 0 || d.CutMix > 0 }
 
-// SoftTargets says whether training images belong to several classes, by shares.
+// SoftTargets reports whether a training image may belong to several classes, in shares.
 func (r Recipe) SoftTargets() bool { return r.Train.LabelSmoothing > 0 || r.Data.Mixes() }
 
-// augmentRules are what augmentations must not be.
+// augmentRules returns the rules for augmentations.
 func (d Data) augmentRules() []rule {
 	resized := ""
 	switch {
@@ -121,7 +120,7 @@ func (d Data) augmentRules() []rule {
 	}
 }
 
-// unreadOfAugment are the keys of augmentations that are off, in so many epochs.
+// unreadOfAugment lists the keys of augmentations that are off in a training of this many epochs.
 func (d Data) unreadOfAugment(epochs int) []unread {
 	erases := d.Erase.Probability > 0
 	never := "data.erase.probability is 0"

@@ -12,9 +12,9 @@ import (
 	"ablate/arch"
 )
 
-// Changes says in few words what differs between two recipes: only changed
-// layers and keys, layers with the same change together. It compares the
-// recipes and knows nothing of the edits that made them.
+// Changes describes how two recipes differ, in a few words. It names only changed layers and keys,
+// and puts layers with the same change together. It compares the recipes and does not know the
+// edits that made them.
 //
 //	− norm1, norm2 · pool1, pool2: kernel 3→2 · train.weight_decay 0.0005→0
 func Changes(from, to Recipe) []string {
@@ -41,7 +41,7 @@ func Changes(from, to Recipe) []string {
 		out = append(out, "− "+listed(removed))
 	}
 	if len(added) > 0 {
-		const few = 3 // of more the names alone
+		const few = 3 // of more layers only the names
 		for i, name := range added {
 			if len(added) <= few {
 				added[i] += sizeOf(after[name])
@@ -65,7 +65,7 @@ func Changes(from, to Recipe) []string {
 	}{to.Data, to.Train}))...)
 }
 
-// programKeys are the params of a program, and what tells one program from another.
+// programKeys returns the params of a program, and the keys that identify the program.
 func (r Recipe) programKeys() map[string]any {
 	keys := map[string]any{}
 	for k, v := range r.Params {
@@ -83,8 +83,8 @@ func (r Recipe) programKeys() map[string]any {
 	return keys
 }
 
-// sizeOf says how large a new layer is, " {filters 16, kernel 5}", where it has a size of its own: one that came in
-// another's place may be of another size, which its kind and name do not say.
+// sizeOf formats the size of a new layer, such as " {filters 16, kernel 5}". A layer that replaces
+// another may have a different size, which its kind and name do not show.
 func sizeOf(l arch.Layer) string {
 	var words []string
 	values := l.Values()
@@ -107,7 +107,8 @@ func layersByName(n *arch.Net) map[string]arch.Layer {
 	return m
 }
 
-// missing are the layers that another net has not, without those that went with the part that held them.
+// missing names the layers that the other net does not have, except those that went together with
+// the part around them.
 func missing(layers []arch.Layer, there map[string]arch.Layer) (names []string) {
 	for _, l := range layers {
 		if _, ok := there[l.Name]; !ok {
@@ -121,7 +122,7 @@ func missing(layers []arch.Layer, there map[string]arch.Layer) (names []string) 
 	return names
 }
 
-// listed names layers, the first and the last where there are very many.
+// listed names layers, or only the first and the last of very many.
 func listed(names []string) string {
 	const most = 12
 	if len(names) > most {
@@ -130,7 +131,7 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// layerChanges lists a layer's changed keys, "kernel 3→2".
+// layerChanges lists the changed keys of a layer, such as "kernel 3→2".
 func layerChanges(from, to arch.Layer) []string {
 	if reflect.DeepEqual(from.Spec, to.Spec) {
 		return nil
@@ -138,7 +139,7 @@ func layerChanges(from, to arch.Layer) []string {
 	return keyChanges("", from.Values(), to.Values())
 }
 
-// keyChanges lists changed keys of nested maps in order.
+// keyChanges lists the changed keys of nested maps in order.
 func keyChanges(prefix string, a, b map[string]any) []string {
 	keys := map[string]bool{}
 	for k := range a {
@@ -156,7 +157,7 @@ func keyChanges(prefix string, a, b map[string]any) []string {
 	for _, k := range sorted {
 		x, xm := a[k].(map[string]any)
 		y, ym := b[k].(map[string]any)
-		if xm && (ym || b[k] == nil) || ym && a[k] == nil { // a mapping that is not there is one without keys
+		if xm && (ym || b[k] == nil) || ym && a[k] == nil { // a missing mapping counts as one without keys
 			out = append(out, keyChanges(prefix+k+".", x, y)...)
 			continue
 		}
@@ -183,7 +184,7 @@ func value(v any) string {
 	return fmt.Sprint(v)
 }
 
-// pairs are a mapping's keys and values in order.
+// pairs returns the keys and values of a mapping, in order.
 func pairs(m map[string]any) []string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -204,7 +205,7 @@ func asMap(v any) map[string]any {
 	return m
 }
 
-// grouped collects the layers that share a change, and the changes of the same layers.
+// grouped puts together the layers with the same change, and the changes of the same layers.
 type grouped struct{ what, layers []string }
 
 func (g *grouped) add(what, layer string) {

@@ -7,7 +7,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// The comments on the keys describe them to users too.
+// The comments on the keys also describe them to users.
 //
 //go:embed *.go
 var source embed.FS

@@ -10,14 +10,14 @@ import (
 	"ablate/strictyaml"
 )
 
-// An unread key has no effect where it holds that another key says so.
+// An unread key has no effect, for a reason that another key decides.
 type unread struct {
 	key    string
 	holds  bool
 	reason string // "train.schedule.kind is constant"
 }
 
-// sized are the data sets whose images have one size from the start, so that none is fitted or left out.
+// sized lists the data sets whose images have one fixed size, so that none is resized or left out.
 var sized = []string{"shapes", "cifar10", "cifar100", "mnist", "fashion-mnist", "kmnist"}
 
 // unread lists the keys that nothing reads in this recipe.
@@ -60,7 +60,7 @@ func (s Schedule) unread(key string, epochs int) []unread {
 	case kind != s.Kind:
 		reason = fmt.Sprintf("train.epochs is %d, before the rate changes", epochs)
 	case s.Kind == "":
-		reason = key + " is left out"
+		reason = key + " is not set"
 	}
 	reads := map[string][]string{
 		"step": {"at", "factor"}, "plateau": {"factor", "patience", "drops"}, "discrete_exp": {"target", "steps"},
@@ -73,7 +73,7 @@ func (s Schedule) unread(key string, epochs int) []unread {
 	return append(list, unread{key + ".warmup_from", s.Warmup == 0, key + ".warmup is 0"})
 }
 
-// effective is the schedule without what lies behind the last epoch: one whose rate never changes is constant.
+// effective returns the schedule without what lies after the last epoch. A schedule whose rate never changes is constant.
 func (s Schedule) effective(epochs int) Schedule {
 	switch {
 	case s.Kind == "step":
@@ -87,7 +87,7 @@ func (s Schedule) effective(epochs int) Schedule {
 	return s
 }
 
-// effectiveRates are the layers' rates without those that lie behind the last epoch or change nothing.
+// effectiveRates returns the layers' rates without those that lie after the last epoch or change nothing.
 func (t Train) effectiveRates() []LayerRate {
 	factors := map[string]float64{}
 	var rates []LayerRate
@@ -103,12 +103,12 @@ func (t Train) effectiveRates() []LayerRate {
 	return rates
 }
 
-// Effective is the recipe without what it never reads: two recipes that train the
-// same bits because they differ in such keys alone are one.
+// Effective returns the recipe without the keys that it never reads. Two recipes with the same
+// effective recipe train the same bits.
 func (r Recipe) Effective() Recipe {
 	r = r.Clone()
 	if r.Net == nil {
-		return r // what a program reads of its params, it alone knows
+		return r // only the program knows which of its params it reads
 	}
 	t := &r.Train
 	t.Schedule, t.Bias.Schedule = t.Schedule.effective(t.Epochs), t.Bias.Schedule.effective(t.Epochs)
@@ -124,14 +124,14 @@ func (r Recipe) Effective() Recipe {
 		f.Set(reflect.Zero(f.Type()))
 	}
 	r.Net = r.Net.Effective()
-	if d := &r.Data; d.CropChunk == 1 { // a chunk of one image is none
+	if d := &r.Data; d.CropChunk == 1 { // a chunk of one image is the same as none
 		d.CropChunk = 0
 	}
 	return r
 }
 
-// Unread is a key in which two recipes differ although neither reads it, and why
-// not; "" if there is none.
+// Unread returns a key in which two recipes differ although neither reads it, with the reason. It
+// returns "" if there is none.
 func Unread(a, b Recipe) (key, reason string) {
 	if a.Net == nil || b.Net == nil {
 		return "", ""

@@ -7,29 +7,29 @@ import (
 	"ablate/strictyaml"
 )
 
-// Enumerations of a recipe. The default of each is the empty string, however it is
-// written, so that a recipe which says the default is the same as one that does not.
+// Enumerations of a recipe. The default of each is stored as the empty string, so that a recipe
+// that writes the default equals one that does not.
 type (
-	// A ColourSpace is what a pixel's numbers mean, each from 0 to 255.
+	// A ColourSpace defines the meaning of a pixel's numbers, each from 0 to 255.
 	ColourSpace string
-	// A HeldOut says which training images validation is on.
+	// A HeldOut selects the training images for validation.
 	HeldOut string
-	// CropAt is where training crops lie.
+	// CropAt is the place of training crops.
 	CropAt string
-	// ColourScale is what the draws of PCAColour are multiplied by.
+	// ColourScale selects the factor for the draws of PCAColour.
 	ColourScale string
-	// TestCrops is what of a test image is shown.
+	// TestCrops selects the crops of a test image.
 	TestCrops string
-	// A Precision is what the products of convolutions and dense layers are formed
-	// of. Sums, weights and everything else are float32.
+	// A Precision is the number format of the operands in products of convolutions and dense
+	// layers. Sums, weights and everything else are float32.
 	Precision string
 )
 
-// The words.
+// The words of the enumerations.
 const (
 	RGB   ColourSpace = ""
 	Grey  ColourSpace = "grey"  // one channel, the luma of JPEG (ITU-R BT.601)
-	HSV   ColourSpace = "hsv"   // hue with 256 to the full circle, saturation, value
+	HSV   ColourSpace = "hsv"   // hue, where 256 is the full circle, saturation, value
 	YCbCr ColourSpace = "ycbcr" // JPEG's: full range, ITU-R BT.601
 
 	FixedSplit     HeldOut = ""
@@ -45,11 +45,11 @@ const (
 	TenCrop    TestCrops = "ten"
 
 	Float32 Precision = ""
-	TF32    Precision = "tf32" // of operands' first 10 bits after the point
-	BF16    Precision = "bf16" // of operands in bfloat16, 7 bits, as which activations are stored too
+	TF32    Precision = "tf32" // 10 bits of mantissa
+	BF16    Precision = "bf16" // 7 bits of mantissa; activations are also stored like this
 )
 
-// String is how a user writes it.
+// String returns the word that a user writes.
 func (p Precision) String() string {
 	if p == Float32 {
 		return "float32"
@@ -87,17 +87,17 @@ func (p *Precision) UnmarshalStrict(n *strictyaml.Node) error {
 	return word(n, p, "precision", Float32.String(), string(TF32), string(BF16))
 }
 
-// ParsePrecision reads what a user wrote on a command line.
+// ParsePrecision reads a precision from a command line.
 func ParsePrecision(text string) (Precision, error) {
 	for _, p := range []Precision{Float32, TF32, BF16} {
 		if text == p.String() {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("precision %q is not known; write float32, tf32 or bf16", text)
+	return "", fmt.Errorf("unknown precision %q; want float32, tf32 or bf16", text)
 }
 
-// word reads one of the known words, of which the first is the default.
+// word reads one of the known words; the first is the default.
 func word[T ~string](n *strictyaml.Node, into *T, what string, known ...string) error {
 	var text string
 	if err := n.Decode(&text); err != nil {

@@ -11,7 +11,8 @@ import (
 	"ablate/strictyaml"
 )
 
-// Params are what a program of the user's is given: any mapping that JSON can hold, with numbers as json.Number.
+// Params are the parameters of a user's program: any mapping that JSON can express, with numbers as
+// json.Number.
 type Params map[string]any
 
 // UnmarshalStrict reads any mapping.
@@ -26,7 +27,7 @@ func (p *Params) UnmarshalStrict(n *strictyaml.Node) error {
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return n.Errorf("params are a mapping, as in {lr: 0.1, depth: 12}")
+		return n.Errorf("params is a mapping, as in {lr: 0.1, depth: 12}")
 	}
 	*p = m
 	return nil
@@ -44,12 +45,12 @@ func (p *Params) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Describe is any mapping.
+// Describe returns the schema of any mapping.
 func (Params) Describe(strictyaml.Comments) *strictyaml.Schema {
 	return &strictyaml.Schema{Type: strictyaml.Types{"object"}}
 }
 
-// clone is a deep copy.
+// clone returns a deep copy.
 func (p Params) clone() Params {
 	if p == nil {
 		return nil
@@ -75,7 +76,7 @@ func cloneValue(v any) any {
 	return v
 }
 
-// paths are the dotted names of all params, those of mappings too, after a prefix.
+// paths returns the dotted names of all params, including mappings, after a prefix.
 func (p Params) paths(prefix string) []string {
 	var all []string
 	for _, k := range slices.Sorted(maps.Keys(p)) {
@@ -103,7 +104,7 @@ func (p Params) find(path string) (Params, string, bool) {
 	}
 }
 
-// word is a parameter as it stands in a command: a string as it is, anything else as JSON.
+// word formats a parameter for a command: a string unchanged, anything else as JSON.
 func (p Params) word(path string) (string, bool) {
 	in, name, ok := p.find(path)
 	if !ok {
@@ -116,7 +117,7 @@ func (p Params) word(path string) (string, bool) {
 	return string(text), err == nil
 }
 
-// at finds a parameter for an edit; one that is not there is an error that names the nearest.
+// at finds a parameter for an edit. If there is none, the error names the nearest.
 func (p Params) at(key string, n *strictyaml.Node) (Params, string, error) {
 	in, name, ok := p.find(strings.TrimPrefix(key, "params."))
 	if !ok {
@@ -141,7 +142,7 @@ func (p Params) Set(key string, n *strictyaml.Node) error {
 	return err
 }
 
-// scaled is a number times another. A whole number stays one.
+// scaled multiplies a number by another. A whole number must stay whole.
 func scaled(v any, key string, times *strictyaml.Node) (any, error) {
 	var factor float64
 	if err := times.Decode(&factor); err != nil {
@@ -160,12 +161,12 @@ func scaled(v any, key string, times *strictyaml.Node) (any, error) {
 		return strictyaml.Float(x), nil
 	}
 	if x != float64(int64(x)) {
-		return nil, times.Errorf("%s is %s; times %v it is not a whole number", key, number, factor)
+		return nil, times.Errorf("%s is %s; %v times that is not a whole number", key, number, factor)
 	}
 	return json.Number(fmt.Sprint(int64(x))), nil
 }
 
-// Remove takes the parameter of a dotted key out.
+// Remove removes the parameter of a dotted key.
 func (p Params) Remove(key string, n *strictyaml.Node) error {
 	in, name, err := p.at(key, n)
 	if err == nil {

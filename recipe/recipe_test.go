@@ -119,12 +119,12 @@ func TestRecipesThatFail(t *testing.T) {
 		"train: {schedule: {kind: poly}}":             "train.schedule.power",
 		"train: {schedule: {kind: linear, power: 2}}": "train.schedule.power is for kind poly",
 		"train: {dropout_until: -1}":                  "train.dropout_until is -1",
-		"train: {layer_rates: [{layer: conv9, factor: 0}]}": `train.layer_rates names "conv9"; the layers that learn ` +
+		"train: {layer_rates: [{layer: conv9, factor: 0}]}": `train.layer_rates names "conv9"; the layers with weights ` +
 			`are conv1`,
 		"train: {layer_rates: [{layer: relu1, factor: 0}]}": `train.layer_rates names "relu1"`,
-		"train: {layer_rates: [{layer: conv1, factor: -1}]}": "train.layer_rates of conv1: from and factor must not be " +
+		"train: {layer_rates: [{layer: conv1, factor: -1}]}": "train.layer_rates for conv1: from and factor must not be " +
 			"negative",
-		"train: {layer_rates: [{layer: conv1}, {layer: conv1}]}":   "train.layer_rates of conv1 must come in the order",
+		"train: {layer_rates: [{layer: conv1}, {layer: conv1}]}":   "train.layer_rates for conv1 must be in the order",
 		"train: {layer_rates: [{layer: conv1, until: 3}]}":         "unknown key until",
 		"train: {layer_rates: [{layer: conv1, from: 3, lr: 0.1}]}": "unknown key lr",
 	} {
@@ -330,7 +330,7 @@ func TestRecipesThatAreRefused(t *testing.T) {
 		"train: {optimizer: adma}":                        "unknown optimizer adma; did you mean adam?",
 		"train: {optimizer: {kind: adam, beta2: 1}}":      "train.optimizer.beta2 is 1",
 		"train: {optimizer: {kind: rmsprop, beta1: 0.5}}": "train.optimizer.beta1 is for adam, adamw, not rmsprop",
-		"train: {optimizer: {kind: adam, epsilon: 0}}":    "train.optimizer.epsilon is 0; adam needs one above 0",
+		"train: {optimizer: {kind: adam, epsilon: 0}}":    "train.optimizer.epsilon is 0; adam needs a value above 0",
 		"train: {optimizer: {beta1: 0.8}}":                "train.optimizer.beta1 is for adam, adamw, not sgd",
 		"train: {clip_norm: -1}":                          "train.clip_norm is -1",
 		"train: {early_stopping: 3}":                      "train.early_stopping looks at held-out images",
@@ -341,7 +341,7 @@ func TestRecipesThatAreRefused(t *testing.T) {
 		"train: {label_smoothing: 1}":                     "train.label_smoothing is 1; it must be",
 		"train: {ema: 1}":                                 "train.ema is 1; it must be",
 		"train: {schedule: {floor: 0.1}}":                 "train.schedule.floor is for kind cosine",
-		"train: {epochs: 3, schedule: {warmup: 3}}":       "train.schedule.warmup is 3, and training ends after 3 epochs",
+		"train: {epochs: 3, schedule: {warmup: 3}}":       "train.schedule.warmup is 3, but training ends after 3 epochs",
 	})
 }
 

@@ -12,36 +12,41 @@ import (
 	"ablate/strictyaml"
 )
 
-// A Trainer is a program of the user's that trains in place of ablate. Its params are the rest of the recipe.
+// A Trainer is a user's program that trains instead of ablate. Its params are the rest of the
+// recipe.
 type Trainer struct {
-	// the program and its arguments, which no shell reads. {recipe} is the file of the params as JSON, {params.lr} one
-	// of them; {seed}, {study}, {variant}, {device} and {run}, the folder that the program may write to, are the run's.
-	// {{seed}} is the text {seed}
+	// the program and its arguments; no shell reads them. {recipe} stands for the JSON file of the
+	// params, {params.lr} for one param; {seed}, {study}, {variant} and {device} are the run's, and
+	// {run} is the folder that the program may write to. {{seed}} is the text {seed}
 	Command []string `yaml:"command" json:"command" required:"true" items:"1000" example:"[python, train.py, '{seed}']"`
-	// environment variables beside those that ablate itself has. They stand in the record: no secrets
+	// environment variables, added to those of ablate itself. The record contains them, so they
+	// must not be secret
 	Env map[string]string `yaml:"env" json:"env,omitempty" example:"{OMP_NUM_THREADS: '1'}"`
-	// the folder that the program starts in, relative to the study's file, and without it that of the study's file
+	// the folder in which the program starts, relative to the study's file; by default that of the
+	// study's file
 	Dir string `yaml:"dir" json:"dir,omitempty" example:"vision"`
-	// a command that runs once before the first run, such as one that fetches the data
+	// a command to run once before the first run, for example to download the data
 	Setup []string `yaml:"setup" json:"setup,omitempty" items:"1000" example:"[python, download.py]"`
-	// how long one attempt may take; without it, as long as it wants
+	// how long one attempt may take; by default there is no limit
 	Timeout Duration `yaml:"timeout" json:"timeout,omitempty" example:"12h"`
-	// how long the program may go on after SIGTERM, which Ctrl-C and the timeout send, before it is killed; without
-	// it 30 seconds
+	// how long the program may continue after SIGTERM, which Ctrl-C and the timeout send, before it
+	// is killed; by default 30 seconds
 	Grace Duration `yaml:"grace" json:"grace,omitempty" example:"2m"`
-	// how often a run that failed is tried again at once, by the same command with ABLATE_RESUME=1
+	// how often a failed run is tried again immediately, by the same command with ABLATE_RESUME=1
 	Retries int `yaml:"retries" json:"retries,omitempty" min:"0" max:"1000" example:"2"`
-	// is added to every seed: the same program under other seeds, as `ablate run --aa` compares it with itself
+	// added to every seed, so that the same program trains under other seeds, as in `ablate run
+	// --aa`
 	SeedOffset int `yaml:"seed_offset" json:"seed_offset,omitempty" min:"0" max:"1e9" example:"1000000"`
-	// what variants are compared by
+	// the metric to compare variants by
 	Metric TrainerMetric `yaml:"metric" json:"metric" required:"true" example:"{name: val_accuracy, better: higher}"`
 }
 
-// TrainerMetric is the figure of a program that variants are compared by, unless the study's report names another.
+// TrainerMetric is the metric of a program by which variants are compared, unless the study's
+// report names another.
 type TrainerMetric struct {
 	// its name, as the program logs it
 	Name string `yaml:"name" json:"name" required:"true" example:"val_accuracy"`
-	// which of two values is the better one
+	// which values are better
 	Better string `yaml:"better" json:"better" required:"true" oneof:"higher lower" example:"higher"`
 }
 
@@ -51,12 +56,12 @@ type Duration time.Duration
 // UnmarshalStrict reads 90s, 10m, 12h.
 func (d *Duration) UnmarshalStrict(n *strictyaml.Node) error {
 	if n.Kind != strictyaml.Scalar || d.UnmarshalText([]byte(n.Text())) != nil {
-		return n.Errorf("a time is written as 90s, 10m or 12h")
+		return n.Errorf("want a time such as 90s, 10m or 12h")
 	}
 	return nil
 }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText reads the form that MarshalText writes.
 func (d *Duration) UnmarshalText(text []byte) error {
 	t, err := time.ParseDuration(string(text))
 	if err != nil || t <= 0 {
@@ -66,26 +71,26 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes 1m30s.
+// MarshalText writes a form such as 1m30s.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// Describe is what UnmarshalStrict reads.
+// Describe returns the schema of the forms that UnmarshalStrict reads.
 func (Duration) Describe(strictyaml.Comments) *strictyaml.Schema {
 	return &strictyaml.Schema{
 		Type: strictyaml.Types{"string"}, Pattern: `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`,
 	}
 }
 
-// IsProgram says that a program of the user's trains.
+// IsProgram reports whether a user's program trains.
 func (r Recipe) IsProgram() bool { return r.Trainer != nil }
 
-// placeholder is {word} in a command; a second pair of braces around it makes it plain text.
+// placeholder matches {word} in a command; a second pair of braces makes it plain text.
 var placeholder = regexp.MustCompile(`\{?\{([a-zA-Z][\w.-]*)\}\}?`)
 
-// Placeholders are the words that stand for something in a trainer's command.
+// Placeholders lists the words that stand for a value in a trainer's command.
 var Placeholders = []string{"recipe", "seed", "run", "study", "variant", "device"}
 
-// Expand puts values in the place of the words in braces.
+// Expand replaces the words in braces by values.
 func (r Recipe) Expand(command []string, values map[string]string) ([]string, error) {
 	out := make([]string, len(command))
 	for i, word := range command {
@@ -102,7 +107,7 @@ func (r Recipe) Expand(command []string, values map[string]string) ([]string, er
 			}
 			if !ok && failed == nil {
 				known := slices.Sorted(maps.Keys(values))
-				failed = fmt.Errorf("{%s} stands for nothing (write {{%s}} for the text itself)%s", name, name,
+				failed = fmt.Errorf("{%s} is not a placeholder (write {{%s}} for the text itself)%s", name, name,
 					strictyaml.Suggest(name, append(known, r.Params.paths("params.")...)))
 			}
 			if open {
@@ -120,15 +125,15 @@ func (r Recipe) Expand(command []string, values map[string]string) ([]string, er
 	return out, nil
 }
 
-// validateProgram refuses what cannot be started.
+// validateProgram refuses a trainer that cannot be started.
 func (r Recipe) validateProgram() error {
 	t := r.Trainer
 	switch {
 	case len(t.Command) == 0 || t.Command[0] == "":
-		return keyError("trainer.command", "is missing: write the program and its arguments, "+
+		return keyError("trainer.command", "is missing; write the program and its arguments, "+
 			"as in [python, train.py, --config, '{recipe}', --seed, '{seed}']")
 	case t.Metric.Name == "":
-		return keyError("trainer.metric", "is missing: write what variants are compared by, "+
+		return keyError("trainer.metric", "is missing; write the metric to compare variants by, "+
 			"as in {name: val_accuracy, better: higher}")
 	}
 	if err := strictyaml.CheckBounds(t, "trainer"); err != nil {
@@ -151,7 +156,7 @@ func (r Recipe) validateProgram() error {
 	return nil
 }
 
-// programIdentity is the trainer without what cannot change the result.
+// programIdentity returns the trainer without what cannot change the result.
 func (t Trainer) programIdentity() *Trainer {
 	return &Trainer{Command: t.Command, Env: t.Env, SeedOffset: t.SeedOffset}
 }

@@ -9,22 +9,21 @@ import (
 	"strings"
 )
 
-// Bounds are what a field's tags allow of its value:
+// Bounds hold what a field's tags allow:
 //
 //	min:"1" max:"1024"      a number in this range, both ends included
-//	above:"0" below:"1"     likewise, without the ends
+//	above:"0" below:"1"     the same, without the ends
 //	oneof:"gaussian he"     one of these words
 //	items:"64"              a list no longer than this
 //
-// The first of the words is what an empty one stands for where JSON leaves it out
-// (omitempty). On a list, the numbers are those of its items. The documentation and the
-// schema of a key show the same tags.
+// If JSON leaves an empty word out (omitempty), it stands for the first word of oneof. On a list,
+// the numbers apply to its items. The documentation and the schema of a key show the same tags.
 type Bounds struct {
-	Min, Max     float64 // -∞ and +∞ where there is none
-	Above, Below bool    // the end itself is not allowed
+	Min, Max     float64 // -∞ and +∞ if there is no bound
+	Above, Below bool    // the bound itself is not allowed
 	OneOf        []string
-	Zero         string // the word that the empty one stands for
-	Items        int    // 0 where there is no bound
+	Zero         string // the word for which the empty string stands
+	Items        int    // 0 means no bound
 }
 
 // BoundsOf reads a field's tags.
@@ -56,7 +55,7 @@ func BoundsOf(tag reflect.StructTag) Bounds {
 	return b
 }
 
-// Range says which numbers are allowed: "from 1 to 1024", "above 0", "" for all.
+// Range describes the allowed numbers: "from 1 to 1024", "above 0", or "" for all.
 func (b Bounds) Range() string {
 	low, high := "", ""
 	if b.Below {
@@ -81,12 +80,12 @@ func (b Bounds) Range() string {
 	return low + high
 }
 
-// Allow says whether a number lies within the bounds.
+// Allow reports whether a number lies within the bounds.
 func (b Bounds) Allow(x float64) bool {
 	return (x > b.Min || !b.Above && x == b.Min) && (x < b.Max || !b.Below && x == b.Max)
 }
 
-// short writes 1,048,576 and 0.5.
+// short formats numbers as in 1,048,576 and 0.5.
 func short(x float64) string {
 	if x != math.Trunc(x) || math.Abs(x) >= 1e15 {
 		return strconv.FormatFloat(x, 'g', -1, 64)
@@ -101,9 +100,9 @@ func short(x float64) string {
 	return s
 }
 
-// CheckBounds is the error of the first value in a struct, or in those within it,
-// that its field's tags do not allow. Its key is dotted and begins with prefix;
-// the message begins with the key.
+// CheckBounds returns the error of the first value in a struct, or in a struct inside it, that the
+// field's tags do not allow. The key in the error is dotted and begins with prefix; the message
+// begins with the key.
 func CheckBounds(of any, prefix string) error {
 	return checkStruct(reflect.Indirect(reflect.ValueOf(of)), prefix)
 }
@@ -114,7 +113,7 @@ func checkStruct(v reflect.Value, prefix string) error {
 	}
 	for f, value := range Fields(v) {
 		if value.IsZero() && strings.HasSuffix(f.Tag.Get("json"), ",omitzero") {
-			continue // a mapping that is not there
+			continue // a missing mapping
 		}
 		if err := checkValue(value, prefix+f.Tag.Get("yaml"), BoundsOf(f.Tag)); err != nil {
 			return err
@@ -142,7 +141,7 @@ func checkValue(v reflect.Value, key string, b Bounds) error {
 		return checkStruct(v, key)
 	case reflect.Slice:
 		if b.Items > 0 && v.Len() > b.Items {
-			return &Error{Key: key, Msg: fmt.Sprintf("%s has %d entries; at most %d are possible", key, v.Len(), b.Items)}
+			return &Error{Key: key, Msg: fmt.Sprintf("%s has %d entries; want at most %d", key, v.Len(), b.Items)}
 		}
 		for i := range v.Len() {
 			if err := checkValue(v.Index(i), key, b); err != nil {

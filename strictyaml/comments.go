@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Comments are what the source of some packages says of its types and their
-// fields, by "package.Type" and "package.Type.Field". They are the one
-// description of a key: schemas and docs/studies.md are made from them.
+// Comments holds the source comments of some packages on their types and fields, by "package.Type"
+// and "package.Type.Field". They are the only description of a key: the schemas and docs/studies.md
+// are made from them.
 type Comments map[string]string
 
-// ReadComments adds those of a package's files; pkg is its import path.
+// ReadComments adds the comments in a package's files; pkg is its import path.
 func (c Comments) ReadComments(pkg string, files fs.FS) error {
 	paths, err := fs.Glob(files, "*.go")
 	if err != nil {

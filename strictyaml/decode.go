@@ -11,8 +11,8 @@ import (
 // An Unmarshaler reads itself from a node.
 type Unmarshaler interface{ UnmarshalStrict(*Node) error }
 
-// Decode fills a struct, map, slice or scalar. Only keys that are present are
-// set, so decoding on top of defaults keeps the others.
+// Decode fills a struct, map, slice or scalar. It sets only keys that are present, so the others
+// keep their defaults.
 func (n *Node) Decode(into any) error { return n.decode(reflect.ValueOf(into).Elem()) }
 
 func (n *Node) decode(v reflect.Value) error {
@@ -53,7 +53,7 @@ func (n *Node) decode(v reflect.Value) error {
 }
 
 func (n *Node) decodeStruct(v reflect.Value) error {
-	if n.Kind == Null { // `relu:` means the same as `relu: {}`
+	if n.Kind == Null { // `relu:` means `relu: {}`
 		return nil
 	}
 	if n.Kind != Mapping {
@@ -66,7 +66,7 @@ func (n *Node) decodeStruct(v reflect.Value) error {
 			return Unknown(n.values[k], "key", k, fieldNames(v.Type()))
 		}
 		if other, twice := given[f.Addr().Pointer()]; twice {
-			return n.values[k].Errorf("%s and %s are two names of the same key; leave one out", other, k)
+			return n.values[k].Errorf("%s and %s are two names of the same key; drop one of them", other, k)
 		}
 		given[f.Addr().Pointer()] = k
 		if err := n.values[k].decode(f); err != nil {
@@ -84,8 +84,8 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// field finds a struct's field by its yaml tag, or by its alias tag: the name it
-// had before, which is still read but never suggested.
+// field finds a struct's field by its yaml tag, or by its alias tag, a former name that is still
+// read but never suggested.
 func field(v reflect.Value, key string) (reflect.Value, bool) {
 	for f, value := range Fields(v) {
 		if f.Tag.Get("yaml") == key || f.Tag.Get("alias") == key && key != "" {
@@ -95,7 +95,8 @@ func field(v reflect.Value, key string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// Fields are the fields of a struct that have a key in YAML, those of embedded structs in their place.
+// Fields returns the fields of a struct that have a key in YAML, with the fields of embedded
+// structs in their place.
 func Fields(v reflect.Value) iter.Seq2[reflect.StructField, reflect.Value] {
 	return func(yield func(reflect.StructField, reflect.Value) bool) { fields(v, yield) }
 }
@@ -154,7 +155,7 @@ func (n *Node) decodeScalar(v reflect.Value) error {
 	case reflect.Uint64:
 		i, err := strconv.ParseUint(strings.ReplaceAll(n.text, "_", ""), 10, 64)
 		if err != nil || n.quoted {
-			return n.wants("a whole number, not negative")
+			return n.wants("a whole number of at least 0")
 		}
 		v.SetUint(i)
 	case reflect.Float64:
@@ -164,7 +165,7 @@ func (n *Node) decodeScalar(v reflect.Value) error {
 		}
 		v.SetFloat(f)
 	default:
-		return n.Errorf("values of type %v are not read", v.Type())
+		return n.Errorf("cannot read values of type %v", v.Type())
 	}
 	return nil
 }
@@ -182,8 +183,8 @@ func wanted(k reflect.Kind) string {
 	}
 }
 
-// Field finds the field of a struct at a dotted path of yaml names. Pointers on
-// the way are followed; at is where an unknown name is reported.
+// Field finds the field of a struct at a dotted path of yaml names. It follows pointers; an unknown
+// name is reported at the node at.
 func Field(of any, path string, at *Node) (reflect.Value, error) {
 	v := reflect.ValueOf(of).Elem()
 	for _, key := range strings.Split(path, ".") {
@@ -191,7 +192,7 @@ func Field(of any, path string, at *Node) (reflect.Value, error) {
 			v = v.Elem()
 		}
 		if v.Kind() != reflect.Struct {
-			return v, at.Errorf("%s: nothing lies below a value", path)
+			return v, at.Errorf("%s: a value has no keys", path)
 		}
 		f, ok := field(v, key)
 		if !ok {

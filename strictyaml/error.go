@@ -9,13 +9,13 @@ import (
 
 // An Error says what is wrong and where.
 type Error struct {
-	Pos string // file:line, "" where that is not known
-	Key string // the key that is wrong, dotted (train.lr), "" if it is none
+	Pos string // file:line, or "" if unknown
+	Key string // the wrong key, dotted (train.lr), or "" if it is not about a key
 	Msg string
-	Err error // what it wraps, if anything
+	Err error // the wrapped error, if any
 }
 
-// Error is one line without control characters, cut where it is very long.
+// Error returns one line without control characters; a very long one is cut.
 func (e *Error) Error() string {
 	if e.Pos == "" {
 		return line(e.Msg)
@@ -25,10 +25,10 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// maxLine is how much of a message is shown.
+// maxLine limits the shown length of a message.
 const maxLine = 400
 
-// line makes one printable line of a text.
+// line turns a text into one printable line.
 func line(text string) string {
 	if len(text) > maxLine {
 		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
@@ -49,11 +49,11 @@ func line(text string) string {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
 
-// maxQuoted is how much of a word that somebody wrote a message repeats.
+// maxQuoted limits how much of a user's word a message repeats.
 const maxQuoted = 80
 
-// Quote is a word as messages show what somebody wrote: in quotation marks, on
-// one line, without control characters, and cut where it is long.
+// Quote formats a user's word for messages: in quotation marks, on one line, without control
+// characters, and cut if it is long.
 func Quote(word string) string {
 	if len(word) > maxQuoted {
 		word = strings.ToValidUTF8(word[:maxQuoted], "") + "…"
@@ -61,7 +61,7 @@ func Quote(word string) string {
 	return strconv.Quote(word)
 }
 
-// Plain is Quote without quotation marks for a word that needs none.
+// Plain is like Quote, but leaves out the quotation marks if the word needs none.
 func Plain(word string) string {
 	if word == "" || len(word) > maxQuoted || strings.ContainsFunc(word, unprintable) {
 		return Quote(word)
@@ -69,12 +69,13 @@ func Plain(word string) string {
 	return word
 }
 
-// Unknown is the error for a word that is none of names, with the nearest of them.
+// Unknown returns the error for a word that is none of names, with the nearest of them.
 func Unknown(at *Node, what, word string, names []string) error {
 	return at.Errorf("unknown %s %s%s", what, Plain(word), Suggest(word, names))
 }
 
-// Suggest ends a message about a word that is none of names: with the nearest of them, or with all.
+// Suggest returns the end of a message about a word that is none of names: the nearest name, or all
+// of them.
 func Suggest(word string, names []string) string {
 	if near, ok := Nearest(word, names); ok {
 		return "; did you mean " + near + "?"
@@ -86,7 +87,7 @@ func Suggest(word string, names []string) string {
 	return "; known: " + strings.Join(names, ", ")
 }
 
-// counted is "1 key", "2 keys".
+// counted formats a count: "1 key", "2 keys".
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -94,7 +95,8 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Nearest is the candidate with the smallest edit distance to word, if one is near: within a third of its length, or 2.
+// Nearest returns the candidate with the smallest edit distance to word, if it is at most a third
+// of the word's length, or 2.
 func Nearest(word string, candidates []string) (string, bool) {
 	best, dist := "", max(2, min(len(word), maxQuoted)/3)+1
 	if len(word) > maxQuoted {
@@ -108,7 +110,7 @@ func Nearest(word string, candidates []string) (string, bool) {
 	return best, best != ""
 }
 
-// distance is Levenshtein's.
+// distance returns the Levenshtein distance.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// JSON is the value as encoding/json reads it with UseNumber: nil, bool, json.Number, string, []any, map[string]any.
-// A number keeps its kind, so that 1.0 stays a float for a program that tells the two apart.
+// JSON returns the value as encoding/json would read it with UseNumber: nil, bool, json.Number,
+// string, []any or map[string]any. A float stays a float (1.0), for programs that distinguish the
+// two.
 func (n *Node) JSON() (any, error) {
 	switch n.Kind {
 	case List:
@@ -62,7 +63,7 @@ func (n *Node) scalar() (any, error) {
 	}
 	switch strings.ToLower(strings.TrimLeft(text, "+-")) {
 	case ".inf", ".nan":
-		return nil, n.Errorf("%s is %s, which JSON cannot hold", n.key, n.text)
+		return nil, n.Errorf("%s is %s, which JSON cannot express", n.key, n.text)
 	}
 	if strings.ContainsAny(text, "xXpPoObBiInN") {
 		return n.text, nil
@@ -74,13 +75,14 @@ func (n *Node) scalar() (any, error) {
 	return Float(f), nil
 }
 
-// octal says that a number begins with 0 as C writes octal ones; YAML 1.2 reads 010 as ten, people as either.
+// octal reports whether a number begins with 0 like an octal number in C. YAML 1.2 reads 010 as
+// ten; people may mean either.
 func octal(text string) bool {
 	digits := strings.TrimLeft(text, "+-")
 	return len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9'
 }
 
-// Float writes a finite number so that it reads back the same, as a float: 1.0, 0.001, 1e-07.
+// Float formats a finite number so that it reads back as the same float: 1.0, 0.001, 1e-07.
 func Float(f float64) json.Number {
 	text := strconv.FormatFloat(f, 'g', -1, 64)
 	if !strings.ContainsAny(text, ".e") {

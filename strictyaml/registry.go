@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// A Registry holds the files of one folder under their names without .yaml: the
-// nets, ablations and studies that ship.
+// A Registry holds the files of one folder under their names without .yaml: the nets, ablations and
+// studies that ship.
 type Registry struct {
-	what  string // net, ablation: for messages
+	what  string // what a file holds, for messages: net, ablation
 	dir   string
 	files map[string]string
 	names []string
 }
 
-// NewRegistry reads a folder of embedded files; what is the word for one of them.
+// NewRegistry reads a folder of embedded files; what is the word for the content of a file.
 func NewRegistry(files fs.FS, dir, what string) *Registry {
 	r := &Registry{what: what, dir: dir, files: map[string]string{}}
 	paths, err := fs.Glob(files, path.Join(dir, "*.yaml"))
@@ -37,13 +37,13 @@ func NewRegistry(files fs.FS, dir, what string) *Registry {
 	return r
 }
 
-// Names are the registered names, sorted.
+// Names returns the registered names, sorted.
 func (r *Registry) Names() []string { return slices.Clone(r.names) }
 
-// Text is the file of a name, "" if there is none.
+// Text returns the file with a name, and "" if there is none.
 func (r *Registry) Text(name string) string { return r.files[name] }
 
-// Parse reads the file of a name.
+// Parse reads the file with a name.
 func (r *Registry) Parse(name string) (*Node, error) {
 	text, ok := r.files[name]
 	if !ok {

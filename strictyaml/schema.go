@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A Schema is a JSON Schema (draft 2020-12), as much of one as our files need.
+// A Schema is a JSON Schema (draft 2020-12), as far as our files need it.
 type Schema struct {
 	Dialect     string `json:"$schema,omitempty"`
 	Title       string `json:"title,omitempty"`
@@ -52,7 +52,7 @@ type Schema struct {
 // Types are the types that a value may have.
 type Types []string
 
-// MarshalJSON writes a single type as a word.
+// MarshalJSON writes a single type as a string.
 func (t Types) MarshalJSON() ([]byte, error) {
 	if len(t) == 1 {
 		return json.Marshal(t[0])
@@ -93,7 +93,7 @@ func (ps Properties) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Get is the schema of a key, nil if there is none.
+// Get returns the schema of a key, and nil if there is none.
 func (ps Properties) Get(key string) *Schema {
 	for _, p := range ps {
 		if p.Key == key {
@@ -103,16 +103,16 @@ func (ps Properties) Get(key string) *Schema {
 	return nil
 }
 
-// Dialect is the draft that schemas are written in.
+// Dialect is the draft of our schemas.
 const Dialect = "https://json-schema.org/draft/2020-12/schema"
 
-// Describer is implemented by types whose YAML form is not that of their Go type.
+// Describer is implemented by types whose YAML form differs from their Go type.
 type Describer interface {
 	Describe(c Comments) *Schema
 }
 
-// Describe makes the schema of a struct from its fields, their tags and their
-// comments. The values that the struct has are the defaults of its keys.
+// Describe makes the schema of a struct from its fields, their tags and their comments. The
+// struct's values are the defaults of the keys.
 func (c Comments) Describe(of any) *Schema { return c.mapping(reflect.Indirect(reflect.ValueOf(of))) }
 
 func (c Comments) describe(v reflect.Value, tag reflect.StructTag) *Schema {
@@ -170,8 +170,8 @@ func (s *Schema) bound(b Bounds) {
 	}
 }
 
-// mapping is the schema of a struct. A key is required if its tag says so, or if the value it has
-// without being written lies outside its bounds.
+// mapping returns the schema of a struct. A key is required if its tag says so, or if its default
+// lies outside its bounds.
 func (c Comments) mapping(v reflect.Value) *Schema {
 	s := &Schema{Type: Types{"object"}, Description: c.Of(v.Type()), Additional: false}
 	c.properties(s, v)
@@ -205,12 +205,12 @@ func (c Comments) properties(s *Schema, v reflect.Value) {
 	}
 }
 
-// Of is the comment of a type.
+// Of returns the comment on a type.
 func (c Comments) Of(t reflect.Type) string { return strings.TrimSpace(c[typeName(t)]) }
 
 func typeName(t reflect.Type) string { return t.PkgPath() + "." + t.Name() }
 
-// defaultOf is the value of a key that is not written, nil if it has none.
+// defaultOf returns the default of a key, and nil if it has none.
 func defaultOf(v reflect.Value, tag reflect.StructTag) any {
 	switch v.Kind() {
 	case reflect.Struct, reflect.Pointer:
@@ -219,7 +219,7 @@ func defaultOf(v reflect.Value, tag reflect.StructTag) any {
 		if v.Len() == 0 {
 			return nil
 		}
-	case reflect.Int64: // a time of 0 is none
+	case reflect.Int64: // a time of 0 is no default
 		if v.IsZero() {
 			return nil
 		}
@@ -235,7 +235,7 @@ func defaultOf(v reflect.Value, tag reflect.StructTag) any {
 	return v.Interface()
 }
 
-// exampleOf is the YAML in an example tag.
+// exampleOf returns the YAML in an example tag.
 func exampleOf(text string) any {
 	var v any
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {

@@ -1,11 +1,10 @@
-// Package strictyaml reads YAML that people write by hand and is strict about
-// it: an unknown, repeated or upper-case key, a value of the wrong type, a
-// second document are errors that tell file, line and the nearest right name.
+// Package strictyaml reads YAML that people write by hand, strictly. An unknown, repeated or
+// upper-case key, a value of the wrong type and a second document are errors that name file, line
+// and the nearest valid name.
 //
-// Values remember where they were written through merges, so that an error in
-// a study names the file it was inherited from. (viper, which reads the
-// program's settings, lower-cases keys, drops empty mappings and forgets order
-// and lines; none of that will do for studies and nets.)
+// Values remember through merges where they were written, so an error in a study names the file
+// from which the value was inherited. (viper, which reads the program's settings, lower-cases keys,
+// drops empty mappings and forgets order and lines, so it cannot read studies and nets.)
 package strictyaml
 
 import (
@@ -22,7 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds on what Parse accepts: far above any study, far below what hurts.
+// Limits on what Parse accepts: far above any study, far below what harms.
 const (
 	MaxBytes = 1 << 20
 	MaxDepth = 64
@@ -48,18 +47,18 @@ type Node struct {
 	File string
 	Line int
 
-	key    string // where it stands in the document, dotted: train.lr
+	key    string // its place in the document, dotted: train.lr
 	text   string
-	quoted bool // written as a string, whatever it looks like
+	quoted bool // written as a string, even if it looks like a number
 	items  []*Node
 	keys   []string
 	values map[string]*Node
 }
 
-// Parse reads one document. An empty one is Null.
+// Parse reads one document. An empty document is Null.
 func Parse(file string, text []byte) (*Node, error) {
 	if len(text) > MaxBytes {
-		return nil, &Error{Pos: file, Msg: fmt.Sprintf("%d bytes of YAML, at most %d are read", len(text), MaxBytes)}
+		return nil, &Error{Pos: file, Msg: fmt.Sprintf("%d bytes of YAML; want at most %d", len(text), MaxBytes)}
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -70,7 +69,7 @@ func Parse(file string, text []byte) (*Node, error) {
 	}
 	var second yaml.Node
 	if err := d.Decode(&second); err == nil {
-		return nil, &Error{Pos: pos(file, second.Line), Msg: "a second document; one file holds one"}
+		return nil, &Error{Pos: pos(file, second.Line), Msg: "a second document; a file holds only one"}
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(file, err)
 	}
@@ -99,7 +98,7 @@ type converter struct {
 func (c *converter) node(y *yaml.Node, key string, depth int) (*Node, error) {
 	n := &Node{File: c.file, Line: y.Line, key: key}
 	if c.count++; c.count > MaxNodes || depth > MaxDepth {
-		return nil, n.Errorf("the document is too large or too deep")
+		return nil, n.Errorf("the document is too large or too deeply nested")
 	}
 	switch y.Kind {
 	case yaml.ScalarNode:
@@ -142,7 +141,7 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 		case key != strings.ToLower(key) && !free(n.key):
 			return at.Errorf("key %q: keys are lower-case; write %s", key, strings.ToLower(key))
 		case n.values[key] != nil:
-			return at.Errorf("key %s is given twice, first on line %d", key, n.values[key].Line)
+			return at.Errorf("key %s appears twice, first on line %d", key, n.values[key].Line)
 		}
 		v, err := c.node(y.Content[i+1], prefix+key, depth+1)
 		if err != nil {
@@ -155,15 +154,15 @@ func (c *converter) mapping(n *Node, y *yaml.Node, depth int) error {
 	return nil
 }
 
-// freeKeys are the mappings whose keys are not ours to name: what a program of the user's reads.
+// freeKeys lists the mappings with keys of the user's choice, which a user's program reads.
 var freeKeys = []string{"params", "trainer.env", "metrics"}
 
-// free says that keys below a path may be written in any case.
+// free reports whether the keys below a path may have any case.
 func free(path string) bool {
 	return slices.ContainsFunc(freeKeys, func(k string) bool { return path == k || strings.HasPrefix(path, k+".") })
 }
 
-// Value parses the value of a --set; origin stands where others have file and line.
+// Value parses the value of a --set; origin takes the place of file and line.
 func Value(origin, text string) (*Node, error) {
 	n, err := Parse(origin, []byte(text))
 	if err != nil {
@@ -183,7 +182,7 @@ func (n *Node) each(f func(*Node)) {
 	}
 }
 
-// Pos is file:line.
+// Pos returns file:line.
 func (n *Node) Pos() string {
 	if n.Line == 0 {
 		return n.File
@@ -191,13 +190,13 @@ func (n *Node) Pos() string {
 	return pos(n.File, n.Line)
 }
 
-// Errorf is an Error at the node's place.
+// Errorf returns an Error at the node's place.
 func (n *Node) Errorf(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Pos: n.Pos(), Key: n.key, Msg: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// wants is an Error about a value of the wrong type: "epochs wants a whole number, found …".
+// wants returns an Error about a value of the wrong type: "epochs wants a whole number, found …".
 func (n *Node) wants(what string) error {
 	name := n.key[strings.LastIndexByte(n.key, '.')+1:]
 	if name == "" {
@@ -206,7 +205,7 @@ func (n *Node) wants(what string) error {
 	return n.Errorf("%s wants %s, found %s", name, what, n.describe())
 }
 
-// At is the value at a dotted path or, where that was not written, the closest mapping above it.
+// At returns the value at a dotted path or, if that was not written, the closest mapping above it.
 func (n *Node) At(path string) *Node {
 	for _, key := range strings.Split(path, ".") {
 		v := n.values[key]
@@ -218,26 +217,26 @@ func (n *Node) At(path string) *Node {
 	return n
 }
 
-// under is the node as if it had been written at another path.
+// under returns the node as if it had been written at another path.
 func (n *Node) under(path string) *Node {
 	c := *n
 	c.key = path
 	return &c
 }
 
-// Keys are a mapping's keys in the order written.
+// Keys returns a mapping's keys in the order in which they were written.
 func (n *Node) Keys() []string { return n.keys }
 
-// Get is the value of a mapping's key, nil if it has none.
+// Get returns the value of a mapping's key, and nil if it has none.
 func (n *Node) Get(key string) *Node { return n.values[key] }
 
-// Items are a list's values.
+// Items returns a list's values.
 func (n *Node) Items() []*Node { return n.items }
 
-// Text is a scalar as written.
+// Text returns a scalar as it was written.
 func (n *Node) Text() string { return n.text }
 
-// Without is the mapping without some keys.
+// Without returns the mapping without some keys.
 func (n *Node) Without(keys ...string) *Node {
 	c := *n
 	c.keys = slices.DeleteFunc(slices.Clone(n.keys), func(k string) bool { return slices.Contains(keys, k) })
@@ -248,10 +247,11 @@ func (n *Node) Without(keys ...string) *Node {
 	return &c
 }
 
-// One takes a mapping of a single key apart: the form `- conv: {…}`. what names the thing in errors.
+// One takes apart a mapping with a single key, the form `- conv: {…}`. what names the thing in
+// errors.
 func (n *Node) One(what string) (key string, value *Node, err error) {
 	if n.Kind != Mapping || len(n.keys) != 1 {
-		return "", nil, n.Errorf("%s is a mapping of one key, as in `- key: {…}`; found %s", what, n.describe())
+		return "", nil, n.Errorf("%s is a mapping with one key, as in `- key: {…}`; found %s", what, n.describe())
 	}
 	return n.keys[0], n.values[n.keys[0]], nil
 }
@@ -267,8 +267,8 @@ func (n *Node) describe() string {
 	}
 }
 
-// Merge lays over on top of base: mappings merge key by key, null drops a key of
-// base, everything else is replaced. Neither is changed.
+// Merge merges over onto base: mappings merge key by key, null drops a key of base, and everything
+// else is replaced. It changes neither.
 func Merge(base, over *Node) *Node {
 	if base == nil || over == nil || base.Kind != Mapping || over.Kind != Mapping {
 		if over == nil {
@@ -298,7 +298,8 @@ func Merge(base, over *Node) *Node {
 	return m
 }
 
-// SetPath returns a copy in which the value at a dotted path is v, mappings on the way included.
+// SetPath returns a copy in which the value at a dotted path is v. It creates missing mappings on
+// the way.
 func (n *Node) SetPath(path string, v *Node) (*Node, error) {
 	keys := strings.Split(path, ".")
 	over := v.under(path)
@@ -313,7 +314,8 @@ func (n *Node) SetPath(path string, v *Node) (*Node, error) {
 	return Merge(n, over), nil
 }
 
-// ExpandEnv replaces ${NAME} in scalars by the environment's value. An unset name is an error; $${ is a literal ${.
+// ExpandEnv replaces ${NAME} in scalars by environment variables. A variable that is not set is an
+// error; $${ is a literal ${.
 func (n *Node) ExpandEnv(lookup func(string) (string, bool)) (*Node, error) {
 	c := *n
 	var err error
@@ -364,9 +366,8 @@ func (n *Node) expand(lookup func(string) (string, bool)) (string, error) {
 	}
 }
 
-// ReadFile reads a file that somebody named, which may be anything: it refuses
-// what is not a regular file, which might never end, and what is longer than
-// Parse accepts, before it reads any of it.
+// ReadFile reads a file that a user named. Before reading, it refuses files that are not regular,
+// which might never end, and files that are longer than Parse accepts.
 func ReadFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -376,8 +377,8 @@ func ReadFile(name string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", Plain(name))
 	case info.Size() > MaxBytes:
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", Plain(name), info.Size(), MaxBytes)
-	case info.Size() == 0: // such as those of /proc, which may hold anything all the same
+		return nil, fmt.Errorf("%s has %d bytes; want at most %d", Plain(name), info.Size(), MaxBytes)
+	case info.Size() == 0: // such as files in /proc, which may have any content
 		return nil, nil
 	}
 	f, err := os.Open(name)
@@ -385,10 +386,10 @@ func ReadFile(name string) ([]byte, error) {
 		return nil, pathError(name, err)
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxBytes+1)) // one more than Parse accepts, should it have grown
+	return io.ReadAll(io.LimitReader(f, MaxBytes+1)) // one byte more than Parse accepts, in case the file has grown
 }
 
-// pathError keeps a file's name short and printable in a message.
+// pathError keeps the file name in a message short and printable.
 func pathError(name string, err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return fmt.Errorf("open %s: %w", Plain(name), e.Err)

@@ -1,4 +1,4 @@
-// Package archtest has nets for tests that must hold for every kind of layer.
+// Package archtest makes nets for tests that must hold for every kind of layer.
 package archtest
 
 import (
@@ -12,11 +12,11 @@ import (
 	"ablate/strictyaml"
 )
 
-// Layer is the name of the layer in question.
+// Layer is the name of the layer under test.
 const Layer = "it"
 
-// Net is a net with a layer of a kind between learned layers, called first and
-// last. The layer has the example of every key that must be written.
+// Net returns a net with a layer of a kind between two learned layers, called first and last.
+// Required keys have the values of their examples.
 func Net(t testing.TB, kind string) *arch.Net {
 	t.Helper()
 	keys := []string{"name: " + Layer}
