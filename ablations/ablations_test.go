@@ -271,11 +271,11 @@ func TestEditsThatFail(t *testing.T) {
 		"- set: {select: {name: conv1}, filters: 17}": "e.yaml:1: after this edit, net alexnet-32, layer conv1 after " +
 			"the input: 17 filters cannot be split into 2 " +
 			"columns: shapes do not fit",
-		"- set: {select: {name: norm1}, size: 4}": "e.yaml:1: lrn norm1: size is 4; a window around each activation is odd",
+		"- set: {select: {name: norm1}, size: 4}": "e.yaml:1: lrn norm1: size is 4; want an odd number",
 		"- set: {key: train.lrr, value: 1}":       "e.yaml:1: unknown key train.lrr; did you mean train.lr?",
 		"- set: {key: train.lr, value: 0.01}":     "e.yaml:1: this set on net alexnet-32: changes nothing",
 		"- remove: {select: {kind: softmax_loss}}": "e.yaml:1: after this edit, net alexnet-32: the last layer is fc8; " +
-			"a net ends with softmax_loss",
+			"a net must end with softmax_loss",
 		"- insert: {after: {name: relu1}, layers: [{relu: {name: relu1}}]}": "e.yaml:1: after this edit, net " +
 			"alexnet-32: two layers are called relu1",
 		"- replace: {select: {name: relu1}, with: {conv: {filters: 16, kernel: 99, init: {kind: he}}}}": "e.yaml:1: " +
@@ -385,21 +385,20 @@ func TestEditsInParts(t *testing.T) {
 func TestEditsThatBreakParts(t *testing.T) {
 	for _, c := range []struct{ edits, want string }{
 		{"[{remove: {select: {kind: [conv, batch_norm, relu]}}}]",
-			"e.yaml:1: after this edit, net resnet-20: part block1: layers are missing: a residual block adds its input to " +
-				"what " +
-				"they make of it"},
+			"e.yaml:1: after this edit, net resnet-20: part block1: layers is missing; a residual block adds its input to " +
+				"their output"},
 		{"[{set: {select: {kind: residual}, shortcut: identity}}]",
-			"e.yaml:1: after this edit, nets/resnet-20.yaml:25: net resnet-20, part down2: its layers make 16×16×32 of " +
-				"32×32×16, " +
-				"and shortcut identity needs equal shapes; pad and projection fit others: shapes do not fit"},
+			"e.yaml:1: after this edit, nets/resnet-20.yaml:25: net resnet-20, part down2: its layers turn " +
+				"32×32×16 into 16×16×32, " +
+				"but shortcut identity needs equal shapes; pad and projection fit others: shapes do not fit"},
 		{"[{set: {select: {kind: repeat}, times: 4096}}]",
-			"e.yaml:1: after this edit, net resnet-20: more than 4096 layers, repeated ones counted each time"},
-		{"[{set: {select: {kind: repeat}, times: 0}}]", "e.yaml:1: repeat stage1: times is 0; its layers stand there at " +
-			"least once"},
+			"e.yaml:1: after this edit, net resnet-20: more than 4096 layers, counting each copy of repeated ones"},
+		{"[{set: {select: {kind: repeat}, times: 0}}]", "e.yaml:1: repeat stage1: times is 0; want at " +
+			"least 1"},
 		{"[{insert: {before: {name: relu1}, layers: [{softmax_loss: {}}]}}]",
-			"e.yaml:1: after this edit, net resnet-20: layer loss2: softmax_loss ends a net, relu comes after it"},
+			"e.yaml:1: after this edit, net resnet-20: layer loss2: softmax_loss must end a net, but relu comes after it"},
 		{"[{insert: {before: {name: conv2b}, layers: [{softmax_loss: {}}]}}]",
-			"e.yaml:1: after this edit, net resnet-20: a softmax_loss lies in a part; it ends a net"},
+			"e.yaml:1: after this edit, net resnet-20: a softmax_loss is inside a part; it must end the net"},
 	} {
 		_, err := Apply(sample(t, "resnet-20"), edits(t, c.edits)...)
 		if err == nil || err.Error() != c.want {

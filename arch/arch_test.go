@@ -175,45 +175,45 @@ func TestBadNets(t *testing.T) {
 			`x.yaml:4: key "Stride": keys are lower-case; write stride`},
 		{head + "  - conv: {filters: 4, kernel: 3}\n", "x.yaml:4: conv: init needs a std above 0, or kind: he or uniform"},
 		{head + "  - lrn: {size: 5, alpha: 1, beta: 0.75, k: 2}\n",
-			"x.yaml:4: lrn: say alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, " +
+			"x.yaml:4: lrn: set alpha_over_size: true (Caffe, PyTorch, the 2012 source) or false (the paper's formula, " +
 				"TensorFlow): implementations differ"},
 		{head + "  - lrn: {size: 4, alpha: 1, beta: 0.75, k: 2, alpha_over_size: true}\n",
-			"x.yaml:4: lrn: size is 4; a window around each activation is odd"},
-		{head + "  - dropout: {rate: 1}\n", "x.yaml:4: dropout: rate is 1; it is the share set to zero, from 0 to below 1"},
+			"x.yaml:4: lrn: size is 4; want an odd number"},
+		{head + "  - dropout: {rate: 1}\n", "x.yaml:4: dropout: rate is 1; want the share to set to zero, from 0 to below 1"},
 		{head + "  - relu: {}\n  - relu: {name: relu1}\n  - relu: {name: relu1}\n",
 			"x.yaml:1: net x: two layers are called relu1"},
-		{head + "  - relu: {}\n", "x.yaml:1: net x: the last layer is relu1; a net ends with softmax_loss"},
+		{head + "  - relu: {}\n", "x.yaml:1: net x: the last layer is relu1; a net must end with softmax_loss"},
 		{head + "  - softmax_loss: {}\n  - relu: {}\n",
-			"x.yaml:1: net x: layer loss1: softmax_loss ends a net, relu comes after it"},
+			"x.yaml:1: net x: layer loss1: softmax_loss must end a net, but relu comes after it"},
 		{"net: x\nnet: y\n", "x.yaml:2: key net appears twice, first on line 1"},
 		{"input: {height: 1}\n", "x.yaml:1: the net has no name: write net: NAME"},
 		{head + "  - maxpool: {kernel: 2, pad: 2}\n",
-			"x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without a pixel"},
+			"x.yaml:4: maxpool: pad 2 leaves windows of a 2×2 kernel without pixels"},
 		{head + "  - conv: {filters: 4, kernel: 3, pad: -1}\n", "x.yaml:4: pad must not be negative"},
-		{head + "  - relu: {name: \"a\\nb\"}\n", `x.yaml:1: net x: a layer's name "a\nb" has letters that cannot be printed`},
-		{"net: \"x\\e[2J\"\n", `x.yaml:1: the net's name "x\x1b[2J" has letters that cannot be printed`},
-		{"root:x:0:0:hidden\n", "x.yaml:1: a net is a mapping of net, input and layers"},
+		{head + "  - relu: {name: \"a\\nb\"}\n", "x.yaml:1: net x: a layer's name " +
+			`"a\nb" has characters that cannot be printed`},
+		{"net: \"x\\e[2J\"\n", `x.yaml:1: the net's name "x\x1b[2J" has characters that cannot be printed`},
+		{"root:x:0:0:hidden\n", "x.yaml:1: a net is a mapping with the keys net, input and layers"},
 		{head + "  - repeat: {times: 0, layers: [{relu: {}}]}\n",
-			"x.yaml:4: repeat: times is 0; its layers stand there at least once"},
-		{head + "  - repeat: {times: 3}\n", "x.yaml:4: repeat: layers are missing: name what is repeated"},
-		{head + "  - residual: {layers: []}\n", "x.yaml:4: residual: layers are missing: a residual block adds its input " +
-			"to what " +
-			"they make of it"},
+			"x.yaml:4: repeat: times is 0; want at least 1"},
+		{head + "  - repeat: {times: 3}\n", "x.yaml:4: repeat: layers is missing; list the layers to repeat"},
+		{head + "  - residual: {layers: []}\n", "x.yaml:4: residual: layers is missing; a residual block adds its input " +
+			"to their output"},
 		{head + "  - residual: {shortcut: bypass, layers: [{relu: {}}]}\n", "x.yaml:4: residual: shortcut is \"bypass\"; " +
 			"known: " +
 			"identity, pad, projection, projection_always, concat, none"},
-		{head + "  - branches: {paths: [[{relu: {}}]]}\n", "x.yaml:4: branches: paths has 1; at least two come together"},
+		{head + "  - branches: {paths: [[{relu: {}}]]}\n", "x.yaml:4: branches: paths has 1; want at least two"},
 		{head + "  - branches: {paths: [{relu: {}}, []]}\n", "x.yaml:4: paths wants a list, found a mapping of 1 key"},
 		{head + "  - residual: {layers: [{relu: {name: r}}]}\n  - relu: {name: r}\n",
 			"x.yaml:1: net x: two layers are called r"},
 		{head + "  - residual:\n      layers:\n        - rellu: {}\n", "x.yaml:6: unknown layer kind rellu; did you mean " +
 			"relu?"},
 		{head + "  - residual: {layers: [{softmax_loss: {name: l}}]}\n",
-			"x.yaml:1: net x: a softmax_loss lies in a part; it ends a net"},
+			"x.yaml:1: net x: a softmax_loss is inside a part; it must end the net"},
 		{head + "  - repeat: {times: 4096, layers: [{repeat: {times: 4096, layers: [{repeat: {times: 4096, layers: [{relu: " +
-			"{}}]}}]}}]}\n", "x.yaml:1: net x: more than 4096 layers, repeated ones counted each time"},
+			"{}}]}}]}}]}\n", "x.yaml:1: net x: more than 4096 layers, counting each copy of repeated ones"},
 		{head + "  - " + strings.Repeat("repeat: {times: 1, layers: [{", 10) + "relu: {name: r}" + strings.Repeat("}]}", 10) +
-			"\n  - softmax_loss: {}\n", "x.yaml:1: net x: a repeat lies in 9 parts; at most 8 may be nested"},
+			"\n  - softmax_loss: {}\n", "x.yaml:1: net x: a repeat is inside 9 parts; want at most 8"},
 		{head + "  - concat: {}\n", "x.yaml:4: unknown layer kind concat; a net has layers of these kinds: " +
 			strings.Join(Kinds(), ", ")},
 	} {
@@ -252,23 +252,23 @@ func TestPartsThatDoNotFit(t *testing.T) {
 		return fmt.Sprintf("{conv: {filters: %d, kernel: 3, pad: 1, stride: %d, init: {kind: he}}}", filters, stride)
 	}
 	for _, c := range []struct{ layer, want string }{
-		{"residual: {name: b, layers: [" + conv(4, 1) + "]}", "its layers make 8×8×4 of 8×8×3, and shortcut identity " +
+		{"residual: {name: b, layers: [" + conv(4, 1) + "]}", "its layers turn 8×8×3 into 8×8×4, but shortcut identity " +
 			"needs equal " +
 			"shapes; pad and projection fit others"},
 		{"residual: {name: b, shortcut: pad, layers: [" + conv(2, 1) + "]}",
-			"its layers make 8×8×2 of 8×8×3, and shortcut pad adds " +
-				"channels; projection takes some away"},
+			"its layers turn 8×8×3 into 8×8×2, but shortcut pad only adds " +
+				"channels; projection can remove some"},
 		{"residual: {name: b, shortcut: pad, layers: [{conv: {filters: 4, kernel: 2, init: {kind: he}}}]}",
-			"its layers make 7×7×4 of 8×8×3, and no stride leads there for shortcut pad"},
+			"its layers turn 8×8×3 into 7×7×4, and no stride leads there for shortcut pad"},
 		{"residual: {name: b, shortcut: projection, layers: [{dense: {outputs: 3, init: {kind: he}}}, {relu: {}}, " +
 			"{spatialpyramid: {levels: [2]}}]}", "spatialpyramid"},
 		{"residual: {name: b, shortcut: concat, layers: [" + conv(4, 2) + "]}",
-			"its layers make 4×4×4 of 8×8×3, and shortcut " +
+			"its layers turn 8×8×3 into 4×4×4, but shortcut " +
 				"concat needs images of one size"},
-		{"branches: {name: b, paths: [[], [" + conv(4, 2) + "]]}", "path 1 makes 8×8×3 and path 2 4×4×4; join concat needs " +
-			"images of one size"},
+		{"branches: {name: b, paths: [[], [" + conv(4, 2) + "]]}", "path 1 outputs 8×8×3 and path 2 4×4×4; " +
+			"join concat needs images of one size"},
 		{"branches: {name: b, join: add, paths: [[], [" + conv(4, 1) + "]]}",
-			"path 1 makes 8×8×3 and path 2 8×8×4; join add " +
+			"path 1 outputs 8×8×3 and path 2 8×8×4; join add " +
 				"needs equal shapes"},
 	} {
 		n, err := Parse("x.yaml", []byte(head+"  - "+c.layer+"\n  - dense: {outputs: 2, init: {kind: he}}\n  - "+

@@ -59,10 +59,11 @@ func (l *Branches) lay(b *layout, layer Layer, from int) (int, error) {
 		s := b.shape(end)
 		switch {
 		case l.Join == JoinAdd && s != first:
-			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join add needs equal shapes: %w", first, i+2, s, ErrShape)
+			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join add needs equal shapes: %w",
+				first, i+2, s, ErrShape)
 		case s.Height != first.Height || s.Width != first.Width:
-			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join concat needs images of one size: %w", first, i+2, s,
-				ErrShape)
+			return 0, b.misfit(layer, "path 1 outputs %v and path %d %v; join concat needs images of one size: %w",
+				first, i+2, s, ErrShape)
 		case l.Join == JoinConcat:
 			out.Channels += s.Channels
 		}

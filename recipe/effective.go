@@ -73,7 +73,8 @@ func (s Schedule) unread(key string, epochs int) []unread {
 	return append(list, unread{key + ".warmup_from", s.Warmup == 0, key + ".warmup is 0"})
 }
 
-// effective returns the schedule without what lies after the last epoch. A schedule whose rate never changes is constant.
+// effective returns the schedule without what lies after the last epoch. A schedule whose rate never
+// changes is constant.
 func (s Schedule) effective(epochs int) Schedule {
 	switch {
 	case s.Kind == "step":
