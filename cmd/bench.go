@@ -26,6 +26,7 @@ func newBench() *cobra.Command {
 		parallel     string
 		precision    string
 		threads      int
+		whole        bool
 		asJSON       bool
 	)
 	c := &cobra.Command{
@@ -62,7 +63,7 @@ share of the limit that binds it.`,
 				return err
 			}
 			defer group.Close()
-			b, err := runner.Benchmark(c.Context(), net, group, train, steps)
+			b, err := runner.Benchmark(c.Context(), net, group, train, steps, whole)
 			if errors.Is(err, engine.ErrPlacement) {
 				return err
 			}
@@ -87,6 +88,7 @@ share of the limit that binds it.`,
 	f.StringVar(&precision, "precision", recipe.Float32.String(),
 		"multiply in `PRECISION`: float32, or on a GPU tf32 or bf16")
 	f.IntVar(&threads, "threads", 0, threadsUsage)
+	f.BoolVar(&whole, "whole", false, "time whole steps alone, without kernels and limits")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	addProfiles(c)
 	return c
@@ -114,6 +116,11 @@ func ablated(name string, names []string) (*arch.Net, error) {
 
 func printBench(w io.Writer, b *runner.Bench) error {
 	fmt.Fprintf(w, "%s · batch %d · %s\n", b.Net, b.Batch, b.Hardware)
+	if b.Kernels == nil {
+		_, err := fmt.Fprintf(w, "%.1f images/s · %.3f ms a step · %.0f GFLOP/s · %.0f MiB of activations\n",
+			b.ImagesPerSecond, 1e3*float64(b.Batch)/b.ImagesPerSecond, b.GFLOPS, b.ActivationsMiB)
+		return err
+	}
 	fmt.Fprintf(w, "limits, measured: %.0f GFLOP/s, %.1f GB/s\n", b.PeakGFLOPS, b.PeakGBs)
 	fmt.Fprintf(w, "%.1f images/s · %.0f GFLOP/s, %.0f %% of the limit · %.0f MiB of activations",
 		b.ImagesPerSecond, b.GFLOPS,

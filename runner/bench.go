@@ -27,12 +27,12 @@ type Bench struct {
 	StepSeconds     []float64 `json:"step_seconds"`
 	PeakRSSMiB      int64     `json:"peak_rss_mib,omitempty"` // of the process; absent where the system does not tell
 	ActivationsMiB  float64   `json:"activations_mib"`        // the program's arena
-	PeakGFLOPS      float64   `json:"peak_gflops"`            // measured, all threads
-	PeakGBs         float64   `json:"peak_gb_per_second"`
+	PeakGFLOPS      float64   `json:"peak_gflops,omitempty"`  // measured, all threads
+	PeakGBs         float64   `json:"peak_gb_per_second,omitempty"`
 	BytesMoved      int64     `json:"bytes_moved,omitempty"` // from device to device in a step
 	GFLOPS          float64   `json:"gflops"`                // of the convolutions and dense layers over the whole step
-	Roofline        Roofline  `json:"roofline"`
-	Kernels         []Kernel  `json:"kernels"`
+	Roofline        Roofline  `json:"roofline,omitzero"`
+	Kernels         []Kernel  `json:"kernels,omitempty"`
 }
 
 // A Roofline is what a step would take if every kernel ran at the limit that binds it.
@@ -61,14 +61,19 @@ const benchWarmUp = 2
 // Benchmark times whole training steps (forward, loss, backward, update) of a
 // net on random images that are already in memory, as the peer's script does,
 // then the same number of steps kernel by kernel. Of the recipe only the batch,
-// its micro-batches and the precision count. batch and steps are at least 1.
-func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train, steps int) (*Bench, error) {
+// its micro-batches and the precision count. batch and steps are at least 1. With whole
+// the steps alone are timed, neither kernels nor what the machine can do.
+func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train, steps int,
+	whole bool) (*Bench, error) {
 	if err := device.Place(group, r).Check(net, r.Batch); err != nil { // before seconds of measuring
 		return nil, err
 	}
-	limits, err := group.Limits(r.Precision)
-	if err != nil {
-		return nil, err
+	var limits engine.Limits
+	if !whole {
+		var err error
+		if limits, err = group.Limits(r.Precision); err != nil {
+			return nil, err
+		}
 	}
 	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
 	program, err := benchProgram(ctx, net, group, r)
@@ -101,6 +106,9 @@ func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe
 		work += program.Cost(i).FLOPs
 	}
 	b.GFLOPS = float64(work) / step / 1e9
+	if whole {
+		return b, nil
+	}
 	b.Roofline = roofline(program, limits, step)
 	b.Kernels, err = benchKernels(ctx, program, limits, steps)
 	return b, err

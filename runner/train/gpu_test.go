@@ -197,6 +197,7 @@ func TestGPUFollowsCPU(t *testing.T) {
 			}
 			want := trajectory(t, engine.Placement{Group: cpu}, net, steps)
 			got := trajectory(t, where, net, steps)
+			t.Logf("%.2g away at most", got.farthest(want))
 			if got.strays(want, 1e-3, path{}) == "" {
 				return
 			}
@@ -282,9 +283,22 @@ func nudged(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, b
 // before a batch norm stay there but for rounding.
 func (p path) near(t *testing.T, want path, within float64) {
 	t.Helper()
+	t.Logf("%.2g away at most; %.2g is allowed", p.farthest(want), within)
 	if why := p.strays(want, within, path{}); why != "" {
 		t.Error(why)
 	}
+}
+
+// farthest is the largest distance of all losses and parameters, as near counts them.
+func (p path) farthest(want path) (most float64) {
+	for i, loss := range p.losses {
+		most = max(most, math.Abs(float64(loss/want.losses[i]-1)))
+	}
+	for _, name := range p.names {
+		size := distance(want.values[name], nil) + 1e-4*math.Sqrt(float64(len(want.values[name])))
+		most = max(most, distance(p.values[name], want.values[name])/size)
+	}
+	return most
 }
 
 // strays says what is further from want than within, and than four times as far as moved is.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
@@ -320,9 +321,13 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// gpuNumber is that of the GPU that ABLATE_TEST_DEVICE names, cuda:0 for one.
+// gpuNumber is that of the GPU that ABLATE_TEST_DEVICE names, cuda:0 for one. An emulated
+// one serves to rehearse what is done on a real one.
 func gpuNumber(t *testing.T) int {
 	t.Helper()
+	if os.Getenv("ABLATE_TEST_DEVICE") == "emulated" {
+		return 0
+	}
 	name, ok := strings.CutPrefix(os.Getenv("ABLATE_TEST_DEVICE"), "cuda:")
 	if !ok {
 		t.Skip("ABLATE_TEST_DEVICE names no GPU")
@@ -334,6 +339,50 @@ func gpuNumber(t *testing.T) int {
 	return n
 }
 
+// libraries are NVIDIA's, or an emulated GPU's with what ABLATE_TEST_PLANT names wrong with it.
+func libraries(t *testing.T) *nvidia.Libraries {
+	t.Helper()
+	if os.Getenv("ABLATE_TEST_DEVICE") != "emulated" {
+		libs, err := nvidia.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return libs
+	}
+	m := machine(t, 1, plenty)
+	after := func(n int, then func() nvidia.Result) func(string, int) nvidia.Result {
+		return func(function string, calls int) nvidia.Result {
+			if function != "LaunchKernel" || calls < n {
+				return 0
+			}
+			return then()
+		}
+	}
+	libs := m.Libraries(true)
+	switch plant := os.Getenv("ABLATE_TEST_PLANT"); plant {
+	case "":
+	case "a wrong kernel":
+		m.Instead = map[string]string{"lrn_lines": "lrn_lines_bf16"}
+	case "a lost GPU":
+		m.Fail = after(100, func() nvidia.Result { return nvidia.LaunchFailed })
+	case "a cuDNN that lists and refuses":
+		m.Refuse = func(_ string, algorithm int32) nvidia.DNNStatus {
+			return map[int32]nvidia.DNNStatus{1: 5000}[algorithm]
+		}
+	case "a hang":
+		m.Fail = after(100, func() nvidia.Result { select {} })
+	case "a slow compiler":
+		compile := libs.NVRTC.CompileProgram
+		libs.NVRTC.CompileProgram = func(p uintptr, count int32, options unsafe.Pointer) nvidia.CompileResult {
+			time.Sleep(time.Second)
+			return compile(p, count, options)
+		}
+	default:
+		t.Fatalf("nothing is called %q", plant)
+	}
+	return libs
+}
+
 // A real GPU passes the suite, with NVIDIA's libraries and with our own kernels;
 // opened twice, its two devices share programs with the bits of one; what does
 // not fit it says so, and it works on.
@@ -342,11 +391,7 @@ func TestGPU(t *testing.T) {
 	with := func(complete bool) func(t *testing.T) engine.Device {
 		return func(t *testing.T) engine.Device {
 			t.Helper()
-			libs, err := nvidia.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			mine := *libs
+			mine := *libraries(t)
 			if !complete {
 				mine.BLAS, mine.DNN = nil, nil
 			}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -237,8 +238,10 @@ func opsOf(t testing.TB, kind string) map[string]op {
 
 // kernels holds every kernel against its op's plain definition in float64.
 func kernels(t *testing.T, dev engine.Device) {
-	for name, o := range cases(t) {
-		t.Run(name, func(t *testing.T) {
+	all := cases(t)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		o := all[name]
+		passed := t.Run(name, func(t *testing.T) {
 			in := inputs(o, name)
 			checkKernel(t, dev, o, in, false)
 			switch o.(type) {
@@ -246,7 +249,16 @@ func kernels(t *testing.T, dev engine.Device) {
 				checkKernel(t, dev, o, in, true)
 			}
 		})
+		if !passed && lost(dev) {
+			t.Fatalf("the device is lost: what comes behind %q is not tested", name)
+		}
 	}
+}
+
+// lost tells whether a device will not compute again: whatever is tested on it fails.
+func lost(dev engine.Device) bool {
+	async, ok := dev.(engine.Async)
+	return ok && errors.Is(async.Wait(), engine.ErrDeviceLost)
 }
 
 // inputs draws values for an op. A pool's y is the pool of its x; labels are class numbers.
