@@ -105,11 +105,16 @@ cuda-libs dir:
     PYTHONPATH={{dir}} go test -count 1 -v -run 'Libraries|Signatures|NVRTC' \
         ./runner/engine/cuda/nvidia ./runner/engine/cuda/kernels
 
-# The programs that check a GPU, for a machine without Go.
-gpu-check-build dir:
-    scripts/gpu-check.sh build {{dir}}
+# The programs that check a GPU as one archive, for a machine without Go.
+gpu-check-build file="gpucheck.tar.gz":
+    go run ./scripts/gpucheck build {{file}}
 
-# The check of this machine's GPU in one call of under ten minutes.
-gpu-check dir="/tmp/ablate-gpu-check":
-    scripts/gpu-check.sh build {{dir}}
-    {{dir}}/gpu-check.sh run {{dir}}
+# The check of this machine's GPU in one call of under ten minutes; the last line names its report.
+gpu-check *args="":
+    go run ./scripts/gpucheck build /tmp/gpucheck.tar.gz
+    tar xf /tmp/gpucheck.tar.gz -C /tmp
+    /tmp/gpucheck/gpucheck run {{args}}
+
+# The check rehearsed on an emulated GPU, with what may be wrong with a real one.
+gpu-check-rehearsal:
+    go test -count 1 -tags long -run TestRehearsal -v ./scripts/gpucheck

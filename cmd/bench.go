@@ -36,7 +36,8 @@ func newBench() *cobra.Command {
   ablate bench alexnet --ablate no-lrn --batch 64
   ablate bench cifar-quick --threads 1 --json
   ablate bench alexnet --device cpu:0,cpu:1
-  ablate bench alexnet --device cuda:0 --batch 256 --precision tf32`,
+  ablate bench alexnet --device cuda:0 --batch 256 --precision tf32
+  ablate bench alexnet --whole                  # images a second, without the kernels`,
 		Long: `bench measures the limits of the machine (fused multiply-adds and memory traffic per
 second, with all threads). Then it times whole training steps of a net on random
 images in memory: forward, loss, backward, update. For each kernel it prints the

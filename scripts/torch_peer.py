@@ -7,8 +7,9 @@
 
 A step is forward, loss, backward and update (SGD with momentum 0.9 and weight
 decay 0.0005), on random images in memory. Modes are eager and compiled, each
-with channels first or last, always with the fastest SGD that this PyTorch has.
-"best" tries all four, each in a process of its own, and prints the fastest.
+with channels first or last, always with the fastest SGD that this PyTorch has;
+a GPU has three more, with CUDA graphs. "best" tries all, each in a process of its own,
+and prints the fastest.
 
 Prints one JSON object: images_per_second (of the median step), peak_rss_mib,
 params, the mode, and under "modes" the speed of each that was tried, or why it
@@ -24,8 +25,13 @@ import time
 
 MODES = ["eager", "eager-channels-last", "compile", "compile-channels-last"]
 
+# On a GPU alone: eager code recorded as one CUDA graph, and the compiler's own graphs
+# ("reduce-overhead") and search ("max-autotune").
+GPU_MODES = ["graphs-channels-last", "compile-graphs-channels-last", "compile-autotune-channels-last"]
+
 # A net is a list of layers: ("conv", filters, kernel, stride, pad, groups),
-# ("lrn", size, alpha, k), ("maxpool" | "avgpool", round up), ("dense", outputs), "relu", "dropout".
+# ("lrn", size, alpha, k), ("maxpool" | "avgpool", round up), ("dense", outputs), "relu", "dropout",
+# ("block", filters, stride): two convolutions with batch norms and a shortcut that pads (He et al. 2015, option A).
 # They are those of arch/nets, but that alexnet's conv1 pads 2 on each side and not 3
 # on two: the output is the same, and PyTorch pads evenly without a copy.
 
@@ -53,6 +59,11 @@ def _cifar_quick(norm):
     ]
 
 
+def _resnet_20():
+    blocks = [("block", f, 2 if f > 16 and i == 0 else 1) for f in (16, 32, 64) for i in range(3)]
+    return [("bare-conv", 16), "batchnorm", "relu", *blocks, "mean", ("dense", 10)]
+
+
 # Side of the input, classes, layers.
 NETS = {
     "alexnet": (224, 1000, _alexnet()),
@@ -60,7 +71,27 @@ NETS = {
     "alexnet-one-gpu": (224, 1000, _alexnet(maps=(48, 128, 192, 192, 256), groups=1)),
     "cifar-quick": (32, 10, _cifar_quick(norm=False)),
     "cifar-quick-lrn": (32, 10, _cifar_quick(norm=True)),
+    "resnet-20": (32, 10, _resnet_20()),
 }
+
+
+def block(channels, filters, stride):
+    """Makes a residual block."""
+    from torch import nn
+    from torch.nn import functional
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(),
+                nn.Conv2d(filters, filters, 3, 1, 1, bias=False), nn.BatchNorm2d(filters))
+
+        def forward(self, x):
+            short = functional.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, filters - channels))
+            return functional.relu(self.layers(x) + short)
+
+    return Block()
 
 
 def build(layers, x):
@@ -81,6 +112,14 @@ def build(layers, x):
             m = [nn.MaxPool2d(3, 2, ceil_mode=p[0])]
         elif kind == "avgpool":
             m = [nn.AvgPool2d(3, 2, ceil_mode=p[0], count_include_pad=False)]
+        elif kind == "bare-conv":
+            m = [nn.Conv2d(x.shape[1], p[0], 3, 1, 1, bias=False)]
+        elif kind == "batchnorm":
+            m = [nn.BatchNorm2d(x.shape[1])]
+        elif kind == "block":
+            m = [block(x.shape[1], *p)]
+        elif kind == "mean":
+            m = [nn.AdaptiveAvgPool2d(1)]
         elif kind == "dense":
             m = [nn.Flatten()] if x.dim() > 2 else []
             m.append(nn.Linear(x[0].numel(), p[0]))
@@ -122,7 +161,7 @@ def measure(a, mode):
     net = build(layers, torch.randn(1, 3, side, side)).to(device)
     images = torch.randn(a.batch, 3, side, side, device=device)
     labels = torch.randint(classes, (a.batch,), device=device)
-    if mode.endswith("channels-last"):
+    if "channels-last" in mode:
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     update = optimiser(net)
@@ -131,24 +170,57 @@ def measure(a, mode):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=a.precision == "bf16"):
             return functional.cross_entropy(net(images), labels)
 
-    forward = torch.compile(loss_of) if mode.startswith("compile") else loss_of
+    forward = loss_of
+    if mode.startswith("compile"):
+        how = {"compile-graphs": "reduce-overhead", "compile-autotune": "max-autotune"}
+        forward = torch.compile(loss_of, mode=how.get(mode.removesuffix("-channels-last")))
+
+    def step():
+        update.zero_grad(set_to_none=True)
+        forward(images, labels).backward()
+        update.step()
+
+    if mode.startswith("graphs"):
+        step = recorded(step, update)
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     seconds = []
     for _ in range(a.warmup + a.steps):
         wait()
         start = time.perf_counter()
-        update.zero_grad(set_to_none=True)
-        forward(images, labels).backward()
-        update.step()
+        step()
         wait()
         seconds.append(time.perf_counter() - start)
-    step = statistics.median(seconds[a.warmup:])
+    if a.profile:
+        from torch import profiler
+
+        with profiler.profile(activities=[profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.CUDA]) as seen:
+            step()
+            wait()
+        print(seen.key_averages().table(sort_by="self_cuda_time_total", row_limit=30, max_name_column_width=120))
+    median = statistics.median(seconds[a.warmup:])
     return {
         "program": "PyTorch " + torch.__version__, "net": a.net, "batch": a.batch, "device": a.device,
         "threads": a.threads, "precision": a.precision, "mode": mode, "optimiser": describe(update),
-        "params": sum(p.numel() for p in net.parameters()), "images_per_second": round(a.batch / step, 2),
+        "params": sum(p.numel() for p in net.parameters()), "images_per_second": round(a.batch / median, 2),
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def recorded(step, update):
+    """Records a step as a CUDA graph, as PyTorch's manual does, and returns what replays it."""
+    import torch
+
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    update.zero_grad(set_to_none=True)
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def describe(update):
@@ -159,7 +231,7 @@ def describe(update):
 def best(a):
     """Measures every mode in a process of its own, and returns the fastest."""
     done, modes = [], {}
-    for mode in MODES:
+    for mode in MODES + (GPU_MODES if a.device.startswith("cuda") else []):
         command = [sys.executable, __file__, a.net, "--mode", mode]
         for name in ("batch", "threads", "steps", "warmup", "device", "precision"):
             command += [f"--{name}", str(getattr(a, name))]
@@ -177,13 +249,14 @@ def best(a):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("net", choices=NETS)
-    p.add_argument("--mode", choices=[*MODES, "best"], default="best")
+    p.add_argument("--mode", choices=[*MODES, *GPU_MODES, "best"], default="best")
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--steps", type=int, default=5)
     p.add_argument("--warmup", type=int, default=3)
     p.add_argument("--device", default="cpu")
     p.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="float32")
+    p.add_argument("--profile", action="store_true", help="first print the 30 longest kernels of a step on a GPU")
     a = p.parse_args()
     print(json.dumps(best(a) if a.mode == "best" else measure(a, a.mode)))
 

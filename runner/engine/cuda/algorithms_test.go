@@ -214,7 +214,8 @@ func (d *Device) timeAttempt(c *convolution, a attempt) (float32, error) {
 	p.run("algorithm", c, a, func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus {
 		switch a.direction {
 		case forward:
-			return n.Forward(n.handle, one, c.x, p.at(x), c.w, p.at(w), c.conv, a.number, p.at(work), a.bytes, zero, c.y, p.at(y))
+			return n.Forward(n.handle, one, c.x, p.at(x), c.w, p.at(w), c.conv, a.number, p.at(work), a.bytes, zero, c.y,
+				p.at(y))
 		case backwardData:
 			return n.BackwardData(n.handle, one, c.w, p.at(w), c.y, p.at(y), c.conv, a.number, p.at(work), a.bytes, zero, c.x,
 				p.at(x))
