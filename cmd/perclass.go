@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"strings"
 
 	"ablate/experiments"
@@ -71,12 +69,6 @@ const (
 )
 
 func printPerClass(w io.Writer, p *reports.PerClass) error {
-	name := func(class int) string {
-		if class < len(p.Classes) {
-			return p.Classes[class]
-		}
-		return fmt.Sprint(class)
-	}
 	for i, v := range p.Variants {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -84,22 +76,19 @@ func printPerClass(w io.Writer, p *reports.PerClass) error {
 		fmt.Fprintf(w, "%s · error by class, in %%, over %d seeds\n", plain(v.Variant, longestCell), len(v.Seeds))
 		rows := [][]string{{"class", "images", "error [95 %]", "Δ [95 %]", "p (Holm)", ""}}
 		for _, c := range v.Classes {
-			row := []string{name(c.Class), fmt.Sprint(c.Images), percents(c.Error, "%.2f"), "–", "–", ""}
+			row := []string{p.Name(c.Class), fmt.Sprint(c.Images), c.Error.Percent(false), "–", "–", ""}
 			if d := c.Delta; d != nil {
-				row[3], row[4] = percents(d.ClassFigure, "%+.2f"), fmt.Sprintf("%.3f", d.Adjusted)
-				if d.Claims() {
-					row[5] = map[bool]string{true: "worse", false: "better"}[d.Mean > 0]
-				}
+				row[3], row[4], row[5] = d.Percent(true), fmt.Sprintf("%.3f", d.Adjusted), d.Verdict()
 			}
 			rows = append(rows, row)
 		}
 		if err := printTable(w, rows, "lrrrrl"); err != nil {
 			return err
 		}
-		if err := printConfusion(w, v, name); err != nil {
+		if err := printConfusion(w, p, v); err != nil {
 			return err
 		}
-		if err := printChanged(w, v, name); err != nil {
+		if err := printChanged(w, p, v); err != nil {
 			return err
 		}
 	}
@@ -110,79 +99,47 @@ func printPerClass(w io.Writer, p *reports.PerClass) error {
 	return nil
 }
 
-func percents(f reports.ClassFigure, format string) string {
-	said := fmt.Sprintf(format, 100*f.Mean)
-	if f.Low != nil {
-		said += fmt.Sprintf(" ["+format+", "+format+"]", 100**f.Low, 100**f.High)
-	}
-	return said
-}
-
 // printConfusion prints a small matrix whole. Of a large one it prints the pairs that are confused
 // most, and those that differ most.
-func printConfusion(w io.Writer, v reports.VariantClasses, name func(int) string) error {
+func printConfusion(w io.Writer, p *reports.PerClass, v reports.VariantClasses) error {
 	if len(v.Classes) <= widest {
 		fmt.Fprintln(w, "\nconfusion: images of a class (row) that were taken for another (column), per run; "+
 			"in brackets the difference to the baseline")
 		head := []string{""}
 		for _, c := range v.Classes {
-			head = append(head, name(c.Class))
+			head = append(head, p.Name(c.Class))
 		}
 		rows := [][]string{head}
 		for _, label := range v.Classes {
-			row := []string{name(label.Class)}
+			row := []string{p.Name(label.Class)}
 			for _, predicted := range v.Classes {
-				row = append(row, cellOf(v, label.Class, predicted.Class))
+				row = append(row, v.CellText(v.Cell(label.Class, predicted.Class)))
 			}
 			rows = append(rows, row)
 		}
 		return printTable(w, rows, "l"+strings.Repeat("r", len(v.Classes)))
 	}
-	wrong := slices.DeleteFunc(slices.Clone(v.Cells), func(c reports.Cell) bool { return c.Label == c.Predicted })
-	of := func(c reports.Cell) float64 { return c.Images }
-	title := "confused most, images per run"
+	title := "confused most, images a run"
 	if len(v.Paired) > 0 {
-		of = func(c reports.Cell) float64 { return math.Abs(c.Difference) }
-		title = "largest differences to the baseline, images per run"
+		title = "confused most otherwise than by the baseline, images a run"
 	}
-	slices.SortStableFunc(wrong, func(a, b reports.Cell) int {
-		switch x, y := of(a), of(b); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
 	fmt.Fprintf(w, "\n%s\n", title)
 	rows := [][]string{{"class", "taken for", "images", "difference"}}
-	for _, c := range wrong[:min(len(wrong), mostCells)] {
-		rows = append(rows, []string{name(c.Label), name(c.Predicted), fmt.Sprintf("%.1f", c.Images),
+	for _, c := range v.MostConfused(mostCells) {
+		rows = append(rows, []string{p.Name(c.Label), p.Name(c.Predicted), fmt.Sprintf("%.1f", c.Images),
 			fmt.Sprintf("%+.1f", c.Difference)})
 	}
 	return printTable(w, rows, "llrr")
 }
 
-func cellOf(v reports.VariantClasses, label, predicted int) string {
-	i := slices.IndexFunc(v.Cells, func(c reports.Cell) bool { return c.Label == label && c.Predicted == predicted })
-	if i < 0 {
-		return "0"
-	}
-	said := fmt.Sprintf("%.4g", v.Cells[i].Images)
-	if d := v.Cells[i].Difference; len(v.Paired) > 0 && d != 0 {
-		said += fmt.Sprintf(" (%+.3g)", d)
-	}
-	return said
-}
-
-func printChanged(w io.Writer, v reports.VariantClasses, name func(int) string) error {
+func printChanged(w io.Writer, p *reports.PerClass, v reports.VariantClasses) error {
 	if len(v.Changed) == 0 {
 		return nil
 	}
 	fmt.Fprintf(w, "\ntest images whose answer changed in most of %d seeds\n", len(v.Paired))
 	rows := [][]string{{"image", "class", "changed", "now right", "now wrong"}}
 	for _, c := range v.Changed[:min(len(v.Changed), mostImages)] {
-		rows = append(rows, []string{fmt.Sprint(c.Index), name(c.Label), fmt.Sprint(c.Seeds), fmt.Sprint(c.Gained),
+		rows = append(rows, []string{fmt.Sprint(c.Index), p.Name(c.Label), fmt.Sprint(c.Seeds), fmt.Sprint(c.Gained),
 			fmt.Sprint(c.Lost)})
 	}
 	return printTable(w, rows, "llrrr")

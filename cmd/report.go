@@ -335,13 +335,34 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	switch r.format {
 	case html:
 		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters,
-			Times: r.store.Times, Notes: r.store.Notes})
+			Times: r.store.Times, Notes: r.store.Notes, Classes: r.classes(table, records)})
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:
 		err = render.Render(&b, table, r.format)
 	}
 	return b.Bytes(), records, err
+}
+
+// mostAnswers bounds the answers to test images that a page reads to tell classes apart.
+const mostAnswers = 8 << 20
+
+// classes are what the nets make of each class, for a page: nil where there are no predictions, or too many.
+func (r *reporter) classes(table *reports.Comparison, records []experiments.Record) *reports.PerClass {
+	answers := 0
+	for _, rec := range records {
+		if rec.Result != nil {
+			answers += rec.Result.TestExamples
+		}
+	}
+	if answers == 0 || answers > mostAnswers {
+		return nil
+	}
+	p, err := reports.ByClass(r.study, records, table.Options, classNames(r.store, records))
+	if err != nil { // no run has predictions
+		return nil
+	}
+	return p
 }
 
 // put writes the report to its destination.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 
 	"ablate/experiments"
@@ -56,6 +57,72 @@ type ClassDelta struct {
 // Claims says whether a class differs.
 func (d *ClassDelta) Claims() bool {
 	return d != nil && d.Adjusted <= stats.Alpha && d.Low != nil && *d.Low**d.High > 0
+}
+
+// Verdict is what a difference says of a variant: "better", "worse" or nothing.
+func (d *ClassDelta) Verdict() string {
+	switch {
+	case !d.Claims():
+		return ""
+	case d.Mean > 0:
+		return "worse"
+	}
+	return "better"
+}
+
+// Percent writes a share in percent with its interval, and with its sign where it is a difference.
+func (f ClassFigure) Percent(signed bool) string {
+	format := "%.2f"
+	if signed {
+		format = "%+.2f"
+	}
+	said := fmt.Sprintf(format, 100*f.Mean)
+	if f.Low != nil {
+		said += fmt.Sprintf(" ["+format+", "+format+"]", 100**f.Low, 100**f.High)
+	}
+	return said
+}
+
+// Name is a class's name, or its number where the names are not known.
+func (p *PerClass) Name(class int) string {
+	if class < len(p.Classes) {
+		return p.Classes[class]
+	}
+	return fmt.Sprint(class)
+}
+
+// Cell is that of a label and a prediction, which may be empty.
+func (v VariantClasses) Cell(label, predicted int) Cell {
+	i, found := slices.BinarySearchFunc(v.Cells, Cell{Label: label, Predicted: predicted}, byPlace)
+	if !found {
+		return Cell{Label: label, Predicted: predicted}
+	}
+	return v.Cells[i]
+}
+
+// CellText writes a cell with its difference to the baseline in brackets, if there is one.
+func (v VariantClasses) CellText(c Cell) string {
+	said := fmt.Sprintf("%.4g", c.Images)
+	if len(v.Paired) > 0 && c.Difference != 0 {
+		said += fmt.Sprintf(" (%+.3g)", c.Difference)
+	}
+	return said
+}
+
+// MostConfused are the n pairs of classes that are confused most, or where there is a baseline to compare with, most
+// otherwise than by it.
+func (v VariantClasses) MostConfused(n int) []Cell {
+	wrong := slices.DeleteFunc(slices.Clone(v.Cells), func(c Cell) bool { return c.Label == c.Predicted })
+	of := func(c Cell) float64 { return c.Images }
+	if len(v.Paired) > 0 {
+		of = func(c Cell) float64 { return math.Abs(c.Difference) }
+	}
+	slices.SortStableFunc(wrong, func(a, b Cell) int { return cmp.Compare(of(b), of(a)) })
+	return wrong[:min(len(wrong), n)]
+}
+
+func byPlace(a, b Cell) int {
+	return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Predicted, b.Predicted))
 }
 
 // A Cell of a confusion matrix: images of a class a run that were taken for another, or for itself.
@@ -238,9 +305,7 @@ func confusion(own seedAnswers, seeds []uint64, base seedAnswers, paired []uint6
 	for _, c := range cells {
 		all = append(all, *c)
 	}
-	slices.SortFunc(all, func(a, b Cell) int {
-		return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Predicted, b.Predicted))
-	})
+	slices.SortFunc(all, byPlace)
 	return all
 }
 

@@ -1,5 +1,5 @@
 // Package page writes a study as one HTML page: the comparison table, learning
-// curves, the differences with their intervals, speed against error, the net and
+// curves, the differences with their intervals, the classes, speed against error, the net and
 // what each variant changes in it, the first layer's filters before and after
 // training, the time of each kernel, and where it all comes from.
 //
@@ -66,6 +66,8 @@ type Source struct {
 	Notes func(experiments.Record) (experiments.Notes, error)
 	// Times reads the kernels' times.
 	Times func(experiments.Record) (experiments.Times, error)
+	// Classes are what the nets make of each class of test images; nil leaves them out.
+	Classes *reports.PerClass
 	// Show says which variants are drawn; nil draws all. The colour of one does not depend on the others.
 	Show func(variant string) bool
 }
@@ -81,6 +83,7 @@ type content struct {
 	CurveNames []curveName
 	Forest     template.HTML
 	Ranks      template.HTML
+	Classes    []ClassTables
 	Speed      template.HTML
 	Figures    []Figure
 	Layers     []LayerTable
@@ -101,6 +104,7 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	p.CurveNames = b.curveNames()
 	p.Toggles = toggles(p.CurveNames)
 	p.Forest = b.Forest()
+	p.Classes = b.classes()
 	p.Speed = b.Speed()
 	p.Figures, p.Layers = b.Nets()
 	p.Filters = b.Filters()
