@@ -44,8 +44,9 @@ type GPU struct {
 }
 
 // options of the compiler. Without contraction a product is rounded before it is
-// added, as the CPU device does.
-var options = []string{"-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared"}
+// added, as the CPU device does. A load or store at an address that its type may not have is
+// a call of the shim's, as a GPU would end the kernel.
+var options = []string{"-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-fsanitize=alignment"}
 
 // compiled is the library, made once for all tests of a process and kept for later
 // ones: compiling takes g++ longer than most tests take.
@@ -70,10 +71,14 @@ var compiled = sync.OnceValues(func() (*GPU, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir) // the loader keeps what it has mapped
-	fresh := filepath.Join(dir, "kernels.so")
-	build := exec.Command(compiler, append(options, "-x", "c++", "-", "-o", fresh)...)
+	object, fresh := filepath.Join(dir, "kernels.o"), filepath.Join(dir, "kernels.so")
+	build := exec.Command(compiler, append(options, "-x", "c++", "-", "-c", "-o", object)...)
 	build.Stdin = bytes.NewReader(source)
 	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("g++: %w\n%s", err, out)
+	}
+	// Linked without the sanitizer, whose library is not needed.
+	if out, err := exec.Command(compiler, "-shared", object, "-o", fresh).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("g++: %w\n%s", err, out)
 	}
 	keep(fresh, library)

@@ -27,6 +27,7 @@ extern "C" const char *ablate_emulate(const char *name, const char *kinds, const
         static std::pair<const Function *, void **> call;
         call = {&f, params};
         fibres::argument = &call;
+        misaligned = nullptr;
         fibres::body = [](void *c) {
             auto *call = (std::pair<const Function *, void **> *)c;
             call->first->run(call->second);
@@ -35,7 +36,12 @@ extern "C" const char *ablate_emulate(const char *name, const char *kinds, const
             size_t b = backwards ? blocks - 1 - i : i;
             blockIdx = {unsigned(b % grid[0]), unsigned(b / grid[0] % grid[1]), unsigned(b / grid[0] / grid[1])};
             memset(__start_gpu_shared, 0xff, __stop_gpu_shared - __start_gpu_shared);
-            if (const char *wrong = fibres::block(backwards)) {
+            const char *wrong = fibres::block(backwards);
+            if (misaligned) {
+                snprintf(refusal, sizeof refusal, "%s: misaligned address %p", name, misaligned);
+                return refusal;
+            }
+            if (wrong) {
                 snprintf(refusal, sizeof refusal, "%s: %s", name, wrong);
                 return refusal;
             }

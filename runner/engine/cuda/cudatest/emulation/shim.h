@@ -120,6 +120,15 @@ static const char *block(bool backwards) {
 
 } // namespace fibres
 
+// What the compiler calls before a load or store at an address that its type may not
+// have. It ends the thread: the host's own instructions would fault. Its fibre begins anew.
+static const void *misaligned;
+extern "C" void __ubsan_handle_type_mismatch_v1(void *, void *address) {
+    misaligned = address;
+    fibres::running->started = false, fibres::running->done = true;
+    _longjmp(fibres::scheduler, 1);
+}
+
 static inline void __syncthreads() { fibres::barrier(); }
 
 // A Function runs a kernel with pointers to its parameters; kinds are two characters for each:
