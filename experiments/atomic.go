@@ -10,12 +10,12 @@ import (
 	"path/filepath"
 )
 
-// A WriteError is a file of a record that could not be written: the disk is
-// full, read-only or gone. Training on would be for nothing.
+// A WriteError reports a file of a record that could not be written: the disk is full, read-only or
+// gone. There is no point in training on.
 type WriteError struct {
 	Path string
 	Need int64 // bytes of the file
-	Free int64 // bytes that the disk had left afterwards, -1 where that is not known
+	Free int64 // free bytes of the disk afterwards, -1 if unknown
 	Err  error
 }
 
@@ -32,7 +32,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 func writeError(path string, need int64, err error) error {
 	var failed *fs.PathError
 	if errors.As(err, &failed) {
-		err = failed.Err // of a file beside it, as a rule
+		err = failed.Err // usually the error of a temporary file
 	}
 	free := int64(-1)
 	if noSpace(err) {
@@ -41,7 +41,8 @@ func writeError(path string, need int64, err error) error {
 	return &WriteError{Path: path, Need: need, Free: free, Err: err}
 }
 
-// WriteFile replaces a file as a whole: written beside, synced, renamed, the folder synced.
+// WriteFile replaces a file as a whole: it writes a temporary file, syncs and renames it, and syncs
+// the folder.
 func WriteFile(path string, text []byte) error {
 	return writeWith(path, int64(len(text)), func(w io.Writer) error {
 		_, err := w.Write(text)
@@ -49,7 +50,8 @@ func WriteFile(path string, text []byte) error {
 	})
 }
 
-// writeWith is WriteFile for what is too large to be held twice. size is what a full disk is told to make room for.
+// writeWith is like WriteFile, for content that is too large to be held twice. size is the number
+// of bytes that the error of a full disk asks for.
 func writeWith(path string, size int64, write func(io.Writer) error) error {
 	beside, err := writeBeside(path, size, write)
 	if err != nil {
@@ -58,8 +60,8 @@ func writeWith(path string, size int64, write func(io.Writer) error) error {
 	return publish(beside, path)
 }
 
-// writeBeside writes and syncs a file in the folder of path, under a name that
-// says that it is not whole yet, and returns that name.
+// writeBeside writes and syncs a temporary file in the folder of path, and returns its name, which
+// marks it as unfinished.
 func writeBeside(path string, size int64, write func(io.Writer) error) (string, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), unfinished+filepath.Base(path)+"-*")
 	if err != nil {
@@ -72,7 +74,7 @@ func writeBeside(path string, size int64, write func(io.Writer) error) (string, 
 	return f.Name(), nil
 }
 
-// publish renames a file that is whole to its name, durably.
+// publish durably renames a finished file to its name.
 func publish(beside, path string) error {
 	err := os.Rename(beside, path)
 	if err != nil {

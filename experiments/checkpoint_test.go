@@ -201,7 +201,7 @@ func TestFirstSteps(t *testing.T) {
 		t.Error(d)
 	}
 	text, _ := os.ReadFile(filepath.Join(r.Dir(), logFile))
-	if n := strings.Count(string(text), "are not those of the attempt before"); n != 1 {
+	if n := strings.Count(string(text), "differ from those of the previous attempt"); n != 1 {
 		t.Errorf("%d lines in\n%s", n, text)
 	}
 	if err := r.LogFirstStep(5, "e"); err == nil {

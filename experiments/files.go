@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// The files of a run's folder; FORMAT.md describes them.
+// The files in a run's folder; FORMAT.md describes them.
 const (
 	recordFile      = "run.json"
 	metricsFile     = "metrics.jsonl"
@@ -22,28 +22,29 @@ const (
 	logFile         = "log.txt"
 	lockFile        = "lock"
 
-	unfinished = ".writing-" // begins the name of a file that is not whole yet
+	unfinished = ".writing-" // prefix of the names of unfinished files
 )
 
-// RecordPath is the file of a run's record.
+// RecordPath returns the path of a run's record.
 func RecordPath(dir string) string { return filepath.Join(dir, recordFile) }
 
-// MetricsPath is the file of a run's metric log.
+// MetricsPath returns the path of a run's metric log.
 func MetricsPath(dir string) string { return filepath.Join(dir, metricsFile) }
 
-// LogPath is the file of what happened to a run.
+// LogPath returns the path of a run's log of events.
 func LogPath(dir string) string { return filepath.Join(dir, logFile) }
 
-// FiltersPath is the file of the first layer's weights.
+// FiltersPath returns the path of the first layer's weights.
 func FiltersPath(dir string) string { return filepath.Join(dir, filtersFile) }
 
-// TimesPath is the file of the kernels' times.
+// TimesPath returns the path of the kernels' times.
 func TimesPath(dir string) string { return filepath.Join(dir, timesFile) }
 
-// PredictionsPath is the file of what a run's net made of the test images.
+// PredictionsPath returns the path of a run's predictions for the test images.
 func PredictionsPath(dir string) string { return filepath.Join(dir, predictionsFile) }
 
-// WeightsPath is the file of a run's trained weights, under the name of the format that the run was written in.
+// WeightsPath returns the path of a run's trained weights, in the format in which the run was
+// written.
 func WeightsPath(dir string) string {
 	path := filepath.Join(dir, weightsFile)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -59,8 +60,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Bounds on what is read of a record, which may come from anywhere. They are far
-// above what a run writes: attempts, epochs and images by the million.
+// Limits on reading a record, which may come from anywhere. They are far above what a run writes:
+// attempts, epochs and images by the million.
 const (
 	maxRecord      = 4 << 20   // bytes of run.json and of times.json
 	maxMetrics     = 256 << 20 // bytes of metrics.jsonl
@@ -69,11 +70,11 @@ const (
 	maxLock        = 4 << 10   // bytes of a lock
 )
 
-// errLarge refuses a file that is larger than its reader's bound.
+// errLarge refuses a file that exceeds its reader's limit.
 var errLarge = errors.New("larger than is read")
 
-// openFile opens a file of a record. What could be read for ever, a FIFO or a
-// device, is refused before it is opened, and so is a file of more than limit bytes.
+// openFile opens a file of a record. Before opening, it refuses what could be read for ever, such
+// as a FIFO or a device, and files of more than limit bytes.
 func openFile(path string, limit int64) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -89,7 +90,7 @@ func openFile(path string, limit int64) (*os.File, int64, error) {
 	return f, info.Size(), err
 }
 
-// checkRegular refuses what is there and not a regular file.
+// checkRegular refuses anything that exists and is not a regular file.
 func checkRegular(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return notRegular(path)

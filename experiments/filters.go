@@ -4,8 +4,8 @@ import (
 	"fmt"
 )
 
-// SaveFilters stores the first layer's weights as they were drawn and as they
-// are trained, both of one shape, [kernel, kernel, in, out].
+// SaveFilters stores the first layer's weights as drawn and as trained. Both have the shape
+// [kernel, kernel, in, out].
 func (r *Recorder) SaveFilters(initial, trained Tensor) error {
 	if err := r.held(); err != nil {
 		return err
@@ -14,7 +14,7 @@ func (r *Recorder) SaveFilters(initial, trained Tensor) error {
 	return err
 }
 
-// Filters reads what SaveFilters stored for a record's run.
+// Filters reads what SaveFilters stored for a run.
 func (s *Store) Filters(r Record) (initial, trained Tensor, err error) {
 	dir, err := s.path(r.Study, r.Variant, r.Seed)
 	if err != nil {

@@ -10,22 +10,23 @@ import (
 	"strings"
 )
 
-// ErrNoRun is a name that no run has.
+// ErrNoRun reports a name that no run has.
 var ErrNoRun = errors.New("no such run")
 
-// Find returns the folder of a recorded run: STUDY/VARIANT/seed-N, STUDY/VARIANT/N, or its path.
+// Find returns the folder of a recorded run, given as STUDY/VARIANT/seed-N, STUDY/VARIANT/N or the
+// path of its folder.
 func (s *Store) Find(name string) (string, error) {
 	dir, err := s.FindFolder(name)
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(RecordPath(dir)); err != nil {
-		return "", fmt.Errorf("%w: %s has no %s; ablate runs lists what is there", ErrNoRun, dir, recordFile)
+		return "", fmt.Errorf("%w: %s has no %s; ablate runs lists the runs", ErrNoRun, dir, recordFile)
 	}
 	return dir, nil
 }
 
-// Read returns the record of a run, named as Find wants it, and its folder.
+// Read returns the record of a run, which is named as for Find, and its folder.
 func (s *Store) Read(name string) (rec Record, dir string, err error) {
 	if dir, err = s.Find(name); err != nil {
 		return rec, "", err
@@ -34,7 +35,7 @@ func (s *Store) Read(name string) (rec Record, dir string, err error) {
 	return rec, dir, err
 }
 
-// FindFolder is Find for a run that may have no record.
+// FindFolder is like Find, for a run that may not have a record.
 func (s *Store) FindFolder(name string) (string, error) {
 	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
 	if rel, err := filepath.Rel(s.Root, name); err == nil && filepath.IsLocal(rel) {
@@ -56,8 +57,8 @@ func (s *Store) FindFolder(name string) (string, error) {
 // Studies lists the studies that have folders.
 func (s *Store) Studies() ([]string, error) { return subfolders(s.Root) }
 
-// subfolders lists the folders in a folder, and symbolic links to folders with
-// them: a study or a variant may lie on another disk.
+// subfolders lists the folders in a folder, including symbolic links to folders: a study or a
+// variant may be on another disk.
 func subfolders(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +81,7 @@ func subfolders(dir string) ([]string, error) {
 // Folders lists the folders of all runs.
 func (s *Store) Folders() ([]string, []error) { return s.folders(isSeed) }
 
-// folders lists the folders STUDY/VARIANT/NAME with a name that is wanted.
+// folders lists the folders STUDY/VARIANT/NAME whose name is wanted.
 func (s *Store) folders(want func(name string) bool) (folders []string, problems []error) {
 	studies, err := s.Studies()
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *Store) folders(want func(name string) bool) (folders []string, problems
 	return folders, problems
 }
 
-// runFolders lists a study's folders VARIANT/NAME with a name that is wanted.
+// runFolders lists a study's folders VARIANT/NAME whose name is wanted.
 func runFolders(study string, want func(name string) bool) (folders []string, problems []error) {
 	variants, err := subfolders(study)
 	if err != nil {
@@ -113,14 +114,14 @@ func runFolders(study string, want func(name string) bool) (folders []string, pr
 	return folders, problems
 }
 
-// isSeed says whether a name is that of a run's folder, seed-N.
+// isSeed reports whether a name is that of a run's folder, seed-N.
 func isSeed(name string) bool {
 	number, ok := strings.CutPrefix(name, "seed-")
 	_, err := strconv.ParseUint(number, 10, 64)
 	return ok && err == nil
 }
 
-// isAside says whether a name is that of a run that was set aside, seed-N.old-K.
+// isAside reports whether a name is that of a run that was moved aside, seed-N.old-K.
 func isAside(name string) bool {
 	seed, k, ok := strings.Cut(name, ".old-")
 	_, err := strconv.ParseUint(k, 10, 64)

@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// noSpace says that a disk or a quota is full.
+// noSpace reports whether a disk or a quota is full.
 func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// FreeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
+// FreeSpace returns how many bytes this user can still write to a folder's disk, or -1 if unknown.
 func FreeSpace(dir string) int64 {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Remove deletes a run's folder, unless another process works in it.
+// Remove deletes a run's folder, unless another process is working in it.
 func Remove(dir string) error {
 	if _, err := lock(dir); err != nil {
 		return err
@@ -17,10 +17,9 @@ func Remove(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// Garbage lists what no report and no later attempt needs: runs that were set
-// aside by --fresh, checkpoints of runs that have ended, and files that were
-// never finished. Runs that a process works on are left alone, and so are those
-// whose records cannot be read, which are returned as problems.
+// Garbage lists files that neither a report nor a later attempt needs: runs that --fresh moved
+// aside, checkpoints of runs that have ended, and unfinished files. It leaves alone runs that a
+// process works on, and runs whose records cannot be read; it returns the latter as problems.
 func (s *Store) Garbage() (paths []string, problems []error) {
 	folders, problems := s.folders(func(name string) bool { return isSeed(name) || isAside(name) })
 	for _, dir := range folders {

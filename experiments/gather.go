@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// RunsIn lists the folders of runs in a folder: itself, those of a study, or those of a folder of studies.
+// RunsIn lists the run folders in a folder: the folder itself, or those of a study, or those of
+// several studies.
 func RunsIn(dir string) ([]string, error) {
 	const deepest = 3 // STUDY/VARIANT/seed-N
 	var found []string
@@ -40,15 +41,16 @@ func RunsIn(dir string) ([]string, error) {
 	return found, err
 }
 
-// Gatherable reports whether a run of another machine can be copied into the store, and whether the
-// same run is there already. Another run in its place is ErrConflict, and one that may still be trained is refused.
+// Gatherable reports whether a run from another machine can be copied into the store, and whether
+// the same run is already there. A different run in its place is ErrConflict. A run that may still
+// be training is refused.
 func (s *Store) Gatherable(dir string) (same bool, err error) {
 	rec, err := ReadRecord(dir)
 	if err != nil {
 		return false, err
 	}
 	if rec.Status == Running {
-		return false, fmt.Errorf("%s: it is %s there, or ended without a word", dir, Running)
+		return false, fmt.Errorf("%s: it is %s there, or its process died", dir, Running)
 	}
 	to, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
@@ -72,7 +74,7 @@ func (s *Store) Gatherable(dir string) (same bool, err error) {
 		ErrConflict, to, old.Status)
 }
 
-// sameOutcome says that two records came to the same, whatever the speed.
+// sameOutcome reports whether two records have the same results, apart from speed.
 func sameOutcome(a, b Record) bool {
 	if a.Result == nil || b.Result == nil {
 		return a.Result == b.Result
@@ -84,8 +86,8 @@ func sameOutcome(a, b Record) bool {
 	return errA == nil && errB == nil && slices.Equal(left, right)
 }
 
-// Gather copies a run of another machine into the store, as a whole or not at all, with what its study
-// declared. It reports whether it did: a run that is there is left as it is.
+// Gather copies a run from another machine into the store, as a whole or not at all, together with
+// its study's declaration. It reports whether it did; a run that is already there is left alone.
 func (s *Store) Gather(dir string) (copied bool, err error) {
 	same, err := s.Gatherable(dir)
 	if same || err != nil {
@@ -106,7 +108,7 @@ func (s *Store) Gather(dir string) (copied bool, err error) {
 	if err != nil {
 		return false, writeError(to, 0, err)
 	}
-	defer os.RemoveAll(beside) // nothing is left of it where all went well
+	defer os.RemoveAll(beside) // it is gone if all went well
 	if err := copyFolder(beside, dir); err != nil {
 		return false, err
 	}
@@ -122,7 +124,7 @@ func (s *Store) Gather(dir string) (copied bool, err error) {
 	return true, syncFolder(filepath.Dir(to))
 }
 
-// declareAs takes over what a study's folder declares, if it declares anything.
+// declareAs copies the declaration in a study's folder, if there is one.
 func (s *Store) declareAs(study, folder string) error {
 	text, err := readFile(filepath.Join(folder, studyFile), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +141,8 @@ func (s *Store) declareAs(study, folder string) error {
 	return err
 }
 
-// copyFolder copies the regular files of a folder and of the folders in it, but for locks and what is not whole.
+// copyFolder copies the regular files of a folder and its subfolders, except locks and unfinished
+// files.
 func copyFolder(to, from string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -10,30 +10,31 @@ import (
 	"os"
 )
 
-// ErrConflict is a run that is there already and is another one.
+// ErrConflict reports that a different run is already in the place of a run.
 var ErrConflict = errors.New("another run is there")
 
-// DigestMetrics is the SHA-256 of what was measured: names, epochs, steps and values, not when.
+// DigestMetrics returns the SHA-256 of measurements: names, epochs, steps and values, but not
+// times.
 func DigestMetrics(log []Metric) string {
 	h := sha256.New()
 	for _, m := range log {
 		value, err := m.Value.MarshalJSON()
 		if err != nil {
-			panic(err) // every float has a form
+			panic(err) // every float can be written
 		}
 		fmt.Fprintf(h, "%q %d %d %s\n", m.Name, m.Epoch, m.Step, value)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// Importable says whether a run that another program measured can be kept: nothing is in its place, or
-// the same figures. Anything else is ErrConflict.
+// Importable reports whether the run of another program can be kept: its place is free, or holds
+// the same figures. Otherwise the error is ErrConflict.
 func (s *Store) Importable(rec Record) error {
 	_, err := s.imported(rec)
 	return err
 }
 
-// imported reports whether a run's place holds it already.
+// imported reports whether a run's place already holds it.
 func (s *Store) imported(rec Record) (bool, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
@@ -53,9 +54,9 @@ func (s *Store) imported(rec Record) (bool, error) {
 	return true, nil
 }
 
-// Import writes the record of a run that another program measured, as a run that is done. It reports
-// whether anything was written: the same figures again change nothing. rec.Imported says whose
-// digest the log has.
+// Import writes the record of a run that another program measured, as a finished run. It reports
+// whether anything was written; importing the same figures again changes nothing. rec.Imported
+// contains the digest of the log.
 func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
 	there, err := s.imported(rec)
 	if there || err != nil {
@@ -89,7 +90,7 @@ func (s *Store) Import(rec Record, log []Metric) (written bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	// The record goes last: it says that the run is whole.
+	// The record is written last, since it means that the run is complete.
 	if err := WriteFile(MetricsPath(dir), text.Bytes()); err != nil {
 		return false, err
 	}

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// A job is what the engine of a cluster calls the task that a process works on.
-// The engine knows whether a process on another node is gone.
+// A job identifies the task of a cluster that a process works on. The batch system knows whether a
+// process on another node has ended.
 type job struct {
 	Engine  string `json:"engine"`            // slurm, kubernetes
-	Cluster string `json:"cluster,omitempty"` // Slurm's name of it
+	Cluster string `json:"cluster,omitempty"` // the cluster's name in Slurm
 	ID      string `json:"id"`                // Slurm: JOB, or ARRAY_TASK. Kubernetes: the UID of the Job, and the index
 	Restart int    `json:"restart,omitempty"` // Slurm: how often the job was requeued
 	Pod     string `json:"pod,omitempty"`     // Kubernetes: the pod's UID
@@ -26,16 +26,16 @@ const (
 	kubernetes = "kubernetes"
 )
 
-// thisJob is the job that the environment describes, nil if there is none. Slurm
-// sets its variables itself (sbatch(1)); for Kubernetes the Job's manifest passes
-// on the UIDs of Job and pod.
+// thisJob returns the job that the environment describes, and nil if there is none. Slurm sets its
+// variables itself (sbatch(1)); for Kubernetes the Job's manifest passes on the UIDs of the Job and
+// the pod.
 func thisJob(getenv func(string) string) *job {
 	if id := getenv("SLURM_JOB_ID"); id != "" {
-		// The last task of an array has the array's number as its own.
+		// The last task of an array has the array's number as its job ID.
 		if task := getenv("SLURM_ARRAY_TASK_ID"); task != "" {
 			id = getenv("SLURM_ARRAY_JOB_ID") + "_" + task
 		}
-		restart, _ := strconv.Atoi(getenv("SLURM_RESTART_COUNT")) // absent before the first
+		restart, _ := strconv.Atoi(getenv("SLURM_RESTART_COUNT")) // absent before the first restart
 		return &job{Engine: slurm, Cluster: getenv("SLURM_CLUSTER_NAME"), ID: id, Restart: restart}
 	}
 	uid, pod := getenv("ABLATE_KUBERNETES_JOB"), getenv("ABLATE_KUBERNETES_POD")
@@ -49,10 +49,10 @@ func (j *job) String() string {
 	if j.Engine == slurm {
 		return "Slurm job " + j.ID
 	}
-	return cmp.Or(j.Engine, "an unknown engine's") + " job " + j.ID
+	return cmp.Or(j.Engine, "unknown") + " job " + j.ID
 }
 
-// fate says what the engine's rules, or the engine itself, say of a lock's owner.
+// fate judges the owner of a lock by the rules of the batch system, or by asking it.
 func (j *job) fate(me *job) fate {
 	switch {
 	case j == nil || me == nil || j.Engine != me.Engine || j.Cluster != me.Cluster:
@@ -67,11 +67,11 @@ func (j *job) fate(me *job) fate {
 	return unknown
 }
 
-// slurmPatience bounds one question to Slurm's controller.
+// slurmPatience limits the time of one request to Slurm's controller.
 const slurmPatience = 20 * time.Second
 
-// ended are the states in which a job of Slurm has no process, and waits to be
-// started again at most (squeue(1), JOB STATE CODES).
+// ended lists the states of a Slurm job without a process, which at most waits to be started again
+// (squeue(1), JOB STATE CODES).
 var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
 	"PENDING",
 	"PREEMPTED", "REVOKED", "TIMEOUT"}
@@ -95,7 +95,7 @@ func askSlurm(id string) fate {
 	}
 	for _, state := range strings.Fields(string(out)) {
 		if !slices.Contains(ended, state) {
-			return unknown // COMPLETING, too: its process may still write
+			return unknown // including COMPLETING, whose process may still write
 		}
 	}
 	return gone

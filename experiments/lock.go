@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// An owner is what a lock file holds: which process holds the run, and on what
-// machine and in which table of processes its number counts.
+// An owner is the content of a lock file: which process holds the run, on which machine, and in
+// which table of processes its number counts.
 type owner struct {
 	processID
 	PID   int       `json:"pid"`
@@ -21,10 +21,10 @@ type owner struct {
 	Job   *job      `json:"job,omitempty"`
 }
 
-// A processID tells a process from every other one, as far as the system can
-// tell. Empty strings are what it cannot tell.
+// A processID distinguishes a process from every other one, as far as the system allows. Unknown
+// parts are empty.
 type processID struct {
-	Process   string `json:"process,omitempty"`       // the boot and the moment in it at which the process began
+	Process   string `json:"process,omitempty"`       // the boot, and the moment in it when the process began
 	Boot      string `json:"boot,omitempty"`          // the machine's boot, the same in all its containers
 	Machine   string `json:"machine,omitempty"`       // the machine, across its boots
 	Namespace string `json:"pid_namespace,omitempty"` // the table of processes: a container has its own
@@ -46,17 +46,17 @@ func self() owner {
 	return owner{PID: os.Getpid(), Host: hostname(), Since: now().UTC(), processID: identify(), Job: thisJob(os.Getenv)}
 }
 
-// A fate is what can be said of the owner of a lock.
+// A fate is what is known about the owner of a lock.
 type fate int
 
 const (
-	unknown fate = iota // whether it runs cannot be told from here: the lock holds
+	unknown fate = iota // nobody can tell from here whether it runs: the lock stays
 	running
 	gone
 )
 
-// fate says whether the owner still runs, as seen by me: by the table of
-// processes if it is mine, and by the cluster's engine otherwise.
+// fate returns whether the owner is still running, as seen by me: from the table of processes if it
+// is the same, and otherwise from the batch system.
 func (o owner) fate(me owner) fate {
 	if f := o.seen(me); f != unknown {
 		return f
@@ -64,20 +64,20 @@ func (o owner) fate(me owner) fate {
 	return o.Job.fate(me.Job)
 }
 
-// seen is what the machine that I run on says of the owner.
+// seen judges the owner from the machine on which this process runs.
 func (o owner) seen(me owner) fate {
 	switch {
 	case o.PID <= 0:
 		return gone
-	case o.Namespace == "": // a system or an earlier ablate that does not tell containers apart
+	case o.Namespace == "": // a system, or an earlier ablate, that cannot distinguish containers
 		if o.Host != me.Host {
 			return unknown
 		}
-	case me.Namespace == "": // nor do I
+	case me.Namespace == "": // the same here
 		return unknown
 	case o.Boot != me.Boot:
-		// The machine was started again, unless this is another one of the same name. A container may bring the
-		// name of a host and the number of a machine with it, so it proves nothing.
+		// The machine was restarted, unless this is a different one with the same name. A container
+		// can have the name of a host and the ID of a machine, so these prove nothing there.
 		contained := o.Namespace != initialNamespace || me.Namespace != initialNamespace
 		if o.Host == me.Host && o.Machine == me.Machine && !contained {
 			return gone
@@ -98,17 +98,16 @@ func (o owner) seen(me owner) fate {
 	return gone
 }
 
-// A hold is a lock that this process has taken.
+// A hold is a lock that this process holds.
 type hold struct {
 	path string
 	text []byte
 }
 
-// lock takes a run's folder for this process. The lock of a process that is
-// certainly gone is taken over. All of it happens under the system's own lock on
-// the folder, where the file system has one, which the system lifts when a
-// process dies: of two processes that find the same dead lock, one would
-// otherwise remove the other's new one.
+// lock takes a run's folder for this process. It takes over the lock of a process that has
+// certainly died. All of this happens under the system's own lock on the folder, if the file system
+// has one, which the system releases when a process dies. Otherwise, of two processes that find the
+// same dead lock, one could remove the new lock of the other.
 func lock(dir string) (hold, error) {
 	release, err := guard(dir)
 	if err != nil {
@@ -123,7 +122,7 @@ func lock(dir string) (hold, error) {
 	case err != nil:
 		return hold{}, err
 	}
-	if len(text) > 0 && o.fate(me) != gone { // an empty one is of a process that died before it wrote its name
+	if len(text) > 0 && o.fate(me) != gone { // an empty lock comes from a process that died before it wrote its name
 		return hold{}, o.busy(dir, me)
 	}
 	if err := takeAway(path, text); err != nil {
@@ -132,16 +131,16 @@ func lock(dir string) (hold, error) {
 	return claim(path, me)
 }
 
-// busy is the error of a run that is held.
+// busy returns the error for a run that is held.
 func (o owner) busy(dir string, me owner) error {
 	if o.fate(me) == running {
 		return fmt.Errorf("%s: %w: %s", dir, ErrBusy, o)
 	}
-	return fmt.Errorf("%s: %w: %s, which cannot be looked up from here; if it is gone, ablate runs unlock %s",
+	return fmt.Errorf("%s: %w: %s, which cannot be checked from here; if it is gone, run ablate runs unlock %s",
 		dir, ErrBusy, o, dir)
 }
 
-// readLock reads the lock of a run's folder. One that cannot be read holds.
+// readLock reads the lock of a run's folder. A lock that cannot be read counts as held.
 func readLock(dir string) (owner, []byte, error) {
 	var o owner
 	text, err := readFile(filepath.Join(dir, lockFile), maxLock)
@@ -152,14 +151,15 @@ func readLock(dir string) (owner, []byte, error) {
 		err = json.Unmarshal(text, &o)
 	}
 	if err != nil {
-		return o, text, fmt.Errorf("%s: %w, but its lock %s cannot be read; if nothing works there, ablate runs unlock %s",
+		return o, text, fmt.Errorf("%s: %w, but its lock %s cannot be read; if no process works there, "+
+			"run ablate runs unlock %s",
 			dir, ErrBusy, filepath.Join(dir, lockFile), dir)
 	}
 	return o, text, nil
 }
 
-// takeAway removes a lock that was judged, and none that took its place in the
-// meantime: on network file systems another host may be as quick.
+// takeAway removes a lock that was judged dead, but not one that has taken its place meanwhile: on
+// network file systems another host may have been faster.
 func takeAway(path string, judged []byte) error {
 	aside := fmt.Sprintf("%s.taken-%d-%d", path, os.Getpid(), now().UnixNano())
 	if err := os.Rename(path, aside); err != nil {
@@ -170,13 +170,13 @@ func takeAway(path string, judged []byte) error {
 	}
 	text, err := os.ReadFile(aside)
 	if err == nil && !bytes.Equal(text, judged) {
-		os.Link(aside, path) // put it back, unless its place is taken again
+		os.Link(aside, path) // put it back, unless there is a new one
 		err = fmt.Errorf("%s: %w, which took it just now", filepath.Dir(path), ErrBusy)
 	}
 	return errors.Join(err, os.Remove(aside))
 }
 
-// claim makes the lock file, which fails where a process of another host was quicker.
+// claim makes the lock file. It fails if a process on another host was faster.
 func claim(path string, me owner) (hold, error) {
 	text, err := json.Marshal(me)
 	if err != nil {
@@ -198,9 +198,9 @@ func claim(path string, me owner) (hold, error) {
 	return hold{path, text}, nil
 }
 
-// check says whether the folder is still this process's, before anything is
-// written into it: a folder that was deleted and made again is another's. It
-// compares the lock with what was written, so a host may change its name.
+// check reports whether the folder still belongs to this process. It is called before anything is
+// written into the folder, which may have been deleted and made again. It compares the lock with
+// what was written, so a host may change its name.
 func (h hold) check() error {
 	dir := filepath.Dir(h.path)
 	text, err := readFile(h.path, maxLock)
@@ -219,16 +219,15 @@ func (h hold) check() error {
 	return fmt.Errorf("%s: %w: %s holds it now", dir, ErrLost, o)
 }
 
-// release lets go of the folder, unless the lock is gone already or another's.
+// release releases the folder, unless the lock is already gone or belongs to another process.
 func (h hold) release() {
 	if h.check() == nil {
 		os.Remove(h.path)
 	}
 }
 
-// Unlock removes the lock of a run whose process is gone without a trace that
-// could be seen from here, and returns whose it was. A process that is seen to
-// run keeps its lock.
+// Unlock removes the lock of a run whose process has died in a way that cannot be seen from here,
+// and returns its owner. It refuses if the process can be seen running.
 func Unlock(dir string) (string, error) {
 	release, err := guard(dir)
 	if err != nil {

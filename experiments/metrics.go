@@ -20,16 +20,16 @@ const metricsHead = `{"format":"ablate-metrics","version":1}`
 type metricsLog struct {
 	path string
 	file *os.File
-	size int64 // that the file has if nobody else writes to it
+	size int64 // of the file, if no other process writes to it
 }
 
-// openMetrics opens the log for appending. A last line that a crash cut short is removed.
+// openMetrics opens the log for appending. It removes a last line that a crash cut short.
 func openMetrics(path string) (*metricsLog, error) {
 	size, err := repair(path)
 	if err != nil {
 		return nil, err
 	}
-	// Appending, so that even a writer that should not be there tears no line.
+	// Append mode, so that even an unexpected second writer cannot tear a line.
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, writeError(path, 0, err)
@@ -55,8 +55,8 @@ func (l *metricsLog) append(m Metric) error {
 	return nil
 }
 
-// whole says whether the log still stands in the run's folder with all that was
-// written: a run whose figures were deleted meanwhile must not end as done.
+// whole reports whether the log is still in the run's folder with everything that was written: a
+// run whose figures were deleted meanwhile must not end as done.
 func (l *metricsLog) whole() error {
 	here, err := l.file.Stat()
 	if err != nil {
@@ -74,7 +74,7 @@ func (l *metricsLog) whole() error {
 	return nil
 }
 
-// sync makes what was logged durable.
+// sync makes the log durable.
 func (l *metricsLog) sync() error {
 	if err := l.whole(); err != nil {
 		return err
@@ -85,10 +85,11 @@ func (l *metricsLog) sync() error {
 	return nil
 }
 
-// errMetrics refuses what was written by something else, or by a later version.
+// errMetrics refuses a log of another program or of a later version.
 var errMetrics = errors.New("not a metric log of version 1")
 
-// repair cuts off a torn last line, writes the header into an empty file and returns the file's size.
+// repair cuts off a torn last line, writes the header into an empty file, and returns the file's
+// size.
 func repair(path string) (size int64, err error) {
 	if err := checkRegular(path); err != nil {
 		return 0, err
@@ -126,7 +127,7 @@ func repair(path string) (size int64, err error) {
 	return int64(len(head)), nil
 }
 
-// lastLine is where the line after the last newline begins.
+// lastLine returns the offset after the last newline.
 func lastLine(f io.ReaderAt, size int64) (int64, error) {
 	buf := make([]byte, 4096)
 	for end := size; end > 0; {
@@ -143,14 +144,15 @@ func lastLine(f io.ReaderAt, size int64) (int64, error) {
 	return 0, nil
 }
 
-// Bounds on what is read of a log: the bytes of a line, which are also the
-// buffer that each of a study's logs is read through, and the lines.
+// Limits on reading a log: the bytes of a line, which is also the size of the buffer for each of a
+// study's logs, and the number of lines.
 const (
 	maxLine  = 1 << 16
 	maxLines = 1 << 20
 )
 
-// ReadMetrics reads a log. A torn last line is left out; any other bad line is an error with its number.
+// ReadMetrics reads a log. It skips a torn last line; any other bad line is an error with its
+// number.
 func ReadMetrics(path string) ([]Metric, error) {
 	f, _, err := openFile(path, maxMetrics)
 	if err != nil {
@@ -172,7 +174,7 @@ func parseMetrics(r io.Reader, limit int) ([]Metric, error) {
 		line, err := br.ReadSlice('\n')
 		switch {
 		case errors.Is(err, io.EOF):
-			return out, nil // whatever is left has no newline: torn
+			return out, nil // the rest has no newline, so it is torn
 		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("%d: longer than %d bytes", n, maxLine)
 		case n > limit:
@@ -195,8 +197,8 @@ func parseMetrics(r io.Reader, limit int) ([]Metric, error) {
 	}
 }
 
-// parseMetric reads a line as Log lays it out, or as any other JSON writer would.
-// names holds the names met so far, so that a log of a million lines keeps each once.
+// parseMetric reads a line as Log writes it, or as any other JSON writer would. names holds the
+// names so far, so that a log of a million lines stores each name once.
 func parseMetric(line []byte, names map[string]string) (Metric, error) {
 	s := lineScanner{rest: line}
 	m := Metric{
@@ -219,8 +221,8 @@ func parseMetric(line []byte, names map[string]string) (Metric, error) {
 	return m, nil
 }
 
-// A lineScanner takes a line apart that has its keys in the expected order. It
-// is bad as soon as anything is unusual; encoding/json then has the word.
+// A lineScanner parses a line whose keys are in the expected order. It turns bad as soon as
+// anything is unusual; then encoding/json parses the line.
 type lineScanner struct {
 	rest []byte
 	bad  bool
@@ -274,7 +276,7 @@ func (s *lineScanner) name(key string, names map[string]string) string {
 	return name
 }
 
-// plain says that a string stands in JSON as it is.
+// plain reports whether a string needs no escapes in JSON.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c > '~' || c == '\\' {
@@ -284,18 +286,17 @@ func plain(text []byte) bool {
 	return true
 }
 
-// Series is a log without what a later attempt trained again: of each name the
-// steps rise, and where they fall back the later line holds. An interrupted
-// run's series equals that of an uninterrupted one but for attempts and seconds.
-// A line that an attempt wrote after the next one had begun is of a process that
-// was cut off from the run, and does not count.
+// Series returns a log without what a later attempt trained again: the steps of each name rise, and
+// where they go back the later line counts. The series of an interrupted run equals that of an
+// uninterrupted one, except for attempts and seconds. A line that an attempt wrote after the next
+// one had begun comes from a process that was cut off from the run, and is dropped.
 func Series(log []Metric) []Metric {
 	newest := 0
 	log = slices.DeleteFunc(slices.Clone(log), func(m Metric) bool {
 		newest = max(newest, m.Attempt)
 		return m.Attempt < newest
 	})
-	first := map[string]int64{} // step of each name's earliest kept line
+	first := map[string]int64{} // the step of the earliest kept line of each name
 	var kept []Metric
 	for _, m := range slices.Backward(log) {
 		if step, ok := first[m.Name]; ok && m.Step >= step {

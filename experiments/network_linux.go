@@ -15,7 +15,7 @@ var networks = map[int64]bool{
 	0x01021997: true, // 9P
 }
 
-// IsNetwork says whether a folder lies on a file system that several hosts share.
+// IsNetwork reports whether a folder is on a file system that several hosts share.
 func IsNetwork(dir string) bool {
 	var s syscall.Statfs_t
 	return syscall.Statfs(dir, &s) == nil && networks[int64(uint32(s.Type))]

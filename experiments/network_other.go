@@ -2,5 +2,5 @@
 
 package experiments
 
-// IsNetwork is not known here.
+// IsNetwork returns false, since it is not implemented for this system.
 func IsNetwork(string) bool { return false }

@@ -13,27 +13,27 @@ import (
 	"unicode/utf8"
 )
 
-// notesFile holds what people say of a run or a study. It is no part of run.json,
-// which belongs to the process that trains.
+// notesFile holds what people write about a run or a study. It is separate from run.json, which
+// belongs to the process that trains.
 const notesFile = "notes.json"
 
-// notesVersion is the version of what notes.json holds.
+// notesVersion is the version of notes.json.
 const notesVersion = 1
 
-// Notes are what people say of a run or a study.
+// Notes are what people write about a run or a study.
 type Notes struct {
 	Version int      `json:"version"`
 	Tags    []string `json:"tags,omitempty"` // sorted
 	Notes   []Note   `json:"notes,omitempty"`
 }
 
-// A Note is a remark and when it was made.
+// A Note is a remark with its time.
 type Note struct {
 	At   time.Time `json:"at"`
 	Text string    `json:"text"`
 }
 
-// Bounds on what is kept.
+// Limits on what is kept.
 const (
 	longestNote = 10_000 // characters
 	mostNotes   = 1000
@@ -42,13 +42,13 @@ const (
 
 var tagName = regexp.MustCompile(`^[\pL\pN][\pL\pN._+-]{0,99}$`)
 
-// ErrNote is a note or tag that cannot be kept.
+// ErrNote reports a note or tag that cannot be kept.
 var ErrNote = errors.New("cannot be kept")
 
-// NotesPath is the file of what people say of a run or a study.
+// NotesPath returns the path of the notes on a run or a study.
 func NotesPath(dir string) string { return filepath.Join(dir, notesFile) }
 
-// ReadNotes reads what is said in a folder of a run or a study, which may be nothing.
+// ReadNotes reads the notes in the folder of a run or a study; there may be none.
 func ReadNotes(dir string) (Notes, error) {
 	path := NotesPath(dir)
 	text, err := readFile(path, maxRecord)
@@ -68,7 +68,8 @@ func ReadNotes(dir string) (Notes, error) {
 	return n, nil
 }
 
-// ChangeNotes changes what is said in a folder. Processes that do so at the same time wait for each other.
+// ChangeNotes changes the notes in a folder. Processes that do so at the same time wait for each
+// other.
 func ChangeNotes(dir string, change func(*Notes) error) error {
 	release, err := guard(dir)
 	if err != nil {
@@ -107,7 +108,7 @@ func (n *Notes) Say(text string) error {
 	return nil
 }
 
-// Tag adds a tag; one that is there stays.
+// Tag adds a tag, unless it is already there.
 func (n *Notes) Tag(tag string) error {
 	switch {
 	case !tagName.MatchString(tag):
@@ -122,7 +123,7 @@ func (n *Notes) Tag(tag string) error {
 	return nil
 }
 
-// Untag removes a tag and says whether it was there.
+// Untag removes a tag and reports whether it was there.
 func (n *Notes) Untag(tag string) bool {
 	i := slices.Index(n.Tags, tag)
 	if i < 0 {
@@ -132,7 +133,7 @@ func (n *Notes) Untag(tag string) bool {
 	return true
 }
 
-// Notes are what is said of a run, with the tags of its study.
+// Notes returns the notes on a run, with the tags of its study.
 func (s *Store) Notes(r Record) (Notes, error) {
 	dir, err := s.Dir(r)
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *Store) Notes(r Record) (Notes, error) {
 	return n, err
 }
 
-// FindNotes is the folder of what a name means: a run, or a study.
+// FindNotes returns the folder of a run or a study with a name.
 func (s *Store) FindNotes(name string) (dir string, err error) {
 	dir, err = s.Find(name)
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 // A Number is a float64 that survives JSON: NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity".
 type Number float64
 
-// MarshalJSON writes the shortest form that reads back the same.
+// MarshalJSON writes the shortest form that reads back as the same number.
 func (n Number) MarshalJSON() ([]byte, error) {
 	switch f := float64(n); {
 	case math.IsNaN(f):
@@ -23,8 +23,8 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. What is not a number, null too, is
-// an error: a value that was lost must not become 0.
+// UnmarshalJSON reads the form that MarshalJSON writes. Anything that is not a number, such as
+// null, is an error: a lost value must not become 0.
 func (n *Number) UnmarshalJSON(text []byte) error {
 	switch string(text) {
 	case `"NaN"`:

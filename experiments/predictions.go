@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// maxImages bounds how many predictions are read.
+// maxImages limits how many predictions are read.
 const maxImages = 1 << 22
 
 var predictionsHead = []string{"index", "label", "predicted", "rank", "log_prob"}

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// initialNamespace is the table of processes that is no container's: PROC_PID_INIT_INO of linux/proc_ns.h.
+// initialNamespace is the table of processes outside of all containers: PROC_PID_INIT_INO of
+// linux/proc_ns.h.
 const initialNamespace = "pid:[4026531836]"
 
-// identify tells this process from others; what /proc does not say stays empty.
+// identify describes this process; what /proc does not tell stays empty.
 func identify() processID {
 	namespace, _ := os.Readlink("/proc/self/ns/pid")
 	return processID{
@@ -31,8 +32,8 @@ func firstLine(path string) string {
 	return strings.TrimSpace(line)
 }
 
-// birth names the moment at which a process began, by the machine's boot and its
-// clock ticks since, empty where /proc does not say.
+// birth returns the moment at which a process began, as the machine's boot and the clock ticks
+// since. It is empty if /proc does not tell.
 func birth(pid int) string {
 	const starttime = 22 - 3 // proc(5): field 22, counted from the third, which follows the name in brackets
 	boot := firstLine("/proc/sys/kernel/random/boot_id")
@@ -40,7 +41,7 @@ func birth(pid int) string {
 	if pid == os.Getpid() {
 		name = "self"
 	} else if me, _ := os.Readlink("/proc/self"); me != strconv.Itoa(os.Getpid()) {
-		return "" // this /proc numbers the processes of another namespace
+		return "" // this /proc belongs to another namespace
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%s/stat", name))
 	if err != nil || boot == "" {
@@ -50,7 +51,7 @@ func birth(pid int) string {
 	if len(fields) <= starttime {
 		return ""
 	}
-	if fields[0] == "Z" || fields[0] == "X" { // killed, and nobody has asked how it ended: common where process 1 does not
+	if fields[0] == "Z" || fields[0] == "X" { // dead, but not yet reaped, as is common if process 1 does not reap
 		return "ended"
 	}
 	return boot + "/" + fields[starttime]

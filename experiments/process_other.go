@@ -2,10 +2,10 @@
 
 package experiments
 
-// initialNamespace has no counterpart here.
+// initialNamespace has no counterpart on this system.
 const initialNamespace = ""
 
-// identify knows no more of a process than its number and host.
+// identify returns nothing beyond the number and the host of a process on this system.
 func identify() processID { return processID{} }
 
 func birth(int) string { return "" }

@@ -13,20 +13,21 @@ import (
 	"time"
 )
 
-// A Program is where a program of the user's comes from that trained a run.
+// A Program describes the user's program that trained a run.
 type Program struct {
 	Commit   string            `json:"commit,omitempty"`
-	NoCommit string            `json:"no_commit,omitempty"` // why there is none
+	NoCommit string            `json:"no_commit,omitempty"` // why Commit is empty
 	Branch   string            `json:"branch,omitempty"`
 	Dirty    bool              `json:"dirty"`
 	Patch    string            `json:"patch_sha256,omitempty"` // of patch.diff, which is then the program's
 	Files    map[string]string `json:"files,omitempty"`        // SHA-256 of the files that its command names
-	Python   string            `json:"python,omitempty"`       // version of the interpreter, if it is one
+	Python   string            `json:"python,omitempty"`       // version of the interpreter, if there is one
 	Packages []string          `json:"packages,omitempty"`     // what pip freeze prints
 	GPUs     []string          `json:"gpus,omitempty"`         // what nvidia-smi lists
 }
 
-// CaptureProgram says where a command that starts in a folder comes from, beside what is known of this process.
+// CaptureProgram describes the program of a command that starts in a folder, together with this
+// process.
 func (p *Provenance) CaptureProgram(dir string, command []string) {
 	c := program(dir, command[0])
 	found := c.Program
@@ -43,7 +44,7 @@ func (p *Provenance) CaptureProgram(dir string, command []string) {
 	p.Program, p.patch = &found, c.patch
 }
 
-// captured is what is looked up once for all runs of a process.
+// captured holds what is looked up once for all runs of a process.
 type captured struct {
 	Program
 	patch []byte
@@ -51,13 +52,13 @@ type captured struct {
 
 var programs sync.Map // of func() captured, by folder and program
 
-// program looks at a folder's repository and at an interpreter's packages, once in a process.
+// program examines a folder's repository and an interpreter's packages, once in a process.
 func program(dir, name string) captured {
 	once, _ := programs.LoadOrStore(dir+"\x00"+name, sync.OnceValue(func() captured { return lookAt(dir, name) }))
 	return once.(func() captured)()
 }
 
-// python is the name of an interpreter whose packages can be asked for.
+// python returns the name of an interpreter whose packages can be listed.
 var python = regexp.MustCompile(`^(python[0-9.]*|pypy[0-9.]*)(\.exe)?$`)
 
 func lookAt(dir, name string) captured {
@@ -84,13 +85,13 @@ func lookAt(dir, name string) captured {
 
 var gpus = sync.OnceValue(func() []string { return lines("", "nvidia-smi", "-L") })
 
-// Bounds on what a program is asked about itself.
+// Limits on commands that describe a program.
 const (
 	askPatience = 60 * time.Second
 	maxAnswer   = 4000
 )
 
-// lines is what a command prints, nil where it fails.
+// lines returns what a command prints, and nil if it fails.
 func lines(dir, name string, args ...string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), askPatience)
 	defer cancel()

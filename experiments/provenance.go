@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// Provenance is where a run comes from: code, build, machine, data.
+// Provenance records the origin of a run: code, build, machine, data.
 type Provenance struct {
 	Commit      string            `json:"commit,omitempty"`
-	NoCommit    string            `json:"no_commit,omitempty"` // why there is none
+	NoCommit    string            `json:"no_commit,omitempty"` // why Commit is empty
 	Branch      string            `json:"branch,omitempty"`
 	Dirty       bool              `json:"dirty"`
 	Patch       string            `json:"patch_sha256,omitempty"` // of patch.diff: tracked files against the commit
@@ -26,17 +26,17 @@ type Provenance struct {
 	Arch        string            `json:"arch"`
 	CPU         string            `json:"cpu,omitempty"`        // model
 	Features    string            `json:"features,omitempty"`   // instruction sets that kernels can use
-	GPUDriver   string            `json:"gpu_driver,omitempty"` // its own line of text, where a driver is loaded
+	GPUDriver   string            `json:"gpu_driver,omitempty"` // the driver's own description, if one is loaded
 	Threads     int               `json:"threads"`
-	Environment map[string]string `json:"environment,omitempty"` // of an allow-list: never secrets
+	Environment map[string]string `json:"environment,omitempty"` // from an allow-list, without secrets
 	Data        map[string]string `json:"data"`                  // SHA-256 of each split
 	Command     []string          `json:"command"`
-	Program     *Program          `json:"program,omitempty"` // of the user's, that trained
+	Program     *Program          `json:"program,omitempty"` // the user's program that trained
 
 	patch []byte
 }
 
-// CaptureOptions are what the caller knows of the process.
+// CaptureOptions is what the caller knows about the process.
 type CaptureOptions struct {
 	Command  []string
 	Threads  int
@@ -45,14 +45,14 @@ type CaptureOptions struct {
 	Data     map[string]string // SHA-256 of each split
 }
 
-// allowed are the environment variables that may bear on a run and hold no secret.
+// allowed lists the environment variables that may matter to a run and contain no secrets.
 var allowed = []string{"ABLATE_CPU", "ABLATE_CUDA_LIBS", "ABLATE_DATA", "ABLATE_DEVICE", "ABLATE_RUNS",
 	"ABLATE_THREADS",
 	"CUDA_VISIBLE_DEVICES", "GOAMD64", "GODEBUG", "GOMAXPROCS"}
 
-// Capture collects the provenance of a run. What holds for the whole process is
-// looked up once, by the first call: all runs of a process come from the code it
-// was started from, even if files change while it trains.
+// Capture collects the provenance of a run. The first call looks up what is the same for the whole
+// process: all of its runs come from the code with which it was started, even if files change while
+// it trains.
 func Capture(o CaptureOptions) *Provenance {
 	p := process()
 	p.Modules, p.Untracked, p.Environment = slices.Clone(p.Modules), maps.Clone(p.Untracked), environment()
@@ -80,8 +80,9 @@ var process = sync.OnceValue(func() Provenance {
 			p.Dirty = s.Value == "true"
 		}
 	}
-	// go run, go test and -buildvcs=false record no commit, and no build records the
-	// changes: the source tree tells, if we stand in ours and at the commit that was built.
+	// go run, go test and -buildvcs=false record no commit, and no build records the changes. The
+	// source tree has both, if this program runs inside its own tree and at the commit that was
+	// built.
 	t, err := findTree(".", info.Main.Path)
 	if err != nil && p.Commit == "" {
 		p.NoCommit = "the program was built without it (-buildvcs=false, go run, or no repository), and " + err.Error()
@@ -96,7 +97,7 @@ var process = sync.OnceValue(func() Provenance {
 	return p
 })
 
-// gpuDriver is what NVIDIA's kernel module says of itself, empty where there is none.
+// gpuDriver returns NVIDIA's kernel module's description of itself, and nothing without it.
 func gpuDriver() string {
 	text, err := os.ReadFile("/proc/driver/nvidia/version")
 	if err != nil {

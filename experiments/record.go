@@ -1,5 +1,5 @@
-// Package experiments keeps the record of runs: one plain folder for each run, which
-// rsync can copy and cat can read.
+// Package experiments keeps the records of runs: a plain folder for each run, which rsync can copy
+// and cat can read.
 package experiments
 
 import (
@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// FormatVersion is the version of the files in a run's folder that are written; earlier ones are read.
+// FormatVersion is the version of the files that are written into a run's folder; earlier versions
+// can be read.
 const FormatVersion = 2
 
-// Status is where a run stands.
+// Status is the state of a run.
 type Status string
 
 const (
@@ -22,20 +23,20 @@ const (
 	Interrupted Status = "interrupted" // Ctrl-C or SIGTERM
 )
 
-// Final reports whether nothing is left to train.
+// Final reports whether nothing remains to be trained.
 func (s Status) Final() bool { return s == Done || s == Diverged }
 
-// A Record is run.json: what was run, how it ended, and on what.
+// A Record is run.json: what was run, on what, and how it ended.
 type Record struct {
 	Version   int             `json:"version"`
 	Study     string          `json:"study"`
 	Variant   string          `json:"variant"`
 	Seed      uint64          `json:"seed"`
-	Identity  string          `json:"identity"`            // sha256 of the recipe without what cannot change the result
+	Identity  string          `json:"identity"`            // SHA-256 of the recipe without what cannot change the result
 	Recipe    json.RawMessage `json:"recipe"`              // resolved and frozen
-	Ablations []string        `json:"ablations,omitempty"` // of the catalogue that made the variant
-	Edited    bool            `json:"edited,omitempty"`    // edits of the study's own came on top of Ablations
-	Changes   []string        `json:"changes"`             // what differs from the baseline, in words: "− norm1, norm2"
+	Ablations []string        `json:"ablations,omitempty"` // the catalogue's ablations that made the variant
+	Edited    bool            `json:"edited,omitempty"`    // the study's own edits were added to Ablations
+	Changes   []string        `json:"changes"`             // how it differs from the baseline, in words: "− norm1, norm2"
 	Params    int64           `json:"params"`
 	MACs      int64           `json:"macs"` // forward, per image
 
@@ -45,53 +46,56 @@ type Record struct {
 	FirstSteps []string    `json:"first_steps,omitempty"` // SHA-256 of the weights after step 1, 2 …, for ablate verify
 	Result     *Result     `json:"result,omitempty"`
 	Provenance *Provenance `json:"provenance"`
-	// Imported says where the figures come from that ablate did not record itself; nil for its own runs.
+	// Imported describes the origin of figures that ablate did not record itself; it is nil for its
+	// own runs.
 	Imported *Import `json:"imported,omitempty"`
 }
 
-// An Import is where the figures of a run that was imported come from.
+// An Import describes the origin of an imported run.
 type Import struct {
 	From   string `json:"from"`          // csv, mlflow, tensorboard, wandb-csv
 	Source string `json:"source"`        // the file, folder or server
 	Run    string `json:"run,omitempty"` // its name there
-	SHA256 string `json:"sha256"`        // of the figures: the same again changes nothing
+	SHA256 string `json:"sha256"`        // of the figures, to recognise a repeated import
 }
 
-// An Attempt is what one process trained of a run.
+// An Attempt is the part of a run that one process trained.
 type Attempt struct {
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
 	PID      int       `json:"pid"`
 	Host     string    `json:"host"`
 	Device   string    `json:"device"`   // cpu, cuda:0 …
-	Hardware string    `json:"hardware"` // the key speeds are compared under: device, CPU or GPU model, threads, kernels
+	Hardware string    `json:"hardware"` // device, CPU or GPU model, threads, kernels; speeds are only compared if equal
 	Threads  int       `json:"threads"`
 	Commit   string    `json:"commit,omitempty"` // of the program: a later attempt may come from another
 	From     int64     `json:"from"`             // step of the checkpoint it continued from, 0 if there was none
-	Usage    *Usage    `json:"usage,omitempty"`  // what it took of the machine; absent if it was killed
+	Usage    *Usage    `json:"usage,omitempty"`  // what it used of the machine; absent if it was killed
 }
 
-// A Result is what a finished run came to.
+// A Result holds the results of a finished run.
 type Result struct {
 	Epochs       int    `json:"epochs"`
 	TrainLoss    Number `json:"train_loss"`
 	TestLoss     Number `json:"test_loss"`
-	Top1Error    Number `json:"top1_error"` // share of the test images, 0..1, at the last epoch
+	Top1Error    Number `json:"top1_error"` // share of the test images, 0..1, after the last epoch
 	Top5Error    Number `json:"top5_error"`
 	TestExamples int    `json:"test_examples"`
-	// ImagesPerSecond is the speed of training in the last attempt without warm-up, 0 if no step is left without it. It
-	// alone changes from time to time.
+	// ImagesPerSecond is the training speed of the last attempt without warm-up, and 0 if no step
+	// remains. It is the only part that differs when the same run is repeated.
 	ImagesPerSecond Number `json:"images_per_second"`
-	// BytesMoved is what a training step of the last attempt moved from device to device; absent on one device.
+	// BytesMoved is how many bytes a training step of the last attempt moved between devices; it is
+	// absent for one device.
 	BytesMoved    int64  `json:"bytes_moved,omitempty"`
 	WeightsSHA256 string `json:"weights_sha256"` // Digest of the parameters in weights.safetensors
-	// Metrics are the last values of what a program of the user's measured, or of what was imported; nil for runs that
-	// ablate trained. Where they are there, they and the epochs are all that run.json holds.
+	// Metrics holds the last values that a user's program measured, or that were imported; it is
+	// nil for runs that ablate trained. If it is not nil, run.json holds only Metrics and the
+	// epochs.
 	Metrics map[string]Number `json:"metrics,omitempty"`
 }
 
-// Measured is the result of a run that another program trained. Its own figures are all there is: what
-// ablate would have measured is no number.
+// Measured returns the result of a run that another program trained. It has only that program's
+// figures; what ablate would have measured is NaN.
 func Measured(epochs, testExamples int, metrics map[string]Number) *Result {
 	nan := Number(math.NaN())
 	speed, ok := metrics["images_per_second"]
@@ -104,14 +108,14 @@ func Measured(epochs, testExamples int, metrics map[string]Number) *Result {
 	}
 }
 
-// measured is how the result of another program's run is written.
+// measured is the JSON form of the result of another program's run.
 type measured struct {
 	Epochs       int               `json:"epochs,omitempty"`
 	TestExamples int               `json:"test_examples,omitempty"`
 	Metrics      map[string]Number `json:"metrics"`
 }
 
-// MarshalJSON leaves out what only ablate measures where another program trained.
+// MarshalJSON leaves out what only ablate's own trainer measures, if another program trained.
 func (r Result) MarshalJSON() ([]byte, error) {
 	type plain Result
 	if r.Metrics == nil {
@@ -146,5 +150,5 @@ type Prediction struct {
 	Label     int
 	Predicted int
 	Rank      int     // of the label among the classes by score, 1 is best
-	LogProb   float64 // the label's
+	LogProb   float64 // of the label
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A Recorder is the open folder of a run, held by this process. Its methods are for one goroutine.
+// A Recorder is a run's folder that this process holds and writes to. Only one goroutine may use
+// it.
 type Recorder struct {
 	dir     string
 	rec     Record
@@ -24,7 +25,7 @@ type Recorder struct {
 // now is the clock, which tests turn back.
 var now = time.Now
 
-// open makes an attempt's files. old is the record of the attempt before, if there was one.
+// open makes an attempt's files. old is the record of the previous attempt, if there was one.
 func (r *Recorder) open(old *Record) (err error) {
 	path := LogPath(r.dir)
 	if err := checkRegular(path); err != nil {
@@ -63,16 +64,16 @@ func (r *Recorder) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// attempt is the one that is under way.
+// attempt returns the current attempt.
 func (r *Recorder) attempt() *Attempt { return &r.rec.Attempts[len(r.rec.Attempts)-1] }
 
 // Dir is the run's folder.
 func (r *Recorder) Dir() string { return r.dir }
 
-// held says whether the folder is still this run's.
+// held checks that the folder still belongs to this run.
 func (r *Recorder) held() error { return r.hold.check() }
 
-// Logf writes a line with the time to log.txt.
+// Logf writes a line to log.txt, with the time.
 func (r *Recorder) Logf(format string, args ...any) error {
 	line := fmt.Sprintf("%s %s\n", now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 	if _, err := r.log.WriteString(line); err != nil {
@@ -81,10 +82,10 @@ func (r *Recorder) Logf(format string, args ...any) error {
 	return nil
 }
 
-// maxOutput is how much of a program's output log.txt takes.
+// maxOutput limits how much of a program's output log.txt keeps.
 const maxOutput = 64 << 20
 
-// Output writes what a program prints to log.txt, as it is, up to a bound.
+// Output writes a program's output to log.txt unchanged, up to a limit.
 func (r *Recorder) Output() io.Writer { return &output{recorder: r, left: maxOutput} }
 
 type output struct {
@@ -107,10 +108,10 @@ func (o *output) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// Attempt is the number of this process's go at the run, counted from 1.
+// Attempt returns the number of this attempt, counted from 1.
 func (r *Recorder) Attempt() int { return len(r.rec.Attempts) }
 
-// Log appends a metric. The attempt's number is filled in.
+// Log appends a metric, and fills in the attempt's number.
 func (r *Recorder) Log(m Metric) error {
 	if err := r.held(); err != nil {
 		return err
@@ -119,14 +120,14 @@ func (r *Recorder) Log(m Metric) error {
 	return r.metrics.append(m)
 }
 
-// LogFirstStep records the weights' digest after a step, counted from 1, before
-// any checkpoint of that step. Where an earlier attempt had another, the log says so.
+// LogFirstStep records the digest of the weights after a step, counted from 1, before any
+// checkpoint of that step. If an earlier attempt had another digest, the log says so.
 func (r *Recorder) LogFirstStep(step int, digest string) error {
 	switch n := len(r.rec.FirstSteps); {
 	case step <= n && r.rec.FirstSteps[step-1] == digest:
 		return nil
 	case step <= n:
-		if err := r.Logf("the weights after step %d are not those of the attempt before", step); err != nil {
+		if err := r.Logf("the weights after step %d differ from those of the previous attempt", step); err != nil {
 			return err
 		}
 		r.rec.FirstSteps[step-1] = digest
@@ -157,7 +158,7 @@ func (r *Recorder) Finish(status Status, result *Result, err error) error {
 	if err := r.Logf("%s", said); err != nil {
 		return err
 	}
-	if err := r.metrics.sync(); err != nil { // a run is not done before its figures are safe
+	if err := r.metrics.sync(); err != nil { // a run is only done once its figures are safe
 		return fmt.Errorf("finish the run: %w", err)
 	}
 	r.attempt().Ended = now().UTC()
@@ -165,7 +166,7 @@ func (r *Recorder) Finish(status Status, result *Result, err error) error {
 		return err
 	}
 	if status.Final() {
-		return dropCheckpoints(r.dir) // only now: until the record says so, the run may have to continue
+		return dropCheckpoints(r.dir) // only now, since before the record was written the run might have had to continue
 	}
 	return nil
 }

@@ -12,30 +12,31 @@ import (
 	"strings"
 )
 
-// What Store.Start refuses.
+// The reasons why Store.Start refuses a run.
 var (
-	ErrDone    = errors.New("the run is done")                  // nothing is left to do
+	ErrDone    = errors.New("the run is done")                  // nothing remains to be done
 	ErrChanged = errors.New("a run of another recipe is there") // mixing them would be wrong
-	ErrData    = errors.New("the data has changed since")       // likewise
+	ErrData    = errors.New("the data has changed since")       // mixing them would be wrong
 	ErrBusy    = errors.New("another process holds the run")
 )
 
-// ErrLost is a folder that no longer belongs to the run that trains in it: it was
-// deleted, moved, replaced or unmounted, or its lock was removed by hand.
+// ErrLost reports a folder that no longer belongs to the run that trains in it: it was deleted,
+// moved, replaced or unmounted, or its lock was removed by hand.
 var ErrLost = errors.New("the run has lost its folder")
 
-// ErrDamaged is a record that cannot be read. Other runs of its study can still be trained.
+// ErrDamaged reports a record that cannot be read. The other runs of its study can still be
+// trained.
 var ErrDamaged = errors.New("damaged record")
 
-// StartOptions say what Start may do with what it finds.
+// StartOptions says what Start may do with an existing run.
 type StartOptions struct {
-	Fresh bool // move a run that is there aside, whatever its recipe and state
-	// Identify returns the identity that a stored recipe has today. With it a run
-	// is continued whose record names the recipe's keys as an earlier format did.
+	Fresh bool // move an existing run aside, whatever its recipe and state
+	// Identify returns the identity that a stored recipe has today. It lets a run continue whose
+	// record uses the key names of an earlier format.
 	Identify func(recipe json.RawMessage) (string, error)
 }
 
-// same says whether a record is of the recipe with this identity.
+// same reports whether a record has the recipe with this identity.
 func (o StartOptions) same(old Record, identity string) bool {
 	if old.Identity == identity {
 		return true
@@ -47,12 +48,11 @@ func (o StartOptions) same(old Record, identity string) bool {
 	return err == nil && today == identity
 }
 
-// Start takes hold of a run's folder and opens a new attempt: rec.Attempts must
-// hold what is known of it, without its time and process. It returns ErrDone for
-// a run that is done or diverged, ErrChanged for one of another recipe, ErrData
-// for one that saw other images, ErrDamaged for one whose record cannot be read,
-// and ErrBusy for one that another process works on. An unfinished run is
-// continued by LatestCheckpoint, or begins again.
+// Start takes a run's folder and opens a new attempt; rec.Attempts must describe the attempt, apart
+// from its time and process. It returns ErrDone if the run is done or diverged, ErrChanged if it
+// has another recipe, ErrData if it saw other images, ErrDamaged if its record cannot be read, and
+// ErrBusy if another process works on it. An unfinished run continues from LatestCheckpoint, or
+// begins again.
 func (s *Store) Start(rec Record, o StartOptions) (*Recorder, error) {
 	dir, err := s.path(rec.Study, rec.Variant, rec.Seed)
 	if err != nil {
@@ -78,7 +78,7 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 	old, err := ReadRecord(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-	case o.Fresh: // a damaged record too
+	case o.Fresh: // also with a damaged record
 		if err := setAside(dir); err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 		return nil, fmt.Errorf("%s: %w: the recipe has changed since; "+
 			"--fresh moves the old run aside, or give the study another name", dir, ErrChanged)
 	case old.Status.Final():
-		if err := dropCheckpoints(dir); err != nil { // a process killed right after its end left them
+		if err := dropCheckpoints(dir); err != nil { // a process that was killed right after the end has left them
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s: %w", dir, ErrDone)
@@ -121,8 +121,8 @@ func begin(dir string, h hold, rec Record, o StartOptions) (*Recorder, error) {
 	return r, nil
 }
 
-// sameData refuses images other than those that an earlier attempt saw. What
-// only one of the two records has cannot be compared.
+// sameData refuses images other than those that an earlier attempt saw. Splits that only one of the
+// two records has cannot be compared.
 func sameData(then, now *Provenance) error {
 	if then == nil || now == nil {
 		return nil
@@ -135,9 +135,9 @@ func sameData(then, now *Provenance) error {
 	return nil
 }
 
-// setAside moves what a folder holds, but for its lock, to the first free
-// NAME.old-K beside it. The record goes last: if this is cut short, the folder
-// still says whose files it holds, and the next --fresh moves the rest.
+// setAside moves the contents of a folder, except its lock, to the first free NAME.old-K beside it.
+// The record is moved last: if this is interrupted, the folder still says whose files it contains,
+// and the next --fresh moves the rest.
 func setAside(dir string) error {
 	to, err := firstFree(dir)
 	if err != nil {
@@ -161,7 +161,7 @@ func setAside(dir string) error {
 	return errors.Join(syncFolder(to), syncFolder(dir))
 }
 
-// firstFree makes the first folder DIR.old-K that is not there yet.
+// firstFree makes the first folder DIR.old-K that does not exist yet.
 func firstFree(dir string) (string, error) {
 	for k := 1; ; k++ {
 		to := fmt.Sprintf("%s.old-%d", dir, k)
@@ -175,8 +175,8 @@ func firstFree(dir string) (string, error) {
 	}
 }
 
-// sweep removes what an attempt that was killed left half-written, and the
-// patch, which is the new attempt's to write.
+// sweep removes the unfinished files of a killed attempt, and its patch, which the new attempt
+// writes again.
 func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -18,15 +18,15 @@ type Store struct {
 	Root string
 
 	mu     sync.Mutex
-	folder fs.FileInfo // what Root named when it was first seen
+	folder fs.FileInfo // the folder that Root was at first
 }
 
-// Open names the folder; it is made when the first run starts.
+// Open opens a folder of runs; the first run that starts creates it.
 func Open(root string) (*Store, error) {
 	s := &Store{Root: root}
 	info, err := os.Stat(root)
 	if err != nil {
-		return s, nil // nothing is there yet
+		return s, nil // it does not exist yet
 	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("runs folder %s is a file", root)
@@ -35,11 +35,11 @@ func Open(root string) (*Store, error) {
 	return s, nil
 }
 
-// Study is a study's folder.
+// Study returns a study's folder.
 func (s *Store) Study(study string) string { return filepath.Join(s.Root, study) }
 
-// path is a run's folder. Names come from configs and are checked there; a name
-// that would leave the root, or that a terminal or a shell would choke on, is refused all the same.
+// path returns a run's folder. Names come from configs and are checked there, but a name that would
+// leave the root, or confuse a terminal or a shell, is also refused here.
 func (s *Store) path(study, variant string, seed uint64) (string, error) {
 	for _, name := range []string{study, variant} {
 		odd := func(c rune) bool { return c == '/' || c == '\\' || unicode.IsControl(c) }
@@ -50,9 +50,8 @@ func (s *Store) path(study, variant string, seed uint64) (string, error) {
 	return filepath.Join(s.Root, study, variant, fmt.Sprintf("seed-%d", seed)), nil
 }
 
-// makeFolder makes the folder of a run. A root that is no longer the folder that
-// it was is an error: the rest of a study would be written into the empty mount
-// point of a disk that is gone.
+// makeFolder makes the folder of a run. If the root is no longer the same folder, that is an error:
+// otherwise the rest of a study would be written into the empty mount point of a lost disk.
 func (s *Store) makeFolder(dir string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,12 +77,12 @@ func (s *Store) makeFolder(dir string) error {
 	return nil
 }
 
-// Guard keeps out other processes of this host that call it too, until release
-// is called or this process ends.
+// Guard keeps out other processes of this host that call it, until release is called or this
+// process ends.
 func (s *Store) Guard() (release func(), err error) { return guard(s.Root) }
 
-// Load reads a study's records, sorted by variant and seed. Records that cannot
-// be read are left out and listed, so that a report can do without them.
+// Load reads a study's records, sorted by variant and seed. Records that cannot be read are left
+// out, and their errors listed, so that a report can do without them.
 func (s *Store) Load(study string) ([]Record, []error) {
 	if _, err := s.path(study, "variant", 0); err != nil {
 		return nil, []error{err}
@@ -94,7 +93,7 @@ func (s *Store) Load(study string) ([]Record, []error) {
 		switch r, err := ReadRecord(dir); {
 		case err == nil:
 			records = append(records, r)
-		case !errors.Is(err, fs.ErrNotExist): // without a record it is not a run yet
+		case !errors.Is(err, fs.ErrNotExist): // not a run until there is a record
 			problems = append(problems, err)
 		}
 	}
@@ -104,7 +103,7 @@ func (s *Store) Load(study string) ([]Record, []error) {
 	return records, problems
 }
 
-// Record reads the record of one run. The error is fs.ErrNotExist where it has none.
+// Record reads the record of one run. If there is none, the error is fs.ErrNotExist.
 func (s *Store) Record(study, variant string, seed uint64) (Record, error) {
 	dir, err := s.path(study, variant, seed)
 	if err != nil {
@@ -113,7 +112,7 @@ func (s *Store) Record(study, variant string, seed uint64) (Record, error) {
 	return ReadRecord(dir)
 }
 
-// Dir is the folder of a recorded run.
+// Dir returns the folder of a recorded run.
 func (s *Store) Dir(r Record) (string, error) { return s.path(r.Study, r.Variant, r.Seed) }
 
 // Metrics reads the Series of a recorded run.
@@ -126,7 +125,7 @@ func (s *Store) Metrics(r Record) ([]Metric, error) {
 	return Series(log), err
 }
 
-// Predictions reads what a recorded run's net made of the test images.
+// Predictions reads the predictions of a recorded run for the test images.
 func (s *Store) Predictions(r Record) ([]Prediction, error) {
 	dir, err := s.path(r.Study, r.Variant, r.Seed)
 	if err != nil {

@@ -12,63 +12,67 @@ import (
 	"slices"
 )
 
-// studyFile is the file of a study's declaration, beside its variants' folders.
+// studyFile holds a study's declaration, beside its variants' folders.
 const studyFile = "study.json"
 
-// DeclarationPath is the file of a study's declaration.
+// DeclarationPath returns the path of a study's declaration.
 func DeclarationPath(study string) string { return filepath.Join(study, studyFile) }
 
-// declarationVersion is the version of what study.json holds.
+// declarationVersion is the version of study.json.
 const declarationVersion = 1
 
-// A Declaration is what a study set out to compare, written down before its first
-// run. A family of comparisons that is chosen after a look at the results, or that
-// depends on the file that lies about when a report is made, controls no error rate.
+// A Declaration is what a study set out to compare, written before its first run. A family of
+// comparisons that is chosen after looking at the results, or that depends on whichever file is
+// there when a report is made, controls no error rate.
 type Declaration struct {
 	Version  int      `json:"version"`
 	Study    string   `json:"study"`
 	Design   string   `json:"design"`   // each, leave-one-out, cumulative, factorial
-	Variants []string `json:"variants"` // in the study's order, the baseline first: the family is all but it
+	Variants []string `json:"variants"` // in the study's order, the baseline first; the others are the family
 	Seeds    []uint64 `json:"seeds"`
-	Metric   string   `json:"metric"` // the primary one: tables of others are exploratory
-	At       string   `json:"at"`     // the epoch whose figure is the primary one: last, best, best-validation, epoch:N
-	// Also are further primary metrics, whose comparisons are in the family too.
+	Metric   string   `json:"metric"` // the primary metric; tables of others are exploratory
+	At       string   `json:"at"`     // the epoch of the primary figure: last, best, best-validation, epoch:N
+	// Also lists further primary metrics, whose comparisons also belong to the family.
 	Also []string `json:"also,omitempty"`
-	// Margin is the difference below which variants are the same, in the unit that the metric is printed in; 0 is none.
+	// Margin is the difference below which variants count as the same, in the unit in which the
+	// metric is printed; 0 means none.
 	Margin float64 `json:"margin,omitempty"`
-	// Family are the variants whose comparisons share an error rate; none means all but the baseline.
+	// Family lists the variants whose comparisons share an error rate; empty means all but the
+	// baseline.
 	Family []string `json:"family,omitempty"`
-	// Looks are the numbers of complete seeds at which the study is looked at, Spending how they share the error rate.
+	// Looks lists the numbers of complete seeds at which the study is looked at; Spending says how
+	// they share the error rate.
 	Looks    []int  `json:"looks,omitempty"`
 	Spending string `json:"spending,omitempty"`
-	// Looked are the numbers of complete seeds at which ablate run made a table, rising.
+	// Looked lists the numbers of complete seeds at which ablate run made a table, in rising order.
 	Looked []int `json:"looked,omitempty"`
-	// Metrics says what metrics mean, by name; those of our own trainer are known.
+	// Metrics describes metrics by name; those of our own trainer are known.
 	Metrics map[string]MetricKind `json:"metrics,omitempty"`
-	// Tuning says how variants found values of their own for some keys; nil where they have none.
+	// Tuning records how variants found their own values for some keys; it is nil if they did not.
 	Tuning *Tuning `json:"tuning,omitempty"`
 }
 
-// A Tuning is how each variant of a study found values of its own for some keys.
+// A Tuning records how each variant of a study found its own values for some keys.
 type Tuning struct {
-	Study  string              `json:"study"`  // that the tuning runs are recorded as
-	Metric string              `json:"metric"` // of held-out data, that they were chosen by
+	Study  string              `json:"study"`  // the study of the tuning runs
+	Metric string              `json:"metric"` // the metric of held-out data by which they were chosen
 	Seeds  []uint64            `json:"seeds"`
 	Keys   []string            `json:"keys"`
 	Tried  [][]string          `json:"tried"`  // the settings that every variant tried: a value of each key
 	Chosen map[string][]string `json:"chosen"` // by variant
 }
 
-// A MetricKind is what a study says of a figure that its runs log.
+// A MetricKind is what a study says about a figure that its runs log.
 type MetricKind struct {
 	Better string `json:"better,omitempty"` // lower, higher
 	Unit   string `json:"unit,omitempty"`   // share: 0..1, printed in percent; anything else follows the name
-	Format string `json:"format,omitempty"` // of a value, .2f has two decimals
+	Format string `json:"format,omitempty"` // of a value; .2f has two decimals
 }
 
-// Declare records what a study compares and returns what counts from then on.
-// What was declared before stays, in its order; variants and seeds that are new
-// follow, so that a family may grow and never shrinks. The design, the metrics, the
+// Declare records what a study compares, and returns the declaration that counts from then on.
+// Earlier declarations stay, in their order; new variants and seeds follow, so that a family can
+// grow but never shrinks. The design, the metrics, the margin and the named family are those of the
+// first declaration.
 // margin and the named family are those of the first time.
 func (s *Store) Declare(d Declaration) (Declaration, error) {
 	if _, err := s.path(d.Study, "any", 0); err != nil {
@@ -89,7 +93,8 @@ func (s *Store) Declare(d Declaration) (Declaration, error) {
 	return d, s.writeDeclaration(d)
 }
 
-// Look records that a table was made of the given number of complete seeds of a study. It does nothing where the study
+// Look records that a table was made of this number of complete seeds of a study. It does nothing
+// if the study declared nothing.
 // declared nothing.
 func (s *Store) Look(study string, seeds int) error {
 	d, err := s.Declaration(study)
@@ -115,8 +120,8 @@ func (s *Store) writeDeclaration(d Declaration) error {
 	return WriteFile(DeclarationPath(s.Study(d.Study)), append(text, '\n'))
 }
 
-// Extend adds the variants, seeds and metrics that later names and d does not, and takes over how metrics are
-// printed; an empty d becomes later.
+// Extend adds the variants, seeds and metrics that only later names, and adopts later's way of
+// printing metrics; an empty d becomes later.
 func (d Declaration) Extend(later Declaration) Declaration {
 	if d.Study == "" {
 		return later
@@ -137,7 +142,7 @@ func (d Declaration) Extend(later Declaration) Declaration {
 	return d
 }
 
-// extend is how later tunes, with what t has chosen for variants that later leaves alone.
+// extend returns later's tuning, with t's choices for variants for which later has none.
 func (t *Tuning) extend(later *Tuning) *Tuning {
 	if t == nil || later == nil {
 		return cmp.Or(later, t)
@@ -148,12 +153,12 @@ func (t *Tuning) extend(later *Tuning) *Tuning {
 	return &all
 }
 
-// Departures says what later would declare otherwise. What was declared first counts.
+// Departures lists what later would declare differently. The first declaration counts.
 func (d Declaration) Departures(later Declaration) []string {
 	var all []string
 	departs := func(key string, was, is any) {
 		if !reflect.DeepEqual(was, is) {
-			all = append(all, fmt.Sprintf("%s: %v, and not %v", key, was, is))
+			all = append(all, fmt.Sprintf("%s: %v, not %v", key, was, is))
 		}
 	}
 	departs("report.metric", d.Metric, later.Metric)
@@ -181,8 +186,8 @@ func union[T comparable](a, b []T) []T {
 	return all
 }
 
-// Declaration reads what a study declared. The error is fs.ErrNotExist where it declared
-// nothing: its runs were made before there were declarations, or elsewhere.
+// Declaration reads what a study declared. If it declared nothing, the error is fs.ErrNotExist: its
+// runs were made before there were declarations, or elsewhere.
 func (s *Store) Declaration(study string) (Declaration, error) {
 	path := DeclarationPath(s.Study(study))
 	text, err := readFile(path, maxRecord)
@@ -198,7 +203,7 @@ func (s *Store) Declaration(study string) (Declaration, error) {
 		return Declaration{}, fmt.Errorf("read %s: version %d; this program reads version %d", path, d.Version,
 			declarationVersion)
 	case d.Study != study:
-		return Declaration{}, fmt.Errorf("read %s: it is of study %q", path, d.Study)
+		return Declaration{}, fmt.Errorf("read %s: it belongs to study %q", path, d.Study)
 	}
 	return d, nil
 }

@@ -58,7 +58,7 @@ func TestDamagedDeclaration(t *testing.T) {
 	for text, want := range map[string]string{
 		`{`:                         "unexpected end",
 		`{"version":2,"study":"s"}`: "version 2",
-		`{"version":1,"study":"t"}`: `of study "t"`,
+		`{"version":1,"study":"t"}`: `belongs to study "t"`,
 	} {
 		if err := os.WriteFile(filepath.Join(s.Study("s"), studyFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

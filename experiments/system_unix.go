@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// alive says that a process exists on this host.
+// alive reports whether a process exists on this host.
 func alive(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
@@ -23,8 +23,8 @@ func syncFolder(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// guard keeps other processes of this host out of a folder for a moment. The
-// system lets them in when this one dies, which a file would not.
+// guard keeps other processes of this host out of a folder for a moment. If this process dies, the
+// system lets them in, which a file would not.
 func guard(dir string) (release func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -36,7 +36,7 @@ func guard(dir string) (release func(), err error) {
 			break
 		}
 	}
-	if err != nil { // NFS, Lustre and others may have no such lock: claiming the lock file must do
+	if err != nil { // NFS, Lustre and others may not support it; claiming the lock file must suffice
 		f.Close()
 		return func() {}, nil
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// alive says that a process exists on this host: on Windows finding it needs it to.
+// alive reports whether a process exists on this host. On Windows, finding it is enough.
 func alive(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -21,8 +21,8 @@ func alive(pid int) bool {
 // syncFolder does nothing: Windows makes renames durable itself and cannot sync a folder.
 func syncFolder(string) error { return nil }
 
-// guard keeps other processes out of a folder for a moment, by a file that
-// nobody else can open and that the system removes when this process dies.
+// guard keeps other processes out of a folder for a moment, by a file that nobody else can open and
+// that the system removes when this process dies.
 func guard(dir string) (release func(), err error) {
 	path, err := windows.UTF16PtrFromString(filepath.Join(dir, lockFile+".guard"))
 	if err != nil {
@@ -36,12 +36,12 @@ func guard(dir string) (release func(), err error) {
 	return func() { windows.CloseHandle(h) }, nil
 }
 
-// noSpace says that a disk or a quota is full.
+// noSpace reports whether a disk or a quota is full.
 func noSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }
 
-// FreeSpace is how many bytes a folder's disk still takes from this user, -1 if it does not say.
+// FreeSpace returns how many bytes this user can still write to a folder's disk, or -1 if unknown.
 func FreeSpace(dir string) int64 {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

@@ -28,10 +28,9 @@ type entry struct {
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
-// writeTensors writes the safetensors format: the header's length (8 bytes,
-// little-endian), the header as JSON with sorted keys and padded with spaces to
-// a multiple of 8, the values. What is written depends on nothing but the
-// tensors and the metadata, which may be nil; it returns its SHA-256.
+// writeTensors writes the safetensors format: the header's length (8 bytes, little-endian), the
+// header as JSON with sorted keys, padded with spaces to a multiple of 8, and the values. The bytes
+// depend only on the tensors and the metadata, which may be nil. It returns their SHA-256.
 func writeTensors(f io.Writer, tensors []Tensor, about map[string]string) (string, error) {
 	head, err := tensorHeader(tensors, about)
 	if err != nil {
@@ -51,7 +50,7 @@ func writeTensors(f io.Writer, tensors []Tensor, about map[string]string) (strin
 	return fmt.Sprintf("%x", digest.Sum(nil)), nil
 }
 
-// tensorsSize is the size of the tensors' values, which is nearly that of their file.
+// tensorsSize returns the size of the tensors' values, which is almost that of their file.
 func tensorsSize(tensors []Tensor) int64 {
 	size := int64(0)
 	for _, t := range tensors {
@@ -69,7 +68,7 @@ func writeWeights(path string, tensors []Tensor, about map[string]string) (diges
 	return digest, err
 }
 
-// SaveTensors replaces a safetensors file. about is its metadata, which may be nil.
+// SaveTensors replaces a safetensors file. about is its metadata and may be nil.
 func SaveTensors(path string, tensors []Tensor, about map[string]string) error {
 	return writeWith(path, tensorsSize(tensors), func(w io.Writer) error {
 		_, err := writeTensors(w, tensors, about)
@@ -77,10 +76,10 @@ func SaveTensors(path string, tensors []Tensor, about map[string]string) error {
 	})
 }
 
-// Digest is the SHA-256 of the file that the tensors would make by themselves, without metadata.
+// Digest returns the SHA-256 that a file of only these tensors, without metadata, would have.
 func Digest(tensors []Tensor) (string, error) { return writeTensors(io.Discard, tensors, nil) }
 
-// tensorHeader is all that goes before the values.
+// tensorHeader returns everything before the values.
 func tensorHeader(tensors []Tensor, about map[string]string) ([]byte, error) {
 	header := map[string]any{}
 	if about != nil {
@@ -89,7 +88,7 @@ func tensorHeader(tensors []Tensor, about map[string]string) ([]byte, error) {
 	var end int64
 	for _, t := range tensors {
 		if t.Name == metadata {
-			return nil, fmt.Errorf("a tensor cannot be called %s, which the format keeps for itself", t.Name)
+			return nil, fmt.Errorf("a tensor cannot be called %s, which the format reserves", t.Name)
 		}
 		if _, ok := header[t.Name]; ok {
 			return nil, fmt.Errorf("two tensors are called %s", t.Name)
@@ -110,18 +109,18 @@ func tensorHeader(tensors []Tensor, about map[string]string) ([]byte, error) {
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
 }
 
-// metadata is the header's one key that is not a tensor.
+// metadata is the only key of the header that is not a tensor.
 const metadata = "__metadata__"
 
-// ErrWeights is a weights file that cannot be read.
+// ErrWeights reports a weights file that cannot be read.
 var ErrWeights = errors.New("not a readable safetensors file")
 
-// maxHeader bounds a header: 100 bytes for each of 100,000 tensors are less. (The
-// format's own readers take 100 MB, which would be a gigabyte once it is parsed.)
+// maxHeader limits a header; 100 bytes for each of 100,000 tensors fit. (The format's own readers
+// accept 100 MB, which would become a gigabyte when parsed.)
 const maxHeader = 10 << 20
 
-// ReadTensors reads a safetensors file of float32 tensors, in the order of their
-// values, and its metadata, nil where it has none.
+// ReadTensors reads a safetensors file of float32 tensors, in the order of their values, and its
+// metadata, which is nil if there is none.
 func ReadTensors(path string) ([]Tensor, map[string]string, error) {
 	f, size, err := openFile(path, maxWeights)
 	if err != nil {
@@ -135,8 +134,8 @@ func ReadTensors(path string) ([]Tensor, map[string]string, error) {
 	return tensors, about, nil
 }
 
-// parseTensors reads tensors and metadata out of size bytes. It takes no more
-// memory than a small multiple of them, whatever the header claims.
+// parseTensors reads tensors and metadata from size bytes. It uses no more memory than a small
+// multiple of them, whatever the header claims.
 func parseTensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 	head := make([]byte, 8)
 	if _, err := r.ReadAt(head, 0); err != nil {
@@ -167,7 +166,7 @@ func parseTensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error
 		return nil, nil, err
 	}
 	var tensors []Tensor
-	for _, e := range layout { // which cover the values once, so this is bounded by the file
+	for _, e := range layout { // they cover the values exactly once, so the file limits this
 		if e.Dtype != "F32" {
 			continue
 		}
@@ -184,14 +183,14 @@ func parseTensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error
 	return tensors, about, nil
 }
 
-// A placed entry knows its name.
+// A placed entry is an entry with its name.
 type placed struct {
 	name string
 	entry
 }
 
-// order sorts a header's entries by where their values lie, and refuses those
-// that overlap or leave gaps.
+// order sorts a header's entries by the position of their values, and refuses those that overlap or
+// leave gaps.
 func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
 	layout := make([]placed, 0, len(entries))
 	for name, raw := range entries {
@@ -208,13 +207,13 @@ func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
 		}
 		layout = append(layout, p)
 	}
-	slices.SortFunc(layout, func(a, b placed) int { // empty tensors come before what begins where they do
+	slices.SortFunc(layout, func(a, b placed) int { // empty tensors come before others with the same offset
 		return cmp.Or(slices.Compare(a.Offsets[:], b.Offsets[:]), cmp.Compare(a.name, b.name))
 	})
 	end := int64(0)
 	for _, p := range layout {
 		if p.Offsets[0] != end {
-			return nil, fmt.Errorf("tensor %s begins at %d, where the one before ends at %d", p.name, p.Offsets[0], end)
+			return nil, fmt.Errorf("tensor %s begins at %d, but the previous one ends at %d", p.name, p.Offsets[0], end)
 		}
 		end = p.Offsets[1]
 	}
@@ -224,17 +223,18 @@ func order(entries map[string]json.RawMessage, body int64) ([]placed, error) {
 	return layout, nil
 }
 
-// batchesTracked ends the name of the one tensor in a PyTorch state dict that is no float32.
+// batchesTracked is the suffix of the name of the only tensor in a PyTorch state dict that is not
+// float32.
 const batchesTracked = ".num_batches_tracked"
 
-// counts says whether it is one integer within the file.
+// counts reports whether an entry is a single integer inside the file.
 func (e entry) counts(body int64) bool {
 	return len(e.Shape) == 0 && e.Offsets[0] >= 0 && e.Offsets[1] == e.Offsets[0]+8 && e.Offsets[1] <= body
 }
 
 func (e entry) check(body int64) error {
 	if e.Dtype != "F32" {
-		return fmt.Errorf("dtype %s; only F32 is read", e.Dtype)
+		return fmt.Errorf("dtype %s; want F32", e.Dtype)
 	}
 	if e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] || e.Offsets[1] > body {
 		return fmt.Errorf("offsets %v outside %d bytes of values", e.Offsets, body)

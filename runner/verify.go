@@ -97,13 +97,14 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	return nil
 }
 
-// otherData says that a split that the record has a digest of has another one now.
+// otherData reports whether a split of images has another digest now than in the record. The record
+// also has digests of what is no split, such as the initial weights; now does not have these.
 func otherData(then *experiments.Provenance, now map[string]string) bool {
 	if then == nil {
 		return false
 	}
-	for split, digest := range then.Data {
-		if now[split] != digest {
+	for split, digest := range now {
+		if recorded, ok := then.Data[split]; ok && recorded != digest {
 			return true
 		}
 	}

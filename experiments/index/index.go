@@ -1,6 +1,6 @@
-// Package index lists runs quickly: a SQLite file beside the runs' folders that
-// holds what their records say. The folders are the truth. The file is brought
-// up to date whenever it is asked, and can be deleted at any time.
+// Package index lists runs quickly. It keeps a SQLite file beside the runs' folders with the
+// contents of their records. The folders are the truth: the file is brought up to date before every
+// use, and can be deleted at any time.
 package index
 
 import (
@@ -21,7 +21,7 @@ import (
 // File is the index's name in the folder of runs.
 const File = "index.sqlite"
 
-// An Entry is what a listing shows of a run. Numbers that are not there are nil.
+// An Entry is a run in a listing. Missing numbers are nil.
 type Entry struct {
 	Study     string              `json:"study"`
 	Variant   string              `json:"variant"`
@@ -29,7 +29,7 @@ type Entry struct {
 	Dir       string              `json:"dir"`
 	Status    experiments.Status  `json:"status"`
 	Attempts  int                 `json:"attempts"`
-	Started   time.Time           `json:"started"` // the first attempt's
+	Started   time.Time           `json:"started"` // start of the first attempt
 	Ended     time.Time           `json:"ended,omitzero"`
 	Epochs    *int                `json:"epochs,omitempty"`
 	Top1Error *experiments.Number `json:"top1_error,omitempty"`
@@ -40,7 +40,7 @@ type Entry struct {
 	Error     string              `json:"error,omitempty"`
 }
 
-// schema is version 1 of the index. stamp tells whether run.json has changed.
+// schema is version 1 of the index. stamp changes whenever run.json does.
 const schema = `
 CREATE TABLE IF NOT EXISTS runs (
 	dir TEXT PRIMARY KEY, stamp TEXT NOT NULL,
@@ -50,13 +50,13 @@ CREATE TABLE IF NOT EXISTS runs (
 ) STRICT;
 PRAGMA user_version = 1;`
 
-// List brings the index up to date and lists runs by study, variant and seed. It
-// returns the records that cannot be read as problems. An index that is damaged
-// is rebuilt; where it cannot be written, on a full disk for one, or should not
-// be, on a network file system, it is made in memory.
+// List brings the index up to date and lists runs by study, variant and seed. It returns the errors
+// of records that cannot be read as problems. A damaged index is rebuilt. If it cannot be written,
+// for example on a full disk, or should not be, on a network file system, it is made in memory.
 func List(ctx context.Context, store *experiments.Store, f Filter, rebuild bool) ([]Entry, []error, error) {
 	if path := place(store); path != memory {
-		// One process at a time: another's rebuilding would take the file away from under this one.
+		// One process at a time: otherwise another one's rebuilding would delete the file under
+		// this one.
 		release, err := store.Guard()
 		if err != nil {
 			return nil, nil, err
@@ -93,7 +93,7 @@ func list(ctx context.Context, store *experiments.Store, path string, f Filter) 
 // memory is SQLite's name for a database without a file.
 const memory = ":memory:"
 
-// place is where a store's index lives. Where there is nothing to be listed, no file is made.
+// place returns where a store's index is kept. If there is nothing to list, no file is made.
 func place(store *experiments.Store) string {
 	info, err := os.Stat(store.Root)
 	if err != nil || !info.IsDir() {
@@ -121,7 +121,7 @@ type index struct {
 	store *experiments.Store
 }
 
-// patience is how long one process waits for another that writes the index.
+// patience is how long a process waits for another one that writes the index.
 const patience = 30 * time.Second
 
 func open(ctx context.Context, store *experiments.Store, path string) (*index, error) {
@@ -131,7 +131,7 @@ func open(ctx context.Context, store *experiments.Store, path string) (*index, e
 	if err != nil {
 		return nil, fmt.Errorf("open the index: %w", err)
 	}
-	db.SetMaxOpenConns(1) // in memory every connection would be a database of its own
+	db.SetMaxOpenConns(1) // in memory, every connection would be a separate database
 	x := &index{db: db, store: store}
 	if err := x.prepare(ctx); err != nil {
 		db.Close()
@@ -140,7 +140,7 @@ func open(ctx context.Context, store *experiments.Store, path string) (*index, e
 	return x, nil
 }
 
-// prepare makes the table in a new file and refuses another version's.
+// prepare makes the table in a new file, and refuses a file of another version.
 func (x *index) prepare(ctx context.Context) error {
 	var version int
 	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -159,8 +159,8 @@ func (x *index) prepare(ctx context.Context) error {
 
 func (x *index) close() error { return x.db.Close() }
 
-// refresh reads the records that are new or have changed and forgets those that
-// are gone. It returns the records that cannot be read as problems.
+// refresh reads new and changed records and removes the entries of deleted ones. It returns the
+// errors of records that cannot be read as problems.
 func (x *index) refresh(ctx context.Context) (problems []error, err error) {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -221,8 +221,8 @@ func stamps(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
 	return known, rows.Err()
 }
 
-// stampOf changes whenever a record is replaced. Times alone would not do: a
-// clock can go back, and two writes can fall into one tick.
+// stampOf returns a string that changes whenever a record is replaced. Times alone do not suffice:
+// a clock can go back, and two writes can happen within one tick.
 func stampOf(dir string) (string, bool) {
 	info, err := os.Stat(experiments.RecordPath(dir))
 	if err != nil {
@@ -250,7 +250,7 @@ func put(ctx context.Context, tx *sql.Tx, dir, stamp string, r experiments.Recor
 	return nil
 }
 
-// A Filter picks runs; what is empty picks all.
+// A Filter selects runs; an empty field selects all.
 type Filter struct {
 	Study  string
 	Status experiments.Status

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// fileNumber is the file's number in its file system: a renamed file brings another.
+// fileNumber returns the file's number in its file system; a renamed file has another one.
 func fileNumber(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Ino)

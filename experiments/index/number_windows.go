@@ -2,5 +2,5 @@ package index
 
 import "io/fs"
 
-// fileNumber is not to be had from what Windows tells about a name.
+// fileNumber returns nothing useful, since Windows does not report the number by name.
 func fileNumber(fs.FileInfo) uint64 { return 0 }

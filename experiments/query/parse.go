@@ -1,11 +1,10 @@
-// Package query picks and sorts runs by anything that is recorded of them:
+// Package query selects and sorts runs by anything that is recorded about them:
 //
 //	train.lr > 0.01 and (status = done or status = diverged) and tag = paper
 //
-// A name is a column of `ablate export runs`, a key of the recipe, or one of tag,
-// note, host, threads and metric.NAME, the last value of a metric. Comparisons are
-// = != < <= > >= and ~, which looks for text in text; they are joined by and, or,
-// not and brackets.
+// A name is a column of `ablate export runs`, a key of the recipe, or one of tag, note, host,
+// threads and metric.NAME, the last value of a metric. The comparisons are = != < <= > >= and ~,
+// which searches text; they can be combined with and, or, not and brackets.
 package query
 
 import (
@@ -18,10 +17,10 @@ import (
 	"unicode/utf8"
 )
 
-// ErrQuery is an expression that cannot be read or does not fit what is recorded.
+// ErrQuery reports an expression that cannot be parsed or does not fit the records.
 var ErrQuery = errors.New("bad expression")
 
-// An Expr decides about a run.
+// An Expr selects runs.
 type Expr struct{ root node }
 
 // A node is a part of an expression.
@@ -37,20 +36,20 @@ type (
 	compare struct {
 		name, op string
 		value    literal
-		at       int // where the name stands, in characters from 1
+		at       int // position of the name, in characters from 1
 	}
 )
 
-// A literal is a value as it is written.
+// A literal is a value as written.
 type literal struct {
 	text   string
 	quoted bool
 }
 
-// Limits keep what anybody may send to a server from taking its memory.
+// Limits, so that a request cannot exhaust a server's memory.
 const (
 	longest = 10_000 // bytes of an expression
-	deepest = 100    // brackets and nots in each other
+	deepest = 100    // nested brackets and nots
 )
 
 type parser struct {
@@ -59,7 +58,7 @@ type parser struct {
 	depth int
 }
 
-// Parse reads an expression.
+// Parse parses an expression.
 func Parse(text string) (*Expr, error) {
 	if len(text) > longest {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrQuery, longest)
@@ -78,7 +77,7 @@ func Parse(text string) (*Expr, error) {
 	return &Expr{root}, nil
 }
 
-// errorf says where in the text something is wrong.
+// errorf returns an error with its position in the text.
 func (p *parser) errorf(format string, args ...any) error {
 	rest := p.text[p.at:]
 	if r := []rune(rest); len(r) > 20 {
@@ -95,7 +94,7 @@ func (p *parser) space() {
 	p.at = len(p.text) - len(strings.TrimLeftFunc(p.text[p.at:], unicode.IsSpace))
 }
 
-// word takes a word if it comes next as a whole.
+// word consumes a word if it comes next as a whole.
 func (p *parser) word(w string) bool {
 	p.space()
 	rest := p.text[p.at:]
@@ -109,7 +108,7 @@ func (p *parser) word(w string) bool {
 	return true
 }
 
-// sign takes punctuation if it comes next.
+// sign consumes punctuation if it comes next.
 func (p *parser) sign(s string) bool {
 	p.space()
 	if !strings.HasPrefix(p.text[p.at:], s) {
@@ -141,7 +140,7 @@ func (p *parser) both() (node, error) {
 
 func (p *parser) one() (node, error) {
 	if p.depth++; p.depth > deepest {
-		return nil, p.errorf("more than %d brackets in each other", deepest)
+		return nil, p.errorf("more than %d nested brackets", deepest)
 	}
 	defer func() { p.depth-- }()
 	if p.word("not") {
@@ -158,7 +157,7 @@ func (p *parser) one() (node, error) {
 	return p.compare()
 }
 
-// operators, the longer ones first.
+// operators lists the operators, longer ones first.
 var operators = []string{"!=", "<=", ">=", "==", "=", "<", ">", "~"}
 
 func (p *parser) compare() (node, error) {
@@ -181,7 +180,7 @@ func (p *parser) compare() (node, error) {
 	return c, err
 }
 
-// run takes characters that are wanted.
+// run consumes wanted characters.
 func (p *parser) run(want func(rune) bool) string {
 	rest := strings.TrimLeftFunc(p.text[p.at:], want)
 	taken := p.text[p.at : len(p.text)-len(rest)]
@@ -193,7 +192,8 @@ func isName(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_.+-", r)
 }
 
-// isBare is a character of a value without quotes: times, numbers, shares, names.
+// isBare reports whether a character may be part of a value without quotes: a time, a number, a
+// share or a name.
 func isBare(r rune) bool { return isName(r) || strings.ContainsRune(":/%", r) }
 
 func (p *parser) literal() (literal, error) {
@@ -204,7 +204,7 @@ func (p *parser) literal() (literal, error) {
 		}
 		text, _, ok := strings.Cut(p.text[p.at:], quote)
 		if !ok {
-			return literal{}, p.errorf("the quotation mark %s has no end", quote)
+			return literal{}, p.errorf("the quotation mark %s is not closed", quote)
 		}
 		p.at += len(text) + 1
 		return literal{text, true}, nil
@@ -216,7 +216,7 @@ func (p *parser) literal() (literal, error) {
 	return literal{text: text}, nil
 }
 
-// number reads a number, or a share in per cent.
+// number parses a number or a percentage.
 func (l literal) number() (float64, bool) {
 	text, percent := strings.CutSuffix(l.text, "%")
 	v, err := strconv.ParseFloat(text, 64)
@@ -226,10 +226,10 @@ func (l literal) number() (float64, bool) {
 	return v, err == nil && !l.quoted
 }
 
-// layouts are how a time may be written, in the zone of who writes it.
+// layouts lists the forms of times, in the local zone.
 var layouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
 
-// time reads a time, or today and yesterday, which begin at midnight.
+// time parses a time, or today and yesterday, which begin at midnight.
 func (l literal) time(now time.Time) (time.Time, bool) {
 	year, month, day := now.Local().Date()
 	switch strings.ToLower(l.text) {

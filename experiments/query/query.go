@@ -17,15 +17,15 @@ import (
 	"ablate/strictyaml"
 )
 
-// A Run is what is recorded of one run.
+// A Run holds what is recorded about one run.
 type Run struct {
 	Record  *experiments.Record
 	Notes   experiments.Notes
-	Recipe  map[string]any     // by dotted key, of export.Flatten
-	Metrics map[string]float64 // the last value of each
+	Recipe  map[string]any     // by dotted key, from export.Flatten
+	Metrics map[string]float64 // the last value of each metric
 }
 
-// Read returns a run. Its metrics are read only if a name asks for one.
+// Read returns a run. It reads the metrics only if a name needs one.
 func Read(store *experiments.Store, dir string, names []string) (Run, error) {
 	rec, err := experiments.ReadRecord(dir)
 	if err != nil {
@@ -49,15 +49,15 @@ func Read(store *experiments.Store, dir string, names []string) (Run, error) {
 	return r, nil
 }
 
-// metric begins the names of the metrics.
+// metric is the prefix of the names of metrics.
 const metric = "metric."
 
-// AskForMetrics says whether one of the names is that of a metric.
+// AskForMetrics reports whether one of the names is that of a metric.
 func AskForMetrics(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, metric) })
 }
 
-// Last are the last values of what a run logged.
+// Last returns the last values of the metrics of a run.
 func Last(series []experiments.Metric) map[string]float64 {
 	last := map[string]float64{}
 	for _, m := range series {
@@ -69,7 +69,8 @@ func Last(series []experiments.Metric) map[string]float64 {
 // now is the clock, which tests turn back.
 var now = time.Now
 
-// Get returns what a run has under a name, as string, float64, bool, time.Time or []string; nil where it has nothing.
+// Get returns the value that a run has under a name, as string, float64, bool, time.Time or
+// []string, and nil if it has none.
 func (r Run) Get(name string) any {
 	if i, ok := places[name]; ok {
 		return columns[i].of(r)
@@ -83,7 +84,7 @@ func (r Run) Get(name string) any {
 	return r.Recipe[name]
 }
 
-// A column is what a record holds under a name.
+// A column is a value of a record, with its name.
 type column struct {
 	name string
 	of   func(Run) any
@@ -129,7 +130,7 @@ var columns = []column{
 	{"note", func(r Run) any { return said(r.Notes) }},
 }
 
-// places are those of columns by name.
+// places maps the names of columns to their positions.
 var places = func() map[string]int {
 	at := map[string]int{}
 	for i, c := range columns {
@@ -138,7 +139,8 @@ var places = func() map[string]int {
 	return at
 }()
 
-// Recorded are the names besides those of recipes and metrics. A run may have no value for one.
+// Recorded lists the names other than those of recipes and metrics. A run may not have a value for
+// each.
 func Recorded() []string {
 	var names []string
 	for _, c := range columns {
@@ -170,7 +172,7 @@ func ended(_ *experiments.Record, a experiments.Attempt) any {
 	return a.Ended
 }
 
-// seconds are those of all attempts that have ended.
+// seconds adds up the times of all attempts that have ended.
 func seconds(r *experiments.Record) float64 {
 	sum := 0.0
 	for _, a := range r.Attempts {
@@ -194,7 +196,7 @@ func joules(u *experiments.Usage) any {
 	if j := u.Joules(); j > 0 {
 		return j
 	}
-	return nil // the machine does not tell
+	return nil // the machine does not measure it
 }
 
 func ofProvenance(of func(*experiments.Provenance) any) func(Run) any {
@@ -206,7 +208,8 @@ func ofProvenance(of func(*experiments.Provenance) any) func(Run) any {
 	}
 }
 
-// ofResult is for what a result says of every run; the figures of a program of the user's are metrics.
+// ofResult is for figures that every result of ablate's own trainer has; those of a user's program
+// are metrics.
 func ofResult(of func(*experiments.Result) any) func(Run) any {
 	return func(r Run) any {
 		if r.Record.Result != nil {
@@ -234,7 +237,7 @@ func Known(names []string, runs []Run) error {
 	return nil
 }
 
-// Known refuses an expression that asks for what no run has, and says where.
+// Known refuses an expression with a name that no run has, and reports its position.
 func (e *Expr) Known(runs []Run) (err error) {
 	e.root.each(func(n compare) {
 		if why := unknown(n.name, runs); why != "" && err == nil {
@@ -244,7 +247,8 @@ func (e *Expr) Known(runs []Run) (err error) {
 	return err
 }
 
-// unknown says that no run has a name, and which one may be meant; it is empty where one has it.
+// unknown returns the message about a name that no run has, with the nearest name; it is empty if a
+// run has it.
 func unknown(name string, runs []Run) string {
 	_, recorded := places[name]
 	if recorded || len(runs) == 0 || slices.ContainsFunc(runs, func(r Run) bool { return r.Get(name) != nil }) {
@@ -263,7 +267,7 @@ func unknown(name string, runs []Run) string {
 	return "no run has " + strictyaml.Plain(name) + strictyaml.Suggest(name, all)
 }
 
-// Names are those that an expression asks for.
+// Names returns the names in an expression.
 func (e *Expr) Names() []string {
 	var all []string
 	e.root.each(func(n compare) { all = append(all, n.name) })
@@ -275,7 +279,7 @@ func (n either) each(do func(compare))  { n.a.each(do); n.b.each(do) }
 func (n not) each(do func(compare))     { n.a.each(do) }
 func (n compare) each(do func(compare)) { do(n) }
 
-// Match says whether a run is one that is looked for.
+// Match reports whether an expression selects a run.
 func (e *Expr) Match(r Run) (bool, error) { return e.root.match(r) }
 
 func (n both) match(r Run) (bool, error) {
@@ -301,7 +305,7 @@ func (n not) match(r Run) (bool, error) {
 	return !a, err
 }
 
-// match compares. A run without a value is unlike any: only != finds it.
+// match compares a value. Without a value only != is true.
 func (n compare) match(r Run) (bool, error) {
 	switch v := r.Get(n.name).(type) {
 	case nil:
@@ -318,7 +322,7 @@ func (n compare) match(r Run) (bool, error) {
 		}
 		want, ok := n.value.number()
 		if !ok {
-			return false, n.errorf("%s is a number, %q is none", n.name, n.value.text)
+			return false, n.errorf("%s is a number, but %q is not", n.name, n.value.text)
 		}
 		return n.order(v, want), nil
 	case time.Time:
@@ -336,7 +340,7 @@ func (n compare) errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: at character %d: %s", ErrQuery, n.at, fmt.Sprintf(format, args...))
 }
 
-// order compares numbers; NaN is unlike all of them.
+// order compares numbers; NaN differs from every number.
 func (n compare) order(v, want float64) bool {
 	switch n.op {
 	case "=":
@@ -363,10 +367,10 @@ func (n compare) text(v string) (bool, error) {
 	case "~":
 		return strings.Contains(strings.ToLower(v), strings.ToLower(n.value.text)), nil
 	}
-	return false, n.errorf("%s is text, which %s does not compare; write = != or ~", n.name, n.op)
+	return false, n.errorf("%s is text, which %s cannot compare; use = != or ~", n.name, n.op)
 }
 
-// list compares texts of which one must be equal, or contain; != wants none to be equal.
+// list compares texts, one of which must be equal, or contain; != means that none is equal.
 func (n compare) list(all []string) (bool, error) {
 	one := n
 	if n.op == "!=" {
@@ -376,13 +380,13 @@ func (n compare) list(all []string) (bool, error) {
 		return false, err
 	}
 	found := slices.ContainsFunc(all, func(v string) bool {
-		ok, _ := one.text(v) // its operator was tried above
+		ok, _ := one.text(v) // its operator was checked above
 		return ok
 	})
 	return found != (n.op == "!="), nil
 }
 
-// Cell is a value of Get as a table shows it.
+// Cell formats a value of Get for a table.
 func Cell(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -401,8 +405,8 @@ func Cell(v any) string {
 	}
 }
 
-// Compare orders runs by a field, down from the largest on request: numbers by size,
-// times by age, text by letters. What has no value comes last either way.
+// Compare orders runs by a field, in descending order on request: numbers by size, times by age,
+// text alphabetically. Runs without a value always come last.
 func Compare(a, b Run, name string, down bool) int {
 	x, y := a.Get(name), b.Get(name)
 	if less := cmp.Compare(missing(x), missing(y)); less != 0 || missing(x) == 1 {
@@ -424,7 +428,7 @@ func Compare(a, b Run, name string, down bool) int {
 	return strings.Compare(Cell(x), Cell(y))
 }
 
-// missing is 1 for what has no place in an order.
+// missing returns 1 for values that cannot be ordered.
 func missing(v any) int {
 	if f, ok := v.(float64); v == nil || ok && math.IsNaN(f) {
 		return 1

@@ -1,8 +1,8 @@
-// Package tfevents reads TensorBoard's event files, and frames what is written to one.
+// Package tfevents reads TensorBoard's event files, and frames the data that is written to them.
 //
-// The file format is TFRecord frames (tensorflow/core/lib/io/record_writer.h) of
-// tensorflow.Event messages (tensorflow/core/util/event.proto). Scalars are read, as
-// tf.summary of TensorFlow 1 and 2, PyTorch's SummaryWriter and tensorboardX write them.
+// The file format is TFRecord frames (tensorflow/core/lib/io/record_writer.h) of tensorflow.Event
+// messages (tensorflow/core/util/event.proto). The package reads scalars as written by tf.summary
+// of TensorFlow 1 and 2, PyTorch's SummaryWriter and tensorboardX.
 package tfevents
 
 import (
@@ -23,8 +23,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// masked is the checksum of record_writer.h: rotated by 15 bits and offset, so
-// that a checksum of data that holds checksums stays a good one.
+// masked returns the checksum of record_writer.h. It is rotated by 15 bits and offset, because the
+// checksum of data that contains checksums would otherwise be weak.
 func masked(data []byte) uint32 {
 	const delta = 0xa282ead8
 	c := crc32.Checksum(data, castagnoli)
@@ -46,31 +46,31 @@ type Scalar struct {
 	Value    float64
 }
 
-// ErrCorrupt is a file that is not what its checksums say, or that never was an event file.
+// ErrCorrupt reports a file that does not match its checksums, or that is not an event file.
 var ErrCorrupt = errors.New("not a whole event file")
 
-// Bounds on what is read.
+// Limits on what is read.
 const (
 	maxFrame   = 64 << 20 // bytes of an event; one with images is large
 	maxScalars = 1 << 20  // that one call returns
-	maxFiles   = 1000     // a folder's
-	maxDepth   = 8        // of the folders in it
+	maxFiles   = 1000     // files in a folder
+	maxDepth   = 8        // of nested folders
 )
 
 // A Tail reads an event file as it grows.
 type Tail struct {
 	path    string
 	offset  int64
-	scalars map[string]bool // tags whose tensors are scalars
+	scalars map[string]bool // tags of tensors that are scalars
 }
 
-// NewTail reads from an offset on, which begins a frame.
+// NewTail returns a Tail that reads from an offset, at which a frame begins.
 func NewTail(path string, offset int64) *Tail {
 	return &Tail{path: path, offset: offset, scalars: map[string]bool{}}
 }
 
-// Next returns the scalars that have been written since the last call. A frame that is
-// not whole yet is left for the next one.
+// Next returns the scalars that have been written since the last call. It leaves an unfinished
+// frame for the next call.
 func (t *Tail) Next() ([]Scalar, error) {
 	f, err := os.Open(t.path)
 	if err != nil {
