@@ -100,7 +100,7 @@ func TestMetricsOfAnyKind(t *testing.T) {
 func TestDepartures(t *testing.T) {
 	first := experiments.Declaration{Study: "s", Metric: "a", At: "last", Margin: 1}
 	later := experiments.Declaration{Study: "s", Metric: "b", At: "last", Margin: 2, Family: []string{"x"}}
-	want := []string{"report.metric: a, and not b", "report.margin: 1, and not 2", "report.family: [], and not [x]"}
+	want := []string{"report.metric: a, not b", "report.margin: 1, not 2", "report.family: [], not [x]"}
 	if got := first.Departures(later); !slices.Equal(got, want) {
 		t.Errorf("departures %q, want %q", got, want)
 	}
