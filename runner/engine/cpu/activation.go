@@ -21,16 +21,13 @@ type units struct {
 }
 
 func newUnit(d *Device, op *graph.Activation, in engine.Instr) engine.Kernel {
-	if op.F == graph.SiLU {
-		d.needScratch(siluPiece)
-	}
 	return &units{d: d, f: op.F, a: op.A, b: op.B, x: slice(in.In[0]), y: slice(in.Out)}
 }
 
 // Run computes all activations.
 func (u *units) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.x))) }
 
-func (u *units) tile(worker, i int) {
+func (u *units) tile(_, i int) {
 	from, to := chunk(i, len(u.x))
 	x, y := u.x[from:to], u.y[from:to]
 	switch u.f {
@@ -45,44 +42,15 @@ func (u *units) tile(worker, i int) {
 	case graph.LeakyReLU:
 		u.d.isa.leaky(y, x, x, float32(u.a), 1)
 	case graph.SiLU:
-		u.silu(u.d.scratch[worker], y, x)
+		u.d.isa.silu(y, x)
 	case graph.HardSwish:
-		for i, v := range x {
-			y[i] = float32(v*min(max(v+3, 0), 6)) / 6
-		}
-	default:
-		for i, v := range x {
-			y[i] = float32(u.f.At(u.a, u.b, float64(v)))
-		}
-	}
-}
-
-// siluPiece is how many values of the logistic function are kept beside their arguments.
-const siluPiece = 512
-
-// silu sets y = x·σ(x).
-func (u *units) silu(piece, y, x []float32) {
-	for len(x) > 0 {
-		n := min(siluPiece, len(x))
-		s := piece[:n]
-		u.d.isa.sigmoid(s, x[:n])
-		for i, v := range x[:n] {
-			y[i] = v * s[i]
-		}
-		x, y = x[n:], y[n:]
-	}
-}
-
-// silu sets dx = dy·σ(x)·(1 + x·(1 − σ(x))).
-func (u *unitGrads) silu(piece, dx, x, dy []float32) {
-	for len(x) > 0 {
-		n := min(siluPiece, len(x))
-		s := piece[:n]
-		u.d.isa.sigmoid(s, x[:n])
-		for i, v := range x[:n] {
-			dx[i] = float32(dy[i]*s[i]) * (1 + float32(v*(1-s[i])))
-		}
-		x, dy, dx = x[n:], dy[n:], dx[n:]
+		u.d.isa.hardSwish(y, x)
+	case graph.GELU:
+		u.d.isa.gelu(y, x)
+	case graph.Softplus: // log(1 + e^x) − a
+		u.d.isa.softplus(y, x, float32(u.a))
+	case graph.Arcsinh:
+		u.d.isa.arcsinh(y, x)
 	}
 }
 
@@ -95,16 +63,13 @@ type unitGrads struct {
 }
 
 func newUnitGrad(d *Device, op *graph.ActivationGrad, in engine.Instr) engine.Kernel {
-	if op.F == graph.SiLU {
-		d.needScratch(siluPiece)
-	}
 	return &unitGrads{d: d, f: op.F, a: op.A, b: op.B, y: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
 // Run computes all gradients.
 func (u *unitGrads) Run(*engine.Context) error { return u.d.workers.run(u, chunks(len(u.y))) }
 
-func (u *unitGrads) tile(worker, i int) {
+func (u *unitGrads) tile(_, i int) {
 	from, to := chunk(i, len(u.y))
 	y, dy, dx := u.y[from:to], u.dy[from:to], u.dx[from:to]
 	switch u.f {
@@ -119,11 +84,15 @@ func (u *unitGrads) tile(worker, i int) {
 	case graph.LeakyReLU:
 		u.d.isa.leaky(dx, y, dy, float32(u.a), 1)
 	case graph.SiLU:
-		u.silu(u.d.scratch[worker], dx, y, dy)
-	default:
-		for i, v := range y {
-			dx[i] = float32(float64(dy[i]) * u.f.Slope(u.a, u.b, float64(v)))
-		}
+		u.d.isa.siluGrad(dx, y, dy)
+	case graph.HardSwish:
+		u.d.isa.hardSwishGrad(dx, y, dy)
+	case graph.GELU:
+		u.d.isa.geluGrad(dx, y, dy)
+	case graph.Softplus: // 1 − e^−(y+a)
+		u.d.isa.softplusGrad(dx, y, dy, float32(u.a))
+	case graph.Arcsinh: // 1/cosh(y)
+		u.d.isa.arcsinhGrad(dx, y, dy)
 	}
 }
 
@@ -149,12 +118,14 @@ const (
 )
 
 // expOfNegative is e^−t for 0 ≤ t ≤ 87: 2^n·e^r, n a whole number. A NaN stays.
-// lessOne is e^r − 1, which is e^−t − 1 without loss of digits where n is 0.
-func expOfNegative(t float32) (exp, lessOne float32) {
+// lessOne is e^r − 1, which is e^−t − 1 without loss of digits where n is 0. rest is a small
+// part of t beside it, or 0.
+func expOfNegative(t, rest float32) (exp, lessOne float32) {
 	power := float32(t*math.Log2E) + rounding // its low bits are −n
 	n := power - rounding
 	r := float32(n*ln2High) - t
 	r += float32(n * ln2Low)
+	r -= rest
 	p := expTerms[0]
 	for _, term := range expTerms[1:] {
 		p = float32(p*r) + term
@@ -171,7 +142,7 @@ func tanhGo(y, x []float32, a, b float32) {
 	for i, v := range x {
 		v *= b
 		t := min(magnitude(v), 10) // tanh 10 is 1 in float32
-		e, _ := expOfNegative(t + t)
+		e, _ := expOfNegative(t+t, 0)
 		r := (1 - e) / (1 + e)
 		if t < 0.625 {
 			square := float32(t * t)
@@ -188,17 +159,21 @@ func tanhGo(y, x []float32, a, b float32) {
 	}
 }
 
-// sigmoidGo sets y = 1/(1 + e^−x), without overflow on either side.
+// sigmoidGo sets y = 1/(1 + e^−x).
 func sigmoidGo(y, x []float32) {
 	y = y[:len(x)]
 	for i, v := range x {
-		e, _ := expOfNegative(min(magnitude(v), 87))
-		up := float32(1)
-		if v < 0 {
-			up = e
-		}
-		y[i] = up / (1 + e)
+		y[i] = logistic(v)
 	}
+}
+
+// logistic is 1/(1 + e^−x), without overflow on either side.
+func logistic(x float32) float32 {
+	e, _ := expOfNegative(min(magnitude(x), 87), 0)
+	if x < 0 {
+		return e / (1 + e)
+	}
+	return 1 / (1 + e)
 }
 
 // eluGo sets y = below·(e^x − 1) where x is below 0, elsewhere above·x.
@@ -206,7 +181,7 @@ func eluGo(y, x []float32, below, above float32) {
 	y = y[:len(x)]
 	for i, v := range x {
 		t := min(magnitude(v), 87) // e^−87 is 0 beside 1
-		e, left := expOfNegative(t)
+		e, left := expOfNegative(t, 0)
 		if !(t < 0.3) { // n is 0 below 0.34
 			left = e - 1
 		}

@@ -39,6 +39,17 @@ type isa struct {
 	eluGrad     func(dx, y, dy []float32, below, above float32)    // dx = dy·(y < 0 ? y + below : above)
 	leaky       func(out, sign, v []float32, below, above float32) // out = v·(sign < 0 ? below : above)
 
+	softplus      func(y, x []float32, shift float32)      // y = log(1 + e^x) − shift
+	softplusGrad  func(dx, y, dy []float32, shift float32) // dx = dy·(1 − e^−(y + shift))
+	arcsinh       func(y, x []float32)                     // y = log(x + √(x² + 1))
+	arcsinhGrad   func(dx, y, dy []float32)                // dx = dy/cosh(y)
+	gelu          func(y, x []float32)                     // y = x·Φ(x)
+	geluGrad      func(dx, x, dy []float32)                // dx = dy·(Φ(x) + x·φ(x))
+	silu          func(y, x []float32)                     // y = x·σ(x)
+	siluGrad      func(dx, x, dy []float32)                // dx = dy·σ(x)·(1 + x·(1 − σ(x)))
+	hardSwish     func(y, x []float32)                     // y = x·min(max(x + 3, 0), 6)/6
+	hardSwishGrad func(dx, x, dy []float32)                // dx = dy·(2x + 3)/6 between −3 and 3
+
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*poolingRow)
 	tapSums, tapGrads                                  func(*tapRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
@@ -62,6 +73,9 @@ var goISA = isa{
 	normalise: normaliseGo, normaliseGrad: normaliseGradGo,
 	tanh: tanhGo, tanhGrad: tanhGradGo, sigmoid: sigmoidGo, sigmoidGrad: sigmoidGradGo,
 	elu: eluGo, eluGrad: eluGradGo, leaky: leakyGo,
+	softplus: softplusGo, softplusGrad: softplusGradGo, arcsinh: arcsinhGo, arcsinhGrad: arcsinhGradGo,
+	gelu: geluGo, geluGrad: geluGradGo, silu: siluGo, siluGrad: siluGradGo,
+	hardSwish: hardSwishGo, hardSwishGrad: hardSwishGradGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
 	tapSums: tapSumsGo, tapGrads: tapGradsGo,
 	lrn: goPasses, lrnNarrow: goPasses,

@@ -63,8 +63,20 @@ var avx512ISA = isa{
 	leaky: func(out, sign, v []float32, below, above float32) {
 		scaledGrad(16, leakyAVX512, leakyGo, out, sign, v, below, above)
 	},
-	sigmoid:        func(y, x []float32) { two(16, sigmoidAVX512, sigmoidGo, y, x) },
-	sigmoidGrad:    func(dx, y, dy []float32) { three(16, sigmoidGradAVX512, sigmoidGradGo, dx, y, dy) },
+	sigmoid:       func(y, x []float32) { two(16, sigmoidAVX512, sigmoidGo, y, x) },
+	sigmoidGrad:   func(dx, y, dy []float32) { three(16, sigmoidGradAVX512, sigmoidGradGo, dx, y, dy) },
+	arcsinh:       func(y, x []float32) { two(16, arcsinhAVX512, arcsinhGo, y, x) },
+	arcsinhGrad:   func(dx, y, dy []float32) { three(16, arcsinhGradAVX512, arcsinhGradGo, dx, y, dy) },
+	gelu:          func(y, x []float32) { two(16, geluAVX512, geluGo, y, x) },
+	geluGrad:      func(dx, y, dy []float32) { three(16, geluGradAVX512, geluGradGo, dx, y, dy) },
+	silu:          func(y, x []float32) { two(16, siluAVX512, siluGo, y, x) },
+	siluGrad:      func(dx, y, dy []float32) { three(16, siluGradAVX512, siluGradGo, dx, y, dy) },
+	hardSwish:     func(y, x []float32) { two(16, hardSwishAVX512, hardSwishGo, y, x) },
+	hardSwishGrad: func(dx, y, dy []float32) { three(16, hardSwishGradAVX512, hardSwishGradGo, dx, y, dy) },
+	softplus:      func(y, x []float32, shift float32) { shifted(16, softplusAVX512, softplusGo, y, x, shift) },
+	softplusGrad: func(dx, y, dy []float32, shift float32) {
+		shiftedGrad(16, softplusGradAVX512, softplusGradGo, dx, y, dy, shift)
+	},
 	maxWindows:     func(w *poolingRow) { vectorised(w, 16, maxWindowsAVX512, maxWindowsGo) },
 	sumWindows:     func(w *poolingRow) { vectorised(w, 16, sumWindowsAVX512, sumWindowsGo) },
 	maxGradWindows: func(w *poolingRow) { vectorised(w, 16, maxGradWindowsAVX512, maxGradWindowsGo) },
@@ -137,8 +149,20 @@ var avx2ISA = isa{
 	leaky: func(out, sign, v []float32, below, above float32) {
 		scaledGrad(8, leakyAVX2, leakyGo, out, sign, v, below, above)
 	},
-	sigmoid:        func(y, x []float32) { two(8, sigmoidAVX2, sigmoidGo, y, x) },
-	sigmoidGrad:    func(dx, y, dy []float32) { three(8, sigmoidGradAVX2, sigmoidGradGo, dx, y, dy) },
+	sigmoid:       func(y, x []float32) { two(8, sigmoidAVX2, sigmoidGo, y, x) },
+	sigmoidGrad:   func(dx, y, dy []float32) { three(8, sigmoidGradAVX2, sigmoidGradGo, dx, y, dy) },
+	arcsinh:       func(y, x []float32) { two(8, arcsinhAVX2, arcsinhGo, y, x) },
+	arcsinhGrad:   func(dx, y, dy []float32) { three(8, arcsinhGradAVX2, arcsinhGradGo, dx, y, dy) },
+	gelu:          func(y, x []float32) { two(8, geluAVX2, geluGo, y, x) },
+	geluGrad:      func(dx, y, dy []float32) { three(8, geluGradAVX2, geluGradGo, dx, y, dy) },
+	silu:          func(y, x []float32) { two(8, siluAVX2, siluGo, y, x) },
+	siluGrad:      func(dx, y, dy []float32) { three(8, siluGradAVX2, siluGradGo, dx, y, dy) },
+	hardSwish:     func(y, x []float32) { two(8, hardSwishAVX2, hardSwishGo, y, x) },
+	hardSwishGrad: func(dx, y, dy []float32) { three(8, hardSwishGradAVX2, hardSwishGradGo, dx, y, dy) },
+	softplus:      func(y, x []float32, shift float32) { shifted(8, softplusAVX2, softplusGo, y, x, shift) },
+	softplusGrad: func(dx, y, dy []float32, shift float32) {
+		shiftedGrad(8, softplusGradAVX2, softplusGradGo, dx, y, dy, shift)
+	},
 	maxWindows:     func(w *poolingRow) { vectorised(w, 8, maxWindowsAVX2, maxWindowsGo) },
 	sumWindows:     func(w *poolingRow) { vectorised(w, 8, sumWindowsAVX2, sumWindowsGo) },
 	maxGradWindows: func(w *poolingRow) { vectorised(w, 8, maxGradWindowsAVX2, maxGradWindowsGo) },
@@ -192,6 +216,26 @@ func scaledGrad(lanes int, f func(dx, y, dy *float32, n int, a, b float32),
 		f(&dx[0], &y[0], &dy[0], n, a, b)
 	}
 	twin(dx[n:], y[n:], dy[n:], a, b)
+}
+
+func shifted(lanes int, f func(y, x *float32, n int, shift float32), twin func(y, x []float32, shift float32),
+	y, x []float32, shift float32) {
+	n := len(x) / lanes * lanes
+	if n > 0 {
+		y = y[:len(x)]
+		f(&y[0], &x[0], n, shift)
+	}
+	twin(y[n:], x[n:], shift)
+}
+
+func shiftedGrad(lanes int, f func(dx, y, dy *float32, n int, shift float32),
+	twin func(dx, y, dy []float32, shift float32), dx, y, dy []float32, shift float32) {
+	n := len(y) / lanes * lanes
+	if n > 0 {
+		dx, dy = dx[:len(y)], dy[:len(y)]
+		f(&dx[0], &y[0], &dy[0], n, shift)
+	}
+	twin(dx[n:], y[n:], dy[n:], shift)
 }
 
 func added(lanes int, f func(dst, src *float32, n int, a float32), dst, src []float32, a float32) {

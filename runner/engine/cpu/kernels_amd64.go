@@ -379,3 +379,103 @@ func eluGradAVX2(dx *float32, y *float32, dy *float32, n int, below float32, abo
 //
 //go:noescape
 func leakyAVX2(out *float32, sign *float32, v *float32, n int, below float32, above float32)
+
+// softplusAVX512 sets y = max(x, 0) + log(1 + e^−|x|) − shift for n values, a multiple of the vector's length.
+//
+//go:noescape
+func softplusAVX512(y *float32, x *float32, n int, shift float32)
+
+// softplusGradAVX512 sets dx = dy·(1 − e^−(y + shift)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func softplusGradAVX512(dx *float32, y *float32, dy *float32, n int, shift float32)
+
+// arcsinhAVX512 sets y = log(x + √(x² + 1)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func arcsinhAVX512(y *float32, x *float32, n int)
+
+// arcsinhGradAVX512 sets dx = dy·2e/(1 + e²), e = e^−|y| for n values, a multiple of the vector's length.
+//
+//go:noescape
+func arcsinhGradAVX512(dx *float32, y *float32, dy *float32, n int)
+
+// geluAVX512 sets y = x·Φ(x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func geluAVX512(y *float32, x *float32, n int)
+
+// geluGradAVX512 sets dx = dy·(Φ(x) + x·φ(x)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func geluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// siluAVX512 sets y = x/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func siluAVX512(y *float32, x *float32, n int)
+
+// siluGradAVX512 sets dx = dy·s·(1 + x·(1 − s)), s = 1/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func siluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// hardSwishAVX512 sets y = x·min(max(x + 3, 0), 6)/6 for n values, a multiple of the vector's length.
+//
+//go:noescape
+func hardSwishAVX512(y *float32, x *float32, n int)
+
+// hardSwishGradAVX512 sets dx = dy·(2x + 3)/6 between −3 and 3, 0 below, dy above for n values, a multiple of the vector's length.
+//
+//go:noescape
+func hardSwishGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// softplusAVX2 sets y = max(x, 0) + log(1 + e^−|x|) − shift for n values, a multiple of the vector's length.
+//
+//go:noescape
+func softplusAVX2(y *float32, x *float32, n int, shift float32)
+
+// softplusGradAVX2 sets dx = dy·(1 − e^−(y + shift)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func softplusGradAVX2(dx *float32, y *float32, dy *float32, n int, shift float32)
+
+// arcsinhAVX2 sets y = log(x + √(x² + 1)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func arcsinhAVX2(y *float32, x *float32, n int)
+
+// arcsinhGradAVX2 sets dx = dy·2e/(1 + e²), e = e^−|y| for n values, a multiple of the vector's length.
+//
+//go:noescape
+func arcsinhGradAVX2(dx *float32, y *float32, dy *float32, n int)
+
+// geluAVX2 sets y = x·Φ(x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func geluAVX2(y *float32, x *float32, n int)
+
+// geluGradAVX2 sets dx = dy·(Φ(x) + x·φ(x)) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func geluGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// siluAVX2 sets y = x/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func siluAVX2(y *float32, x *float32, n int)
+
+// siluGradAVX2 sets dx = dy·s·(1 + x·(1 − s)), s = 1/(1 + e^−x) for n values, a multiple of the vector's length.
+//
+//go:noescape
+func siluGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// hardSwishAVX2 sets y = x·min(max(x + 3, 0), 6)/6 for n values, a multiple of the vector's length.
+//
+//go:noescape
+func hardSwishAVX2(y *float32, x *float32, n int)
+
+// hardSwishGradAVX2 sets dx = dy·(2x + 3)/6 between −3 and 3, 0 below, dy above for n values, a multiple of the vector's length.
+//
+//go:noescape
+func hardSwishGradAVX2(dx *float32, x *float32, dy *float32, n int)

@@ -5039,7 +5039,391 @@ DATA unitConstants<>+1392(SB)/4, $0x3e99999a
 DATA unitConstants<>+1396(SB)/4, $0x3e99999a
 DATA unitConstants<>+1400(SB)/4, $0x3e99999a
 DATA unitConstants<>+1404(SB)/4, $0x3e99999a
-GLOBL unitConstants<>(SB), RODATA|NOPTR, $1408
+DATA unitConstants<>+1408(SB)/4, $0x40000000
+DATA unitConstants<>+1412(SB)/4, $0x40000000
+DATA unitConstants<>+1416(SB)/4, $0x40000000
+DATA unitConstants<>+1420(SB)/4, $0x40000000
+DATA unitConstants<>+1424(SB)/4, $0x40000000
+DATA unitConstants<>+1428(SB)/4, $0x40000000
+DATA unitConstants<>+1432(SB)/4, $0x40000000
+DATA unitConstants<>+1436(SB)/4, $0x40000000
+DATA unitConstants<>+1440(SB)/4, $0x40000000
+DATA unitConstants<>+1444(SB)/4, $0x40000000
+DATA unitConstants<>+1448(SB)/4, $0x40000000
+DATA unitConstants<>+1452(SB)/4, $0x40000000
+DATA unitConstants<>+1456(SB)/4, $0x40000000
+DATA unitConstants<>+1460(SB)/4, $0x40000000
+DATA unitConstants<>+1464(SB)/4, $0x40000000
+DATA unitConstants<>+1468(SB)/4, $0x40000000
+DATA unitConstants<>+1472(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1476(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1480(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1484(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1488(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1492(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1496(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1500(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1504(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1508(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1512(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1516(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1520(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1524(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1528(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1532(SB)/4, $0x3e0f6bdf
+DATA unitConstants<>+1536(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1540(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1544(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1548(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1552(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1556(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1560(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1564(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1568(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1572(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1576(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1580(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1584(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1588(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1592(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1596(SB)/4, $0x3e0f5e87
+DATA unitConstants<>+1600(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1604(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1608(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1612(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1616(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1620(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1624(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1628(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1632(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1636(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1640(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1644(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1648(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1652(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1656(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1660(SB)/4, $0x3e4ce904
+DATA unitConstants<>+1664(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1668(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1672(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1676(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1680(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1684(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1688(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1692(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1696(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1700(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1704(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1708(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1712(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1716(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1720(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1724(SB)/4, $0x3eaaaa81
+DATA unitConstants<>+1728(SB)/4, $0x4e800000
+DATA unitConstants<>+1732(SB)/4, $0x4e800000
+DATA unitConstants<>+1736(SB)/4, $0x4e800000
+DATA unitConstants<>+1740(SB)/4, $0x4e800000
+DATA unitConstants<>+1744(SB)/4, $0x4e800000
+DATA unitConstants<>+1748(SB)/4, $0x4e800000
+DATA unitConstants<>+1752(SB)/4, $0x4e800000
+DATA unitConstants<>+1756(SB)/4, $0x4e800000
+DATA unitConstants<>+1760(SB)/4, $0x4e800000
+DATA unitConstants<>+1764(SB)/4, $0x4e800000
+DATA unitConstants<>+1768(SB)/4, $0x4e800000
+DATA unitConstants<>+1772(SB)/4, $0x4e800000
+DATA unitConstants<>+1776(SB)/4, $0x4e800000
+DATA unitConstants<>+1780(SB)/4, $0x4e800000
+DATA unitConstants<>+1784(SB)/4, $0x4e800000
+DATA unitConstants<>+1788(SB)/4, $0x4e800000
+DATA unitConstants<>+1792(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1796(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1800(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1804(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1808(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1812(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1816(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1820(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1824(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1828(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1832(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1836(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1840(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1844(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1848(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1852(SB)/4, $0x3f3504f3
+DATA unitConstants<>+1856(SB)/4, $0x7f800000
+DATA unitConstants<>+1860(SB)/4, $0x7f800000
+DATA unitConstants<>+1864(SB)/4, $0x7f800000
+DATA unitConstants<>+1868(SB)/4, $0x7f800000
+DATA unitConstants<>+1872(SB)/4, $0x7f800000
+DATA unitConstants<>+1876(SB)/4, $0x7f800000
+DATA unitConstants<>+1880(SB)/4, $0x7f800000
+DATA unitConstants<>+1884(SB)/4, $0x7f800000
+DATA unitConstants<>+1888(SB)/4, $0x7f800000
+DATA unitConstants<>+1892(SB)/4, $0x7f800000
+DATA unitConstants<>+1896(SB)/4, $0x7f800000
+DATA unitConstants<>+1900(SB)/4, $0x7f800000
+DATA unitConstants<>+1904(SB)/4, $0x7f800000
+DATA unitConstants<>+1908(SB)/4, $0x7f800000
+DATA unitConstants<>+1912(SB)/4, $0x7f800000
+DATA unitConstants<>+1916(SB)/4, $0x7f800000
+DATA unitConstants<>+1920(SB)/4, $0x41530000
+DATA unitConstants<>+1924(SB)/4, $0x41530000
+DATA unitConstants<>+1928(SB)/4, $0x41530000
+DATA unitConstants<>+1932(SB)/4, $0x41530000
+DATA unitConstants<>+1936(SB)/4, $0x41530000
+DATA unitConstants<>+1940(SB)/4, $0x41530000
+DATA unitConstants<>+1944(SB)/4, $0x41530000
+DATA unitConstants<>+1948(SB)/4, $0x41530000
+DATA unitConstants<>+1952(SB)/4, $0x41530000
+DATA unitConstants<>+1956(SB)/4, $0x41530000
+DATA unitConstants<>+1960(SB)/4, $0x41530000
+DATA unitConstants<>+1964(SB)/4, $0x41530000
+DATA unitConstants<>+1968(SB)/4, $0x41530000
+DATA unitConstants<>+1972(SB)/4, $0x41530000
+DATA unitConstants<>+1976(SB)/4, $0x41530000
+DATA unitConstants<>+1980(SB)/4, $0x41530000
+DATA unitConstants<>+1984(SB)/4, $0xfffff000
+DATA unitConstants<>+1988(SB)/4, $0xfffff000
+DATA unitConstants<>+1992(SB)/4, $0xfffff000
+DATA unitConstants<>+1996(SB)/4, $0xfffff000
+DATA unitConstants<>+2000(SB)/4, $0xfffff000
+DATA unitConstants<>+2004(SB)/4, $0xfffff000
+DATA unitConstants<>+2008(SB)/4, $0xfffff000
+DATA unitConstants<>+2012(SB)/4, $0xfffff000
+DATA unitConstants<>+2016(SB)/4, $0xfffff000
+DATA unitConstants<>+2020(SB)/4, $0xfffff000
+DATA unitConstants<>+2024(SB)/4, $0xfffff000
+DATA unitConstants<>+2028(SB)/4, $0xfffff000
+DATA unitConstants<>+2032(SB)/4, $0xfffff000
+DATA unitConstants<>+2036(SB)/4, $0xfffff000
+DATA unitConstants<>+2040(SB)/4, $0xfffff000
+DATA unitConstants<>+2044(SB)/4, $0xfffff000
+DATA unitConstants<>+2048(SB)/4, $0x3eb33333
+DATA unitConstants<>+2052(SB)/4, $0x3eb33333
+DATA unitConstants<>+2056(SB)/4, $0x3eb33333
+DATA unitConstants<>+2060(SB)/4, $0x3eb33333
+DATA unitConstants<>+2064(SB)/4, $0x3eb33333
+DATA unitConstants<>+2068(SB)/4, $0x3eb33333
+DATA unitConstants<>+2072(SB)/4, $0x3eb33333
+DATA unitConstants<>+2076(SB)/4, $0x3eb33333
+DATA unitConstants<>+2080(SB)/4, $0x3eb33333
+DATA unitConstants<>+2084(SB)/4, $0x3eb33333
+DATA unitConstants<>+2088(SB)/4, $0x3eb33333
+DATA unitConstants<>+2092(SB)/4, $0x3eb33333
+DATA unitConstants<>+2096(SB)/4, $0x3eb33333
+DATA unitConstants<>+2100(SB)/4, $0x3eb33333
+DATA unitConstants<>+2104(SB)/4, $0x3eb33333
+DATA unitConstants<>+2108(SB)/4, $0x3eb33333
+DATA unitConstants<>+2112(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2116(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2120(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2124(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2128(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2132(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2136(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2140(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2144(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2148(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2152(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2156(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2160(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2164(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2168(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2172(SB)/4, $0xbcee75c6
+DATA unitConstants<>+2176(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2180(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2184(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2188(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2192(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2196(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2200(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2204(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2208(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2212(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2216(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2220(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2224(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2228(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2232(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2236(SB)/4, $0x3e133d2c
+DATA unitConstants<>+2240(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2244(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2248(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2252(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2256(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2260(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2264(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2268(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2272(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2276(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2280(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2284(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2288(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2292(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2296(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2300(SB)/4, $0xbe82ba35
+DATA unitConstants<>+2304(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2308(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2312(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2316(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2320(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2324(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2328(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2332(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2336(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2340(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2344(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2348(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2352(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2356(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2360(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2364(SB)/4, $0x3e2287e8
+DATA unitConstants<>+2368(SB)/4, $0xbcbab304
+DATA unitConstants<>+2372(SB)/4, $0xbcbab304
+DATA unitConstants<>+2376(SB)/4, $0xbcbab304
+DATA unitConstants<>+2380(SB)/4, $0xbcbab304
+DATA unitConstants<>+2384(SB)/4, $0xbcbab304
+DATA unitConstants<>+2388(SB)/4, $0xbcbab304
+DATA unitConstants<>+2392(SB)/4, $0xbcbab304
+DATA unitConstants<>+2396(SB)/4, $0xbcbab304
+DATA unitConstants<>+2400(SB)/4, $0xbcbab304
+DATA unitConstants<>+2404(SB)/4, $0xbcbab304
+DATA unitConstants<>+2408(SB)/4, $0xbcbab304
+DATA unitConstants<>+2412(SB)/4, $0xbcbab304
+DATA unitConstants<>+2416(SB)/4, $0xbcbab304
+DATA unitConstants<>+2420(SB)/4, $0xbcbab304
+DATA unitConstants<>+2424(SB)/4, $0xbcbab304
+DATA unitConstants<>+2428(SB)/4, $0xbcbab304
+DATA unitConstants<>+2432(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2436(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2440(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2444(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2448(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2452(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2456(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2460(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2464(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2468(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2472(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2476(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2480(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2484(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2488(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2492(SB)/4, $0x3dd7cbbd
+DATA unitConstants<>+2496(SB)/4, $0x3df57df1
+DATA unitConstants<>+2500(SB)/4, $0x3df57df1
+DATA unitConstants<>+2504(SB)/4, $0x3df57df1
+DATA unitConstants<>+2508(SB)/4, $0x3df57df1
+DATA unitConstants<>+2512(SB)/4, $0x3df57df1
+DATA unitConstants<>+2516(SB)/4, $0x3df57df1
+DATA unitConstants<>+2520(SB)/4, $0x3df57df1
+DATA unitConstants<>+2524(SB)/4, $0x3df57df1
+DATA unitConstants<>+2528(SB)/4, $0x3df57df1
+DATA unitConstants<>+2532(SB)/4, $0x3df57df1
+DATA unitConstants<>+2536(SB)/4, $0x3df57df1
+DATA unitConstants<>+2540(SB)/4, $0x3df57df1
+DATA unitConstants<>+2544(SB)/4, $0x3df57df1
+DATA unitConstants<>+2548(SB)/4, $0x3df57df1
+DATA unitConstants<>+2552(SB)/4, $0x3df57df1
+DATA unitConstants<>+2556(SB)/4, $0x3df57df1
+DATA unitConstants<>+2560(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2564(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2568(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2572(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2576(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2580(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2584(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2588(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2592(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2596(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2600(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2604(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2608(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2612(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2616(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2620(SB)/4, $0x3e0f3698
+DATA unitConstants<>+2624(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2628(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2632(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2636(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2640(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2644(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2648(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2652(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2656(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2660(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2664(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2668(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2672(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2676(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2680(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2684(SB)/4, $0x3e0ef8fe
+DATA unitConstants<>+2688(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2692(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2696(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2700(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2704(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2708(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2712(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2716(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2720(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2724(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2728(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2732(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2736(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2740(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2744(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2748(SB)/4, $0x3ecc422a
+DATA unitConstants<>+2752(SB)/4, $0x40400000
+DATA unitConstants<>+2756(SB)/4, $0x40400000
+DATA unitConstants<>+2760(SB)/4, $0x40400000
+DATA unitConstants<>+2764(SB)/4, $0x40400000
+DATA unitConstants<>+2768(SB)/4, $0x40400000
+DATA unitConstants<>+2772(SB)/4, $0x40400000
+DATA unitConstants<>+2776(SB)/4, $0x40400000
+DATA unitConstants<>+2780(SB)/4, $0x40400000
+DATA unitConstants<>+2784(SB)/4, $0x40400000
+DATA unitConstants<>+2788(SB)/4, $0x40400000
+DATA unitConstants<>+2792(SB)/4, $0x40400000
+DATA unitConstants<>+2796(SB)/4, $0x40400000
+DATA unitConstants<>+2800(SB)/4, $0x40400000
+DATA unitConstants<>+2804(SB)/4, $0x40400000
+DATA unitConstants<>+2808(SB)/4, $0x40400000
+DATA unitConstants<>+2812(SB)/4, $0x40400000
+DATA unitConstants<>+2816(SB)/4, $0x40c00000
+DATA unitConstants<>+2820(SB)/4, $0x40c00000
+DATA unitConstants<>+2824(SB)/4, $0x40c00000
+DATA unitConstants<>+2828(SB)/4, $0x40c00000
+DATA unitConstants<>+2832(SB)/4, $0x40c00000
+DATA unitConstants<>+2836(SB)/4, $0x40c00000
+DATA unitConstants<>+2840(SB)/4, $0x40c00000
+DATA unitConstants<>+2844(SB)/4, $0x40c00000
+DATA unitConstants<>+2848(SB)/4, $0x40c00000
+DATA unitConstants<>+2852(SB)/4, $0x40c00000
+DATA unitConstants<>+2856(SB)/4, $0x40c00000
+DATA unitConstants<>+2860(SB)/4, $0x40c00000
+DATA unitConstants<>+2864(SB)/4, $0x40c00000
+DATA unitConstants<>+2868(SB)/4, $0x40c00000
+DATA unitConstants<>+2872(SB)/4, $0x40c00000
+DATA unitConstants<>+2876(SB)/4, $0x40c00000
+DATA unitConstants<>+2880(SB)/4, $0xc03fffff
+DATA unitConstants<>+2884(SB)/4, $0xc03fffff
+DATA unitConstants<>+2888(SB)/4, $0xc03fffff
+DATA unitConstants<>+2892(SB)/4, $0xc03fffff
+DATA unitConstants<>+2896(SB)/4, $0xc03fffff
+DATA unitConstants<>+2900(SB)/4, $0xc03fffff
+DATA unitConstants<>+2904(SB)/4, $0xc03fffff
+DATA unitConstants<>+2908(SB)/4, $0xc03fffff
+DATA unitConstants<>+2912(SB)/4, $0xc03fffff
+DATA unitConstants<>+2916(SB)/4, $0xc03fffff
+DATA unitConstants<>+2920(SB)/4, $0xc03fffff
+DATA unitConstants<>+2924(SB)/4, $0xc03fffff
+DATA unitConstants<>+2928(SB)/4, $0xc03fffff
+DATA unitConstants<>+2932(SB)/4, $0xc03fffff
+DATA unitConstants<>+2936(SB)/4, $0xc03fffff
+DATA unitConstants<>+2940(SB)/4, $0xc03fffff
+GLOBL unitConstants<>(SB), RODATA|NOPTR, $2944
 
 // func tanhAVX512(y *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX, AVX512F
@@ -5618,5 +6002,1181 @@ leakyAVX2_loop:
 	JMP       leakyAVX2_loop
 
 leakyAVX2_end:
+	VZEROUPPER
+	RET
+
+// func softplusAVX512(y *float32, x *float32, n int, shift float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softplusAVX512(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS shift+24(FP), Z0
+
+softplusAVX512_loop:
+	CMPQ    CX, $0x00
+	JLE     softplusAVX512_end
+	VMOVUPS (DX), Z1
+	VXORPS  Z2, Z2, Z2
+	VMAXPS  Z1, Z2, Z2
+	VPANDD  unitConstants<>+64(SB), Z1, Z1
+	VMOVUPS unitConstants<>+1216(SB), Z3
+	VMINPS  Z1, Z3, Z1
+	VMULPS  unitConstants<>+192(SB), Z1, Z3
+	VADDPS  unitConstants<>+256(SB), Z3, Z3
+	VSUBPS  unitConstants<>+256(SB), Z3, Z4
+	VMULPS  unitConstants<>+320(SB), Z4, Z5
+	VSUBPS  Z1, Z5, Z5
+	VMULPS  unitConstants<>+384(SB), Z4, Z1
+	VADDPS  Z1, Z5, Z5
+	VMOVUPS unitConstants<>+448(SB), Z1
+	VMULPS  Z5, Z1, Z1
+	VADDPS  unitConstants<>+512(SB), Z1, Z1
+	VMULPS  Z5, Z1, Z1
+	VADDPS  unitConstants<>+576(SB), Z1, Z1
+	VMULPS  Z5, Z1, Z1
+	VADDPS  unitConstants<>+640(SB), Z1, Z1
+	VMULPS  Z5, Z1, Z1
+	VADDPS  unitConstants<>+704(SB), Z1, Z1
+	VMULPS  Z5, Z1, Z1
+	VMULPS  Z5, Z1, Z1
+	VADDPS  Z5, Z1, Z1
+	VADDPS  unitConstants<>+768(SB), Z1, Z1
+	VPSLLD  $0x17, Z3, Z3
+	VPSUBD  Z3, Z1, Z1
+	VADDPS  unitConstants<>+1408(SB), Z1, Z3
+	VDIVPS  Z3, Z1, Z3
+	VMULPS  Z3, Z3, Z1
+	VMOVUPS unitConstants<>+1472(SB), Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  unitConstants<>+1536(SB), Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  unitConstants<>+1600(SB), Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  unitConstants<>+1664(SB), Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z3, Z3, Z1
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z4, Z1, Z1
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z0, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JMP     softplusAVX512_loop
+
+softplusAVX512_end:
+	VZEROUPPER
+	RET
+
+// func softplusGradAVX512(dx *float32, y *float32, dy *float32, n int, shift float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softplusGradAVX512(SB), NOSPLIT, $0-36
+	MOVQ         dx+0(FP), AX
+	MOVQ         n+24(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	VBROADCASTSS shift+32(FP), Z0
+
+softplusGradAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       softplusGradAVX512_end
+	VMOVUPS   (DX), Z1
+	VMOVUPS   (BX), Z2
+	VADDPS    Z0, Z1, Z1
+	VPANDD    unitConstants<>+64(SB), Z1, Z1
+	VMOVUPS   unitConstants<>+1216(SB), Z3
+	VMINPS    Z1, Z3, Z1
+	VMULPS    unitConstants<>+192(SB), Z1, Z3
+	VADDPS    unitConstants<>+256(SB), Z3, Z3
+	VSUBPS    unitConstants<>+256(SB), Z3, Z4
+	VMULPS    unitConstants<>+320(SB), Z4, Z5
+	VSUBPS    Z1, Z5, Z5
+	VMULPS    unitConstants<>+384(SB), Z4, Z4
+	VADDPS    Z4, Z5, Z5
+	VMOVUPS   unitConstants<>+448(SB), Z4
+	VMULPS    Z5, Z4, Z4
+	VADDPS    unitConstants<>+512(SB), Z4, Z4
+	VMULPS    Z5, Z4, Z4
+	VADDPS    unitConstants<>+576(SB), Z4, Z4
+	VMULPS    Z5, Z4, Z4
+	VADDPS    unitConstants<>+640(SB), Z4, Z4
+	VMULPS    Z5, Z4, Z4
+	VADDPS    unitConstants<>+704(SB), Z4, Z4
+	VMULPS    Z5, Z4, Z4
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z5, Z4, Z4
+	VADDPS    unitConstants<>+768(SB), Z4, Z5
+	VPSLLD    $0x17, Z3, Z3
+	VPSUBD    Z3, Z5, Z5
+	VSUBPS    unitConstants<>+768(SB), Z5, Z5
+	VCMPPS    $0x11, unitConstants<>+1344(SB), Z1, K1
+	VBLENDMPS Z4, Z5, K1, Z4
+	VXORPS    Z5, Z5, Z5
+	VSUBPS    Z4, Z5, Z4
+	VMULPS    Z2, Z4, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, CX
+	JMP       softplusGradAVX512_loop
+
+softplusGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func arcsinhAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·arcsinhAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+arcsinhAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       arcsinhAVX512_end
+	VMOVUPS   (DX), Z0
+	VPANDD    unitConstants<>+0(SB), Z0, Z1
+	VPANDD    unitConstants<>+64(SB), Z0, Z0
+	VMULPS    Z0, Z0, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z3
+	VSQRTPS   Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z3
+	VDIVPS    Z3, Z2, Z2
+	VCMPPS    $0x11, unitConstants<>+1728(SB), Z0, K1
+	VBLENDMPS Z2, Z0, K1, Z2
+	VADDPS    Z0, Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z0
+	VSUBPS    unitConstants<>+768(SB), Z0, Z3
+	VSUBPS    Z3, Z2, Z3
+	VDIVPS    Z0, Z3, Z3
+	VPSUBD    unitConstants<>+1792(SB), Z0, Z4
+	VPSRAD    $0x17, Z4, Z4
+	VPSLLD    $0x17, Z4, Z5
+	VPSUBD    Z5, Z0, Z5
+	VCVTDQ2PS Z4, Z0
+	VSUBPS    unitConstants<>+768(SB), Z5, Z5
+	VADDPS    unitConstants<>+1408(SB), Z5, Z4
+	VDIVPS    Z4, Z5, Z5
+	VMULPS    Z5, Z5, Z4
+	VMOVUPS   unitConstants<>+1472(SB), Z6
+	VMULPS    Z4, Z6, Z6
+	VADDPS    unitConstants<>+1536(SB), Z6, Z6
+	VMULPS    Z4, Z6, Z6
+	VADDPS    unitConstants<>+1600(SB), Z6, Z6
+	VMULPS    Z4, Z6, Z6
+	VADDPS    unitConstants<>+1664(SB), Z6, Z6
+	VMULPS    Z4, Z6, Z6
+	VADDPS    Z5, Z5, Z4
+	VMULPS    Z4, Z6, Z6
+	VADDPS    Z6, Z4, Z4
+	VMULPS    unitConstants<>+384(SB), Z0, Z5
+	VADDPS    Z3, Z5, Z5
+	VADDPS    Z4, Z5, Z5
+	VMULPS    unitConstants<>+320(SB), Z0, Z0
+	VADDPS    Z0, Z5, Z5
+	VCMPPS    $0x11, unitConstants<>+1856(SB), Z2, K1
+	VBLENDMPS Z5, Z2, K1, Z5
+	VPORD     Z1, Z5, Z5
+	VMOVUPS   Z5, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, CX
+	JMP       arcsinhAVX512_loop
+
+arcsinhAVX512_end:
+	VZEROUPPER
+	RET
+
+// func arcsinhGradAVX512(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·arcsinhGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ y+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+arcsinhGradAVX512_loop:
+	CMPQ    CX, $0x00
+	JLE     arcsinhGradAVX512_end
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VPANDD  unitConstants<>+64(SB), Z0, Z0
+	VMOVUPS unitConstants<>+1216(SB), Z2
+	VMINPS  Z0, Z2, Z0
+	VMULPS  unitConstants<>+192(SB), Z0, Z2
+	VADDPS  unitConstants<>+256(SB), Z2, Z2
+	VSUBPS  unitConstants<>+256(SB), Z2, Z3
+	VMULPS  unitConstants<>+320(SB), Z3, Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  unitConstants<>+384(SB), Z3, Z0
+	VADDPS  Z0, Z4, Z4
+	VMOVUPS unitConstants<>+448(SB), Z0
+	VMULPS  Z4, Z0, Z0
+	VADDPS  unitConstants<>+512(SB), Z0, Z0
+	VMULPS  Z4, Z0, Z0
+	VADDPS  unitConstants<>+576(SB), Z0, Z0
+	VMULPS  Z4, Z0, Z0
+	VADDPS  unitConstants<>+640(SB), Z0, Z0
+	VMULPS  Z4, Z0, Z0
+	VADDPS  unitConstants<>+704(SB), Z0, Z0
+	VMULPS  Z4, Z0, Z0
+	VMULPS  Z4, Z0, Z0
+	VADDPS  Z4, Z0, Z0
+	VADDPS  unitConstants<>+768(SB), Z0, Z0
+	VPSLLD  $0x17, Z2, Z2
+	VPSUBD  Z2, Z0, Z0
+	VMULPS  Z0, Z0, Z2
+	VADDPS  unitConstants<>+768(SB), Z2, Z2
+	VADDPS  Z0, Z0, Z0
+	VDIVPS  Z2, Z0, Z0
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, CX
+	JMP     arcsinhGradAVX512_loop
+
+arcsinhGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func geluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+geluAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       geluAVX512_end
+	VMOVUPS   (DX), Z0
+	VPANDD    unitConstants<>+64(SB), Z0, Z1
+	VMOVUPS   unitConstants<>+1920(SB), Z2
+	VMINPS    Z1, Z2, Z1
+	VPANDD    unitConstants<>+1984(SB), Z1, Z2
+	VSUBPS    Z2, Z1, Z3
+	VADDPS    Z2, Z1, Z4
+	VMULPS    Z4, Z3, Z3
+	VMULPS    unitConstants<>+704(SB), Z3, Z3
+	VMULPS    Z2, Z2, Z4
+	VMULPS    unitConstants<>+704(SB), Z4, Z4
+	VMULPS    unitConstants<>+192(SB), Z4, Z2
+	VADDPS    unitConstants<>+256(SB), Z2, Z2
+	VSUBPS    unitConstants<>+256(SB), Z2, Z5
+	VMULPS    unitConstants<>+320(SB), Z5, Z6
+	VSUBPS    Z4, Z6, Z6
+	VMULPS    unitConstants<>+384(SB), Z5, Z4
+	VADDPS    Z4, Z6, Z6
+	VSUBPS    Z3, Z6, Z6
+	VMOVUPS   unitConstants<>+448(SB), Z3
+	VMULPS    Z6, Z3, Z3
+	VADDPS    unitConstants<>+512(SB), Z3, Z3
+	VMULPS    Z6, Z3, Z3
+	VADDPS    unitConstants<>+576(SB), Z3, Z3
+	VMULPS    Z6, Z3, Z3
+	VADDPS    unitConstants<>+640(SB), Z3, Z3
+	VMULPS    Z6, Z3, Z3
+	VADDPS    unitConstants<>+704(SB), Z3, Z3
+	VMULPS    Z6, Z3, Z3
+	VMULPS    Z6, Z3, Z3
+	VADDPS    Z6, Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z3
+	VPSLLD    $0x17, Z2, Z2
+	VPSUBD    Z2, Z3, Z3
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x11, unitConstants<>+1920(SB), Z1, K1
+	VBLENDMPS Z3, Z2, K1, Z3
+	VMULPS    unitConstants<>+2048(SB), Z1, Z1
+	VADDPS    unitConstants<>+768(SB), Z1, Z1
+	VMOVUPS   unitConstants<>+768(SB), Z2
+	VDIVPS    Z1, Z2, Z1
+	VMOVUPS   unitConstants<>+2112(SB), Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2176(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2240(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2304(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2368(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2432(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2496(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2560(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    unitConstants<>+2624(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z0, K1
+	VBLENDMPS Z4, Z2, K1, Z4
+	VMULPS    Z0, Z4, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, CX
+	JMP       geluAVX512_loop
+
+geluAVX512_end:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+geluGradAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       geluGradAVX512_end
+	VMOVUPS   (DX), Z0
+	VMOVUPS   (BX), Z1
+	VPANDD    unitConstants<>+64(SB), Z0, Z2
+	VMOVUPS   unitConstants<>+1920(SB), Z3
+	VMINPS    Z2, Z3, Z2
+	VPANDD    unitConstants<>+1984(SB), Z2, Z3
+	VSUBPS    Z3, Z2, Z4
+	VADDPS    Z3, Z2, Z5
+	VMULPS    Z5, Z4, Z4
+	VMULPS    unitConstants<>+704(SB), Z4, Z4
+	VMULPS    Z3, Z3, Z5
+	VMULPS    unitConstants<>+704(SB), Z5, Z5
+	VMULPS    unitConstants<>+192(SB), Z5, Z3
+	VADDPS    unitConstants<>+256(SB), Z3, Z3
+	VSUBPS    unitConstants<>+256(SB), Z3, Z6
+	VMULPS    unitConstants<>+320(SB), Z6, Z7
+	VSUBPS    Z5, Z7, Z7
+	VMULPS    unitConstants<>+384(SB), Z6, Z5
+	VADDPS    Z5, Z7, Z7
+	VSUBPS    Z4, Z7, Z7
+	VMOVUPS   unitConstants<>+448(SB), Z4
+	VMULPS    Z7, Z4, Z4
+	VADDPS    unitConstants<>+512(SB), Z4, Z4
+	VMULPS    Z7, Z4, Z4
+	VADDPS    unitConstants<>+576(SB), Z4, Z4
+	VMULPS    Z7, Z4, Z4
+	VADDPS    unitConstants<>+640(SB), Z4, Z4
+	VMULPS    Z7, Z4, Z4
+	VADDPS    unitConstants<>+704(SB), Z4, Z4
+	VMULPS    Z7, Z4, Z4
+	VMULPS    Z7, Z4, Z4
+	VADDPS    Z7, Z4, Z4
+	VADDPS    unitConstants<>+768(SB), Z4, Z4
+	VPSLLD    $0x17, Z3, Z3
+	VPSUBD    Z3, Z4, Z4
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, unitConstants<>+1920(SB), Z2, K1
+	VBLENDMPS Z4, Z3, K1, Z4
+	VMULPS    unitConstants<>+2048(SB), Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z2
+	VMOVUPS   unitConstants<>+768(SB), Z3
+	VDIVPS    Z2, Z3, Z2
+	VMOVUPS   unitConstants<>+2112(SB), Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2176(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2240(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2304(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2368(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2432(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2496(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2560(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    unitConstants<>+2624(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VSUBPS    Z5, Z3, Z3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z0, K1
+	VBLENDMPS Z5, Z3, K1, Z5
+	VMULPS    unitConstants<>+2688(SB), Z4, Z4
+	VMULPS    Z0, Z4, Z4
+	VADDPS    Z4, Z5, Z5
+	VMULPS    Z1, Z5, Z5
+	VMOVUPS   Z5, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, CX
+	JMP       geluGradAVX512_loop
+
+geluGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func siluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·siluAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+siluAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       siluAVX512_end
+	VMOVUPS   (DX), Z0
+	VPANDD    unitConstants<>+64(SB), Z0, Z2
+	VMOVUPS   unitConstants<>+1216(SB), Z1
+	VMINPS    Z2, Z1, Z2
+	VMULPS    unitConstants<>+192(SB), Z2, Z1
+	VADDPS    unitConstants<>+256(SB), Z1, Z1
+	VSUBPS    unitConstants<>+256(SB), Z1, Z3
+	VMULPS    unitConstants<>+320(SB), Z3, Z4
+	VSUBPS    Z2, Z4, Z4
+	VMULPS    unitConstants<>+384(SB), Z3, Z2
+	VADDPS    Z2, Z4, Z4
+	VMOVUPS   unitConstants<>+448(SB), Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+512(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+576(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+640(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+704(SB), Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z4, Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z3
+	VPSLLD    $0x17, Z1, Z1
+	VPSUBD    Z1, Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z2
+	VMOVUPS   unitConstants<>+768(SB), Z1
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z0, K1
+	VBLENDMPS Z3, Z1, K1, Z3
+	VDIVPS    Z2, Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, CX
+	JMP       siluAVX512_loop
+
+siluAVX512_end:
+	VZEROUPPER
+	RET
+
+// func siluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·siluGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+siluGradAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       siluGradAVX512_end
+	VMOVUPS   (DX), Z0
+	VMOVUPS   (BX), Z1
+	VPANDD    unitConstants<>+64(SB), Z0, Z3
+	VMOVUPS   unitConstants<>+1216(SB), Z2
+	VMINPS    Z3, Z2, Z3
+	VMULPS    unitConstants<>+192(SB), Z3, Z2
+	VADDPS    unitConstants<>+256(SB), Z2, Z2
+	VSUBPS    unitConstants<>+256(SB), Z2, Z4
+	VMULPS    unitConstants<>+320(SB), Z4, Z5
+	VSUBPS    Z3, Z5, Z5
+	VMULPS    unitConstants<>+384(SB), Z4, Z3
+	VADDPS    Z3, Z5, Z5
+	VMOVUPS   unitConstants<>+448(SB), Z3
+	VMULPS    Z5, Z3, Z3
+	VADDPS    unitConstants<>+512(SB), Z3, Z3
+	VMULPS    Z5, Z3, Z3
+	VADDPS    unitConstants<>+576(SB), Z3, Z3
+	VMULPS    Z5, Z3, Z3
+	VADDPS    unitConstants<>+640(SB), Z3, Z3
+	VMULPS    Z5, Z3, Z3
+	VADDPS    unitConstants<>+704(SB), Z3, Z3
+	VMULPS    Z5, Z3, Z3
+	VMULPS    Z5, Z3, Z3
+	VADDPS    Z5, Z3, Z3
+	VADDPS    unitConstants<>+768(SB), Z3, Z4
+	VPSLLD    $0x17, Z2, Z2
+	VPSUBD    Z2, Z4, Z4
+	VADDPS    unitConstants<>+768(SB), Z4, Z3
+	VMOVUPS   unitConstants<>+768(SB), Z2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Z0, K1
+	VBLENDMPS Z4, Z2, K1, Z4
+	VDIVPS    Z3, Z4, Z4
+	VMOVUPS   unitConstants<>+768(SB), Z2
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z0, Z2, Z2
+	VADDPS    unitConstants<>+768(SB), Z2, Z2
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, CX
+	JMP       siluGradAVX512_loop
+
+siluGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+hardSwishAVX512_loop:
+	CMPQ    CX, $0x00
+	JLE     hardSwishAVX512_end
+	VMOVUPS (DX), Z0
+	VADDPS  unitConstants<>+2752(SB), Z0, Z1
+	VXORPS  Z2, Z2, Z2
+	VMAXPS  Z1, Z2, Z1
+	VMOVUPS unitConstants<>+2816(SB), Z2
+	VMINPS  Z1, Z2, Z1
+	VMULPS  Z0, Z1, Z1
+	VDIVPS  unitConstants<>+2816(SB), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JMP     hardSwishAVX512_loop
+
+hardSwishAVX512_end:
+	VZEROUPPER
+	RET
+
+// func hardSwishGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·hardSwishGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+hardSwishGradAVX512_loop:
+	CMPQ      CX, $0x00
+	JLE       hardSwishGradAVX512_end
+	VMOVUPS   (DX), Z0
+	VMOVUPS   (BX), Z1
+	VADDPS    Z0, Z0, Z2
+	VADDPS    unitConstants<>+2752(SB), Z2, Z2
+	VDIVPS    unitConstants<>+2816(SB), Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VSUBPS    Z0, Z3, Z4
+	VCMPPS    $0x11, unitConstants<>+2880(SB), Z0, K1
+	VBLENDMPS Z3, Z2, K1, Z2
+	VMOVUPS   unitConstants<>+768(SB), Z3
+	VCMPPS    $0x11, unitConstants<>+2880(SB), Z4, K1
+	VBLENDMPS Z3, Z2, K1, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, CX
+	JMP       hardSwishGradAVX512_loop
+
+hardSwishGradAVX512_end:
+	VZEROUPPER
+	RET
+
+// func softplusAVX2(y *float32, x *float32, n int, shift float32)
+// Requires: AVX, AVX2
+TEXT ·softplusAVX2(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS shift+24(FP), Y0
+
+softplusAVX2_loop:
+	CMPQ    CX, $0x00
+	JLE     softplusAVX2_end
+	VMOVUPS (DX), Y1
+	VXORPS  Y2, Y2, Y2
+	VMAXPS  Y1, Y2, Y2
+	VPAND   unitConstants<>+64(SB), Y1, Y1
+	VMOVUPS unitConstants<>+1216(SB), Y3
+	VMINPS  Y1, Y3, Y1
+	VMULPS  unitConstants<>+192(SB), Y1, Y3
+	VADDPS  unitConstants<>+256(SB), Y3, Y3
+	VSUBPS  unitConstants<>+256(SB), Y3, Y4
+	VMULPS  unitConstants<>+320(SB), Y4, Y5
+	VSUBPS  Y1, Y5, Y5
+	VMULPS  unitConstants<>+384(SB), Y4, Y1
+	VADDPS  Y1, Y5, Y5
+	VMOVUPS unitConstants<>+448(SB), Y1
+	VMULPS  Y5, Y1, Y1
+	VADDPS  unitConstants<>+512(SB), Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VADDPS  unitConstants<>+576(SB), Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VADDPS  unitConstants<>+640(SB), Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VADDPS  unitConstants<>+704(SB), Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VADDPS  Y5, Y1, Y1
+	VADDPS  unitConstants<>+768(SB), Y1, Y1
+	VPSLLD  $0x17, Y3, Y3
+	VPSUBD  Y3, Y1, Y1
+	VADDPS  unitConstants<>+1408(SB), Y1, Y3
+	VDIVPS  Y3, Y1, Y3
+	VMULPS  Y3, Y3, Y1
+	VMOVUPS unitConstants<>+1472(SB), Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  unitConstants<>+1536(SB), Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  unitConstants<>+1600(SB), Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  unitConstants<>+1664(SB), Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y3, Y3, Y1
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y4, Y1, Y1
+	VADDPS  Y1, Y2, Y2
+	VSUBPS  Y0, Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, CX
+	JMP     softplusAVX2_loop
+
+softplusAVX2_end:
+	VZEROUPPER
+	RET
+
+// func softplusGradAVX2(dx *float32, y *float32, dy *float32, n int, shift float32)
+// Requires: AVX, AVX2
+TEXT ·softplusGradAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dx+0(FP), AX
+	MOVQ         n+24(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	VBROADCASTSS shift+32(FP), Y0
+
+softplusGradAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       softplusGradAVX2_end
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (BX), Y2
+	VADDPS    Y0, Y1, Y1
+	VPAND     unitConstants<>+64(SB), Y1, Y1
+	VMOVUPS   unitConstants<>+1216(SB), Y3
+	VMINPS    Y1, Y3, Y1
+	VMULPS    unitConstants<>+192(SB), Y1, Y3
+	VADDPS    unitConstants<>+256(SB), Y3, Y3
+	VSUBPS    unitConstants<>+256(SB), Y3, Y4
+	VMULPS    unitConstants<>+320(SB), Y4, Y5
+	VSUBPS    Y1, Y5, Y5
+	VMULPS    unitConstants<>+384(SB), Y4, Y4
+	VADDPS    Y4, Y5, Y5
+	VMOVUPS   unitConstants<>+448(SB), Y4
+	VMULPS    Y5, Y4, Y4
+	VADDPS    unitConstants<>+512(SB), Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VADDPS    unitConstants<>+576(SB), Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VADDPS    unitConstants<>+640(SB), Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VADDPS    unitConstants<>+704(SB), Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y5, Y4, Y4
+	VADDPS    unitConstants<>+768(SB), Y4, Y5
+	VPSLLD    $0x17, Y3, Y3
+	VPSUBD    Y3, Y5, Y5
+	VSUBPS    unitConstants<>+768(SB), Y5, Y5
+	VCMPPS    $0x11, unitConstants<>+1344(SB), Y1, Y1
+	VBLENDVPS Y1, Y4, Y5, Y4
+	VXORPS    Y5, Y5, Y5
+	VSUBPS    Y4, Y5, Y4
+	VMULPS    Y2, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, CX
+	JMP       softplusGradAVX2_loop
+
+softplusGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func arcsinhAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·arcsinhAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+arcsinhAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       arcsinhAVX2_end
+	VMOVUPS   (DX), Y0
+	VPAND     unitConstants<>+0(SB), Y0, Y1
+	VPAND     unitConstants<>+64(SB), Y0, Y0
+	VMULPS    Y0, Y0, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y3
+	VSQRTPS   Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y3
+	VDIVPS    Y3, Y2, Y2
+	VCMPPS    $0x11, unitConstants<>+1728(SB), Y0, Y3
+	VBLENDVPS Y3, Y2, Y0, Y2
+	VADDPS    Y0, Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y0
+	VSUBPS    unitConstants<>+768(SB), Y0, Y3
+	VSUBPS    Y3, Y2, Y3
+	VDIVPS    Y0, Y3, Y3
+	VPSUBD    unitConstants<>+1792(SB), Y0, Y4
+	VPSRAD    $0x17, Y4, Y4
+	VPSLLD    $0x17, Y4, Y5
+	VPSUBD    Y5, Y0, Y5
+	VCVTDQ2PS Y4, Y0
+	VSUBPS    unitConstants<>+768(SB), Y5, Y5
+	VADDPS    unitConstants<>+1408(SB), Y5, Y4
+	VDIVPS    Y4, Y5, Y5
+	VMULPS    Y5, Y5, Y4
+	VMOVUPS   unitConstants<>+1472(SB), Y6
+	VMULPS    Y4, Y6, Y6
+	VADDPS    unitConstants<>+1536(SB), Y6, Y6
+	VMULPS    Y4, Y6, Y6
+	VADDPS    unitConstants<>+1600(SB), Y6, Y6
+	VMULPS    Y4, Y6, Y6
+	VADDPS    unitConstants<>+1664(SB), Y6, Y6
+	VMULPS    Y4, Y6, Y6
+	VADDPS    Y5, Y5, Y4
+	VMULPS    Y4, Y6, Y6
+	VADDPS    Y6, Y4, Y4
+	VMULPS    unitConstants<>+384(SB), Y0, Y5
+	VADDPS    Y3, Y5, Y5
+	VADDPS    Y4, Y5, Y5
+	VMULPS    unitConstants<>+320(SB), Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VCMPPS    $0x11, unitConstants<>+1856(SB), Y2, Y0
+	VBLENDVPS Y0, Y5, Y2, Y5
+	VPOR      Y1, Y5, Y5
+	VMOVUPS   Y5, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, CX
+	JMP       arcsinhAVX2_loop
+
+arcsinhAVX2_end:
+	VZEROUPPER
+	RET
+
+// func arcsinhGradAVX2(dx *float32, y *float32, dy *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·arcsinhGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ y+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+arcsinhGradAVX2_loop:
+	CMPQ    CX, $0x00
+	JLE     arcsinhGradAVX2_end
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VPAND   unitConstants<>+64(SB), Y0, Y0
+	VMOVUPS unitConstants<>+1216(SB), Y2
+	VMINPS  Y0, Y2, Y0
+	VMULPS  unitConstants<>+192(SB), Y0, Y2
+	VADDPS  unitConstants<>+256(SB), Y2, Y2
+	VSUBPS  unitConstants<>+256(SB), Y2, Y3
+	VMULPS  unitConstants<>+320(SB), Y3, Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  unitConstants<>+384(SB), Y3, Y0
+	VADDPS  Y0, Y4, Y4
+	VMOVUPS unitConstants<>+448(SB), Y0
+	VMULPS  Y4, Y0, Y0
+	VADDPS  unitConstants<>+512(SB), Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VADDPS  unitConstants<>+576(SB), Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VADDPS  unitConstants<>+640(SB), Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VADDPS  unitConstants<>+704(SB), Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VADDPS  Y4, Y0, Y0
+	VADDPS  unitConstants<>+768(SB), Y0, Y0
+	VPSLLD  $0x17, Y2, Y2
+	VPSUBD  Y2, Y0, Y0
+	VMULPS  Y0, Y0, Y2
+	VADDPS  unitConstants<>+768(SB), Y2, Y2
+	VADDPS  Y0, Y0, Y0
+	VDIVPS  Y2, Y0, Y0
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	SUBQ    $0x08, CX
+	JMP     arcsinhGradAVX2_loop
+
+arcsinhGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·geluAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+geluAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       geluAVX2_end
+	VMOVUPS   (DX), Y0
+	VPAND     unitConstants<>+64(SB), Y0, Y1
+	VMOVUPS   unitConstants<>+1920(SB), Y2
+	VMINPS    Y1, Y2, Y1
+	VPAND     unitConstants<>+1984(SB), Y1, Y2
+	VSUBPS    Y2, Y1, Y3
+	VADDPS    Y2, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VMULPS    unitConstants<>+704(SB), Y3, Y3
+	VMULPS    Y2, Y2, Y4
+	VMULPS    unitConstants<>+704(SB), Y4, Y4
+	VMULPS    unitConstants<>+192(SB), Y4, Y2
+	VADDPS    unitConstants<>+256(SB), Y2, Y2
+	VSUBPS    unitConstants<>+256(SB), Y2, Y5
+	VMULPS    unitConstants<>+320(SB), Y5, Y6
+	VSUBPS    Y4, Y6, Y6
+	VMULPS    unitConstants<>+384(SB), Y5, Y4
+	VADDPS    Y4, Y6, Y6
+	VSUBPS    Y3, Y6, Y6
+	VMOVUPS   unitConstants<>+448(SB), Y3
+	VMULPS    Y6, Y3, Y3
+	VADDPS    unitConstants<>+512(SB), Y3, Y3
+	VMULPS    Y6, Y3, Y3
+	VADDPS    unitConstants<>+576(SB), Y3, Y3
+	VMULPS    Y6, Y3, Y3
+	VADDPS    unitConstants<>+640(SB), Y3, Y3
+	VMULPS    Y6, Y3, Y3
+	VADDPS    unitConstants<>+704(SB), Y3, Y3
+	VMULPS    Y6, Y3, Y3
+	VMULPS    Y6, Y3, Y3
+	VADDPS    Y6, Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y3
+	VPSLLD    $0x17, Y2, Y2
+	VPSUBD    Y2, Y3, Y3
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x11, unitConstants<>+1920(SB), Y1, Y4
+	VBLENDVPS Y4, Y3, Y2, Y3
+	VMULPS    unitConstants<>+2048(SB), Y1, Y1
+	VADDPS    unitConstants<>+768(SB), Y1, Y1
+	VMOVUPS   unitConstants<>+768(SB), Y2
+	VDIVPS    Y1, Y2, Y1
+	VMOVUPS   unitConstants<>+2112(SB), Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2176(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2240(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2304(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2368(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2432(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2496(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2560(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    unitConstants<>+2624(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y0, Y1
+	VBLENDVPS Y1, Y4, Y2, Y4
+	VMULPS    Y0, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, CX
+	JMP       geluAVX2_loop
+
+geluAVX2_end:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX2(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+geluGradAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       geluGradAVX2_end
+	VMOVUPS   (DX), Y0
+	VMOVUPS   (BX), Y1
+	VPAND     unitConstants<>+64(SB), Y0, Y2
+	VMOVUPS   unitConstants<>+1920(SB), Y3
+	VMINPS    Y2, Y3, Y2
+	VPAND     unitConstants<>+1984(SB), Y2, Y3
+	VSUBPS    Y3, Y2, Y4
+	VADDPS    Y3, Y2, Y5
+	VMULPS    Y5, Y4, Y4
+	VMULPS    unitConstants<>+704(SB), Y4, Y4
+	VMULPS    Y3, Y3, Y5
+	VMULPS    unitConstants<>+704(SB), Y5, Y5
+	VMULPS    unitConstants<>+192(SB), Y5, Y3
+	VADDPS    unitConstants<>+256(SB), Y3, Y3
+	VSUBPS    unitConstants<>+256(SB), Y3, Y6
+	VMULPS    unitConstants<>+320(SB), Y6, Y7
+	VSUBPS    Y5, Y7, Y7
+	VMULPS    unitConstants<>+384(SB), Y6, Y5
+	VADDPS    Y5, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMOVUPS   unitConstants<>+448(SB), Y4
+	VMULPS    Y7, Y4, Y4
+	VADDPS    unitConstants<>+512(SB), Y4, Y4
+	VMULPS    Y7, Y4, Y4
+	VADDPS    unitConstants<>+576(SB), Y4, Y4
+	VMULPS    Y7, Y4, Y4
+	VADDPS    unitConstants<>+640(SB), Y4, Y4
+	VMULPS    Y7, Y4, Y4
+	VADDPS    unitConstants<>+704(SB), Y4, Y4
+	VMULPS    Y7, Y4, Y4
+	VMULPS    Y7, Y4, Y4
+	VADDPS    Y7, Y4, Y4
+	VADDPS    unitConstants<>+768(SB), Y4, Y4
+	VPSLLD    $0x17, Y3, Y3
+	VPSUBD    Y3, Y4, Y4
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x11, unitConstants<>+1920(SB), Y2, Y5
+	VBLENDVPS Y5, Y4, Y3, Y4
+	VMULPS    unitConstants<>+2048(SB), Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y2
+	VMOVUPS   unitConstants<>+768(SB), Y3
+	VDIVPS    Y2, Y3, Y2
+	VMOVUPS   unitConstants<>+2112(SB), Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2176(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2240(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2304(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2368(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2432(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2496(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2560(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    unitConstants<>+2624(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y0, Y2
+	VBLENDVPS Y2, Y5, Y3, Y5
+	VMULPS    unitConstants<>+2688(SB), Y4, Y4
+	VMULPS    Y0, Y4, Y4
+	VADDPS    Y4, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, CX
+	JMP       geluGradAVX2_loop
+
+geluGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·siluAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+siluAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       siluAVX2_end
+	VMOVUPS   (DX), Y0
+	VPAND     unitConstants<>+64(SB), Y0, Y2
+	VMOVUPS   unitConstants<>+1216(SB), Y1
+	VMINPS    Y2, Y1, Y2
+	VMULPS    unitConstants<>+192(SB), Y2, Y1
+	VADDPS    unitConstants<>+256(SB), Y1, Y1
+	VSUBPS    unitConstants<>+256(SB), Y1, Y3
+	VMULPS    unitConstants<>+320(SB), Y3, Y4
+	VSUBPS    Y2, Y4, Y4
+	VMULPS    unitConstants<>+384(SB), Y3, Y2
+	VADDPS    Y2, Y4, Y4
+	VMOVUPS   unitConstants<>+448(SB), Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+512(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+576(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+640(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+704(SB), Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y4, Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y3
+	VPSLLD    $0x17, Y1, Y1
+	VPSUBD    Y1, Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y2
+	VMOVUPS   unitConstants<>+768(SB), Y1
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y0, Y4
+	VBLENDVPS Y4, Y3, Y1, Y3
+	VDIVPS    Y2, Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, CX
+	JMP       siluAVX2_loop
+
+siluAVX2_end:
+	VZEROUPPER
+	RET
+
+// func siluGradAVX2(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·siluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+siluGradAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       siluGradAVX2_end
+	VMOVUPS   (DX), Y0
+	VMOVUPS   (BX), Y1
+	VPAND     unitConstants<>+64(SB), Y0, Y3
+	VMOVUPS   unitConstants<>+1216(SB), Y2
+	VMINPS    Y3, Y2, Y3
+	VMULPS    unitConstants<>+192(SB), Y3, Y2
+	VADDPS    unitConstants<>+256(SB), Y2, Y2
+	VSUBPS    unitConstants<>+256(SB), Y2, Y4
+	VMULPS    unitConstants<>+320(SB), Y4, Y5
+	VSUBPS    Y3, Y5, Y5
+	VMULPS    unitConstants<>+384(SB), Y4, Y3
+	VADDPS    Y3, Y5, Y5
+	VMOVUPS   unitConstants<>+448(SB), Y3
+	VMULPS    Y5, Y3, Y3
+	VADDPS    unitConstants<>+512(SB), Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VADDPS    unitConstants<>+576(SB), Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VADDPS    unitConstants<>+640(SB), Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VADDPS    unitConstants<>+704(SB), Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VADDPS    Y5, Y3, Y3
+	VADDPS    unitConstants<>+768(SB), Y3, Y4
+	VPSLLD    $0x17, Y2, Y2
+	VPSUBD    Y2, Y4, Y4
+	VADDPS    unitConstants<>+768(SB), Y4, Y3
+	VMOVUPS   unitConstants<>+768(SB), Y2
+	VCMPPS    $0x11, unitConstants<>+1280(SB), Y0, Y5
+	VBLENDVPS Y5, Y4, Y2, Y4
+	VDIVPS    Y3, Y4, Y4
+	VMOVUPS   unitConstants<>+768(SB), Y2
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VADDPS    unitConstants<>+768(SB), Y2, Y2
+	VMULPS    Y1, Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, CX
+	JMP       siluGradAVX2_loop
+
+siluGradAVX2_end:
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+
+hardSwishAVX2_loop:
+	CMPQ    CX, $0x00
+	JLE     hardSwishAVX2_end
+	VMOVUPS (DX), Y0
+	VADDPS  unitConstants<>+2752(SB), Y0, Y1
+	VXORPS  Y2, Y2, Y2
+	VMAXPS  Y1, Y2, Y1
+	VMOVUPS unitConstants<>+2816(SB), Y2
+	VMINPS  Y1, Y2, Y1
+	VMULPS  Y0, Y1, Y1
+	VDIVPS  unitConstants<>+2816(SB), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, CX
+	JMP     hardSwishAVX2_loop
+
+hardSwishAVX2_end:
+	VZEROUPPER
+	RET
+
+// func hardSwishGradAVX2(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX
+TEXT ·hardSwishGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dx+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ dy+16(FP), BX
+
+hardSwishGradAVX2_loop:
+	CMPQ      CX, $0x00
+	JLE       hardSwishGradAVX2_end
+	VMOVUPS   (DX), Y0
+	VMOVUPS   (BX), Y1
+	VADDPS    Y0, Y0, Y2
+	VADDPS    unitConstants<>+2752(SB), Y2, Y2
+	VDIVPS    unitConstants<>+2816(SB), Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VSUBPS    Y0, Y3, Y4
+	VCMPPS    $0x11, unitConstants<>+2880(SB), Y0, Y0
+	VBLENDVPS Y0, Y3, Y2, Y2
+	VMOVUPS   unitConstants<>+768(SB), Y3
+	VCMPPS    $0x11, unitConstants<>+2880(SB), Y4, Y0
+	VBLENDVPS Y0, Y3, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, CX
+	JMP       hardSwishGradAVX2_loop
+
+hardSwishGradAVX2_end:
 	VZEROUPPER
 	RET

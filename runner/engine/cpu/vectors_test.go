@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"ablate/runner/graph"
 )
 
 // The assembly reads the fields of these types at fixed offsets (_asm).
@@ -104,6 +106,20 @@ func TestElementwise(t *testing.T) {
 			return slices.Concat(y, l, dx, x)
 		})
 		sameBits(t, func(p *isa, v vectors) []float32 {
+			x, dy := v.random(n), v.random(n)
+			for i := range x {
+				x[i] *= float32(math.Exp(float64(i%19) - 9))
+			}
+			var all []float32
+			for _, f := range unitsOf(p) {
+				y, dx := v.random(n), v.random(n)
+				f.value(y, x)
+				f.grad(dx, x, dy)
+				all = slices.Concat(all, y, dx)
+			}
+			return all
+		})
+		sameBits(t, func(p *isa, v vectors) []float32 {
 			w, vel, g := v.random(n), v.random(n), v.random(n)
 			p.sgd(w, vel, g, 0.01, 0.0005, 0.9)
 			return slices.Concat(w, vel)
@@ -155,6 +171,93 @@ func TestReLUEdges(t *testing.T) {
 		p.relu(out, y)
 		if !math.IsNaN(float64(out[4])) || !math.IsNaN(float64(out[28])) || out[3] != 0 || out[0] != 1 {
 			t.Errorf("%s: relu of a NaN is %v", p.name, out)
+		}
+	}
+}
+
+// A unit is a vectorised function with its gradient, and both in float64.
+type unit struct {
+	name  string
+	value func(y, x []float32)
+	grad  func(dx, at, dy []float32)
+	exact graph.Function
+	shift float64
+	// Bounds of the errors of the value, relative to it, and of the slope, relative to 1.
+	most, slope float64
+}
+
+func unitsOf(p *isa) []unit {
+	return []unit{
+		{
+			name: "softplus", exact: graph.Softplus, most: 3e-7, slope: 2e-7,
+			value: func(y, x []float32) { p.softplus(y, x, 0) },
+			grad:  func(dx, y, dy []float32) { p.softplusGrad(dx, y, dy, 0) },
+		},
+		{
+			name: "shifted softplus", exact: graph.Softplus, shift: math.Ln2, most: 4e-7, slope: 2e-7,
+			value: func(y, x []float32) { p.softplus(y, x, math.Ln2) },
+			grad:  func(dx, y, dy []float32) { p.softplusGrad(dx, y, dy, math.Ln2) },
+		},
+		{name: "arcsinh", value: p.arcsinh, grad: p.arcsinhGrad, exact: graph.Arcsinh, most: 3e-7, slope: 2e-7},
+		{name: "gelu", value: p.gelu, grad: p.geluGrad, exact: graph.GELU, most: 5e-7, slope: 3e-7},
+		{name: "silu", value: p.silu, grad: p.siluGrad, exact: graph.SiLU, most: 3e-7, slope: 1.1e-6},
+		{name: "hard swish", value: p.hardSwish, grad: p.hardSwishGrad,
+			exact: graph.HardSwish, most: 2e-7, slope: 2e-7},
+	}
+}
+
+// Softplus, arcsinh, GELU, SiLU and hard swish over 3 million arguments, a float32 of every
+// thousand, against their formulas in float64. NaN and the infinities come out as they should.
+func TestSmoothUnitsAgainstFloat64(t *testing.T) {
+	const step = 1409
+	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.NaN()), 3, -3,
+		math.Nextafter32(3, 0), math.Nextafter32(-3, 0), 13.1875, -13.1875, 1 << 30, -1 << 30, 1e37, 0.4142, 0.3}
+	for bits := uint32(0); bits < math.Float32bits(1<<31); bits += step {
+		v := math.Float32frombits(bits)
+		x = append(x, v, -v)
+	}
+	y, dx, dy := make([]float32, len(x)), make([]float32, len(x)), slices.Repeat([]float32{1}, len(x))
+	p := isas()[0]
+	for _, f := range unitsOf(p) {
+		f.value(y, x)
+		of := y
+		if f.exact.OfInput() {
+			of = x
+		}
+		f.grad(dx, of, dy)
+		var worst, worstSlope float64
+		var at, atSlope float32
+		for i, v := range x {
+			want, got := f.exact.At(f.shift, 0, float64(v)), float64(y[i])
+			slope, gotSlope := f.exact.Slope(f.shift, 0, float64(of[i])), float64(dx[i])
+			if math.IsNaN(float64(v)) {
+				if !math.IsNaN(got) || !math.IsNaN(gotSlope) {
+					t.Errorf("%s: a NaN becomes %g, its slope %g", f.name, got, gotSlope)
+				}
+				continue
+			}
+			if math.IsInf(want, 0) || math.Abs(want) > math.MaxFloat32 {
+				if got != want && !math.IsInf(got, 0) {
+					t.Errorf("%s(%g) is %g", f.name, v, got)
+				}
+				continue
+			}
+			scale := math.Abs(want)
+			if f.shift != 0 { // what cancels keeps the error of its parts
+				scale += f.shift
+			}
+			// Where e^−87 stands for less, nothing is promised but that the value is next to 0.
+			if e := math.Abs(got-want) / (scale + 1e-20); e > worst {
+				worst, at = e, v
+			}
+			if e := math.Abs(gotSlope - slope); e > worstSlope {
+				worstSlope, atSlope = e, v
+			}
+		}
+		t.Logf("%s: value within %.2g at %g, slope within %.2g at %g", f.name, worst, at, worstSlope, atSlope)
+		if !(worst <= f.most) || !(worstSlope <= f.slope) {
+			t.Errorf("%s: value within %.2g at %g, want %.2g; slope within %.2g at %g, want %.2g", f.name, worst, at, f.most,
+				worstSlope, atSlope, f.slope)
 		}
 	}
 }
@@ -358,6 +461,14 @@ func BenchmarkUnits(b *testing.B) {
 				p.sigmoid(y, x)
 			}
 		})
+		for _, f := range unitsOf(p) {
+			b.Run(f.name+"/"+p.name, func(b *testing.B) {
+				b.SetBytes(8 * chunkLen)
+				for b.Loop() {
+					f.value(y, x)
+				}
+			})
+		}
 		b.Run("elu/"+p.name, func(b *testing.B) {
 			b.SetBytes(8 * chunkLen)
 			for b.Loop() {

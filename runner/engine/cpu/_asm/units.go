@@ -34,7 +34,7 @@ func (c *constants) bits(v uint32) Mem {
 
 func (c *constants) of(v float32) Mem { return c.bits(math.Float32bits(v)) }
 
-// The numbers of cpu/units.go, which says where they come from.
+// The numbers of cpu/activation.go, which says where they come from.
 var (
 	expTerms  = []float32{0.0013926927, 0.008363774, 0.04166655, 0.16666573, 0.5}
 	tanhTerms = []float32{-0.006096714, 0.02099718, -0.053850908, 0.1333277, -0.33333328}
@@ -60,6 +60,7 @@ func units() {
 		eluGrad(width, c)
 		leaky(width, c)
 	}
+	smooth(c)
 }
 
 // polynomial emits Σ terms·x^i, the highest power first.
@@ -74,8 +75,8 @@ func polynomial(width int, c *constants, x VecVirtual, terms []float32) VecVirtu
 }
 
 // expOfNegative emits e^−t of 0 ≤ t ≤ 87, and e^−t − 1 as it is before 1 is added
-// to it, which holds where t rounds to no power of 2.
-func expOfNegative(width int, c *constants, t VecVirtual) (exp, lessOne VecVirtual) {
+// to it, which holds where t rounds to no power of 2. rest, if any, is a small part of t beside it.
+func expOfNegative(width int, c *constants, t, rest VecVirtual) (exp, lessOne VecVirtual) {
 	power, n, r, low := vectorOf(width), vectorOf(width), vectorOf(width), vectorOf(width)
 	VMULPS(c.of(log2e), t, power)
 	VADDPS(c.of(rounding), power, power)
@@ -84,6 +85,9 @@ func expOfNegative(width int, c *constants, t VecVirtual) (exp, lessOne VecVirtu
 	VSUBPS(t, r, r)
 	VMULPS(c.of(ln2Low), n, low)
 	VADDPS(low, r, r)
+	if rest != nil {
+		VSUBPS(rest, r, r)
+	}
 	p := polynomial(width, c, r, expTerms)
 	VMULPS(r, p, p)
 	VMULPS(r, p, p)
@@ -141,7 +145,7 @@ func tanh(width int, c *constants) {
 		t := magnitude(width, c, v, 10)
 
 		VADDPS(t, t, twice)
-		e, _ := expOfNegative(width, c, twice)
+		e, _ := expOfNegative(width, c, twice, nil)
 		far, below := vectorOf(width), vectorOf(width)
 		VMOVUPS(c.of(1), far)
 		VSUBPS(e, far, far)
@@ -172,15 +176,21 @@ func sigmoid(width int, c *constants) {
 	Pragma("noescape")
 	y, x, n := pointer("y"), pointer("x"), pointer("n")
 	vectorLoop(name, width, n, []Register{y, x}, func() {
-		v, one, below := vectorOf(width), vectorOf(width), vectorOf(width)
+		v := vectorOf(width)
 		VMOVUPS(Mem{Base: x}, v)
-		e, _ := expOfNegative(width, c, magnitude(width, c, v, 87))
-		VADDPS(c.of(1), e, below)
-		VMOVUPS(c.of(1), one)
-		choose(width, v, c.of(0), e, one, e)
-		VDIVPS(below, e, e)
-		VMOVUPS(e, Mem{Base: y})
+		VMOVUPS(logistic(width, c, v), Mem{Base: y})
 	})
+}
+
+// logistic emits 1/(1 + e^−v).
+func logistic(width int, c *constants, v VecVirtual) VecVirtual {
+	one, below := vectorOf(width), vectorOf(width)
+	e, _ := expOfNegative(width, c, magnitude(width, c, v, 87), nil)
+	VADDPS(c.of(1), e, below)
+	VMOVUPS(c.of(1), one)
+	choose(width, v, c.of(0), e, one, e)
+	VDIVPS(below, e, e)
+	return e
 }
 
 func elu(width int, c *constants) {
@@ -194,7 +204,7 @@ func elu(width int, c *constants) {
 		v, right := vectorOf(width), vectorOf(width)
 		VMOVUPS(Mem{Base: x}, v)
 		t := magnitude(width, c, v, 87)
-		e, left := expOfNegative(width, c, t)
+		e, left := expOfNegative(width, c, t, nil)
 		VSUBPS(c.of(1), e, e)
 		choose(width, t, c.of(0.3), left, e, left)
 		VMULPS(below, left, left)
