@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,6 +134,14 @@ func (a *attacker) studies() ([]trial, error) {
 				return a.must(dir, must, "run", "s.yaml", "--dry-run")
 			}})
 		}
+	}
+	for _, file := range []string{"/dev/zero", "/dev/urandom", "/", "fifo.yaml", "sparse.yaml", "loop.yaml"} {
+		all = append(all, trial{"studies", "settings are " + file, func(dir string) result {
+			if err := errors.Join(writeBadFiles(dir), os.Symlink(file, filepath.Join(dir, "ablate.yaml"))); err != nil {
+				return result{skipped, err.Error()}
+			}
+			return a.must(dir, must, "runs")
+		}})
 	}
 	for _, args := range [][]string{{"run", "s.yaml"}, {"run", "s.yaml", "--dry-run"}, {"bench", "cifar-quick"}} {
 		add("studies", "ten million threads: "+args[0], smallStudy, must, append(args, "--threads", "10000000")...)
