@@ -69,3 +69,30 @@ func TestIQM(t *testing.T) {
 		t.Errorf("then %v %v, now %v %v", got, in, again, same)
 	}
 }
+
+// What autorank 1.3.0 says of Demšar's table (force_mode="nonparametric"): Friedman and Nemenyi, these ranks, this
+// critical difference.
+func TestAutorank(t *testing.T) {
+	f := FriedmanTest(demsar)
+	if !near(f.P, 0.016721580328441323, 1e-12) {
+		t.Errorf("p is %v", f.P)
+	}
+	for j, want := range []float64{1.8571428571428572, 3.0, 2.107142857142857, 3.0357142857142856} {
+		if !near(f.MeanRanks[j], want, 1e-12) {
+			t.Errorf("mean rank %d: %v, want %v", j, f.MeanRanks[j], want)
+		}
+	}
+	if got := CriticalDifference(4, 14); !near(got, 1.2535512603486423, 1e-5) {
+		t.Errorf("critical difference %v", got)
+	}
+}
+
+// What rliable 1.2.0 says of five runs on three tasks: metrics.aggregate_iqm, and library.get_interval_estimates
+// with 50,000 stratified draws.
+func TestRliable(t *testing.T) {
+	runs := [][]float64{{.52, .55, .49, .60, .58}, {.31, .36, .28, .33, .30}, {.77, .81, .79, .70, .84}}
+	got, in := AggregateIQM(runs)
+	if !near(got, 0.54444444, 1e-8) || !near(in.Low, 0.52, 0.002) || !near(in.High, 0.56888889, 0.002) {
+		t.Errorf("%v %v", got, in)
+	}
+}
