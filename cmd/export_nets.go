@@ -109,9 +109,12 @@ and compares each log probability with that of ablate's own net.`,
 }
 
 func writeTorch(dir string, model torch.Model) error {
-	return errors.Join(
-		experiments.SaveTensors(filepath.Join(dir, "model.safetensors"), model.Tensors, map[string]string{"format": "pt"}),
-		experiments.WriteFile(filepath.Join(dir, "model.py"), model.Source))
+	path := filepath.Join(dir, "model.safetensors")
+	err := experiments.SaveTensors(path, model.Tensors, map[string]string{"format": "pt"})
+	if err != nil {
+		return err
+	}
+	return experiments.WriteFile(filepath.Join(dir, "model.py"), model.Source)
 }
 
 func checkTorch(ctx context.Context, model torch.Model, s peer.Sample) (peer.Check, error) {
