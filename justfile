@@ -82,6 +82,10 @@ many-runs *args="":
 slurm:
     go test -count 1 -tags long -timeout 30m -run TestOnSlurm -v ./runner/cluster
 
+# Evict, kill and cancel on a real control plane of Kubernetes, built from its modules; needs root, builds ten minutes.
+kubernetes:
+    cd scripts/kubernetes && go test -count 1 -timeout 30m -v .
+
 # The Jobs that ablate submit --kubernetes prints, decoded strictly into Kubernetes' own types.
 kubernetes-types:
     go test -count 1 -tags long -run TestKubernetesTypes ./runner/cluster
