@@ -329,7 +329,7 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.pitch = padded(cout)
 	g.outs = rowGroups(stepped(g.k, g.pitch))
 	g.strips = ceil(len(g.panels), g.perStrip)
-	g.bands = bandsOf(g.segs, g.pixelsPerRow, 128)
+	g.bands = bandsOf(g.segs, g.pixelsPerRow, d.isa.block/2) // as much again is read of x
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.k * g.pitch)
 	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)

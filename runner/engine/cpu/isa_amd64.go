@@ -11,7 +11,8 @@ import (
 )
 
 var avx512ISA = isa{
-	name: "avx512", panel: 64, block: 512, // 128 KiB, in the second level
+	name: "avx512", panel: 64,
+	block: blockOf(secondLevel/8, 64, 512), // 128 KiB of 1 MiB
 	tile: [5]func(*tile){
 		// One 512-bit vector a row is bound by its 7 loads, one a cycle; as two of
 		// 256 bits there are two loads a cycle for 12 FMAs, two a cycle.
@@ -91,8 +92,8 @@ var avx512ISA = isa{
 }
 
 var avx2ISA = isa{
-	// Six rows of 16 columns fill the registers. 256 sum indices are 16 KiB, half of a
-	// first-level cache. Measured on Zen 3 at batch 128 on one thread, in CPU time, best
+	// Six rows of 16 columns fill the registers. A block is half of a first-level cache: 256
+	// sum indices of 32 KiB. Measured on Zen 3 at batch 128 on one thread, in CPU time, best
 	// of 5 on a machine with other work, as shares of the peak of 103 GFLOP/s, AlexNet's
 	// conv1 to conv5, before (64 columns, whole sums) and since:
 	//
@@ -102,7 +103,7 @@ var avx2ISA = isa{
 	//
 	// The weight gradient's sums rest in the third level between images: each
 	// tile asks for the next one's.
-	name: "avx2", panel: 16, block: 256,
+	name: "avx2", panel: 16, block: blockOf(firstLevel/2, 16, 256),
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileAVX2((*byte)(unsafe.Pointer(t))) },
 	},

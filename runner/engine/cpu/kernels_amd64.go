@@ -479,3 +479,6 @@ func hardSwishAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func hardSwishGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// cpuid is what the CPU says of itself in three of four registers.
+func cpuid(leaf uint32, sub uint32) (a uint32, b uint32, c uint32)

@@ -153,6 +153,38 @@ func FuzzShapes(f *testing.F) {
 	})
 }
 
+// Blocks come from the caches that a CPU reports, so they must not change a bit.
+func TestBlocksChangeNoBit(t *testing.T) {
+	for columns, want := range map[int]int{16: 256, 64: 64} {
+		if got := blockOf(16<<10, columns, 7); got != want || blockOf(0, columns, 7) != 7 {
+			t.Errorf("%d columns of 16 KiB: %d sum indices, want %d", columns, got, want)
+		}
+	}
+	w := windowOf(7, 9, 48, 3, 1, arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, 1, 70)
+	for _, p := range isas() {
+		for i, op := range opsOf(13, *w, 5) {
+			var want []float32
+			for _, block := range []int{p.block, 64, 384, 1024} {
+				dev := open(t, 2)
+				other := *p
+				other.block = block
+				dev.isa = &other
+				k, out := bound(t, dev, op, rand.New(rand.NewPCG(1, uint64(i))), false)
+				if err := k.Run(&engine.Context{}); err != nil {
+					t.Fatal(err)
+				}
+				dev.Close()
+				if want == nil {
+					want = slices.Clone(out)
+				}
+				if !slices.Equal(want, out) {
+					t.Errorf("%v on %s: blocks of %d sum indices change the result", op, p.name, block)
+				}
+			}
+		}
+	}
+}
+
 // depthwiseOps are the kernels of a depthwise convolution.
 func depthwiseOps(batch int, w graph.Window) []shaped {
 	return []shaped{graph.NewConv("l", batch, w), graph.NewConvDataGrad("l", batch, w),

@@ -70,6 +70,15 @@ func blocksOf(segs []int, run, most int) []block {
 	return blocks
 }
 
+// blockOf is how many sum indices of a panel fill a part of a cache, usual where its size is not
+// known. It changes speed and never a bit.
+func blockOf(bytes, columns, usual int) int {
+	if bytes <= 0 {
+		return usual
+	}
+	return min(max(bytes/(4*columns)&^15, 64), 1024)
+}
+
 // take sets the tile to a block. weights are all of the panel's, cols to a sum index.
 func (t *tile) take(b *block, weights []float32, cols int) {
 	t.segs, t.run = len(b.segs), b.run

@@ -49,6 +49,7 @@ func main() {
 	poolingRows()
 	depthwise()
 	units()
+	cpuid()
 	Generate()
 }
 
