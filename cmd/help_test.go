@@ -128,7 +128,7 @@ func TestVersion(t *testing.T) {
 		{build("(devel)", revision), "commit 0123abc, go1.26 linux/amd64"},
 		{build("(devel)", revision, debug.BuildSetting{Key: "vcs.modified", Value: "true"}),
 			"commit 0123abc with uncommitted changes, go1.26 linux/amd64"},
-		{build(""), "of an unknown commit (built with -buildvcs=false, or outside a repository), go1.26 linux/amd64"},
+		{build(""), "unknown commit (built with -buildvcs=false, or outside a repository), go1.26 linux/amd64"},
 	} {
 		if x.got != x.want {
 			t.Errorf("%q, want %q", x.got, x.want)
