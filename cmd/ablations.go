@@ -110,6 +110,11 @@ func claimRow(c ledger.Claim, notes *[]string) []string {
 	if len(c.Figures) == 0 {
 		remarks = append(remarks, c.Is)
 	}
+	for _, f := range c.Figures {
+		if words, ok := otherFigures[f.Metric]; ok {
+			remarks = append(remarks, fmt.Sprintf(words, figureValues(f)))
+		}
+	}
 	if c.Confounded != "" {
 		remarks = append(remarks, "confounded: "+c.Confounded)
 	}
@@ -129,6 +134,25 @@ func claimRow(c ledger.Claim, notes *[]string) []string {
 		source, compared, strings.Join(c.Nets, ", "), c.Data + " " + c.Split, number(c.Views), number(c.Seeds),
 		errorDelta(c, "top1"), errorDelta(c, "top5"),
 	}
+}
+
+// otherFigures are the words for figures that the table has no column for.
+var otherFigures = map[string]string{
+	"times_faster": "%s times as fast", "minutes": "%s minutes of training", "train_top1_error": "top-1 training error %s %%",
+}
+
+// figureValues writes "35.1 → 41.8".
+func figureValues(f ledger.Figure) string {
+	var values []string
+	for _, v := range []*float64{f.Baseline, f.Value} {
+		if v != nil {
+			values = append(values, strconv.FormatFloat(*v, 'f', -1, 64))
+		}
+	}
+	if f.Delta != nil && len(values) == 0 {
+		values = append(values, strconv.FormatFloat(*f.Delta, 'f', -1, 64))
+	}
+	return strings.Join(values, " → ")
 }
 
 func number(n int) string {

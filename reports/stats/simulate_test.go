@@ -6,6 +6,7 @@ import (
 	"ablate/internal/golden"
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -41,6 +42,19 @@ func TestSimulate(t *testing.T) {
 		maxT := claimRate(c.k, 4, trials/4, c.effect, MaxT)
 		holm := claimRate(c.k, 4, trials/4, c.effect, holmFamily)
 		fmt.Fprintf(&b, "%2d %5.1f %6.0f %6.0f\n", c.k, c.effect, 100*maxT, 100*holm)
+	}
+	fmt.Fprintf(&b, "\nthe difference that so many seeds are said to show, claimed as one of m by max-T, %% of %d studies\n",
+		trials/4)
+	fmt.Fprintf(&b, "%2s %5s %6s %6s\n", "k", "m", "sd", "max-T")
+	for _, k := range []int{6, 8, 12} {
+		for _, m := range []int{1, 4} {
+			effect := SmallestEffect(1, k, m)
+			share := claimRate(k, m, trials/4, effect, MaxT)
+			fmt.Fprintf(&b, "%2d %5d %6.2f %6.0f\n", k, m, effect, 100*share)
+			if math.Abs(share-Power) > 0.1 {
+				t.Errorf("%d seeds claim %.2f sd as one of %d in %.3f of studies", k, effect, m, share)
+			}
+		}
 	}
 	fmt.Fprintf(&b, "\nall 4 intervals hold their differences, %% of %d studies of 8 seeds, by how many truly differ\n",
 		trials/4)
