@@ -138,7 +138,8 @@ func claimRow(c ledger.Claim, notes *[]string) []string {
 
 // otherFigures are the words for figures that the table has no column for.
 var otherFigures = map[string]string{
-	"times_faster": "%s times as fast", "minutes": "%s minutes of training", "train_top1_error": "top-1 training error %s %%",
+	"times_faster": "%s times as fast", "minutes": "%s minutes of training",
+	"train_top1_error": "top-1 training error %s %%",
 }
 
 // figureValues writes "35.1 → 41.8".

@@ -258,12 +258,17 @@ func (m Metric) In() string {
 	return ""
 }
 
+// Scale turns a value into what is printed of it: a share into percent.
+func (m Metric) Scale() float64 {
+	if m.Share {
+		return 100
+	}
+	return 1
+}
+
 // printed turns a difference as it is printed, in percentage points of a share, into one of the metric.
 func (m Metric) printed(v float64) float64 {
-	if m.Share {
-		return v / 100
-	}
-	return v
+	return v / m.Scale()
 }
 
 // valueWord is what one value is called.

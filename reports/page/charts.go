@@ -272,12 +272,7 @@ func (b *Pictures) betterSide() string {
 }
 
 // unit turns a share into percentage points.
-func (b *Pictures) unit() float64 {
-	if b.c.Metric.Share {
-		return 100
-	}
-	return 1
-}
+func (b *Pictures) unit() float64 { return b.c.Metric.Scale() }
 
 // speed draws training speed against the error, for the hardware most runs have.
 func (b *Pictures) speed(f frame) template.HTML {

@@ -43,7 +43,7 @@ type (
 		Ablations []string `yaml:"Ablations"`
 		Metric    string   `yaml:"Metric"` // whose change Delta is, in its own unit: a share or a loss
 		Delta     float64  `yaml:"Delta"`
-		PHolm     *float64 `yaml:"P (Holm),omitempty"`
+		Adjusted  *float64 `yaml:"P (adjusted),omitempty"`
 		Verdict   string   `yaml:"Verdict"`
 	}
 	modelResult struct {
@@ -63,7 +63,7 @@ func writeMetafile(b *bytes.Buffer, c *reports.Comparison) error {
 	for _, e := range c.Effects {
 		m := modelEffect{Ablations: cleaned(e.Factors), Metric: c.Metric.Name, Delta: e.Mean, Verdict: string(e.Verdict.Word)}
 		if e.K > 1 {
-			m.PHolm = finite(e.Adjusted)
+			m.Adjusted = finite(e.Adjusted)
 		}
 		index.Collections[0].Metadata.Effects = append(index.Collections[0].Metadata.Effects, m)
 	}
@@ -78,12 +78,14 @@ func writeMetafile(b *bytes.Buffer, c *reports.Comparison) error {
 				task = "Image Classification"
 			}
 			m.Results = []modelResult{{reports.Sanitize(c.Data), task, map[string]float64{name: value}}}
+			if r.Error.K > 1 {
+				m.Results[0].Metrics[name+", standard deviation"] = rounded(c.Metric.Scale() * r.Error.SD)
+			}
 		}
 		index.Models = append(index.Models, m)
 	}
-	fmt.Fprintf(b, "# Metrics are means over the seeds, %s. FLOPs are multiply-accumulates of one image, as mmpretrain "+
-		"counts them.\n",
-		c.At.Words())
+	fmt.Fprintf(b, "# Metrics are means and standard deviations over the seeds, %s. FLOPs are multiply-accumulates of "+
+		"one image, as mmpretrain counts them.\n", c.At.Words())
 	e := yaml.NewEncoder(b)
 	e.SetIndent(2)
 	if err := e.Encode(index); err != nil {
@@ -110,6 +112,11 @@ func collected(m reports.Metric, v float64) (string, float64) {
 	}
 	name := strings.Replace(strings.Replace(m.Title, "top-", "Top ", 1), "error", "accuracy", 1)
 	name = strings.NewReplacer(" test ", " ", "accuracy", "Accuracy").Replace(name)
-	const decimals = 1e6 // the subtraction's last bits are no accuracy
-	return name, math.Round(100*(1-v)*decimals) / decimals
+	return name, rounded(100 * (1 - v))
+}
+
+// rounded cuts off the last bits that a subtraction leaves, which are no accuracy.
+func rounded(v float64) float64 {
+	const decimals = 1e6
+	return math.Round(v*decimals) / decimals
 }

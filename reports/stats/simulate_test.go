@@ -43,8 +43,8 @@ func TestSimulate(t *testing.T) {
 		holm := claimRate(c.k, 4, trials/4, c.effect, holmFamily)
 		fmt.Fprintf(&b, "%2d %5.1f %6.0f %6.0f\n", c.k, c.effect, 100*maxT, 100*holm)
 	}
-	fmt.Fprintf(&b, "\nthe difference that so many seeds are said to show, claimed as one of m by max-T, %% of %d studies\n",
-		trials/4)
+	fmt.Fprintf(&b, "\nthe difference that so many seeds are said to show, claimed as one of m by max-T, "+
+		"%% of %d studies\n", trials/4)
 	fmt.Fprintf(&b, "%2s %5s %6s %6s\n", "k", "m", "sd", "max-T")
 	for _, k := range []int{6, 8, 12} {
 		for _, m := range []int{1, 4} {
