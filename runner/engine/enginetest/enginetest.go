@@ -127,6 +127,8 @@ var norms = []struct {
 	{"columns", 1, shape(3, 3, 12), graph.LRNParams{Size: 5, Alpha: 0.5, Beta: 0.75, K: 2, Groups: 2}},
 	{"window over maps", 1, shape(2, 2, 3), graph.LRNParams{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"wide window", 2, shape(2, 3, 16), graph.LRNParams{Size: 11, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"window of seven", 1, shape(2, 3, 20), graph.LRNParams{Size: 7, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
+	{"window of nine", 2, shape(3, 2, 12), graph.LRNParams{Size: 9, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"short lines", 3, shape(11, 13, 4), graph.LRNParams{Size: 3, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"long line", 1, shape(1, 2, 1028), graph.LRNParams{Size: 5, Alpha: 0.5, Beta: 0.75, K: 1, Groups: 1}},
 	{"another power", 1, shape(2, 2, 8), graph.LRNParams{Size: 3, Alpha: 0.5, Beta: 0.5, K: 1, Groups: 1}},
