@@ -3,6 +3,8 @@ package arch
 import (
 	"fmt"
 	"iter"
+
+	"ablate/strictyaml"
 )
 
 // A part is a kind of layer that contains layers.
@@ -193,7 +195,7 @@ func (b *layout) append(of *Layer, p LayerInfo, err error) (int, error) {
 func (b *layout) misfit(l Layer, format string, args ...any) error {
 	err := fmt.Errorf("net %s, part %s: %w", b.net.Name, b.prefix+l.Name, fmt.Errorf(format, args...))
 	if at := l.Spec.(part).nested().At; at != "" {
-		return fmt.Errorf("%s: %w", at, err)
+		return &strictyaml.Error{Pos: at, Msg: err.Error(), Err: err}
 	}
 	return err
 }

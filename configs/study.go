@@ -8,6 +8,7 @@
 package configs
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -354,11 +355,14 @@ func (s *Study) distinct(node *strictyaml.Node) error {
 }
 
 // located adds file and line to the error of a check that knows its key; errors about the shapes of
-// the net have no key.
+// the net have no key, and those about a part of it say themselves where it stands.
 func located(node *strictyaml.Node, err error) error {
 	key := "net"
-	if e := (*strictyaml.Error)(nil); errors.As(err, &e) && e.Key != "" {
-		key = e.Key
+	if e := (*strictyaml.Error)(nil); errors.As(err, &e) {
+		if e.Pos != "" {
+			return err
+		}
+		key = cmp.Or(e.Key, key)
 	}
 	return node.At(key).Errorf("%w", err)
 }

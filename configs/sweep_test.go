@@ -64,3 +64,25 @@ func TestSweepsThatAreRefused(t *testing.T) {
 }
 
 func numbers(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("9, ", n), ", ") + "]" }
+
+// A part whose shapes do not fit is named with its own line, once.
+func TestPartsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	_, err := Load(write(t, "s.yaml", `study: s
+net:
+  net: n
+  input: {height: 32, width: 32, channels: 3}
+  layers:
+    - residual: {name: r, shortcut: identity, layers: [{conv: {filters: 4, kernel: 1, init: {kind: he}}}]}
+    - dense: {outputs: 10, init: {kind: he}}
+    - softmax_loss: {}
+data: {name: shapes}
+train: {batch: 10, epochs: 1, lr: 0.1}
+seeds: 1
+variants: {baseline: {}}
+`), nil)
+	if err == nil || strings.Count(err.Error(), "s.yaml:") != 1 ||
+		!strings.Contains(err.Error(), "s.yaml:6: net n, part r: its layers make 32×32×4 of 32×32×3") {
+		t.Errorf("%v", err)
+	}
+}
