@@ -177,8 +177,8 @@ func pages() map[string]string {
 	}
 }
 
-// Every page, at the widths of a phone, a tablet and a screen, light and dark: nothing in the console, nothing asked
-// of another server, nothing wider than the window, no violation of axe-core's rules of level A and AA. ABLATE_AXE
+// Every page, at the widths of phones, tablets and screens, light and dark: nothing in the console, nothing asked of
+// another server, nothing wider than the window, no violation of axe-core's rules of level A and AA. ABLATE_AXE
 // names its axe.min.js (npm install axe-core); ABLATE_SHOTS a folder that is to get pictures of all of it.
 func TestPagesInABrowser(t *testing.T) {
 	h := serving(t, rich(t), "")
@@ -201,7 +201,7 @@ func (b *browser) everyWay(name, axe string) {
 		b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme},
 		}))
-		for _, width := range []int64{390, 1024, 1600} {
+		for _, width := range []int64{360, 1024, 2560} {
 			where := fmt.Sprintf("%s-%d-%s", name, width, scheme)
 			b.do(chromedp.EmulateViewport(width, 900))
 			b.open(pages()[name])

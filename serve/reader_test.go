@@ -15,6 +15,7 @@ import (
 	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -220,4 +221,23 @@ func TestLatency(t *testing.T) {
 		t.Logf("a line of the log is on the page after %v", took)
 	}
 	b.quiet("latency")
+}
+
+// On paper a page has no controls, and all of it fits the sheet.
+func TestOnPaper(t *testing.T) {
+	h := serving(t, rich(t), "")
+	b := chromium(t, h)
+	b.do(emulation.SetEmulatedMedia().WithMedia("print"), chromedp.EmulateViewport(1000, 700))
+	for _, name := range []string{"study", "run", "runs", "compare", "ledger"} {
+		b.open(pages()[name])
+		for what, expression := range map[string]string{
+			"controls": `[...document.querySelectorAll("header.bar, .controls, .save, button:not(.sort), nav")].filter(e =>
+				e.getBoundingClientRect().height > 0).map(e => e.outerHTML.slice(0, 80)).join(" | ")`,
+			"what is wider than the sheet": `document.documentElement.scrollWidth > innerWidth ? "the page" : ""`,
+		} {
+			if found := b.eval(expression); found != "" {
+				t.Errorf("%s on paper has %s: %s", name, what, found)
+			}
+		}
+	}
 }

@@ -37,7 +37,7 @@ type runPage struct {
 	Curves     []figure
 	Machine    []figure
 	Notes      notes
-	Log        string
+	LogText    string // the end of log.txt, if LogCut
 	LogCut     bool
 	Recipe     string
 	Changes    []string
@@ -84,7 +84,7 @@ func (s *Server) run(a *answer) error {
 	p.Notes = notes{Notes: r.notes, Study: of.notes.Tags, Action: p.Path + "/notes", Write: s.Write}
 	p.Files, err = s.files(r)
 	p.problem(err)
-	p.Log, p.LogCut, err = s.tail(experiments.LogPath(r.dir))
+	p.LogText, p.LogCut, err = s.tail(experiments.LogPath(r.dir))
 	p.problem(err)
 	if r.broken == "" {
 		if err := s.describeRun(a, r, p); err != nil {

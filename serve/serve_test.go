@@ -669,3 +669,10 @@ func TestMachineCurves(t *testing.T) {
 		"cuda:1, 20 seconds of training: 90", "this run, 25 seconds of training: 1", "!Power", "!cuda:0", "!Disk")
 	has(t, get(t, h, "/run/norm/no-lrn/5", 200), "!Machine")
 }
+
+// The box for a logarithmic scale is checked where the address asks for one: the text of log.txt once checked it.
+func TestLogScale(t *testing.T) {
+	h := serving(t, sample(t), "")
+	has(t, get(t, h, "/run/norm/no-lrn/6", 200), "attempt 1", `name="log" value="1" form="choose">`)
+	has(t, get(t, h, "/run/norm/no-lrn/6?log=1", 200), `name="log" value="1" form="choose" checked>`)
+}
