@@ -82,7 +82,7 @@ seeds: 1
 variants: {baseline: {}}
 `), nil)
 	if err == nil || strings.Count(err.Error(), "s.yaml:") != 1 ||
-		!strings.Contains(err.Error(), "s.yaml:6: net n, part r: its layers make 32×32×4 of 32×32×3") {
+		!strings.Contains(err.Error(), "s.yaml:6: net n, part r: its layers turn 32×32×3 into 32×32×4") {
 		t.Errorf("%v", err)
 	}
 }
