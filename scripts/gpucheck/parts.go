@@ -343,7 +343,8 @@ func (c *check) twice() {
 		return
 	}
 	again := into("stopped")
-	half := fmt.Sprintf(`timeout --preserve-status --signal=INT %.2f "$@"; code=$?
+	// In the foreground timeout signals ablate alone, and once: a second signal would end it without saving.
+	half := fmt.Sprintf(`timeout --foreground --preserve-status --signal=TERM %.2f "$@"; code=$?
 [ $code = 3 ] || { echo "exit code $code, not 3"; exit 1; }`, whole.Seconds/2)
 	first := part{name: name + ": stopped", command: append([]string{"bash", "-c", half, "-"}, again...)}
 	if c.one(first).Outcome != passed {

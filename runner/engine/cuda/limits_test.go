@@ -12,8 +12,8 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// Limits are of the products and the bytes that were timed: the fake's clock
-// ticks once between two events.
+// Limits are of the products and the bytes that were timed: the fake's clock counts one
+// millisecond between the two events around so many launches.
 func TestLimits(t *testing.T) {
 	gpu, err := emulation.New()
 	if errors.Is(err, emulation.ErrNoCompiler) {
@@ -32,7 +32,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (engine.Limits{FLOPS: 2 * 48 * 48 * 48 / 1e-3, Bytes: 8 * 1000 / 1e-3}); l != want {
+		if want := (engine.Limits{FLOPS: 2 * 48 * 48 * 48 * timed / 1e-3, Bytes: 8 * 1000 * timed / 1e-3}); l != want {
 			t.Errorf("%s: %v, want %v", p, l, want)
 		}
 	}
