@@ -15,17 +15,17 @@ import (
 	"ablate/runner/train"
 )
 
-// A Bench is the speed of one net's training step on one device.
+// A Bench holds the measured speed of one net's training step on one device.
 type Bench struct {
 	Net             string    `json:"net"`
 	Device          string    `json:"device"`
 	Hardware        string    `json:"hardware"`
-	Precision       string    `json:"precision"` // in which products are formed
+	Precision       string    `json:"precision"` // of the matrix products
 	Threads         int       `json:"threads"`
 	Batch           int       `json:"batch"`
-	ImagesPerSecond float64   `json:"images_per_second"` // the median step's
+	ImagesPerSecond float64   `json:"images_per_second"` // of the median step
 	StepSeconds     []float64 `json:"step_seconds"`
-	PeakRSSMiB      int64     `json:"peak_rss_mib,omitempty"` // of the process; absent where the system does not tell
+	PeakRSSMiB      int64     `json:"peak_rss_mib,omitempty"` // of the process; absent if unknown
 	ActivationsMiB  float64   `json:"activations_mib"`        // the program's arena
 	PeakGFLOPS      float64   `json:"peak_gflops,omitempty"`  // measured, all threads
 	PeakGBs         float64   `json:"peak_gb_per_second,omitempty"`
@@ -35,18 +35,19 @@ type Bench struct {
 	Kernels         []Kernel  `json:"kernels,omitempty"`
 }
 
-// A Roofline is what a step would take if every kernel ran at the limit that binds it.
+// A Roofline tells how long a step would take if every kernel ran at the limit that binds it.
 type Roofline struct {
 	Limit   string  `json:"limit"`    // what binds the step: compute or memory
-	Share   float64 `json:"share"`    // of the least time, that of the kernels which this limit binds
+	Share   float64 `json:"share"`    // of the least time: the part in kernels that this limit binds
 	Seconds float64 `json:"seconds"`  // the least time of a step
 	OfLimit float64 `json:"of_limit"` // the least time over the measured one
 }
 
-// A Kernel is one step of the program, in the order they run.
+// A Kernel holds the measurements of one step of the program. Kernels are in the order in which
+// they run.
 type Kernel struct {
 	Name    string  `json:"name"`
-	By      string  `json:"by,omitempty"` // the library's algorithm, where it has several
+	By      string  `json:"by,omitempty"` // the library's algorithm, if it has several
 	Seconds float64 `json:"seconds"`      // median
 	GFLOPS  float64 `json:"gflops,omitempty"`
 	GBs     float64 `json:"gb_per_second"`         // every operand counted once
@@ -58,11 +59,11 @@ type Kernel struct {
 // benchWarmUp is the number of steps that run before the first that counts.
 const benchWarmUp = 2
 
-// Benchmark times whole training steps (forward, loss, backward, update) of a
-// net on random images that are already in memory, as the peer's script does,
-// then the same number of steps kernel by kernel. Of the recipe only the batch,
-// its micro-batches and the precision count. batch and steps are at least 1. With whole
-// the steps alone are timed, neither kernels nor what the machine can do.
+// Benchmark times whole training steps (forward, loss, backward, update) of a net on random images
+// that are already in memory, as the peer's script does. It then runs the same number of steps
+// kernel by kernel. It uses only the batch, the micro-batches and the precision of the recipe.
+// batch and steps must be at least 1. If whole is true, it times only the steps and measures
+// neither the kernels nor the limits of the machine.
 func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe.Train, steps int,
 	whole bool) (*Bench, error) {
 	if err := device.Place(group, r).Check(net, r.Batch); err != nil { // before seconds of measuring
@@ -75,7 +76,7 @@ func Benchmark(ctx context.Context, net *arch.Net, group *engine.Group, r recipe
 			return nil, err
 		}
 	}
-	debug.FreeOSMemory() // the arrays that measured the limits are not the net's
+	debug.FreeOSMemory() // the net does not use the arrays that measured the limits
 	program, err := benchProgram(ctx, net, group, r)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func roofline(program *engine.Program, limits engine.Limits, step float64) Roofl
 	return r
 }
 
-// binding is the limit that a kernel of this cost meets first.
+// binding returns the limit that a kernel of this cost meets first.
 func binding(cost engine.Cost, limits engine.Limits) string {
 	if float64(cost.FLOPs)/limits.FLOPS > float64(cost.Bytes)/limits.Bytes {
 		return "compute"

@@ -9,9 +9,9 @@ import (
 	"ablate/runner/train"
 )
 
-// datasets are opened once and shared by the runs that see the same images.
+// datasets holds data sets. Each is opened once and shared by the runs that see the same images.
 type datasets struct {
-	progress func(name string, done, total int) // of one that is being opened; may be nil
+	progress func(name string, done, total int) // for a data set that is being opened; may be nil
 	opened   map[string]*data.Dataset
 }
 
@@ -36,15 +36,15 @@ func (d *datasets) open(ctx context.Context, cfg recipe.Data) (*data.Dataset, er
 	return ds, nil
 }
 
-// close closes what the data sets hold open. It is only read, so nothing can be lost.
+// close closes the files that the data sets hold open. They are only read, so nothing can be lost.
 func (d *datasets) close() {
 	for _, ds := range d.opened {
 		ds.Close()
 	}
 }
 
-// check opens the data of every job and checks that net and batch fit it, before
-// anything is written. Seeds make no difference here.
+// check opens the data of every job and checks that net and batch fit it, before anything is
+// written. Seeds do not matter here.
 func (d *datasets) check(ctx context.Context, jobs []Job) error {
 	seen := map[string]bool{}
 	for _, j := range jobs {

@@ -18,12 +18,12 @@ import (
 	"ablate/recipe"
 )
 
-// frozenVersion is the version of what a plan's file holds.
+// frozenVersion is the version of the plan's file format.
 const frozenVersion = 1
 
-// A Frozen study is a plan that other processes work on, now or later, here or
-// on other machines: everything is resolved, so that nothing that is edited
-// meanwhile changes what they train.
+// A Frozen is a plan of a study that other processes work on, now or later, here or on other
+// machines. Everything in it is resolved, so later edits of the study do not change what they
+// train.
 type Frozen struct {
 	Version    int                     `json:"version"`
 	Program    string                  `json:"program_sha256"` // the file of the program that is to train
@@ -32,13 +32,14 @@ type Frozen struct {
 	Device     string                  `json:"device"`
 	Checkpoint string                  `json:"checkpoint"`
 	LogEvery   int                     `json:"log_every,omitempty"`
-	Variants   []FrozenVariant         `json:"variants"` // the first is the baseline
+	Variants   []FrozenVariant         `json:"variants"` // the first one is the baseline
 	Tasks      []Task                  `json:"tasks"`    // in the order in which one process would train them
-	// Groups are the tasks that one task of an engine trains, as ParseTasks reads them; without them it trains one.
+	// Groups holds the tasks that one task of an engine trains, as ParseTasks reads them. If it is
+	// empty, each task of an engine trains one task.
 	Groups []string `json:"groups,omitempty"`
 }
 
-// A FrozenVariant is a variant with its recipe as records have it.
+// A FrozenVariant is a variant with its recipe in the form that records have.
 type FrozenVariant struct {
 	Name      string          `json:"name"`
 	Ablations []string        `json:"ablations,omitempty"`
@@ -56,7 +57,8 @@ type Task struct {
 
 func (t Task) String() string { return fmt.Sprintf("%s/%d", t.Variant, t.Seed) }
 
-// Freeze makes a plan of jobs of a study. program is the SHA-256 of the program that is to train them.
+// Freeze makes a plan of a study's jobs. program is the SHA-256 of the program that is to train
+// them.
 func Freeze(s *configs.Study, declared experiments.Declaration, jobs []Job, program string) (*Frozen, error) {
 	f := &Frozen{
 		Version: frozenVersion, Program: program, Title: s.Title, Study: declared, Device: s.Device,
@@ -77,7 +79,7 @@ func Freeze(s *configs.Study, declared experiments.Declaration, jobs []Job, prog
 	return f, nil
 }
 
-// Write writes a plan as ReadFrozen reads it: a variant a line, a task a line.
+// Write writes a plan in the format of ReadFrozen: one variant per line, then one task per line.
 func (f *Frozen) Write(w io.Writer) error {
 	var b bytes.Buffer
 	head, err := json.Marshal(Frozen{
@@ -123,7 +125,7 @@ func writeList[T any](b *bytes.Buffer, key string, list []T) error {
 	return nil
 }
 
-// maxFrozen bounds what is read of a plan, in bytes.
+// maxFrozen bounds, in bytes, how much of a plan is read.
 const maxFrozen = 256 << 20
 
 // OpenFrozen reads a plan's file.
@@ -140,7 +142,7 @@ func OpenFrozen(path string) (*Frozen, error) {
 	return f, nil
 }
 
-// ReadFrozen reads a plan and checks that its tasks are of its variants.
+// ReadFrozen reads a plan and checks that its tasks belong to its variants.
 func ReadFrozen(r io.Reader) (*Frozen, error) {
 	f := new(Frozen)
 	d := json.NewDecoder(r)
@@ -168,7 +170,7 @@ func ReadFrozen(r io.Reader) (*Frozen, error) {
 	return f, nil
 }
 
-// Thaw returns the study and the jobs of some tasks, by their numbers from 0.
+// Thaw returns the study and the jobs of the given tasks, which are numbered from 0.
 func (f *Frozen) Thaw(tasks []int) (*configs.Study, []Job, error) {
 	s := &configs.Study{
 		Name: f.Study.Study, Title: f.Title, Seeds: f.Study.Seeds, Device: f.Device, LogEvery: f.LogEvery,
@@ -206,7 +208,8 @@ func (f *Frozen) Thaw(tasks []int) (*configs.Study, []Job, error) {
 	return s, list, nil
 }
 
-// Group returns the tasks of a group, by its number from 0. A plan without groups has one for each task.
+// Group returns the tasks of group i, counted from 0. A plan without groups has one group for each
+// task.
 func (f *Frozen) Group(i int) ([]int, error) {
 	n := len(f.Groups)
 	if n == 0 {
@@ -225,9 +228,9 @@ func (f *Frozen) Group(i int) ([]int, error) {
 	return tasks, nil
 }
 
-// Pack makes groups of tasks, in order: of n tasks, or for n = 0 of as many as
-// together take about a goal, by how long a run of a variant takes. A run whose
-// time is not known has a group of its own.
+// Pack makes groups of tasks, in order. Each has n tasks or, if n is 0, as many as together take
+// about goal, by the time that a run of each variant takes. A run of unknown duration has a group
+// of its own.
 func (f *Frozen) Pack(tasks []int, n int, takes map[string]time.Duration, goal time.Duration) {
 	f.Groups = nil
 	var group []int
@@ -262,7 +265,7 @@ func (v FrozenVariant) thaw() (Job, error) {
 	}}, err
 }
 
-// ParseTasks reads numbers of tasks as they are written: 7, 7-9, 1,4-6. Each appears once.
+// ParseTasks reads task numbers in the notation 7, 7-9 or 1,4-6. The result has no duplicates.
 func ParseTasks(words []string) ([]int, error) {
 	var tasks []int
 	seen := map[int]bool{}
@@ -286,10 +289,10 @@ func ParseTasks(words []string) ([]int, error) {
 	return tasks, nil
 }
 
-// maxTasks is more than any plan has: variants and seeds are bounded, too.
+// maxTasks is more than any plan has: the numbers of variants and seeds are bounded, too.
 const maxTasks = 1 << 24
 
-// FormatTasks writes numbers of tasks as ParseTasks reads them.
+// FormatTasks writes task numbers in the notation of ParseTasks.
 func FormatTasks(tasks []int) string {
 	var words []string
 	for i := 0; i < len(tasks); {
@@ -307,10 +310,10 @@ func FormatTasks(tasks []int) string {
 	return strings.Join(words, ",")
 }
 
-// ErrProgram is a plan that was made for another build of ablate, whose weights may differ.
+// ErrProgram reports a plan that was made for another build of ablate, whose weights may differ.
 var ErrProgram = errors.New("the plan is for another build of ablate")
 
-// CheckProgram says whether a program is the one that the plan was made for.
+// CheckProgram returns an error unless program is the one that the plan was made for.
 func (f *Frozen) CheckProgram(program string) error {
 	if f.Program == program {
 		return nil
@@ -319,7 +322,8 @@ func (f *Frozen) CheckProgram(program string) error {
 		f.Program, program)
 }
 
-// DigestProgram is the SHA-256 of a program's file, of this program's where path is empty.
+// DigestProgram returns the SHA-256 of a program's file, or of this program's file if path is
+// empty.
 func DigestProgram(path string) (string, error) {
 	if path == "" {
 		var err error
@@ -339,8 +343,8 @@ func DigestProgram(path string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// Unfinished are the tasks of a plan that are not done in a store. A run of
-// another recipe is an error now, not later in the log of every task.
+// Unfinished returns the tasks of a plan that are not done in a store. It returns an error at once
+// if a run has another recipe, instead of letting every task fail later.
 func (f *Frozen) Unfinished(store *experiments.Store) ([]int, error) {
 	identities := map[string]string{}
 	for _, v := range f.Variants {
@@ -352,7 +356,7 @@ func (f *Frozen) Unfinished(store *experiments.Store) ([]int, error) {
 			return nil, err
 		}
 	}
-	records, _ := store.Load(f.Study.Study) // what cannot be read is told when its run begins
+	records, _ := store.Load(f.Study.Study) // each run reports unreadable records when it begins
 	type state struct{ done, changed bool }
 	states := map[Task]state{}
 	for _, r := range records {
@@ -375,7 +379,7 @@ func (f *Frozen) Unfinished(store *experiments.Store) ([]int, error) {
 	return slices.Clip(left), nil
 }
 
-// Digest is the SHA-256 of a plan as Write writes it.
+// Digest returns the SHA-256 of a plan in the format of Write.
 func Digest(f *Frozen) (string, error) {
 	h := sha256.New()
 	if err := f.Write(h); err != nil {

@@ -12,7 +12,7 @@ import (
 	"ablate/experiments"
 )
 
-// What is frozen and thawed is the same recipes, to their identities, in the same order.
+// Freezing and thawing keeps the recipes, with their identities and their order.
 func TestFreezeAndThaw(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "3")
@@ -51,7 +51,7 @@ func TestFreezeAndThaw(t *testing.T) {
 	}
 }
 
-// A plan leaves out what is done, and refuses at once what was trained by another recipe.
+// A plan leaves out finished runs, and refuses at once runs that were trained by another recipe.
 func TestUnfinished(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "3")
@@ -121,7 +121,7 @@ func TestParseTasks(t *testing.T) {
 	}
 }
 
-// Whatever a plan's file holds, reading it and thawing its tasks ends with a plan or an error.
+// Whatever a plan's file holds, reading it and thawing its tasks returns a plan or an error.
 func FuzzReadFrozen(f *testing.F) {
 	f.Add([]byte(`{"version":1,"study":{"study":"s"},"checkpoint":"10m0s","variants":[{"name":"a","recipe":{}}],` +
 		`"tasks":[{"variant":"a","seed":1}]}`))

@@ -10,7 +10,7 @@ import (
 	"ablate/runner/train"
 )
 
-// checkInit refuses weights that a job cannot begin with. A run that is done needs none.
+// checkInit refuses weights that a job cannot begin with. A finished run needs none.
 func checkInit(j Job, o Options) error {
 	rec, err := o.Store.Record(o.Study.Name, j.Variant.Name, j.Seed)
 	if err == nil && rec.Status.Final() && !o.Fresh {
@@ -22,7 +22,8 @@ func checkInit(j Job, o Options) error {
 	return fitsInit(j.Variant)
 }
 
-// fitsInit refuses weights to begin with that are not there or do not fit, and says where the study names them.
+// fitsInit refuses initial weights that do not exist or do not fit, and says where the study names
+// them.
 func fitsInit(v configs.Variant) error {
 	if err := train.CheckInit(v.Recipe); err != nil {
 		return fmt.Errorf("%s: %w", named(v), err)
@@ -30,7 +31,8 @@ func fitsInit(v configs.Variant) error {
 	return nil
 }
 
-// named is a variant, behind the file and line that name the weights it begins with, where the study's file is there.
+// named returns a variant's name. The file and line that name its initial weights precede it, if
+// the study's file exists.
 func named(v configs.Variant) string {
 	if v.InitAt == "" {
 		return "variant " + v.Name
@@ -38,7 +40,7 @@ func named(v configs.Variant) string {
 	return v.InitAt + ": variant " + v.Name
 }
 
-// checkCycle refuses a run that begins with its own weights, if by way of others.
+// checkCycle refuses a run that begins with its own weights, directly or by way of other runs.
 func checkCycle(j Job, store *experiments.Store, study string) error {
 	own, err := store.FindFolder(fmt.Sprintf("%s/%s/%d", study, j.Variant.Name, j.Seed))
 	if err != nil {
@@ -61,14 +63,14 @@ func checkCycle(j Job, store *experiments.Store, study string) error {
 		}
 		r, err := recipe.Decode(rec.Recipe)
 		if err != nil {
-			return nil // of a program of the user's
+			return nil // a run of the user's own program
 		}
 		from = r.Train.Init.From
 	}
 	return nil
 }
 
-// absolute is a path as it can be compared.
+// absolute makes a path comparable with others.
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs

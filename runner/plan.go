@@ -1,6 +1,6 @@
-// Package runner turns a study into runs: it plans them, trains them one after
-// the other and records what they come to. It also verifies runs that are
-// recorded, predicts how long a study takes and times a net's training step.
+// Package runner turns a study into runs: it plans them, trains them one after the other and
+// records their results. It also verifies recorded runs, predicts how long a study takes and times
+// a net's training step.
 package runner
 
 import (
@@ -18,8 +18,9 @@ type Job struct {
 	Cost    arch.Cost
 }
 
-// Work is the number of multiply-accumulates of training: forward, and twice as many for the two gradients.
-// A program does not say how much it has to do: all of them count the same.
+// Work returns the number of multiply-accumulates of training: the forward pass, and twice as many
+// for the two gradients. A program does not say how much work it has, so all programs count the
+// same.
 func (j Job) Work(trainImages int) float64 {
 	if j.Variant.Recipe.IsProgram() {
 		return 1
@@ -27,7 +28,7 @@ func (j Job) Work(trainImages int) float64 {
 	return 3 * float64(j.Cost.MACs) * float64(trainImages) * float64(j.Variant.Recipe.Train.Epochs)
 }
 
-// costOf is what a recipe's net costs; that of a program is not known.
+// costOf returns the cost of a recipe's net; the cost of a program is not known.
 func costOf(r recipe.Recipe) (arch.Cost, error) {
 	if r.IsProgram() {
 		return arch.Cost{}, nil
@@ -35,8 +36,8 @@ func costOf(r recipe.Recipe) (arch.Cost, error) {
 	return r.Net.Cost()
 }
 
-// Plan lists a study's jobs: all variants under the first seed, then under the
-// next, so that an unfinished study is already a comparison.
+// Plan lists a study's jobs: all variants under the first seed, then all under the next, so that
+// an unfinished study is already a comparison.
 func Plan(s *configs.Study) ([]Job, error) {
 	var jobs []Job
 	for _, seed := range s.Seeds {

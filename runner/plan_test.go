@@ -23,11 +23,12 @@ variants: {baseline: {}%s}
 const fuzzedNet = "{net: x, input: {height: 8, width: 8, channels: 2}, layers: [%s, {dense: {outputs: 2, init: " +
 	"{kind: he}}}, {softmax_loss: {}}]}"
 
-// maxFuzzed is what a study of a few hundred bytes may allocate until its plan stands and its nets are graphs.
+// maxFuzzed is how many bytes a study of a few hundred bytes may allocate until its plan is made
+// and its nets are graphs.
 const maxFuzzed = 256 << 20
 
-// A study is untrusted text up to the plan and the graph of every net: no panic, and
-// no more memory than a study of its size deserves.
+// A study is untrusted text until its plan and the graphs of its nets are made. It must not cause
+// a panic, nor use more memory than its size justifies.
 func FuzzStudyToPlan(f *testing.F) {
 	for _, layer := range []string{
 		"{conv: {filters: 4, kernel: 3, init: {kind: he}}}, {relu: {}}",
@@ -72,7 +73,7 @@ func FuzzStudyToPlan(f *testing.F) {
 	})
 }
 
-// planned goes as far with a study as a dry run does before it opens data and devices.
+// planned processes a study as far as a dry run does before it opens data and devices.
 func planned(t *testing.T, file string) {
 	t.Helper()
 	s, err := configs.Load(file, nil)

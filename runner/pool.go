@@ -15,23 +15,25 @@ import (
 	"ablate/experiments"
 )
 
-// A Pool says on what the runs of a study are trained at the same time.
+// A Pool describes the slots on which the runs of a study are trained at the same time.
 type Pool struct {
 	Slots   []PoolSlot
-	Retries int // how often a run begins again from its checkpoint whose process or device was lost
-	// Release closes what Options.Devices has opened to predict the study's time: the slots' processes need it.
+	Retries int // how often a run starts again from its checkpoint after its process or device was lost
+	// Release closes what Options.Devices has opened to predict the study's time, since the slots'
+	// processes need it.
 	Release func() error
 }
 
-// A PoolSlot is one of a pool's slots. Command makes the process that trains on it, which calls ServeSlot.
+// A PoolSlot is one of a pool's slots. Command makes the process that trains on it, which calls
+// ServeSlot.
 type PoolSlot struct {
 	Name    string
 	Command func() *exec.Cmd
 }
 
-// ExecuteOn is Execute on several slots at the same time, each with a process of
-// its own: a crash or a lost GPU costs the run that it happened to. The longest
-// runs begin first, so that none is left alone at the end.
+// ExecuteOn is Execute on several slots at the same time. Each slot has a process of its own, so
+// that a crash or a lost GPU costs only the run that it happened to. The longest runs begin first,
+// so that none is left running alone at the end.
 func ExecuteOn(ctx context.Context, jobs []Job, o Options, p Pool) (Outcome, error) {
 	jobs = slices.Clone(jobs)
 	sets := datasets{progress: o.Progress.Data}
@@ -43,7 +45,7 @@ func ExecuteOn(ctx context.Context, jobs []Job, o Options, p Pool) (Outcome, err
 	if err == nil {
 		err = longestFirst(ctx, jobs, &sets)
 	}
-	sets.close() // every slot opens its own; the page cache holds the files once
+	sets.close() // every slot opens its own; the page cache holds the files only once
 	if rerr := p.Release(); err == nil {
 		err = rerr
 	}
@@ -71,7 +73,7 @@ func ExecuteOn(ctx context.Context, jobs []Job, o Options, p Pool) (Outcome, err
 	return d.run(ctx)
 }
 
-// longestFirst sorts jobs by their work, the most first; equal ones stay in order.
+// longestFirst sorts jobs by decreasing work; jobs of equal work stay in order.
 func longestFirst(ctx context.Context, jobs []Job, sets *datasets) error {
 	work := map[string]float64{}
 	for _, j := range jobs {
@@ -88,25 +90,25 @@ func longestFirst(ctx context.Context, jobs []Job, sets *datasets) error {
 	return nil
 }
 
-// none is the task of a slot that has none.
+// none is the task of a slot that has no task.
 const none = -1
 
-// A slot is where one run at a time is trained.
+// A slot trains one run at a time.
 type slot struct {
 	PoolSlot
 	process *process
 	task    int
-	useless error // why it can train nothing
+	useless error // why it cannot train; nil if it can
 }
 
-// A process trains on a slot. Closing its orders stops it as Ctrl-C would.
+// A process trains on a slot. Closing orders stops it as Ctrl-C would.
 type process struct {
 	orders io.WriteCloser
 	enc    *gob.Encoder
 	stderr tail
 }
 
-// An event is an answer of a slot's process, or its end.
+// An event is an answer from a slot's process, or the end of the process.
 type event struct {
 	slot *slot
 	from *process
@@ -115,8 +117,8 @@ type event struct {
 	err  error // of gone
 }
 
-// A dispatcher gives tasks to slots and counts what becomes of them. All of it
-// happens in one goroutine, which the events of the processes come to.
+// A dispatcher gives tasks to slots and counts how they end. All of it happens in one goroutine,
+// which receives the events of the processes.
 type dispatcher struct {
 	jobs    []Job
 	o       Options
@@ -127,14 +129,15 @@ type dispatcher struct {
 
 	queue, held []int
 	tried       map[int]int  // how often a task was lost
-	begun       map[int]bool // tasks that --fresh has set the old run aside of
-	living      int          // processes
+	begun       map[int]bool // tasks whose old run --fresh has already set aside
+	living      int          // number of processes
 	stopping    bool
 	out         Outcome
 	err         error
 }
 
-// run trains all jobs. What other processes hold is looked at again as long as that leads to anything.
+// run trains all jobs. Runs that other processes hold are tried again, as long as that makes
+// progress.
 func (d *dispatcher) run(ctx context.Context) (Outcome, error) {
 	for i := range d.jobs {
 		d.queue = append(d.queue, i)
@@ -152,7 +155,7 @@ func (d *dispatcher) run(ctx context.Context) (Outcome, error) {
 			}
 		}
 		if d.idle() {
-			d.stop() // the processes that wait for more
+			d.stop() // stops the processes that wait for more
 			if d.living == 0 {
 				return d.outcome()
 			}
@@ -167,7 +170,7 @@ func (d *dispatcher) run(ctx context.Context) (Outcome, error) {
 	}
 }
 
-// idle says that no slot has a task and none will get one.
+// idle reports whether no slot has a task and none will get one.
 func (d *dispatcher) idle() bool {
 	for _, s := range d.slots {
 		if s.task != none {
@@ -177,7 +180,7 @@ func (d *dispatcher) idle() bool {
 	return d.stopping || len(d.queue) == 0 || d.useless() != nil
 }
 
-// useless is why no slot can train anything, nil while one can.
+// useless returns why no slot can train, or nil if one can.
 func (d *dispatcher) useless() (err error) {
 	for _, s := range d.slots {
 		if s.useless == nil {
@@ -190,7 +193,7 @@ func (d *dispatcher) useless() (err error) {
 
 func (d *dispatcher) outcome() (Outcome, error) {
 	if err := d.useless(); err != nil && d.err == nil && !d.out.Interrupted && len(d.queue) > 0 {
-		if d.out == (Outcome{}) { // nothing was trained: it is as it is on one device
+		if d.out == (Outcome{}) { // nothing was trained, so the outcome is that of a single device
 			return d.out, err
 		}
 		d.out.Lost = fmt.Errorf("no slot is left: %w", err)
@@ -216,7 +219,7 @@ func (d *dispatcher) giveOut() {
 	}
 }
 
-// give orders a slot to train a task, and starts its process if there is none.
+// give orders a slot to train a task, and starts its process if it has none.
 func (d *dispatcher) give(s *slot, task int) error {
 	first := s.process == nil
 	if first {
@@ -229,7 +232,7 @@ func (d *dispatcher) give(s *slot, task int) error {
 	}
 	s.task = task
 	next := order{Task: task, Fresh: d.o.Fresh && !d.begun[task]}
-	go func(p *process) { // a process that is gone takes no order; the end of its answers tells
+	go func(p *process) { // a dead process takes no order; the end of its answers reports that
 		if first && p.enc.Encode(d.setup) != nil {
 			return
 		}
@@ -270,7 +273,7 @@ func (d *dispatcher) start(s *slot) (*process, error) {
 	return p, nil
 }
 
-// stop gives out nothing more and stops what is trained.
+// stop gives out no more tasks and stops the runs that are being trained.
 func (d *dispatcher) stop() {
 	d.stopping = true
 	for _, s := range d.slots {
@@ -280,7 +283,7 @@ func (d *dispatcher) stop() {
 	}
 }
 
-// handle takes in what a slot's process says.
+// handle processes an event of a slot's process.
 func (d *dispatcher) handle(e event) {
 	s := e.slot
 	if e.gone {
@@ -291,7 +294,7 @@ func (d *dispatcher) handle(e event) {
 		}
 		return
 	}
-	if s.task == none { // unfit, after its task went to another
+	if s.task == none { // unfit, after its task went to another slot
 		return
 	}
 	j := d.jobs[s.task]
@@ -325,7 +328,7 @@ func (d *dispatcher) handle(e event) {
 	}
 }
 
-// gone counts the task of a process that ended, if it still had one.
+// gone handles the end of a process, which may still have had a task.
 func (d *dispatcher) gone(s *slot, e event) {
 	switch {
 	case s.task == none:
@@ -340,11 +343,11 @@ func (d *dispatcher) gone(s *slot, e event) {
 	}
 }
 
-// ended counts a task's end.
+// ended counts the end of a task.
 func (d *dispatcher) ended(s *slot, j Job, a answer) {
 	err := a.err()
 	if a.Kind == deviceLost {
-		s.process = nil // it ends by itself
+		s.process = nil // the process ends by itself
 		d.lost(s, fmt.Errorf("%s: %w", s.Name, err))
 		return
 	}
@@ -358,12 +361,12 @@ func (d *dispatcher) ended(s *slot, j Job, a answer) {
 	case experiments.Failed:
 		d.out.Failed++
 	case experiments.Interrupted:
-		if !d.stopping { // a signal went to the process alone
+		if !d.stopping { // only the process received the signal
 			d.out.Interrupted = true
 			d.stop()
 		}
 		return
-	default: // it could not even begin: the record is refused or cannot be written
+	default: // it could not begin: the record is refused or cannot be written
 		d.err = cmp.Or(d.err, err)
 		d.stop()
 		return
@@ -373,7 +376,8 @@ func (d *dispatcher) ended(s *slot, j Job, a answer) {
 	}
 }
 
-// lost puts the task of a process or device that is lost back into the queue, as often as that is allowed.
+// lost puts the task of a lost process or device back into the queue, as often as retries are
+// allowed.
 func (d *dispatcher) lost(s *slot, err error) {
 	task := s.task
 	s.task = none
@@ -390,7 +394,7 @@ func (d *dispatcher) lost(s *slot, err error) {
 	}
 }
 
-// lastWords says how a process failed: its status, and what it said last.
+// lastWords describes how a process failed: its status, and its last output.
 func (p *process) lastWords(err error) string {
 	text := strings.TrimSpace(p.stderr.String())
 	if i := strings.Index(text, "panic: "); i >= 0 {
@@ -405,7 +409,7 @@ func (p *process) lastWords(err error) string {
 // A tail keeps the end of what is written to it.
 type tail struct{ bytes.Buffer }
 
-// tailLength is more than a panic's message and the first frames of its stack.
+// tailLength is longer than a panic's message and the first frames of its stack.
 const tailLength = 16 << 10
 
 func (t *tail) Write(text []byte) (int, error) {

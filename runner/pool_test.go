@@ -20,10 +20,10 @@ import (
 	"ablate/runner/engine/cpu"
 )
 
-// Variables that make the test binary a slot's process, and say how it fails.
+// These variables turn the test binary into a slot's process, and say how it fails.
 const (
 	asSlot   = "ABLATE_TEST_SLOT"      // folder of runs
-	slotFate = "ABLATE_TEST_SLOT_FATE" // what happens in it
+	slotFate = "ABLATE_TEST_SLOT_FATE" // how it fails
 )
 
 func TestMain(m *testing.M) {
@@ -42,7 +42,7 @@ func serveTestSlot(root, fate string) int {
 	}
 	var d engine.Device = dev
 	what, once, _ := strings.Cut(fate, " ")
-	if once != "" { // it happens once in all processes: who makes the file
+	if once != "" { // it fails once among all processes: in the one that creates the file
 		f, err := os.OpenFile(once, os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
 			what = ""
@@ -70,7 +70,7 @@ func serveTestSlot(root, fate string) int {
 	return 0
 }
 
-// A failing device fails in every kernel after some.
+// A failing device fails in every kernel after the first few.
 type failing struct {
 	engine.Device
 	kernels int
@@ -94,7 +94,7 @@ func (k failingKernel) Run(c *engine.Context) error {
 	return k.Kernel.Run(c)
 }
 
-// testPool is a pool of processes of this test, one for each fate.
+// testPool returns a pool of processes of this test, one for each fate.
 func testPool(store *experiments.Store, retries int, fates ...string) Pool {
 	p := Pool{Retries: retries, Release: func() error { return nil }}
 	for i, fate := range fates {
@@ -107,7 +107,7 @@ func testPool(store *experiments.Store, retries int, fates ...string) Pool {
 	return p
 }
 
-// A listener notes what a pool says of its runs.
+// A listener records what a pool reports about its runs.
 type listener struct {
 	stopAfter
 	retried []string
@@ -124,8 +124,8 @@ func (l *listener) End(j Job, status experiments.Status, err error) {
 	}
 }
 
-// A crash or a lost device costs a pool one run, which begins again from its
-// checkpoint as often as that is allowed. Its weights are those of a run that was left in peace.
+// A crash or a lost device costs a pool one run, which starts again from its checkpoint as often
+// as retries are allowed. Its weights are those of an undisturbed run.
 func TestPoolSurvives(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "4")
@@ -180,7 +180,7 @@ func TestPoolSurvives(t *testing.T) {
 	}
 }
 
-// weights are the digests of a study's runs by seed.
+// weights returns the digests of the weights of a study's runs, by seed.
 func weights(t *testing.T, store *experiments.Store) map[uint64]string {
 	t.Helper()
 	records, problems := store.Load("tiny")
@@ -196,7 +196,7 @@ func weights(t *testing.T, store *experiments.Store) map[uint64]string {
 	return got
 }
 
-// Where no slot can train, a study ends as it does on one device that cannot be opened.
+// If no slot can train, a study ends as it does on a single device that cannot be opened.
 func TestPoolWithoutUse(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "2")
@@ -240,7 +240,7 @@ func TestPoolInterrupted(t *testing.T) {
 	}
 }
 
-// meet interrupts once both seeds have made a step.
+// A meet interrupts once both seeds have made a step.
 type meet struct {
 	stopAfter
 	seen      map[uint64]bool
@@ -253,7 +253,7 @@ func (m *meet) Step(j Job, _ int, _ float64) {
 	}
 }
 
-// An error keeps its kind on its way from a slot's process.
+// An error from a slot's process keeps its kind.
 func TestToldErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ err, is error }{

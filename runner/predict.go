@@ -12,15 +12,15 @@ import (
 	"ablate/runner/train"
 )
 
-// A Prediction is what a run of a variant is going to do.
+// A Prediction says what a run of a variant will do.
 type Prediction struct {
 	Run      time.Duration // for one seed
 	Input    string        // how a training image becomes an input, in words
-	Batches  int           // an epoch's
+	Batches  int           // per epoch
 	LeftOver int           // training images that every epoch leaves out, since they do not fill a batch
 }
 
-// Predict measures a few training steps of each variant of a study. Nothing is recorded.
+// Predict measures a few training steps of each variant of a study. It records nothing.
 func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Prediction, error) {
 	var sets datasets
 	defer sets.close()
@@ -43,7 +43,7 @@ func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Predicti
 		if err != nil {
 			return nil, err
 		}
-		m, again := measured[key] // a sweep over rates measures one variant
+		m, again := measured[key] // a sweep over rates measures one variant only
 		if !again {
 			if m, err = measure(ctx, v, ds, s.Seeds[0], devices); err != nil {
 				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
@@ -55,9 +55,9 @@ func Predict(ctx context.Context, s *configs.Study, devices Devices) ([]Predicti
 	return out, nil
 }
 
-// A measurement is what a variant's first steps tell.
+// A measurement holds the times of a variant's first steps.
 type measurement struct {
-	step, evaluation  time.Duration // a batch's
+	step, evaluation  time.Duration // of one batch
 	input             string
 	batches, leftOver int
 }
@@ -78,7 +78,7 @@ func measure(ctx context.Context, v configs.Variant, ds *data.Dataset, seed uint
 	return m, err
 }
 
-// predict says what a run of a recipe with these steps is going to do.
+// predict returns what a run of a recipe with these step times will do.
 func (m measurement) predict(r recipe.Recipe, ds *data.Dataset) Prediction {
 	evaluate := func(images int) float64 {
 		return math.Ceil(float64(images)/float64(r.Train.Batch)) * m.evaluation.Seconds()
@@ -91,7 +91,7 @@ func (m measurement) predict(r recipe.Recipe, ds *data.Dataset) Prediction {
 	return Prediction{Run: seconds(run), Input: m.input, Batches: m.batches, LeftOver: m.leftOver}
 }
 
-// seconds is a duration, the longest there is for one that is longer: 292 years.
+// seconds returns a duration; if it is too long, it returns the longest there is: 292 years.
 func seconds(s float64) time.Duration {
 	if ns := s * float64(time.Second); ns < math.MaxInt64 {
 		return time.Duration(ns)
@@ -99,18 +99,18 @@ func seconds(s float64) time.Duration {
 	return math.MaxInt64
 }
 
-// Times is n times a duration, at most the longest there is.
+// Times returns n times a duration, at most the longest there is.
 func Times(n int, d time.Duration) time.Duration { return seconds(float64(n) * d.Seconds()) }
 
-// estimate predicts how long the jobs take that are not done yet. It measures the
-// first of them alone and scales that by the others' work.
+// estimate predicts how long the unfinished jobs take. It measures only the first of them and
+// scales its time by the work of the others.
 func estimate(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
 	var first Job
 	var firstWork, work float64
 	for _, j := range jobs {
 		if !o.Fresh {
 			r, err := o.Store.Record(o.Study.Name, j.Variant.Name, j.Seed)
-			if err == nil && r.Status.Final() { // what cannot be read is told when its run begins
+			if err == nil && r.Status.Final() { // the run reports unreadable records when it begins
 				continue
 			}
 		}
@@ -139,8 +139,8 @@ func estimate(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.
 	return seconds(one.Seconds() * work / firstWork), nil
 }
 
-// stepKey says what the time of a variant's step depends on: the net, the data,
-// how a batch is cut and computed, and where.
+// stepKey identifies what the time of a variant's step depends on: the net, the data, how a batch
+// is divided and computed, and the devices.
 func stepKey(v configs.Variant) (string, error) {
 	r := v.Recipe
 	r.Train = recipe.Train{Batch: r.Train.Batch, MicroBatches: r.Train.MicroBatches, Precision: r.Train.Precision}

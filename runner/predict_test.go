@@ -12,7 +12,7 @@ import (
 	"ablate/runner/device"
 )
 
-// A predicted time is never negative: 10¹² epochs took −1,277,683 hours.
+// A predicted time is never negative: 10¹² epochs used to take −1,277,683 hours.
 func TestPredictionsDoNotOverflow(t *testing.T) {
 	t.Parallel()
 	m := measurement{step: time.Second, evaluation: time.Second, batches: 1000}
@@ -28,8 +28,8 @@ func TestPredictionsDoNotOverflow(t *testing.T) {
 	}
 }
 
-// The prediction of a study leaves out what is done, and its refusal ends the
-// study before anything is written.
+// The prediction of a study leaves out finished runs, and an error from Confirm ends the study
+// before anything is written.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "2")

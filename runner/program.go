@@ -13,7 +13,7 @@ import (
 	"ablate/runner/external"
 )
 
-// split tells the jobs that ablate trains from those that a program of the user's does.
+// split separates the jobs that ablate trains from those that the user's own programs train.
 func split(jobs []Job) (ours, programs []Job) {
 	for _, j := range jobs {
 		if j.Variant.Recipe.IsProgram() {
@@ -25,7 +25,7 @@ func split(jobs []Job) (ours, programs []Job) {
 	return ours, programs
 }
 
-// checkPrograms says whether the programs of jobs can be started.
+// checkPrograms reports whether the programs of jobs can be started.
 func checkPrograms(jobs []Job) error {
 	seen := map[string]bool{}
 	for _, j := range jobs {
@@ -40,7 +40,7 @@ func checkPrograms(jobs []Job) error {
 	return nil
 }
 
-// setUp runs the setup command of jobs that are not done yet, each command once.
+// setUp runs the setup commands of unfinished jobs, each command once.
 func setUp(ctx context.Context, jobs []Job, o Options) error {
 	seen := map[string]bool{}
 	for _, j := range jobs {
@@ -60,8 +60,8 @@ func setUp(ctx context.Context, jobs []Job, o Options) error {
 	return nil
 }
 
-// executeProgram has a program train and record one run, again if it fails and the study says so. An
-// empty status means that nothing was begun.
+// executeProgram lets a program train one run, and records it. If the program fails and the study
+// allows it, the program starts again. An empty status means that nothing was begun.
 func executeProgram(ctx context.Context, j Job, o Options) (experiments.Status, error) {
 	r := j.Variant.Recipe
 	run := external.Run{
@@ -78,11 +78,11 @@ func executeProgram(ctx context.Context, j Job, o Options) (experiments.Status, 
 		if status != experiments.Failed || tried >= r.Trainer.Retries {
 			return status, err
 		}
-		o.Fresh = false // what this attempt left is what the next one continues from
+		o.Fresh = false // the next attempt continues from what this one left
 	}
 }
 
-// deviceOf is what a program is told to train on.
+// deviceOf returns the device that a program is to train on.
 func deviceOf(j Job, o Options) string {
 	if j.Variant.Device != "" {
 		return j.Variant.Device
@@ -90,7 +90,7 @@ func deviceOf(j Job, o Options) string {
 	return o.Device
 }
 
-// programRecord is what is known of a program's run before it begins.
+// programRecord returns what is known about a program's run before it begins.
 func programRecord(j Job, device string, o Options) (experiments.Record, error) {
 	v := j.Variant
 	text, err := json.Marshal(v.Recipe)
@@ -119,7 +119,7 @@ func programRecord(j Job, device string, o Options) (experiments.Record, error) 
 	}, nil
 }
 
-// hardware is the key that a program's speeds are compared under.
+// hardware returns the key under which a program's speeds are compared.
 func hardware(p *experiments.Provenance) string {
 	key := fmt.Sprintf("%s, %d threads", p.CPU, p.Threads)
 	var gpus []string
@@ -132,7 +132,7 @@ func hardware(p *experiments.Provenance) string {
 	return strings.Join(append([]string{key}, gpus...), ", ")
 }
 
-// notOurs says what of a run that ablate did not train cannot be checked.
+// notOurs describes what cannot be checked of a run that ablate did not train.
 func notOurs(rec experiments.Record) string {
 	if rec.Imported != nil {
 		return "how the figures came about: they were imported from " + rec.Imported.From

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// peakRSS is the most memory the process has had resident, in bytes; 0 if unknown.
+// peakRSS returns the largest resident memory of the process so far, in bytes; 0 if unknown.
 func peakRSS() int64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -22,25 +22,25 @@ import (
 	"ablate/runner/train"
 )
 
-// Options say where and how a study runs. None of it changes a result.
+// Options say where and how a study runs. None of them changes a result.
 type Options struct {
 	Study      *configs.Study
-	Declares   experiments.Declaration // what the study compares, whichever of its jobs are given
+	Declares   experiments.Declaration // what the study compares, whichever of its jobs are run
 	Store      *experiments.Store
 	Devices    Devices
-	Fresh      bool             // move runs that are there aside and begin again
+	Fresh      bool             // move existing runs aside and begin again
 	FailFast   bool             // end with the first run that fails or diverges
 	Checkpoint configs.Interval // how often an unfinished run is saved
-	Device     string           // what programs of the user's are told to train on
+	Device     string           // the device that the user's own programs train on
 	Command    []string         // what the user typed, for the record
 	Progress   Progress
-	// Confirm is told how long the study is predicted to take. An error of it ends
-	// the study before anything is written. It may be nil.
+	// Confirm receives the predicted duration of the study. If it returns an error, the study ends
+	// before anything is written. It may be nil.
 	Confirm func(predicted time.Duration) error
 }
 
-// Devices opens the devices of a list, as device.Pool.Get does. An empty list is
-// that of runs which ask for none.
+// Devices opens the devices of a list, as device.Pool.Get does. Runs that do not ask for devices
+// have an empty list.
 type Devices func(list string) (*engine.Group, error)
 
 // open opens the devices that a variant trains on.
@@ -52,7 +52,7 @@ func (d Devices) open(v configs.Variant) (*engine.Group, error) {
 	return group, err
 }
 
-// check opens a variant's devices and says whether they can share its training.
+// check opens a variant's devices and reports whether they can share its training.
 func (d Devices) check(v configs.Variant) error {
 	group, err := d.open(v)
 	if err != nil {
@@ -64,39 +64,38 @@ func (d Devices) check(v configs.Variant) error {
 	return nil
 }
 
-// Progress is told how a study proceeds. Calls come from one goroutine.
+// Progress receives reports on how a study proceeds. Calls come from one goroutine.
 type Progress interface {
 	Data(name string, done, total int) // images of a data set that have been read
 	Start(jobs []Job, predicted time.Duration)
-	Skip(j Job)             // was done before
-	Held(j Job, err error)  // another process trains it; it is looked at again at the end
-	Retry(j Job, err error) // its process or device was lost; it begins again from its checkpoint
+	Skip(j Job)             // it was done before
+	Held(j Job, err error)  // another process trains it; it is tried again at the end
+	Retry(j Job, err error) // its process or device was lost; it starts again from its checkpoint
 	Begin(j Job, dir string)
-	Step(j Job, epoch int, progress float64) // the share of the run that is trained
+	Step(j Job, epoch int, progress float64) // progress is the trained share of the run
 	Epoch(j Job, e train.Epoch)
-	Program(j Job, p external.Progress) // that a program of the user's has come so far
+	Program(j Job, p external.Progress) // how far the user's own program has come
 	End(j Job, status experiments.Status, err error)
 }
 
-// ErrRecord is a run that cannot be recorded, on a full disk for example. What was
-// saved before stays, and the same command continues from there.
+// ErrRecord reports a run that cannot be recorded, on a full disk for example. Everything saved
+// before remains, and the same command continues from there.
 var ErrRecord = errors.New("cannot record the run")
 
 // Outcome counts how a study's runs ended.
 type Outcome struct {
 	Done, Skipped, Diverged, Failed int
-	Held                            int // by other processes, to the end
+	Held                            int // by other processes until the end
 	Interrupted                     bool
-	// Lost is what happened to a device that will not compute again in this process.
-	// Its run failed, and continues from its checkpoint when it is started again.
+	// Lost describes the loss of a device that will not compute again in this process. Its run
+	// failed, and continues from its checkpoint when it is started again.
 	Lost error
 }
 
-// Execute trains every job that is not done yet. A run that fails or diverges
-// does not stop the others unless FailFast says so; an interrupt, a record that
-// cannot be written or a lost device does. A run that another process holds is
-// left to it and looked at again after the others: processes that execute one
-// study divide its runs.
+// Execute trains every unfinished job. A run that fails or diverges does not stop the others
+// unless FailFast is set; an interrupt, a record that cannot be written or a lost device does.
+// Execute leaves a run that another process holds to that process, and tries it again after the
+// others: several processes that execute one study divide its runs.
 func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	var out Outcome
 	sets := datasets{progress: o.Progress.Data}
@@ -128,8 +127,8 @@ func Execute(ctx context.Context, jobs []Job, o Options) (Outcome, error) {
 	return out, nil
 }
 
-// prepare opens data and devices, checks that every job fits them, and predicts
-// how long all take. Nothing is written yet.
+// prepare opens data and devices, checks that every job fits them, and predicts how long all jobs
+// take. It writes nothing yet.
 func prepare(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.Duration, error) {
 	ours, programs := split(jobs)
 	if err := sets.check(ctx, ours); err != nil {
@@ -156,8 +155,8 @@ func prepare(ctx context.Context, jobs []Job, sets *datasets, o Options) (time.D
 	return predicted, err
 }
 
-// pass executes jobs one after the other and returns those that other processes
-// hold, and whether that was the end of the study.
+// pass executes jobs one after the other. It returns the jobs that other processes hold, and
+// whether the study has ended.
 func (out *Outcome) pass(ctx context.Context, jobs []Job, sets *datasets, o Options) (held []Job, end bool, err error) {
 	for _, j := range jobs {
 		if ctx.Err() != nil {
@@ -190,7 +189,7 @@ func (out *Outcome) pass(ctx context.Context, jobs []Job, sets *datasets, o Opti
 			}
 		case experiments.Interrupted:
 			out.Interrupted, end = true, true
-		default: // it could not even begin: the record is refused or cannot be written
+		default: // it could not begin: the record is refused or cannot be written
 			return held, true, err
 		}
 		if end {
@@ -222,11 +221,11 @@ func execute(ctx context.Context, j Job, sets *datasets, o Options) (experiments
 	})
 }
 
-// attempt records what train comes to. An empty status means that nothing was begun.
+// attempt records the result of train. An empty status means that nothing was begun.
 func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	work func(*experiments.Recorder) (*experiments.Result, error)) (experiments.Status, error) {
 	recorder, err := o.Store.Start(rec, experiments.StartOptions{Fresh: o.Fresh, Identify: identify})
-	if errors.Is(err, experiments.ErrDamaged) { // the other runs are as good as ever
+	if errors.Is(err, experiments.ErrDamaged) { // the other runs are not affected
 		return experiments.Failed, err
 	}
 	if err != nil {
@@ -243,7 +242,7 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	unrecorded := errors.As(err, &unwritten) || errors.Is(err, experiments.ErrLost)
 	switch {
 	case err == nil:
-	case unrecorded: // the next run's would be lost too
+	case unrecorded: // the next run's record would be lost too
 		status = experiments.Failed
 	case errors.Is(err, train.ErrDiverged), errors.Is(err, external.ErrDiverged):
 		status = experiments.Diverged
@@ -255,7 +254,7 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	ferr := recorder.Finish(status, result, err)
 	switch {
 	case unrecorded:
-		ferr = err // the first of the two says best what is wrong
+		ferr = err // the first of the two explains better what is wrong
 	case ferr != nil && err != nil:
 		ferr = fmt.Errorf("%w, after: %w", ferr, err)
 	}
@@ -265,7 +264,7 @@ func attempt(ctx context.Context, j Job, rec experiments.Record, o Options,
 	return status, err
 }
 
-// cudaNumbers are the GPUs of a list of devices: 0 and 1 of cuda:0,cuda:1.
+// cudaNumbers returns the numbers of the GPUs in a list of devices: 0 and 1 for cuda:0,cuda:1.
 func cudaNumbers(devices string) []int {
 	var numbers []int
 	for name := range strings.SplitSeq(devices, ",") {
@@ -301,7 +300,7 @@ func identify(stored json.RawMessage) (string, error) {
 	return r.Identity()
 }
 
-// record is what is known of a run before it begins.
+// record returns what is known about a run before it begins.
 func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiments.Record, error) {
 	v := j.Variant
 	text, err := json.Marshal(v.Recipe)
@@ -314,7 +313,7 @@ func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiment
 	}
 	digests := maps.Clone(ds.Digests)
 	if from := v.Recipe.Train.Init.From; from != "" {
-		// A run that is done needs them no more.
+		// A finished run no longer needs them.
 		if digest, err := experiments.FileDigest(train.WeightsFile(from)); err == nil {
 			digests["initial weights"] = digest
 		}
@@ -333,7 +332,7 @@ func record(j Job, ds *data.Dataset, group *engine.Group, o Options) (experiment
 	}, nil
 }
 
-// provenance is where what this process trains on a group of devices comes from.
+// provenance describes where this process's results on a group of devices come from.
 func provenance(command []string, group *engine.Group, digests map[string]string) *experiments.Provenance {
 	return experiments.Capture(experiments.CaptureOptions{
 		Command: command, Threads: group.Threads(), CPU: cpu.Model(), Features: cpu.Features(), Data: digests,

@@ -35,7 +35,7 @@ func tiny(t *testing.T, seeds string, sets ...string) (*configs.Study, []Job) {
 	return s, jobs
 }
 
-// trainTiny trains tiny under some seeds, and returns its records and the devices.
+// trainTiny trains tiny under some seeds, and returns its store and the pool of devices.
 func trainTiny(t *testing.T, seeds string) (*experiments.Store, *device.Pool) {
 	t.Helper()
 	s, jobs := tiny(t, seeds)
@@ -49,7 +49,7 @@ func trainTiny(t *testing.T, seeds string) (*experiments.Store, *device.Pool) {
 	return store, devices
 }
 
-// stopAfter interrupts a study after some steps.
+// A stopAfter interrupts a study after some steps.
 type stopAfter struct {
 	steps     int
 	interrupt context.CancelFunc
@@ -71,7 +71,7 @@ func (*stopAfter) Epoch(Job, train.Epoch)             {}
 func (*stopAfter) Program(Job, external.Progress)     {}
 func (*stopAfter) End(Job, experiments.Status, error) {}
 
-// An interrupted study continues where it was stopped, and what is done is skipped.
+// An interrupted study continues where it stopped, and finished runs are skipped.
 func TestExecuteContinues(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "3")
@@ -89,7 +89,7 @@ func TestExecuteContinues(t *testing.T) {
 	if out, err := Execute(t.Context(), jobs, o); err != nil || out != (Outcome{Done: 2, Skipped: 1}) {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	// The batch that was loaded already when the interrupt came was the third of the second run.
+	// The batch that was already loaded when the interrupt came was the third of the second run.
 	if trained := -1 - rest.steps; trained != 3+6 || rest.skipped != 1 {
 		t.Errorf("%d steps trained and %d runs skipped, want 9 and 1", trained, rest.skipped)
 	}
@@ -146,14 +146,14 @@ func hold(t *testing.T, store *experiments.Store, j Job) *experiments.Recorder {
 	return r
 }
 
-// What another process trains is left to it, and looked at again at the end.
+// A run that another process trains is left to that process, and tried again at the end.
 func TestProcessesDivideAStudy(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "3")
 	devices := device.NewPool("cpu", 1)
 	defer devices.Close()
 	for name, c := range map[string]struct {
-		release bool // while the others are trained
+		release bool // while the others are being trained
 		want    Outcome
 	}{
 		"held to the end":  {false, Outcome{Done: 2, Held: 1}},
@@ -177,7 +177,7 @@ func TestProcessesDivideAStudy(t *testing.T) {
 	}
 }
 
-// A run that diverges ends the study where that was asked for.
+// With FailFast, a run that diverges ends the study.
 func TestFailFast(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "2", "train.lr=1e30")
@@ -193,8 +193,8 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
-// A record that can no longer be written ends the study: every further run would
-// train for nothing.
+// A record that can no longer be written ends the study: all further runs would be trained in
+// vain.
 func TestLostRecordEndsTheStudy(t *testing.T) {
 	t.Parallel()
 	s, jobs := tiny(t, "2")
@@ -209,8 +209,8 @@ func TestLostRecordEndsTheStudy(t *testing.T) {
 	}
 }
 
-// A run whose images were replaced since it was stopped does not continue: it
-// used to end as done, and its record said that it was trained on the new ones.
+// A run whose images were replaced since it stopped does not continue. It used to end as done, and
+// its record said that it was trained on the new images.
 func TestReplacedImagesAreNoticed(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -248,7 +248,7 @@ func TestReplacedImagesAreNoticed(t *testing.T) {
 	}
 }
 
-// writeImage writes a picture of one grey.
+// writeImage writes a picture of a single grey level.
 func writeImage(t *testing.T, name string, grey byte) {
 	t.Helper()
 	img := image.NewGray(image.Rect(0, 0, 32, 32))

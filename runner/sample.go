@@ -11,8 +11,8 @@ import (
 	"ablate/runner/train"
 )
 
-// Sample is the first batch of a recorded run's test images, and what its trained
-// net makes of their centres.
+// Sample returns the first batch of a recorded run's test images, and the outputs of its trained
+// net for their centres.
 func Sample(ctx context.Context, rec experiments.Record, dir string, devices *engine.Group) (peer.Sample, error) {
 	r, err := recipe.Decode(rec.Recipe)
 	if err != nil {

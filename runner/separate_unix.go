@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// separate keeps a terminal's Ctrl-C from a process, which the pool stops itself.
+// separate keeps a terminal's Ctrl-C from reaching a process, which the pool stops itself.
 func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

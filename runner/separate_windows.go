@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// separate keeps a console's Ctrl-C from a process, which the pool stops itself.
+// separate keeps a console's Ctrl-C from reaching a process, which the pool stops itself.
 func separate(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }

@@ -14,12 +14,11 @@ import (
 	"ablate/runner/train"
 )
 
-// A pool and the processes of its slots are the same program, so they speak
-// encoding/gob. The pool sends a setup, then orders; the slot answers. The end of
-// the pool's stream, be it that the pool is gone, stops what the slot trains as
-// Ctrl-C would.
+// A pool and the processes of its slots are the same program, so they communicate by encoding/gob.
+// The pool sends a setup, then orders; the slot answers. When the pool's stream ends, for example
+// because the pool has died, the slot stops its run as Ctrl-C would.
 
-// A setup is what a slot's process learns first.
+// A setup is the first message to a slot's process.
 type setup struct {
 	Plan    *Frozen
 	Command []string // what the user typed, for the record
@@ -31,35 +30,35 @@ type order struct {
 	Fresh bool
 }
 
-// An answer is what a slot says of its task, or of itself.
+// An answer is a slot's report about its task, or about itself.
 type answer struct {
 	Said   said
-	Dir    string  // of begun
-	Epoch  int     // of stepped
-	Share  float64 // of stepped
+	Dir    string  // with begun
+	Epoch  int     // with stepped
+	Share  float64 // with stepped
 	Result train.Epoch
-	// Program is how far a program of the user's is, of programmed
+	// Program is how far the user's own program has come, with programmed.
 	Program external.Progress
-	Status  experiments.Status // of ended; empty where nothing was begun
+	Status  experiments.Status // with ended; empty if nothing was begun
 	Error   string
 	Kind    kind
 }
 
-// said is what kind of answer it is.
+// A said is the kind of an answer.
 type said int
 
 const (
 	unfit   said = iota // the slot can train nothing: its device or the data cannot be opened
-	begun               // the task
+	begun               // the task has begun
 	stepped             // at most ten times a second
 	epochDone
-	programmed // a program of the user's has come so far; at most ten times a second
+	programmed // how far the user's own program has come; at most ten times a second
 	held
 	skipped
 	ended
 )
 
-// kind is what a pool must know of an error of another process.
+// A kind is what a pool must know about another process's error.
 type kind int
 
 const (
@@ -68,7 +67,7 @@ const (
 	unwritable
 )
 
-// kindOf classes an error.
+// kindOf classifies an error.
 func kindOf(err error) kind {
 	var unwritten *experiments.WriteError
 	switch {
@@ -80,7 +79,7 @@ func kindOf(err error) kind {
 	return other
 }
 
-// A toldError is an error of another process, of which the text is left and what kind it was.
+// A toldError is an error of another process. Only its text and its kind remain.
 type toldError struct {
 	text string
 	is   error
@@ -97,8 +96,8 @@ func (a answer) err() error {
 	return &toldError{a.Error, is[a.Kind]}
 }
 
-// ServeSlot trains what a pool orders, until the pool's stream ends.
-// device is what a program of the user's is told to train on.
+// ServeSlot trains what a pool orders, until the pool's stream ends. device is the device that the
+// user's own programs train on.
 func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experiments.Store, devices Devices,
 	device string) error {
 	orders, answers := gob.NewDecoder(in), gob.NewEncoder(out)
@@ -140,7 +139,7 @@ func ServeSlot(ctx context.Context, in io.Reader, out io.Writer, store *experime
 	return t.err
 }
 
-// open resolves a slot's jobs, and checks them on its own devices.
+// open resolves a slot's jobs, and checks them on the slot's own devices.
 func (s setup) open(ctx context.Context, sets *datasets, o *Options) ([]Job, error) {
 	all := make([]int, len(s.Plan.Tasks))
 	for i := range all {
@@ -170,7 +169,7 @@ func (s setup) open(ctx context.Context, sets *datasets, o *Options) ([]Job, err
 type teller struct {
 	answers *gob.Encoder
 	stepped time.Time
-	err     error // of the first answer that the pool did not take
+	err     error // of the first answer that could not be sent
 }
 
 var _ Progress = (*teller)(nil)

@@ -16,7 +16,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// A Trained net is a run's recipe and weights, ready to be shown images.
+// A Trained holds a run's recipe and weights, ready to classify images.
 type Trained struct {
 	recipe  recipe.Recipe
 	weights experiments.Weights
@@ -25,10 +25,10 @@ type Trained struct {
 	mean    []float32
 }
 
-// ErrUntrained is a run whose weights cannot be used.
+// ErrUntrained reports a run whose weights cannot be used.
 var ErrUntrained = errors.New("it has no weights to use")
 
-// OpenTrained reads the net of a run that is done.
+// OpenTrained reads the net of a finished run.
 func OpenTrained(dir string) (*Trained, error) {
 	rec, err := experiments.ReadRecord(dir)
 	if err != nil {
@@ -65,7 +65,7 @@ func OpenTrained(dir string) (*Trained, error) {
 	return t, nil
 }
 
-// usable refuses a run that is not done.
+// usable refuses a run that is not finished.
 func usable(rec experiments.Record, dir string) error {
 	if rec.Status != experiments.Done {
 		return fmt.Errorf("%s is %s: %w", dir, rec.Status, ErrUntrained)
@@ -73,7 +73,8 @@ func usable(rec experiments.Record, dir string) error {
 	return nil
 }
 
-// Predict classifies image files: the likeliest classes of each, the likeliest first.
+// Predict classifies image files. It returns the likeliest classes of each, in order of decreasing
+// probability.
 func (t *Trained) Predict(ctx context.Context, files []string, top int, group *engine.Group) ([][]train.Guess, error) {
 	ds, err := data.Photographs(files, t.input, t.classes, t.mean)
 	if err != nil {
@@ -88,8 +89,9 @@ func (t *Trained) Predict(ctx context.Context, files []string, top int, group *e
 	return e.Classify(ctx, top)
 }
 
-// Evaluate shows the net the test images of its own data set or, with changes of
-// the recipe's data ("root=/photos"), of another. What is subtracted stays what it was trained with.
+// Evaluate evaluates the net on the test images of its own data set. With changes of the recipe's
+// data ("root=/photos"), it uses another data set. The net still subtracts the mean that it was
+// trained with.
 func (t *Trained) Evaluate(ctx context.Context, changes []string, group *engine.Group) (train.Score, error) {
 	r := t.shown()
 	for _, change := range changes {
@@ -115,7 +117,7 @@ func (t *Trained) Evaluate(ctx context.Context, changes []string, group *engine.
 		return train.Score{}, err
 	}
 	if !slices.Equal(ds.Classes, t.classes) && len(r.Data.Classes) == 0 {
-		r.Data.Classes = t.classes // by their names, in the order of the net's outputs
+		r.Data.Classes = t.classes // by name, in the order of the net's outputs
 		if ds, err = sets.open(ctx, r.Data); err != nil {
 			return train.Score{}, err
 		}
@@ -138,7 +140,7 @@ func (t *Trained) Evaluate(ctx context.Context, changes []string, group *engine.
 	return e.Evaluate(ctx)
 }
 
-// shown is the recipe without what happens to training images alone.
+// shown returns the recipe without what applies to training images only.
 func (t *Trained) shown() recipe.Recipe {
 	r := t.recipe.Clone()
 	r.Data.LabelNoise, r.Data.PCAColour, r.Data.ColourJitter = 0, recipe.PCAColour{}, recipe.ColourJitter{}

@@ -9,7 +9,8 @@ import (
 	"ablate/experiments"
 )
 
-// Evaluated again, a run has the figures of its record; its own classes are needed, and a run that is done.
+// Evaluating a run again yields the figures of its record. It needs the run's own classes, and a
+// finished run.
 func TestEvaluateAgain(t *testing.T) {
 	t.Parallel()
 	store, devices := trainTiny(t, "1")

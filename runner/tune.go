@@ -10,11 +10,12 @@ import (
 	"ablate/experiments"
 )
 
-// ErrUntuned is a study whose tuning runs are not all there.
+// ErrUntuned reports a study with unfinished tuning runs.
 var ErrUntuned = errors.New("is not done")
 
-// Choose returns the setting that each of some variants is best with, by the tuning runs that a store has: the one with
-// the best mean over the tuning seeds after the last epoch, of equal ones the first. A run that diverged is the worst.
+// Choose returns the best setting of each given variant, by the tuning runs in a store: the
+// setting with the best mean over the tuning seeds after the last epoch, or the first of equal
+// ones. A run that diverged is the worst.
 func Choose(store *experiments.Store, s *configs.Study, variants []string) (map[string]configs.Setting, error) {
 	tuning, err := s.Tuning()
 	if err != nil {
@@ -46,7 +47,8 @@ func Choose(store *experiments.Store, s *configs.Study, variants []string) (map[
 	return chosen, nil
 }
 
-// tuningFigure is what a variant of the tuning study comes to on held-out data. Runs of another recipe do not count.
+// tuningFigure returns the figure of a variant of the tuning study on held-out data. Runs of
+// another recipe do not count.
 func tuningFigure(store *experiments.Store, tuning *configs.Study, variant string) (float64, error) {
 	i := slices.IndexFunc(tuning.Variants, func(v configs.Variant) bool { return v.Name == variant })
 	identity, err := tuning.Variants[i].Recipe.Identity()
@@ -71,7 +73,7 @@ func tuningFigure(store *experiments.Store, tuning *configs.Study, variant strin
 	return sum / float64(len(tuning.Seeds)), nil
 }
 
-// lastValue is the last value of a metric that a run logged; of one that diverged it is no number.
+// lastValue returns the last value of a metric in a run's log. For a run that diverged it is NaN.
 func lastValue(store *experiments.Store, r experiments.Record, name string) (float64, error) {
 	if r.Status != experiments.Done {
 		return math.NaN(), nil

@@ -12,25 +12,25 @@ import (
 	"ablate/runner/train"
 )
 
-// A Verification is what training a run's first steps again came to.
+// A Verification is the result of training a run's first steps again.
 type Verification struct {
 	Run         string   `json:"run"`
 	Steps       int      `json:"steps"`                 // whose weights were compared
 	Differs     int      `json:"differs_at,omitempty"`  // the first step whose weights differ, 0 if none
-	Files       []string `json:"files,omitempty"`       // where the run's files contradict each other
+	Files       []string `json:"files,omitempty"`       // contradictions between the run's files
 	OtherData   bool     `json:"other_data,omitempty"`  // the images are not those that the run saw
-	NotChecked  string   `json:"not_checked,omitempty"` // what of a run that ablate did not train cannot be
+	NotChecked  string   `json:"not_checked,omitempty"` // what cannot be checked of a run that ablate did not train
 	Differences []string `json:"differences,omitempty"` // between then and now: build, kernels, data
 }
 
-// OK says that everything that was compared is equal.
+// OK reports whether everything that was compared is equal.
 func (v Verification) OK() bool { return v.Differs == 0 && len(v.Files) == 0 && !v.OtherData }
 
-// A Verifier compares recorded runs with what this program makes of their recipes.
-// It keeps the data sets that it opens until it is closed.
+// A Verifier compares recorded runs with what this program makes of their recipes. It keeps the
+// data sets that it opens until it is closed.
 type Verifier struct {
 	Devices *engine.Group
-	Steps   int      // the number of first steps that are trained again, at most
+	Steps   int      // the largest number of first steps to train again
 	Command []string // what the user typed
 	sets    datasets
 }
@@ -38,9 +38,8 @@ type Verifier struct {
 // Close closes the data sets.
 func (v *Verifier) Close() { v.sets.close() }
 
-// Verify trains the first steps of a recorded run again and compares the
-// weights' digests with those recorded. It also compares what the record says
-// with the files beside it. Nothing is written.
+// Verify trains the first steps of a recorded run again and compares the digests of the weights
+// with the recorded ones. It also compares the record with the files beside it. It writes nothing.
 func (v *Verifier) Verify(ctx context.Context, rec experiments.Record, dir string) (Verification, error) {
 	out := Verification{Run: fmt.Sprintf("%s/%s/%d", rec.Study, rec.Variant, rec.Seed)}
 	if err := v.verify(ctx, rec, dir, &out); err != nil {
@@ -97,8 +96,8 @@ func (v *Verifier) verify(ctx context.Context, rec experiments.Record, dir strin
 	return nil
 }
 
-// otherData reports whether a split of images has another digest now than in the record. The record
-// also has digests of what is no split, such as the initial weights; now does not have these.
+// otherData reports whether a split of images now has another digest than in the record. The
+// record also has digests of other things, such as the initial weights, which now does not have.
 func otherData(then *experiments.Provenance, now map[string]string) bool {
 	if then == nil {
 		return false
@@ -111,7 +110,7 @@ func otherData(then *experiments.Provenance, now map[string]string) bool {
 	return false
 }
 
-// differences says in words what could explain other weights.
+// differences describes in words what could explain different weights.
 func differences(then, now *experiments.Provenance) []string {
 	if then == nil {
 		return []string{"the record says nothing of its build, machine and data"}

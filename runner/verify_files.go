@@ -17,16 +17,16 @@ import (
 	"ablate/runner/train"
 )
 
-// checkRecord compares what a record says with the recipe it holds, the folder it
-// lies in and, of a run that is done, the files beside it. It returns what differs.
+// checkRecord compares a record with its recipe, with its folder and, if the run is done, with the
+// files beside it. It returns the differences.
 func checkRecord(rec experiments.Record, dir string) []string {
 	c := comparison{}
 	c.folder(rec, dir)
 	return append(c.found, CheckFiles(rec, dir)...)
 }
 
-// CheckFiles compares what a record says with the recipe it holds and, of a run that is done, the files beside it,
-// wherever they lie. It returns what differs.
+// CheckFiles compares a record with its recipe and, if the run is done, with the files beside it,
+// wherever they lie. It returns the differences.
 func CheckFiles(rec experiments.Record, dir string) []string {
 	r, err := recipe.Decode(rec.Recipe)
 	switch {
@@ -38,7 +38,7 @@ func CheckFiles(rec experiments.Record, dir string) []string {
 	return checkOurs(rec, r, dir)
 }
 
-// checkOurs is checkRecord, wherever the files lie.
+// checkOurs does the work of checkRecord for a run that ablate trained, wherever the files lie.
 func checkOurs(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	c := comparison{}
 	c.identity(rec, r)
@@ -60,7 +60,8 @@ func checkOurs(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	return c.found
 }
 
-// checkMeasured is checkOurs for a run that a program of the user's trained, or that was imported.
+// checkMeasured does the work of checkOurs for an imported run, or one that the user's own program
+// trained.
 func checkMeasured(rec experiments.Record, r recipe.Recipe, dir string) []string {
 	c := comparison{}
 	if rec.Imported == nil {
@@ -98,20 +99,21 @@ func checkMeasured(rec experiments.Record, r recipe.Recipe, dir string) []string
 	return c.found
 }
 
-// A comparison lists what a record contradicts.
+// A comparison lists what contradicts a record.
 type comparison struct{ found []string }
 
 func (c *comparison) wrong(err error) { c.found = append(c.found, err.Error()) }
 
-// same compares a value of the record with that of another file, as they are written: NaN is NaN.
+// same compares a value of the record with that of another file, in their written form: NaN equals
+// NaN.
 func (c *comparison) same(name string, record, other any, file string) {
 	if says, is := fmt.Sprint(record), fmt.Sprint(other); says != is {
 		c.found = append(c.found, fmt.Sprintf("%s: the record says %s, %s %s", name, says, file, is))
 	}
 }
 
-// identity compares a record's identity with its recipe: as it is read today, or
-// as it is written, since formats before named keys otherwise.
+// identity compares a record's identity with that of its recipe as it is read today. Records from
+// before named keys have another identity; they are compared with the recipe as it is written.
 func (c *comparison) identity(rec experiments.Record, r recipe.Recipe) {
 	if today, err := r.Identity(); err == nil && today == rec.Identity {
 		return
@@ -129,7 +131,7 @@ func (c *comparison) identity(rec experiments.Record, r recipe.Recipe) {
 	c.same("identity", rec.Identity, fmt.Sprintf("%x", sha256.Sum256(stored)), "its recipe has")
 }
 
-// folder compares a record with the place that it was found in.
+// folder compares a record with the folder in which it was found.
 func (c *comparison) folder(rec experiments.Record, dir string) {
 	if path, err := filepath.Abs(dir); err == nil {
 		variant := filepath.Dir(path)
@@ -191,11 +193,11 @@ func (c *comparison) metrics(result experiments.Result, r recipe.Recipe, dir str
 	c.same("top5_error", result.Top5Error, last["test_top5_error"], file)
 }
 
-// checkInput compares what a weights file says beside the parameters with what
-// training writes today, in meaning: the keys of a net have grown over time.
+// checkInput compares the part of a weights file beside the parameters with what training writes
+// today. It compares meanings, since the keys of a net have grown over time.
 func checkInput(dir string, now experiments.Weights) []string {
 	stored, err := experiments.ReadWeights(dir)
-	if err != nil || stored.About == nil { // told before, or a file of an earlier format
+	if err != nil || stored.About == nil { // reported before, or a file of an earlier format
 		return nil
 	}
 	var found []string

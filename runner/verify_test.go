@@ -9,7 +9,7 @@ import (
 	"ablate/experiments"
 )
 
-// Runs of one study share a data set, which is opened once.
+// The runs of one study share a data set, which is opened once.
 func TestVerifierOpensDataOnce(t *testing.T) {
 	t.Parallel()
 	store, devices := trainTiny(t, "2")
@@ -37,8 +37,7 @@ func TestVerifierOpensDataOnce(t *testing.T) {
 	}
 }
 
-// Whatever is altered in a record is noticed: errors, losses and the recipe used
-// to be believed.
+// Any alteration of a record is noticed: altered errors, losses and recipes used to be believed.
 func TestVerifyNoticesAlterations(t *testing.T) {
 	t.Parallel()
 	store, devices := trainTiny(t, "1")
@@ -93,7 +92,8 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 			t.Errorf("%s: %q, %v", says, got.Files, err)
 		}
 	}
-	// Other images than then, though the first steps are the same: the figures are not of these.
+	// The images have changed though the first steps are the same: the figures are not of these
+	// images.
 	rec, err := experiments.ReadRecord(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestVerifyNoticesAlterations(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for says, alter := range map[string]func(*experiments.Record){ // these cannot even be trained
+	for says, alter := range map[string]func(*experiments.Record){ // these records cannot even be trained
 		"train.epochs is -2":        recipe(`"epochs": 2`, `"epochs": -2`),
 		"data.train":                recipe(`"train": 30`, `"train": -4`),
 		"data.test":                 recipe(`"test": 10`, `"test": -1`),

@@ -1,6 +1,6 @@
-// Package cluster hands the runs of a study to the engine of a cluster: Slurm or
-// Kubernetes. The engine starts ablate task with numbers of a frozen plan, and
-// its exit code says what to do; there is no queue and no agent of our own.
+// Package cluster hands the runs of a study to the engine of a cluster: Slurm or Kubernetes. The
+// engine starts ablate task with task numbers of a frozen plan, and the exit code tells it what to
+// do next. Ablate has no queue and no agent of its own.
 package cluster
 
 import (
@@ -26,14 +26,14 @@ type Submission struct {
 	Plan   *runner.Frozen
 }
 
-// A Job is what an engine calls what it was handed: an array of tasks of a
-// submission, or what writes the report after them.
+// A Job is one job of an engine: an array of tasks of a submission, or the job that writes the
+// report after them.
 type Job struct {
 	Submission int       `json:"submission"`
 	Engine     string    `json:"engine"` // slurm, kubernetes
 	ID         string    `json:"id"`
-	First      int       `json:"first"`  // of the plan's groups
-	Groups     int       `json:"groups"` // 0 is the report's job
+	First      int       `json:"first"`  // the first of the plan's groups
+	Groups     int       `json:"groups"` // 0 for the report's job
 	Time       time.Time `json:"time"`
 }
 
@@ -50,7 +50,7 @@ const (
 	planFile = "plan.json"
 )
 
-// ErrNone is a study that was never submitted.
+// ErrNone reports a study that was never submitted.
 var ErrNone = errors.New("the study was not submitted")
 
 // prepare makes the folder of a new submission and writes its plan.
@@ -80,7 +80,7 @@ func prepare(store *experiments.Store, plan *runner.Frozen) (Submission, error) 
 	return s, experiments.WriteFile(filepath.Join(s.Dir, planFile), text.Bytes())
 }
 
-// note writes down a job that an engine has taken.
+// note records a job that an engine has accepted.
 func (s Submission) note(j Job) error {
 	j.Submission, j.Time = s.Number, time.Now().UTC().Truncate(time.Second)
 	text, err := json.Marshal(j)
@@ -99,10 +99,10 @@ func (s Submission) note(j Job) error {
 	return nil
 }
 
-// maxJobs bounds what is read of a study's jobs, in bytes.
+// maxJobs bounds, in bytes, how much of a study's job list is read.
 const maxJobs = 64 << 20
 
-// Jobs are the jobs of a study's submissions, the first first.
+// Jobs returns the jobs of a study's submissions, oldest first.
 func Jobs(store *experiments.Store, study string) ([]Job, error) {
 	path := filepath.Join(store.Study(study), folder, jobsFile)
 	f, err := os.Open(path)
@@ -120,7 +120,7 @@ func Jobs(store *experiments.Store, study string) ([]Job, error) {
 	return jobs, nil
 }
 
-// readJobs reads a line a job; a last line that was cut short is left out.
+// readJobs reads one job per line. It ignores a last line that was cut short.
 func readJobs(r io.Reader) ([]Job, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -143,10 +143,11 @@ func readJobs(r io.Reader) ([]Job, error) {
 	return jobs, nil
 }
 
-// maxGroups is more than an engine takes as one array: Kubernetes takes 100,000 indexes, Slurm 4 million.
+// maxGroups is more than any engine accepts as one array: Kubernetes takes 100,000 indexes, Slurm
+// 4 million.
 const maxGroups = 4_000_000
 
-// open reads the plan of a study's submission.
+// open reads the plan of one of a study's submissions.
 func open(store *experiments.Store, study string, number int) (*runner.Frozen, error) {
 	return runner.OpenFrozen(filepath.Join(store.Study(study), folder, strconv.Itoa(number), planFile))
 }

@@ -42,7 +42,7 @@ func golden(t *testing.T, name, text string) {
 	}
 }
 
-// planOf is a plan of a study with some seeds, a task a group.
+// planOf returns a plan of a study with the given number of seeds and one task per group.
 func planOf(t *testing.T, seeds int) *runner.Frozen {
 	t.Helper()
 	s, err := configs.Load("../testdata/tiny.yaml", []string{fmt.Sprint("seeds=", seeds)})
@@ -66,7 +66,7 @@ func planOf(t *testing.T, seeds int) *runner.Frozen {
 	return f
 }
 
-// bare is a plan of three groups that no change of what recipes hold can change.
+// bare returns a plan of three groups. It does not depend on what recipes contain.
 func bare() *runner.Frozen {
 	return &runner.Frozen{
 		Version: 1, Program: strings.Repeat("0123456789abcdef", 4), Device: "auto", Checkpoint: "10m0s",
@@ -77,7 +77,7 @@ func bare() *runner.Frozen {
 	}
 }
 
-// What Slurm gets, as it stands, and as bash reads it.
+// The scripts for Slurm equal the golden files, and bash can read them.
 func TestSlurmScripts(t *testing.T) {
 	t.Parallel()
 	s := Submission{Dir: "/runs of mine/tiny/.submit/1", Plan: planOf(t, 4)}
@@ -138,8 +138,8 @@ func TestTimeLimits(t *testing.T) {
 	}
 }
 
-// fakeEngines puts programs before all others that note how they are called and
-// answer as told: sbatch counts, squeue and kubectl print files of the folder.
+// fakeEngines puts fake programs first in the PATH. They record how they are called: sbatch counts
+// its calls, squeue and kubectl print files of the folder.
 func fakeEngines(t *testing.T) (dir string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -169,7 +169,7 @@ func say(t *testing.T, dir, program, text string) {
 	}
 }
 
-// calls are the command lines of a program so far.
+// calls returns the command lines of a program so far.
 func calls(t *testing.T, dir, program string) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "calls"))
@@ -184,8 +184,8 @@ func calls(t *testing.T, dir, program string) (lines []string) {
 	return lines
 }
 
-// A plan of more groups than an array may have becomes several arrays, one after
-// the other where there is a limit on how many run at once, and a report after all.
+// A plan with more groups than an array may have becomes several arrays. They run one after the
+// other if the number of concurrent runs is limited. The report comes after all of them.
 func TestSubmitSplits(t *testing.T) {
 	dir := fakeEngines(t)
 	store := &experiments.Store{Root: t.TempDir()}
@@ -222,7 +222,7 @@ func TestSubmitSplits(t *testing.T) {
 	}
 }
 
-// finish records a run of tiny as one that ended so.
+// finish records a run of tiny that ended with the given status.
 func finish(t *testing.T, store *experiments.Store, seed uint64, status experiments.Status, err error) {
 	t.Helper()
 	r, serr := store.Start(experiments.Record{Study: "tiny", Variant: "baseline", Seed: seed, Identity: "x",
@@ -241,7 +241,8 @@ func finish(t *testing.T, store *experiments.Store, seed uint64, status experime
 	}
 }
 
-// Status joins records with the queue: the record has the word on what is final, the engine on what goes on.
+// Status joins records with the queue: the record decides what is final, the engine decides what
+// is still going on.
 func TestStatusOfSlurm(t *testing.T) {
 	dir := fakeEngines(t)
 	store := &experiments.Store{Root: t.TempDir()}
@@ -290,7 +291,7 @@ func TestStatusOfSlurm(t *testing.T) {
 	if d := cmp.Diff([]string{"1 2"}, calls(t, dir, "scancel")); d != "" {
 		t.Error(d)
 	}
-	// Slurm forgets what has ended some minutes ago.
+	// Slurm forgets jobs some minutes after their end.
 	if err := os.WriteFile(filepath.Join(dir, "squeue"),
 		[]byte("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -303,7 +304,7 @@ func TestStatusOfSlurm(t *testing.T) {
 	}
 }
 
-// A machine without Slurm says so before anything is written.
+// A machine without Slurm reports it before anything is written.
 func TestWithoutSlurm(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	store := &experiments.Store{Root: t.TempDir()}
@@ -316,7 +317,8 @@ func TestWithoutSlurm(t *testing.T) {
 	}
 }
 
-// What kubectl apply gets, as it stands. TestKubernetesTypes decodes it into Kubernetes' own types.
+// The manifest for kubectl apply equals the golden file. TestKubernetesTypes decodes it into
+// Kubernetes' own types.
 func TestKubernetesManifest(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]configs.Kubernetes{
@@ -414,7 +416,7 @@ func TestStatusOfKubernetes(t *testing.T) {
 	}
 }
 
-// Whatever the file of jobs holds, reading it ends with jobs or an error.
+// Whatever the file of jobs holds, reading it returns jobs or an error.
 func FuzzReadJobs(f *testing.F) {
 	f.Add([]byte(`{"submission":1,"engine":"slurm","id":"12","groups":3,"time":"2026-11-24T13:00:00Z"}` + "\n{\"sub"))
 	f.Add([]byte("\n"))
@@ -428,7 +430,7 @@ func FuzzReadJobs(f *testing.F) {
 	})
 }
 
-// An answer of squeue that is cut short or of another form is an error, not a state.
+// An answer of squeue that is cut short or has another form is an error, not a state.
 func TestOddSqueue(t *testing.T) {
 	dir := fakeEngines(t)
 	say(t, dir, "squeue", "1|0|RUNNING\n")

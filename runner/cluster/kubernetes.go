@@ -20,10 +20,12 @@ import (
 	"ablate/runner"
 )
 
-// maxConfigMap is what Kubernetes takes as the plan: 1 MiB, less what is around it.
+// maxConfigMap is the largest plan that fits into a ConfigMap, in bytes: 1 MiB, less what
+// surrounds the plan.
 const maxConfigMap = 1<<20 - 4096
 
-// maxIndexes is how many indexes a Job may have that counts the failures of each (kubernetes.io, Job).
+// maxIndexes is how many indexes a Job may have if it counts the failures of each (kubernetes.io,
+// Job).
 const maxIndexes = 100_000
 
 //go:embed job.yaml.tmpl
@@ -37,7 +39,7 @@ func jsonText(v any) (string, error) {
 	return string(text), err
 }
 
-// manifest is what the template of a Job is filled with.
+// A manifest holds the values for the template of a Job.
 type manifest struct {
 	configs.Kubernetes
 	Name        string
@@ -101,14 +103,14 @@ func WriteKubernetes(w io.Writer, plan *runner.Frozen, o configs.Kubernetes) (st
 	return m.Name, jobTmpl.Execute(w, m)
 }
 
-// jobName names a Job after its study and plan. Its pods add their index and some
-// letters, and their host names may have 63 in all.
+// jobName names a Job after its study and plan. Pods append their index and some letters to it,
+// and a host name may have at most 63 characters.
 func jobName(study, digest string) string {
 	name := strings.Trim(odd.ReplaceAllString(study, "-"), "-")
 	return strings.TrimSuffix(fmt.Sprintf("ablate-%.30s", name), "-") + "-" + digest[:8]
 }
 
-// NoteKubernetes writes down that a plan was rendered as a Job, so that status and cancel know it.
+// NoteKubernetes records that a plan was rendered as a Job, so that status and cancel find it.
 func NoteKubernetes(store *experiments.Store, plan *runner.Frozen, name string) error {
 	s, err := prepare(store, plan)
 	if err != nil {
@@ -134,7 +136,7 @@ func kubectl(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// A jobStatus is what we read of a Job (batch/v1).
+// A jobStatus holds the fields of a Job (batch/v1) that we read.
 type jobStatus struct {
 	Spec struct {
 		Suspend bool `json:"suspend"`
@@ -148,7 +150,7 @@ type jobStatus struct {
 	} `json:"status"`
 }
 
-// A podList is what we read of a Job's pods (v1).
+// A podList holds the fields of a Job's pods (v1) that we read.
 type podList struct {
 	Items []pod `json:"items"`
 }
@@ -169,10 +171,11 @@ type pod struct {
 	} `json:"status"`
 }
 
-// indexAnnotation is where a pod of an Indexed Job says which it is.
+// indexAnnotation is the annotation that holds the index of a pod of an Indexed Job.
 const indexAnnotation = "batch.kubernetes.io/job-completion-index"
 
-// askKubernetes asks for a Job and its pods. A Job that is not there, or not yet, has no tasks.
+// askKubernetes asks for a Job and its pods. A Job that does not exist, or does not exist yet, has
+// no tasks.
 func askKubernetes(ctx context.Context, j Job, tasks map[string]task) error {
 	text, err := kubectl(ctx, "get", "job", j.ID, "--output=json", "--ignore-not-found")
 	if err != nil || len(bytes.TrimSpace(text)) == 0 {
@@ -185,7 +188,7 @@ func askKubernetes(ctx context.Context, j Job, tasks map[string]task) error {
 	return readKubernetes(text, pods, j, tasks)
 }
 
-// readKubernetes reads what kubectl says of a Job and its pods.
+// readKubernetes reads kubectl's output about a Job and its pods.
 func readKubernetes(job, pods []byte, j Job, tasks map[string]task) error {
 	var s jobStatus
 	if err := json.Unmarshal(job, &s); err != nil {
@@ -215,7 +218,7 @@ func readKubernetes(job, pods []byte, j Job, tasks map[string]task) error {
 		if indexes == "" {
 			continue
 		}
-		list, err := runner.ParseTasks([]string{indexes}) // 0-3,5: they are written as we write tasks
+		list, err := runner.ParseTasks([]string{indexes}) // 0-3,5: the notation of our own task numbers
 		if err != nil {
 			return fmt.Errorf("kubectl get job %s: %w", j.ID, err)
 		}
@@ -227,7 +230,7 @@ func readKubernetes(job, pods []byte, j Job, tasks map[string]task) error {
 	return nil
 }
 
-// over says whether a Job has ended, and why, or why it waits.
+// over reports whether a Job has ended, and why; or why it waits.
 func (s jobStatus) over() (over bool, why string) {
 	if s.Spec.Suspend {
 		why = "suspended"
@@ -240,7 +243,7 @@ func (s jobStatus) over() (over bool, why string) {
 	return false, why
 }
 
-// task says in our words where a pod is.
+// task translates a pod's state into our words.
 func (p pod) task(t task) task {
 	t.node = p.Spec.NodeName
 	if p.Status.Phase == "Running" {
@@ -255,7 +258,7 @@ func (p pod) task(t task) task {
 	return t
 }
 
-// cancelKubernetes deletes the Jobs that are there, with their plans, and returns their names.
+// cancelKubernetes deletes the Jobs that exist, with their plans, and returns their names.
 func cancelKubernetes(ctx context.Context, jobs []Job) ([]string, error) {
 	var gone []string
 	for _, j := range jobs {

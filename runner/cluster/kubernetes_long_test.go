@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Jobs decode strictly into Kubernetes' own types. They come from a module that is
-// made for this test: the program needs none of them.
+// Jobs decode strictly into Kubernetes' own types. The types come from a module made for this
+// test: the program does not depend on them.
 func TestKubernetesTypes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -24,17 +24,16 @@ import (
 	"ablate/runner"
 )
 
-// SlurmOptions say how a plan goes to Slurm.
+// SlurmOptions say how a plan is submitted to Slurm.
 type SlurmOptions struct {
 	configs.Slurm
-	Program string // that tasks run; this one if empty
+	Program string // the program that tasks run; this one if empty
 	Runs    string // the folder of records, as the nodes see it
-	Folder  string // where tasks run: relative paths of the study begin here
+	Folder  string // the working folder of tasks: relative paths of the study start here
 }
 
-// SubmitSlurm hands a plan's groups to Slurm, an array for as many of them as
-// Slurm takes at once, and a job that writes the report after them. It returns
-// what Slurm calls them.
+// SubmitSlurm submits a plan's groups to Slurm, as arrays of at most the size that Slurm accepts,
+// and a job that writes the report after them. It returns Slurm's names of the jobs.
 func SubmitSlurm(ctx context.Context, store *experiments.Store, plan *runner.Frozen, o SlurmOptions) ([]Job, error) {
 	most, err := maxArray(ctx)
 	if err != nil {
@@ -58,7 +57,7 @@ func SubmitSlurm(ctx context.Context, store *experiments.Store, plan *runner.Fro
 			return jobs, err
 		}
 		var after []string
-		if o.AtOnce > 0 && len(ids) > 0 { // the limit is one on each array
+		if o.AtOnce > 0 && len(ids) > 0 { // the limit applies to each array by itself
 			after = []string{"--dependency=afterany:" + ids[len(ids)-1]}
 		}
 		id, err := sbatch(ctx, filepath.Join(s.Dir, fmt.Sprintf("job-%d.sh", first)), text, after...)
@@ -83,7 +82,8 @@ func SubmitSlurm(ctx context.Context, store *experiments.Store, plan *runner.Fro
 	return append(jobs, j), s.note(j)
 }
 
-// PrintSlurm writes the script of a plan's array as SubmitSlurm would submit it first. Nothing else is written.
+// PrintSlurm writes the script of the first array that SubmitSlurm would submit for a plan. It
+// writes nothing else.
 func PrintSlurm(w io.Writer, store *experiments.Store, plan *runner.Frozen, o SlurmOptions) error {
 	dir, err := filepath.Abs(filepath.Join(store.Study(plan.Study.Study), folder))
 	if err != nil {
@@ -100,8 +100,8 @@ func PrintSlurm(w io.Writer, store *experiments.Store, plan *runner.Frozen, o Sl
 
 func programName(digest string) string { return fmt.Sprintf("ablate-%.12s", digest) }
 
-// keepProgram copies the program into a folder under a name that says which build
-// it is: a build that replaces it meanwhile changes nothing of what is queued.
+// keepProgram copies the program into a folder, under a name that identifies the build. A new
+// build that replaces it meanwhile does not affect queued tasks.
 func keepProgram(dir, program, digest string) (string, error) {
 	to := filepath.Join(dir, programName(digest))
 	if _, err := os.Stat(to); err == nil {
@@ -135,18 +135,18 @@ var (
 	repTmpl   = template.Must(template.New("report").Funcs(words).Parse(reportText))
 )
 
-// A script is what the templates of scripts are filled with.
+// A script holds the values for the templates of scripts.
 type script struct {
 	Name    string
 	Lines   []string // options of sbatch
-	Setup   []string // lines of the user's
-	Dir     string   // the submission's
+	Setup   []string // the user's own lines
+	Dir     string   // the submission's folder
 	Folder  string
 	Program string
 	Plan    string
 	Runs    string
 	Device  string
-	First   int // of the plan's groups
+	First   int // the first of the plan's groups
 }
 
 func (o SlurmOptions) script(s Submission) (script, error) {
@@ -157,7 +157,7 @@ func (o SlurmOptions) script(s Submission) (script, error) {
 	}, err
 }
 
-// arrayScript is the script of some of a plan's groups.
+// arrayScript returns the script for some of a plan's groups.
 func (o SlurmOptions) arrayScript(s Submission, first, n int) (string, error) {
 	sc, err := o.script(s)
 	if err != nil {
@@ -172,7 +172,7 @@ func (o SlurmOptions) arrayScript(s Submission, first, n int) (string, error) {
 	return fill(arrayTmpl, sc)
 }
 
-// reportScript is the script that writes the report. It needs none of the tasks' resources.
+// reportScript returns the script that writes the report. It does not need the tasks' resources.
 func (o SlurmOptions) reportScript(s Submission) (string, error) {
 	light := o
 	light.GPUs, light.CPUs, light.Mem, light.Time = 0, 0, "", ""
@@ -189,7 +189,7 @@ func fill(t *template.Template, s script) (string, error) {
 	return b.String(), err
 }
 
-// lines are the options of sbatch that the user chooses.
+// lines returns the options of sbatch that the user chooses.
 func (o SlurmOptions) lines(plan *runner.Frozen) ([]string, error) {
 	if o.GPUs > 1 && plan.Device == "auto" {
 		return nil, fmt.Errorf("--gpus %d: the study does not say how a run shares them; write device: cuda:0,cuda:1 "+
@@ -227,22 +227,22 @@ func (o SlurmOptions) lines(plan *runner.Frozen) ([]string, error) {
 	return lines, nil
 }
 
-// longestWarning is how long before its time limit a task is told to save: more
-// than a checkpoint takes, and less than is worth training.
+// longestWarning is the longest time before its limit at which a task is told to save. It is more
+// than a checkpoint takes, and too short to be worth training.
 const longestWarning = 2 * time.Minute
 
-// device is what tasks train on, where the study leaves that open.
+// device returns the device that tasks train on if the study does not name one.
 func (o SlurmOptions) device(plan *runner.Frozen) string {
 	if o.GPUs > 0 && plan.Device == "auto" {
-		return "cuda:0" // the one that Slurm shows to the task
+		return "cuda:0" // the GPU that Slurm shows to the task
 	}
 	return plan.Device
 }
 
 var slurmTime = regexp.MustCompile(`^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$`)
 
-// parseTime reads 4h or 90m, or a time limit as sbatch has it: minutes,
-// minutes:seconds, hours:minutes:seconds, days-hours and so on.
+// parseTime reads 4h or 90m, or a time limit in sbatch's notation: minutes, minutes:seconds,
+// hours:minutes:seconds, days-hours and so on.
 func parseTime(text string) (time.Duration, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= time.Minute {
 		return d, nil
@@ -274,16 +274,16 @@ func parseTime(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatTime writes a time limit as sbatch reads it.
+// formatTime writes a time limit in sbatch's notation.
 func formatTime(d time.Duration) string {
 	s := int(d.Seconds())
 	return fmt.Sprintf("%d-%02d:%02d:%02d", s/86400, s/3600%24, s/60%60, s%60)
 }
 
-// quote writes a word as bash reads it.
+// quote quotes a word for bash.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// patience bounds a question to Slurm.
+// patience bounds the time that a request to Slurm may take.
 const patience = time.Minute
 
 // slurmTool runs one of Slurm's programs.
@@ -304,7 +304,7 @@ func slurmTool(ctx context.Context, stdin string, name string, args ...string) (
 	return string(out), nil
 }
 
-// maxArray is how many tasks an array may have.
+// maxArray returns how many tasks an array may have.
 func maxArray(ctx context.Context) (int, error) {
 	out, err := slurmTool(ctx, "", "scontrol", "show", "config")
 	if err != nil {
@@ -319,12 +319,12 @@ func maxArray(ctx context.Context) (int, error) {
 		if err != nil || n < 1 {
 			return 0, fmt.Errorf("scontrol show config: MaxArraySize is %q", strings.TrimSpace(value))
 		}
-		return n, nil // indexes are smaller than this, and begin with 0
+		return n, nil // indexes start at 0 and are smaller than this
 	}
 	return 0, errors.New("scontrol show config names no MaxArraySize")
 }
 
-// sbatch keeps a script, submits it and returns the job's number.
+// sbatch saves a script, submits it and returns the job's number.
 func sbatch(ctx context.Context, path, text string, options ...string) (string, error) {
 	if err := experiments.WriteFile(path, []byte(text)); err != nil {
 		return "", err
@@ -333,19 +333,20 @@ func sbatch(ctx context.Context, path, text string, options ...string) (string, 
 	if err != nil {
 		return "", err
 	}
-	id, _, _ := strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
+	id, _, _ := strings.Cut(strings.TrimSpace(out), ";") // the name of a cluster may follow
 	if strings.Trim(id, "0123456789") != "" || id == "" {
 		return "", fmt.Errorf("sbatch answered %q, which is no job's number", strings.TrimSpace(out))
 	}
 	return id, nil
 }
 
-// A queued task is what squeue says of a task of an array, or of the report's job.
+// A queued task is what squeue reports about a task of an array, or about the report's job.
 type queued struct {
 	state, reason, node, start string
 }
 
-// squeue says what Slurm knows of jobs, by job and index; jobs that it has forgotten are left out.
+// squeue returns what Slurm knows about jobs, by job and index. Jobs that Slurm has forgotten are
+// left out.
 func squeue(ctx context.Context, ids []string) (map[string]queued, error) {
 	out, err := slurmTool(ctx, "", "squeue", "--noheader", "--array", "--states=all", "--jobs="+strings.Join(ids, ","),
 		"--format=%F|%K|%T|%r|%N|%S")
@@ -366,14 +367,14 @@ func squeue(ctx context.Context, ids []string) (map[string]queued, error) {
 	return tasks, nil
 }
 
-// ended are states of Slurm in which a task will not run again.
+// ended lists the states of Slurm in which a task will not run again.
 var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
 	"PREEMPTED", "REVOKED", "TIMEOUT"}
 
-// live says whether Slurm still works on a task, or will.
+// live reports whether Slurm still works on a task, or will.
 func (q queued) live() bool { return q.state != "" && !slices.Contains(ended, q.state) }
 
-// cancelSlurm cancels the jobs that Slurm still works on and returns them.
+// cancelSlurm cancels the jobs that Slurm still works on and returns their names.
 func cancelSlurm(ctx context.Context, jobs []Job) ([]string, error) {
 	var ids []string
 	for _, j := range jobs {

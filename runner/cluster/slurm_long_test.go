@@ -21,16 +21,16 @@ import (
 	"ablate/experiments"
 )
 
-// A slurm is a cluster of Slurm on this machine: a controller, and nodes with an
-// address, a host name and a table of processes each. The file system is shared.
+// A slurm is a Slurm cluster on this machine: a controller, and nodes that each have an address, a
+// host name and a process table. They share the file system.
 type slurm struct {
 	t     *testing.T
 	dir   string
 	nodes map[string]*exec.Cmd
 }
 
-// slurmConf is a cluster that preempts, requeues and notices dead nodes within
-// seconds. cred_expire is how long a requeued job waits before it may start again.
+// slurmConf configures a cluster that preempts, requeues and notices dead nodes within seconds.
+// cred_expire is how long a requeued job waits before it may start again.
 const slurmConf = `ClusterName=ablate
 SlurmctldHost=ctl(10.79.0.1)
 SlurmUser=root
@@ -69,7 +69,7 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMo
 
 var nodeNames = []string{"n1", "n2", "n3"}
 
-// startSlurm starts a cluster of three nodes, or skips the test and says why.
+// startSlurm starts a cluster of three nodes. If it cannot, it skips the test and says why.
 func startSlurm(t *testing.T, dir string) *slurm {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -91,7 +91,8 @@ func startSlurm(t *testing.T, dir string) *slurm {
 	must(t, os.WriteFile(filepath.Join(dir, "munge", "key"), bytes.Repeat([]byte("ablate "), 100), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "slurm.conf"), []byte(conf), 0o644))
 	t.Setenv("SLURM_CONF", filepath.Join(dir, "slurm.conf"))
-	// One cluster at a time: its ports and its network are the machine's. What a killed test left of its own goes.
+	// Only one cluster can run at a time, since its ports and its network belong to the machine.
+	// Remains of a killed test are removed.
 	lock, err := os.Create("/var/tmp/ablate-slurm.lock")
 	must(t, err)
 	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
@@ -144,7 +145,7 @@ func (s *slurm) start(name string, args ...string) {
 	s.nodes[name] = c
 }
 
-// boot starts a node; ip netns exec would mount a /sys that slurmd does not like.
+// boot starts a node; ip netns exec would mount a /sys that slurmd does not accept.
 func (s *slurm) boot(n string) {
 	s.t.Helper()
 	must(s.t, os.MkdirAll(filepath.Join(s.dir, "spool-"+n), 0o755))
@@ -152,9 +153,9 @@ func (s *slurm) boot(n string) {
 		"--mount-proc", "sh", "-c", "hostname "+n+"; exec slurmd -D -N "+n)
 }
 
-// crash is a power failure of a node: all of its processes are gone at once.
+// crash simulates a power failure of a node: all of its processes end at once.
 func (s *slurm) crash(n string) {
-	s.nodes[n].Process.Kill() // unshare kills the first process of the node's table, and with it all
+	s.nodes[n].Process.Kill() // unshare then kills the first process of the node's table, and with it all others
 	s.nodes[n].Wait()
 }
 
@@ -184,7 +185,7 @@ func (s *slurm) do(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// wait waits until something is so.
+// wait waits until a condition is true.
 func (s *slurm) wait(what string, patience time.Duration, so func() bool) {
 	s.t.Helper()
 	for began := time.Now(); !so(); time.Sleep(50 * time.Millisecond) {
@@ -194,10 +195,11 @@ func (s *slurm) wait(what string, patience time.Duration, so func() bool) {
 	}
 }
 
-// patience is for a run that is trained several times over on a busy machine.
+// longPatience is enough for a run that is trained several times over on a busy machine.
 const longPatience = 8 * time.Minute
 
-// slurmStudy takes some seconds a run, and saves so often that most moments fall into a checkpoint's writing.
+// slurmStudy takes some seconds per run. It saves so often that most interruptions hit the writing
+// of a checkpoint.
 const slurmStudy = `study: small
 net:
   net: small
@@ -215,7 +217,8 @@ variants:
   tanh: {edits: [{replace: {select: {kind: relu}, with: {tanh: {}}}}]}
 `
 
-// A bench is where a case of the test works: its own folder of runs, on the cluster and with the program of all.
+// A bench is the workplace of one test case: it has its own folder of runs, and shares the cluster
+// and the program.
 type bench struct {
 	*slurm
 	t       *testing.T
@@ -224,7 +227,7 @@ type bench struct {
 	runs    string
 }
 
-// ablate runs the program, which must end with a code.
+// ablate runs the program, which must end with the given exit code.
 func (b bench) ablate(code int, args ...string) string {
 	b.t.Helper()
 	c := exec.Command(b.program, append(args, "--runs", b.runs)...)
@@ -241,7 +244,7 @@ func (b bench) submit(args ...string) {
 	b.ablate(0, append([]string{"submit", "small.yaml", "--slurm", "--pack", "1"}, args...)...)
 }
 
-// record reads a run's record, empty where there is none yet.
+// record reads a run's record. It returns an empty one if there is none yet.
 func (b bench) record(run string) (r experiments.Record) {
 	variant, seed, _ := strings.Cut(run, "/")
 	text, err := os.ReadFile(filepath.Join(b.runs, "small", variant, "seed-"+seed, "run.json"))
@@ -251,7 +254,8 @@ func (b bench) record(run string) (r experiments.Record) {
 	return r
 }
 
-// training waits until the newest attempt of a run, which is at least the given one, has saved itself.
+// training waits until the newest attempt of a run has saved a checkpoint. That attempt must be at
+// least the given one.
 func (b bench) training(run string, attempt int) {
 	b.t.Helper()
 	variant, seed, _ := strings.Cut(run, "/")
@@ -264,7 +268,8 @@ func (b bench) training(run string, attempt int) {
 	})
 }
 
-// done waits until runs are done, and wants the bytes that they have when nothing disturbs them, and no lock.
+// done waits until runs are done. They must have the bytes of undisturbed runs and must not hold a
+// lock.
 func (b bench) done(peace map[string]string, runs ...string) {
 	b.t.Helper()
 	for _, run := range runs {
@@ -286,7 +291,8 @@ func (b bench) done(peace map[string]string, runs ...string) {
 	}
 }
 
-// digestOf is what must not depend on what happened to a run: its weights, its predictions and its series.
+// digestOf returns the digest of everything in a run that interruptions must not change: weights,
+// predictions and series.
 func digestOf(t *testing.T, runs, run string) string {
 	t.Helper()
 	variant, seed, _ := strings.Cut(run, "/")
@@ -305,12 +311,12 @@ func digestOf(t *testing.T, runs, run string) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// On a real Slurm every run ends with the bytes of one that nothing disturbed, without a hand.
+// On a real Slurm every run ends with the bytes of an undisturbed one, without manual help.
 func TestOnSlurm(t *testing.T) {
-	dir, err := os.MkdirTemp("/var/tmp", "ablate-slurm") // munged wants a path that nobody else may write
+	dir, err := os.MkdirTemp("/var/tmp", "ablate-slurm") // munged requires a path that nobody else may write
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	disk := filepath.Join(dir, "disk") // before the nodes start: they see the mounts of that moment
+	disk := filepath.Join(dir, "disk") // before the nodes start: they see the mounts that exist then
 	must(t, os.Mkdir(disk, 0o755))
 	if os.Geteuid() == 0 {
 		must(t, syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=100m"))
@@ -328,12 +334,12 @@ func TestOnSlurm(t *testing.T) {
 	calm := bench{slurm: s, t: t, program: program, folder: dir, runs: filepath.Join(dir, "calm")}
 	began := time.Now()
 	calm.ablate(0, "run", "small.yaml", "--threads", "1")
-	epoch := time.Since(began) / 160 // of one run: there are four of 40
+	epoch := time.Since(began) / 160 // of one run; there are four runs of 40 epochs
 	peace := map[string]string{}
 	for _, run := range all {
 		peace[run] = digestOf(t, calm.runs, run)
 	}
-	// preempt has a job of higher priority take the node of a run.
+	// preempt lets a job of higher priority take the node of a run.
 	preempt := func(b bench, run string) {
 		b.t.Helper()
 		r := b.record(run)
@@ -379,7 +385,7 @@ func TestOnSlurm(t *testing.T) {
 			attempts(b, first, 3)
 		}},
 		{"the time limit", func(b bench) {
-			epochs := int(75*time.Second/epoch) + 1 // which is longer than the limit
+			epochs := int(75*time.Second/epoch) + 1 // longer than the limit
 			long := []string{"--only", first, "--set", fmt.Sprint("train.epochs=", epochs)}
 			calm := b
 			calm.runs += "-calm"
@@ -443,7 +449,7 @@ func TestOnSlurm(t *testing.T) {
 			}
 			filler.Close()
 			b.wait("it was put back into the queue", longPatience, func() bool {
-				os.WriteFile(filler.Name()+"2", make([]byte, 1<<20), 0o644) // what was freed meanwhile
+				os.WriteFile(filler.Name()+"2", make([]byte, 1<<20), 0o644) // takes the space that was freed meanwhile
 				return strings.Contains(b.try("squeue", "--noheader", "--format=%r"), "BeginTime")
 			})
 			must(b.t, os.Remove(filler.Name()))
@@ -473,7 +479,7 @@ func TestOnSlurm(t *testing.T) {
 	}
 }
 
-// inner is the first process of a node's table of processes, as this machine counts it.
+// inner returns the process ID, on this machine, of the first process in a node's process table.
 func (s *slurm) inner(n string) int {
 	s.t.Helper()
 	var pid int

@@ -12,28 +12,28 @@ import (
 	"ablate/runner"
 )
 
-// A Run is where a run of a submitted study is.
+// A Run holds the state of one run of a submitted study.
 type Run struct {
 	runner.Task
-	// State is done, diverged or failed, which are final; running; waiting in the
-	// engine's queue; interrupted, where nothing works on it; or new.
+	// State is done, diverged or failed, which are final; running; waiting, in the engine's queue;
+	// interrupted, if nothing works on the run; or new.
 	State  string `json:"state"`
 	Epoch  int    `json:"epoch"`  // completed
-	Epochs int    `json:"epochs"` // its recipe's
+	Epochs int    `json:"epochs"` // of its recipe
 	Node   string `json:"node,omitempty"`
-	Job    string `json:"job,omitempty"` // what the engine calls its task
-	Why    string `json:"why,omitempty"` // it waits, or what went wrong
+	Job    string `json:"job,omitempty"` // the engine's name of its task
+	Why    string `json:"why,omitempty"` // why it waits, or what went wrong
 	Starts string `json:"starts,omitempty"`
 }
 
-// States of a run beside those of its record.
+// States of a run that records do not have.
 const (
 	waiting = "waiting"
 	fresh   = "new"
 )
 
-// Status says where the runs of a study are that was submitted: what is recorded
-// of them, and what the engines say of their tasks.
+// Status returns the state of each run of a submitted study. It combines the runs' records with
+// what the engines report about their tasks.
 func Status(ctx context.Context, store *experiments.Store, study string) ([]Run, error) {
 	jobs, err := Jobs(store, study)
 	if err != nil {
@@ -68,7 +68,7 @@ func Status(ctx context.Context, store *experiments.Store, study string) ([]Run,
 	return runs, errors.Join(problems...)
 }
 
-// epochsOf says how many epochs each variant trains.
+// epochsOf returns how many epochs each variant trains.
 func epochsOf(f *runner.Frozen) (map[string]int, error) {
 	epochs := map[string]int{}
 	for _, v := range f.Variants {
@@ -81,7 +81,7 @@ func epochsOf(f *runner.Frozen) (map[string]int, error) {
 	return epochs, nil
 }
 
-// read takes over what is recorded of a run.
+// read copies a run's record into r.
 func (r *Run) read(store *experiments.Store, rec experiments.Record) {
 	r.State, r.Why = string(rec.Status), rec.Error
 	if n := len(rec.Attempts); n > 0 {
@@ -92,12 +92,12 @@ func (r *Run) read(store *experiments.Store, rec experiments.Record) {
 		return
 	}
 	series, err := store.Metrics(rec)
-	if err == nil && len(series) > 0 { // else no epoch is complete
+	if err == nil && len(series) > 0 { // otherwise no epoch is complete
 		r.Epoch = series[len(series)-1].Epoch
 	}
 }
 
-// join adds what the engine says of a run's task.
+// join adds what the engine reports about a run's task.
 func (r *Run) join(t task) {
 	r.Job = t.id
 	final := experiments.Status(r.State).Final()
@@ -107,7 +107,7 @@ func (r *Run) join(t task) {
 		r.State, r.Why, r.Starts = waiting, t.why, t.starts
 	case t.state == string(experiments.Running):
 		r.State, r.Why = t.state, ""
-	case r.State == string(experiments.Running): // its process is gone, or another one, without an engine, works on it
+	case r.State == string(experiments.Running): // its process is gone, or a process outside the engine works on it
 		r.Why = cmp.Or(t.why, "not in a queue")
 	case t.state != "" && r.State == fresh:
 		r.State, r.Why = t.state, t.why
@@ -117,16 +117,16 @@ func (r *Run) join(t task) {
 	}
 }
 
-// A task is what an engine says of a run: waiting, running, how it ended, or nothing.
+// A task is what an engine reports about a run: waiting, running, how it ended, or nothing.
 type task struct {
 	id, state, why, node, starts string
 }
 
-// live says whether the engine still works on a task, or will.
+// live reports whether the engine still works on a task, or will.
 func (t task) live() bool { return t.state == waiting || t.state == string(experiments.Running) }
 
-// engineTasks asks the engines for the tasks of a study's runs. Of a run that was
-// submitted more than once the task counts that is still alive, else the last.
+// engineTasks asks the engines for the tasks of a study's runs. If a run was submitted more than
+// once, the task that is still alive counts, otherwise the last one.
 func engineTasks(ctx context.Context, store *experiments.Store, study string,
 	jobs []Job) (map[runner.Task]task, error) {
 	states, err := ask(ctx, jobs)
@@ -165,7 +165,7 @@ func engineTasks(ctx context.Context, store *experiments.Store, study string,
 	return tasks, nil
 }
 
-// ask asks each engine for its jobs' tasks, by job and index.
+// ask asks each engine for the tasks of its jobs. The result is keyed by job and index.
 func ask(ctx context.Context, jobs []Job) (map[string]task, error) {
 	tasks := map[string]task{}
 	var ids []string
@@ -193,7 +193,7 @@ func ask(ctx context.Context, jobs []Job) (map[string]task, error) {
 	return tasks, nil
 }
 
-// task says in our words what squeue says.
+// task translates squeue's state into our words.
 func (q queued) task(id string) task {
 	t := task{id: id, node: q.node}
 	switch {
@@ -213,7 +213,8 @@ func (q queued) task(id string) task {
 	return t
 }
 
-// Cancel takes all jobs of a study back that the engines still work on, and returns what they call them.
+// Cancel cancels all jobs of a study that the engines still work on, and returns the engines'
+// names of them.
 func Cancel(ctx context.Context, store *experiments.Store, study string) ([]string, error) {
 	jobs, err := Jobs(store, study)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"ablate/runner/random"
 )
 
-// augmented is how image index of the training split is shown at a place in the epoch's order.
+// augmented returns the transform of training image index at a place in the epoch's order.
 func (p *Pipeline) augmented(epoch, place int, index int32) augment.Transform {
 	step, at := uint64(epoch), uint64(index)
-	if p.cfg.CropChunk > 1 { // one draw for a run of images
+	if p.cfg.CropChunk > 1 { // one draw for a run of consecutive images
 		at = uint64(place / p.cfg.CropChunk)
 	}
 	v := p.centre()
@@ -34,33 +34,34 @@ func (p *Pipeline) augmented(epoch, place int, index int32) augment.Transform {
 	return v
 }
 
-// in is the pipeline as an epoch shows images: some augmentations may have ended before it.
+// in returns the pipeline as it is in an epoch: some augmentations may have ended by then.
 func (p *Pipeline) in(epoch int) *Pipeline {
 	shown := *p
 	shown.cfg = p.cfg.In(epoch)
 	return &shown
 }
 
-// room is the number of places a crop can have along one side of the image and its border.
+// room returns the number of positions that a crop can take along one side of the image with its
+// border.
 func (p *Pipeline) room(size, crop int) int { return size + 2*p.cfg.Pad - crop + 1 }
 
-// offset turns a place in the bordered image into one in the image.
+// offset converts a position in the bordered image into one in the image.
 func (p *Pipeline) offset(place int) int32 { return int32(place - p.cfg.Pad) }
 
-// centre is the middle of the image.
+// centre returns the cut from the middle of the image.
 func (p *Pipeline) centre() augment.Transform {
 	return p.cut(int32(p.ds.Shape.Height-p.shape.Height)/2, int32(p.ds.Shape.Width-p.shape.Width)/2)
 }
 
-// cut is an image as it is from a row and column of it on.
+// cut returns the cut that starts at a row and column of the image.
 func (p *Pipeline) cut(top, left int32) augment.Transform {
 	return augment.Transform{Top: top, Left: left, Scale: float32(p.cfg.Scale)}
 }
 
-// outside is a cut that lies past every image: nothing but zeros.
+// outside returns a cut that lies past every image, so that the input is all zeros.
 func (p *Pipeline) outside() augment.Transform { return p.cut(int32(p.ds.Shape.Height), 0) }
 
-// ten are the four corners and the centre of the bordered image, then their
+// ten returns the cuts at the four corners and the centre of the bordered image, then their
 // reflections (paper, section 4.1).
 func (p *Pipeline) ten() []augment.Transform {
 	bottom := p.offset(p.room(p.ds.Shape.Height, p.shape.Height) - 1)
@@ -76,8 +77,8 @@ func (p *Pipeline) ten() []augment.Transform {
 	return crops
 }
 
-// colourAxes are the directions in which PCAColour shifts colours, each as long as
-// the shift of a draw of 1, in grey levels.
+// colourAxes are the directions in which PCAColour shifts colours. The length of each is the shift
+// for a draw of 1, in grey levels.
 type colourAxes struct {
 	axis [3][3]float64
 	gain float32 // multiplies the shifted image
@@ -105,7 +106,7 @@ func (ds *Dataset) colourAxes(ctx context.Context, cfg recipe.PCAColour) (colour
 	for i, value := range ds.Colour.Values {
 		length := math.Sqrt(value)
 		if cfg.Scale == recipe.Eigenvalue {
-			length = value / 255 // the eigenvalue for pixels from 0 to 1, in grey levels
+			length = value / 255 // the eigenvalue is for pixels from 0 to 1; in grey levels
 		}
 		for c, x := range ds.Colour.Vectors[i] {
 			a.axis[i][c] = length * x
@@ -114,7 +115,7 @@ func (ds *Dataset) colourAxes(ctx context.Context, cfg recipe.PCAColour) (colour
 	return a, nil
 }
 
-// shift is Σ alpha_i · axis_i.
+// shift returns Σ alpha_i · axis_i.
 func (a *colourAxes) shift(alpha [3]float32) [3]float32 {
 	var out [3]float32
 	for c := range out {
@@ -127,8 +128,8 @@ func (a *colourAxes) shift(alpha [3]float32) [3]float32 {
 	return out
 }
 
-// wrongLabels copies labels and replaces a share of them, rounded to whole images,
-// by another class, each of the others being as likely.
+// wrongLabels copies labels and replaces a share of them, rounded to whole images, by another
+// class. All other classes are equally likely.
 func wrongLabels(labels []int32, classes int, share float64, stream random.Stream) []int32 {
 	wrong := append([]int32(nil), labels...)
 	for i, index := range stream.Perm(0, len(labels))[:int(math.Round(share*float64(len(labels))))] {

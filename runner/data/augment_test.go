@@ -15,7 +15,8 @@ import (
 	"ablate/runner/random"
 )
 
-// photographs is a data set of n random images whose channels go together, as those of photographs do.
+// photographs returns a data set of n random images whose channels are correlated, as they are in
+// photographs.
 func photographs(n, side int) *Dataset {
 	ds := &Dataset{Name: "photographs", Classes: make([]string, 5),
 		Shape: arch.Shape{Height: side, Width: side, Channels: 3}}
@@ -34,10 +35,10 @@ func photographs(n, side int) *Dataset {
 	return ds
 }
 
-// A run of images shares one crop and flip; other runs and epochs have others.
+// The images of a chunk share one crop and flip; other chunks and epochs have others.
 func TestChunksShareCropAndFlip(t *testing.T) {
 	ds := &Dataset{Classes: make([]string, 2), Shape: arch.Shape{Height: 12, Width: 12, Channels: 1}}
-	for range 40 { // all the same, value y·16 + x at each pixel, so that a crop tells where it lies
+	for range 40 { // all images are the same, with value y·16 + x at each pixel, so that a crop shows where it lies
 		ds.Train.Labels = append(ds.Train.Labels, 0)
 		for y := range 12 {
 			for x := range 12 {
@@ -68,7 +69,7 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 	if len(different) < 10 {
 		t.Errorf("15 chunks of 200 possible views share %d", len(different))
 	}
-	// An epoch that starts at a batch in its middle continues alike.
+	// An epoch that is continued from the middle of a chunk shows the same.
 	rest := all(t, p.Train(t.Context(), 1, 2))
 	whole := all(t, p.Train(t.Context(), 1, 0))
 	if !equal(rest, whole[2:]) {
@@ -76,7 +77,7 @@ func TestChunksShareCropAndFlip(t *testing.T) {
 	}
 }
 
-// From an epoch on, each kind of noise is off by itself, and the others do not notice.
+// Each kind of noise can end at an epoch of its own, without an effect on the others.
 func TestNoiseOff(t *testing.T) {
 	ds := photographs(6, 8)
 	noise := recipe.Data{Mean: "none", Scale: 1, Crop: 5, Flip: true, PCAColour: recipe.PCAColour{Std: 0.1}}
@@ -135,9 +136,9 @@ func TestNoiseOff(t *testing.T) {
 	}
 }
 
-// PCA colour against the formula in float64, with the covariance computed pixel
-// by pixel. Any orthonormal basis of the covariance's axes gives the same
-// distribution, so signs are compared by what a shift must be: Σ α_i·s_i·p_i.
+// PCA colour agrees with the formula in float64, with the covariance computed pixel by pixel. Any
+// orthonormal basis of the covariance's axes gives the same distribution, so the test compares
+// what a shift must be whatever the signs: Σ α_i·s_i·p_i.
 func TestPCAColour(t *testing.T) {
 	ds := photographs(40, 6)
 	var mean [3]float64
@@ -171,7 +172,7 @@ func TestPCAColour(t *testing.T) {
 			if math.Abs(length-k.length(value)) > 1e-9*length {
 				t.Errorf("%+v: axis %d is %v long, eigenvalue %v", k.cfg, i, length, value)
 			}
-			for r := range 3 { // cov·axis = λ·axis, whatever its sign
+			for r := range 3 { // cov·axis = λ·axis, whatever the sign of the axis
 				var product float64
 				for c := range 3 {
 					product += cov[r][c] * axis[c]
@@ -209,7 +210,7 @@ func TestPCAColour(t *testing.T) {
 			}
 		}
 	}
-	// α of many images and epochs: mean 0, standard deviation 0.1.
+	// α over many images and epochs has mean 0 and standard deviation 0.1.
 	var sum, squares float64
 	alpha := make([]float32, 3)
 	for i := range uint64(20_000) {
@@ -224,7 +225,7 @@ func TestPCAColour(t *testing.T) {
 	}
 }
 
-// The source's colours are used where it knows them, and no colour noise is not asked of grey images.
+// Colours that the source knows are used, and grey images cannot have colour noise.
 func TestPCAColourKnownOrImpossible(t *testing.T) {
 	ds := photographs(4, 4)
 	ds.Colour = &imaging.Colour{Values: [3]float64{400, 100, 25}, Vectors: [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}
@@ -240,10 +241,10 @@ func TestPCAColourKnownOrImpossible(t *testing.T) {
 	}
 }
 
-// The 2012 source subtracts the middle of the mean image wherever the crop lies.
+// The 2012 source subtracts the centre of the mean image, wherever the crop lies.
 func TestMeanImageCentre(t *testing.T) {
-	// Value v of image i is i + 10v, so the mean's is 1.5 + 10v. The top left crop
-	// of image 0 has values 0, 1, 4 and 5, the centre 5, 6, 9 and 10: 50 more.
+	// Value v of image i is i + 10v, so that of the mean is 1.5 + 10v. The top left crop of image 0
+	// has values 0, 1, 4 and 5, the centre 5, 6, 9 and 10: 50 more.
 	ds := numbered(4, 1, arch.Shape{Height: 4, Width: 4, Channels: 1})
 	for mean, want := range map[string]float32{"image": -1.5, "image_centre": -51.5} {
 		p := newPipeline(t, ds, recipe.Data{Mean: mean, Scale: 1, Crop: 2}, 4, 1)
@@ -261,7 +262,7 @@ func TestMeanImageCentre(t *testing.T) {
 	}
 }
 
-// Ten views by hand: corners and centre of a 4×4 image, then their reflections.
+// The ten views of a 4×4 image, by hand: corners and centre, then their reflections.
 func TestTenViews(t *testing.T) {
 	ds := numbered(3, 3, arch.Shape{Height: 4, Width: 4, Channels: 1})
 	p := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Crop: 2}, 2, 1)
@@ -286,7 +287,7 @@ func TestTenViews(t *testing.T) {
 			}
 		}
 	}
-	// With a border, the corners lie in it.
+	// With a border, the corners lie in the border.
 	p = newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Pad: 1, Crop: 4}, 1, 1)
 	first := all(t, p.Test(t.Context(), recipe.TenCrop))[0]
 	if want := []float32{0, 0, 0, 0, 0, 0, 10, 20, 0, 40, 50, 60, 0, 80, 90, 100}; !slices.Equal(first.X, want) {
@@ -294,8 +295,8 @@ func TestTenViews(t *testing.T) {
 	}
 }
 
-// Exactly the share asked for is wrong, never by chance right, the same for
-// every recipe under a seed; the test labels stay.
+// Exactly the requested share of labels is wrong, and none of these is right by chance. They are
+// the same for every recipe under a seed, and the test labels stay as they are.
 func TestLabelNoise(t *testing.T) {
 	ds := photographs(200, 2)
 	labels := slices.Clone(ds.Train.Labels)
@@ -353,7 +354,7 @@ func TestLabelNoise(t *testing.T) {
 	}
 }
 
-// Full augmentation, read by any number of goroutines.
+// Full augmentation gives the same result with any number of goroutines.
 func TestAugmentationDoesNotDependOnThreads(t *testing.T) {
 	ds := photographs(50, 9)
 	cfg := recipe.Data{Mean: "image_centre", Scale: 0.5, Crop: 6, CropChunk: 4, Flip: true, LabelNoise: 0.2,

@@ -16,22 +16,22 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// A Report is what Check found.
+// A Report holds the results of Check.
 type Report struct {
 	Dataset *Dataset
 	// Balance counts the images of each class, training and test.
 	Balance [][2]int
-	// Shared are the test images that are also in training, Repeated the training
-	// images that are there more than once, but for the first.
+	// Shared lists the test images that are also training images. Repeated lists the training images
+	// that occur more than once, except for the first occurrence.
 	Shared, Repeated []Duplicate
 }
 
-// A Duplicate is an image and an earlier one that is the same, byte for byte.
+// A Duplicate names an image and an earlier image with the same bytes.
 type Duplicate struct{ Image, Of string }
 
-// Check opens the whole of a data set, which verifies sizes, digests and labels,
-// and counts classes and duplicates. Image files are resized as fit says, if it
-// says anything. Those that hold no usable image are in the data set's Skipped.
+// Check opens a whole data set, which verifies sizes, digests and labels, and counts classes and
+// duplicates. It resizes image files to fit, if fit is set. Files without a usable image are in
+// the data set's Skipped.
 func Check(ctx context.Context, name, root string, fit imaging.Fit, progress Progress) (Report, error) {
 	s, err := find(name)
 	if err != nil {
@@ -59,7 +59,7 @@ func Check(ctx context.Context, name, root string, fit imaging.Fit, progress Pro
 	return r, nil
 }
 
-// compare looks for images that are there more than once.
+// compare looks for images that occur more than once.
 func (r *Report) compare(ctx context.Context, progress Progress) error {
 	ds := r.Dataset
 	total := ds.Train.Len() + ds.Test.Len()
@@ -99,7 +99,7 @@ func checkFiles(ctx context.Context, s Source, root string) error {
 	return nil
 }
 
-// check reads the file once, in pieces: archives do not fit in memory.
+// check reads the file once, piece by piece: archives do not fit in memory.
 func (f File) check(ctx context.Context, root string) error {
 	name := filepath.Join(root, f.Name)
 	in, size, err := files.Open(name)
@@ -129,7 +129,7 @@ func (f File) check(ctx context.Context, root string) error {
 	return nil
 }
 
-// readerUntil reads until the context ends.
+// A readerUntil reads until the context ends.
 type readerUntil struct {
 	ctx context.Context
 	r   io.Reader

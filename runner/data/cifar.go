@@ -19,8 +19,8 @@ import (
 	"ablate/runner/data/files"
 )
 
-// Records of both data sets are label bytes, of which the last counts, and then
-// the red, green and blue planes.
+// A record of either data set starts with its label bytes, the last of which counts. The red,
+// green and blue planes follow.
 const (
 	cifarSide   = 32
 	cifarPlane  = cifarSide * cifarSide
@@ -35,7 +35,7 @@ const (
 const cifar10Layout = "the folder cifar-10-batches-bin with data_batch_1.bin … data_batch_5.bin and test_batch.bin, " +
 	"or cifar-10-binary.tar.gz"
 
-const cifar10Bytes = 10_000 * cifar10Record // a file
+const cifar10Bytes = 10_000 * cifar10Record // per file
 
 var cifar10Source = Source{
 	Name: "cifar10",
@@ -110,7 +110,7 @@ func openCIFAR100(_ context.Context, s Source, cfg recipe.Data, _ Progress) (*Da
 	return ds, nil
 }
 
-// cifar makes a data set of the texts of a source's files.
+// cifar makes a data set from the contents of a source's files.
 func cifar(s Source, texts [][]byte, record, classes int) (*Dataset, error) {
 	ds := &Dataset{Shape: arch.Shape{Height: cifarSide, Width: cifarSide, Channels: 3}}
 	for i, text := range texts {
@@ -125,7 +125,7 @@ func cifar(s Source, texts [][]byte, record, classes int) (*Dataset, error) {
 	return ds, nil
 }
 
-// addCIFAR appends a file's records, turning planes into pixels.
+// addCIFAR appends a file's records and turns planes into pixels.
 func (s *Split) addCIFAR(text []byte, record, classes int) error {
 	if len(text)%record != 0 {
 		return fmt.Errorf("%d bytes are not whole records of %d: %w", len(text), record, ErrCorrupt)
@@ -147,7 +147,7 @@ func (s *Split) addCIFAR(text []byte, record, classes int) error {
 	return nil
 }
 
-// readFolder reads a source's files from a folder, in their order.
+// readFolder reads a source's files from a folder, in the source's order.
 func readFolder(root string, s Source) ([][]byte, error) {
 	texts := make([][]byte, len(s.Files))
 	for i, want := range s.Files {
@@ -169,7 +169,7 @@ func readFolder(root string, s Source) ([][]byte, error) {
 	return texts, nil
 }
 
-// readArchive reads a source's files out of its tar.gz, in their order.
+// readArchive reads a source's files from its tar.gz, in the source's order.
 func readArchive(name string, s Source) ([][]byte, error) {
 	f, _, err := files.Open(name)
 	if err != nil {
@@ -183,8 +183,8 @@ func readArchive(name string, s Source) ([][]byte, error) {
 	return texts, nil
 }
 
-// untar reads the wanted files of a tar.gz into memory. Other members are
-// skipped and nothing is written, so that no member's name can do harm.
+// untar reads the wanted files of a tar.gz into memory. It skips other members and writes nothing,
+// so that no member's name can do harm.
 func untar(r io.Reader, wanted []File) ([][]byte, error) {
 	z, err := gzip.NewReader(bufio.NewReader(r))
 	if err != nil {

@@ -101,7 +101,7 @@ func tarred(t testing.TB, members ...member) []byte {
 	return b.Bytes()
 }
 
-// wanted are two small files to be found in an archive.
+// wanted returns two small files to look for in an archive.
 func wanted() []File {
 	var files []File
 	for _, text := range []string{"one", "two!"} {
@@ -175,7 +175,7 @@ func FuzzCIFAR(f *testing.F) {
 	})
 }
 
-// realCIFAR is the official data's folder, where ABLATE_DATA says that it is there.
+// realCIFAR returns the folder of the official data under ABLATE_DATA.
 func realCIFAR(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv("ABLATE_DATA")
@@ -209,7 +209,7 @@ func TestRealCIFAR(t *testing.T) {
 	}
 }
 
-// The archive holds what the folder holds. It is packed here from the folder's files.
+// The archive, packed here from the folder's files, holds the same as the folder.
 func TestRealCIFARArchive(t *testing.T) {
 	root := realCIFAR(t)
 	archive := filepath.Join(t.TempDir(), "cifar-10-binary.tar.gz")

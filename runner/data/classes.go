@@ -11,8 +11,8 @@ import (
 	"ablate/strictyaml"
 )
 
-// numbers returns, for each class of a data set, its place among those that a
-// recipe asks for, -1 if it is not one of them.
+// numbers returns, for each class of a data set, its place among the classes that a recipe asks
+// for, or -1 if the recipe does not ask for it.
 func numbers(all, wanted []string) ([]int32, error) {
 	to := make([]int32, len(all))
 	for i := range to {
@@ -36,7 +36,7 @@ func numbers(all, wanted []string) ([]int32, error) {
 	return to, nil
 }
 
-// some lists the first of many names.
+// some lists the first few of many names.
 func some(names []string) string {
 	const most = 20
 	if len(names) <= most {
@@ -45,7 +45,7 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-// chosenFiles are the files of the classes that a recipe asks for, under their new numbers.
+// chosenFiles returns the files of the classes that a recipe asks for, with their new labels.
 func chosenFiles(all []imagefiles.File, to []int32) []imagefiles.File {
 	var chosen []imagefiles.File
 	for _, f := range all {
@@ -69,7 +69,7 @@ func (ds *Dataset) choose(classes []string) error {
 		*s = s.choose(to, ds.Shape.Len())
 	}
 	ds.Classes = classes
-	ds.Mean, ds.Colour = nil, nil // they were of all images
+	ds.Mean, ds.Colour = nil, nil // they described all images
 	return nil
 }
 
@@ -95,10 +95,10 @@ func (s Split) choose(to []int32, size int) Split {
 	return chosen
 }
 
-// A subset is some of the images of another split.
+// A subset holds some of the images of another split.
 type subset struct {
 	stored
-	whole  string // digest of that split
+	whole  string // digest of the other split
 	places []int
 	labels []int32
 }

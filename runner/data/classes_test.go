@@ -9,8 +9,8 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// Classes are picked and numbered as the recipe lists them, and files, a pack of
-// them and memory see the same images.
+// Classes are chosen and numbered as the recipe lists them. The images are the same whether they
+// are read from files, from a pack of the files or from memory.
 func TestClasses(t *testing.T) {
 	t.Parallel()
 	root := imageTree(t, 5)

@@ -8,8 +8,8 @@ import (
 	"ablate/recipe"
 )
 
-// convert turns the images of a data set into another colour space, one byte a
-// value. Digests stay those of the images as they are stored.
+// convert converts the images of a data set to another colour space, one byte per value. Digests
+// remain those of the stored images.
 func (ds *Dataset) convert(to recipe.ColourSpace) error {
 	if to == recipe.RGB {
 		return nil
@@ -31,7 +31,7 @@ func (ds *Dataset) convert(to recipe.ColourSpace) error {
 		s.Images = images
 	}
 	ds.Shape.Channels = channels(to)
-	ds.Mean, ds.Colour = nil, nil // they were of RGB
+	ds.Mean, ds.Colour = nil, nil // they described the RGB images
 	return nil
 }
 
@@ -42,7 +42,7 @@ func channels(s recipe.ColourSpace) int {
 	return 3
 }
 
-// converted are stored images that are converted whenever they are read.
+// A converted holds stored images that are converted each time they are read.
 type converted struct {
 	stored
 	to  recipe.ColourSpace
@@ -60,7 +60,7 @@ func (c *converted) image(i int, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// convertPixels writes RGB pixels in another space.
+// convertPixels converts RGB pixels to another colour space.
 func convertPixels(dst, rgb []byte, to recipe.ColourSpace) {
 	for i := 0; i < len(rgb)/3; i++ {
 		r, g, b := rgb[3*i], rgb[3*i+1], rgb[3*i+2]
@@ -75,8 +75,8 @@ func convertPixels(dst, rgb []byte, to recipe.ColourSpace) {
 	}
 }
 
-// hsv returns hue, saturation and value (Smith 1978, "Color gamut transform
-// pairs"), rounded, the full circle being 256. Grey has hue 0.
+// hsv returns hue, saturation and value (Smith 1978, "Color gamut transform pairs"), rounded; the
+// full circle is 256. Grey has hue 0.
 func hsv(r, g, b byte) (h, s, v byte) {
 	top, bottom := max(r, g, b), min(r, g, b)
 	spread := int(top) - int(bottom)

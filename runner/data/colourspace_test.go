@@ -9,7 +9,7 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// Known colours in every space. Hue in 256ths of the circle: 60° is 42.67.
+// Known colours in every space. Hues are in 256ths of the circle: 60° is 42.67.
 func TestColourSpaces(t *testing.T) {
 	rgb := []byte{255, 0, 0, 255, 255, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 128, 128, 128, 200, 100, 150}
 	for space, want := range map[recipe.ColourSpace][]byte{
@@ -37,7 +37,7 @@ func TestColourSpaces(t *testing.T) {
 	}
 }
 
-// HSV of every 17th colour against the formula in float64.
+// The HSV of every 17th colour agrees with the formula in float64.
 func TestHSVFormula(t *testing.T) {
 	for r := 0; r < 256; r += 17 {
 		for g := 0; g < 256; g += 17 {
@@ -53,7 +53,8 @@ func TestHSVFormula(t *testing.T) {
 				if want := 255 * (top - bottom) / top; math.Abs(float64(s)-want) > 0.5+1e-9 {
 					t.Fatalf("saturation of %d %d %d is %d, want %v", r, g, b, s, want)
 				}
-				// The angle of the colour in the plane across the grey axis, by the hexagon's definition.
+				// This is the colour's angle in the plane across the grey axis, by the definition of the
+				// hexagon.
 				var sixths float64
 				switch spread := top - bottom; top {
 				case float64(r):
@@ -72,8 +73,8 @@ func TestHSVFormula(t *testing.T) {
 	}
 }
 
-// Images in memory, in a pack and in files are converted alike, their mean is
-// that of the converted images, and the digest stays that of the files.
+// Images in memory, in a pack and in files are converted alike. Their mean is that of the
+// converted images, and the digest remains that of the files.
 func TestConvertedDatasets(t *testing.T) {
 	root := imageTree(t, 8)
 	files := recipe.Data{Name: "imagefolder", Root: root, ShortSide: 8, Mean: "image", Scale: 1}
@@ -117,8 +118,8 @@ func TestConvertedDatasets(t *testing.T) {
 	}
 }
 
-// Under split: resampled each seed holds out images of its own, every image is in one of the two parts, and
-// a seed always holds out the same ones.
+// With split: resampled, each seed holds out different images, every image is in exactly one of
+// the two parts, and a seed always holds out the same images.
 func TestResampled(t *testing.T) {
 	root := imageTree(t, 8)
 	cfg := recipe.Data{Name: "packed", Root: packTree(t, root, imaging.Fit{ShortSide: 8}, 0), Mean: "image", Scale: 1}

@@ -22,7 +22,8 @@ import (
 	"ablate/strictyaml"
 )
 
-// ErrMissing is data that is not where the study says; ErrCorrupt is data that is not what it should be.
+// ErrMissing reports data that is not where the study says; ErrCorrupt reports data that is not
+// what it should be.
 var (
 	ErrMissing = errors.New("data is missing")
 	ErrCorrupt = errors.New("data is damaged")
@@ -30,23 +31,23 @@ var (
 
 // A Split is a set of labelled images of one shape, in memory or stored elsewhere.
 type Split struct {
-	Images []byte // NHWC, 0..255; nil where they are stored elsewhere
+	Images []byte // NHWC, 0..255; nil if they are stored elsewhere
 	Labels []int32
 	stored stored
 }
 
-// stored are images that do not lie in memory. They are read by several goroutines at once.
+// A stored holds images outside memory. Several goroutines may read it at once.
 type stored interface {
-	// image returns image i. It may use buf, which holds one image.
+	// image returns image i. It may use buf, which has room for one image.
 	image(i int, buf []byte) ([]byte, error)
-	// digest is the SHA-256 of the first n images and their labels, as they are stored.
+	// digest returns the SHA-256 of the first n images and their labels, as they are stored.
 	digest(n int) string
-	// name is what a person finds image i by.
+	// name returns a name by which a person can find image i.
 	name(i int) string
 }
 
-// Image returns image i, of size bytes, which must not be written to. It may lie in
-// buf, which is what buffer returned.
+// Image returns image i, of size bytes, which must not be written to. The result may lie in buf,
+// which must come from buffer.
 func (s Split) Image(i, size int, buf []byte) ([]byte, error) {
 	if s.stored != nil {
 		return s.stored.image(i, buf)
@@ -54,7 +55,7 @@ func (s Split) Image(i, size int, buf []byte) ([]byte, error) {
 	return s.Images[i*size:][:size], nil
 }
 
-// Name is what a person finds image i by: its file, or its number.
+// Name returns a name by which a person can find image i: its file, or its number.
 func (s Split) Name(i int) string {
 	if s.stored != nil {
 		return s.stored.name(i)
@@ -62,7 +63,7 @@ func (s Split) Name(i int) string {
 	return fmt.Sprintf("image %d", i)
 }
 
-// buffer is what Image needs.
+// buffer returns the buffer that Image needs, for images of size bytes.
 func (s Split) buffer(size int) []byte {
 	if s.stored == nil {
 		return nil
@@ -70,10 +71,10 @@ func (s Split) buffer(size int) []byte {
 	return make([]byte, size)
 }
 
-// Len is the number of images.
+// Len returns the number of images.
 func (s Split) Len() int { return len(s.Labels) }
 
-// first keeps the first n images, all if n is 0.
+// first keeps the first n images, or all if n is 0.
 func (s Split) first(n int, what string, size int) (Split, error) {
 	if n > s.Len() {
 		return s, fmt.Errorf("data.%s asks for %d images, there are %d", what, n, s.Len())
@@ -87,7 +88,7 @@ func (s Split) first(n int, what string, size int) (Split, error) {
 	return Split{Images: s.Images[:n*size], Labels: s.Labels[:n]}, nil
 }
 
-// digest is the SHA-256 of labels (int32, little-endian) and images.
+// digest returns the SHA-256 of the labels (int32, little-endian) and images.
 func (s Split) digest() string {
 	if s.stored != nil {
 		return s.stored.digest(s.Len())
@@ -108,22 +109,22 @@ type Dataset struct {
 	Classes     []string
 	Shape       arch.Shape
 	Train, Test Split
-	Validation  Split             // training images held out, none unless the recipe asks for them
+	Validation  Split             // held-out training images; none unless the recipe asks for them
 	Digests     map[string]string // SHA-256 of each split as used
-	// Mean is the mean of the training images, nil where the source does not know it.
+	// Mean is the mean of the training images, nil if the source does not know it.
 	Mean []float32
-	// Colour says how the training images' colours are spread, nil where the source does not know it.
+	// Colour says how the training images' colours are spread, nil if the source does not know it.
 	Colour *imaging.Colour
-	// Fit is how image files became squares, nil where there are none.
+	// Fit says how image files became squares, nil if the data set has no image files.
 	Fit *imaging.Fit
-	// Files are the sizes of the image files that were read, nil where there are none.
+	// Files holds the sizes of the image files that were read, nil if there are none.
 	Files *FileSizes
-	// Skipped are the files that hold no usable image.
+	// Skipped lists the files that hold no usable image.
 	Skipped []pack.Skipped
 	closer  io.Closer
 }
 
-// Close closes what the data set holds open; its images must not be used after it.
+// Close closes the files that the data set holds open. Its images must not be used afterwards.
 func (ds *Dataset) Close() error {
 	if ds.closer == nil {
 		return nil
@@ -135,17 +136,18 @@ func (ds *Dataset) Close() error {
 type Source struct {
 	Name    string
 	What    string
-	Where   string // where to get it and under which terms
+	Where   string // where to get it, and its terms
 	Layout  string // what data.root must hold
 	Files   []File // the official distribution's
 	Classes []string
-	images  bool // it is made of image files, of any size
+	images  bool // it consists of image files, of any size
 	open    func(ctx context.Context, s Source, cfg recipe.Data, progress Progress) (*Dataset, error)
-	// check verifies what opening does not; nil if there is nothing else.
+	// check verifies what opening does not; nil if there is nothing more to verify.
 	check func(ctx context.Context, s Source, root string) error
 }
 
-// Progress is told how many images of a data set have been read. It may be nil.
+// A Progress function receives the number of images of a data set that have been read. It may be
+// nil.
 type Progress func(done, total int)
 
 func (p Progress) tell(done, total int) {
@@ -157,14 +159,14 @@ func (p Progress) tell(done, total int) {
 // A File is one file of an official distribution.
 type File struct {
 	Name  string
-	Bytes int64  // 0 where the size is not published
-	MD5   string // empty where none is published
-	// Optional files are checked if they are there: the data set can be read from others.
+	Bytes int64  // 0 if the size is not published
+	MD5   string // empty if none is published
+	// Optional files are checked only if they exist: the data set can be read without them.
 	Optional bool
 }
 
-// read reads a file of size bytes, and verifies size and digest. It allocates
-// memory only once the size is known to be right.
+// read reads a file of size bytes and verifies its size and digest. It allocates memory only after
+// the size has proved right.
 func (f File) read(r io.Reader, size int64) ([]byte, error) {
 	if size != f.Bytes {
 		return nil, fmt.Errorf("it has %d bytes instead of %d; unpack it again: %w", size, f.Bytes, ErrCorrupt)
@@ -181,7 +183,7 @@ func (f File) read(r io.Reader, size int64) ([]byte, error) {
 
 const seeList = " (ablate data list says where to get it)"
 
-// stat looks at data.root. Where it is not set or not there, the error says what it must be.
+// stat looks at data.root. If it is not set or does not exist, the error says what it must be.
 func stat(root, layout string) (fs.FileInfo, error) {
 	if root == "" {
 		return nil, fmt.Errorf("data.root is not set; it must be %s%s: %w", layout, seeList, ErrMissing)
@@ -216,12 +218,12 @@ func find(name string) (Source, error) {
 	return Source{}, fmt.Errorf("no data set is called %s%s", strictyaml.Plain(name), strictyaml.Suggest(name, names))
 }
 
-// Open reads a data set and keeps the images that the recipe asks for: of its
-// classes the first data.train and data.test. It reads until the context ends it.
+// Open reads a data set and keeps the images that the recipe asks for: the first data.train and
+// data.test images of its classes. It stops when the context ends.
 func Open(ctx context.Context, cfg recipe.Data) (*Dataset, error) { return OpenTelling(ctx, cfg, nil) }
 
-// OpenTelling is Open with a report of its progress: image files are decoded once
-// when they are opened, which takes long.
+// OpenTelling is Open with progress reports: it decodes image files once when it opens them, which
+// takes long.
 func OpenTelling(ctx context.Context, cfg recipe.Data, progress Progress) (*Dataset, error) {
 	s, err := find(cfg.Name)
 	if err != nil {
@@ -255,7 +257,7 @@ func (ds *Dataset) keep(cfg recipe.Data) error {
 	if err != nil {
 		return err
 	}
-	if ds.Train.Len() < whole { // they were of all images
+	if ds.Train.Len() < whole { // they described all images
 		ds.Mean, ds.Colour = nil, nil
 	}
 	ds.Digests = map[string]string{"train": ds.Train.digest(), "test": ds.Test.digest()}
@@ -281,11 +283,11 @@ func (ds *Dataset) holdOut(n int) error {
 	} else {
 		ds.Validation.Images, ds.Train.Images = ds.Train.Images[left*size:], ds.Train.Images[:left*size]
 	}
-	ds.Mean, ds.Colour = nil, nil // they were of all images
+	ds.Mean, ds.Colour = nil, nil // they described all images
 	return nil
 }
 
-// An offset split begins at a later image of another.
+// An offset is a split that begins at a later image of another split.
 type offset struct {
 	stored
 	from int

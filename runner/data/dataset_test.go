@@ -123,7 +123,8 @@ func TestCheckNamesDuplicates(t *testing.T) {
 	}
 }
 
-// What says that it is MNIST must have the published sizes or digests, whichever of its files are there.
+// Data that calls itself MNIST must have the published sizes and digests, whichever of its files
+// exist.
 func TestCheckComparesWithWhatIsPublished(t *testing.T) {
 	for suffix, says := range map[string]string{
 		"":    "train-images-idx3-ubyte has 22 bytes instead of 47040016",

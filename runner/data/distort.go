@@ -10,8 +10,8 @@ import (
 	"ablate/runner/random"
 )
 
-// distortions are the augmentations that the host makes: what a device that makes
-// inputs of stored images itself knows nothing of.
+// distortions are the augmentations that only the host makes. A device that makes inputs from
+// stored images knows nothing of them.
 type distortions struct {
 	area, angle, colour, cutout, erase, place, mix random.Stream
 }
@@ -24,20 +24,22 @@ func newDistortions(seed uint64) distortions {
 	}
 }
 
-// distorts says whether a training image needs more than a cut, a reflection and a shift of colours.
+// distorts reports whether a training image needs more than a cut, a reflection and a shift of
+// colours.
 func distorts(d recipe.Data) bool {
 	return warps(d) || d.ColourJitter != recipe.ColourJitter{} || d.Erase.Probability > 0 || d.Cutout > 0 || d.Mixes()
 }
 
-// warps says whether training images are turned or resized.
+// warps reports whether training images are turned or resized.
 func warps(d recipe.Data) bool {
 	return d.Rotate > 0 || d.ResizedCrop.MinArea > 0 || d.MultiScale.To > 0
 }
 
-// A rectangle of an image; its sides need not lie on pixels.
+// A rectangle is a part of an image; its sides need not lie on pixel borders.
 type rectangle struct{ top, left, height, width float64 }
 
-// distorted puts training image index into the batch as its image j: cut as v says, unless it is resized.
+// distorted writes training image index into the batch as its image j: cut as v says, unless it is
+// resized.
 func (p *Pipeline) distorted(b *Batch, j, epoch int, index int32, v augment.Transform, buf []byte) error {
 	image, err := p.train.Image(int(index), p.ds.Shape.Len(), buf)
 	if err != nil {
@@ -62,7 +64,8 @@ func (p *Pipeline) distorted(b *Batch, j, epoch int, index int32, v augment.Tran
 	return nil
 }
 
-// area is what of a stored image is shown: a part of it that is resized to the net's input, or the cut as it is.
+// area returns the part of a stored image that is shown: a part that is resized to the net's
+// input, or the cut unchanged.
 func (p *Pipeline) area(step, at uint64, v augment.Transform) rectangle {
 	whole, draw := p.ds.Shape, p.distort.area
 	place := func(height, width float64, index uint64) rectangle {
@@ -70,12 +73,12 @@ func (p *Pipeline) area(step, at uint64, v augment.Transform) rectangle {
 			left: (float64(whole.Width) - width) * draw.Float64(step, index+1), height: height, width: width}
 	}
 	switch r, m := p.cfg.ResizedCrop, p.cfg.MultiScale; {
-	case m.To > 0: // the shorter side becomes so long, and the crop is a part of that
+	case m.To > 0: // the shorter side gets this length, and the crop is a part of the result
 		side := float64(m.From) + math.Floor(float64(m.To-m.From+1)*draw.Float64(step, 64*at))
 		shrink := float64(min(whole.Height, whole.Width)) / side
 		return place(shrink*float64(p.shape.Height), shrink*float64(p.shape.Width), 64*at+1)
 	case r.MinArea > 0:
-		for try := range uint64(10) { // as torchvision's RandomResizedCrop
+		for try := range uint64(10) { // as in torchvision's RandomResizedCrop
 			index := 64*at + 4*try
 			area := float64(whole.Height*whole.Width) * (r.MinArea + float64((1-r.MinArea)*draw.Float64(step, index)))
 			ratio := draw.LogUniform(step, index+1, 1/r.Ratio(), r.Ratio())
@@ -92,8 +95,8 @@ func (p *Pipeline) area(step, at uint64, v augment.Transform) rectangle {
 		width: float64(p.shape.Width)}
 }
 
-// sample writes a part of an image, turned about its middle and resized to the
-// net's input by bilinear interpolation. What lies outside the image is zero, the mean's colour.
+// sample writes a part of an image, turned about its middle and resized to the net's input by
+// bilinear interpolation. Pixels outside the image become zero, the colour of the mean.
 func (p *Pipeline) sample(to []float32, image []byte, from rectangle, turned float64, v augment.Transform) {
 	in, out := p.ds.Shape, p.shape
 	sin, cos := math.Sin(turned), math.Cos(turned)
@@ -111,7 +114,7 @@ func (p *Pipeline) sample(to []float32, image []byte, from rectangle, turned flo
 	}
 }
 
-// pixel interpolates between four pixels of an image, each without its mean.
+// pixel interpolates between four pixels of an image, after subtracting the mean from each.
 func (p *Pipeline) pixel(to []float32, image []byte, in arch.Shape, y, x float64, v augment.Transform) {
 	if y < -0.5 || x < -0.5 || y > float64(in.Height)-0.5 || x > float64(in.Width)-0.5 {
 		clear(to)
@@ -136,8 +139,8 @@ func (p *Pipeline) pixel(to []float32, image []byte, in arch.Shape, y, x float64
 	}
 }
 
-// jittered is an RGB image with its brightness, contrast and saturation changed, in
-// this order, each by a factor of 1 ± the most that is allowed.
+// jittered returns an RGB image with its brightness, contrast and saturation changed, in this
+// order. Each changes by a factor of 1 ± at most the recipe's limit.
 func jittered(image []byte, j recipe.ColourJitter, draw random.Stream, step, index uint64) []byte {
 	factor := func(most float64, n uint64) float32 {
 		low := max(0, 1-most)
@@ -168,15 +171,15 @@ func jittered(image []byte, j recipe.ColourJitter, draw random.Stream, step, ind
 
 func level(x float32) float32 { return min(max(x, 0), 255) }
 
-// luma is a pixel's grey, as torchvision weighs the colours.
+// luma returns the grey level of a pixel, with torchvision's weights of the colours.
 func luma(rgb []float32) float32 {
 	return float32(0.2989*rgb[0]) + float32(0.587*rgb[1]) + float32(0.114*rgb[2])
 }
 
-// erased makes parts of a net's input zero, the mean's colour.
+// erased sets parts of a net's input to zero, the colour of the mean.
 func (p *Pipeline) erased(x []float32, step, at uint64) {
 	draw, place, height, width := p.distort.erase, p.distort.place, p.shape.Height, p.shape.Width
-	if side := p.cfg.Cutout; side > 0 { // about a pixel anywhere, so that some of it may lie outside
+	if side := p.cfg.Cutout; side > 0 { // centred on any pixel, so that part of it may lie outside
 		top := p.distort.cutout.Intn(step, 2*at, height) - side/2
 		left := p.distort.cutout.Intn(step, 2*at+1, width) - side/2
 		p.blacken(x, top, left, side, side)
@@ -185,7 +188,7 @@ func (p *Pipeline) erased(x []float32, step, at uint64) {
 	if e.Probability == 0 || draw.Float64(step, 32*at) >= e.Probability {
 		return
 	}
-	for try := range uint64(10) { // as torchvision's RandomErasing
+	for try := range uint64(10) { // as in torchvision's RandomErasing
 		index := 32*at + 2*try + 1
 		area := float64(height*width) * (e.From() + float64((e.To()-e.From())*draw.Float64(step, index)))
 		ratio := draw.LogUniform(step, index+1, 1/e.Ratio(), e.Ratio())
@@ -197,7 +200,7 @@ func (p *Pipeline) erased(x []float32, step, at uint64) {
 	}
 }
 
-// blacken makes a part of an input zero, as much of it as there is.
+// blacken sets a part of an input to zero, as far as it lies inside.
 func (p *Pipeline) blacken(x []float32, top, left, height, width int) {
 	for y := max(top, 0); y < min(top+height, p.shape.Height); y++ {
 		from, to := max(left, 0), min(left+width, p.shape.Width)
@@ -207,9 +210,9 @@ func (p *Pipeline) blacken(x []float32, top, left, height, width int) {
 	}
 }
 
-// mixed mixes every image of a batch with the one before it, the first with the last: all
-// of both (mixup), or a part of one cut into the other (cutmix). Where both are asked
-// for, each batch is as likely to get one as the other.
+// mixed mixes every image of a batch with the previous one, and the first with the last: it blends
+// the two (mixup), or cuts a part of one into the other (cutmix). If the recipe asks for both,
+// each batch gets either with equal probability.
 func (p *Pipeline) mixed(b *Batch, epoch, number int) {
 	draw, step := p.distort.mix, uint64(epoch)
 	at := uint64(number)
@@ -248,13 +251,14 @@ func (p *Pipeline) mixed(b *Batch, epoch, number int) {
 	}
 }
 
-// between is a stretch of √(1 − share) of a side about a place, as much of it as lies within the side.
+// between returns a stretch of length √(1 − share)·side around middle, as far as it lies within
+// the side.
 func between(middle, side int, share float64) (from, to int) {
 	half := int(float64(side)*math.Sqrt(1-share)) / 2
 	return max(middle-half, 0), min(middle+half, side)
 }
 
-// distortWords say what else happens to training images.
+// distortWords describes the distortions of training images in words.
 func (p *Pipeline) distortWords() []string {
 	var steps []string
 	say := func(on bool, format string, args ...any) {

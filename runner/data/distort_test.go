@@ -10,7 +10,7 @@ import (
 	"ablate/runner/random"
 )
 
-// coloured is a data set of random images.
+// coloured returns a data set of random images.
 func coloured(n, side int) *Dataset {
 	s := Split{Images: make([]byte, n*side*side*3)}
 	for i := range s.Images {
@@ -25,7 +25,8 @@ func coloured(n, side int) *Dataset {
 	}
 }
 
-// A part that is neither turned nor resized is the cut, and a quarter turn is one of the pixels.
+// A part that is neither turned nor resized equals the cut, and a quarter turn permutes the
+// pixels.
 func TestSample(t *testing.T) {
 	ds := coloured(1, 12)
 	p := newPipeline(t, ds, recipe.Data{Mean: "image", Scale: 0.5, Crop: 8}, 1, 1)
@@ -62,7 +63,7 @@ func TestSample(t *testing.T) {
 	if slices.ContainsFunc(got, func(x float32) bool { return x != 0 }) {
 		t.Error("there is something outside the image")
 	}
-	halves := make([]float32, p.shape.Len()) // of an image of one colour, whatever the part
+	halves := make([]float32, p.shape.Len()) // half of an image of one colour, whatever the part
 	flat := slices.Repeat([]byte{110, 100, 90}, 144)
 	p.sample(halves, flat, rectangle{top: 1.5, left: 2.25, height: 9, width: 6}, 0, p.centre())
 	if slices.ContainsFunc(halves, func(x float32) bool { return math.Abs(float64(x)-5) > 1e-4 }) {
@@ -70,7 +71,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// Parts lie within the image, and their areas and sides within what the recipe allows.
+// Parts lie within the image, and their areas and sides stay within the recipe's limits.
 func TestAreas(t *testing.T) {
 	ds := coloured(1, 64)
 	crop := newPipeline(t, ds, recipe.Data{Mean: "none", Scale: 1, Crop: 32,
@@ -127,7 +128,8 @@ func TestColourJitter(t *testing.T) {
 	}
 }
 
-// Erased rectangles are as large as the recipe allows; a cutout is a square, or what of it lies in the image.
+// Erased rectangles have the sizes that the recipe allows; a cutout is a square, as far as it lies
+// inside the image.
 func TestErase(t *testing.T) {
 	ds := coloured(200, 32)
 	zeros := func(cfg recipe.Data) (shares []float64) {
@@ -168,7 +170,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// A mixed batch is its images and the ones before them, by the shares of their labels.
+// A mixed batch consists of its images and the previous ones, weighted by the shares of their
+// labels.
 func TestMixing(t *testing.T) {
 	ds := coloured(40, 8)
 	plain := recipe.Data{Mean: "none", Scale: 1, Flip: true}
@@ -216,7 +219,8 @@ func TestMixing(t *testing.T) {
 	}
 }
 
-// From the epoch on at which it ends, an augmentation is as if the recipe had never had it. The others do not notice.
+// From the epoch at which it ends, an augmentation acts as if it had never been in the recipe. The
+// others do not change.
 func TestDistortionsEnd(t *testing.T) {
 	ds := coloured(40, 12)
 	plain := recipe.Data{Mean: "channel", Scale: 1, Crop: 8, Flip: true}
@@ -251,7 +255,7 @@ func TestDistortionsEnd(t *testing.T) {
 					t.Fatalf("%s ends before epoch 3: batch %d of epoch %d is another", name, i, epoch)
 				}
 				share, others := want[i].Share, want[i].Other
-				if others == nil { // nothing of another image
+				if others == nil { // no other image is mixed in
 					share, others = 1, want[i].Y
 				}
 				if b.Share != share || !slices.Equal(b.Other, others) {
@@ -262,7 +266,7 @@ func TestDistortionsEnd(t *testing.T) {
 	}
 }
 
-// without is a recipe's data less one augmentation.
+// without returns a recipe's data section without one augmentation.
 func without(d recipe.Data, kind string) recipe.Data {
 	switch kind {
 	case "resized_crop":

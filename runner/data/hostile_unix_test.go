@@ -12,8 +12,8 @@ import (
 	"ablate/recipe"
 )
 
-// A pipe or a device in place of any file of a data set is an error at once. Ten
-// of them used to be waited for, twelve were read without an end.
+// A pipe or a device in place of any file of a data set is an error at once. Opening used to wait
+// for ten of them, and to read twelve without end.
 func TestPipesAndDevicesAreNoData(t *testing.T) {
 	t.Parallel()
 	list := map[string][]string{

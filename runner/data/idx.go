@@ -19,8 +19,8 @@ import (
 const idxLayout = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, " +
 	"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each also as .gz"
 
-// idxFiles are the four files of MNIST and its drop-in replacements, unpacked or as
-// distributed, whose MD5 are those that torchvision.datasets verifies.
+// idxFiles returns the four files of MNIST and its drop-in replacements, unpacked or as
+// distributed. The MD5 sums are those that torchvision.datasets verifies.
 func idxFiles(trainImages, trainLabels, testImages, testLabels string) []File {
 	var files []File
 	for _, f := range []File{
@@ -129,15 +129,14 @@ func readIDX(root, name string, rank int) ([]byte, []int, error) {
 	return values, dims, nil
 }
 
-// maxIDX bounds what a header may claim: ten times MNIST.
+// maxIDX bounds, in bytes, what a header may claim: ten times MNIST.
 const maxIDX = 512 << 20
 
-// mostDeflated is the most bytes that a byte of a gzip file can stand for.
+// mostDeflated is the largest number of bytes that one byte of a gzip file can expand to.
 const mostDeflated = 1032
 
-// parseIDX reads the format's bytes: two zeros, the type (8: unsigned byte), the
-// rank, big-endian sizes, values. It takes no memory for more than size bytes,
-// whatever the header claims.
+// parseIDX reads the format's bytes: two zeros, the type (8: unsigned byte), the rank, big-endian
+// sizes, values. It allocates memory for at most size bytes, whatever the header claims.
 func parseIDX(r io.Reader, size int64, rank int) ([]byte, []int, error) {
 	head := make([]byte, 4+4*rank)
 	if _, err := io.ReadFull(r, head); err != nil {

@@ -45,7 +45,7 @@ func write(t testing.TB, dir, name string, text []byte) {
 	}
 }
 
-// smallMNIST are three training images and one test image of 1×2 pixels.
+// smallMNIST has three training images and one test image, each of 1×2 pixels.
 var smallMNIST = map[string][]byte{
 	"train-images-idx3-ubyte": idx([]byte{1, 2, 3, 4, 5, 6}, 3, 1, 2),
 	"train-labels-idx1-ubyte": idx([]byte{7, 0, 9}, 3),

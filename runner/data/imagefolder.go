@@ -17,7 +17,7 @@ import (
 	"ablate/runner/data/pack"
 )
 
-// decodedAgain says what all sources of image files share.
+// decodedAgain is a sentence that all sources of image files share.
 const decodedAgain = "; every image is decoded once before training, to find those that cannot be used, " +
 	"and again at every epoch: ablate data pack does it once for all"
 
@@ -56,8 +56,9 @@ var imageNetSource = Source{
 	check:  checkFiles,
 }
 
-// openFiles opens a source of image files: it decodes all that are asked for
-// once, which finds the bad ones before training begins and yields mean, colours and digest.
+// openFiles opens a source of image files. It decodes all the images that the recipe asks for
+// once, which finds the bad ones before training begins and yields the mean, the colours and the
+// digest.
 func openFiles(
 	list func(root string) (*imagefiles.Set, error),
 ) func(context.Context, Source, recipe.Data, Progress) (*Dataset, error) {
@@ -78,10 +79,11 @@ func openFiles(
 	}
 }
 
-// defaultSide is the shorter side of images where a recipe does not say (paper, section 2).
+// defaultSide is the shorter side of images, in pixels, if a recipe does not set one (paper,
+// section 2).
 const defaultSide = 256
 
-// survey decodes the files that are asked for and keeps the usable ones.
+// survey decodes the files that the recipe asks for and keeps the usable ones.
 func survey(ctx context.Context, set *imagefiles.Set, cfg recipe.Data, progress Progress) (*Dataset, error) {
 	fit := imaging.Fit{ShortSide: cfg.ShortSide, Size: cfg.Size}
 	stated := fit != imaging.Fit{}
@@ -146,7 +148,7 @@ func survey(ctx context.Context, set *imagefiles.Set, cfg recipe.Data, progress 
 	return ds, nil
 }
 
-// atMost is the number of files that a split reads, if all are usable.
+// atMost returns the number of files that a split reads if all are usable.
 func atMost(files []imagefiles.File, want int) int {
 	if want == 0 {
 		return len(files)
@@ -157,7 +159,7 @@ func atMost(files []imagefiles.File, want int) int {
 // errEnough ends a survey.
 var errEnough = errors.New("enough images")
 
-// usable decodes files until there are want usable ones, all if want is 0.
+// usable decodes files until want of them are usable; it decodes all if want is 0.
 func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.File, want int,
 	read func(imagefiles.Decoded) error) (*imageFiles, error) {
 	fit := *ds.Fit
@@ -188,14 +190,14 @@ func (ds *Dataset) usable(ctx context.Context, split string, files []imagefiles.
 	return f, nil
 }
 
-// sample is the number of images that say whether the default size enlarges them.
+// sample is the number of images that decide whether the default size enlarges images.
 const sample = 20
 
-// FileSizes are the sizes of the images that files hold.
+// FileSizes describes the sizes of the images in a set of files.
 type FileSizes struct {
 	N           int
 	First       image.Point
-	Least, Most image.Point // of each side by itself
+	Least, Most image.Point // per side: width and height independently
 	smaller     int         // images whose shorter side is below defaultSide
 }
 
@@ -210,8 +212,8 @@ func (s *FileSizes) add(size image.Point) {
 	}
 }
 
-// enlarged refuses a size that nobody asked for and that most of the images so
-// far are smaller than: a net would see a corner of pixels that are not there.
+// enlarged refuses a size that the recipe did not set if most of the images so far are smaller:
+// the net would see a corner of invented pixels.
 func (s *FileSizes) enlarged(fit imaging.Fit) error {
 	if 2*s.smaller <= s.N {
 		return nil
@@ -221,7 +223,7 @@ func (s *FileSizes) enlarged(fit imaging.Fit) error {
 		s.smaller, s.N, fit.Side(), fit.Side(), s.First.X, s.First.Y, min(s.First.X, s.First.Y))
 }
 
-// String says the sizes in words.
+// String describes the sizes in words.
 func (s *FileSizes) String() string {
 	if s.Least == s.Most {
 		return fmt.Sprintf("%d×%d files", s.Most.X, s.Most.Y)
@@ -229,7 +231,7 @@ func (s *FileSizes) String() string {
 	return fmt.Sprintf("files of %d×%d to %d×%d", s.Least.X, s.Least.Y, s.Most.X, s.Most.Y)
 }
 
-// imageFiles are images that are decoded whenever they are read.
+// An imageFiles holds images that are decoded each time they are read.
 type imageFiles struct {
 	kept       []imagefiles.File
 	readers    sync.Pool // of *imaging.Reader
@@ -260,5 +262,5 @@ func (f *imageFiles) image(i int, buf []byte) ([]byte, error) {
 
 func (f *imageFiles) name(i int) string { return f.kept[i].Name }
 
-// digest is that of the images that were surveyed, which are those asked for.
+// digest returns the digest of the surveyed images, which are those that the recipe asks for.
 func (f *imageFiles) digest(int) string { return f.sum }

@@ -18,7 +18,7 @@ import (
 	"ablate/runner/data/pack"
 )
 
-// imageTree makes an ImageFolder of three classes with n images each in train and two in val.
+// imageTree makes an ImageFolder of three classes, each with n images in train and two in val.
 func imageTree(t testing.TB, n int) string {
 	t.Helper()
 	root := t.TempDir()
@@ -69,7 +69,7 @@ func open(t testing.TB, cfg recipe.Data) *Dataset {
 	return ds
 }
 
-// Training from files, from a pack of them and from memory sees the same batches, bit for bit.
+// Training sees the same batches, bit for bit, from files, from a pack of them and from memory.
 func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 	root := imageTree(t, 8)
 	cfg := recipe.Data{Mean: "image", Scale: 0.5, Crop: 5, Flip: true, Train: 20}
@@ -111,7 +111,7 @@ func TestFilesAndPackGiveTheSameBatches(t *testing.T) {
 	}
 }
 
-// copied is a split with its images in memory.
+// copied returns a split with its images in memory.
 func copied(t *testing.T, s Split, size int) Split {
 	to := Split{Labels: s.Labels}
 	if err := s.each(t.Context(), size, func(_ int, image []byte) {
@@ -123,7 +123,8 @@ func copied(t *testing.T, s Split, size int) Split {
 	return to
 }
 
-// The mean that a source knows is the one that would be computed; for fewer images than all it is computed.
+// A mean that a source knows equals the computed one. For a part of the images the mean is
+// computed.
 func TestKnownMeans(t *testing.T) {
 	root := imageTree(t, 5)
 	dir := packTree(t, root, imaging.Fit{Size: 6}, 0)
@@ -145,7 +146,7 @@ func TestKnownMeans(t *testing.T) {
 	}
 }
 
-// The first images are a sample of all classes, and digests tell samples apart.
+// The first images are a sample of all classes, and different samples have different digests.
 func TestFirstImagesAreMixed(t *testing.T) {
 	root := imageTree(t, 20)
 	dir := packTree(t, root, imaging.Fit{Size: 2}, 0)
@@ -167,8 +168,8 @@ func TestFirstImagesAreMixed(t *testing.T) {
 	}
 }
 
-// Nobody is shown images that were enlarged without being asked: 64×64 files used
-// to become 256×256, of which a crop of 56 is a corner.
+// Images are not enlarged unless the recipe asks for it: 64×64 files used to become 256×256, of
+// which a crop of 56 is a corner.
 func TestSmallFilesNeedASize(t *testing.T) {
 	t.Parallel()
 	for _, images := range []int{2, 20} { // fewer than the sample, and more
@@ -185,7 +186,7 @@ func TestSmallFilesNeedASize(t *testing.T) {
 	}
 }
 
-// How an image becomes an input is said step by step.
+// The steps from an image to an input are described in words.
 func TestInputWords(t *testing.T) {
 	t.Parallel()
 	cfg := recipe.Data{Name: "imagefolder", Root: imageTree(t, 5), Size: 8, Validation: 3, Mean: "image", Scale: 0.5,
@@ -223,7 +224,8 @@ func TestBadFilesBeforeTraining(t *testing.T) {
 	}
 }
 
-// A file or a shard that goes bad while it is trained on ends the epoch with an error that names it.
+// A file or a shard that becomes unreadable during training ends the epoch with an error that
+// names it.
 func TestImageThatGoesBadInTraining(t *testing.T) {
 	root := imageTree(t, 4)
 	dir := packTree(t, root, imaging.Fit{Size: 8}, 0)
@@ -284,7 +286,7 @@ func TestPackedRefuses(t *testing.T) {
 	}
 }
 
-// Real ImageNet files: all are read, and what is packed is what is read.
+// All of a sample of real ImageNet files can be read, and the pack holds the same images.
 func TestRealImageNetSample(t *testing.T) {
 	data := os.Getenv("ABLATE_DATA")
 	if data == "" {

@@ -10,22 +10,22 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// An Input says how an image becomes a net's input: what a program must do that
-// shows a trained net other images.
+// An Input says how an image becomes a net's input. A program that shows other images to a trained
+// net must do the same.
 type Input struct {
-	// Fit is how image files became squares, nil where the data set has images of one size.
+	// Fit says how image files became squares, nil if the data set has images of one size.
 	Fit *imaging.Fit `json:"fit,omitempty"`
-	// Image is an image as the data set holds it, bytes of Height × Width × Channels.
+	// Image is the shape of an image in the data set: bytes of Height × Width × Channels.
 	Image       arch.Shape `json:"image"`
 	ColourSpace string     `json:"colour_space"`
 	Mean        string     `json:"mean"`  // image, image_centre, channel or none
-	Scale       float64    `json:"scale"` // multiplies after the mean is subtracted
+	Scale       float64    `json:"scale"` // the factor after the mean is subtracted
 	Pad         int        `json:"pad,omitempty"`
-	Net         arch.Shape `json:"net"`                   // the crop that the net sees, at test from the centre
-	MeanImages  int        `json:"mean_images,omitempty"` // training images that the mean is of
+	Net         arch.Shape `json:"net"`                   // the crop that the net sees; the centre at test
+	MeanImages  int        `json:"mean_images,omitempty"` // number of training images that the mean is over
 }
 
-// Input says how the pipeline makes inputs.
+// Input returns how the pipeline makes inputs.
 func (p *Pipeline) Input() Input {
 	in := Input{
 		Fit: p.ds.Fit, Image: p.ds.Shape, ColourSpace: cmp.Or(string(p.cfg.ColourSpace), "rgb"), Mean: p.cfg.Mean,
@@ -37,11 +37,11 @@ func (p *Pipeline) Input() Input {
 	return in
 }
 
-// Mean is what is subtracted from an image, a value for each of Input.Image's.
+// Mean returns what is subtracted from an image: one value for each value of Input.Image.
 func (p *Pipeline) Mean() []float32 { return p.mean }
 
-// ColourAxes are the shifts of red, green and blue, in grey levels, for draws of
-// 1 along each principal component; nil where colours are not shifted.
+// ColourAxes returns the shifts of red, green and blue, in grey levels, for draws of 1 along each
+// principal component. It returns nil if colours are not shifted.
 func (p *Pipeline) ColourAxes() []float32 {
 	if p.cfg.PCAColour.Std == 0 {
 		return nil
@@ -55,10 +55,10 @@ func (p *Pipeline) ColourAxes() []float32 {
 	return flat
 }
 
-// Classes are the names of the classes, in the order of their numbers.
+// Classes returns the names of the classes, in the order of their numbers.
 func (p *Pipeline) Classes() []string { return p.ds.Classes }
 
-// Words say how a training image becomes an input, step by step.
+// Words describes, step by step, how a training image becomes an input.
 func (p *Pipeline) Words() string {
 	in := p.Input()
 	size := fmt.Sprintf("%d×%d", in.Image.Height, in.Image.Width)
@@ -111,6 +111,6 @@ func (p *Pipeline) cropWords() string {
 	return fmt.Sprintf("crop %d×%d %s (%s at test)", p.cfg.Crop, p.cfg.Crop, where, test)
 }
 
-// LeftOver is the number of training images that every epoch leaves out: those
-// of its order that do not fill a batch.
+// LeftOver returns the number of training images that every epoch leaves out, since they do not
+// fill a batch.
 func (p *Pipeline) LeftOver() int { return p.train.Len() - p.Batches()*p.batch }

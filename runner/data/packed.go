@@ -53,7 +53,7 @@ func openPack(root, layout string) (*pack.Pack, error) {
 	return p, sentinel(err)
 }
 
-// sentinel says what a pack's error is in the words of this package.
+// sentinel converts a pack's error to the errors of this package.
 func sentinel(err error) error {
 	switch {
 	case errors.Is(err, pack.ErrMissing):
@@ -73,18 +73,18 @@ func checkPacked(ctx context.Context, s Source, root string) error {
 	return sentinel(p.Verify(ctx))
 }
 
-// packedImages are a split of a pack.
+// A packedImages is a split of a pack.
 type packedImages struct {
 	pack   *pack.Pack
 	split  string
 	images *pack.Images
-	names  []string // read when the first is asked for
+	names  []string // read when a name is first asked for
 }
 
 func (p *packedImages) name(i int) string {
 	if p.names == nil {
 		names, err := p.pack.Names(p.split)
-		if err != nil { // the name is for a person, who finds the image by its number too
+		if err != nil { // the name is for people, who can also find the image by its number
 			return fmt.Sprintf("image %d", i)
 		}
 		p.names = names

@@ -7,11 +7,11 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// BenchmarkPackedBatches is what a training run on a pack does with its images,
-// on all cores and without the net: from 256×256 bytes to batches of 224×224
-// floats, with mean image, crop and flip, and with the paper's colour noise or
-// without. An epoch is long enough for its beginning not to count. Run with:
-// go test ./runner/data -run - -bench PackedBatches
+// BenchmarkPackedBatches measures what a training run on a pack does with its images, on all cores
+// and without the net: from 256×256 bytes to batches of 224×224 floats, with mean image, crop and
+// flip, and with or without the paper's colour noise. An epoch is so long that its beginning does
+// not count.
+// Run with: go test ./runner/data -run - -bench PackedBatches
 func BenchmarkPackedBatches(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { packedBatches(b, 0) })
 	b.Run("colours", func(b *testing.B) { packedBatches(b, 0.1) })
@@ -31,7 +31,7 @@ func packedBatches(b *testing.B, colours float64) {
 	b.SetBytes(batch * (256*256*3 + 4*224*224*3))
 	r := p.Train(b.Context(), 0, 0)
 	for epoch := 0; b.Loop(); images += batch {
-		if _, err := r.Next(); err != nil { // the epoch's end
+		if _, err := r.Next(); err != nil { // the end of the epoch
 			r.Close()
 			epoch++
 			r = p.Train(b.Context(), epoch, 0)

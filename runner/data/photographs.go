@@ -8,11 +8,11 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// maxPhotograph is the largest image file that is read.
+// maxPhotograph is the size, in bytes, of the largest image file that is read.
 const maxPhotograph = 1 << 28
 
-// Photographs is a data set of image files, as a run made its own images of files:
-// each becomes a square of the size that its net was trained on.
+// Photographs makes a data set of image files in the same way as a run does: each becomes a square
+// of the size that the net was trained on.
 func Photographs(paths []string, in Input, classes []string, mean []float32) (*Dataset, error) {
 	fit := imaging.Fit{ShortSide: in.Image.Height}
 	if in.Fit != nil {

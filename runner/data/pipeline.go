@@ -13,10 +13,11 @@ import (
 	"ablate/runner/random"
 )
 
-// A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours, wrong labels.
+// A Pipeline prepares a data set's images for a net: mean, scale, crops, flips, colours and wrong
+// labels.
 type Pipeline struct {
-	// Raw makes the readers begun from now on hand out images as bytes and how
-	// each is shown, for devices that make the net's input themselves.
+	// Raw makes readers return images as bytes, each with its transform, for devices that make the
+	// net's input themselves. It affects the readers that begin after it is set.
 	Raw bool
 
 	ds    *Dataset
@@ -24,8 +25,9 @@ type Pipeline struct {
 	cfg   recipe.Data
 	batch int
 	shape arch.Shape // an image as the net sees it
-	mean  []float32  // a value for each value of a stored image
-	// meanAt is where the mean is cut for all images, nil where it is cut as the image is.
+	mean  []float32  // one for each value of a stored image
+	// meanAt is where the mean is cut for all images; nil if it is cut at the same place as the
+	// image.
 	meanAt *[2]int
 	axes   colourAxes
 
@@ -81,7 +83,8 @@ func NewPipeline(ctx context.Context, ds *Dataset, cfg recipe.Data, batch int, s
 	return p, err
 }
 
-// mean is what is subtracted from every image: the training images' mean per value, per channel, or nothing.
+// mean returns what is subtracted from every image: the training images' mean per value or per
+// channel, or nothing.
 func (ds *Dataset) mean(ctx context.Context, kind string) ([]float32, error) {
 	if kind == "none" {
 		return make([]float32, ds.Shape.Len()), nil
@@ -123,23 +126,24 @@ func meanImage(ctx context.Context, s Split, size int) ([]float32, error) {
 	return mean, nil
 }
 
-// Distorts says whether only the host can make the training images' inputs.
+// Distorts reports whether only the host can make the inputs of training images.
 func (p *Pipeline) Distorts() bool { return distorts(p.cfg) }
 
-// Shape is an image as the net sees it.
+// Shape returns the shape of an image as the net sees it.
 func (p *Pipeline) Shape() arch.Shape { return p.shape }
 
-// Batches is the number of whole batches in a training epoch. The images that
-// are left over are not seen in that epoch; every epoch has another order.
+// Batches returns the number of whole batches in a training epoch. An epoch does not show the
+// images that are left over; every epoch has another order.
 func (p *Pipeline) Batches() int { return p.train.Len() / p.batch }
 
-// A Batch is images ready for the net or, if Raw, for a device that makes the input itself.
+// A Batch holds images that are ready for the net or, if Raw, for a device that makes the input
+// itself.
 type Batch struct {
 	X       []float32      // [batch, height, width, channels]; nil if Raw
 	Images  augment.Images // set only if Raw
 	Y       []float32      // class numbers
-	Other   []float32      // class numbers of the images that are mixed into these; nil where none are
-	Share   float32        // of an image's own class, where images are mixed
+	Other   []float32      // class numbers of the images that are mixed into these; nil if none are
+	Share   float32        // of an image's own class, if images are mixed
 	N       int            // images; the rest of the batch is zero, or shown as zero
 	First   int            // place of the first image in its split, or in the epoch's order
 	Indices []int32        // places of the images in their split
@@ -147,8 +151,8 @@ type Batch struct {
 	Views   int
 }
 
-// A Reader hands out batches that goroutines prepare ahead. They end with the
-// last batch, with the context, with an image that cannot be read, or with Close.
+// A Reader returns batches that goroutines prepare in advance. It ends after the last batch, with
+// the context, with an image that cannot be read, or with Close.
 type Reader struct {
 	ready, free chan *Batch
 	last        *Batch
@@ -158,14 +162,15 @@ type Reader struct {
 	done        sync.WaitGroup
 }
 
-// ahead is the number of batches that exist at a time: one in use, the others ready or being filled.
+// ahead is the number of batches that exist at a time: one in use, the others ready or being
+// filled.
 const ahead = 3
 
 // A filler prepares a batch's images [from, to). buf has room for one stored image.
 type filler func(b *Batch, from, to int, buf []byte) error
 
-// read prepares a number of batches: begin says what batch i will hold, several
-// goroutines fill it, and end, unless that is nil, works on all of it.
+// read prepares a number of batches: begin says what batch i will hold, several goroutines fill
+// it, and end, if it is not nil, works on the whole batch.
 func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b *Batch, i int), fill filler,
 	end func(b *Batch, i int)) *Reader {
 	r := &Reader{ready: make(chan *Batch, ahead), free: make(chan *Batch, ahead), end: io.EOF}
@@ -220,7 +225,7 @@ func (p *Pipeline) read(ctx context.Context, s Split, batches int, begin func(b 
 	return r
 }
 
-// newBatch allocates a batch for images as the net takes them, or as bytes.
+// newBatch allocates a batch, with images as the net takes them or as bytes.
 func (p *Pipeline) newBatch() *Batch {
 	b := &Batch{Y: make([]float32, p.batch), Indices: make([]int32, p.batch)}
 	if p.Raw {
@@ -237,8 +242,8 @@ func (p *Pipeline) newBatch() *Batch {
 	return b
 }
 
-// Next returns the next batch, which belongs to the caller until the call after
-// it. The error is io.EOF at the end, and the context's where that was cancelled.
+// Next returns the next batch, which belongs to the caller until the next call. The error is
+// io.EOF at the end, and the context's error if the context was cancelled.
 func (r *Reader) Next() (*Batch, error) {
 	if r.last != nil {
 		r.free <- r.last
@@ -268,9 +273,9 @@ func (r *Reader) Close() {
 	r.done.Wait()
 }
 
-// Train reads an epoch's batches, beginning with number from (0 is the first). The
-// order depends on seed and epoch; an image's crop, flip and colours depend on
-// seed, epoch and the image or, where a chunk shares crop and flip, its place in the order.
+// Train reads an epoch's batches, starting with batch number from (the first is 0). The order
+// depends on seed and epoch. An image's crop, flip and colours depend on seed, epoch and the image
+// or, if a chunk shares crop and flip, on its place in the order.
 func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	if from < 0 || from > p.Batches() {
 		r := p.read(ctx, p.train, 0, nil, nil, nil)
@@ -299,7 +304,7 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	switch {
 	case shown.cfg.Mixes():
 		end = func(b *Batch, i int) { shown.mixed(b, epoch, from+i) }
-	case p.cfg.Mixes(): // no longer
+	case p.cfg.Mixes(): // mixing has ended
 		end = func(b *Batch, _ int) {
 			b.Share = 1
 			copy(b.Other, b.Y)
@@ -308,8 +313,8 @@ func (p *Pipeline) Train(ctx context.Context, epoch, from int) *Reader {
 	return p.read(ctx, p.train, p.Batches()-from, begin, fill, end)
 }
 
-// Test reads the test images in order. Each batch comes once for every view, one
-// after the other. The last one may hold fewer images.
+// Test reads the test images in order. Each batch comes once for every view, one view after the
+// other. The last batch may hold fewer images.
 func (p *Pipeline) Test(ctx context.Context, crops recipe.TestCrops) *Reader {
 	if crops == recipe.TenCrop {
 		return p.inOrder(ctx, p.ds.Test, p.ten())
@@ -317,7 +322,7 @@ func (p *Pipeline) Test(ctx context.Context, crops recipe.TestCrops) *Reader {
 	return p.inOrder(ctx, p.ds.Test, []augment.Transform{p.centre()})
 }
 
-// Validation reads the held-out training images in order, each cut to its centre.
+// Validation reads the held-out training images in order. Each is cut to its centre.
 func (p *Pipeline) Validation(ctx context.Context) *Reader {
 	return p.inOrder(ctx, p.ds.Validation, []augment.Transform{p.centre()})
 }
@@ -339,7 +344,7 @@ func (p *Pipeline) inOrder(ctx context.Context, s Split, views []augment.Transfo
 	}, nil)
 }
 
-// blank makes zeros of what comes after a batch's images.
+// blank sets everything after a batch's images to zero.
 func (p *Pipeline) blank(b *Batch) {
 	if b.X == nil {
 		for j := b.N; j < p.batch; j++ {
@@ -352,8 +357,8 @@ func (p *Pipeline) blank(b *Batch) {
 	clear(b.Indices[b.N:])
 }
 
-// prepare puts image index of a split into the batch as its image j: shown as the
-// view says or, Raw, with the view.
+// prepare writes image index of a split into the batch as its image j. It writes the view of the
+// image or, if Raw, the bytes with the view.
 func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v augment.Transform, buf []byte) error {
 	size := p.ds.Shape.Len()
 	if b.X == nil {
@@ -364,7 +369,7 @@ func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v augment.Tran
 		return fmt.Errorf("data %s: %w", p.ds.Name, err)
 	}
 	if b.X == nil {
-		copy(buf, image) // which may lie there already
+		copy(buf, image) // image may be buf already
 		b.Images.Transforms[j] = v
 	} else {
 		p.show(b.X[j*p.shape.Len():][:p.shape.Len()], image, v)
@@ -374,7 +379,7 @@ func (p *Pipeline) prepare(b *Batch, j int, s Split, index int32, v augment.Tran
 	return nil
 }
 
-// show writes a view of an image. What lies outside the image is zero, the mean's colour.
+// show writes a view of an image. Pixels outside the image become zero, the colour of the mean.
 func (p *Pipeline) show(to []float32, image []byte, v augment.Transform) {
 	in, out := p.ds.Shape, p.shape
 	top, left := int(v.Top), int(v.Left)
@@ -426,7 +431,7 @@ func subtractShifted(to []float32, x []byte, mean []float32, shift [3]float32, s
 	}
 }
 
-// mirror turns a row of pixels around.
+// mirror reverses the order of a row of pixels.
 func mirror(row []float32, channels int) {
 	for a, b := 0, len(row)-channels; a < b; a, b = a+channels, b-channels {
 		for c := range channels {

@@ -14,7 +14,7 @@ import (
 	"ablate/recipe"
 )
 
-// numbered is a data set of n training and m test images whose values are all different from image to image:
+// numbered returns a data set of n training and m test images. Values differ from image to image:
 // value v of image i is i + 10·v, and its label is i%10.
 func numbered(n, m int, shape arch.Shape) *Dataset {
 	split := func(n int) (s Split) {
@@ -60,7 +60,7 @@ func all(t *testing.T, r *Reader) []Batch {
 	}
 }
 
-// images gives what an epoch showed of each image.
+// images returns what an epoch showed of each image.
 func images(batches []Batch) map[int32][]float32 {
 	seen := map[int32][]float32{}
 	for _, b := range batches {
@@ -139,7 +139,7 @@ func TestAugmentationBelongsToTheImage(t *testing.T) {
 	}
 }
 
-// Every crop and flip that should occur does, and nothing else.
+// Every crop and flip that should occur does occur, and no other.
 func TestCropsAndFlips(t *testing.T) {
 	ds := &Dataset{Shape: arch.Shape{Height: 2, Width: 2, Channels: 1},
 		Train: Split{Images: []byte{1, 2, 3, 4}, Labels: []int32{0}}}
@@ -272,7 +272,8 @@ func TestPipelineRefuses(t *testing.T) {
 	}
 }
 
-// A bubble fails where a goroutine outlives it, so each of these ways to stop leaves none behind.
+// A bubble fails if a goroutine outlives it, so the test shows that none remains after each way to
+// stop.
 func TestReadersEnd(t *testing.T) {
 	ds := numbered(60, 60, arch.Shape{Height: 2, Width: 2, Channels: 1})
 	p := newPipeline(t, ds, raw, 2, 1)
@@ -314,7 +315,7 @@ func TestReadersEnd(t *testing.T) {
 	}
 }
 
-// What the caller holds is not written while it is held.
+// A batch is not written to while the caller holds it.
 func TestBatchBelongsToTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipeline(t, numbered(40, 1, arch.Shape{Height: 1, Width: 1, Channels: 1}), raw, 2, 1)
@@ -326,7 +327,7 @@ func TestBatchBelongsToTheCaller(t *testing.T) {
 				t.Fatal(err)
 			}
 			held := slices.Clone(b.X)
-			synctest.Wait() // until the reader has nothing left to write into
+			synctest.Wait() // until the reader has no free batch left to write into
 			if !slices.Equal(held, b.X) {
 				t.Fatalf("%v became %v", held, b.X)
 			}
@@ -349,8 +350,8 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 	}
 }
 
-// Raw batches hold the bytes and the views from which the others' values are
-// made; in the last one, views past every image.
+// Raw batches hold the bytes and the views from which the values of the others are made. The rest
+// of the last batch has views past every image.
 func TestRawBatches(t *testing.T) {
 	ds := photographs(23, 6)
 	for what, cfg := range map[string]recipe.Data{

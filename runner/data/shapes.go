@@ -13,7 +13,7 @@ import (
 	"ablate/runner/random"
 )
 
-// shapesSource is drawn in code, so that a study can run with nothing to download.
+// shapesSource is a data set that is drawn in code, so that a study can run without a download.
 var shapesSource = Source{
 	Name: "shapes",
 	What: "drawn figures of varied position, size, turn, colour, background and noise, 32×32×3, 10 classes; " +
@@ -24,7 +24,7 @@ var shapesSource = Source{
 	open:    openShapes,
 }
 
-// How hard the data set is.
+// These constants set how hard the data set is.
 const (
 	shapesSide     = 32
 	shapesSeed     = 2012  // the images are the same in every study, whatever its seeds
@@ -72,14 +72,14 @@ func drawShapes(ctx context.Context, stream string, n int) Split {
 	return s
 }
 
-// painter draws one image; it takes its random numbers in the order of the statements.
+// A painter draws one image; it takes its random numbers in the order of the statements.
 type painter struct {
 	r    random.Stream
 	step uint64
 	next uint64
 }
 
-// between is uniform in [lo, hi).
+// between returns a uniform random number in [lo, hi).
 func (p *painter) between(lo, hi float64) float64 {
 	p.next++
 	return lo + (hi-lo)*p.r.Float64(p.step, p.next)
@@ -118,7 +118,7 @@ func (p *painter) paint(class int, out []byte) {
 	}
 	sin, cos := math.Sincos(turn)
 	slopeSin, slopeCos := math.Sincos(slope)
-	reach := 1.5 * max(sx, sy) // no figure goes further from its centre
+	reach := 1.5 * max(sx, sy) // no figure extends further from its centre
 	inside := func(x, y float64) bool {
 		x, y = x-cx, y-cy
 		if math.Abs(x) > reach || math.Abs(y) > reach {
@@ -132,7 +132,7 @@ func (p *painter) paint(class int, out []byte) {
 		for x := range shapesSide {
 			along := (float64(x)*slopeCos+float64(y)*slopeSin)/(2*shapesSide) + 0.5
 			ripple := strength * math.Sin(wave*(float64(x)*slopeSin-float64(y)*slopeCos)+phase)
-			cover := 0.0 // anti-aliased: 2×2 samples a pixel
+			cover := 0.0 // anti-aliased: 2×2 samples per pixel
 			for _, d := range [4][2]float64{{0.25, 0.25}, {0.75, 0.25}, {0.25, 0.75}, {0.75, 0.75}} {
 				if inside(float64(x)+d[0], float64(y)+d[1]) {
 					cover += 0.25
@@ -153,7 +153,7 @@ func (p *painter) paint(class int, out []byte) {
 	}
 }
 
-// figures say whether a point lies in a class's figure, which fills about the unit disc.
+// figures report whether a point lies in a class's figure, which roughly fills the unit disc.
 var figures = [...]func(x, y float64) bool{
 	func(x, y float64) bool { return x*x+y*y < 0.8 },
 	func(x, y float64) bool { return math.Max(math.Abs(x), math.Abs(y)) < 0.8 },

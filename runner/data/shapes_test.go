@@ -13,8 +13,8 @@ import (
 	"ablate/recipe"
 )
 
-// The pictures are the same bytes everywhere and always. Whoever changes how
-// they are drawn changes what every study on them measured, and renews this digest.
+// The pictures have the same bytes everywhere and always. A change to how they are drawn changes
+// what every study on them measured, and needs a new digest here.
 func TestShapesStayTheSame(t *testing.T) {
 	ds, err := Open(t.Context(), recipe.Data{Name: "shapes", Train: 40, Test: 20})
 	if err != nil {
@@ -58,10 +58,10 @@ func TestShapesAreBalancedAndNeverRepeat(t *testing.T) {
 	}
 }
 
-// A figure covers a fair part of the disc it is drawn in, stays within the reach
-// that the painter gives it, and is not any other class's figure.
+// A figure covers a fair part of the disc that it is drawn in, stays within the reach that the
+// painter assumes, and differs from the figure of any other class.
 func TestFigures(t *testing.T) {
-	const n = 200 // samples a side over [-2, 2]
+	const n = 200 // samples per side over [-2, 2]
 	var masks [len(figures)][n * n]bool
 	for class, inside := range figures {
 		covered := 0
@@ -91,7 +91,7 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// A context that ends stops the drawing: Ctrl-C used to be unheard for a minute.
+// Drawing stops when the context ends: Ctrl-C used to have no effect for a minute.
 func TestDrawingStops(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,5 +1,4 @@
-// Package device opens the devices that a run trains on: all cores, equal
-// shares of them, or GPUs.
+// Package device opens the devices that a run trains on: all cores, equal shares of them, or GPUs.
 package device
 
 import (
@@ -16,14 +15,13 @@ import (
 	"ablate/runner/engine/cuda"
 )
 
-// ErrNotAvailable is a device that this machine does not have.
+// ErrNotAvailable reports a device that this machine does not have.
 var ErrNotAvailable = errors.New("not available")
 
-// Open starts the devices of a list such as cpu:0,cpu:1 or cuda:0, which share
-// a run. auto and cpu are all cores: a GPU is used only where it is named. cpu:0
-// and cpu:1 are halves of the cores, or of the given number of threads; where
-// more shares are named, they are that many equal parts. cuda:0 and cuda:1 are
-// GPUs as NVIDIA's driver counts them; cuda is the first.
+// Open starts the devices of a list such as cpu:0,cpu:1 or cuda:0, which share a run. auto and cpu
+// mean all cores: a GPU is used only if the list names it. cpu:0 and cpu:1 are halves of the
+// cores, or of the given number of threads; if the list names more shares, they are that many
+// equal parts. cuda:0 and cuda:1 are GPUs as NVIDIA's driver counts them; cuda is the first.
 func Open(list string, threads int) (*engine.Group, error) {
 	names := strings.Split(list, ",")
 	for i, name := range names {
@@ -52,7 +50,7 @@ func Open(list string, threads int) (*engine.Group, error) {
 	return engine.NewGroup(devices...), nil
 }
 
-// maxThreads is more than any machine has cores.
+// maxThreads is more than the number of cores of any machine.
 const maxThreads = 4096
 
 // check refuses lists of devices that do not go together.
@@ -84,7 +82,7 @@ func countPrefix(names []string, prefix string) (n int) {
 	return n
 }
 
-// open starts one device. cpu:N is one of the given number of shares.
+// open starts one device. For cpu:N, shares is the number of shares that divide the cores.
 func open(name string, threads, shares int) (engine.Device, error) {
 	if share, ok := strings.CutPrefix(name, "cpu:"); ok {
 		return openShare(name, share, threads, shares)
@@ -118,7 +116,7 @@ func openShare(name, share string, threads, shares int) (engine.Device, error) {
 	return cpu.New(name, threads/shares)
 }
 
-// openGPU starts a GPU. Where there is none the error says what the machine lacks.
+// openGPU starts a GPU. If there is none, the error says what the machine lacks.
 func openGPU(name, number string) (engine.Device, error) {
 	i, err := strconv.Atoi(number)
 	if err != nil || i < 0 {

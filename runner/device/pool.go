@@ -10,20 +10,20 @@ import (
 	"ablate/runner/engine"
 )
 
-// A Pool opens the devices that the runs of a study ask for, and keeps them open for the next run.
+// A Pool opens the devices that the runs of a study ask for, and keeps them open for later runs.
 type Pool struct {
 	list    string
 	threads int
 	groups  map[string]*engine.Group
 }
 
-// NewPool makes a pool whose runs train on the devices of a list, unless they
-// ask for others. threads is the number for all devices of a run together, 0 for all cores.
+// NewPool makes a pool whose runs train on the devices of a list, unless a run asks for others.
+// threads is the total number for all devices of a run, 0 for all cores.
 func NewPool(list string, threads int) *Pool {
 	return &Pool{list: list, threads: threads, groups: map[string]*engine.Group{}}
 }
 
-// Get returns the devices of a list, or the pool's own where the list is empty.
+// Get returns the devices of a list, or the pool's own devices if the list is empty.
 func (p *Pool) Get(list string) (*engine.Group, error) {
 	if list == "" {
 		list = p.list
@@ -39,7 +39,7 @@ func (p *Pool) Get(list string) (*engine.Group, error) {
 	return g, nil
 }
 
-// Hardware names the devices that have been opened so far.
+// Hardware returns the names of the devices that have been opened so far.
 func (p *Pool) Hardware() string {
 	var kinds []string
 	for _, list := range slices.Sorted(maps.Keys(p.groups)) {

@@ -11,17 +11,18 @@ import (
 
 // A Slot is a share of the machine that trains one run at a time.
 type Slot struct {
-	Name    string // as the user counts them: cpu:1, cuda:3
-	Device  string // as Open takes it, in a process that trains on this slot alone
-	Threads int    // the CPU's
+	Name    string // in the user's numbering: cpu:1, cuda:3
+	Device  string // the argument of Open in a process that trains on this slot alone
+	Threads int    // of the CPU
 }
 
-// mostShares is how many runs auto trains at a time without a GPU: each holds its own data and weights in memory.
+// mostShares is the most runs that auto trains at a time without a GPU: each holds its own data
+// and weights in memory.
 const mostShares = 8
 
-// Slots divides the machine: each device of a list is a slot, and the CPU's
-// threads, 0 for all cores, are divided evenly. auto is every GPU or, where
-// there is none, as many equal shares of the cores as there are runs, at most 8.
+// Slots divides the machine. Each device of a list is a slot, and the CPU's threads (0 for all
+// cores) are divided evenly. auto means every GPU or, if there is none, equal shares of the cores:
+// one for each run, at most 8.
 func Slots(list string, threads, runs int) ([]Slot, error) {
 	if threads < 0 || threads > maxThreads {
 		return nil, fmt.Errorf("%d threads: 1 to %d are possible, or 0 for all cores", threads, maxThreads)
@@ -49,7 +50,7 @@ func Slots(list string, threads, runs int) ([]Slot, error) {
 		number, isShare := strings.CutPrefix(name, "cpu:")
 		switch {
 		case isShare && len(number) > 0 && strings.Trim(number, "0123456789") == "":
-			s.Device = "cpu" // all threads of its process, which has its share of them
+			s.Device = "cpu" // all threads of its process, which gets its share of them
 		case name != "cpu" && name != "cuda" && !strings.HasPrefix(name, "cuda:"):
 			return nil, fmt.Errorf("no device is called %s; name shares of the cores, as in cpu:0,cpu:1, GPUs, as in "+
 				"cuda:0,cuda:1, or auto", name)
@@ -59,7 +60,7 @@ func Slots(list string, threads, runs int) ([]Slot, error) {
 	return slots, nil
 }
 
-// gpus names the GPUs that can be used.
+// gpus returns the names of the GPUs that can be used.
 func gpus() []string {
 	libs := nvidia.Look()
 	if libs.Driver == nil || libs.NVRTC == nil {

@@ -45,7 +45,8 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// Without a GPU, auto is a share for each run, while there are threads, and no more than fit into memory.
+// Without a GPU, auto makes a share for each run, limited by the number of threads and by what
+// fits into memory.
 func TestSlotsAuto(t *testing.T) {
 	t.Parallel()
 	if len(gpus()) > 0 {

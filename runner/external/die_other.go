@@ -4,5 +4,5 @@ package external
 
 import "syscall"
 
-// dieWithParent can be asked for on Linux alone.
+// dieWithParent does nothing: only Linux can kill the program with its parent.
 func dieWithParent(*syscall.SysProcAttr) {}

@@ -1,7 +1,6 @@
-// Package external trains a run with a program of the user's: it starts the
-// program, keeps what it prints, reads what it measures while it measures it, and
-// says how it ended. docs/trainers.md tells users what a program is given and how it
-// answers.
+// Package external trains a run with the user's own program. It starts the program, keeps what it
+// prints, reads its measurements as they are made, and reports how it ended. docs/trainers.md
+// tells users what a program receives and how it answers.
 package external
 
 import (
@@ -26,10 +25,10 @@ import (
 	"ablate/recipe"
 )
 
-// ErrDiverged is a program whose figure is no finite number at the end.
+// ErrDiverged reports a program whose final figure is not a finite number.
 var ErrDiverged = errors.New("diverged")
 
-// A Run is what a program is to train.
+// A Run describes what a program is to train.
 type Run struct {
 	Study, Variant string
 	Seed           uint64
@@ -37,36 +36,37 @@ type Run struct {
 	Recipe         recipe.Recipe
 }
 
-// Progress is how far a program says that it is.
+// Progress tells how far a program says it has come.
 type Progress struct {
 	Epoch int     // completed
-	Share float64 // of the run, 0 where the program does not say of how many its steps are
-	Name  string  // the last value of the figure that variants are compared by, "" before there is one
+	Share float64 // of the run; 0 if the program does not give its number of steps
+	Name  string  // the last value of the figure that compares variants, "" before the first value
 	Value float64
 }
 
-// The names in a run's folder that a program may write to.
+// Names in a run's folder that a program may write to.
 const (
 	outputFolder      = "output"
 	checkpointFolder  = "checkpoints"
 	recipeFile        = "recipe.json"
 	resultFile        = "result.json"
 	predictionsFile   = "predictions.csv"
-	metricsFilePrefix = "measured-" // and the attempt's number
+	metricsFilePrefix = "measured-" // followed by the attempt's number
 )
 
-// usageNames are what is measured of every program.
+// usageNames names the measurements that are made of every program.
 var usageNames = []string{"wall_seconds", "cpu_seconds", "peak_memory_bytes"}
 
 const (
 	pollEvery    = 200 * time.Millisecond
 	defaultGrace = 30 * time.Second
-	// mostReserve is what a program must leave of the disk, so that the record of its end can be written; a
-	// disk that has little more to begin with keeps a half of that.
+	// mostReserve is how many bytes of the disk a program must leave free, so that the record of its
+	// end can be written. If the disk has little more at the start, half of the free space is
+	// reserved.
 	mostReserve = 16 << 20
 )
 
-// Check says whether a program can be started at all, before anything is written.
+// Check reports, before anything is written, whether a program can be started at all.
 func Check(r recipe.Recipe) error {
 	info, err := os.Stat(r.Trainer.Dir)
 	if err != nil || !info.IsDir() {
@@ -92,16 +92,16 @@ type trainer struct {
 	Run
 	rec      *experiments.Recorder
 	dir      string // the run's
-	output   string // that the program writes to
-	measured string // the file that it appends its measurements to
+	output   string // the folder that the program writes to
+	measured string // the file to which it appends its measurements
 	log      *measurements
 	tail     *tail
-	reserve  int64 // bytes that the program must leave of the disk
-	floor    int64 // bytes of memory that a program's peak begins with
+	reserve  int64 // bytes of the disk that the program must leave free
+	floor    int64 // bytes of memory at which a program's peak begins
 }
 
-// Train starts the program and returns what it measured. The context's end is told to
-// the program by SIGTERM. Calls of progress come from one goroutine.
+// Train starts the program and returns what it measured. When the context ends, the program
+// receives SIGTERM. Calls of progress come from one goroutine.
 func Train(ctx context.Context, run Run, rec *experiments.Recorder,
 	progress func(Progress)) (*experiments.Result, error) {
 	t := &trainer{
@@ -120,7 +120,7 @@ func Train(ctx context.Context, run Run, rec *experiments.Recorder,
 	return t.result()
 }
 
-// prepare makes the run's folders and files, and the command with its words filled in.
+// prepare makes the run's folders and files, and the command with its placeholders filled in.
 func (t *trainer) prepare() (*exec.Cmd, error) {
 	dir, err := filepath.Abs(t.rec.Dir())
 	if err != nil {
@@ -134,7 +134,7 @@ func (t *trainer) prepare() (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
-	for _, stale := range []string{resultFile, predictionsFile} { // an earlier attempt's
+	for _, stale := range []string{resultFile, predictionsFile} { // files of an earlier attempt
 		if err := os.Remove(filepath.Join(t.output, stale)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (t *trainer) prepare() (*exec.Cmd, error) {
 	if err := experiments.WriteFile(recipePath, append(text, '\n')); err != nil {
 		return nil, err
 	}
-	if err := experiments.WriteFile(t.measured, nil); err != nil { // a name of an attempt that was never recorded
+	if err := experiments.WriteFile(t.measured, nil); err != nil { // an unrecorded attempt may have had the name
 		return nil, err
 	}
 	seed := strconv.FormatUint(t.Seed+uint64(t.Recipe.Trainer.SeedOffset), 10)
@@ -166,7 +166,8 @@ func (t *trainer) prepare() (*exec.Cmd, error) {
 	return c, t.rec.Logf("in %s: %s", c.Dir, strings.Join(words, " "))
 }
 
-// environment is that of ablate, what the study adds, and what every program is told.
+// environment returns the variables of ablate, those that the study adds, and those that every
+// program receives.
 func (t *trainer) environment(told map[string]string) []string {
 	if t.rec.Attempt() > 1 {
 		told["ABLATE_RESUME"] = "1"
@@ -176,14 +177,14 @@ func (t *trainer) environment(told map[string]string) []string {
 	}
 	var env []string
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "ABLATE_RESUME=") { // of an ablate that this one was started by
+		if !strings.HasPrefix(v, "ABLATE_RESUME=") { // set by an ablate that started this one
 			env = append(env, v)
 		}
 	}
-	if threads := os.Getenv("GOMAXPROCS"); threads != "" { // a share of the cores: what PyTorch and NumPy take, too
+	if threads := os.Getenv("GOMAXPROCS"); threads != "" { // a share of the cores, which PyTorch and NumPy use too
 		env = append([]string{"OMP_NUM_THREADS=" + threads}, env...)
 	}
-	env = append(env, "PYTHONUNBUFFERED=1") // so that log.txt has what was printed when it was
+	env = append(env, "PYTHONUNBUFFERED=1") // so that log.txt has each line as soon as it is printed
 	for _, more := range []map[string]string{told, t.Recipe.Trainer.Env} {
 		for _, name := range slices.Sorted(maps.Keys(more)) {
 			env = append(env, name+"="+more[name])
@@ -222,7 +223,7 @@ func (t *trainer) run(ctx context.Context, c *exec.Cmd, progress func(Progress))
 			p.terminate()
 		case <-watch.C:
 			if err := cmp.Or(t.follow(progress), t.tail.failed(), t.roomLeft()); err != nil {
-				stop(err) // the program's figures cannot be kept: it need not go on
+				stop(err) // the program's figures cannot be stored: it need not go on
 			}
 		case err := <-ended:
 			p.killGroup()
@@ -231,7 +232,7 @@ func (t *trainer) run(ctx context.Context, c *exec.Cmd, progress func(Progress))
 	}
 }
 
-// follow records what the program has measured since the last look.
+// follow records what the program has measured since the last call.
 func (t *trainer) follow(progress func(Progress)) error {
 	if err := t.log.poll(false); err != nil {
 		return err
@@ -242,7 +243,7 @@ func (t *trainer) follow(progress func(Progress)) error {
 	return nil
 }
 
-// roomLeft stops a program that has filled the disk while there is room for the record of it.
+// roomLeft stops a program that fills the disk, while there is still room to record it.
 func (t *trainer) roomLeft() error {
 	if free := experiments.FreeSpace(t.dir); free >= 0 && free < t.reserve {
 		return fmt.Errorf("the disk of %s has %d bytes left; the program was stopped while its end could be recorded",
@@ -251,7 +252,7 @@ func (t *trainer) roomLeft() error {
 	return nil
 }
 
-// end turns the way in which the program ended into an error, or records its last figures.
+// end converts the way in which the program ended into an error, or records its last figures.
 func (t *trainer) end(ctx context.Context, c *exec.Cmd, err error, took time.Duration, progress func(Progress)) error {
 	var exited *exec.ExitError
 	if err := t.tail.failed(); err != nil {
@@ -280,7 +281,7 @@ func (t *trainer) end(ctx context.Context, c *exec.Cmd, err error, took time.Dur
 	return t.follow(progress)
 }
 
-// withOutput adds the last lines that the program printed.
+// withOutput adds the last lines that the program printed to an error.
 func (t *trainer) withOutput(err error) error {
 	if said := t.tail.lines(); said != "" {
 		return fmt.Errorf("%w; its last words: %s", err, said)
@@ -288,7 +289,7 @@ func (t *trainer) withOutput(err error) error {
 	return fmt.Errorf("%w; it printed nothing", err)
 }
 
-// result is what the program came to.
+// result returns the program's result.
 func (t *trainer) result() (*experiments.Result, error) {
 	metric := t.Recipe.Trainer.Metric.Name
 	value, ok := t.log.values[metric]
@@ -318,7 +319,7 @@ func (t *trainer) result() (*experiments.Result, error) {
 	return result, nil
 }
 
-// tail hands what a program prints on, and keeps the last lines.
+// A tail passes on what a program prints, and keeps the last lines.
 type tail struct {
 	to io.Writer
 
@@ -327,7 +328,7 @@ type tail struct {
 	err  error
 }
 
-// Bounds on what an error repeats of a program's output.
+// Bounds on how much of a program's output an error repeats.
 const (
 	keptBytes = 8 << 10
 	keptLines = 8
@@ -336,7 +337,8 @@ const (
 
 func newTail(to io.Writer) *tail { return &tail{to: to} }
 
-// Write keeps going when the log cannot be written: the program would block, and its end would be lost.
+// Write succeeds even if the log cannot be written: otherwise the program would block, and its end
+// would be lost.
 func (t *tail) Write(text []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -348,14 +350,14 @@ func (t *tail) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// failed is why the log cannot be written, if it cannot.
+// failed returns the error of writing the log, if there is one.
 func (t *tail) failed() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err
 }
 
-// lines are the last lines in one.
+// lines returns the last lines, joined into one.
 func (t *tail) lines() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

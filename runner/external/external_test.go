@@ -19,7 +19,7 @@ import (
 	"ablate/recipe"
 )
 
-// attempt starts a shell program as a run's next attempt, and finishes it as a runner does.
+// attempt starts a shell program as a run's next attempt, and finishes the run as a runner does.
 func attempt(t *testing.T, ctx context.Context, store *experiments.Store, script string) (*experiments.Result, error) {
 	t.Helper()
 	run := Run{
@@ -50,7 +50,8 @@ func attempt(t *testing.T, ctx context.Context, store *experiments.Store, script
 	return result, err
 }
 
-// A program that is told to end saves what it has, and goes on from there; its series is that of one attempt.
+// A program that is asked to end saves its state and continues from there; its series is the same
+// as that of one attempt.
 func TestInterruptAndResume(t *testing.T) {
 	store := &experiments.Store{Root: t.TempDir()}
 	const script = `
@@ -96,7 +97,7 @@ done`
 	}
 }
 
-// Nothing that a program has started outlives its run.
+// No process that a program has started outlives its run.
 func TestChildrenEnd(t *testing.T) {
 	store := &experiments.Store{Root: t.TempDir()}
 	file := filepath.Join(t.TempDir(), "ticks")
@@ -136,7 +137,8 @@ printf 'index,label,predicted,score\n1,4,5,0.1\n0,3,3,0.9\n' > "$ABLATE_RUN/pred
 	}
 }
 
-// What a program prints is kept up to a bound, and its last words are one printable line.
+// A program's output is kept up to a bound, and the error has its last lines as one printable
+// line.
 func TestOutputIsBounded(t *testing.T) {
 	store := &experiments.Store{Root: t.TempDir()}
 	_, err := attempt(t, context.Background(), store,
@@ -154,8 +156,9 @@ printf '\n\033[31mred\033[0m\n'; exit 4`)
 	}
 }
 
-// The peak of memory is the program's. Linux counted 33 MB for a shell, which were those of ablate when it started it:
-// three variants of a script that differed in nothing were "worse" by what ablate itself grew from run to run.
+// The peak of memory is that of the program. Linux reported 33 MB for a shell, which was the
+// memory of the ablate that started it. So three identical variants of a script were "worse",
+// because ablate itself grew from run to run.
 func TestPeakMemory(t *testing.T) {
 	const measure = `echo '{"accuracy": 1}' >> "$ABLATE_METRICS"; `
 	store := &experiments.Store{Root: t.TempDir()}

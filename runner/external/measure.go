@@ -18,7 +18,7 @@ import (
 	"ablate/experiments/tfevents"
 )
 
-// Bounds on what a program may measure; a log of more could not be read again.
+// Bounds on what a program may measure; a log with more could not be read again.
 const (
 	maxValues = 900_000
 	maxNames  = 1000
@@ -27,23 +27,23 @@ const (
 	maxResult = 4 << 20
 )
 
-// measurements takes what a program says of itself over into the run's log.
+// measurements copies a program's measurements into the run's log.
 type measurements struct {
 	primary string
 	rec     *experiments.Recorder
 	started time.Time
-	path    string // of the lines that it appends
+	path    string // of the file of lines that the program appends to
 	offset  int64
 	line    int
-	output  string // where its event files appear
+	output  string // the folder of its event files
 	tails   map[string]*tfevents.Tail
-	earlier map[string][]int64 // the steps of each name in attempts before
-	first   map[string]int     // how many of those stay before the first value of this attempt
-	counts  map[string]int     // values of this attempt
+	earlier map[string][]int64 // the steps of each name in earlier attempts
+	first   map[string]int     // how many of those precede the first value of this attempt
+	counts  map[string]int     // number of values in this attempt
 	total   int
-	values  map[string]experiments.Number // the last of each name
+	values  map[string]experiments.Number // the last value of each name
 	steps   int64                         // the last step
-	of      int64                         // how many there are, 0 if it does not say
+	of      int64                         // the number of steps, 0 if the program does not say
 	epochs  int
 	wrong   error // the first line that could not be read
 }
@@ -65,7 +65,7 @@ func newMeasurements(primary string, rec *experiments.Recorder, path, output str
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range files { // of attempts before
+	for _, path := range files { // of earlier attempts
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
@@ -75,7 +75,8 @@ func newMeasurements(primary string, rec *experiments.Recorder, path, output str
 	return m, nil
 }
 
-// poll reads what was written since the last time. At the end a last line without a newline counts too.
+// poll reads what was written since the last call. At the end it also reads a last line without a
+// newline.
 func (m *measurements) poll(end bool) error {
 	if err := m.pollLines(end); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (m *measurements) poll(end bool) error {
 	return nil
 }
 
-// bad remembers what could not be read, and says so in the log; the program continues.
+// bad keeps the first error of reading and notes it in the log; the program continues.
 func (m *measurements) bad(err error) error {
 	if m.wrong != nil {
 		return nil
@@ -139,14 +140,14 @@ func (m *measurements) pollLines(end bool) error {
 	}
 }
 
-// A line is one measurement, or several of one step: {"step": 10, "name": "loss", "value": 0.5}, or
-// {"step": 10, "loss": 0.5, "accuracy": 0.8}.
+// A line holds one measurement, or several of one step: {"step": 10, "name": "loss", "value":
+// 0.5}, or {"step": 10, "loss": 0.5, "accuracy": 0.8}.
 type line struct {
 	step, epoch, of *int64
 	values          map[string]experiments.Number
 }
 
-// bareNumber is what Python's json writes for what JSON has no number for.
+// bareNumber matches what Python's json writes for numbers that JSON cannot express.
 var bareNumber = regexp.MustCompile(`(:\s*)(NaN|Infinity|-Infinity)(\s*[,}])`)
 
 func parseLine(text []byte) (line, error) {
@@ -227,8 +228,8 @@ func sorted(values map[string]experiments.Number) []string {
 	return names
 }
 
-// take records a value. Without a step it is the next one of its name; without an epoch, the
-// nth value of a name is that of epoch n.
+// take records a value. A value without a step gets the next step of its name; without an epoch,
+// the nth value of a name belongs to epoch n.
 func (m *measurements) take(name string, step, epoch *int64, v experiments.Number) error {
 	if name == "" || len(name) > maxName {
 		return m.bad(fmt.Errorf("line %d of its measurements: a name has 1 to %d letters", m.line, maxName))
@@ -257,7 +258,7 @@ func (m *measurements) take(name string, step, epoch *int64, v experiments.Numbe
 	})
 }
 
-// seconds are those since the attempt began, to the millisecond.
+// seconds returns the seconds since the attempt began, to the millisecond.
 func (m *measurements) seconds() float64 {
 	return math.Round(time.Since(m.started).Seconds()*1e3) / 1e3
 }
@@ -286,7 +287,7 @@ func (m *measurements) pollEvents() error {
 		folder := strings.Trim(filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), m.output)), "/")
 		for _, s := range scalars {
 			name := s.Tag
-			if folder != "" { // as Keras has train and validation
+			if folder != "" { // as Keras does for train and validation
 				name = folder + "/" + name
 			}
 			if err := m.take(name, &s.Step, nil, experiments.Number(s.Value)); err != nil {
@@ -297,7 +298,8 @@ func (m *measurements) pollEvents() error {
 	return nil
 }
 
-// last records result.json and what the machine says of the program, as of the last step.
+// last records the numbers of result.json and the machine's measurements of the program, at the
+// last step.
 func (m *measurements) last(output string, used map[string]float64) error {
 	values, err := readResult(filepath.Join(output, resultFile))
 	if err != nil {
@@ -322,7 +324,7 @@ func (m *measurements) last(output string, used map[string]float64) error {
 	return nil
 }
 
-// readResult reads the numbers of result.json; those in mappings within it have dotted names.
+// readResult reads the numbers of result.json; numbers in nested mappings get dotted names.
 func readResult(path string) (map[string]experiments.Number, error) {
 	values := map[string]experiments.Number{}
 	info, err := os.Stat(path)
@@ -362,7 +364,7 @@ func collect(to map[string]experiments.Number, prefix string, keys map[string]an
 	}
 }
 
-// progress is how far the program says it is.
+// progress returns how far the program says it has come.
 func (m *measurements) progress() Progress {
 	p := Progress{Epoch: m.epochs}
 	if m.of > 0 {

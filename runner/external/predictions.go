@@ -14,11 +14,11 @@ import (
 	"ablate/experiments"
 )
 
-// maxPredictions bounds how many a program may make.
+// maxPredictions bounds how many predictions a program may make.
 const maxPredictions = 1 << 22
 
-// readPredictions reads what a program made of the test images: index, label, predicted, and any other columns. nil
-// where it wrote nothing.
+// readPredictions reads a program's predictions for the test images, with the columns index, label
+// and predicted, and any others. It returns nil if the program wrote none.
 func readPredictions(path string) ([]experiments.Prediction, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -68,7 +68,7 @@ func parsePredictions(r io.Reader) ([]experiments.Prediction, error) {
 				return nil, fmt.Errorf("line %d: %w", line, err)
 			}
 		}
-		if p.Label == p.Predicted { // of a wrong one the rank is not known, which 0 says
+		if p.Label == p.Predicted { // the rank of a wrong one is unknown, so it stays 0
 			p.Rank = 1
 		}
 		if seen[p.Index] {

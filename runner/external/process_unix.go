@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// A process is a program with all that it starts: they are one group.
+// A process is a program with all processes that it starts: they form one group.
 type process struct {
 	c     *exec.Cmd
 	grace time.Duration
-	timer *time.Timer // until the grace time is over
+	timer *time.Timer // runs until the grace time is over
 }
 
-// start starts a program in a group of its own, which a Ctrl-C at the terminal does not
-// reach, and tells its end.
+// start starts a program in a process group of its own, which a Ctrl-C at the terminal does not
+// reach. It reports the program's end to ended.
 func start(c *exec.Cmd, grace time.Duration, ended chan<- error) (*process, error) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(c.SysProcAttr)
-	c.WaitDelay = time.Second // what it left behind may hold its output open
+	c.WaitDelay = time.Second // processes that it left behind may hold its output open
 	began := make(chan error)
 	go func() {
-		runtime.LockOSThread() // the thread that started it must live as long as it does: see dieWithParent
+		runtime.LockOSThread() // the thread that starts the program must live as long as the program: see dieWithParent
 		defer runtime.UnlockOSThread()
 		err := c.Start()
 		began <- err
@@ -46,7 +46,7 @@ func (p *process) terminate() {
 	p.timer = time.AfterFunc(p.grace, func() { p.signal(syscall.SIGKILL) })
 }
 
-// killGroup ends what is left of the group when its first process has ended.
+// killGroup ends the rest of the group when its first process has ended.
 func (p *process) killGroup() {
 	if p.timer != nil {
 		p.timer.Stop()
@@ -60,9 +60,9 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// usage is what the machine says of a program that has ended. Linux begins a program's peak
-// of memory with that of the process which started it (setmax_mm_hiwater_rss in fs/exec.c): a peak that is not
-// above floor, ours when the program began, is not told.
+// usage returns the machine's measurements of a program that has ended. Linux starts a program's
+// peak of memory with that of the process that started it (setmax_mm_hiwater_rss in fs/exec.c). So
+// a peak is left out unless it is above floor, which is our own peak when the program began.
 func usage(s *os.ProcessState, took time.Duration, floor int64) map[string]float64 {
 	used := map[string]float64{
 		"wall_seconds": took.Seconds(), "cpu_seconds": (s.UserTime() + s.SystemTime()).Seconds(),
@@ -75,7 +75,8 @@ func usage(s *os.ProcessState, took time.Duration, floor int64) map[string]float
 	return used
 }
 
-// ownPeak is the peak of this process's memory where a program's begins with it, 0 elsewhere.
+// ownPeak returns the peak of this process's memory if a program's peak begins with it, otherwise
+// 0.
 func ownPeak() int64 {
 	var r syscall.Rusage
 	if runtime.GOOS != "linux" || syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
@@ -84,7 +85,7 @@ func ownPeak() int64 {
 	return peakOf(&r)
 }
 
-// peakOf is the peak in bytes; the system counts kilobytes, but macOS bytes.
+// peakOf returns the peak in bytes; most systems count kilobytes, but macOS counts bytes.
 func peakOf(r *syscall.Rusage) int64 {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
 		return int64(r.Maxrss)

@@ -11,7 +11,7 @@ import (
 	"ablate/recipe"
 )
 
-// SetUp runs the command that comes before the first run, to its end.
+// SetUp runs the setup command, which precedes the first run, to its end.
 func SetUp(ctx context.Context, r recipe.Trainer) error {
 	printed := newTail(io.Discard)
 	c := exec.Command(r.Setup[0], r.Setup[1:]...)

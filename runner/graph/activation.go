@@ -13,10 +13,10 @@ import (
 // Function names a non-linearity.
 type Function string
 
-// The non-linearities. Tanh is A·tanh(B·x), LeakyReLU has the slope A below 0,
-// ELU is B·x above 0 and A·B·(e^x − 1) below (SELU is one of them), Softplus is
-// log(1 + e^x) − A. The derivative of each is a function of its output, but for the
-// last three, which are not monotonic: theirs is one of the input.
+// The non-linearities. Tanh is A·tanh(B·x), LeakyReLU has the slope A below 0, ELU is B·x above 0
+// and A·B·(e^x − 1) below (SELU is one of them), and Softplus is log(1 + e^x) − A. The derivative
+// of each is a function of its output, except for the last three, which are not monotonic: their
+// derivatives are functions of the input.
 const (
 	ReLU      Function = "relu"
 	LeakyReLU Function = "leaky-relu"
@@ -30,10 +30,10 @@ const (
 	HardSwish Function = "hard-swish"
 )
 
-// Functions are all non-linearities.
+// Functions lists all non-linearities.
 var Functions = []Function{ReLU, LeakyReLU, ELU, Softplus, Arcsinh, Tanh, Sigmoid, GELU, SiLU, HardSwish}
 
-// OfInput says that the derivative is a function of the input.
+// OfInput reports whether the derivative is a function of the input.
 func (f Function) OfInput() bool { return f == GELU || f == SiLU || f == HardSwish }
 
 // Activation applies a non-linearity to every activation: x → y.
@@ -44,7 +44,7 @@ type Activation struct {
 	A, B  float64 // the function's constants
 }
 
-// NewActivation makes a layer of units.
+// NewActivation makes a layer that applies a function to every activation.
 func NewActivation(layer string, batch int, s arch.Shape, f Function, a, b float64) *Activation {
 	o := &Activation{Shape: s, F: f, A: a, B: b}
 	o.meta = meta{
@@ -57,10 +57,11 @@ func NewActivation(layer string, batch int, s arch.Shape, f Function, a, b float
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *Activation) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff returns the gradient to the input, computed from the output where that will do, so that x need not be kept.
+// SymDiff returns the gradient to the input. It is computed from the output if possible, so that x
+// need not be kept.
 func (o *Activation) SymDiff(in gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	if o.F.OfInput() {
 		y = in[0]
@@ -69,7 +70,8 @@ func (o *Activation) SymDiff(in gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.
 	return gorgonia.Nodes{dx}, err
 }
 
-// ActivationGrad is the gradient of Activation: (y, dy) → dx, or (x, dy) → dx. ReLU's derivative at 0 is 0.
+// ActivationGrad is the gradient of Activation: (y, dy) → dx, or (x, dy) → dx if OfInput. ReLU's
+// derivative at 0 is 0.
 type ActivationGrad struct {
 	meta
 	Shape arch.Shape
@@ -77,7 +79,7 @@ type ActivationGrad struct {
 	A, B  float64
 }
 
-// NewActivationGrad makes the gradient of a layer of units.
+// NewActivationGrad makes the gradient of such a layer.
 func NewActivationGrad(layer string, batch int, s arch.Shape, f Function, a, b float64) *ActivationGrad {
 	o := &ActivationGrad{Shape: s, F: f, A: a, B: b}
 	o.meta = meta{
@@ -102,7 +104,7 @@ func activationGrad[T float](f Function, a, b float64, y, dy, dx []T) {
 	}
 }
 
-// At is the function's value at x.
+// At returns the function's value at x.
 func (f Function) At(a, b, x float64) float64 {
 	switch f {
 	case ReLU:
@@ -135,7 +137,8 @@ func (f Function) At(a, b, x float64) float64 {
 	panic("no function " + string(f))
 }
 
-// Slope is the function's derivative where its value, or with OfInput its argument, is y.
+// Slope returns the function's derivative where its value is y or, with OfInput, where its
+// argument is y.
 func (f Function) Slope(a, b, y float64) float64 {
 	switch f {
 	case ReLU:

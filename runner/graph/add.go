@@ -8,7 +8,7 @@ import (
 	"ablate/arch"
 )
 
-// Add is the sum of its inputs, from the first to the last: x₁, x₂ … → y.
+// Add sums its inputs, from the first to the last: x₁, x₂ … → y.
 type Add struct {
 	meta
 	Shape arch.Shape
@@ -29,10 +29,10 @@ func NewAdd(layer string, batch int, s arch.Shape, inputs int) *Add {
 	return o
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *Add) DiffWRT(n int) []bool { return all(n, n) }
 
-// SymDiff returns the sum's gradient for every input.
+// SymDiff returns the gradient of the sum for every input.
 func (o *Add) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	var dx gorgonia.Nodes
 	for range in {
@@ -55,8 +55,9 @@ func (o *Add) Shard(s Split) (Shard, error) {
 	return s.own(o, NewAdd(o.Layer, o.Batch, s.shape(o.Shape), len(o.in))), nil
 }
 
-// Op is the op of a node: one of ours, or an Add in the place of Gorgonia's own sum of
-// two gradients of a value that several layers read. It belongs to the layer of the first.
+// Op returns the op of a node: one of ours, or an Add in place of Gorgonia's own sum of two
+// gradients, which occurs if several layers read a value. The Add belongs to the layer of the
+// first gradient.
 func (g *Graph) Op(n *gorgonia.Node) (Op, error) {
 	if op, ok := n.Op().(Op); ok {
 		return op, nil

@@ -28,7 +28,7 @@ func NewAvgPool(layer string, batch int, w Window) *AvgPool {
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *AvgPool) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -89,7 +89,7 @@ var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.AvgPool, x *gorgonia.N
 	return applied(NewAvgPool(p.Layer.Name, b.g.Batch, w), x)
 })
 
-// One window is as wide as the image's longer side and clipped to the image.
+// The only window is as wide as the image's longer side and is clipped to the image.
 var _ = builds(func(b *builder, p arch.LayerInfo, _ *arch.GlobalAvgPool, x *gorgonia.Node) (*gorgonia.Node, error) {
 	w := Window{In: p.In, Out: p.Out, Kernel: max(p.In.Height, p.In.Width), Stride: 1, Groups: 1}
 	return applied(NewAvgPool(p.Layer.Name, b.g.Batch, w), x)

@@ -29,7 +29,7 @@ func NewBatchMean(layer string, batch int, s arch.Shape) *BatchMean {
 	return o
 }
 
-// DiffWRT: nothing flows back here: BatchNorm's gradient knows that the mean is x's.
+// DiffWRT reports no gradients: BatchNorm's own gradient allows for the mean's dependence on x.
 func (o *BatchMean) DiffWRT(n int) []bool { return all(0, n) }
 
 // BatchVariance is each channel's mean squared distance from its mean: (x, mean) → [C].
@@ -51,12 +51,12 @@ func NewBatchVariance(layer string, batch int, s arch.Shape) *BatchVariance {
 	return o
 }
 
-// DiffWRT: nothing flows back here, as BatchMean's.
+// DiffWRT reports no gradients, as for BatchMean.
 func (o *BatchVariance) DiffWRT(n int) []bool { return all(0, n) }
 
-// BatchNorm is y = scale·(x − mean)/√(variance + Epsilon) + shift for each
-// channel: (x, mean, variance, scale, shift, each [C]) → y. In training mean and
-// variance are x's own, and its gradient takes them so; in evaluation they are given.
+// BatchNorm is y = scale·(x − mean)/√(variance + Epsilon) + shift for each channel: (x, mean,
+// variance, scale, shift, each [C] except x) → y. In training, mean and variance are those of x,
+// and the gradient allows for this; in evaluation they are given.
 type BatchNorm struct {
 	meta
 	Shape   arch.Shape
@@ -80,7 +80,7 @@ func NewBatchNorm(layer string, batch int, s arch.Shape, epsilon float64) *Batch
 	return o
 }
 
-// DiffWRT: all but mean and variance have gradients of their own.
+// DiffWRT reports gradients of the input, the scale and the shift, but not of mean and variance.
 func (o *BatchNorm) DiffWRT(n int) []bool {
 	wrt := all(n, n)
 	wrt[1], wrt[2] = false, false
@@ -102,7 +102,8 @@ func (o *BatchNorm) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.N
 	return gorgonia.Nodes{dx, nil, nil, dscale, dshift}, err
 }
 
-// BatchNormScaleGrad is the gradient to the scale: (x, mean, variance, dy) → Σ dy·x̂, x̂ being the normalised x.
+// BatchNormScaleGrad is the gradient to the scale: (x, mean, variance, dy) → Σ dy·x̂, where x̂ is
+// the normalised x.
 type BatchNormScaleGrad struct {
 	meta
 	Epsilon float64
@@ -125,11 +126,13 @@ func NewBatchNormScaleGrad(layer string, batch int, s arch.Shape, epsilon float6
 	return o
 }
 
-// BatchNormGrad is the gradient to the input in training, mean and variance being the input's own:
+// BatchNormGrad is the gradient to the input in training, where mean and variance are the input's
+// own:
 //
 //	(x, mean, variance, scale, dscale, dshift, dy) → scale/√(variance + ε)·(dy − (dshift + x̂·dscale)/m)
 //
-// with m the values of a channel. The sums over the batch are the gradients of shift and scale.
+// Here m is the number of values in a channel. The sums over the batch are the gradients of shift
+// and scale.
 type BatchNormGrad struct {
 	meta
 	Epsilon float64
@@ -169,16 +172,16 @@ func batchVariance[T float](x, mean, variance []T) {
 	}
 }
 
-// A normal is what turns a channel's values into ones of mean 0 and variance 1.
+// A normal normalises each channel's values to mean 0 and variance 1.
 type normal[T float] struct {
 	epsilon        float64
 	mean, variance []T
 }
 
-// by is 1/√(variance + ε) of a channel.
+// by returns 1/√(variance + ε) of a channel.
 func (n normal[T]) by(c int) T { return T(1 / math.Sqrt(float64(n.variance[c])+n.epsilon)) }
 
-// of is x̂ of value i.
+// of returns x̂ for value i.
 func (n normal[T]) of(x []T, i int) T {
 	c := i % len(n.mean)
 	return (x[i] - n.mean[c]) * n.by(c)
@@ -234,9 +237,10 @@ var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.BatchNorm, x *gorgonia
 	return b.batchNorm(p.Layer.Name, l, p.In, x)
 })
 
-// batchNorm adds a batch-norm layer, which is two parameters and the running averages of the batch's statistics.
+// batchNorm adds a batch-norm layer: two parameters, and the running averages of the batch's
+// statistics.
 func (b *builder) batchNorm(name string, l *arch.BatchNorm, s arch.Shape, x *gorgonia.Node) (*gorgonia.Node, error) {
-	lr := 0.0 // without scale and shift these stay 1 and 0
+	lr := 0.0 // without scale and shift, these stay 1 and 0
 	if l.Affine {
 		lr = 1
 	}

@@ -11,7 +11,7 @@ import (
 // BiasGrad is the gradient to a layer's biases: the sum of dy over images and pixels.
 type BiasGrad struct {
 	meta
-	Shape arch.Shape // of dy, one image
+	Shape arch.Shape // the shape of dy, for one image
 }
 
 // NewBiasGrad makes the bias gradient of a layer.
@@ -27,7 +27,7 @@ func NewBiasGrad(layer string, batch int, s arch.Shape) *BiasGrad {
 	return o
 }
 
-// perPixel says that the biases are those of a locally-connected layer.
+// perPixel reports whether the biases are those of a locally-connected layer.
 func (o *BiasGrad) perPixel() bool { return o.out.TotalSize() != o.Shape.Channels }
 
 func biasGrad[T float](dy, db []T) {

@@ -1,6 +1,7 @@
 package graph
 
-// A Clock says which step of which run a graph is at; dropout masks depend on it.
+// A Clock holds the seed of a graph's run and the number of its step; dropout masks depend on
+// them.
 type Clock struct {
 	Seed         uint64
 	Step         uint64

@@ -9,12 +9,12 @@ import (
 	"ablate/arch"
 )
 
-// Concat sets the channels of its inputs one behind the other, and keeps N of them from
+// Concat joins the channels of its inputs, one input after the other, and keeps N channels from
 // channel First on: x₁, x₂ … → y.
 type Concat struct {
 	meta
-	Shapes   []arch.Shape // the inputs'
-	First, N int          // all of them, but for one of several devices
+	Shapes   []arch.Shape // of the inputs
+	First, N int          // all channels, except on one of several devices
 }
 
 // NewConcat makes the concatenation of several layers' outputs.
@@ -42,10 +42,10 @@ func newConcat(layer string, batch int, shapes []arch.Shape, first, n int) *Conc
 	return o
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *Concat) DiffWRT(n int) []bool { return all(n, n) }
 
-// SymDiff returns each input's channels of the gradient.
+// SymDiff returns, for each input, the gradient of its channels.
 func (o *Concat) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	var dx gorgonia.Nodes
 	first := 0
@@ -74,7 +74,7 @@ func concat[T float](o *Concat, in [][]T, y []T) {
 // Slice takes N channels from channel First on: x → y. It is the gradient of Concat.
 type Slice struct {
 	meta
-	Shape    arch.Shape // the input's
+	Shape    arch.Shape // of the input
 	First, N int
 }
 
@@ -93,7 +93,7 @@ func NewSlice(layer string, batch int, s arch.Shape, first, n int) *Slice {
 	return o
 }
 
-// DiffWRT: nothing flows back through a gradient.
+// DiffWRT reports no gradients: nothing flows back through a gradient.
 func (o *Slice) DiffWRT(n int) []bool { return all(0, n) }
 
 func slice[T float](o *Slice, x, y []T) {
@@ -102,8 +102,8 @@ func slice[T float](o *Slice, x, y []T) {
 	}
 }
 
-// Shard divides by channels of the output. Which inputs those are of does not depend on
-// where the inputs are divided, so each device needs all.
+// Shard divides by channels of the output. Their inputs do not depend on how the inputs are
+// divided, so each device needs all inputs.
 func (o *Concat) Shard(s Split) (Shard, error) {
 	first, n := Sharding{1, o.N, 1}.Block(s.I, s.Of)
 	shard := s.own(o, newConcat(o.Layer, o.Batch, o.Shapes, o.First+first, n))
@@ -111,7 +111,7 @@ func (o *Concat) Shard(s Split) (Shard, error) {
 	return shard, s.fit(o, o.N)
 }
 
-// Shard divides by channels of the output, as Concat's.
+// Shard divides by channels of the output, as for Concat.
 func (o *Slice) Shard(s Split) (Shard, error) {
 	first, n := Sharding{1, o.N, 1}.Block(s.I, s.Of)
 	shard := s.own(o, NewSlice(o.Layer, o.Batch, o.Shape, o.First+first, n))

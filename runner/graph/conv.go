@@ -28,13 +28,13 @@ func NewConv(layer string, batch int, w Window) *Conv {
 	return o
 }
 
-// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+// WithoutBias returns the op of a layer that has no biases: its inputs are x and w.
 func (o *Conv) WithoutBias() *Conv {
 	o.dropBias()
 	return o
 }
 
-// at is the same op at another geometry.
+// at returns the same op with another geometry.
 func (o *Conv) at(w Window) *Conv {
 	op := NewConv(o.Layer, o.Batch, w)
 	if !o.biased() {
@@ -43,7 +43,7 @@ func (o *Conv) at(w Window) *Conv {
 	return op
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *Conv) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the image, the weights and the biases.
@@ -117,7 +117,7 @@ func convWeightGrad[T float](batch int, w Window, x, dy, dw []T) {
 // MACs counts every product once.
 func (o *Conv) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is Product.
+// Class returns Product.
 func (o *Conv) Class() Class { return Product }
 
 // Shard divides by output channels.
@@ -128,7 +128,7 @@ func (o *Conv) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *ConvDataGrad) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is Product.
+// Class returns Product.
 func (o *ConvDataGrad) Class() Class { return Product }
 
 // Shard divides by input channels.
@@ -139,7 +139,7 @@ func (o *ConvDataGrad) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *ConvWeightGrad) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is WeightProduct.
+// Class returns WeightProduct.
 func (o *ConvWeightGrad) Class() Class { return WeightProduct }
 
 // Shard divides by output channels.

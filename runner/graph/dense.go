@@ -32,13 +32,13 @@ func NewDense(layer string, batch int, in arch.Shape, outputs int) *Dense {
 	return o
 }
 
-// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+// WithoutBias returns the op of a layer that has no biases: its inputs are x and w.
 func (o *Dense) WithoutBias() *Dense {
 	o.dropBias()
 	return o
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *Dense) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the input, the weights and the biases.
@@ -136,7 +136,7 @@ func denseWeightGrad[T float](batch, k, outputs int, x, dy, dw []T) {
 // MACs counts every product once.
 func (o *Dense) MACs() int64 { return int64(o.Batch) * int64(o.In.Len()) * int64(o.Outputs) }
 
-// Class is Product.
+// Class returns Product.
 func (o *Dense) Class() Class { return Product }
 
 // Shard divides by outputs; each device needs the whole input.
@@ -156,7 +156,7 @@ func (o *Dense) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *DenseWeightGrad) MACs() int64 { return int64(o.Batch) * int64(o.In.Len()) * int64(o.Outputs) }
 
-// Class is WeightProduct.
+// Class returns WeightProduct.
 func (o *DenseWeightGrad) Class() Class { return WeightProduct }
 
 // Shard divides by outputs.
@@ -169,7 +169,7 @@ func (o *DenseWeightGrad) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *DenseDataGrad) MACs() int64 { return int64(o.Batch) * int64(o.In.Len()) * int64(o.Outputs) }
 
-// Class is Product.
+// Class returns Product.
 func (o *DenseDataGrad) Class() Class { return Product }
 
 // Shard divides by input channels.

@@ -10,11 +10,11 @@ import (
 	"ablate/runner/random"
 )
 
-// Dropout sets each activation to 0 with probability Rate: x → y. The same op
-// on dy is its own gradient. In evaluation it multiplies by 1−Rate instead
-// (paper, section 4.2). Inverted, it multiplies what is kept by 1/(1−Rate) in
-// training and does nothing in evaluation. The mask is a pure function of (seed,
-// layer, step, index), so none is stored and every device draws the same one.
+// Dropout sets each activation to 0 with probability Rate: x → y. The same op, applied to dy, is
+// its gradient. In evaluation it multiplies by 1−Rate instead (paper, section 4.2). If Inverted,
+// it multiplies the kept activations by 1/(1−Rate) in training and does nothing in evaluation. The
+// mask is a pure function of (seed, layer, step, index), so it is not stored, and every device
+// draws the same one.
 type Dropout struct {
 	meta
 	Shape    arch.Shape
@@ -25,7 +25,7 @@ type Dropout struct {
 	clock    *Clock
 }
 
-// Up multiplies the activations that are kept in training.
+// Up returns the factor of kept activations in training.
 func (o *Dropout) Up() float64 {
 	if o.Inverted {
 		return 1 / (1 - o.Rate)
@@ -33,7 +33,7 @@ func (o *Dropout) Up() float64 {
 	return 1
 }
 
-// Kept multiplies every activation in evaluation.
+// Kept returns the factor of every activation in evaluation.
 func (o *Dropout) Kept() float64 {
 	if o.Inverted {
 		return 1
@@ -41,7 +41,7 @@ func (o *Dropout) Kept() float64 {
 	return 1 - o.Rate
 }
 
-// NewDropout makes a dropout layer that reads seed and step from clock when it is run by Do.
+// NewDropout makes a dropout layer. When Do runs it, it reads seed and step from clock.
 func NewDropout(layer string, batch int, s arch.Shape, l arch.Dropout, train bool, clock *Clock) *Dropout {
 	return newDropout("dropout", layer, batch, s, l, train, clock)
 }
@@ -59,14 +59,14 @@ func newDropout(kind, layer string, batch int, s arch.Shape, l arch.Dropout, tra
 	return o
 }
 
-// at is the same layer on a part of its activations.
+// at returns the same layer for a part of its activations.
 func (o *Dropout) at(s arch.Shape, p Part) *Dropout {
 	part := newDropout(o.kind, o.Layer, o.Batch, s, arch.Dropout{Rate: o.Rate, Inverted: o.Inverted}, o.Train, o.clock)
 	part.Part = p
 	return part
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *Dropout) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input: the same mask on dy.
@@ -76,12 +76,13 @@ func (o *Dropout) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Node
 	return gorgonia.Nodes{dx}, err
 }
 
-// DropoutStream is the random stream a dropout layer draws its masks from: word i of step s decides activation i.
+// DropoutStream returns the random stream of a dropout layer's masks: word i of step s decides
+// activation i.
 func DropoutStream(seed uint64, layer string) random.Stream {
 	return random.New(seed, "dropout/"+layer)
 }
 
-// DropoutThreshold is the least random word for which an activation is kept.
+// DropoutThreshold returns the smallest random word for which an activation is kept.
 func DropoutThreshold(rate float64) uint64 { return uint64(rate * (1 << 32)) }
 
 func dropout[T float](o *Dropout, x, y []T) {

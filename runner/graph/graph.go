@@ -1,10 +1,10 @@
-// Package graph states what a net computes: an arch.Net becomes a Gorgonia
-// ExprGraph of our own ops, and Gorgonia's symbolic differentiation adds its
-// gradients. Package engine decides how it is computed.
+// Package graph states what a net computes. It turns an arch.Net into a Gorgonia ExprGraph of our
+// own ops, to which Gorgonia's symbolic differentiation adds the gradients. Package engine decides
+// how the graph is computed.
 //
-// Gorgonia's own layers, solvers, initialisers and random numbers are not used:
-// its dropout gradient is wrong for rates other than a half, its momentum
-// decays the velocity, and everything random starts from the clock.
+// Gorgonia's own layers, solvers, initialisers and random numbers are not used: its dropout
+// gradient is wrong for rates other than a half, its momentum decays the velocity, and all
+// its random numbers depend on the clock.
 package graph
 
 import (
@@ -25,27 +25,28 @@ type Graph struct {
 	Input  *gorgonia.Node // [batch, height, width, channels]
 	Labels *gorgonia.Node // [batch], class numbers, or shares of classes; nil in evaluation
 	Logits *gorgonia.Node // [batch, 1, 1, classes]
-	Loss   *gorgonia.Node // scalar, the batch's mean; nil in evaluation
+	Loss   *gorgonia.Node // scalar, the mean over the batch; nil in evaluation
 	Params []Param
 	Clock  *Clock // read by dropout when Gorgonia's machine runs the graph
 }
 
-// A Param is what training changes: a layer's weights or biases.
+// A Param is something that training changes: a layer's weights or biases.
 type Param struct {
 	Name  string // conv1.weight, conv1.bias
 	Layer string // conv1
 	Node  *gorgonia.Node
-	Grad  *gorgonia.Node // nil in evaluation; of an average, the batch's value
+	Grad  *gorgonia.Node // nil in evaluation; for an average, the batch's value
 	Shape []int
-	// Channels of the layer: its values are cut by them when columns have devices of their own.
+	// Channels is the number of the layer's channels. The values are divided by them if each device
+	// has a column.
 	Channels int
 	FanIn    int // inputs to one unit
 	Bias     bool
 	Init     arch.Init
 	LR       float64 // multiplies the recipe's learning rate
 	Decay    float64 // multiplies the recipe's weight decay
-	// Average makes it a running average of Grad, a batch's share being Average,
-	// instead of something that descends along it. 0 for what is learned.
+	// Average makes the parameter a running average of Grad, in which each batch has the share
+	// Average, instead of descending along Grad. It is 0 for learned parameters.
 	Average float64
 }
 
@@ -53,18 +54,19 @@ type Param struct {
 // and caches their hashes without a lock.
 var construction sync.Mutex
 
-// Build makes the graph of a net. With train, dropout draws masks and the loss and its gradients are part of it.
+// Build makes the graph of a net. If train is true, dropout draws masks, and the graph includes
+// the loss and its gradients.
 func Build(net *arch.Net, batch int, train bool) (*Graph, error) {
 	return build(net, batch, train, tensor.Float32)
 }
 
-// BuildSoft makes the graph of a net that is trained on shares of classes: Labels
-// are [batch, classes] then.
+// BuildSoft makes the graph of a net that is trained on shares of classes: Labels has the shape
+// [batch, classes].
 func BuildSoft(net *arch.Net, batch int) (*Graph, error) {
 	return builder{dt: tensor.Float32, train: true, soft: true}.build(net, batch)
 }
 
-// build takes the float type, because central differences need float64.
+// build takes the float type as an argument, because central differences need float64.
 func build(net *arch.Net, batch int, train bool, dt tensor.Dtype) (*Graph, error) {
 	return builder{dt: dt, train: train}.build(net, batch)
 }
@@ -112,8 +114,8 @@ type builder struct {
 	soft  bool // targets are shares of classes
 }
 
-// input adds a node that is given from outside. Names must differ: Gorgonia merges inputs of equal
-// name, type and shape.
+// input adds a node whose value is given from outside. Names must differ: Gorgonia merges inputs
+// of equal name, type and shape.
 func (b *builder) input(name string, s tensor.Shape) *gorgonia.Node {
 	return gorgonia.NewTensor(b.g.Expr, b.dt, s.Dims(), gorgonia.WithShape(s...), gorgonia.WithName(name))
 }
@@ -121,7 +123,7 @@ func (b *builder) input(name string, s tensor.Shape) *gorgonia.Node {
 // weights adds a layer's weights.
 func (b *builder) weights(layer string, weights []int, init arch.Init, lr, decay arch.Factor) *gorgonia.Node {
 	fanIn := 1
-	for _, n := range weights[max(0, len(weights)-4) : len(weights)-1] { // a local layer's first two count its pixels
+	for _, n := range weights[max(0, len(weights)-4) : len(weights)-1] { // the first two of a local layer count its pixels
 		fanIn *= n
 	}
 	w := b.input(layer+".weight", weights)
@@ -144,7 +146,8 @@ func (b *builder) params(layer string, weights []int, biases int, init arch.Init
 	return w, bias
 }
 
-// constant makes a parameter of one value a channel that starts at the same value everywhere.
+// constant makes a parameter of one value per channel, which has the same initial value
+// everywhere.
 func (b *builder) constant(layer, what string, channels int, start float64) Param {
 	name := layer + "." + what
 	return Param{
@@ -153,7 +156,7 @@ func (b *builder) constant(layer, what string, channels int, start float64) Para
 	}
 }
 
-// learned adds such a parameter, which does not decay, with a factor for the learning rate.
+// learned adds such a parameter, without weight decay and with a factor for the learning rate.
 func (b *builder) learned(layer, what string, channels int, start, lr float64) *gorgonia.Node {
 	p := b.constant(layer, what, channels, start)
 	p.LR = lr
@@ -161,14 +164,14 @@ func (b *builder) learned(layer, what string, channels int, start, lr float64) *
 	return p.Node
 }
 
-// average makes the running average of a batch's value.
+// average makes the running average of a value of the batch.
 func (b *builder) average(layer, what string, channels int, start, share float64) Param {
 	p := b.constant(layer, what, channels, start)
 	p.Average = share
 	return p
 }
 
-// inputsOf are the outputs that a layer reads.
+// inputsOf returns the outputs that a layer reads.
 func (b *builder) inputsOf(p arch.LayerInfo, outputs []*gorgonia.Node) []*gorgonia.Node {
 	var in []*gorgonia.Node
 	for _, i := range p.From {
@@ -181,18 +184,18 @@ func (b *builder) inputsOf(p arch.LayerInfo, outputs []*gorgonia.Node) []*gorgon
 	return in
 }
 
-// builders make the ops of a layer, by the type of its kind. Each stands beside
-// the op that it makes.
+// builders make the ops of a layer, by the type of its kind. Each is defined beside the op that it
+// makes.
 var builders = map[reflect.Type]func(*builder, arch.LayerInfo, []*gorgonia.Node) (*gorgonia.Node, error){}
 
-// builds registers how a kind of layer becomes ops on top of x.
+// builds registers how a kind of layer is built as ops on x.
 func builds[S arch.Spec](f func(b *builder, p arch.LayerInfo, l S, x *gorgonia.Node) (*gorgonia.Node, error)) struct{} {
 	return joins(func(b *builder, p arch.LayerInfo, l S, in []*gorgonia.Node) (*gorgonia.Node, error) {
 		return f(b, p, l, in[0])
 	})
 }
 
-// joins registers how the end of a part becomes ops on top of what comes together there.
+// joins registers how the end of a part is built as ops on the outputs that meet there.
 func joins[S arch.Spec](f func(b *builder, p arch.LayerInfo, l S,
 	in []*gorgonia.Node) (*gorgonia.Node, error)) struct{} {
 	builders[reflect.TypeFor[S]()] = func(b *builder, p arch.LayerInfo, in []*gorgonia.Node) (*gorgonia.Node, error) {

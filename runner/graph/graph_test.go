@@ -13,7 +13,7 @@ import (
 	"ablate/arch/archtest"
 )
 
-// testNet has every kind of layer. Its pools overlap, its norms are strong enough to matter.
+// testNet has every kind of layer. Its pools overlap, and its norms are strong enough to matter.
 func testNet() *arch.Net {
 	no, yes := false, true
 	init := arch.Init{Kind: "he"}
@@ -60,15 +60,15 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 	}
 }
 
-// So do those of every kind that is registered, at some of the parameters.
+// The same holds for every kind that is registered, at some of the parameters.
 func TestGradientsOfEveryKind(t *testing.T) {
 	for _, kind := range arch.Kinds() {
 		t.Run(kind, func(t *testing.T) { checkGradients(t, archtest.Net(t, kind), 3) })
 	}
 }
 
-// laterNets have the layers that came after the paper, each between learned
-// layers, so that its gradients to its input and its own parameters count.
+// laterNets returns nets with the layers that came after the paper. Each of them is between
+// learned layers, so that its gradients to its input and its own parameters count.
 func laterNets() []*arch.Net {
 	between := func(name string, layers ...arch.Spec) *arch.Net {
 		n := &arch.Net{Name: name, Input: arch.Shape{Height: 4, Width: 5, Channels: 2}, Columns: 1, Layers: []arch.Layer{
@@ -127,7 +127,7 @@ func laterNets() []*arch.Net {
 	}
 }
 
-// checkGradients looks at up to most values of each parameter.
+// checkGradients checks at most the given number of values of each parameter.
 func checkGradients(t *testing.T, net *arch.Net, most int) {
 	const batch = 2
 	g, err := build(net, batch, true, tensor.Float64)
@@ -153,7 +153,7 @@ func checkGradients(t *testing.T, net *arch.Net, most int) {
 	}
 	const h = 1e-6
 	for _, p := range g.Params {
-		if p.Average > 0 { // follows the batch, not the loss
+		if p.Average > 0 { // it follows the batch, not the loss
 			continue
 		}
 		v := values[p.Name]
@@ -270,7 +270,7 @@ func (f fixture) check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The scalar to differentiate is Σ y·dy; for the loss, the loss itself.
+	// The scalar to differentiate is Σ y·dy or, for the loss, the loss itself.
 	dy := gorgonia.NewConstant(1.0)
 	if y.Dims() > 0 {
 		dy = b.input("dy", y.Shape())
@@ -308,7 +308,7 @@ func near(t *testing.T, what string, v gorgonia.Value, want []float64) {
 }
 
 // Convolution, max pooling and their gradients agree with Gorgonia's own ops,
-// which work on NCHW and know no groups.
+// which work on NCHW and do not support groups.
 func TestConvolutionAndPoolAgainstGorgonia(t *testing.T) {
 	const n, h, w, c, f, k = 2, 8, 7, 3, 4, 3
 	in, out := arch.Shape{Height: h, Width: w, Channels: c}, arch.Shape{Height: h, Width: w, Channels: f}
@@ -425,9 +425,9 @@ func TestEvaluationGraph(t *testing.T) {
 	}
 }
 
-// LRN as the frameworks define it, on activations of 1, where each value is a
-// power that one can work out by hand. The frameworks' sums are divided by the
-// window's size (PyTorch, Caffe, the 2012 source) or not (TensorFlow, the paper).
+// LRN agrees with the frameworks' definitions, on activations of 1, for which each value is a
+// power that can be calculated by hand. PyTorch, Caffe and the 2012 source divide the sums by the
+// size of the window; TensorFlow and the paper do not.
 func TestNormConventions(t *testing.T) {
 	yes, no := true, false
 	five := arch.Shape{Height: 1, Width: 1, Channels: 5}

@@ -10,7 +10,8 @@ import (
 	"ablate/arch"
 )
 
-// Groups is the geometry of a group norm. Of several devices each makes N channels from First on.
+// Groups is the geometry of a group norm. Each of several devices makes N channels from channel
+// First on.
 type Groups struct {
 	Shape    arch.Shape
 	Groups   int
@@ -18,8 +19,8 @@ type Groups struct {
 	First, N int
 }
 
-// GroupNorm brings the values of each group of an image's channels to mean 0 and
-// variance 1, then scales and shifts every channel: (x, scale [C], shift [C]) → y.
+// GroupNorm normalises the values of each group of an image's channels to mean 0 and variance 1,
+// then scales and shifts every channel: (x, scale [C], shift [C]) → y.
 type GroupNorm struct {
 	meta
 	Groups
@@ -38,26 +39,26 @@ func NewGroupNorm(layer string, batch int, g Groups) *GroupNorm {
 	return o
 }
 
-// WholeGroups is the geometry on one device.
+// WholeGroups returns the geometry on a single device.
 func WholeGroups(s arch.Shape, groups int, epsilon float64) Groups {
 	return Groups{Shape: s, Groups: groups, Epsilon: epsilon, N: s.Channels}
 }
 
-// part is the shape of what is made.
+// part returns the shape of the output.
 func (g Groups) part() arch.Shape {
 	s := g.Shape
 	s.Channels = g.N
 	return s
 }
 
-// of is what one of several devices makes.
+// of returns the geometry for one of several devices.
 func (g Groups) of(s Split) Groups {
 	first, n := Sharding{1, g.N, 1}.Block(s.I, s.Of)
 	g.First, g.N = g.First+first, n
 	return g
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *GroupNorm) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the input, the scale and the shift.
@@ -74,7 +75,8 @@ func (o *GroupNorm) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.N
 	return gorgonia.Nodes{dx, dscale, dshift}, err
 }
 
-// GroupNormScaleGrad is the gradient to the scale: (x, dy) → Σ dy·x̂ over images and pixels, x̂ being the normalised x.
+// GroupNormScaleGrad is the gradient to the scale: (x, dy) → Σ dy·x̂ over images and pixels, where
+// x̂ is the normalised x.
 type GroupNormScaleGrad struct {
 	meta
 	Groups
@@ -93,10 +95,11 @@ func NewGroupNormScaleGrad(layer string, batch int, g Groups) *GroupNormScaleGra
 	return o
 }
 
-// DiffWRT: nothing flows back through a gradient.
+// DiffWRT reports no gradients: nothing flows back through a gradient.
 func (o *GroupNormScaleGrad) DiffWRT(n int) []bool { return all(0, n) }
 
-// GroupNormGrad is the gradient to the input, g being scale·dy and the means those over a group of an image:
+// GroupNormGrad is the gradient to the input, where g is scale·dy and the means are over a group
+// of an image:
 //
 //	(x, scale, dy) → (g − mean(g) − x̂·mean(g·x̂))/√(variance + ε)
 type GroupNormGrad struct {
@@ -117,10 +120,11 @@ func NewGroupNormGrad(layer string, batch int, g Groups) *GroupNormGrad {
 	return o
 }
 
-// DiffWRT: nothing flows back through a gradient.
+// DiffWRT reports no gradients: nothing flows back through a gradient.
 func (o *GroupNormGrad) DiffWRT(n int) []bool { return all(0, n) }
 
-// over is the mean of f over each group of each image, by the value's index in x.
+// over returns the mean of f over the group that contains a value, as a function of the value's
+// index in x.
 func over[T float](g Groups, x []T, f func(i int) T) func(i int) T {
 	size := g.Shape.Channels / g.Groups
 	group := func(i int) int { return i/g.Shape.Len()*g.Groups + i%g.Shape.Channels/size }
@@ -133,7 +137,7 @@ func over[T float](g Groups, x []T, f func(i int) T) func(i int) T {
 
 func (g Groups) channel(i int) int { return i % g.Shape.Channels }
 
-// normalised is x̂ and what the distance from the mean is multiplied by, by index.
+// normalised returns x̂ and 1/√(variance + ε), as functions of the index in x.
 func normalised[T float](g Groups, x []T) (of, by func(i int) T) {
 	mean := over(g, x, func(i int) T { return x[i] })
 	variance := over(g, x, func(i int) T { return (x[i] - mean(i)) * (x[i] - mean(i)) })
@@ -141,7 +145,7 @@ func normalised[T float](g Groups, x []T) (of, by func(i int) T) {
 	return func(i int) T { return (x[i] - mean(i)) * by(i) }, by
 }
 
-// made calls f for every value that is made, j, and its index in x.
+// made calls f for every output value j and its index i in x.
 func (g Groups) made(values int, f func(i, j int)) {
 	for i, j := 0, 0; i < values; i++ {
 		if c := g.channel(i); c >= g.First && c < g.First+g.N {
@@ -171,21 +175,22 @@ func groupNormGrad[T float](g Groups, x, scale, dy, dx []T) {
 	g.made(len(x), func(i, j int) { dx[j] = by(i) * (scaled(i) - mean(i) - of(i)*product(i)) })
 }
 
-// Shard divides by channels of the output. Groups may span devices, so each needs the whole image.
+// Shard divides by channels of the output. Groups may span devices, so each device needs the whole
+// image.
 func (o *GroupNorm) Shard(s Split) (Shard, error) {
 	shard := s.own(o, NewGroupNorm(o.Layer, o.Batch, o.Groups.of(s)))
 	shard.In[0] = Sharding{}
 	return shard, s.fit(o, o.N)
 }
 
-// Shard divides by channels, as GroupNorm's.
+// Shard divides by channels, as for GroupNorm.
 func (o *GroupNormScaleGrad) Shard(s Split) (Shard, error) {
 	shard := s.own(o, NewGroupNormScaleGrad(o.Layer, o.Batch, o.Groups.of(s)))
 	clear(shard.In)
 	return shard, s.fit(o, o.N)
 }
 
-// Shard divides by channels of the output, as GroupNorm's.
+// Shard divides by channels of the output, as for GroupNorm.
 func (o *GroupNormGrad) Shard(s Split) (Shard, error) {
 	shard := s.own(o, NewGroupNormGrad(o.Layer, o.Batch, o.Groups.of(s)))
 	clear(shard.In)
@@ -202,7 +207,7 @@ var (
 )
 
 func (b *builder) groupNorm(p arch.LayerInfo, g Groups, affine bool, x *gorgonia.Node) (*gorgonia.Node, error) {
-	lr := 0.0 // without scale and shift these stay 1 and 0
+	lr := 0.0 // without scale and shift, these stay 1 and 0
 	if affine {
 		lr = 1
 	}

@@ -9,14 +9,14 @@ import (
 	"ablate/arch"
 )
 
-// LocalWeights is the shape of a locally-connected layer's weights: those of a
-// convolution for every output pixel, [H', W', kernel, kernel, in/groups, out].
+// LocalWeights returns the shape of a locally-connected layer's weights, which are those of a
+// convolution for every output pixel: [H', W', kernel, kernel, in/groups, out].
 func (w Window) LocalWeights() []int {
 	return append([]int{w.Out.Height, w.Out.Width}, w.Weights()...)
 }
 
-// Local is Conv with weights and biases of each output pixel's own:
-// x [N,H,W,C], w [H',W',k,k,C/groups,F], b [H'·W'·F], y [N,H',W',F].
+// Local is Conv with separate weights and biases for each output pixel: x [N,H,W,C], w
+// [H',W',k,k,C/groups,F], b [H'·W'·F], y [N,H',W',F].
 type Local struct {
 	meta
 	Window
@@ -35,13 +35,13 @@ func NewLocal(layer string, batch int, w Window) *Local {
 	return o
 }
 
-// WithoutBias is the op of a layer that has no biases: x and w are its inputs.
+// WithoutBias returns the op of a layer that has no biases: its inputs are x and w.
 func (o *Local) WithoutBias() *Local {
 	o.dropBias()
 	return o
 }
 
-// at is the same op at another geometry.
+// at returns the same op with another geometry.
 func (o *Local) at(w Window) *Local {
 	op := NewLocal(o.Layer, o.Batch, w)
 	if !o.biased() {
@@ -50,7 +50,7 @@ func (o *Local) at(w Window) *Local {
 	return op
 }
 
-// DiffWRT: all inputs have gradients.
+// DiffWRT reports that all inputs have gradients.
 func (o *Local) DiffWRT(n int) []bool { return all(n, n) }
 
 // SymDiff returns the gradients to the image, the weights and the biases.
@@ -104,7 +104,8 @@ func NewLocalWeightGrad(layer string, batch int, w Window) *LocalWeightGrad {
 	return o
 }
 
-// NewLocalBiasGrad makes the gradient to biases of each activation's own: the sum of dy over images.
+// NewLocalBiasGrad makes the gradient to biases if each activation has its own: the sum of dy over
+// images.
 func NewLocalBiasGrad(layer string, batch int, s arch.Shape) *BiasGrad {
 	o := NewBiasGrad(layer, batch, s)
 	o.kind = "local-bias-grad"
@@ -138,7 +139,7 @@ func localWeightGrad[T float](batch int, w Window, x, dy, dw []T) {
 	w.localProducts(batch, func(xi, wi, yi int) { dw[wi] += x[xi] * dy[yi] })
 }
 
-// perPixel cuts the values of every output pixel's own by channels.
+// perPixel divides, by channels, values of which every output pixel has its own.
 func perPixel(s arch.Shape) Sharding {
 	return Sharding{Outer: s.Height * s.Width, Length: s.Channels, Inner: 1}
 }
@@ -146,7 +147,7 @@ func perPixel(s arch.Shape) Sharding {
 // MACs counts every product once.
 func (o *Local) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *Local) Class() Class { return Float32Only }
 
 // Shard divides by output channels.
@@ -161,7 +162,7 @@ func (o *Local) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *LocalDataGrad) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *LocalDataGrad) Class() Class { return Float32Only }
 
 // Shard divides by input channels.
@@ -172,7 +173,7 @@ func (o *LocalDataGrad) Shard(s Split) (Shard, error) {
 // MACs counts every product once.
 func (o *LocalWeightGrad) MACs() int64 { return o.Window.macs(o.Batch) }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *LocalWeightGrad) Class() Class { return Float32Only }
 
 // Shard divides by output channels.

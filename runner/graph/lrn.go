@@ -11,7 +11,8 @@ import (
 )
 
 // LRNParams holds the constants of local response normalisation: y = x·(K + Alpha·Σx²)^−Beta.
-// Alpha is what multiplies the sum: where the net divides it by the window's area, that is done already.
+// Alpha is the factor of the sum: if the net divides it by the window's area, that has already
+// been done.
 type LRNParams struct {
 	Size   int
 	Alpha  float64
@@ -41,10 +42,11 @@ func NewLRN(layer string, batch int, s arch.Shape, n LRNParams) *LRN {
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *LRN) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff returns the gradient to the input. The sums are computed again from x, which costs less than storing them.
+// SymDiff returns the gradient to the input. The sums are computed again from x, which is cheaper
+// than storing them.
 func (o *LRN) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewLRNGrad(o.Layer, o.Batch, o.Shape, o.LRNParams), in[0], dy)
 	return gorgonia.Nodes{dx}, err
@@ -125,7 +127,7 @@ func lrnGrad[T float](batch int, s arch.Shape, n LRNParams, x, dy, dx []T) {
 	}
 }
 
-// shard keeps a normalisation's windows in their columns.
+// shard returns the constants for one device, whose windows must stay in their columns.
 func (n LRNParams) shard(op Op, s Split) (LRNParams, error) {
 	if n.Within {
 		return n, nil
@@ -154,8 +156,8 @@ var _ = builds(func(b *builder, p arch.LayerInfo, l *arch.LRN, x *gorgonia.Node)
 	return applied(NewLRN(p.Layer.Name, b.g.Batch, p.In, norm(l, p.Groups)), x)
 })
 
-// norm resolves a layer's alpha: the paper's formula does not divide it by the
-// window, the 2012 source and most frameworks do.
+// norm resolves a layer's alpha: the paper's formula does not divide it by the size of the window;
+// the 2012 source and most frameworks do.
 func norm(l *arch.LRN, groups int) LRNParams {
 	n := LRNParams{Size: l.Size, Alpha: l.Alpha, Beta: l.Beta, K: l.K, Groups: groups, Within: l.Region == arch.WithinMap}
 	if *l.AlphaOverSize {

@@ -28,7 +28,7 @@ func NewMaxAvgPool(layer string, batch int, w Window) *MaxAvgPool {
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *MaxAvgPool) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -37,7 +37,8 @@ func (o *MaxAvgPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.
 	return gorgonia.Nodes{dx}, err
 }
 
-// MaxAvgPoolGrad is the gradient of MaxAvgPool: (x, dy) → dx. Of equal maxima the first gets it.
+// MaxAvgPoolGrad is the gradient of MaxAvgPool: (x, dy) → dx. The first of equal maxima gets the
+// gradient of the maximum.
 type MaxAvgPoolGrad struct {
 	meta
 	Window

@@ -34,7 +34,7 @@ func NewMaxout(layer string, batch int, in arch.Shape, pieces int) *Maxout {
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *Maxout) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -43,7 +43,7 @@ func (o *Maxout) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Node
 	return gorgonia.Nodes{dx}, err
 }
 
-// MaxoutGrad is the gradient of Maxout: (x, dy) → dx. Of equal pieces the first gets it.
+// MaxoutGrad is the gradient of Maxout: (x, dy) → dx. The first of equal pieces gets the gradient.
 type MaxoutGrad struct {
 	meta
 	Pieces int
@@ -74,7 +74,7 @@ func maxoutGrad[T float](pieces int, x, dy, dx []T) {
 	}
 }
 
-// largest is the index of the first largest value.
+// largest returns the index of the first largest value.
 func largest[T float](v []T) int {
 	best := 0
 	for i := range v {

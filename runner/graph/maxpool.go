@@ -29,17 +29,18 @@ func NewMaxPool(layer string, batch int, w Window) *MaxPool {
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *MaxPool) DiffWRT(n int) []bool { return all(1, n) }
 
-// SymDiff returns the gradient to the input. Where the maximum stood is found again from x and y: no index is stored.
+// SymDiff returns the gradient to the input. It finds the place of the maximum again from x and y:
+// no index is stored.
 func (o *MaxPool) SymDiff(in gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(NewMaxPoolGrad(o.Layer, o.Batch, o.Window), in[0], y, dy)
 	return gorgonia.Nodes{dx}, err
 }
 
-// MaxPoolGrad is the gradient of MaxPool: (x, y, dy) → dx. Of equal maxima in a
-// window the first in row-major order gets the gradient.
+// MaxPoolGrad is the gradient of MaxPool: (x, y, dy) → dx. The first of equal maxima in a window,
+// in row-major order, gets the gradient.
 type MaxPoolGrad struct {
 	meta
 	Window

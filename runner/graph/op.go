@@ -1,8 +1,7 @@
 package graph
 
-// The plain definitions of the ops, beside each op, are loops that a reader can
-// check against the formula. They are what Do runs and what every device is held
-// to; they are not meant to be fast.
+// The plain definitions, beside each op, are loops that a reader can check against the formula. Do
+// runs them, and every device is tested against them. They are not meant to be fast.
 
 import (
 	"fmt"
@@ -15,22 +14,24 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// An Op is one of ours. Each kind of op is one type in one file: its plain
-// definition in Go, its gradient, its cost, and its part when devices divide a net.
+// An Op is one of our ops. Each kind of op is one type in one file: its plain definition in Go,
+// its gradient, its cost, and its share when several devices divide a net.
 type Op interface {
 	gorgonia.Op
-	// Name is the op and its layer: conv{conv1}.
+	// Name returns the op and its layer: conv{conv1}.
 	Name() string
-	// LayerName is the layer that the op belongs to.
+	// LayerName returns the layer that the op belongs to.
 	LayerName() string
-	// InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
+	// InputShapes and OutputShape return the shapes that the op was made for; a scalar has an empty
+	// shape.
 	InputShapes() []tensor.Shape
 	OutputShape() tensor.Shape
-	// MACs are the multiply-accumulates over the batch, 0 where memory traffic is all that counts.
+	// MACs returns the number of multiply-accumulates over the batch, 0 if only memory traffic
+	// counts.
 	MACs() int64
-	// Class says what kind of work it is.
+	// Class returns the kind of work.
 	Class() Class
-	// Shard is what one of several devices computes of it.
+	// Shard returns the share of the op that one of several devices computes.
 	Shard(Split) (Shard, error)
 }
 
@@ -40,24 +41,23 @@ type Class int
 
 // The classes.
 const (
-	Pass          Class = iota // one pass over memory, in whichever type activations have
+	Pass          Class = iota // one pass over memory, in the type of the activations
 	Product                    // a matrix product that makes activations or their gradients
 	WeightProduct              // a matrix product that makes a gradient of weights
-	Float32Only                // takes float32 alone
+	Float32Only                // takes only float32
 )
 
-// meta is what every op of ours has in common: it fixes the shapes of its
-// inputs and output when it is made (batch size included), prints every
-// parameter as its identity, and carries a plain Go implementation.
+// meta is the common part of all our ops. It fixes the shapes of the inputs and the output when
+// the op is made (batch size included), prints every parameter as the op's identity, and carries a
+// plain Go implementation.
 //
-// Gorgonia merges nodes whose 32-bit hashes are equal and looks no further
-// than the number of children, so String must hold the layer's name and
-// every parameter: it is what is hashed.
+// Gorgonia merges nodes whose 32-bit hashes are equal and checks nothing else but the number of
+// children. So String, which is hashed, must contain the layer's name and every parameter.
 type meta struct {
 	kind   string // conv, conv-data-grad …
 	Layer  string
 	Batch  int
-	params string // all that the op depends on besides
+	params string // everything else that the op depends on
 	in     []tensor.Shape
 	out    tensor.Shape // empty for a scalar
 	f32    func(in [][]float32, out []float32)
@@ -70,22 +70,23 @@ func (m *meta) CallsExtern() bool     { return false }
 func (m *meta) OverwritesInput() int  { return -1 }
 func (m *meta) WriteHash(h hash.Hash) { io.WriteString(h, m.String()) }
 
-// String has every parameter: conv{conv1 128 {…}}.
+// String returns the op with every parameter: conv{conv1 128 {…}}.
 func (m *meta) String() string {
 	return fmt.Sprintf("%s{%s %d %s}", m.kind, m.Layer, m.Batch, m.params)
 }
 
-// Name is the op and its layer: conv{conv1}.
+// Name returns the op and its layer: conv{conv1}.
 func (m *meta) Name() string { return m.kind + "{" + m.Layer + "}" }
 
-// LayerName is the layer that the op belongs to.
+// LayerName returns the layer that the op belongs to.
 func (m *meta) LayerName() string { return m.Layer }
 
-// MACs and Class are those of most ops.
+// MACs and Class return the values of most ops.
 func (m *meta) MACs() int64  { return 0 }
 func (m *meta) Class() Class { return Pass }
 
-// InputShapes and OutputShape are the shapes the op was made for; a scalar has none.
+// InputShapes and OutputShape return the shapes that the op was made for; a scalar has an empty
+// shape.
 func (m *meta) InputShapes() []tensor.Shape { return m.in }
 func (m *meta) OutputShape() tensor.Shape   { return m.out }
 
@@ -95,7 +96,8 @@ func (m *meta) Hashcode() uint32 {
 	return h.Sum32()
 }
 
-// Type is the op's signature in Gorgonia's type system: tensors of the shapes' ranks over one float type.
+// Type returns the op's signature in Gorgonia's type system: tensors of the shapes' ranks over one
+// float type.
 func (m *meta) Type() hm.Type {
 	a := hm.TypeVariable('a')
 	of := func(s tensor.Shape) hm.Type {
@@ -125,8 +127,8 @@ func (m *meta) InferShape(inputs ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return m.out, nil
 }
 
-// Do runs the plain implementation, so that Gorgonia's own machine can run our
-// graphs: slowly, and as the oracle of the engine's tests.
+// Do runs the plain implementation, so that Gorgonia's own machine can run our graphs. It is slow,
+// and serves as the oracle of the engine's tests.
 func (m *meta) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if len(values) != len(m.in) {
 		return nil, fmt.Errorf("%s: %d values, wants %d", m, len(values), len(m.in))
@@ -165,16 +167,17 @@ func apply[T float](m *meta, values []gorgonia.Value, f func([][]T, []T),
 	return tensor.New(tensor.WithShape(m.out...), tensor.WithBacking(out)), nil
 }
 
-// dropBias leaves out the third input of a layer that has no biases.
+// dropBias removes the third input of a layer that has no biases.
 func (m *meta) dropBias() {
 	m.in = m.in[:2]
 	m.params += " no bias"
 }
 
-// biased says whether the op adds biases.
+// biased reports whether the op adds biases.
 func (m *meta) biased() bool { return len(m.in) == 3 }
 
-// withBiasGrad adds the gradient to the biases, if there are any, to those of input and weights.
+// withBiasGrad adds the gradient to the biases, if there are any, to the gradients to input and
+// weights.
 func (m *meta) withBiasGrad(dx, dw *gorgonia.Node, db Op, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	if !m.biased() {
 		return gorgonia.Nodes{dx, dw}, nil
@@ -183,7 +186,7 @@ func (m *meta) withBiasGrad(dx, dw *gorgonia.Node, db Op, dy *gorgonia.Node) (go
 	return gorgonia.Nodes{dx, dw, n}, err
 }
 
-// biasOf is the third of an op's inputs, nil where it has none.
+// biasOf returns the third of an op's inputs, nil if there are only two.
 func biasOf[T float](in [][]T) []T {
 	if len(in) < 3 {
 		return nil
@@ -203,7 +206,8 @@ func applied(op gorgonia.Op, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	return n, nil
 }
 
-// all is DiffWRT for an op that can be differentiated by its first n inputs of total.
+// all returns DiffWRT's result for an op with total inputs that can be differentiated with respect
+// to the first n.
 func all(n, total int) []bool {
 	wrt := make([]bool, total)
 	for i := range n {

@@ -9,8 +9,8 @@ import (
 	"ablate/arch"
 )
 
-// Pad takes every Stride-th pixel of every Stride-th row and adds channels of zeros
-// behind those that are there: x → y. Of the channels of y it makes those from First on.
+// Pad takes every Stride-th pixel of every Stride-th row and appends channels of zeros: x → y. It
+// makes the channels of y from channel First on.
 type Pad struct {
 	meta
 	In, Out       arch.Shape
@@ -34,7 +34,7 @@ func newPad(layer string, batch int, in, out arch.Shape, stride, first int) *Pad
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *Pad) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -78,7 +78,7 @@ func newPadGrad(layer string, batch int, in, out arch.Shape, stride, first int) 
 	return o
 }
 
-// DiffWRT: nothing flows back through a gradient.
+// DiffWRT reports no gradients: nothing flows back through a gradient.
 func (o *PadGrad) DiffWRT(n int) []bool { return all(0, n) }
 
 func padGrad[T float](o *PadGrad, dy, dx []T) {
@@ -92,7 +92,7 @@ func padGrad[T float](o *PadGrad, dy, dx []T) {
 	}
 }
 
-// Shard divides by channels of the output, for which each device needs all of the input.
+// Shard divides by channels of the output; each device needs the whole input.
 func (o *Pad) Shard(s Split) (Shard, error) {
 	first, n := Sharding{1, o.Out.Channels, 1}.Block(s.I, s.Of)
 	out := o.Out
@@ -102,7 +102,7 @@ func (o *Pad) Shard(s Split) (Shard, error) {
 	return shard, s.fit(o, o.Out.Channels)
 }
 
-// Shard divides by channels of the output, as Pad's.
+// Shard divides by channels of the output, as for Pad.
 func (o *PadGrad) Shard(s Split) (Shard, error) {
 	first, n := Sharding{1, o.In.Channels, 1}.Block(s.I, s.Of)
 	in := o.In

@@ -9,7 +9,7 @@ import (
 	"ablate/arch"
 )
 
-// PReLU is max(x, 0) + slope·min(x, 0), one slope a channel: (x, slope [C]) → y.
+// PReLU is max(x, 0) + slope·min(x, 0), with one slope per channel: (x, slope [C]) → y.
 type PReLU struct {
 	meta
 	Shape arch.Shape
@@ -28,7 +28,7 @@ func NewPReLU(layer string, batch int, s arch.Shape) *PReLU {
 	return o
 }
 
-// DiffWRT: both inputs have gradients.
+// DiffWRT reports that both inputs have gradients.
 func (o *PReLU) DiffWRT(n int) []bool { return all(2, n) }
 
 // SymDiff returns the gradients to the input and the slopes.
@@ -79,7 +79,7 @@ func NewPReLUSlopeGrad(layer string, batch int, s arch.Shape) *PReLUSlopeGrad {
 	return o
 }
 
-// prelu multiplies v, which is x itself or dy, by 1 or the slope, as x's sign says.
+// prelu multiplies v, which is x itself or dy, by 1 or by the slope, depending on the sign of x.
 func prelu[T float](x, slope, v, out []T) {
 	for i := range x {
 		out[i] = v[i]

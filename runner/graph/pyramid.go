@@ -9,9 +9,9 @@ import (
 	"ablate/arch"
 )
 
-// A PyramidPool is the maxima over the cells of grids that each divide the whole
-// map: x → y of 1×1 pixel, level by level, cell by cell in row-major order, all
-// channels of a cell together (He et al. 2014, arXiv 1406.4729).
+// A PyramidPool takes the maxima over the cells of several grids, each of which divides the whole
+// map: x → y with 1×1 pixel. The output has level after level and, in each, cell after cell in
+// row-major order, with all channels of a cell together (He et al. 2014, arXiv 1406.4729).
 type PyramidPool struct {
 	meta
 	In     arch.Shape
@@ -35,7 +35,7 @@ func (o *PyramidPool) out() arch.Shape {
 	return arch.SpatialPyramid{Levels: o.Levels}.Out(o.In)
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *PyramidPool) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -44,7 +44,8 @@ func (o *PyramidPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 	return gorgonia.Nodes{dx}, err
 }
 
-// PyramidPoolGrad is the gradient of PyramidPool: (x, dy) → dx. Of equal maxima the first gets it.
+// PyramidPoolGrad is the gradient of PyramidPool: (x, dy) → dx. The first of equal maxima gets the
+// gradient.
 type PyramidPoolGrad struct {
 	meta
 	In     arch.Shape
@@ -64,14 +65,13 @@ func NewPyramidPoolGrad(layer string, batch int, in arch.Shape, levels []int) *P
 	return o
 }
 
-// PyramidCell is the part [from, to) of a side of a number of pixels that cell i of
-// a grid covers. Neighbours overlap where the side cannot be divided, so that no
-// pixel is left out.
+// PyramidCell returns the pixels [from, to) of a side that cell i of a grid covers. Neighbouring
+// cells overlap if the side cannot be divided evenly, so that no pixel is left out.
 func PyramidCell(side, cells, i int) (from, to int) {
 	return i * side / cells, ((i+1)*side + cells - 1) / cells
 }
 
-// pyramid writes the maxima, or with dy adds each to where its maximum lies.
+// pyramid writes the maxima. With dy, it adds each gradient at the place of the maximum instead.
 func pyramid[T float](batch int, s arch.Shape, levels []int, x, dy, out []T) {
 	at := 0
 	for n := range batch {
@@ -101,7 +101,7 @@ func pyramid[T float](batch int, s arch.Shape, levels []int, x, dy, out []T) {
 	}
 }
 
-// perCell cuts the channels of each of a pyramid's cells.
+// perCell divides the channels of each cell of a pyramid.
 func perCell(batch int, in arch.Shape, levels []int) Sharding {
 	cells := arch.SpatialPyramid{Levels: levels}.Out(in).Channels / in.Channels
 	return Sharding{Outer: batch * cells, Length: in.Channels, Inner: 1}

@@ -11,10 +11,10 @@ import (
 	"ablate/runner/random"
 )
 
-// RReLU is x above 0 and a·x below: x → y. In training a is drawn for each value,
-// uniformly from [Lower, Upper); in evaluation it is their mean (Xu et al. 2015,
-// arXiv 1505.00853). The draws are a pure function of (seed, layer, step, index).
-// Its gradient is of the same kind, (y, dy) → dx: as a > 0, y has the sign of x.
+// RReLU is x above 0 and a·x below: x → y. In training, a is drawn for each value, uniformly from
+// [Lower, Upper); in evaluation, it is the mean of Lower and Upper (Xu et al. 2015, arXiv
+// 1505.00853). The draws are a pure function of (seed, layer, step, index). The gradient is of the
+// same type, (y, dy) → dx: as a > 0, y has the sign of x.
 type RReLU struct {
 	meta
 	Shape        arch.Shape
@@ -24,12 +24,12 @@ type RReLU struct {
 	clock        *Clock
 }
 
-// NewRReLU makes a layer that reads seed and step from clock when it is run by Do.
+// NewRReLU makes a layer. When Do runs it, it reads seed and step from clock.
 func NewRReLU(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
 	return newRReLU("rrelu", 1, layer, batch, s, l, train, clock)
 }
 
-// NewRReLUGrad makes its gradient: (y, dy) → dx. What was drawn is drawn again.
+// NewRReLUGrad makes the gradient of RReLU: (y, dy) → dx. It repeats the layer's draws.
 func NewRReLUGrad(layer string, batch int, s arch.Shape, l arch.RReLU, train bool, clock *Clock) *RReLU {
 	return newRReLU("rrelu-grad", 2, layer, batch, s, l, train, clock)
 }
@@ -47,14 +47,14 @@ func newRReLU(kind string, inputs int, layer string, batch int, s arch.Shape, l 
 	return o
 }
 
-// at is the same layer, or gradient, on a part of its activations.
+// at returns the same layer, or gradient, for a part of its activations.
 func (o *RReLU) at(s arch.Shape, p Part) *RReLU {
 	part := newRReLU(o.kind, len(o.in), o.Layer, o.Batch, s, arch.RReLU{Lower: o.Lower, Upper: o.Upper}, o.Train, o.clock)
 	part.Part = p
 	return part
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *RReLU) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -64,18 +64,18 @@ func (o *RReLU) SymDiff(_ gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes,
 	return gorgonia.Nodes{dx}, err
 }
 
-// RReLUStream is the random stream a randomised ReLU draws from: word i of step s decides value i.
+// RReLUStream returns the random stream of a randomised ReLU: word i of step s decides value i.
 func RReLUStream(seed uint64, layer string) random.Stream { return random.New(seed, "rrelu/"+layer) }
 
-// Slope is the slope below 0 that a random word picks.
+// Slope returns the slope below 0 that a random word picks.
 func (o *RReLU) Slope(word uint32) float32 {
 	return float32(o.Lower + float64(float64(word)/(1<<32)*(o.Upper-o.Lower)))
 }
 
-// Mean is the slope below 0 in evaluation.
+// Mean returns the slope below 0 in evaluation.
 func (o *RReLU) Mean() float32 { return float32((o.Lower + o.Upper) / 2) }
 
-// rrelu scales v by the slope at each place: 1 where sign is above 0.
+// rrelu multiplies v by the slope at each place, or by 1 if sign is above 0 there.
 func rrelu[T float](o *RReLU, sign, v, out []T) {
 	stream := RReLUStream(o.clock.Seed, o.Layer)
 	for i, s := range sign {

@@ -9,7 +9,7 @@ import (
 	"ablate/arch"
 )
 
-// Scale multiplies every channel of an image by a number of its own: (x, s [N,1,1,C]) → y.
+// Scale multiplies every channel of an image by a factor of its own: (x, s [N,1,1,C]) → y.
 type Scale struct {
 	meta
 	Shape arch.Shape
@@ -20,7 +20,7 @@ func NewScale(layer string, batch int, s arch.Shape) *Scale {
 	return newScale("scale", layer, batch, s)
 }
 
-// newScale names the op: its gradient to x is one too, on other values.
+// newScale makes the op under a name: its gradient to x is a Scale too, of other values.
 func newScale(kind, layer string, batch int, s arch.Shape) *Scale {
 	o := &Scale{Shape: s}
 	o.meta = meta{
@@ -33,10 +33,10 @@ func newScale(kind, layer string, batch int, s arch.Shape) *Scale {
 	return o
 }
 
-// DiffWRT: both inputs have gradients.
+// DiffWRT reports that both inputs have gradients.
 func (o *Scale) DiffWRT(n int) []bool { return all(2, n) }
 
-// SymDiff returns the gradients to the image and the numbers.
+// SymDiff returns the gradients to the image and the factors.
 func (o *Scale) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := applied(newScale("scale-grad", o.Layer, o.Batch, o.Shape), dy, in[1])
 	if err != nil {
@@ -46,13 +46,14 @@ func (o *Scale) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes
 	return gorgonia.Nodes{dx, ds}, err
 }
 
-// ScaleFactorGrad is the gradient of Scale to the numbers: (x, dy) → Σ x·dy over an image's pixels.
+// ScaleFactorGrad is the gradient of Scale to the factors: (x, dy) → Σ x·dy over an image's
+// pixels.
 type ScaleFactorGrad struct {
 	meta
 	Shape arch.Shape
 }
 
-// NewScaleFactorGrad makes the gradient to the numbers that channels are multiplied by.
+// NewScaleFactorGrad makes the gradient to the factors of the channels.
 func NewScaleFactorGrad(layer string, batch int, s arch.Shape) *ScaleFactorGrad {
 	o := &ScaleFactorGrad{Shape: s}
 	o.meta = meta{
@@ -65,7 +66,7 @@ func NewScaleFactorGrad(layer string, batch int, s arch.Shape) *ScaleFactorGrad 
 	return o
 }
 
-// DiffWRT: nothing flows back through a gradient.
+// DiffWRT reports no gradients: nothing flows back through a gradient.
 func (o *ScaleFactorGrad) DiffWRT(n int) []bool { return all(0, n) }
 
 func scale[T float](s arch.Shape, x, factor, y []T) {

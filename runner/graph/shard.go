@@ -9,25 +9,25 @@ import (
 	"ablate/arch"
 )
 
-// A Shard is what one of several devices computes of an op, each having a column
+// A Shard is the share of an op that one of several devices computes, if each device has a column
 // of the net's channels.
 type Shard struct {
 	Op  Op         // on the device's part of the values
-	In  []Sharding // what it needs of each input: its part, or the whole
-	Out Sharding   // what it makes
+	In  []Sharding // the device's part of each input, or the whole
+	Out Sharding   // the device's part of the output
 }
 
 // A Split divides channels among devices: this is device I of Of.
 //
-// A layer whose every channel depends on channels of its own column alone needs
-// nothing from the other devices. Convolutions over all maps and dense layers
-// need their whole input, and their data gradients the whole dy and the weights
-// of the device's inputs: so each sum has the terms and the order that it has on
-// one device, and the result is the same to the last bit. (The two GPUs of 2012
-// added partial sums instead, which rounds otherwise.) The loss is computed by every device.
+// A layer whose every channel depends only on channels of its own column needs nothing from the
+// other devices. Convolutions over all maps and dense layers need their whole input. Their data
+// gradients need the whole dy and the weights of the device's inputs. So each sum has the same
+// terms in the same order as on one device, and the result is the same to the last bit. (The two
+// GPUs of 2012 added partial sums instead, which rounds differently.) Every device computes the
+// loss.
 type Split struct{ I, Of int }
 
-// ShardOf is what a device computes of an op. Ops of Gorgonia's own cannot be divided.
+// ShardOf returns the share of an op that a device computes. Gorgonia's own ops cannot be divided.
 func ShardOf(op gorgonia.Op, s Split) (Shard, error) {
 	o, ok := op.(Op)
 	if !ok {
@@ -36,7 +36,7 @@ func ShardOf(op gorgonia.Op, s Split) (Shard, error) {
 	return o.Shard(s)
 }
 
-// block is how many of n channels are the device's.
+// block returns how many of n channels belong to the device.
 func (c Split) block(n int) int {
 	_, n = Sharding{1, n, 1}.Block(c.I, c.Of)
 	return n
@@ -47,13 +47,13 @@ func (c Split) shape(s arch.Shape) arch.Shape {
 	return s
 }
 
-// window is the geometry of a layer whose channels all stay in their column.
+// window returns the geometry on one device of a layer whose channels all stay in their column.
 func (c Split) window(w Window) Window {
 	w.In, w.Out = c.shape(w.In), c.shape(w.Out)
 	return w
 }
 
-// fit refuses a layer too narrow for each device to have something of it.
+// fit refuses a layer that is too narrow for every device to have a part of it.
 func (c Split) fit(op Op, channels int) error {
 	if channels < c.Of {
 		return fmt.Errorf("%s: %d outputs are too few for %d devices", op.Name(), channels, c.Of)
@@ -61,7 +61,7 @@ func (c Split) fit(op Op, channels int) error {
 	return nil
 }
 
-// own is the share of an op whose inputs and output are all cut by channels.
+// own returns the share of an op whose inputs and output are all divided by channels.
 func (c Split) own(whole, part Op) Shard {
 	s := Shard{Op: part, Out: lastAxis(whole.OutputShape())}
 	for _, in := range whole.InputShapes() {
@@ -70,7 +70,7 @@ func (c Split) own(whole, part Op) Shard {
 	return s
 }
 
-// crosses says whether a convolution reads channels of other columns. Its groups must not.
+// crosses reports whether a convolution reads channels of other columns. Its groups must not.
 func (c Split) crosses(op Op, w Window) (bool, error) {
 	if err := c.fit(op, w.Out.Channels); err != nil {
 		return false, err
@@ -81,7 +81,8 @@ func (c Split) crosses(op Op, w Window) (bool, error) {
 	return w.Groups == 1, nil
 }
 
-// conv is the share of a convolution or its weight gradient: (x, …) by output channels.
+// conv returns the share of a convolution or its weight gradient: (x, …), divided by output
+// channels.
 func (c Split) conv(op Op, w Window, of func(Window) Op) (Shard, error) {
 	crosses, err := c.crosses(op, w)
 	if err != nil {
@@ -98,7 +99,8 @@ func (c Split) conv(op Op, w Window, of func(Window) Op) (Shard, error) {
 	return s, nil
 }
 
-// dataGrad is the share of a convolution's data gradient: (w, dy) → dx by input channels.
+// dataGrad returns the share of a convolution's data gradient: (w, dy) → dx, divided by input
+// channels.
 func (c Split) dataGrad(op Op, w Window, of func(Window) Op) (Shard, error) {
 	crosses, err := c.crosses(op, w)
 	if err != nil {
@@ -117,12 +119,12 @@ func (c Split) dataGrad(op Op, w Window, of func(Window) Op) (Shard, error) {
 	return s, nil
 }
 
-// part narrows what a layer that draws random numbers works on to the device's channels.
+// part restricts the part of a layer that draws random numbers to the device's channels.
 func (c Split) part(p Part, channels int) Part {
 	first, _ := Sharding{1, channels, 1}.Block(c.I, c.Of)
 	p.Channel += first
 	return p
 }
 
-// image is the shape of one image of activations.
+// image returns the shape of one image of activations.
 func image(s tensor.Shape) arch.Shape { return arch.Shape{Height: s[1], Width: s[2], Channels: s[3]} }

@@ -13,7 +13,7 @@ import (
 	"ablate/arch"
 )
 
-// take copies the part of values that a sharding leaves to device i of several.
+// take copies the part of values that a sharding assigns to device i of several.
 func take(c Sharding, i, of int, values []float64) []float64 {
 	if c.Whole() {
 		return values
@@ -31,7 +31,7 @@ func take(c Sharding, i, of int, values []float64) []float64 {
 	return out
 }
 
-// Every value of a tensor lies in one part, wherever reading begins.
+// Every value of a tensor lies in exactly one part, wherever reading begins.
 func TestRunsCoverTheTensor(t *testing.T) {
 	for _, c := range []Sharding{{1, 7, 1}, {3, 8, 1}, {4, 5, 3}, {1, 2, 9}, {2, 3, 1}} {
 		for of := 1; of <= 3; of++ {
@@ -59,8 +59,8 @@ func TestRunsCoverTheTensor(t *testing.T) {
 	}
 }
 
-// The devices' shares of every op put together are the op, in the order of its
-// sums too: the plain definitions have equal bits.
+// The devices' shares of every op together equal the op. Their sums have the same order too: the
+// plain definitions have equal bits.
 func TestSharesAreTheOp(t *testing.T) {
 	for _, net := range append(laterNets(), testNet(), columnNet()) {
 		t.Run(net.Name, func(t *testing.T) {
@@ -150,8 +150,8 @@ func compute(t *testing.T, op gorgonia.Op, o Op, in [][]float64) []float64 {
 	return out.Data().([]float64)
 }
 
-// columnNet has what the other nets of the tests lack where columns meet: layers over all columns after
-// layers within them, odd numbers of outputs, and a random layer of each kind.
+// columnNet has what the other nets of the tests lack where columns meet: layers over all columns
+// after layers within columns, odd numbers of outputs, and every kind of random layer.
 func columnNet() *arch.Net {
 	init := arch.Init{Kind: "he"}
 	layer := func(name string, p arch.Spec) arch.Layer { return arch.Layer{Name: name, Spec: p} }
@@ -177,7 +177,7 @@ func columnNet() *arch.Net {
 		}}
 }
 
-// A net whose layers cannot be divided says which and why.
+// A net with a layer that cannot be divided names the layer and the reason.
 func TestColumnRefuses(t *testing.T) {
 	for want, op := range map[string]gorgonia.Op{
 		"conv{l}: 3 groups cannot be divided among 2 devices": NewConv("l", 1,
@@ -194,7 +194,7 @@ func TestColumnRefuses(t *testing.T) {
 	}
 }
 
-// Random layers on the second half of a batch draw what they draw on the whole.
+// Random layers on the second half of a batch draw the same numbers as on the whole batch.
 func TestFromImage(t *testing.T) {
 	clock := &Clock{Seed: 4, Step: 7}
 	s := arch.Shape{Height: 4, Width: 3, Channels: 5}

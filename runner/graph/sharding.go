@@ -2,25 +2,25 @@ package graph
 
 import "gorgonia.org/tensor"
 
-// A Sharding divides a tensor among devices. It reads the tensor as [Outer, Length,
-// Inner] and leaves a block of the middle axis to each device. The zero Sharding leaves it whole.
+// A Sharding divides a tensor among devices. It reads the tensor as [Outer, Length, Inner] and
+// assigns a block of the middle axis to each device. The zero Sharding does not divide it.
 type Sharding struct{ Outer, Length, Inner int }
 
-// Whole says that nothing is cut.
+// Whole reports whether the tensor is not divided.
 func (c Sharding) Whole() bool { return c == Sharding{} }
 
-// Len is the number of values of the whole tensor; a Sharding that leaves it whole does not know.
+// Len returns the number of values of the whole tensor; it is not known for the zero Sharding.
 func (c Sharding) Len() int { return c.Outer * c.Length * c.Inner }
 
-// Block is the part of the axis that device i of several has.
+// Block returns the range of the axis that belongs to device i of several.
 func (c Sharding) Block(i, of int) (first, n int) {
 	first = i * c.Length / of
 	return first, (i+1)*c.Length/of - first
 }
 
-// Runs calls f for every stretch of the whole tensor's values [first, first+n)
-// that lies together in one of several parts: n values from off in the part on,
-// at from first on.
+// Runs calls f for every contiguous stretch of the values [first, first+n) of the whole tensor
+// that lies in one of several parts. The stretch has n values. It starts at value off of the part,
+// and at value at of the requested range.
 func (c Sharding) Runs(of, first, n int, f func(part, off, at, n int)) {
 	if c.Whole() {
 		f(0, first, 0, n)
@@ -37,7 +37,7 @@ func (c Sharding) Runs(of, first, n int, f func(part, off, at, n int)) {
 	}
 }
 
-// lastAxis cuts channels: the last axis of activations, weights and biases.
+// lastAxis divides by channels: the last axis of activations, weights and biases.
 func lastAxis(s tensor.Shape) Sharding {
 	if len(s) == 0 {
 		return Sharding{}
@@ -46,7 +46,8 @@ func lastAxis(s tensor.Shape) Sharding {
 	return Sharding{Outer: s.TotalSize() / last, Length: last, Inner: 1}
 }
 
-// ByChannels is how a parameter is divided when each device has a column: by the layer's channels.
+// ByChannels returns how a parameter is divided if each device has a column: by the layer's
+// channels.
 func (p Param) ByChannels() Sharding {
 	return Sharding{Outer: tensor.Shape(p.Shape).TotalSize() / p.Channels, Length: p.Channels, Inner: 1}
 }

@@ -10,9 +10,9 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// SoftmaxLoss is the mean over the batch of −log softmax(logits)[label]:
-// (logits [N,1,1,classes], labels [N]) → scalar. Labels are class numbers held
-// as floats, exact up to 2²⁴, so that a device handles one type only.
+// SoftmaxLoss is the mean over the batch of −log softmax(logits)[label]: (logits [N,1,1,classes],
+// labels [N]) → scalar. Labels are class numbers stored as floats, which are exact up to 2²⁴, so
+// that a device handles only one type.
 type SoftmaxLoss struct {
 	meta
 	Classes int
@@ -31,7 +31,7 @@ func NewSoftmaxLoss(layer string, batch, classes int) *SoftmaxLoss {
 	return o
 }
 
-// DiffWRT: the logits have a gradient and the labels none.
+// DiffWRT reports that the logits have a gradient and the labels have none.
 func (o *SoftmaxLoss) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the logits.
@@ -95,7 +95,7 @@ func softmaxLossGrad[T float](batch, classes int, logits, labels []T, dloss T, d
 	}
 }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *SoftmaxLoss) Class() Class { return Float32Only }
 
 // Shard divides nothing: every device computes the loss.
@@ -103,10 +103,10 @@ func (o *SoftmaxLoss) Shard(s Split) (Shard, error) {
 	return Shard{Op: o, In: make([]Sharding, o.Arity())}, nil
 }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *SoftmaxLossGrad) Class() Class { return Float32Only }
 
-// Shard divides nothing: every device computes it.
+// Shard divides nothing: every device computes the gradient.
 func (o *SoftmaxLossGrad) Shard(s Split) (Shard, error) {
 	return Shard{Op: o, In: make([]Sharding, o.Arity())}, nil
 }

@@ -8,9 +8,9 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// SoftTargetLoss is the mean over the batch of −Σ target·log softmax(logits):
-// (logits [N,1,1,classes], targets [N,classes]) → scalar. An image's targets are
-// shares of the classes: label smoothing and mixed images have more than one.
+// SoftTargetLoss is the mean over the batch of −Σ target·log softmax(logits): (logits
+// [N,1,1,classes], targets [N,classes]) → scalar. An image's targets are shares of the classes:
+// with label smoothing and mixed images, several classes have a share.
 type SoftTargetLoss struct {
 	meta
 	Classes int
@@ -29,7 +29,7 @@ func NewSoftTargetLoss(layer string, batch, classes int) *SoftTargetLoss {
 	return o
 }
 
-// DiffWRT: the logits have a gradient and the targets none.
+// DiffWRT reports that the logits have a gradient and the targets have none.
 func (o *SoftTargetLoss) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the logits.
@@ -62,7 +62,7 @@ func NewSoftTargetLossGrad(layer string, batch, classes int) *SoftTargetLossGrad
 	return o
 }
 
-// SoftTargetLossOf is one image's loss.
+// SoftTargetLossOf returns one image's loss.
 func SoftTargetLossOf[T float](logits, targets []T) float64 {
 	z := LogSumExp(logits)
 	var sum float64
@@ -72,7 +72,7 @@ func SoftTargetLossOf[T float](logits, targets []T) float64 {
 	return sum
 }
 
-// SoftTargetGradOf is one image's gradient, the targets being shares of 1.
+// SoftTargetGradOf computes one image's gradient; its targets are shares of 1.
 func SoftTargetGradOf[T float](logits, targets []T, scale func(p float64) T, dx []T) {
 	z := LogSumExp(logits)
 	var whole float64
@@ -101,7 +101,7 @@ func softTargetLossGrad[T float](batch, classes int, logits, targets []T, dloss 
 	}
 }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *SoftTargetLoss) Class() Class { return Float32Only }
 
 // Shard divides nothing: every device computes the loss.
@@ -109,10 +109,10 @@ func (o *SoftTargetLoss) Shard(s Split) (Shard, error) {
 	return Shard{Op: o, In: make([]Sharding, o.Arity())}, nil
 }
 
-// Class is Float32Only.
+// Class returns Float32Only.
 func (o *SoftTargetLossGrad) Class() Class { return Float32Only }
 
-// Shard divides nothing: every device computes it.
+// Shard divides nothing: every device computes the gradient.
 func (o *SoftTargetLossGrad) Shard(s Split) (Shard, error) {
 	return Shard{Op: o, In: make([]Sharding, o.Arity())}, nil
 }

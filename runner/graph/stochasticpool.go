@@ -11,18 +11,18 @@ import (
 	"ablate/runner/random"
 )
 
-// StochasticPool takes one activation of each window, drawn in proportion to
-// max(x, 0): x → y. In evaluation it is their mean under the same proportions.
-// The draws are a pure function of (seed, layer, step, index).
+// StochasticPool picks one activation of each window, with probabilities in proportion to max(x,
+// 0): x → y. In evaluation it takes their mean, weighted by the same proportions. The draws are a
+// pure function of (seed, layer, step, index).
 type StochasticPool struct {
 	meta
 	Window
 	Train bool
-	Part  Part // the outputs'
+	Part  Part // of the outputs
 	clock *Clock
 }
 
-// NewStochasticPool makes a layer that reads seed and step from clock when it is run by Do.
+// NewStochasticPool makes a layer. When Do runs it, it reads seed and step from clock.
 func NewStochasticPool(layer string, batch int, w Window, train bool, clock *Clock) *StochasticPool {
 	o := &StochasticPool{Window: w, Train: train, Part: Part{Channels: w.Out.Channels}, clock: clock}
 	o.meta = meta{
@@ -35,7 +35,7 @@ func NewStochasticPool(layer string, batch int, w Window, train bool, clock *Clo
 	return o
 }
 
-// DiffWRT: the input has a gradient.
+// DiffWRT reports that the input has a gradient.
 func (o *StochasticPool) DiffWRT(n int) []bool { return all(1, n) }
 
 // SymDiff returns the gradient to the input.
@@ -44,12 +44,12 @@ func (o *StochasticPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgo
 	return gorgonia.Nodes{dx}, err
 }
 
-// StochasticPoolGrad is the gradient of StochasticPool in training: (x, dy) → dx.
-// What was drawn is drawn again.
+// StochasticPoolGrad is the gradient of StochasticPool in training: (x, dy) → dx. It repeats the
+// layer's draws.
 type StochasticPoolGrad struct {
 	meta
 	Window
-	Part  Part // the outputs'
+	Part  Part // of the outputs
 	clock *Clock
 }
 
@@ -66,16 +66,16 @@ func NewStochasticPoolGrad(layer string, batch int, w Window, clock *Clock) *Sto
 	return o
 }
 
-// StochasticStream is the random stream a stochastic pooling layer draws from:
-// word i of step s decides output i.
+// StochasticStream returns the random stream of a stochastic pooling layer: word i of step s
+// decides output i.
 func StochasticStream(seed uint64, layer string) random.Stream {
 	return random.New(seed, "stochasticpool/"+layer)
 }
 
-// StochasticChoice is how far into the sum of a window's weights a random word reaches.
+// StochasticChoice returns how far into the sum of a window's weights a random word reaches.
 func StochasticChoice(word uint32, sum float64) float64 { return float64(word) / (1 << 32) * sum }
 
-// drawn is the input index that a window's random word picks, -1 if no activation is above 0.
+// drawn returns the input index that a window's random word picks, -1 if no activation is above 0.
 func drawn[T float](x []T, cells []int, word uint32) int {
 	var sum float64
 	for _, i := range cells {
@@ -128,7 +128,7 @@ func (o *StochasticPool) Shard(s Split) (Shard, error) {
 	return s.own(o, o.at(s.window(o.Window), s.part(o.Part, o.Out.Channels))), nil
 }
 
-// at is the same layer on a part of its activations.
+// at returns the same layer for a part of its activations.
 func (o *StochasticPool) at(w Window, p Part) *StochasticPool {
 	part := NewStochasticPool(o.Layer, o.Batch, w, o.Train, o.clock)
 	part.Part = p

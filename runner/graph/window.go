@@ -6,21 +6,22 @@ import (
 	"ablate/arch"
 )
 
-// Activations are [batch, height, width, channels] everywhere; a dense layer's are [batch, 1, 1, outputs].
+// nhwc returns [batch, height, width, channels], the shape of all activations; those of a dense
+// layer are [batch, 1, 1, outputs].
 func nhwc(batch int, s arch.Shape) tensor.Shape {
 	return tensor.Shape{batch, s.Height, s.Width, s.Channels}
 }
 
-// Window is the geometry of a convolution or a pooling layer on one image.
+// A Window is the geometry of a convolution or a pooling layer on one image.
 type Window struct {
 	In, Out arch.Shape
 	Kernel  int
 	Stride  int
 	Pad     arch.Pad
-	Groups  int // of a convolution; 1 elsewhere
+	Groups  int // those of a convolution; 1 for pooling
 }
 
-// Weights is the shape of a convolution's weights: [kernel, kernel, in/groups, out].
+// Weights returns the shape of a convolution's weights: [kernel, kernel, in/groups, out].
 func (w Window) Weights() []int {
 	return []int{w.Kernel, w.Kernel, w.In.Channels / w.Groups, w.Out.Channels}
 }
@@ -63,7 +64,7 @@ func (w Window) products(batch int, f func(x, weight, y int)) {
 	})
 }
 
-// area is the number of a window's pixels that lie inside the image.
+// area returns the number of a window's pixels that lie inside the image.
 func (w Window) area(oy, ox int) int {
 	span := func(o, pad, size int) int {
 		first := o*w.Stride - pad
@@ -84,7 +85,8 @@ func (w Window) cells(batch int) [][]int {
 	return cells
 }
 
-// macs are the multiply-accumulates of a convolution, or of either of its gradients, over a batch.
+// macs returns the number of multiply-accumulates of a convolution, or of either of its gradients,
+// over a batch.
 func (w Window) macs(batch int) int64 {
 	return int64(batch) * int64(w.Kernel*w.Kernel*w.In.Channels/w.Groups) * int64(w.Out.Len())
 }

@@ -9,20 +9,20 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// gpus are the GPUs of a run, asked through NVML.
+// gpus are the GPUs of a run. They are queried through NVML.
 type gpus struct {
 	nvml *nvidia.NVML
 	list []gpu
 }
 
 type gpu struct {
-	index  int // as CUDA counts
+	index  int // in CUDA's numbering
 	handle nvidia.NVMLDevice
 	name   string
 	first  uint64 // mJ when the attempt began
 }
 
-// openGPUs finds GPUs by CUDA's numbers. Those that NVML does not know are left out.
+// openGPUs finds GPUs by CUDA's numbers. It leaves out GPUs that NVML does not know.
 func openGPUs(numbers []int) *gpus {
 	if len(numbers) == 0 {
 		return nil
@@ -34,7 +34,7 @@ func openGPUs(numbers []int) *gpus {
 	return find(nvml, numbers, os.Getenv("CUDA_VISIBLE_DEVICES"))
 }
 
-// find maps CUDA's numbers, which count what CUDA_VISIBLE_DEVICES lists, to NVML's GPUs.
+// find maps CUDA's numbers, which index the list in CUDA_VISIBLE_DEVICES, to NVML's GPUs.
 func find(nvml *nvidia.NVML, numbers []int, visible string) *gpus {
 	g := &gpus{nvml: nvml}
 	var list []string
@@ -63,7 +63,7 @@ func find(nvml *nvidia.NVML, numbers []int, visible string) *gpus {
 		if nvml.Name(one.handle, &name[0], uint32(len(name))) == 0 {
 			one.name, _, _ = strings.Cut(string(name[:]), "\x00")
 		}
-		_ = nvml.Energy(one.handle, &one.first) // 0 where it is not told
+		_ = nvml.Energy(one.handle, &one.first) // 0 if it is not available
 		g.list = append(g.list, one)
 	}
 	return g

@@ -1,6 +1,6 @@
-// Package machine samples what a run takes of the machine: CPU, memory, disk and
-// GPUs. A goroutine of its own does so every ten seconds, never one that trains;
-// a sample takes some tens of microseconds (BenchmarkSample).
+// Package machine samples a run's use of the machine: CPU, memory, disk and GPUs. A separate
+// goroutine does so every ten seconds, never one that trains. A sample takes some tens of
+// microseconds (BenchmarkSample).
 package machine
 
 import (
@@ -9,22 +9,23 @@ import (
 	"ablate/experiments"
 )
 
-// How often samples are taken. After mostSamples the time between two doubles,
-// so that a training of weeks leaves some thousand lines.
+// How often samples are taken. After mostSamples samples the interval doubles, so that a training
+// of weeks leaves a few thousand lines.
 const (
 	firstSample = time.Second
 	every       = 10 * time.Second
 	mostSamples = 1000
 )
 
-// A reading is what counters say at a moment. What a system does not tell is 0.
+// A reading holds the values of the counters at one moment. A value that the system does not
+// provide is 0.
 type reading struct {
 	cpu           time.Duration // of this process and the programs that it started
 	busy, total   float64       // of the machine's cores, in any unit
 	memory        int64
 	memoryUsed    int64
 	read, written int64
-	joules        float64 // the CPUs'
+	joules        float64 // of the CPUs
 }
 
 // A Meter samples for one attempt of a run.
@@ -33,7 +34,7 @@ type Meter struct {
 	dir     string
 	attempt int
 	gpus    *gpus
-	program bool // trains, and not this process
+	program bool // a program trains, not this process
 	began   time.Time
 	first   reading
 	last    reading
@@ -42,10 +43,10 @@ type Meter struct {
 	done    chan struct{}
 }
 
-// Start begins to sample into a run's folder. gpus are those that the run trains on,
-// as CUDA counts them. program says that a program trains which this process starts:
-// the memory is that of the program. A log that cannot be written is done without:
-// the run has its own way to say that the disk is full.
+// Start begins to sample into a run's folder. gpus are the GPUs that the run trains on, in CUDA's
+// numbering. program is true if this process starts a program that trains; the memory is then that
+// of the program. If the log cannot be written, the meter works without it: the run itself reports
+// that the disk is full.
 func Start(dir string, attempt int, gpus []int, program bool) *Meter {
 	m := newMeter(dir, attempt, gpus, program)
 	go m.run()
@@ -77,13 +78,13 @@ func (m *Meter) run() {
 	}
 }
 
-// Stop takes a last sample and returns what the attempt took in all.
+// Stop takes a last sample and returns the attempt's total usage.
 func (m *Meter) Stop() experiments.Usage {
 	close(m.stop)
 	<-m.done
 	m.record()
 	if m.log != nil {
-		_ = m.log.Close() // it is a log of what may be missing
+		_ = m.log.Close() // the log is optional
 	}
 	return m.usage
 }
@@ -115,7 +116,7 @@ func (m *Meter) sample() experiments.Sample {
 	if all := r.total - m.last.total; all > 0 {
 		s.MachineCPU = experiments.Number((r.busy - m.last.busy) / all)
 	}
-	if r.joules >= m.first.joules { // a counter that went round is not known
+	if r.joules >= m.first.joules { // after a counter has wrapped around, the energy is unknown
 		s.PackageJoule = experiments.Number(r.joules - m.first.joules)
 	}
 	m.last = r

@@ -11,7 +11,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// What a meter counts is what this process did.
+// A meter counts what this process did.
 func TestMeter(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s", "v", "seed-1")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -36,7 +36,7 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-// A log that cannot be written stops nothing.
+// A log that cannot be written does not stop anything.
 func TestMeterWithoutLog(t *testing.T) {
 	m := Start(filepath.Join(t.TempDir(), "gone"), 1, nil, false)
 	if u := m.Stop(); u.CPUSeconds < 0 {
@@ -44,7 +44,7 @@ func TestMeterWithoutLog(t *testing.T) {
 	}
 }
 
-// GPUs are asked by CUDA's numbers, which CUDA_VISIBLE_DEVICES may change.
+// GPUs are queried by CUDA's numbers, which CUDA_VISIBLE_DEVICES may change.
 func TestGPUs(t *testing.T) {
 	energy := uint64(1000)
 	nvml := &nvidia.NVML{
@@ -90,7 +90,7 @@ func TestGPUs(t *testing.T) {
 	}
 }
 
-// BenchmarkSample is what ten seconds of training are charged with.
+// BenchmarkSample measures what sampling costs per ten seconds of training.
 func BenchmarkSample(b *testing.B) {
 	m := newMeter(b.TempDir(), 1, nil, false)
 	defer m.log.Close()

@@ -10,7 +10,8 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// nvml is a library with NVML's functions, as nvml.h declares them, for a machine of one GPU.
+// nvml is the source of a library with NVML's functions, as nvml.h declares them, for a machine
+// with one GPU.
 const nvml = `
 #include <string.h>
 typedef void *device;
@@ -29,7 +30,7 @@ int nvmlDeviceGetTemperature(device d, int sensor, unsigned int *c) { *c = 64; r
 int nvmlDeviceGetTotalEnergyConsumption(device d, unsigned long long *mj) { *mj = energy; energy += 1500; return 0; }
 `
 
-// What a library with NVML's C interface tells is read through its symbols, structs and pointers.
+// Values of a library with NVML's C interface are read through its symbols, structs and pointers.
 func TestNVMLLibrary(t *testing.T) {
 	compiler, err := exec.LookPath("gcc")
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// read reads /proc (proc(5)) and, where this user may, the energy counters of
-// the CPUs (Documentation/power/powercap/powercap.rst). With programs, it counts those
-// that this process has started, too; the memory is theirs alone.
+// read reads /proc (proc(5)) and, if this user may, the energy counters of the CPUs
+// (Documentation/power/powercap/powercap.rst). If programs is true, it also counts the programs
+// that this process has started; the memory is then only theirs.
 func read(programs bool) reading {
 	var r reading
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
@@ -42,19 +42,20 @@ func read(programs bool) reading {
 	return r
 }
 
-// A process is what /proc/ID/stat says of one: cpu is its own and that of its children that have ended.
+// A process holds the values of /proc/ID/stat. cpu is the time of the process and of its children
+// that have ended.
 type process struct {
 	id, parent int
 	cpu        time.Duration
 	pages      int64 // resident
 }
 
-// descendants are the living processes that one has started, and those that they have.
+// descendants returns the living processes that a process has started, directly or indirectly.
 func descendants(proc string, of int) []process {
 	folders, _ := filepath.Glob(filepath.Join(proc, "[0-9]*"))
 	children := map[int][]process{}
 	for _, folder := range folders {
-		if p, ok := parseStat(file(filepath.Join(folder, "stat"))); ok { // it may be gone by now
+		if p, ok := parseStat(file(filepath.Join(folder, "stat"))); ok { // the process may have ended by now
 			children[p.parent] = append(children[p.parent], p)
 		}
 	}
@@ -70,7 +71,7 @@ func parseStat(text []byte) (process, bool) {
 	const tick = time.Second / 100 // USER_HZ, on every architecture that Go has
 	id, _, _ := bytes.Cut(text, []byte(" "))
 	end := bytes.LastIndexByte(text, ')')
-	const rss = 24 - 3 // of the fields, which are counted from 1, the third comes first after the name
+	const rss = 24 - 3 // fields are counted from 1, and the third is the first after the name
 	rest := strings.Fields(string(text[end+1:]))
 	if end < 0 || len(rest) <= rss {
 		return process{}, false
@@ -114,17 +115,17 @@ func cores(text []byte) (busy, total float64) {
 	return busy, total
 }
 
-// pages reads the second field of /proc/self/statm: what is resident.
+// pages returns the second field of /proc/self/statm: the resident pages.
 func pages(text []byte) int64 {
 	fields := strings.Fields(string(text))
 	if len(fields) < 2 {
 		return 0
 	}
-	n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 is not known
+	n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 means unknown
 	return n
 }
 
-// keyed reads lines of "key: number", with a unit or without.
+// keyed reads lines of "key: number", with or without a unit.
 func keyed(text []byte) map[string]int64 {
 	m := map[string]int64{}
 	for line := range strings.Lines(string(text)) {
@@ -138,11 +139,11 @@ func keyed(text []byte) map[string]int64 {
 	return m
 }
 
-// packages adds the energy of all CPU packages, in joules; 0 where it cannot be read.
+// packages returns the energy of all CPU packages together, in joules; 0 if any cannot be read.
 func packages(root string) (joules float64) {
-	zones, _ := filepath.Glob(filepath.Join(root, "intel-rapl:[0-9]*")) // AMD's, too
+	zones, _ := filepath.Glob(filepath.Join(root, "intel-rapl:[0-9]*")) // AMD's CPUs have it too
 	for _, zone := range zones {
-		if strings.Count(filepath.Base(zone), ":") != 1 { // a part of one that is counted
+		if strings.Count(filepath.Base(zone), ":") != 1 { // a part of a package that is counted itself
 			continue
 		}
 		micro, err := strconv.ParseFloat(strings.TrimSpace(string(file(filepath.Join(zone, "energy_uj")))), 64)

@@ -32,7 +32,7 @@ func TestProc(t *testing.T) {
 	}
 }
 
-// Packages are added, their parts are not, and one that cannot be read makes the sum unknown.
+// Packages are added up and their parts are not. If one cannot be read, the sum is unknown.
 func TestPackages(t *testing.T) {
 	root := t.TempDir()
 	for zone, micro := range map[string]string{"intel-rapl:0": "2500000\n", "intel-rapl:1": "500000\n",
@@ -55,7 +55,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// A sleeping program is one of this process's, and so is what it started; its memory is not that of this process.
+// A sleeping program counts as one of this process's programs, and so does what it started; its
+// memory is not counted as this process's.
 func TestPrograms(t *testing.T) {
 	if r := read(true); r.memory != 0 {
 		t.Errorf("%d bytes of no program", r.memory)

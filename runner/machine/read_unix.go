@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// read asks what every Unix tells: the process's CPU time.
+// read returns what every Unix provides: the process's CPU time.
 func read(bool) reading {
 	var r reading
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {

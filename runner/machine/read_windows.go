@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// read asks for the process's CPU time.
+// read returns the process's CPU time.
 func read(bool) reading {
 	var created, exited, kernel, user windows.Filetime
 	if windows.GetProcessTimes(windows.CurrentProcess(), &created, &exited, &kernel, &user) != nil {

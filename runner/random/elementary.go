@@ -2,7 +2,7 @@ package random
 
 import "math"
 
-// logarithm is ln x for 0 < x ≤ 1, within a few units in the last place. With x = m·2^e
+// logarithm returns ln x for 0 < x ≤ 1, to within a few units in the last place. With x = m·2^e
 // and m between √½ and √2 it is e·ln 2 + 2·artanh((m-1)/(m+1)).
 func logarithm(x float64) float64 {
 	m, e := math.Frexp(x)
@@ -13,8 +13,8 @@ func logarithm(x float64) float64 {
 	return float64(float64(e)*math.Ln2) + float64(2*t*horner(artanh[:], float64(t*t)))
 }
 
-// sincos is the sine and cosine of u full turns, 0 ≤ u < 1. The quarter turns are
-// taken off exactly, before π comes in, and what is left lies within an eighth of a turn.
+// sincos returns the sine and cosine of u full turns, 0 ≤ u < 1. It takes off the quarter turns
+// exactly, before it multiplies by π; the rest is at most an eighth of a turn.
 func sincos(u float64) (sin, cos float64) {
 	quarters := math.Floor(4*u + 0.5)
 	a := (4*u - quarters) * (math.Pi / 2)
@@ -31,7 +31,7 @@ func sincos(u float64) (sin, cos float64) {
 	return sin, cos
 }
 
-// horner is c[0] + c[1]·x + c[2]·x² + …, every product rounded by itself.
+// horner returns c[0] + c[1]·x + c[2]·x² + …, with every product rounded by itself.
 func horner(c []float64, x float64) float64 {
 	sum := 0.0
 	for i := len(c) - 1; i >= 0; i-- {
@@ -40,8 +40,8 @@ func horner(c []float64, x float64) float64 {
 	return sum
 }
 
-// Taylor coefficients, as many as a float64 can tell on the ranges above: of
-// artanh(t)/t in t², of sin(a)/a and cos(a) in a².
+// Taylor coefficients, as many as make a difference to a float64 on the ranges above: of
+// artanh(t)/t in t², and of sin(a)/a and cos(a) in a².
 var (
 	artanh = [...]float64{
 		1, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11,
@@ -57,7 +57,7 @@ var (
 	}
 )
 
-// exponential is eˣ for moderate x: x = k·ln 2 + r, and the series of eʳ.
+// exponential returns eˣ for moderate x: x = k·ln 2 + r, and the series of eʳ.
 func exponential(x float64) float64 {
 	k := math.Floor(x/math.Ln2 + 0.5)
 	r := x - float64(k*math.Ln2)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The two functions of our own agree with the library's to a few units in the last place.
+// Our own two functions agree with the library's to a few units in the last place.
 func TestElementaryFunctions(t *testing.T) {
 	s := New(1, "elementary")
 	near := func(got, want float64) bool { return math.Abs(got-want) <= 5e-16*math.Max(0.5, math.Abs(want)) }
@@ -37,7 +37,7 @@ func TestElementaryFunctions(t *testing.T) {
 	}
 }
 
-// The bits are part of the contract: a run's weights begin with them.
+// The bits must never change: a run's weights begin with them.
 func TestBitsStay(t *testing.T) {
 	values := make([]float32, 1001)
 	h := sha256.New()

@@ -1,13 +1,13 @@
 package random
 
-// LogUniform is uniform in the logarithm between two positive numbers: a half and
-// a double are as likely.
+// LogUniform returns a number between two positive numbers that is uniform in the logarithm: a
+// half and a double are equally likely.
 func (s Stream) LogUniform(step, index uint64, lo, hi float64) float64 {
 	from, to := lnOf(lo), lnOf(hi)
 	return exponential(from + float64((to-from)*s.Float64(step, index)))
 }
 
-// lnOf is ln x of any positive x, by that of what is at most 1.
+// lnOf returns ln x for any positive x, by means of the logarithm of a number of at most 1.
 func lnOf(x float64) float64 {
 	if x > 1 {
 		return -logarithm(1 / x)
@@ -15,12 +15,12 @@ func lnOf(x float64) float64 {
 	return logarithm(x)
 }
 
-// betaDraws is how many indices of a stream one draw of Beta may take.
+// betaDraws is how many indices of a stream one draw of Beta may use.
 const betaDraws = 1 << 20
 
-// Beta is a draw from the distribution Beta(alpha, alpha), by Jöhnk's method: of
-// U^(1/alpha) and V^(1/alpha) whose sum is at most 1, the share of the first. Draw
-// number index has indices of its own to reject from.
+// Beta draws from the distribution Beta(alpha, alpha) by Jöhnk's method: it draws U^(1/alpha) and
+// V^(1/alpha) until their sum is at most 1, and returns the first's share of the sum. Each draw
+// has indices of its own, so rejections do not affect other draws.
 func (s Stream) Beta(step, index uint64, alpha float64) float64 {
 	for i := range uint64(betaDraws / 2) {
 		at := index*betaDraws + 2*i

@@ -11,16 +11,16 @@ import (
 	"ablate/experiments"
 )
 
-// counters are what an unfinished run needs besides weights and the optimiser's state. The
-// order of the images, crops, flips and dropout masks are functions of seed,
-// epoch and step, so nothing of them is kept.
+// counters are what an unfinished run needs besides the weights and the optimiser's state. The
+// order of the images, the crops, the flips and the dropout masks are functions of seed, epoch and
+// step, so none of them is stored.
 type counters struct {
 	Epochs   int           `json:"epochs"` // completed
-	Batch    int           `json:"batch"`  // batches trained of the next epoch
-	Sum      storedScore   `json:"sum"`    // of the next epoch's images so far
+	Batch    int           `json:"batch"`  // trained batches of the next epoch
+	Sum      storedScore   `json:"sum"`    // over the images of the next epoch so far
 	Since    *storedScore  `json:"since_measured,omitempty"`
 	Schedule scheduleState `json:"schedule"`
-	Patience *patience     `json:"early_stopping,omitempty"` // what it has seen, where the recipe has it
+	Patience *patience     `json:"early_stopping,omitempty"` // nil without early stopping
 }
 
 // storedScore is a Score as a checkpoint holds it.
@@ -39,13 +39,13 @@ func (s storedScore) score() Score {
 	return Score{Images: s.N, Wrong1: s.Wrong1, Wrong5: s.Wrong5, LossSum: float64(s.Loss)}
 }
 
-// checkpoint returns the trainer as a checkpoint holds it.
+// checkpoint returns the trainer's state in the form of a checkpoint.
 func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 	c := experiments.Checkpoint{Step: int64(t.step), Logged: t.logged}
 	sum := stored(t.running)
 	var err error
 	count := counters{Epochs: t.epoch, Batch: t.batch, Sum: sum, Schedule: t.rates.weights.state()}
-	if t.since != t.running { // measured within the epoch, or not at all so far
+	if t.since != t.running { // measured within the epoch, or not measured yet
 		since := stored(t.since)
 		count.Since = &since
 	}
@@ -87,7 +87,7 @@ func (t *Trainer) checkpoint() (experiments.Checkpoint, error) {
 // averageSuffix ends the name of an average of weights in a checkpoint.
 const averageSuffix = ".ema"
 
-// resume puts the trainer where the run's newest checkpoint stands, if it has one.
+// resume sets the trainer to the state of the run's newest checkpoint, if there is one.
 func (t *Trainer) resume(rec *experiments.Recorder) error {
 	c, err := rec.LatestCheckpoint()
 	if err != nil || c == nil {
@@ -140,7 +140,7 @@ func (t *Trainer) restore(from *experiments.Checkpoint) error {
 	return nil
 }
 
-// FirstSteps is the number of first steps whose weights' digests stand in a run's record.
+// FirstSteps is the number of first steps after which a run's record has a digest of the weights.
 const FirstSteps = 3
 
 // A checkpointer writes a trainer's checkpoints when they are due.
@@ -183,7 +183,7 @@ func (c *checkpointer) afterEpoch() error {
 	return c.save()
 }
 
-// save writes a checkpoint, unless the last one stands here.
+// save writes a checkpoint, unless the last one has the same position.
 func (c *checkpointer) save() error {
 	if c.t.epoch == c.saved.epoch && c.t.step == c.saved.step {
 		return nil

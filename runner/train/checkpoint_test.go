@@ -19,20 +19,20 @@ import (
 	"ablate/runner/engine"
 )
 
-// An attempt is one process's go at a run of a recipe.
+// An attempt is one process that trains a run of a recipe.
 type attempt struct {
 	recipe  recipe.Recipe
-	root    string // of the records
+	root    string // the root of the records
 	devices *engine.Group
-	stop    int              // the step after which it is interrupted, counted from where it begins; 0 for none
+	stop    int              // the step, counted from where the attempt begins, after which it is interrupted; 0 for none
 	every   configs.Interval // between checkpoints
-	killed  bool             // it stops without the farewell of an interrupt, before the step's checkpoint
+	killed  bool             // it is killed without an orderly interrupt, before the step's checkpoint
 }
 
-// errKilled is what a killed attempt panics with.
+// errKilled is the panic value of a killed attempt.
 var errKilled = errors.New("killed")
 
-// run trains until the attempt's end and returns what the training returned.
+// run trains until the attempt's end and returns the error of the training.
 func (a attempt) run(t *testing.T) (err error) {
 	t.Helper()
 	ds, err := data.Open(t.Context(), a.recipe.Data)
@@ -73,7 +73,7 @@ func (a attempt) run(t *testing.T) (err error) {
 	return err
 }
 
-// whole runs an attempt that nothing stops.
+// whole runs an attempt without an interruption.
 func (a attempt) whole(t *testing.T) {
 	t.Helper()
 	a.stop = 0
@@ -90,7 +90,7 @@ func (a attempt) stopped(t *testing.T, steps int) {
 	}
 }
 
-// outcomeOfWhole is that of a run on one core that nothing stops.
+// outcomeOfWhole returns the outcome of an uninterrupted run on one core.
 func outcomeOfWhole(t *testing.T, r recipe.Recipe) outcome {
 	t.Helper()
 	root := t.TempDir()
@@ -98,7 +98,7 @@ func outcomeOfWhole(t *testing.T, r recipe.Recipe) outcome {
 	return outcomeOf(t, root)
 }
 
-// outcome is all of a run that an interruption must not change.
+// An outcome holds everything that an interruption must not change in a run.
 type outcome struct {
 	Weights, Predictions string
 	Series               []experiments.Metric
@@ -136,7 +136,7 @@ func (o outcome) diff(other outcome) string {
 		cmpopts.IgnoreFields(experiments.Result{}, "ImagesPerSecond", "BytesMoved"))
 }
 
-// A run that is interrupted after any of its steps, twice over, ends like one that never was.
+// A run that is interrupted twice, after any of its steps, ends like an uninterrupted one.
 func TestResumeIsExact(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)
@@ -156,7 +156,8 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
-// A checkpoint that does not fit the net is an error, not half a net.
+// A checkpoint that does not fit the net causes an error, and does not leave the net half
+// restored.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	tr := trainer(t, smallRecipe(t), opened(t, "cpu", 1))
@@ -180,13 +181,13 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// Intervals: a checkpoint after every n steps or epochs, none where none is due.
+// Intervals: there is a checkpoint after every n steps or epochs, and none if none is due.
 func TestCheckpointInterval(t *testing.T) {
 	t.Parallel()
 	devices := opened(t, "cpu", 1)
 	for _, c := range []struct {
 		every configs.Interval
-		want  int64 // step of the newest after 8 steps
+		want  int64 // step of the newest checkpoint after 8 steps
 	}{
 		{configs.Interval{}, 0},
 		{configs.Interval{Steps: 3}, 6},
@@ -217,10 +218,10 @@ func TestCheckpointInterval(t *testing.T) {
 	}
 }
 
-// augmented is the small recipe with everything that can be done to images and rates.
+// augmented returns the small recipe with everything that can be done to images and rates.
 func augmented(t *testing.T) recipe.Recipe {
 	r := smallRecipe(t)
-	r.Data.Train, r.Data.Validation = 70, 10 // six batches are left, as smallRecipe has
+	r.Data.Train, r.Data.Validation = 70, 10 // six batches remain, as in smallRecipe
 	r.Data.LabelNoise, r.Data.Mean, r.Data.CropChunk, r.Data.TestCrops = 0.2, "image_centre", 4, recipe.TenCrop
 	r.Data.PCAColour = recipe.PCAColour{Std: 0.1, Shrink: true}
 	r.Data.AugmentUntil = recipe.AugmentUntil{Crop: 2, Flip: 1, PCAColour: 2}
@@ -233,7 +234,7 @@ func augmented(t *testing.T) recipe.Recipe {
 	return r
 }
 
-// A run with all of it resumes exactly, logs the held-out images' error, and is
+// A run with all augmentations resumes exactly, logs the error on the held-out images, and is
 // tested on ten views at its end.
 func TestAugmentedRunResumes(t *testing.T) {
 	t.Parallel()
@@ -262,8 +263,8 @@ func TestAugmentedRunResumes(t *testing.T) {
 	}
 }
 
-// A run that began on one device continues with its columns on two, and the
-// other way round, and ends with one device's weights.
+// A run that began on one device continues with columns on two devices, or the other way round,
+// and ends with the weights of a single device.
 func TestRunsContinueOnOtherDevices(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)
@@ -283,7 +284,7 @@ func TestRunsContinueOnOtherDevices(t *testing.T) {
 	}
 }
 
-// The images of a batch give the same run, however many devices share them.
+// The images of a batch yield the same run, however many devices share them.
 func TestDataParallelRunsAreEqual(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)

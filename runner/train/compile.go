@@ -14,7 +14,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// A Model is a net's training step on its devices: forward, loss, gradients, update.
+// A Model is a net's training step on its devices: forward pass, loss, gradients and update.
 type Model struct {
 	Graph   *graph.Graph
 	Params  *engine.Params
@@ -65,7 +65,8 @@ func build(r recipe.Recipe, batch int) (*graph.Graph, error) {
 	return graph.Build(r.Net, batch, true)
 }
 
-// decay switches weight decay on for the kinds of parameters that have none by themselves, where a recipe says so.
+// decay enables weight decay for the kinds of parameters that have none by default, if a recipe
+// asks for it.
 func decay(params []graph.Param, net *arch.Net, t recipe.Train) error {
 	layers, err := net.Infer()
 	if err != nil {
@@ -86,8 +87,8 @@ func decay(params []graph.Param, net *arch.Net, t recipe.Train) error {
 	return nil
 }
 
-// nameLargest adds the layer that holds most to the error of a net that does not
-// fit: of its weights, or with a batch of its output too.
+// nameLargest adds the largest layer to the error of a net that does not fit. The size of a layer
+// is that of its weights plus that of its output for a batch, which is 0 if batch is 0.
 func nameLargest(err error, net *arch.Net, batch int) error {
 	if memory := (*engine.MemoryError)(nil); !errors.As(err, &memory) {
 		return err
@@ -102,8 +103,8 @@ func nameLargest(err error, net *arch.Net, batch int) error {
 		net.Name, largest.Layer.Name, largest.Out, largest.Params, err)
 }
 
-// suggestBatch adds the batch that would fit to the error of a program whose
-// activations, which grow with the batch, do not.
+// suggestBatch adds a batch size that fits to the error of a program whose activations do not fit.
+// They grow with the batch.
 func suggestBatch(err error, batch int) error {
 	var memory *engine.MemoryError
 	if !errors.As(err, &memory) || memory.Fixed {

@@ -12,8 +12,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// test evaluates the test split in its order. After the last epoch it shows the
-// crops that the recipe asks for and returns the predictions; before, the centre alone.
+// test evaluates the test split in order. After the last epoch it shows the crops that the recipe
+// asks for and returns the predictions; before that, it shows only the centre.
 func (t *Trainer) test(ctx context.Context, last bool) (Score, []experiments.Prediction, error) {
 	if !last {
 		s, err := t.evaluate(t.pipeline.Test(ctx, recipe.CentreCrop), nil)
@@ -26,7 +26,7 @@ func (t *Trainer) test(ctx context.Context, last bool) (Score, []experiments.Pre
 	return s, predictions, err
 }
 
-// validate evaluates the training images that are held out, if there are any.
+// validate evaluates the held-out training images, if there are any.
 func (t *Trainer) validate(ctx context.Context) (Score, error) {
 	if t.recipe.Data.Validation == 0 {
 		return Score{}, nil
@@ -34,9 +34,8 @@ func (t *Trainer) validate(ctx context.Context) (Score, error) {
 	return t.evaluate(t.pipeline.Validation(ctx), nil)
 }
 
-// evaluate reads batches to their end and hands every prediction to each, unless
-// that is nil. Where a batch comes in several views, the prediction is their mean
-// (paper, section 4.1).
+// evaluate reads batches to their end and passes every prediction to each, if each is not nil. If
+// a batch comes in several views, the prediction is their mean (paper, section 4.1).
 func (t *Trainer) evaluate(batches *data.Reader, each func(experiments.Prediction)) (Score, error) {
 	defer batches.Close()
 	var s Score
@@ -75,8 +74,8 @@ func (t *Trainer) infer(b *data.Batch) error {
 	return t.eval.Read(t.evalNet.Logits, t.logits)
 }
 
-// average adds a view's softmax outputs. After the last view it returns true, and
-// the logits are the logarithms of the mean outputs.
+// average adds a view's softmax outputs. After the last view it returns true, and the logits are
+// then the logarithms of the mean outputs.
 func (t *Trainer) average(b *data.Batch) bool {
 	n := t.classes()
 	if b.View == 0 {

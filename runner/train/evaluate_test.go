@@ -10,7 +10,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// Ten views are the mean of ten evaluations, each of one explicit view.
+// The result of ten views is the mean of ten evaluations, each of one explicit view.
 func TestTenViewsAreTheMeanOfTen(t *testing.T) {
 	t.Parallel()
 	const side, crop = 32, 28

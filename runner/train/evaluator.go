@@ -15,7 +15,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// NewEvaluator compiles a net for evaluation alone, with trained weights.
+// NewEvaluator compiles a net with trained weights, for evaluation only.
 func NewEvaluator(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.Group,
 	trained experiments.Weights) (*Trainer, error) {
 	pipeline, err := newPipeline(ctx, r, ds, 0)
@@ -57,19 +57,19 @@ func NewEvaluator(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group 
 	return t, nil
 }
 
-// Evaluate shows the test images, in the crops that the recipe asks for.
+// Evaluate evaluates the test images, in the crops that the recipe asks for.
 func (t *Trainer) Evaluate(ctx context.Context) (Score, error) {
 	s, _, err := t.test(ctx, true)
 	return s, err
 }
 
-// A Guess is a class and how likely it is.
+// A Guess is a class and its probability.
 type Guess struct {
 	Class       string  `json:"class"`
 	Probability float64 `json:"probability"`
 }
 
-// Classify returns the likeliest classes of each test image, the likeliest first.
+// Classify returns the likeliest classes of each test image, in order of decreasing probability.
 func (t *Trainer) Classify(ctx context.Context, top int) ([][]Guess, error) {
 	var all [][]Guess
 	classes := t.pipeline.Classes()

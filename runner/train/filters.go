@@ -4,9 +4,10 @@ import (
 	"ablate/experiments"
 )
 
-// saveFilters stores the first layer's filters before and after training, for
-// their pictures (paper, figure 3). The initial ones are drawn
-// again, since they depend on the seed alone, or read again. A net that does not begin with a convolution has none.
+// saveFilters stores the first layer's filters before and after training, for their pictures
+// (paper, figure 3). It draws the initial filters again, since they depend only on the seed, or
+// reads them again from the recipe's initial weights. It stores nothing for a net that does not
+// begin with a convolution.
 func (t *Trainer) saveFilters(rec *experiments.Recorder) error {
 	params := t.model.Graph.Params
 	if len(params) == 0 || len(params[0].Shape) != 4 {

@@ -23,11 +23,12 @@ import (
 	"ablate/runner/graph"
 )
 
-// gpuVariable names the device that these tests run on: cuda:0 on a machine that
-// has one. Without it a GPU's kernels are emulated, and fewer steps are made.
+// gpuVariable names the variable for the device of these tests: cuda:0 on a machine with a GPU.
+// Without it, the kernels of a GPU are emulated, and the tests make fewer steps.
 const gpuVariable = "ABLATE_TEST_DEVICE"
 
-// gpu is a placement on the GPU at hand, and the number of steps that a test can afford there.
+// gpu returns a placement on the available GPU, and the number of steps that a test can afford on
+// it.
 func gpu(t *testing.T, p recipe.Precision) (where engine.Placement, steps uint64) {
 	t.Helper()
 	if name := os.Getenv(gpuVariable); name != "" {
@@ -40,7 +41,7 @@ func gpu(t *testing.T, p recipe.Precision) (where engine.Placement, steps uint64
 	return engine.Placement{Group: dev}, 2
 }
 
-// fakeGPU is one whose kernels are emulated.
+// fakeGPU returns a GPU whose kernels are emulated.
 func fakeGPU(t *testing.T) (*fake.Machine, *engine.Group) {
 	t.Helper()
 	emulated, err := emulation.New()
@@ -61,7 +62,7 @@ func fakeGPU(t *testing.T) (*fake.Machine, *engine.Group) {
 	return m, g
 }
 
-// A run on a GPU that is stopped and continues there ends as one that was never stopped.
+// A run on a GPU that stops and continues there ends like an uninterrupted one.
 func TestGPURunsContinue(t *testing.T) {
 	r := smallRecipe(t)
 	_, dev := fakeGPU(t)
@@ -75,7 +76,7 @@ func TestGPURunsContinue(t *testing.T) {
 	}
 }
 
-// A run whose GPU is lost is kept as it was last saved, and ends as one whose GPU was never lost.
+// A run whose GPU is lost stays as it was last saved, and ends like one whose GPU was never lost.
 func TestRunsOutliveLostGPUs(t *testing.T) {
 	r := smallRecipe(t)
 	whole, root := t.TempDir(), t.TempDir()
@@ -101,7 +102,7 @@ func TestRunsOutliveLostGPUs(t *testing.T) {
 	}
 }
 
-// A net that does not fit says which batch would.
+// The error of a net that does not fit suggests a batch size that does.
 func TestSuggestBatch(t *testing.T) {
 	for _, c := range []struct {
 		batch      int
@@ -123,7 +124,7 @@ func TestSuggestBatch(t *testing.T) {
 	}
 }
 
-// What a GPU makes of stored images is the input that the host makes, bit for bit.
+// The input that a GPU makes from stored images equals the host's input, bit for bit.
 func TestGPUFinishesImages(t *testing.T) {
 	for name, change := range map[string]func(*recipe.Data){
 		"whole":           func(d *recipe.Data) { d.Crop, d.Flip = 0, false },
@@ -140,7 +141,7 @@ func TestGPUFinishesImages(t *testing.T) {
 			change(&r.Data)
 			side := cmp.Or(r.Data.Crop, 32)
 			r.Net.Input.Height, r.Net.Input.Width = side, side
-			r.Train.Batch = 8 // 60 and 30 images: the last test batch is short
+			r.Train.Batch = 8 // there are 60 and 30 images: the last test batch is short
 			_, dev := fakeGPU(t)
 			theirs, ours := trainer(t, r, opened(t, "cpu", 1)), trainer(t, r, dev)
 			sameInputs(t, ours.model.Program, ours.model.Graph, ours.pipeline.Train(t.Context(), 1, 0),
@@ -152,8 +153,8 @@ func TestGPUFinishesImages(t *testing.T) {
 	}
 }
 
-// sameInputs writes every batch of one reader, as stored, to a program and compares
-// the program's input with the other reader's.
+// sameInputs writes every batch of one reader, as stored, to a program and compares the program's
+// input with the batches of the other reader.
 func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finished *data.Reader) {
 	t.Helper()
 	defer stored.Close()
@@ -182,17 +183,17 @@ func sameInputs(t *testing.T, p *engine.Program, g *graph.Graph, stored, finishe
 	}
 }
 
-// A GPU's weights follow the CPU's: masks, noise and updates are the same, only
-// the order of sums differs. Where a hundred batch norms over four images magnify what
-// rounding leaves, a GPU may stray as far as the CPU itself does when its inputs move by 1e-6:
-// the first gradients of MobileNet and of nets of 100 layers move by 1 to 4 in 1,000.
+// A GPU's weights follow the CPU's: masks, noise and updates are the same, and only the order of
+// sums differs. In some nets, a hundred batch norms over four images magnify rounding errors.
+// There, a GPU may stray as far as the CPU itself does when its inputs move by 1e-6: the first
+// gradients of MobileNet and of nets of 100 layers move by 1 to 4 in 1,000.
 func TestGPUFollowsCPU(t *testing.T) {
 	cpu := opened(t, "cpu", 2)
 	where, steps := gpu(t, recipe.Float32)
 	for _, name := range netNames(t) {
 		t.Run(name, func(t *testing.T) {
 			net := small(t, name)
-			if name == "se-resnet-50" { // at 32×32 its last batch norms are over one pixel of four images: chaos
+			if name == "se-resnet-50" { // at 32×32 its last batch norms cover one pixel of four images: chaos
 				net.Input.Height, net.Input.Width = 64, 64
 			}
 			want := trajectory(t, engine.Placement{Group: cpu}, net, steps)
@@ -209,7 +210,7 @@ func TestGPUFollowsCPU(t *testing.T) {
 	}
 }
 
-// Products of fewer bits stay near those of float32 for a few steps.
+// With products of fewer bits, training stays near float32 for a few steps.
 func TestPrecisionsStayNear(t *testing.T) {
 	for p, within := range map[recipe.Precision]float64{recipe.TF32: 1e-2, recipe.BF16: 5e-2} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -228,7 +229,7 @@ func TestPrecisionsStayNear(t *testing.T) {
 	}
 }
 
-// The same run gives the same bits, in every precision.
+// The same run yields the same bits, in every precision.
 func TestGPURunsAreEqual(t *testing.T) {
 	for _, p := range []recipe.Precision{recipe.Float32, recipe.TF32, recipe.BF16} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestGPURunsAreEqual(t *testing.T) {
 	}
 }
 
-// A path is what steps leave behind: the losses and the weights.
+// A path holds the results of a number of steps: the losses and the weights.
 type path struct {
 	losses []float32
 	names  []string
@@ -257,7 +258,7 @@ func trajectory(t *testing.T, where engine.Placement, net *arch.Net, steps uint6
 	return nudged(t, where, net, steps, 0)
 }
 
-// nudged is the path on inputs that each move by so much, up or down.
+// nudged returns the path for inputs that each move by the given amount, up or down.
 func nudged(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, by float32) path {
 	t.Helper()
 	b := newBench(t, where, net, 4)
@@ -278,9 +279,9 @@ func nudged(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, b
 	return p
 }
 
-// near compares losses, and parameters by their distance to those of want over
-// their length. A value counts as 1e-4 at least: biases begin at 0, and those
-// before a batch norm stay there but for rounding.
+// near compares losses, and parameters by their distance from those of want, divided by the length
+// of the latter. A value counts as at least 1e-4: biases begin at 0, and those before a batch norm
+// stay there except for rounding.
 func (p path) near(t *testing.T, want path, within float64) {
 	t.Helper()
 	t.Logf("%.2g away at most; %.2g is allowed", p.farthest(want), within)
@@ -289,7 +290,7 @@ func (p path) near(t *testing.T, want path, within float64) {
 	}
 }
 
-// farthest is the largest distance of all losses and parameters, as near counts them.
+// farthest returns the largest distance of all losses and parameters, in the measure of near.
 func (p path) farthest(want path) (most float64) {
 	for i, loss := range p.losses {
 		most = max(most, math.Abs(float64(loss/want.losses[i]-1)))
@@ -301,7 +302,8 @@ func (p path) farthest(want path) (most float64) {
 	return most
 }
 
-// strays says what is further from want than within, and than four times as far as moved is.
+// strays describes what is further from want than within, and also than four times the distance of
+// moved from want.
 func (p path) strays(want path, within float64, moved path) string {
 	for i, loss := range p.losses {
 		limit := within * math.Abs(float64(want.losses[i]))
@@ -326,7 +328,7 @@ func (p path) strays(want path, within float64, moved path) string {
 	return strings.Join(far, "\n")
 }
 
-// distance is √Σ(a−b)², b being 0 where it is nil.
+// distance returns √Σ(a−b)²; b counts as 0 if it is nil.
 func distance(a, b []float32) float64 {
 	var sum float64
 	for i, v := range a {

@@ -10,12 +10,12 @@ import (
 	"ablate/runner/random"
 )
 
-// initChunk is the number of weights that are drawn at a time: AlexNet's fc6
-// alone would need 151 MB beside the device's copy.
+// initChunk is the number of weights that are drawn at a time: all of AlexNet's fc6 would need 151
+// MB beside the device's copy.
 const initChunk = 1 << 16
 
-// initialise sets a net's weights for a seed. Each parameter draws from a stream
-// of its own name, so that a variant without some layer starts all others alike.
+// initialise sets a net's initial weights for a seed. Each parameter draws from a stream of its
+// own name, so that a variant without some layer has the same initial weights in all others.
 func initialise(ctx context.Context, values *engine.Params, params []graph.Param, seed uint64) error {
 	buffer := make([]float32, initChunk)
 	for _, p := range params {

@@ -11,8 +11,8 @@ import (
 	"ablate/runner/random"
 )
 
-// Weights start from the distribution the layer asks for, and a layer's weights
-// do not depend on the layers around it.
+// Initial weights have the distribution that the layer asks for, and do not depend on the layers
+// around it.
 func TestDraw(t *testing.T) {
 	for kind, sd := range map[string]float64{arch.Gaussian: 0.01, arch.He: math.Sqrt(2.0 / 50),
 		arch.Uniform: 1 / math.Sqrt(50*3)} {
@@ -36,7 +36,7 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Ctrl-C is heard while a large net's weights are drawn: it went unheard for minutes.
+// Ctrl-C stops the drawing of a large net's weights: it used to have no effect for minutes.
 func TestInitialiseIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -15,10 +15,11 @@ import (
 	"ablate/runner/graph"
 )
 
-// ErrInit is weights to begin with that do not fit the net.
+// ErrInit reports initial weights that do not fit the net.
 var ErrInit = errors.New("cannot begin with these weights")
 
-// WeightsFile is the file that an init names: itself, or that of a run's folder.
+// WeightsFile returns the file that an init names: from itself, or the weights file in it if from
+// is a run's folder.
 func WeightsFile(from string) string {
 	if info, err := os.Stat(from); err == nil && info.IsDir() {
 		return experiments.WeightsPath(from)
@@ -26,7 +27,7 @@ func WeightsFile(from string) string {
 	return from
 }
 
-// CheckInit says whether the weights that a recipe begins with are there and fit its net.
+// CheckInit reports whether the initial weights of a recipe exist and fit its net.
 func CheckInit(r recipe.Recipe) error {
 	if r.Train.Init.From == "" {
 		return nil
@@ -39,7 +40,7 @@ func CheckInit(r recipe.Recipe) error {
 	return err
 }
 
-// initialWeights are the values that an init has for a net's parameters, by name.
+// initialWeights returns the values that an init has for a net's parameters, by name.
 func initialWeights(r recipe.Recipe, params []graph.Param) (map[string][]float32, error) {
 	init := r.Train.Init
 	file := WeightsFile(init.From)
@@ -95,7 +96,7 @@ func initialWeights(r recipe.Recipe, params []graph.Param) (map[string][]float32
 	return values, nil
 }
 
-// load sets the parameters that an init has values for.
+// load sets the parameters for which an init has values.
 func load(params *engine.Params, values map[string][]float32) error {
 	for _, name := range params.Names() {
 		if v, ok := values[name]; ok {
@@ -107,7 +108,7 @@ func load(params *engine.Params, values map[string][]float32) error {
 	return nil
 }
 
-// inputsOf are what a net's layers take, by their names.
+// inputsOf returns the input shapes of a net's layers, by name.
 func inputsOf(net *arch.Net) (map[string]arch.Shape, error) {
 	layers, err := net.Infer()
 	if err != nil {
@@ -120,7 +121,7 @@ func inputsOf(net *arch.Net) (map[string]arch.Shape, error) {
 	return inputs, nil
 }
 
-// renamed is our name of a tensor of a PyTorch state dict.
+// renamed returns our name of a tensor in a PyTorch state dict.
 func renamed(name string, params []graph.Param) string {
 	at := strings.LastIndexByte(name, '.')
 	if at < 0 {
@@ -141,7 +142,7 @@ func renamed(name string, params []graph.Param) string {
 	return layer + "." + what
 }
 
-// shapeThere is a parameter's shape as PyTorch has it.
+// shapeThere returns a parameter's shape in PyTorch.
 func shapeThere(p graph.Param, in arch.Shape) []int {
 	switch s := p.Shape; len(s) {
 	case 2:
@@ -152,8 +153,8 @@ func shapeThere(p graph.Param, in arch.Shape) []int {
 	return p.Shape
 }
 
-// turned brings a parameter's values from PyTorch's order to ours: [out, in, row, column]
-// to [row, column, in, out], and [out, channel·row·column] to [row·column·channel, out].
+// turned converts a parameter's values from PyTorch's order to ours: [out, in, row, column] to
+// [row, column, in, out], and [out, channel·row·column] to [row·column·channel, out].
 func turned(from []float32, p graph.Param, in arch.Shape) []float32 {
 	s := p.Shape
 	inner, outer, channels := 0, 0, 0

@@ -22,7 +22,8 @@ layers:
   - softmax_loss: {}
 `
 
-// stateDict is a PyTorch state dict of that net. Every weight says where it stands there.
+// stateDict writes a PyTorch state dict of that net. The value of every weight tells its place
+// there.
 func stateDict(t *testing.T, change func([]experiments.Tensor) []experiments.Tensor) string {
 	t.Helper()
 	numbered := func(name string, shape ...int) experiments.Tensor {
@@ -59,8 +60,8 @@ func loadedRecipe(t *testing.T, init recipe.Init) recipe.Recipe {
 	return r
 }
 
-// A PyTorch state dict is brought to our order: rows, columns and channels where PyTorch
-// has channels first, and its names to ours.
+// A PyTorch state dict is converted to our order, since PyTorch stores channels before rows and
+// columns, and its names are converted to ours.
 func TestStateDict(t *testing.T) {
 	t.Parallel()
 	same := func(x []experiments.Tensor) []experiments.Tensor { return x }
@@ -85,7 +86,7 @@ func TestStateDict(t *testing.T) {
 			}
 		}
 	}
-	dense := weights("fc1.weight") // of an input of 4×4×4
+	dense := weights("fc1.weight") // for an input of 4×4×4
 	for y := range 4 {
 		for x := range 4 {
 			for c := range 4 {
@@ -105,7 +106,7 @@ func TestStateDict(t *testing.T) {
 	}
 }
 
-// Names that are missing or too many and shapes that differ are refused, with both shapes.
+// Missing names, superfluous names and wrong shapes are refused; the error has both shapes.
 func TestStateDictsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for says, change := range map[string]func([]experiments.Tensor) []experiments.Tensor{

@@ -2,5 +2,5 @@
 
 package train
 
-// long runs the sweeps whole: every net, every point of a stop.
+// long makes the sweeps complete: every net, and every step at which a run can stop.
 const long = true

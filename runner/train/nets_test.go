@@ -18,8 +18,8 @@ import (
 	"ablate/runner/random"
 )
 
-// netNames are the nets that ship: all of them in a long test, otherwise a few
-// that have every kind of layer, with towers and without.
+// netNames returns the nets that ship: all of them in a long test, otherwise a few that have every
+// kind of layer, with and without towers.
 func netNames(t *testing.T) []string {
 	t.Helper()
 	names := arch.Nets.Names()
@@ -46,8 +46,8 @@ func netNames(t *testing.T) []string {
 	})
 }
 
-// The weights after some steps are the same bits for every number of threads,
-// and for AVX2 and AVX-512.
+// The weights after some steps have the same bits for every number of threads, and for AVX2 and
+// AVX-512.
 func TestWeightsDoNotDependOnThreadsOrVectors(t *testing.T) {
 	type on struct {
 		kernels string
@@ -70,8 +70,8 @@ func TestWeightsDoNotDependOnThreadsOrVectors(t *testing.T) {
 	}
 }
 
-// Every shipped net gives one device's weights with its columns on two, if it
-// has two, and with its batch's chunks on one and on two.
+// Every shipped net gets the weights of a single device if its columns are on two devices (if it
+// has two columns), and if the chunks of its batch are on one or two devices.
 func TestEveryNetOnTwoDevices(t *testing.T) {
 	one, two := opened(t, "cpu", 1), opened(t, "cpu:0,cpu:1", 2)
 	for _, name := range netNames(t) {
@@ -94,7 +94,7 @@ func TestEveryNetOnTwoDevices(t *testing.T) {
 	}
 }
 
-// small is a shipped net, shrunk.
+// small returns a shipped net, shrunk.
 func small(t *testing.T, name string) *arch.Net {
 	t.Helper()
 	net, err := arch.Nets.Load(name)
@@ -118,21 +118,21 @@ func deep(net *arch.Net) bool {
 	return convs > 7
 }
 
-// shrunk is a net with narrow dense layers and at the least input that fits it,
-// so that a step stays affordable. All its layers are there, but for those of a block
-// that is repeated more than twice. Unless the test is long, convolutions have a quarter of their
-// filters too. A deep net's always do: minutes of it prove no more.
+// shrunk returns a net with narrow dense layers and the smallest input that fits it, so that a
+// step is affordable. It keeps all layers, except in a block that is repeated more than twice.
+// Unless the test is long, it also keeps only a quarter of the filters of convolutions. In a deep
+// net it always does: the full net would take minutes and prove no more.
 func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	t.Helper()
 	net = net.Clone()
 	whole := long && !deep(net)
-	quarter := func(filters int) int { // to a number that can still be split into towers and maxout pieces
+	quarter := func(filters int) int { // a number that can still be split into towers and maxout pieces
 		if whole || filters < 16 {
 			return filters
 		}
 		return filters / 16 * 4
 	}
-	factors := map[arch.Spec]bool{} // dense layers with an output a channel
+	factors := map[arch.Spec]bool{} // dense layers with one output per channel
 	for l := range net.All() {
 		if p, ok := l.Spec.(*arch.SqueezeExcitation); ok {
 			for _, inner := range p.Layers {
@@ -141,7 +141,7 @@ func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 		}
 	}
 	for l := range net.All() {
-		if l == &net.Layers[len(net.Layers)-2] { // the classes
+		if l == &net.Layers[len(net.Layers)-2] { // the layer of the classes
 			continue
 		}
 		switch p := l.Spec.(type) {
@@ -175,11 +175,11 @@ func shrunk(t *testing.T, net *arch.Net) *arch.Net {
 	return nil
 }
 
-// A bench trains one net on batches that the test makes up.
+// A bench trains one net on batches that the test generates.
 type bench struct {
 	*Model
 	x     []float32
-	nudge float32 // that inputs move by, up or down
+	nudge float32 // the amount by which inputs move, up or down
 }
 
 func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *bench {
@@ -191,7 +191,7 @@ func newBench(t *testing.T, where engine.Placement, net *arch.Net, batch int) *b
 	return &bench{Model: m, x: make([]float32, batch*net.Input.Len())}
 }
 
-// step trains on noise number n under the given labels and returns the loss.
+// step trains on noise number n with the given labels and returns the loss.
 func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32) float32 {
 	t.Helper()
 	random.New(1, "x").Normal(b.x, n, 0, 1)
@@ -219,7 +219,7 @@ func (b *bench) step(t *testing.T, c engine.Context, n uint64, labels []float32)
 	return loss[0]
 }
 
-// allocatesNothing checks that a step of any layer leaves nothing to collect.
+// allocatesNothing checks that a step of any layer leaves no garbage.
 func (b *bench) allocatesNothing(t *testing.T) {
 	t.Helper()
 	var err error
@@ -228,9 +228,9 @@ func (b *bench) allocatesNothing(t *testing.T) {
 	}
 }
 
-// Every shipped net learns a batch by heart: the loss falls below a tenth of its
-// start. Weights start from He et al. 2015, since a std of 0.01 is meant for
-// layers of thousands of inputs, and nothing is dropped.
+// Every shipped net can memorise a batch: the loss falls below a tenth of its initial value.
+// Weights start as in He et al. 2015, since a std of 0.01 is meant for layers with thousands of
+// inputs. There is no dropout.
 func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 	dev := opened(t, "cpu", 2)
 	labels := []float32{0, 1, 2, 3, 4, 5, 6, 7}
@@ -250,7 +250,7 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 				}
 			}
 			if scores := rectifiedScores(net); scores != nil {
-				// The first steps could leave a class at zero, where no gradient comes back.
+				// Otherwise the first steps could leave a class at zero, where it has no gradient.
 				scores.Init = arch.Init{Kind: arch.Gaussian, Std: 0.01, Bias: 1}
 			}
 			b := newBench(t, engine.Placement{Group: dev}, net, len(labels))
@@ -271,7 +271,8 @@ func TestEveryNetLearnsABatchByHeart(t *testing.T) {
 	}
 }
 
-// rectifiedScores is the convolution whose rectified maps are the classes' scores, as in Network in Network, or nil.
+// rectifiedScores returns the convolution whose rectified maps are the scores of the classes, as
+// in Network in Network, or nil.
 func rectifiedScores(net *arch.Net) *arch.Conv {
 	for i := range net.Layers[:len(net.Layers)-2] {
 		conv, isConv := net.Layers[i].Spec.(*arch.Conv)
@@ -284,8 +285,8 @@ func rectifiedScores(net *arch.Net) *arch.Conv {
 	return nil
 }
 
-// Every net of every shipped study builds, and a step of it has a finite loss and
-// changes the first weights that learn.
+// Every net of every shipped study can be built. One step of it has a finite loss and changes the
+// first weights that are learned.
 func TestEveryVariantTakesAStep(t *testing.T) {
 	t.Setenv("ABLATE_DATA", t.TempDir())
 	dev := opened(t, "cpu", 2)
@@ -300,7 +301,7 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if seen[string(text)] { // its recipe differs in what a step does not see
+			if seen[string(text)] { // its recipe differs only in what does not affect a step
 				continue
 			}
 			seen[string(text)] = true
@@ -328,8 +329,8 @@ func TestEveryVariantTakesAStep(t *testing.T) {
 	}
 }
 
-// trainedDigest trains some steps and hashes the weights. Kernels that this machine
-// lacks are left out: there is nothing to compare.
+// trainedDigest trains some steps and returns a hash of the weights. It skips kernels that this
+// machine lacks.
 func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int, steps uint64) [32]byte {
 	t.Helper()
 	t.Setenv("ABLATE_CPU", kernels)
@@ -344,7 +345,8 @@ func trainedDigest(t *testing.T, net *arch.Net, kernels string, threads int, ste
 	return digestOf(t, engine.Placement{Group: dev}, net, steps, 0, 0, 1)
 }
 
-// digestOf trains some steps on noise under the given labels, of which the second changes, and hashes the weights.
+// digestOf trains some steps on noise with the given labels, the second of which changes, and
+// returns a hash of the weights.
 func digestOf(t *testing.T, where engine.Placement, net *arch.Net, steps uint64, labels ...float32) [32]byte {
 	t.Helper()
 	b := newBench(t, where, net, len(labels))
@@ -355,7 +357,7 @@ func digestOf(t *testing.T, where engine.Placement, net *arch.Net, steps uint64,
 	return digestOfParams(t, b.Params)
 }
 
-// digestOfParams hashes all weights.
+// digestOfParams returns a hash of all weights.
 func digestOfParams(t *testing.T, params *engine.Params) [32]byte {
 	t.Helper()
 	h := sha256.New()

@@ -9,7 +9,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// optimizer is one as a recipe that names it has it.
+// optimizer returns an optimiser as it is in a recipe that names only its kind.
 func optimizer(t *testing.T, kind string) (o recipe.Optimizer) {
 	t.Helper()
 	n, err := strictyaml.Value("train.optimizer", kind)
@@ -22,8 +22,8 @@ func optimizer(t *testing.T, kind string) (o recipe.Optimizer) {
 	return o
 }
 
-// A run under any optimiser, with gradients clipped, ends with the same bits however
-// often it is stopped: a checkpoint holds all that the optimiser keeps.
+// A run with any optimiser and with clipped gradients ends with the same bits however often it is
+// stopped: a checkpoint holds the optimiser's whole state.
 func TestOptimizersResumeExactly(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"nesterov", "rmsprop", "adagrad", "adam", "adamw", "lars"} {
@@ -44,7 +44,7 @@ func TestOptimizersResumeExactly(t *testing.T) {
 	}
 }
 
-// Weight decay leaves biases and norms alone until a recipe says otherwise.
+// Weight decay does not affect biases and norms unless a recipe says so.
 func TestDecayByKind(t *testing.T) {
 	t.Parallel()
 	net, err := arch.Nets.Load("alexnet-bn")
@@ -74,10 +74,11 @@ func TestDecayByKind(t *testing.T) {
 	}
 }
 
-// A batch in micro-batches is gradient accumulation: a part's activations make room for the next part's.
+// Micro-batches accumulate gradients: the memory of one part's activations is used again for the
+// next part.
 func TestMicroBatchesTakeLessMemory(t *testing.T) {
 	t.Parallel()
-	beside := func(parts int) int { // the images, which are there throughout
+	beside := func(parts int) int { // the images are in memory throughout
 		tr := started(t, func(r *recipe.Recipe) { r.Train.Batch, r.Train.MicroBatches = 32, parts })
 		return tr.model.Program.ArenaLen() - 32*tr.recipe.Net.Input.Len()
 	}

@@ -9,9 +9,9 @@ import (
 	"ablate/runner/graph"
 )
 
-// Outputs are what a net with these weights makes of the first batch of test images:
-// the inputs [n, height, width, channels], and the logarithm of each class's
-// probability. The trainer's own weights are gone afterwards.
+// Outputs computes the outputs of the net, with the given weights, for the first batch of test
+// images. It returns the inputs [n, height, width, channels], and the logarithm of each class's
+// probability. It overwrites the trainer's own weights.
 func (t *Trainer) Outputs(ctx context.Context, weights []experiments.Tensor) (inputs, logProbs []float32, n int,
 	err error) {
 	for _, w := range weights {
@@ -19,7 +19,7 @@ func (t *Trainer) Outputs(ctx context.Context, weights []experiments.Tensor) (in
 			return nil, nil, 0, err
 		}
 	}
-	t.pipeline.Raw = false // inputs are wanted, not images that the device makes inputs of
+	t.pipeline.Raw = false // Outputs returns inputs, not images from which the device makes inputs
 	batches := t.pipeline.Test(ctx, recipe.CentreCrop)
 	defer batches.Close()
 	batch, err := batches.Next()

@@ -10,7 +10,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// Rates of 20 steps, one an epoch, as PyTorch 1.13 has them: scripts/schedules.py.
+// Learning rates of 20 steps, one step per epoch, equal those of PyTorch 1.13:
+// scripts/schedules.py.
 func TestSchedulesArePyTorchs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -45,7 +46,8 @@ func TestSchedulesArePyTorchs(t *testing.T) {
 	}
 }
 
-// A loss with smoothed labels and its gradient, as PyTorch 1.13 has them: scripts/schedules.py.
+// The loss with smoothed labels and its gradient equal those of PyTorch 1.13:
+// scripts/schedules.py.
 func TestSmoothedLossIsPyTorchs(t *testing.T) {
 	t.Parallel()
 	tr := &Trainer{recipe: recipe.Recipe{Train: recipe.Train{LabelSmoothing: 0.1}}, targets: make([]float32, 20)}
@@ -72,8 +74,9 @@ func TestSmoothedLossIsPyTorchs(t *testing.T) {
 	}
 }
 
-// A run with a warm-up, smoothed labels, mixed and distorted images, averaged weights and an end that held-out images
-// decide ends with the same bits however often it is stopped, on one device and on two.
+// A run with a warm-up, smoothed labels, mixed and distorted images, averaged weights and early
+// stopping on held-out images ends with the same bits however often it is stopped, on one device
+// and on two.
 func TestRecipesOfTodayResumeExactly(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)
@@ -108,7 +111,7 @@ func TestRecipesOfTodayResumeExactly(t *testing.T) {
 	}
 }
 
-// Measurements within an epoch come every so many steps, and change nothing else.
+// Measurements within an epoch come at the given interval of steps, and change nothing else.
 func TestLogEvery(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)
@@ -138,7 +141,7 @@ func TestLogEvery(t *testing.T) {
 		}
 		return names
 	}
-	never, every := series(0), series(4) // of two epochs of six steps
+	never, every := series(0), series(4) // for two epochs of six steps
 	if every["step_loss"] != 3 || every["step_top1_error"] != 3 || never["step_loss"] != 0 {
 		t.Errorf("%v without measurements, %v with", never, every)
 	}

@@ -8,15 +8,15 @@ import (
 	"ablate/runner/graph"
 )
 
-// rates are the learning rate of the weights and the factors that multiply it for
-// single parameters: biases with a rate of their own, layers that slow down or freeze.
+// rates holds the learning rate of the weights and the factors by which it is multiplied for
+// single parameters: biases may have a rate of their own, and layers may slow down or freeze.
 type rates struct {
 	weights *schedule
-	biases  *schedule // nil where they follow the weights'
-	ratio   float64   // of the biases' rate to the weights', where they follow
+	biases  *schedule // nil if they follow the weights' schedule
+	ratio   float64   // the biases' rate over the weights', if they follow
 	layers  []recipe.LayerRate
 	params  []graph.Param
-	factors map[string]float64 // nil where all are 1
+	factors map[string]float64 // nil if all are 1
 }
 
 func newRates(t recipe.Train, params []graph.Param) (*rates, error) {
@@ -40,8 +40,8 @@ func newRates(t recipe.Train, params []graph.Param) (*rates, error) {
 	return r, nil
 }
 
-// at returns the weights' rate after done epochs and every parameter's factor.
-// It returns the same map each time, so that a step allocates nothing.
+// at returns the weights' rate and every parameter's factor after done epochs. It returns the same
+// map each time, so that a step allocates nothing.
 func (r *rates) at(done float64) (weights float64, factors map[string]float64) {
 	weights = r.weights.rate(done)
 	if r.factors == nil {

@@ -8,8 +8,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// Every parameter's rate by hand: biases at a rate and schedule of their own, a
-// layer that slows down and then freezes.
+// Every parameter's rate equals the one worked out by hand, for biases with a rate and schedule of
+// their own, and a layer that slows down and then freezes.
 func TestRates(t *testing.T) {
 	params := []graph.Param{
 		{Layer: "conv1", Name: "conv1.weight"}, {Layer: "conv1", Name: "conv1.bias", Bias: true},

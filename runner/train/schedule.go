@@ -8,15 +8,15 @@ import (
 	"ablate/recipe"
 )
 
-// A schedule is the learning rate at each point of training.
+// A schedule sets the learning rate at each point of training.
 type schedule struct {
 	recipe.Schedule
 	base   float64
 	epochs int
 
-	// What a plateau has observed.
+	// The observations of a plateau.
 	best    float64 // lowest error so far
-	waited  int     // epochs since
+	waited  int     // epochs since then
 	dropped int     // how often the rate has been lowered
 }
 
@@ -24,7 +24,7 @@ func newSchedule(s recipe.Schedule, base float64, epochs int) *schedule {
 	return &schedule{Schedule: s, base: base, epochs: max(epochs, 1), best: math.Inf(1)}
 }
 
-// rate is the learning rate after done epochs, of which the last may be a part.
+// rate returns the learning rate after done epochs, the last of which may be incomplete.
 func (s *schedule) rate(done float64) float64 {
 	if done < s.Warmup {
 		from := cmp.Or(s.WarmupFrom, 0.01)
@@ -43,8 +43,8 @@ func (s *schedule) rate(done float64) float64 {
 	case "plateau":
 		return s.base * math.Pow(s.Factor, float64(s.dropped))
 	case "discrete_exp":
-		// cuda-convnet2's dexp: Steps equal stretches of training, each rate lower by the same factor,
-		// the last at base/Target.
+		// In cuda-convnet2's dexp, Steps equal stretches of training each have a rate that is lower by
+		// the same factor. The last rate is base/Target.
 		if s.Steps < 2 {
 			return s.base
 		}
@@ -63,9 +63,9 @@ func (s *schedule) rate(done float64) float64 {
 	}
 }
 
-// observe tells the schedule an epoch's error on images that are not trained on.
-// plateau lowers the rate when the error has not fallen for Patience epochs
-// (paper, section 5: by hand there).
+// observe records an epoch's error on images that are not trained on. A plateau lowers the rate
+// when the error has not fallen for Patience epochs (in the paper, section 5, this was done by
+// hand).
 func (s *schedule) observe(err float64) {
 	if err < s.best {
 		s.best, s.waited = err, 0
@@ -77,7 +77,7 @@ func (s *schedule) observe(err float64) {
 	}
 }
 
-// scheduleState is what a checkpoint holds of a schedule.
+// scheduleState holds the state of a schedule in a checkpoint.
 type scheduleState struct {
 	Best    experiments.Number `json:"best"`
 	Waited  int                `json:"waited"`

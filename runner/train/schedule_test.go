@@ -9,7 +9,7 @@ import (
 	"ablate/recipe"
 )
 
-// series are a schedule's learning rates over epochs with the given errors.
+// series returns a schedule's learning rates over epochs with the given errors.
 func series(s recipe.Schedule, epochs int, errors ...float64) []float64 {
 	sched := newSchedule(s, 1, epochs)
 	var out []float64
@@ -43,11 +43,11 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// Policies that change at every step, by hand.
+// Schedules that change at every step have the rates worked out by hand.
 func TestContinuousSchedules(t *testing.T) {
 	for name, c := range map[string]struct {
 		s    recipe.Schedule
-		want map[float64]float64 // epochs of 10 that are done → rate, from 2
+		want map[float64]float64 // for 10 epochs: epochs done → rate, from 2
 	}{
 		"linear": {recipe.Schedule{Kind: "linear"}, map[float64]float64{0: 2, 2.5: 1.5, 5: 1, 9.5: 0.1}},
 		"square": {recipe.Schedule{Kind: "poly", Power: 2}, map[float64]float64{0: 2, 2.5: 1.125, 5: 0.5, 9.5: 0.005}},

@@ -5,7 +5,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// top is how deep top-5 error looks.
+// top is the number of first choices that the top-5 error considers.
 const top = 5
 
 // A Score sums up predictions.
@@ -14,16 +14,16 @@ type Score struct {
 	LossSum                float64
 }
 
-// Top1Error is the share of images whose label is not the first choice.
+// Top1Error returns the share of images whose label is not the first choice.
 func (s Score) Top1Error() float64 { return float64(s.Wrong1) / float64(s.Images) }
 
-// Top5Error is the share of images whose label is not among the first five choices.
+// Top5Error returns the share of images whose label is not among the first five choices.
 func (s Score) Top5Error() float64 { return float64(s.Wrong5) / float64(s.Images) }
 
-// Loss is the mean cross-entropy.
+// Loss returns the mean cross-entropy.
 func (s Score) Loss() float64 { return s.LossSum / float64(s.Images) }
 
-// Add counts a prediction.
+// Add adds a prediction to the score.
 func (s *Score) Add(p experiments.Prediction) {
 	s.Images++
 	s.LossSum -= p.LogProb
@@ -35,8 +35,8 @@ func (s *Score) Add(p experiments.Prediction) {
 	}
 }
 
-// predict reads one image's logits. Of equal scores the lower class number
-// ranks first; a score that is not a number ranks as better than the label's.
+// predict makes a prediction from one image's logits. Among equal scores the lower class number
+// ranks first; a score that is not a number ranks above the label's.
 func predict(index, label int, logits []float32) experiments.Prediction {
 	p := experiments.Prediction{Index: index, Label: label, Rank: 1}
 	own := logits[label]

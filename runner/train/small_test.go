@@ -11,7 +11,7 @@ import (
 	"ablate/runner/engine"
 )
 
-// smallNet has every kind of thing that a checkpoint could forget: momentum, dropout, LRN.
+// smallNet has everything that a checkpoint could forget: momentum, dropout and LRN.
 const smallNet = `
 net: small
 input: {height: 28, width: 28, channels: 3}
@@ -46,7 +46,7 @@ func smallRecipe(t testing.TB) recipe.Recipe {
 	return r
 }
 
-// opened are the devices of a list, closed when the test ends.
+// opened opens the devices of a list and closes them when the test ends.
 func opened(t testing.TB, list string, threads int) *engine.Group {
 	t.Helper()
 	g, err := device.Open(list, threads)
@@ -57,7 +57,7 @@ func opened(t testing.TB, list string, threads int) *engine.Group {
 	return g
 }
 
-// trainer is a trainer of a recipe under seed 1.
+// trainer returns a trainer of a recipe under seed 1.
 func trainer(t testing.TB, r recipe.Recipe, g *engine.Group) *Trainer {
 	t.Helper()
 	ds, err := data.Open(t.Context(), r.Data)
@@ -72,7 +72,7 @@ func trainer(t testing.TB, r recipe.Recipe, g *engine.Group) *Trainer {
 	return tr
 }
 
-// started is a trainer of the small net under a changed recipe.
+// started returns a trainer of the small net with a changed recipe.
 func started(t *testing.T, change func(r *recipe.Recipe)) *Trainer {
 	t.Helper()
 	r := smallRecipe(t)
@@ -83,7 +83,7 @@ func started(t *testing.T, change func(r *recipe.Recipe)) *Trainer {
 	return trainer(t, r, opened(t, "cpu", 2))
 }
 
-// trainEpoch trains the trainer's next epoch.
+// trainEpoch trains the next epoch.
 func trainEpoch(t *testing.T, tr *Trainer) {
 	t.Helper()
 	for err := range tr.steps(t.Context()) {

@@ -9,14 +9,14 @@ import (
 	"ablate/runner/data"
 )
 
-// warmUp is the number of an attempt's steps that do not count for its speed.
+// warmUp is the number of an attempt's first steps that do not count for its speed.
 const warmUp = 5
 
 // speed measures the steps of an attempt after its warm-up.
 type speed struct {
-	steps    int           // with the warm-up
-	measured time.Duration // without it
-	waited   time.Duration // part of measured, for images
+	steps    int           // including the warm-up
+	measured time.Duration // without the warm-up
+	waited   time.Duration // for images; part of measured
 	images   int
 }
 
@@ -28,7 +28,7 @@ func (s *speed) add(images int, took, waited time.Duration) {
 	}
 }
 
-// imagesPerSecond is 0 where no step came after the warm-up.
+// imagesPerSecond returns the speed, or 0 if no step came after the warm-up.
 func (s *speed) imagesPerSecond() float64 {
 	if s.images == 0 {
 		return 0
@@ -36,7 +36,7 @@ func (s *speed) imagesPerSecond() float64 {
 	return float64(s.images) / s.measured.Seconds()
 }
 
-// waitingSeconds is the mean time that a step waited for its images.
+// waitingSeconds returns the mean time that a step waited for its images.
 func (s *speed) waitingSeconds() float64 {
 	if s.steps <= warmUp {
 		return 0
@@ -44,9 +44,8 @@ func (s *speed) waitingSeconds() float64 {
 	return s.waited.Seconds() / float64(s.steps-warmUp)
 }
 
-// Measure trains a few steps on the first batch, evaluates it once, and returns
-// how long one step and one batch of evaluation take. The Trainer must not be
-// used for anything else.
+// Measure trains a few steps on the first batch, evaluates it once, and returns how long one step
+// and the evaluation of one batch take. The Trainer must not be used for anything else.
 func (t *Trainer) Measure(ctx context.Context) (step, evaluation time.Duration, err error) {
 	const steps = 3
 	batch, err := t.firstBatch(ctx)
@@ -76,7 +75,7 @@ func (t *Trainer) firstBatch(ctx context.Context) (*data.Batch, error) {
 	return batches.Next()
 }
 
-// trainOn runs one step on a batch and counts nothing.
+// trainOn trains one step on a batch and counts nothing.
 func (t *Trainer) trainOn(b *data.Batch) error {
 	if err := t.feed(b); err != nil {
 		return err
@@ -87,11 +86,11 @@ func (t *Trainer) trainOn(b *data.Batch) error {
 	return t.sync()
 }
 
-// timedSteps is how often each kernel is timed when a run has ended; odd, for the median.
+// timedSteps is how often each kernel is timed after a run; it is odd, for the median.
 const timedSteps = 3
 
-// saveTimes runs the training step a few more times, kernel by kernel, on the
-// batch that is still in the program's inputs. The weights it changes are saved already.
+// saveTimes runs the training step a few more times, kernel by kernel, on the batch that is still
+// in the program's inputs. The weights that it changes have already been saved.
 func (t *Trainer) saveTimes(rec *experiments.Recorder) error {
 	program := t.model.Program
 	names := program.Steps()

@@ -6,7 +6,7 @@ import (
 	"ablate/configs"
 )
 
-// quickstart is the variants of that study on the larger net and few images.
+// quickstart returns the variants of that study, on the larger net and with few images.
 func quickstart(t testing.TB) []configs.Variant {
 	t.Helper()
 	s, err := configs.Load("quickstart", []string{"net=alexnet-32", "data.train=100", "data.test=20"})
@@ -16,7 +16,8 @@ func quickstart(t testing.TB) []configs.Variant {
 	return s.Variants
 }
 
-// A training step allocates nothing: not for the paper's layers, nor for any variant of the quickstart.
+// A training step does not allocate: neither for the paper's layers, nor for any variant of the
+// quickstart.
 func TestStepsDoNotAllocate(t *testing.T) {
 	for _, v := range quickstart(t) {
 		tr := trainer(t, v.Recipe, opened(t, "cpu", 2))
@@ -30,7 +31,8 @@ func TestStepsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkStep times whole training steps of the quickstart's variants: forward, loss, gradients, update.
+// BenchmarkStep times whole training steps of the quickstart's variants: forward pass, loss,
+// gradients and update.
 func BenchmarkStep(b *testing.B) {
 	for _, v := range quickstart(b) {
 		b.Run(v.Name, func(b *testing.B) {

@@ -14,8 +14,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// steps trains the rest of the current epoch and yields after each step. It
-// yields the error that ends it, if any.
+// steps trains the rest of the current epoch and yields after each step. If an error ends the
+// epoch, steps yields the error.
 func (t *Trainer) steps(ctx context.Context) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		batches := t.pipeline.Train(ctx, t.epoch, t.batch)
@@ -32,14 +32,14 @@ func (t *Trainer) steps(ctx context.Context) iter.Seq[error] {
 
 // A loaded batch is in the program's inputs.
 type loaded struct {
-	first, n int // place of its first image in the epoch's order, number of images
+	first, n int // place of its first image in the epoch's order, and number of images
 	labels   []float32
 	waited   time.Duration // for its images
-	err      error         // why there is none; io.EOF after the last
+	err      error         // why there is no batch; io.EOF after the last
 }
 
-// advance trains one step on a loaded batch. It loads the next one before it
-// waits for the step: a GPU takes that in while it computes.
+// advance trains one step on a loaded batch. It loads the next batch before it waits for the step,
+// so that a GPU receives the batch while it computes.
 func (t *Trainer) advance(batch loaded, batches *data.Reader) (next loaded, err error) {
 	if batch.err != nil {
 		return next, batch.err
@@ -111,8 +111,8 @@ func (t *Trainer) soften(b *data.Batch, n int) {
 	}
 }
 
-// write puts a batch's images into a program's input: as they are stored, where
-// the device makes the input itself.
+// write puts a batch's images into a program's input. If the device makes the input itself, it
+// writes the images as they are stored.
 func write(p *engine.Program, g *graph.Graph, b *data.Batch) error {
 	if b.X == nil {
 		return p.WriteImages(g.Input, b.Images)
@@ -120,7 +120,7 @@ func write(p *engine.Program, g *graph.Graph, b *data.Batch) error {
 	return p.Write(g.Input, b.X)
 }
 
-// launch begins a step on the loaded batch: loss, gradients, update.
+// launch begins a step on the loaded batch: loss, gradients and update.
 func (t *Trainer) launch() error {
 	r, done := t.recipe.Train, t.done()
 	rate, factors := t.rates.at(done)
@@ -140,12 +140,12 @@ func (t *Trainer) sync() error {
 	return m.Program.Read(m.Graph.Logits, t.logits)
 }
 
-// done is the number of epochs that are trained, with the trained part of the current one.
+// done returns the number of trained epochs, including the trained part of the current one.
 func (t *Trainer) done() float64 {
 	return float64(t.epoch) + float64(t.batch)/float64(t.pipeline.Batches())
 }
 
-// row is the logits of image i of the batch.
+// row returns the logits of image i of the batch.
 func (t *Trainer) row(i int) []float32 {
 	n := t.classes()
 	return t.logits[i*n : (i+1)*n]

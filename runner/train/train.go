@@ -1,7 +1,6 @@
-// Package train trains one net under one seed. Trainer.loop is the training
-// loop; the parts that it calls have a file each: step, evaluate, schedule,
-// rates, checkpoint. compile turns a net into programs, and initial draws its
-// first weights.
+// Package train trains one net under one seed. Trainer.loop is the training loop. Each part that
+// it calls has a file: step, evaluate, schedule, rates, checkpoint. compile turns a net into
+// programs, and initial draws its initial weights.
 package train
 
 import (
@@ -19,14 +18,14 @@ import (
 	"ablate/runner/graph"
 )
 
-// ErrDiverged is the end of a run whose loss became NaN or infinite.
+// ErrDiverged reports a run whose loss became NaN or infinite.
 var ErrDiverged = errors.New("the loss is not a finite number")
 
 // A Trainer is one net on its devices under one seed, ready to train.
 type Trainer struct {
 	recipe   recipe.Recipe
 	seed     uint64
-	hardware string // what speeds are compared under
+	hardware string // the key under which speeds are compared
 	pipeline *data.Pipeline
 	model    *Model
 	eval     *engine.Program
@@ -37,16 +36,16 @@ type Trainer struct {
 
 	labels  [2][]float32 // one for the batch that is being trained, one for the next
 	logits  []float32
-	softmax []float64 // outputs of a batch, summed over its views
+	softmax []float64 // outputs for a batch, summed over its views
 	loss    []float32
-	targets []float32 // shares of classes, nil where labels are enough
+	targets []float32 // shares of classes, nil if labels are enough
 }
 
-// A position is where training stands. With the weights and the optimiser's state it is all
-// that the rest of a run depends on.
+// A position is a point in the training. Together with the weights and the optimiser's state, it
+// determines the rest of a run.
 type position struct {
 	epoch   int    // epochs completed
-	batch   int    // batches trained of the next epoch
+	batch   int    // trained batches of the next epoch
 	step    uint64 // steps trained in all
 	running Score  // over the batches of the next epoch
 	since   Score  // over the batches since the last measurement within an epoch
@@ -54,13 +53,14 @@ type position struct {
 	patience
 }
 
-// patience is what early stopping has seen: the lowest error on held-out images, and how many epochs ago.
+// patience holds what early stopping has seen: the lowest error on held-out images, and the number
+// of epochs since then.
 type patience struct {
 	Best   experiments.Number `json:"best"`
 	Waited int                `json:"waited"`
 }
 
-// observe takes an epoch's error on held-out images.
+// observe records an epoch's error on held-out images.
 func (p *patience) observe(epoch int, err float64) {
 	p.Waited++
 	if epoch == 1 || err < float64(p.Best) {
@@ -71,15 +71,15 @@ func (p *patience) observe(epoch int, err float64) {
 // nextEpoch moves to the start of the next epoch.
 func (p *position) nextEpoch() { p.epoch, p.batch, p.running, p.since = p.epoch+1, 0, Score{}, Score{} }
 
-// Options say what happens while a run trains. None of it changes the result.
+// Options say what happens while a run trains. None of them changes the result.
 type Options struct {
 	Checkpoint configs.Interval                  // how often the run is saved
 	LogEvery   int                               // steps between measurements within an epoch; 0 for none
-	OnStep     func(epoch int, progress float64) // progress is the share of the run that is trained; may be nil
+	OnStep     func(epoch int, progress float64) // progress is the trained share of the run; may be nil
 	OnEpoch    func(Epoch)                       // may be nil
 }
 
-// An Epoch is what one epoch came to.
+// An Epoch holds the results of one epoch.
 type Epoch struct {
 	Number     int // from 1
 	Rate       float64
@@ -88,7 +88,7 @@ type Epoch struct {
 	Validation Score // empty unless the recipe holds out images
 }
 
-// New compiles a net for the devices and draws the weights that the seed begins with.
+// New compiles a net for the devices and draws its initial weights from the seed.
 func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.Group, seed uint64) (*Trainer, error) {
 	seed += uint64(r.Train.SeedOffset)
 	pipeline, err := newPipeline(ctx, r, ds, seed)
@@ -123,13 +123,13 @@ func New(ctx context.Context, r recipe.Recipe, ds *data.Dataset, group *engine.G
 	return t, nil
 }
 
-// Check says whether a recipe's net and batch fit a data set.
+// Check reports whether a recipe's net and batch fit a data set.
 func Check(ctx context.Context, r recipe.Recipe, ds *data.Dataset) error {
 	_, err := newPipeline(ctx, r, ds, 0)
 	return err
 }
 
-// newPipeline prepares a data set for a recipe's net and refuses what does not fit.
+// newPipeline prepares a data set for a recipe's net and refuses one that does not fit.
 func newPipeline(ctx context.Context, r recipe.Recipe, ds *data.Dataset, seed uint64) (*data.Pipeline, error) {
 	p, err := data.NewPipeline(ctx, ds, r.Data, r.Train.Batch, seed)
 	if err != nil {
@@ -150,14 +150,14 @@ func newPipeline(ctx context.Context, r recipe.Recipe, ds *data.Dataset, seed ui
 	return p, nil
 }
 
-// Pipeline prepares the trainer's images.
+// Pipeline returns the pipeline that prepares the trainer's images.
 func (t *Trainer) Pipeline() *data.Pipeline { return t.pipeline }
 
 func (t *Trainer) classes() int { return t.model.Graph.Logits.Shape()[3] }
 
-// Run trains from the newest checkpoint, or from the initial weights, to the end
-// of the last epoch, and records every epoch, the weights and the predictions.
-// Where the context ends it, it saves a checkpoint.
+// Run trains from the newest checkpoint, or from the initial weights, to the end of the last
+// epoch. It records every epoch, the weights and the predictions. When the context ends, it saves
+// a checkpoint.
 func (t *Trainer) Run(ctx context.Context, rec *experiments.Recorder, o Options) (*experiments.Result, error) {
 	if err := t.resume(rec); err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (t *Trainer) Run(ctx context.Context, rec *experiments.Recorder, o Options)
 		err = t.saveFilters(rec)
 	}
 	if err == nil {
-		err = t.saveTimes(rec) // last, since it trains on
+		err = t.saveTimes(rec) // last, since it continues to train
 	}
 	if err != nil && ctx.Err() != nil {
 		if failed := checkpoints.save(); failed != nil {
@@ -222,7 +222,7 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 		if e.Validation, err = t.validate(ctx); err != nil {
 			return nil, err
 		}
-		seen := t.patience // kept once the epoch is logged: an interrupt before that repeats its end
+		seen := t.patience // stored after the epoch is logged: an interrupt before that repeats the end of the epoch
 		if limit := t.recipe.Train.EarlyStopping; limit > 0 {
 			seen.observe(e.Number, e.Validation.Top1Error())
 			stopped = seen.Waited >= limit
@@ -248,8 +248,8 @@ func (t *Trainer) loop(ctx context.Context, rec *experiments.Recorder, checkpoin
 	return t.save(rec, last, predictions)
 }
 
-// held is the score on images that are not trained on: the held-out ones where
-// the recipe has some, the test images otherwise.
+// held returns the score on images that are not trained on: the held-out images if the recipe has
+// some, otherwise the test images.
 func (e Epoch) held() Score {
 	if e.Validation.Images > 0 {
 		return e.Validation
@@ -257,13 +257,14 @@ func (e Epoch) held() Score {
 	return e.Test
 }
 
-// A metric is a figure under its name.
+// A metric is a named figure.
 type metric struct {
 	name  string
 	value float64
 }
 
-// logSteps records what came of the images since the last measurement, and begins the next.
+// logSteps records the results of the images since the last measurement, and begins the next
+// measurement.
 func (t *Trainer) logSteps(rec *experiments.Recorder, epoch int, since time.Duration) error {
 	s := t.since
 	t.since = Score{}
@@ -299,7 +300,7 @@ func (t *Trainer) record(rec *experiments.Recorder, epoch int, since time.Durati
 	return nil
 }
 
-// save records what a run that has ended came to.
+// save records the results of a finished run.
 func (t *Trainer) save(rec *experiments.Recorder, last Epoch,
 	predictions []experiments.Prediction) (*experiments.Result, error) {
 	weights, err := t.Weights()

@@ -12,8 +12,8 @@ import (
 	"ablate/runner/engine"
 )
 
-// A frozen layer keeps weights, biases and momentum to the last bit, a convolution
-// as well as a dense layer (whose update is fused); the others go on.
+// A frozen layer keeps its weights, biases and momentum to the last bit, whether it is a
+// convolution or a dense layer (whose update is fused). The other layers continue to learn.
 func TestFreeze(t *testing.T) {
 	t.Parallel()
 	for _, frozen := range []string{"conv1", "fc1"} {
@@ -37,7 +37,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// A bias rate of half the weights' is the same as that factor on every layer.
+// A bias rate of half the weights' rate is the same as a factor of a half on every layer.
 func TestBiasRate(t *testing.T) {
 	t.Parallel()
 	rate := started(t, func(r *recipe.Recipe) { r.Train.Bias.LR = r.Train.LR / 2 })
@@ -67,8 +67,8 @@ func TestBiasRate(t *testing.T) {
 	}
 }
 
-// Without dropout from the first epoch on, training is that of the net whose
-// dropout only scales: the mask is never drawn. (0 would mean never.)
+// Once dropout has ended, training is that of the net whose dropout only scales: no mask is drawn.
+// (An end of 0 would mean never.)
 func TestDropoutOff(t *testing.T) {
 	t.Parallel()
 	off := started(t, func(r *recipe.Recipe) { r.Train.DropoutUntil = 1 })
@@ -78,7 +78,7 @@ func TestDropoutOff(t *testing.T) {
 	if a, b := snapshot(t, off), snapshot(t, on); !slices.Equal(a["fc1.weight"], b["fc1.weight"]) {
 		t.Error("dropout is off before its epoch")
 	}
-	// The logits of a step are those of the evaluation graph with the same weights.
+	// The logits of a step equal those of the evaluation graph with the same weights.
 	batch, err := off.firstBatch(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestDropoutOff(t *testing.T) {
 	}
 }
 
-// The plateau looks at the held-out images where there are some.
+// The plateau uses the held-out images if there are some.
 func TestPlateauLooksAtValidation(t *testing.T) {
 	t.Parallel()
 	tr := started(t, func(r *recipe.Recipe) { r.Data.Validation, r.Data.Train = 10, 70 })
@@ -128,8 +128,8 @@ func TestPlateauLooksAtValidation(t *testing.T) {
 	}
 }
 
-// Every shipped net that takes small images learns a batch by heart: the loss
-// falls below half of its start. (The 224×224 nets use the same layers.)
+// Every shipped net for small images can memorise a batch: the loss falls below half of its
+// initial value. (The 224×224 nets use the same layers.)
 func TestEveryNetLearns(t *testing.T) {
 	t.Parallel()
 	dev := opened(t, "cpu", 2)
@@ -139,10 +139,10 @@ func TestEveryNetLearns(t *testing.T) {
 		if r.Net, err = arch.Nets.Load(name); err != nil {
 			t.Fatal(err)
 		}
-		if r.Net.Input.Height > 32 || r.Net.Input.Channels != 3 { // the images drawn below have three
+		if r.Net.Input.Height > 32 || r.Net.Input.Channels != 3 { // the images drawn below have three channels
 			continue
 		}
-		if name == "nin-cifar" { // its std is meant for its whole width, of which 300 steps take minutes
+		if name == "nin-cifar" { // its std is meant for its full width, at which 300 steps take minutes
 			continue
 		}
 		if deep(r.Net) {
@@ -158,7 +158,7 @@ func learns(t *testing.T, r recipe.Recipe, dev *engine.Group) {
 		r.Data.Crop = r.Net.Input.Height
 	}
 	if strings.HasPrefix(r.Net.Name, "cuda-convnet") || strings.HasPrefix(r.Net.Name, "caffe-cifar10") {
-		r.Data.Scale = 1 // their first layer's std of 1e-4 is meant for raw pixels
+		r.Data.Scale = 1 // the first layer's std of 1e-4 in these nets is meant for raw pixels
 	}
 	r.Train.Batch, r.Train.Epochs, r.Train.LR = 20, 1, 0.005
 	tr := trainer(t, r, dev)

@@ -9,13 +9,13 @@ import (
 	"ablate/runner/engine"
 )
 
-// What an image becomes an input with, in a weights file.
+// Names, in a weights file, of what turns an image into an input.
 const (
 	MeanTensor = "mean_image"
 	axesTensor = "colour_axes"
 )
 
-// weights are the parameters of the net.
+// weights returns the parameters of the net.
 func (t *Trainer) weights() ([]experiments.Tensor, error) { return tensorsOf(t.model.Params) }
 
 func tensorsOf(params *engine.Params) ([]experiments.Tensor, error) {
@@ -30,7 +30,7 @@ func tensorsOf(params *engine.Params) ([]experiments.Tensor, error) {
 	return tensors, nil
 }
 
-// digest is the SHA-256 of the weights as they are now.
+// digest returns the SHA-256 of the current weights.
 func (t *Trainer) digest() (string, error) {
 	weights, err := t.weights()
 	if err != nil {
@@ -39,9 +39,9 @@ func (t *Trainer) digest() (string, error) {
 	return experiments.Digest(weights)
 }
 
-// Weights are the parameters, or their averages where the recipe has some, with all
-// that a program needs to use the net: its layers, the classes, and how an image
-// becomes an input, the mean image among it.
+// Weights returns the parameters, or their averages if the recipe asks for these. It adds
+// everything else that a program needs to use the net: its layers, the classes, and how an image
+// becomes an input, including the mean image.
 func (t *Trainer) Weights() (w experiments.Weights, err error) {
 	if w.Params, err = tensorsOf(t.model.Params.Averaged()); err != nil {
 		return w, err

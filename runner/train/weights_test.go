@@ -13,9 +13,9 @@ import (
 	"ablate/runner/data"
 )
 
-// The weights file says all that is needed to use the net: rebuilt from it alone,
-// the net answers as it did. The mean image is that of the images that were
-// trained on: with the mean of all, it looks right and is wrong.
+// The weights file has everything that is needed to use the net: a net rebuilt from the file alone
+// gives the same answers. The mean image must be that of the images that were trained on: with the
+// mean of all images, the net looks right and is wrong.
 func TestWeightsFileRebuildsTheNet(t *testing.T) {
 	t.Parallel()
 	r := smallRecipe(t)

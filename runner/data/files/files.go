@@ -1,6 +1,5 @@
-// Package files reads what somebody else made: it opens regular files alone, since
-// a pipe would wait for ever and a device would never end, and reads no more of
-// them than it is told to.
+// Package files reads files that somebody else made. It opens only regular files, since a pipe
+// would block for ever and a device would never end, and it reads no more than a given limit.
 package files
 
 import (
@@ -11,12 +10,12 @@ import (
 	"os"
 )
 
-// ErrNotRegular is a pipe, a device, a socket or a folder where a file should be.
+// ErrNotRegular reports a pipe, a device, a socket or a folder in place of a file.
 var ErrNotRegular = errors.New("not a regular file")
 
 // Open opens a regular file and returns its size.
 func Open(name string) (*os.File, int64, error) {
-	info, err := os.Stat(name) // before it is opened: that alone would wait for the other end of a pipe
+	info, err := os.Stat(name) // before it is opened: opening alone would wait for the other end of a pipe
 	if err != nil {
 		return nil, 0, err
 	}
@@ -50,7 +49,7 @@ func Read(name string, limit int64) ([]byte, error) {
 	}
 	text := make([]byte, size)
 	n, err := io.ReadFull(f, text)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) { // it was cut off just now
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) { // the file was truncated just now
 		return nil, err
 	}
 	return text[:n], nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A pipe without a writer used to be waited for; /dev/zero was read until memory ended.
+// Reading used to wait for a pipe without a writer, and to read /dev/zero until memory ran out.
 func TestPipesAndDevices(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

@@ -8,19 +8,18 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// A Decoded is what came of a file.
+// A Decoded is the result for one file.
 type Decoded struct {
 	Index  int         // in the list
 	Pixels []byte      // valid during the call; nil if Err is set
 	Source image.Point // size of the image in the file
 	Bytes  int64       // read from the file
-	Err    error       // imaging.ErrBad or ErrUnreadable
+	Err    error       // wraps imaging.ErrBad or ErrUnreadable
 }
 
-// Decode reads files with the given number of workers and hands each result, in
-// the order of the list, to use, which is called from one goroutine at a time. It ends with
-// the first error of use, or with the context. A few results a worker are held
-// in memory.
+// Decode reads files with the given number of workers. It passes each result to use, in the order
+// of the list and from one goroutine at a time. It ends with the first error that use returns, or
+// with the context. It holds a few results per worker in memory.
 func Decode(ctx context.Context, files []File, fit imaging.Fit, workers int, use func(Decoded) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	type slot struct {
@@ -45,7 +44,7 @@ func Decode(ctx context.Context, files []File, fit imaging.Fit, workers int, use
 			select {
 			case s := <-free:
 				s.d = Decoded{Index: i}
-				ordered <- s // never waits: there are as many places as slots
+				ordered <- s // never blocks: there are as many places as slots
 				select {
 				case work <- s:
 				case <-ctx.Done():

@@ -27,20 +27,20 @@ const (
 	synsetOrder  = "synsets.txt"
 )
 
-// ILSVRCLayout says what ILSVRC reads.
+// ILSVRCLayout describes the folder that ILSVRC reads.
 const ILSVRCLayout = "a folder with " + trainArchive + " and " + valArchive +
 	" as downloaded, and the validation labels: either " +
 	synsetLabels + " (a synset a line, in the order of the files), or " + groundTruth + " or the " + devkit +
 	" that holds it, with " + synsetOrder + " (the synsets in the order of ILSVRC2012_ID, a line each)"
 
-// ILSVRC lists the archives of the ImageNet challenge of 2012 without unpacking
-// them: the training archive holds one archive a class, the validation archive
-// holds the images by number, and their classes come from a list beside it.
+// ILSVRC lists the archives of the ImageNet challenge of 2012 without unpacking them. The training
+// archive holds one archive per class. The validation archive holds the images by number; their
+// classes come from a list beside it.
 //
-// The devkit orders the classes in data/meta.mat only, a MATLAB file that is not
-// read here. The list of synsets is easiest had from those who publish it
+// The order of the devkit's classes is only in data/meta.mat, a MATLAB file that is not
+// read here. The easiest way to get the list of synsets is from those who publish it
 // (imagenet_2012_validation_synset_labels.txt is in TensorFlow's models,
-// research/slim/datasets); with SciPy, the devkit's own makes synsets.txt:
+// research/slim/datasets). With SciPy, the devkit's own file yields synsets.txt:
 //
 //	scipy.io.loadmat("meta.mat", squeeze_me=True)["synsets"]["WNID"][:1000]
 func ILSVRC(root string) (*Set, error) {
@@ -89,7 +89,7 @@ func (s *Set) ilsvrc(root string) error {
 	return s.checkNames()
 }
 
-// open opens an archive for as long as the set is open.
+// open opens an archive, which stays open until the set is closed.
 func (s *Set) open(name string) (io.ReaderAt, int64, error) {
 	f, size, err := files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +102,7 @@ func (s *Set) open(name string) (io.ReaderAt, int64, error) {
 	return f, size, nil
 }
 
-// listTrain lists an archive of archives, one a class.
+// listTrain lists an archive of archives, one per class.
 func listTrain(archive io.ReaderAt, size int64) (files []File, classes, ignored []string, err error) {
 	var inner []member
 	if err := walk(archive, 0, size, func(m member) error {
@@ -142,7 +142,7 @@ func listFlat(archive io.ReaderAt, size int64) ([]File, error) {
 	return list(archive, 0, size, "val/", 0)
 }
 
-// list returns the images of the archive that lies at [at, at+size).
+// list returns the images of the archive in bytes [at, at+size).
 func list(archive io.ReaderAt, at, size int64, prefix string, label int32) ([]File, error) {
 	var files []File
 	err := walk(archive, at, size, func(m member) error {
@@ -166,7 +166,8 @@ type member struct {
 	at, size int64
 }
 
-// walk visits the regular files of the tar that lies at [at, at+size) and checks that they lie within it.
+// walk visits the regular files of the tar in bytes [at, at+size) and checks that they lie within
+// it.
 func walk(archive io.ReaderAt, at, size int64, visit func(member) error) error {
 	section := io.NewSectionReader(archive, at, size)
 	r := tar.NewReader(section)
@@ -181,7 +182,7 @@ func walk(archive io.ReaderAt, at, size int64, visit func(member) error) error {
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
-		here, err := section.Seek(0, io.SeekCurrent) // tar reads header by header, so this is where the member begins
+		here, err := section.Seek(0, io.SeekCurrent) // tar reads header by header, so the member begins here
 		if err != nil {
 			return err
 		}
@@ -195,7 +196,8 @@ func walk(archive io.ReaderAt, at, size int64, visit func(member) error) error {
 	}
 }
 
-// validationSynsets are the classes of the validation images in the order of their names, and the file that says so.
+// validationSynsets returns the classes of the validation images in the order of their names, and
+// the file that holds them.
 func validationSynsets(root string) (synsets []string, from string, err error) {
 	synsets, err = lines(filepath.Join(root, synsetLabels))
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -214,7 +216,8 @@ func validationSynsets(root string) (synsets []string, from string, err error) {
 		return nil, "", err
 	}
 	if slices.IsSorted(order) && len(order) > 2 {
-		// The devkit's numbers follow another order (1 is n02119789): with a sorted list every label would be wrong.
+		// The devkit numbers the classes in another order (1 is n02119789): with a sorted list every
+		// label would be wrong.
 		return nil, "", fmt.Errorf("%s is in alphabetical order; ILSVRC2012_ID numbers the synsets as meta.mat of the "+
 			"devkit does: %w",
 			synsetOrder, ErrLayout)
@@ -230,7 +233,8 @@ func validationSynsets(root string) (synsets []string, from string, err error) {
 	return synsets, from, nil
 }
 
-// validationNumbers are the devkit's class numbers, from the text file or from the devkit's archive.
+// validationNumbers returns the devkit's class numbers, from the text file or from the devkit's
+// archive.
 func validationNumbers(root string) (numbers []string, from string, err error) {
 	numbers, err = lines(filepath.Join(root, groundTruth))
 	if !errors.Is(err, fs.ErrNotExist) {

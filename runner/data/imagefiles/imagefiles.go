@@ -1,7 +1,6 @@
-// Package imagefiles lists image files and their classes, as the usual data sets
-// lay them out: ImageFolder trees, Tiny ImageNet and the ILSVRC 2012 archives.
-// Nothing is unpacked: members of archives are read where they lie, so that no
-// member's name can lead anywhere.
+// Package imagefiles lists image files and their classes in the layouts of the usual data sets:
+// ImageFolder trees, Tiny ImageNet and the ILSVRC 2012 archives. It unpacks nothing: it reads
+// members of archives in place, so that no member's name can lead anywhere.
 package imagefiles
 
 import (
@@ -15,7 +14,8 @@ import (
 	"ablate/runner/data/files"
 )
 
-// ErrLayout is a folder or archive that does not hold what it should. ErrUnreadable is one file that cannot be read.
+// ErrLayout reports a folder or archive that does not hold what it should. ErrUnreadable reports
+// one file that cannot be read.
 var (
 	ErrLayout     = errors.New("not the expected layout")
 	ErrUnreadable = errors.New("cannot be read")
@@ -24,9 +24,9 @@ var (
 // A Set is a data set's files, none of which has been opened yet. Files are in
 // the order of their names.
 type Set struct {
-	Classes     []string // sorted; a label is a place in it
+	Classes     []string // sorted; a label is an index into it
 	Train, Test []File
-	// Ignored are the files that have no image's extension.
+	// Ignored lists the files whose names do not end like an image's.
 	Ignored []string
 	closers []io.Closer
 }
@@ -47,16 +47,16 @@ type File struct {
 	place place
 }
 
-// place is where a file's bytes are.
+// A place tells where a file's bytes are.
 type place interface{ read() ([]byte, error) }
 
-// Read reads the whole file. Errors are ErrUnreadable and do not repeat the name.
+// Read reads the whole file. Its errors are ErrUnreadable and do not repeat the name.
 func (f File) Read() ([]byte, error) { return f.place.read() }
 
-// maxFile is more than any photograph takes; a larger file is not read into memory.
+// maxFile is more bytes than any photograph takes. Larger files are not read into memory.
 const maxFile = 256 << 20
 
-// onDisk is a file's path.
+// An onDisk is a file's path.
 type onDisk string
 
 func (p onDisk) read() ([]byte, error) {
@@ -67,7 +67,7 @@ func (p onDisk) read() ([]byte, error) {
 	return text, nil
 }
 
-// unreadable drops the path from an error: whoever lists it has the shorter name.
+// unreadable drops the path from an error: its callers add the shorter name.
 func unreadable(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -76,7 +76,7 @@ func unreadable(err error) error {
 	return fmt.Errorf("%w: %v", ErrUnreadable, err)
 }
 
-// inArchive is a member's bytes.
+// An inArchive is a member of an archive.
 type inArchive struct {
 	archive io.ReaderAt
 	at      int64
@@ -94,7 +94,7 @@ func (p inArchive) read() ([]byte, error) {
 	return text, nil
 }
 
-// Open lists whatever root holds: ILSVRC archives, Tiny ImageNet, or else an ImageFolder tree.
+// Open lists the contents of root: ILSVRC archives, Tiny ImageNet, or else an ImageFolder tree.
 func Open(root string) (*Set, error) {
 	for _, k := range []struct {
 		mark string
@@ -107,7 +107,8 @@ func Open(root string) (*Set, error) {
 	return ImageFolder(root)
 }
 
-// isImage tells by a file's name whether it should be an image. What it is, its content says.
+// isImage reports whether a file's name is that of an image. The content decides what it really
+// is.
 func isImage(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpeg", ".jpg", ".png":
@@ -116,7 +117,7 @@ func isImage(name string) bool {
 	return false
 }
 
-// classIndex numbers the classes.
+// classIndex maps each class to its number.
 func classIndex(classes []string) map[string]int32 {
 	index := make(map[string]int32, len(classes))
 	for i, c := range classes {
@@ -125,7 +126,7 @@ func classIndex(classes []string) map[string]int32 {
 	return index
 }
 
-// checkNames refuses names that a line of text cannot hold.
+// checkNames refuses names that do not fit on one line of text.
 func (s *Set) checkNames() error {
 	for _, split := range [][]File{s.Train, s.Test} {
 		for _, f := range split {

@@ -117,7 +117,8 @@ func TestTinyImageNet(t *testing.T) {
 	}
 }
 
-// Links: a class may be one; a circle of links is a file that cannot be read, and a folder's circle is not entered.
+// A class may be a link. A circular link is a file that cannot be read, and a link to a parent
+// folder is not followed.
 func TestLinks(t *testing.T) {
 	root, elsewhere := t.TempDir(), t.TempDir()
 	write(t, root, map[string]string{"train/a/a.png": "1", "val/a/a.png": "1"})
@@ -184,7 +185,7 @@ func gzipped(t testing.TB, text string) string {
 	return b.String()
 }
 
-// ilsvrc is a challenge of three classes.
+// ilsvrc returns the files of a challenge with three classes.
 func ilsvrc(t testing.TB) map[string]string {
 	return map[string]string{
 		trainArchive: tarOf(t, "n3.tar", tarOf(t, "n3_1.JPEG", "five"), "n1.tar",
@@ -256,7 +257,7 @@ func TestILSVRCRefuses(t *testing.T) {
 	}
 }
 
-// Whatever an archive holds, members lie within it and their names are no paths.
+// Whatever an archive holds, members lie within it and their names are not paths.
 func FuzzArchive(f *testing.F) {
 	f.Add([]byte(ilsvrc(f)[trainArchive]))
 	f.Add([]byte(ilsvrc(f)[valArchive]))
@@ -297,7 +298,8 @@ func FuzzDevkit(f *testing.F) {
 	})
 }
 
-// Results come in order, whatever the number of workers; use's error and the context end it.
+// Results come in order with any number of workers; an error of use and the context end the
+// decoding.
 func TestDecode(t *testing.T) {
 	var b bytes.Buffer
 	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {

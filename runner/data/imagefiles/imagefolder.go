@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// FolderLayout says what ImageFolder reads.
+// FolderLayout describes the folder that ImageFolder reads.
 const FolderLayout = "the folders train and val (or test), each with one folder a class, " +
 	"with .JPEG, .jpg or .png files in them"
 
-// ImageFolder lists a tree as torchvision's class of that name has it:
-// train/CLASS/…/FILE and val/CLASS/…/FILE (or test). Classes are those of train.
+// ImageFolder lists a tree in the layout of torchvision's class of that name: train/CLASS/…/FILE
+// and val/CLASS/…/FILE (or test). The classes are those of train.
 func ImageFolder(root string) (*Set, error) {
 	s := &Set{}
 	classes, err := folders(filepath.Join(root, "train"))
@@ -54,7 +54,7 @@ func ImageFolder(root string) (*Set, error) {
 	return s, s.checkNames()
 }
 
-// testFolder is the name of the folder that holds the test images.
+// testFolder returns the name of the folder that holds the test images.
 func testFolder(root string) (string, error) {
 	for _, name := range []string{"val", "test", "valid"} {
 		if info, err := os.Stat(filepath.Join(root, name)); err == nil && info.IsDir() {
@@ -64,7 +64,8 @@ func testFolder(root string) (string, error) {
 	return "", fmt.Errorf("%s has no folder val or test; it must hold %s: %w", root, FolderLayout, ErrLayout)
 }
 
-// folders are the names of dir's folders, sorted; links to folders count, hidden ones do not.
+// folders returns the names of dir's folders, sorted; links to folders count, hidden folders do
+// not.
 func folders(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,8 +90,8 @@ func folders(dir string) ([]string, error) {
 	return names, nil
 }
 
-// tree lists the files of a split. Links to folders within a class are not
-// followed, so that none can lead in a circle; they are listed, and refused when read.
+// tree lists the files of a split. It does not follow links to folders within a class, so that
+// none can lead in a circle; they are listed, and refused when they are read.
 func (s *Set) tree(root, split string, classes []string) ([]File, error) {
 	index := classIndex(s.Classes)
 	var files []File
@@ -98,7 +99,7 @@ func (s *Set) tree(root, split string, classes []string) ([]File, error) {
 		before := len(files)
 		top := filepath.Join(root, split, class)
 		if real, err := filepath.EvalSymlinks(top); err == nil {
-			top = real // WalkDir does not enter a link
+			top = real // WalkDir does not follow a link
 		}
 		err := filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 			if err != nil {

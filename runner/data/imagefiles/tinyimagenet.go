@@ -9,12 +9,12 @@ import (
 	"ablate/runner/data/files"
 )
 
-// TinyLayout says what TinyImageNet reads.
+// TinyLayout describes the folder that TinyImageNet reads.
 const TinyLayout = "the folder tiny-imagenet-200 with wnids.txt, train/CLASS/images/*.JPEG, val/images/*.JPEG " +
 	"and val/val_annotations.txt"
 
-// TinyImageNet lists the tree of Stanford's CS231N: training images in a folder
-// images below each class, validation images in one folder with a table of their classes.
+// TinyImageNet lists the tree of Stanford's CS231N. Training images lie in a folder images below
+// each class, validation images in one folder with a table of their classes.
 func TinyImageNet(root string) (*Set, error) {
 	classes, err := lines(filepath.Join(root, "wnids.txt"))
 	if err != nil {
@@ -54,10 +54,10 @@ func TinyImageNet(root string) (*Set, error) {
 	return s, s.checkNames()
 }
 
-// maxList bounds a list of classes or labels: ImageNet's longest has 0.5 MB.
+// maxList bounds a list of classes or labels, in bytes: ImageNet's longest has 0.5 MB.
 const maxList = 64 << 20
 
-// lines are a text file's lines without the empty ones at its end.
+// lines returns the lines of a text file without the empty ones at its end.
 func lines(name string) ([]string, error) {
 	text, err := files.Read(name, maxList)
 	if err != nil {

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// decoding is what all readers of the process share.
+// decoding is the budget that all readers of the process share.
 var decoding = newBudget(MaxPixels)
 
-// A budget is a number of pixels that readers hold while they decode. It keeps
-// the memory of several decoders within what one large image takes.
+// A budget is the number of pixels that readers may hold while they decode. It keeps the memory of
+// several decoders within that of one large image.
 type budget struct {
 	mutex sync.Mutex
 	freed sync.Cond
@@ -22,8 +22,8 @@ func newBudget(pixels int) *budget {
 	return b
 }
 
-// acquire waits until that many pixels are free. A reader holds one image at a
-// time, so it is never waited for in a circle.
+// acquire waits until the given number of pixels is free. A reader holds one image at a time, so
+// readers cannot wait for each other in a circle.
 func (b *budget) acquire(pixels int) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -33,8 +33,8 @@ func (b *budget) acquire(pixels int) {
 	b.free -= pixels
 }
 
-// large is an image whose memory is collected before the next is decoded: the
-// collector would otherwise let twice as much pile up.
+// large is the size, in pixels, from which an image's memory is collected before the next image is
+// decoded: otherwise the collector would let twice as much pile up.
 const large = MaxPixels / 8
 
 func (b *budget) release(pixels int) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Decoders that run at once never hold more pixels than the budget: eight files of
-// 1 MB took 4.4 GB.
+// Concurrent decoders never hold more pixels than the budget: eight files of 1 MB used to take 4.4
+// GB.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	b := newBudget(10)
@@ -33,7 +33,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// A reader holds its pixels until it has resized them, whether the file is whole or not.
+// A reader holds its pixels until it has resized them, whether the file is complete or not.
 func TestReadersUseTheBudget(t *testing.T) {
 	before := decoding
 	defer func() { decoding = before }()

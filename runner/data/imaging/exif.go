@@ -5,22 +5,22 @@ import (
 	"encoding/binary"
 )
 
-// An orientation is EXIF's tag 0x0112 less one: bit 2 exchanges the axes, and
-// the others say which of them are reversed (CIPA DC-008, 4.6.4).
+// An orientation is the value of EXIF's tag 0x0112 less one. Bit 2 exchanges the axes; the others
+// say which of them are reversed (CIPA DC-008, 4.6.4).
 type orientation int
 
 const upright orientation = 0
 
-// swaps tells whether rows of the file are columns of the picture.
+// swaps reports whether rows of the file are columns of the picture.
 func (o orientation) swaps() bool { return o >= 4 }
 
-// reversesX tells whether the viewer's order along the file's rows is the other way.
+// reversesX reports whether the viewer's order along the file's rows is reversed.
 func (o orientation) reversesX() bool { return o == 1 || o == 2 || o == 6 || o == 7 }
 
-// reversesY is the same for the file's columns.
+// reversesY reports the same for the file's columns.
 func (o orientation) reversesY() bool { return o == 2 || o == 3 || o == 5 || o == 6 }
 
-// apply turns a square of side n.
+// apply turns a square of side n from src into dst.
 func (o orientation) apply(dst, src []byte, n int) {
 	for y := range n {
 		for x := range n {
@@ -39,7 +39,8 @@ func (o orientation) apply(dst, src []byte, n int) {
 	}
 }
 
-// exifOrientation finds the tag in a JPEG. Where it is missing or makes no sense, the picture is upright.
+// exifOrientation finds the tag in a JPEG. If it is missing or makes no sense, the picture is
+// upright.
 func exifOrientation(file []byte) orientation {
 	for rest := file[2:]; len(rest) >= 4 && rest[0] == marker && rest[1] != startOfScan; {
 		length := int(binary.BigEndian.Uint16(rest[2:]))
@@ -54,7 +55,7 @@ func exifOrientation(file []byte) orientation {
 	return upright
 }
 
-// tiffOrientation reads the first directory of EXIF's TIFF (TIFF 6.0, section 2).
+// tiffOrientation reads the first directory of the TIFF data in EXIF (TIFF 6.0, section 2).
 func tiffOrientation(t []byte) orientation {
 	var order binary.ByteOrder
 	switch {

@@ -1,8 +1,7 @@
-// Package imaging turns image files into the square RGB images that nets are
-// trained on: it decodes JPEG and PNG whatever their names say, turns them as
-// their EXIF data asks, and resizes and cuts them as the paper did (section 2:
-// "we first rescaled the image such that the shorter side was of length 256,
-// and then cropped out the central 256×256 patch").
+// Package imaging turns image files into the square RGB images that nets are trained on. It
+// decodes JPEG and PNG whatever the file's name says, turns images as their EXIF data asks, and
+// resizes and cuts them as the paper did (section 2: "we first rescaled the image such that the
+// shorter side was of length 256, and then cropped out the central 256×256 patch").
 //
 // The result is computed with integers and is the same on every machine.
 package imaging
@@ -15,34 +14,35 @@ import (
 	"image/png"
 )
 
-// ErrBad is a file that holds no image that can be used. The message says why.
+// ErrBad reports a file without a usable image. The message says why.
 var ErrBad = errors.New("not a usable image")
 
-// MaxPixels is the largest image that is decoded, and the most pixels that all
-// readers of the process decode at a time: a decoder takes up to 12 bytes a pixel
-// beside the image, and a file of 1 MB can hold 100 million pixels. ImageNet's
-// largest has 61 million.
+// MaxPixels is the largest image that is decoded, in pixels. It is also the most pixels that all
+// readers of the process decode at a time: a decoder takes up to 12 bytes a pixel beside the
+// image, and a file of 1 MB can hold 100 million pixels. The largest image of ImageNet has 61
+// million.
 const MaxPixels = 1 << 26
 
-// A Fit is how an image of any size becomes a square. Exactly one field is set.
+// A Fit says how an image of any size becomes a square. Exactly one field is set.
 type Fit struct {
-	// ShortSide resizes so that the shorter side has this length, and cuts out the centre.
+	// ShortSide resizes the image so that the shorter side has this length in pixels, and cuts out
+	// the centre.
 	ShortSide int `json:"short_side,omitempty"`
-	// Size stretches the whole image to this height and width.
+	// Size stretches the whole image to this height and width in pixels.
 	Size int `json:"size,omitempty"`
 }
 
-// Method names the arithmetic of Read. It changes whenever the bytes do, so that
-// images made in different ways are not taken for the same.
+// Method names the arithmetic of Read. It changes whenever the resulting bytes do, so that images
+// made in different ways are not mistaken for the same.
 const Method = "area down, Catmull-Rom up, per YCbCr plane, 14-bit weights (2)"
 
-// Side is the height and width of the result.
+// Side returns the height and width of the result in pixels.
 func (f Fit) Side() int { return max(f.ShortSide, f.Size) }
 
-// Len is the number of bytes of the result: Side × Side × 3.
+// Len returns the number of bytes of the result: Side × Side × 3.
 func (f Fit) Len() int { return 3 * f.Side() * f.Side() }
 
-// Validate refuses a fit that says nothing, or two things.
+// Validate refuses a fit with no field set, or with both.
 func (f Fit) Validate() error {
 	switch {
 	case f.ShortSide != 0 && f.Size != 0:
@@ -60,9 +60,9 @@ func (f Fit) String() string {
 	return fmt.Sprintf("shorter side %d, central %d×%d", f.ShortSide, f.ShortSide, f.ShortSide)
 }
 
-// A Reader decodes and resizes files, reusing its memory. It serves one goroutine.
+// A Reader decodes and resizes files and reuses its memory. Only one goroutine may use it.
 type Reader struct {
-	// Source is the size of the image that was read last, before it was turned and resized.
+	// Source is the size of the last image, before it was turned and resized.
 	Source image.Point
 
 	fit    Fit
@@ -71,7 +71,7 @@ type Reader struct {
 	scaler scaler
 }
 
-// NewReader makes a reader for one fit, which must be valid.
+// NewReader makes a reader for a fit, which must be valid.
 func NewReader(f Fit) *Reader {
 	r := &Reader{fit: f, square: make([]byte, f.Len())}
 	for i := range r.planes {
@@ -80,8 +80,8 @@ func NewReader(f Fit) *Reader {
 	return r
 }
 
-// Read decodes file and writes it to dst, fit.Len() bytes of height, width, RGB.
-// Errors are ErrBad.
+// Read decodes file and writes it to dst: fit.Len() bytes in the order height, width, RGB. All its
+// errors are ErrBad.
 func (r *Reader) Read(file, dst []byte) error {
 	header, err := config(file)
 	if err != nil {
@@ -127,7 +127,7 @@ func config(file []byte) (header image.Config, err error) {
 	return header, nil
 }
 
-// recovered makes a decoder's panic, should there be one, a bad file and no reason to stop.
+// recovered turns a panic of a decoder into ErrBad, so that a bad file does not stop the program.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the decoder failed (%v): %w", p, ErrBad)
@@ -149,8 +149,8 @@ func decode(file []byte, header image.Config) (img image.Image, turn orientation
 	return img, upright, nil
 }
 
-// windows are the two sides of the source that the square shows, in the file's
-// own axes: turning is cheaper on the square.
+// windows returns the two sides of the source that the square shows, along the file's own axes: it
+// is cheaper to turn the square afterwards.
 func (f Fit) windows(size image.Point, turn orientation) (across, down window) {
 	if f.Size > 0 {
 		return window{f.Size, 0, f.Size}, window{f.Size, 0, f.Size}
@@ -168,7 +168,7 @@ func (f Fit) windows(size image.Point, turn orientation) (across, down window) {
 	return centre(long(size.X), turn.reversesX()), centre(long(size.Y), turn.reversesY())
 }
 
-// resize writes the square in the file's own orientation.
+// resize writes the square to dst, in the file's own orientation.
 func (r *Reader) resize(img image.Image, across, down window, dst []byte) {
 	size := img.Bounds().Size()
 	switch img := img.(type) {
@@ -195,7 +195,7 @@ func (r *Reader) resize(img image.Image, across, down window, dst []byte) {
 	}
 }
 
-// subsampling is how many pixels a chroma sample covers, across and down.
+// subsampling returns how many pixels a chroma sample covers, across and down.
 func subsampling(r image.YCbCrSubsampleRatio) (across, down int) {
 	switch r {
 	case image.YCbCrSubsampleRatio422:
@@ -219,14 +219,14 @@ func interleave(dst, r, g, b []byte) {
 	}
 }
 
-// toRGB is JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point, rounded.
+// toRGB applies JFIF's conversion (ITU-T T.871, section 7) in 16-bit fixed point, with rounding.
 func toRGB(dst, y, cb, cr []byte) {
 	cb, cr, dst = cb[:len(y)], cr[:len(y)], dst[:3*len(y)]
 	for i := range y {
 		l := int32(y[i])<<16 + 1<<15
 		u, v := int32(cb[i])-128, int32(cr[i])-128
 		r, g, b := (l+91881*v)>>16, (l-22554*u-46802*v)>>16, (l+116130*u)>>16
-		if uint32(r|g|b) > 255 { // one test for the three: few pixels need it
+		if uint32(r|g|b) > 255 { // one test for all three: few pixels need it
 			r, g, b = int32(clamp(r)), int32(clamp(g)), int32(clamp(b))
 		}
 		d := dst[:3]
@@ -242,9 +242,8 @@ func clamp(v int32) byte {
 	return byte(v)
 }
 
-// rgb returns the colours of any other kind of image without its alpha, which is
-// what Pillow's convert("RGB") and OpenCV do: ImageNet was always read so.
-// 16-bit values keep their high byte.
+// rgb returns the colours of any other kind of image without its alpha, as Pillow's convert("RGB")
+// and OpenCV do: ImageNet has always been read like this. It keeps the high byte of 16-bit values.
 func rgb(img image.Image) []byte {
 	b := img.Bounds()
 	out := make([]byte, 0, 3*b.Dx()*b.Dy())

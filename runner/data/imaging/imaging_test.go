@@ -45,7 +45,7 @@ func read(t testing.TB, f Fit, file []byte) []byte {
 	return dst
 }
 
-// Every kind of PNG gives the colours of its pixels, without alpha, and the high byte of 16 bits.
+// Every kind of PNG yields the colours of its pixels, without alpha, and the high byte of 16 bits.
 func TestKinds(t *testing.T) {
 	at := image.Rect(0, 0, 1, 1)
 	nrgba, nrgba64 := image.NewNRGBA(at), image.NewNRGBA64(at)
@@ -79,7 +79,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// JFIF's conversion against its formula in float64, over a grid of all values.
+// The conversion to RGB agrees with JFIF's formula in float64, over a grid of all values.
 func TestToRGB(t *testing.T) {
 	for y := 0; y < 256; y += 5 {
 		for b := 0; b < 256; b += 5 {
@@ -97,8 +97,8 @@ func TestToRGB(t *testing.T) {
 	}
 }
 
-// The scaler against its definition: integrals of the covered area where a side
-// shrinks, Catmull-Rom's cubic where it grows, in float64.
+// The scaler agrees with its definition in float64: integrals of the covered area if a side
+// shrinks, Catmull-Rom's cubic if it grows.
 func TestScale(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 60 {
@@ -130,7 +130,7 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// weights are what each sample adds to output j.
+// weights returns the weight of each sample in output j.
 func weights(size, total, j int) map[int]float64 {
 	w := map[int]float64{}
 	scale := float64(size) / float64(total)
@@ -157,7 +157,7 @@ func weights(size, total, j int) map[int]float64 {
 	return w
 }
 
-// A flat picture stays flat whatever its size; so does a flat JPEG's chroma at every subsampling.
+// A flat picture stays flat at every size; so does a flat JPEG's chroma at every subsampling.
 func TestFlatStaysFlat(t *testing.T) {
 	for _, size := range []image.Point{{1, 1}, {3, 500}, {500, 3}, {255, 257}, {1000, 700}} {
 		for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422,
@@ -186,7 +186,7 @@ func TestFlatStaysFlat(t *testing.T) {
 	}
 }
 
-// The centre is cut out, and the shorter side is the one that is resized.
+// The shorter side is resized to the given length, and the centre is cut out.
 func TestShortSideCutsTheCentre(t *testing.T) {
 	for _, size := range []image.Point{{40, 8}, {8, 40}} {
 		img := image.NewGray(image.Rectangle{Max: size})
@@ -203,7 +203,7 @@ func TestShortSideCutsTheCentre(t *testing.T) {
 	}
 }
 
-// withOrientation puts an EXIF segment after the JPEG's first marker.
+// withOrientation adds an EXIF segment after the JPEG's first marker.
 func withOrientation(file []byte, order binary.AppendByteOrder, mark string, o uint16) []byte {
 	tiff := []byte(mark)
 	tiff = order.AppendUint32(tiff, 8)
@@ -218,11 +218,12 @@ func withOrientation(file []byte, order binary.AppendByteOrder, mark string, o u
 	return slices.Concat(file[:2], segment, body, file[2:])
 }
 
-// A picture that a camera stored in each of the eight ways is turned back to what the camera saw.
+// A picture that a camera stored in any of the eight ways is turned back to what the camera saw.
 func TestOrientation(t *testing.T) {
-	const w, h = 24, 15 // 24×15 to the shorter side 10 leaves 16×10: an even cut; to 5, 8×5: an odd one
+	const w, h = 24, 15 // to short side 10, 24×15 becomes 16×10, an even cut; to 5, it becomes 8×5, an odd one
 	seen := func(x, y int) color.Gray { return color.Gray{byte(10*x + 3*y*y/4)} }
-	// stored[o] says where the file's (column, row) lies in what was seen (EXIF: "the 0th row is at the visual …").
+	// stored[o] returns where the file's (column, row) was in the scene (EXIF: "the 0th row is at the
+	// visual …").
 	stored := []func(c, r int) (x, y int){
 		func(c, r int) (int, int) { return c, r },
 		func(c, r int) (int, int) { return w - 1 - c, r },
@@ -254,7 +255,7 @@ func TestOrientation(t *testing.T) {
 			if want == nil {
 				want = got
 			}
-			for i := range got { // the JPEGs differ a little, their blocks lying otherwise
+			for i := range got { // the JPEGs differ a little, since their blocks lie differently
 				if d := int(got[i]) - int(want[i]); d < -3 || d > 3 {
 					t.Fatalf("%v, orientation %d: value %d is %d, want %d", f, o+1, i, got[i], want[i])
 				}
@@ -263,7 +264,7 @@ func TestOrientation(t *testing.T) {
 	}
 }
 
-// hugePNG has a valid header that asks for w × h pixels, and nothing behind it.
+// hugePNG returns a PNG with a valid header for w × h pixels, and nothing after it.
 func hugePNG(w, h uint32) []byte {
 	chunk := append([]byte("IHDR"), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)...)
 	chunk = append(chunk, 8, 2, 0, 0, 0)
@@ -291,9 +292,9 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// Four flat quarters as Pillow 13.0.0 wrote them: baseline and progressive with
-// chroma at half size, with restarts, as RGB, and as CMYK with Adobe's inverted
-// inks (ImageNet has some). Each is refused wherever it is cut off.
+// The test files are four flat quarters, written by Pillow 13.0.0: baseline and progressive with
+// chroma at half size, with restarts, as RGB, and as CMYK with Adobe's inverted inks (ImageNet has
+// some). Each is refused wherever it is cut off.
 func TestJPEGs(t *testing.T) {
 	want := [][3]int{{200, 40, 40}, {40, 160, 60}, {30, 60, 190}, {220, 210, 60}}
 	for _, name := range []string{"baseline", "progressive", "restarts", "rgb", "cmyk"} {
@@ -330,7 +331,7 @@ func TestFitValidate(t *testing.T) {
 	}
 }
 
-// Whatever the file holds, it is read or refused.
+// Whatever the file holds, it is either read or refused.
 func FuzzRead(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.jpg")
 	if err != nil || len(names) == 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/gen2brain/jpegn"
 )
 
-// Markers of a JPEG file (ITU-T T.81, table B.1). RST0 to RST7 stand inside scans.
+// Markers of a JPEG file (ITU-T T.81, table B.1). RST0 to RST7 occur inside scans.
 const (
 	marker       = 0xff
 	startOfImage = 0xd8
@@ -24,20 +24,20 @@ const (
 	app1         = 0xe1
 )
 
-// isJPEG tells by a file's first bytes, whatever its name says.
+// isJPEG reports whether a file's first bytes are those of a JPEG, whatever its name says.
 func isJPEG(file []byte) bool { return bytes.HasPrefix(file, []byte{marker, startOfImage}) }
 
 func jpegConfig(r io.Reader) (image.Config, error) { return jpegn.DecodeConfig(r) }
 
-// decodeJPEG decodes with github.com/gen2brain/jpegn, which takes a third of
-// image/jpeg's time and returns the same bits with its assembly and without. It
-// fills in what a file lacks, so a file that was cut off is refused here.
+// decodeJPEG decodes with github.com/gen2brain/jpegn, which takes a third of image/jpeg's time and
+// returns the same bits with its assembly and without. It fills in what a file lacks, so
+// decodeJPEG itself refuses a truncated file.
 func decodeJPEG(file []byte, header image.Config) (image.Image, error) {
 	if err := whole(file); err != nil {
 		return nil, fmt.Errorf("the jpeg is truncated or damaged (%v): %w", err, ErrBad)
 	}
 	decode := func(r io.Reader) (image.Image, error) { return jpegn.Decode(r) }
-	if header.ColorModel == color.CMYKModel { // jpegn v0.6.0 takes Adobe's CMYK for RGB; ImageNet has some 20 such files
+	if header.ColorModel == color.CMYKModel { // jpegn v0.6.0 reads Adobe's CMYK as RGB; ImageNet has some 20 such files
 		decode = jpeg.Decode
 	}
 	img, err := decode(bytes.NewReader(file))
@@ -47,13 +47,13 @@ func decodeJPEG(file []byte, header image.Config) (image.Image, error) {
 	return img, nil
 }
 
-// whole follows a file's segments and scans to the marker that ends the image
-// (T.81, B.1.1). What comes after that is not looked at.
+// whole follows a file's segments and scans up to the marker that ends the image (T.81, B.1.1). It
+// ignores what comes after that.
 func whole(file []byte) error {
 	errEnd := errors.New("no end of image")
 	for rest := file[2:]; ; {
 		i := 0
-		for i < len(rest) && rest[i] == marker { // any number of them may stand before a code
+		for i < len(rest) && rest[i] == marker { // any number of these bytes may precede a code
 			i++
 		}
 		if i >= len(rest) {
@@ -81,8 +81,8 @@ func whole(file []byte) error {
 	}
 }
 
-// afterScan skips a scan's coded data, in which a marker's first byte is
-// followed by 0 or by the code of a restart.
+// afterScan skips the coded data of a scan, in which the first byte of a marker is followed by 0
+// or by the code of a restart.
 func afterScan(rest []byte) []byte {
 	for {
 		i := bytes.IndexByte(rest, marker)

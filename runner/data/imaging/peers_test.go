@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// pattern is the picture that OpenCV and Pillow were given.
+// pattern returns the picture that OpenCV and Pillow were given.
 func pattern(w, h int) *image.Gray {
 	img := image.NewGray(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -23,9 +23,10 @@ func pattern(w, h int) *image.Gray {
 	return img
 }
 
-// One level at most lies between us and OpenCV 5.0.0's INTER_AREA going down, or
-// Pillow 13.0.0's BICUBIC going up; two along the border, where Pillow leaves out
-// the samples beyond it and we repeat the last one, as OpenCV does.
+// Our result differs by at most one level from OpenCV 5.0.0's INTER_AREA when an image shrinks,
+// and from Pillow 13.0.0's BICUBIC when it grows. Along the border it differs by at most two:
+// there Pillow leaves out the samples beyond the border, while we repeat the last one, as OpenCV
+// does.
 func TestResizeAgainstPeers(t *testing.T) {
 	for name, k := range map[string]struct {
 		img  *image.Gray
@@ -56,12 +57,11 @@ func TestResizeAgainstPeers(t *testing.T) {
 	}
 }
 
-// Ten ImageNet photographs, grey ones among them, decoded by Pillow 13.0.0
-// (libjpeg-turbo) and resized by OpenCV 5.0.0 (down) or Pillow (up) to a shorter
-// side of 256: testdata/originals.json has the means of the centre's 4×4 blocks.
-// Pixel by pixel the mean difference was at most 0.63 levels and the largest 9
-// (as image/jpeg decodes, from which jpegn differs by one level at most):
-// libjpeg interpolates chroma before it is resized, we resize it once.
+// Ten ImageNet photographs, some of them grey, were decoded by Pillow 13.0.0 (libjpeg-turbo) and
+// resized by OpenCV 5.0.0 (down) or Pillow (up) to a shorter side of 256. testdata/originals.json
+// has the means of the centre's 4×4 blocks. Pixel by pixel the mean difference was at most 0.63
+// levels and the largest 9 (with image/jpeg, from which jpegn differs by at most one level).
+// libjpeg interpolates chroma before the image is resized; we resize it once.
 func TestPhotographsAgainstPeers(t *testing.T) {
 	data := os.Getenv("ABLATE_DATA")
 	if data == "" {
@@ -93,9 +93,9 @@ func TestPhotographsAgainstPeers(t *testing.T) {
 	}
 }
 
-// The rate that packing is limited by: one core's decode and resize of real
-// photographs, those of ABLATE_PHOTOGRAPHS if that names another folder of
-// ABLATE_DATA. Run with: go test ./runner/data/imaging -run - -bench Photographs -cpu 1
+// BenchmarkPhotographs measures the rate that limits packing: how fast one core decodes and
+// resizes real photographs. ABLATE_PHOTOGRAPHS may name another folder of ABLATE_DATA.
+// Run with: go test ./runner/data/imaging -run - -bench Photographs -cpu 1
 func BenchmarkPhotographs(b *testing.B) {
 	folder := cmp.Or(os.Getenv("ABLATE_PHOTOGRAPHS"), "imagenet-originals")
 	var names []string

@@ -2,8 +2,8 @@ package imaging
 
 import "image"
 
-// A plane is one channel of an image whose samples each cover coverX × coverY
-// pixels of it (the chroma of a JPEG covers up to 4 × 2).
+// A plane is one channel of an image. Each of its samples covers coverX × coverY pixels of the
+// image (the chroma of a JPEG covers up to 4 × 2).
 type plane struct {
 	pix            []byte
 	stride, step   int // bytes from row to row and from sample to sample
@@ -14,31 +14,31 @@ type plane struct {
 // A window is the part [from, from+n) of a side that is scaled to total pixels.
 type window struct{ total, from, n int }
 
-// A scaler resizes planes: every output is a weighted sum of a run of inputs,
-// first along rows, then along columns. Where a side shrinks, the weights are
-// the areas that an output pixel covers; where it grows, Catmull-Rom's cubic.
-// Both are what cuda-convnet2's make-data.py had OpenCV do (INTER_AREA down,
-// INTER_CUBIC up; OpenCV's cubic is a little sharper, a = -0.75 instead of -0.5).
+// A scaler resizes planes. Every output is a weighted sum of a run of inputs, first along rows,
+// then along columns. If a side shrinks, the weights are the areas that an output pixel covers; if
+// it grows, they are Catmull-Rom's cubic. cuda-convnet2's make-data.py let OpenCV do both
+// (INTER_AREA down, INTER_CUBIC up; OpenCV's cubic is a little sharper, with a = -0.75 instead of
+// -0.5).
 type scaler struct {
-	// Rows scaled to the window's width, with rowBits of fraction: two samples in a
-	// number, the second 2³² times, so that one multiplication weighs both. Sums of
-	// such numbers are right as long as the sums of the parts fit: see lanes.
+	// Rows scaled to the window's width, with rowBits of fraction. Each number holds two samples, the
+	// second multiplied by 2³², so that one multiplication weighs both. Sums of such numbers are
+	// right as long as the sums of the parts fit: see lanes.
 	rows []int64
 	sums []int64
-	both []int64           // two rows of samples, the second 2³² times
-	taps map[side]sideTaps // for the sides met last: many photographs have the same
+	both []int64           // two rows of samples, the second times 2³²
+	taps map[side]sideTaps // for the most recent sides: many photographs have the same
 }
 
-// A side is what taps depend on.
+// A side holds everything that taps depend on.
 type side struct {
 	size, cover int
 	window      window
 }
 
-// maxSides is how many sides' taps are kept: a few megabytes.
+// maxSides is how many sides' taps are kept, which takes a few megabytes.
 const maxSides = 256
 
-// sideTaps are the taps of a side, and the same with four weights each if no tap has more.
+// sideTaps are the taps of a side, and the same taps with four weights each if none has more.
 type sideTaps struct {
 	all   []tap
 	fours []four
@@ -50,7 +50,7 @@ type four struct {
 	weights [4]int64
 }
 
-// of returns a side's taps, which are made once.
+// of returns a side's taps, which it computes once.
 func (s *scaler) of(size, cover int, w window) sideTaps {
 	key := side{size, cover, w}
 	if t, ok := s.taps[key]; ok {
@@ -65,8 +65,8 @@ func (s *scaler) of(size, cover int, w window) sideTaps {
 	return t
 }
 
-// asFours fills taps up with weights of 0; nil where one has more than four, or
-// there are fewer samples.
+// asFours pads taps with weights of 0 to four weights. It returns nil if a tap has more than four,
+// or if there are fewer samples.
 func asFours(all []tap, samples int) []four {
 	out := make([]four, len(all))
 	for i, t := range all {
@@ -121,21 +121,21 @@ func (s *scaler) scale(dst []byte, p plane, across, down window) {
 }
 
 const (
-	// A sum starts with half a unit, to be rounded, and with what keeps the lower of
-	// two lanes from falling below 0 and borrowing of the upper.
+	// A sum starts with half a unit, for rounding, and with an offset that keeps the lower of two
+	// lanes from falling below 0 and borrowing from the upper.
 	half  = 1 << (weightBits + rowBits - 1)
 	floor = 1 << 29
 	start = half + floor | (half+floor)<<32
 )
 
-// lanes are the two samples of a sum.
+// lanes returns the two samples in a sum.
 func lanes(sum int64) (lower, upper byte) {
 	l, u := int32(uint32(sum)-floor), int32(uint32(sum>>32)-floor)
 	return clamp(l >> (weightBits + rowBits)), clamp(u >> (weightBits + rowBits))
 }
 
-// blend writes the weighted sum of as many rows as there are weights. Four
-// rows, what a cubic takes, go in one pass; others are summed row by row.
+// blend writes the weighted sum of as many rows as there are weights. Four rows, as for a cubic,
+// are summed in one pass; any other number is summed row by row.
 func (s *scaler) blend(out []byte, rows []int64, weights []int32) {
 	pairs := (len(out) + 1) / 2
 	if len(weights) == 4 {
@@ -171,7 +171,7 @@ func (s *scaler) blend(out []byte, rows []int64, weights []int32) {
 	}
 }
 
-// copy takes a plane that has its size already.
+// copy copies a plane that already has the right size.
 func (p plane) copy(dst []byte) {
 	for y := range p.size.Y {
 		row := p.pix[y*p.stride:]
@@ -181,7 +181,7 @@ func (p plane) copy(dst []byte) {
 	}
 }
 
-// scaleRow scales row y to pairs of samples.
+// scaleRow scales row y into pairs of samples.
 func (p plane) scaleRow(out []int64, y int, columns []tap) {
 	row := p.pix[y*p.stride:]
 	for x, c := range columns {
@@ -225,31 +225,32 @@ func (s *scaler) scaleTwoRows(first, second []int64, p plane, y int, columns []f
 	}
 }
 
-// lowerRow is the sample in a sum's lower lane.
+// lowerRow returns the sample in a sum's lower lane.
 func lowerRow(sum int64) int64 { return int64(int32(uint32(sum)-floorRow) >> shiftRow) }
 
 const (
 	shiftRow = weightBits - rowBits
 	roundRow = 1 << (shiftRow - 1)
-	// As start is for columns.
+	// floorRow does for rows what start does for columns.
 	floorRow = 1 << 24
 	startRow = roundRow + floorRow | (roundRow+floorRow)<<32
 )
 
-// A tap is what one output takes: weights, which add up to 1<<weightBits, for the inputs from on.
+// A tap describes one output: the weights, which add up to 1<<weightBits, of the inputs from
+// number from on.
 type tap struct {
 	from    int
 	weights []int32
 }
 
-// taps are the outputs of a window over a side of size pixels, which
-// ⌈size/cover⌉ samples describe.
+// taps returns the taps of a window over a side of size pixels, for which there are ⌈size/cover⌉
+// samples.
 func taps(size, cover int, w window) []tap {
 	samples := (size + cover - 1) / cover
 	out := make([]tap, w.n)
 	for j := range out {
-		// In units of 1/(cover·total) of a sample, output j reaches from j·size
-		// to (j+1)·size, and sample i from i·cover·total on.
+		// In units of 1/(cover·total) of a sample, output j covers j·size to (j+1)·size, and sample i
+		// begins at i·cover·total.
 		unit := cover * w.total
 		lo := (w.from + j) * size
 		if size >= unit {
@@ -272,8 +273,8 @@ func areaTap(lo, hi, unit, samples int) tap {
 	return t
 }
 
-// cubicTap interpolates at position at/unit, counted in samples from the first
-// one's edge, by Catmull-Rom's cubic. Samples beyond the border repeat the border's.
+// cubicTap interpolates by Catmull-Rom's cubic at position at/unit, in samples from the edge of
+// the first sample. Samples beyond the border repeat the one at the border.
 func cubicTap(at, unit, samples int) tap {
 	at -= unit / 2 // from the middle of the first sample
 	left := at / unit
@@ -281,7 +282,7 @@ func cubicTap(at, unit, samples int) tap {
 		left = -1
 	}
 	f := float64(at-left*unit) / float64(unit)
-	// Conversions keep compilers from fusing products into sums, which some machines do.
+	// The conversions keep compilers from fusing products into sums, as they do on some machines.
 	f2 := float64(f * f)
 	f3 := float64(f2 * f)
 	cubic := [4]float64{
@@ -299,7 +300,8 @@ func cubicTap(at, unit, samples int) tap {
 	return tap{first, fixed(shares)}
 }
 
-// fixed rounds weights; what rounding leaves over goes to the largest, so that a flat image stays flat.
+// fixed rounds weights. It adds the rounding error to the largest weight, so that a flat image
+// stays flat.
 func fixed(shares []float64) []int32 {
 	out := make([]int32, len(shares))
 	left, largest := int32(1<<weightBits), 0

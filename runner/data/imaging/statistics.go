@@ -6,15 +6,15 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// Statistics are sums over images of one size, three bytes a pixel. They are
-// exact, so that they do not depend on the order of the images.
+// Statistics holds sums over images of one size with three bytes per pixel. The sums are exact, so
+// they do not depend on the order of the images.
 type Statistics struct {
 	Images   int64
 	Sums     []uint64     // of each value, over the images
 	Products [3][3]uint64 // of each pair of channels, over the pixels of all images; the upper triangle
 }
 
-// Add counts an image.
+// Add adds an image to the sums.
 func (s *Statistics) Add(image []byte) {
 	if s.Sums == nil {
 		s.Sums = make([]uint64, len(image))
@@ -41,7 +41,7 @@ func (s *Statistics) Add(image []byte) {
 	}
 }
 
-// Mean is the mean image: one value for each value of an image, 0..255.
+// Mean returns the mean image, with one mean for each value of an image, 0..255.
 func (s *Statistics) Mean() []float32 {
 	mean := make([]float32, len(s.Sums))
 	for i, v := range s.Sums {
@@ -86,12 +86,12 @@ func (s *Statistics) Colour() Colour {
 	if !e.Factorize(matrix, true) { // LAPACK's iteration ends for every finite matrix
 		return c
 	}
-	values := e.Values(nil) // rising
+	values := e.Values(nil) // ascending
 	var vectors mat.Dense
 	e.VectorsTo(&vectors)
 	for i := range 3 {
 		from := 2 - i
-		c.Values[i] = max(0, values[from]) // rounding may leave a flat colour's below 0
+		c.Values[i] = max(0, values[from]) // rounding may leave an eigenvalue of a flat colour below 0
 		largest := 0
 		for j := range 3 {
 			c.Vectors[i][j] = vectors.At(j, from)

@@ -1,6 +1,6 @@
-// Package pack stores images of one size as plain bytes in memory-mapped files,
-// ready to be trained on: decoded, resized and cut once instead of at every
-// epoch. FORMAT.md describes the files.
+// Package pack stores images of one size as plain bytes in memory-mapped files, ready for
+// training: they are decoded, resized and cut once instead of in every epoch. FORMAT.md describes
+// the files.
 package pack
 
 import (
@@ -16,8 +16,8 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// ErrMissing is a folder without a pack, or with an unfinished one. ErrCorrupt
-// is a pack that is not what was written.
+// ErrMissing reports a folder without a pack, or with an unfinished one. ErrCorrupt reports a pack
+// that differs from what was written.
 var (
 	ErrMissing = errors.New("no finished pack")
 	ErrCorrupt = errors.New("the pack is damaged")
@@ -29,7 +29,7 @@ const (
 	planName      = "packing.json" // removed last
 	skippedName   = "left-out.txt"
 	meanName      = "train.mean"
-	shardImages   = 1024 // source files a shard; it has fewer images where some were skipped
+	shardImages   = 1024 // source files per shard; a shard has fewer images if some were skipped
 )
 
 // A Manifest is pack.json: what a pack holds and how it was made.
@@ -45,11 +45,11 @@ type Manifest struct {
 	Source  string           `json:"source"` // SHA-256 of the list of source files and their labels
 }
 
-// A Split is one split's files.
+// A Split describes the files of one split.
 type Split struct {
 	Images int     `json:"images"`
 	Shards []Shard `json:"shards"`
-	// The SHA-256 of the files beside the shards.
+	// The SHA-256 of each file beside the shards.
 	Index string `json:"index_sha256"`
 	Names string `json:"names_sha256"`
 }
@@ -61,7 +61,7 @@ type Shard struct {
 	SHA256 string `json:"sha256"`
 }
 
-// A Skipped file is a source file that is not in the pack.
+// A Skipped is a source file that is not in the pack.
 type Skipped struct {
 	Split  string `json:"split"`
 	Name   string `json:"name"`
@@ -70,14 +70,14 @@ type Skipped struct {
 
 func (l Skipped) String() string { return l.Name + ": " + l.Reason }
 
-// Splits in the order in which they are packed.
+// splits are in the order in which they are packed.
 var splits = []string{"train", "test"}
 
 func shardName(split string, k int) string { return fmt.Sprintf("%s-%05d.shard", split, k) }
 func indexName(split string) string        { return split + ".index" }
 func namesName(split string) string        { return split + ".names" }
 
-// An entry is an image's line in the index: its label and the CRC-32C of its bytes.
+// An entry is an image's entry in the index: its label and the CRC-32C of its bytes.
 type entry struct {
 	Label int32
 	CRC   uint32
@@ -96,7 +96,8 @@ func entryAt(index []byte, i int) entry {
 
 func digest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// writeFile writes beside, syncs and renames, so that a file is whole or not there.
+// writeFile writes a temporary file, syncs and renames it, so that a file is either complete or
+// absent.
 func writeFile(dir, name string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(dir, name+".*.part")
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// On a disk that fills up packing stops with one error that names the file; what
-// is there is taken for no pack, and with more room the same command finishes it
-// with the bytes of a pack that was never stopped.
+// When the disk fills up, packing stops with one error that names the file, and the folder does
+// not count as a pack. With more room, the same command finishes it with the bytes of an
+// uninterrupted pack.
 func TestPackOnAFullDisk(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	set := list(t, folder(t, 40))

@@ -20,7 +20,7 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// folder makes an ImageFolder of two classes with n small images each in train, and three in val.
+// folder makes an ImageFolder of two classes, each with n small images in train and three in val.
 func folder(t testing.TB, n int) string {
 	t.Helper()
 	root := t.TempDir()
@@ -41,7 +41,7 @@ func folder(t testing.TB, n int) string {
 				}
 				var b bytes.Buffer
 				name, err := fmt.Sprintf("%04d.png", i), png.Encode(&b, img)
-				if i%2 == 1 { // a JPEG, sometimes under a PNG's name
+				if i%2 == 1 { // a JPEG, sometimes with a PNG's name
 					b.Reset()
 					err = jpeg.Encode(&b, img, nil)
 				}
@@ -65,7 +65,7 @@ func list(t testing.TB, root string) *imagefiles.Set {
 
 var small = Options{Fit: imaging.Fit{ShortSide: 8}, Workers: 2}
 
-// contents are a folder's files by name.
+// contents returns a folder's files by name.
 func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -194,7 +194,8 @@ func TestPackIsTheSameForAnyJobs(t *testing.T) {
 	sameFiles(t, one, many)
 }
 
-// A pack that was stopped is no pack, and the same call makes of it what an undisturbed one makes.
+// An interrupted pack is not a pack, and the same call turns it into what an uninterrupted call
+// makes.
 func TestPackGoesOn(t *testing.T) {
 	root := folder(t, 520) // 1040 files: two shards
 	whole, stopped := t.TempDir(), t.TempDir()
@@ -246,7 +247,7 @@ func TestBadFilesAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := 2
-	if os.Symlink("loop.png", loop) == nil { // not everywhere allowed
+	if os.Symlink("loop.png", loop) == nil { // not allowed everywhere
 		want++
 	}
 	closed := filepath.Join(root, "train", "class1", "closed.png")
@@ -255,7 +256,7 @@ func TestBadFilesAreListed(t *testing.T) {
 	}
 	if f, err := os.Open(closed); err != nil {
 		want++
-	} else { // who may do anything can read it, and it would be one image more
+	} else { // a user with all permissions can read it, which makes one more image
 		if err := errors.Join(f.Close(), os.Remove(closed)); err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +277,7 @@ func TestBadFilesAreListed(t *testing.T) {
 			t.Errorf("the list does not say %q: %s", name, listed)
 		}
 	}
-	// One is mended; the others are allowed.
+	// One file is repaired; the others are allowed to be bad.
 	if err := os.WriteFile(bad, whole, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +308,8 @@ func TestFoldersThatAreNotOurs(t *testing.T) {
 	}
 }
 
-// A disk that is full, or a folder that cannot be written, is one clear error; nothing of the shard stays.
+// A full disk and a folder without write permission each cause one clear error; nothing of the
+// shard remains.
 func TestWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	full := errors.New("no space left on device")
@@ -322,7 +324,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// Damage is found: at the latest when an image is read, by Verify in any case.
+// Damage is found: when an image is read, at the latest, and always by Verify.
 func TestDamage(t *testing.T) {
 	root := folder(t, 5)
 	for name, k := range map[string]struct {
@@ -382,7 +384,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A shard that is cut while it is mapped is an error and no crash.
+// A shard that is truncated while it is mapped causes an error, not a crash.
 func TestCutWhileMapped(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a mapped file cannot be cut on Windows")
@@ -444,7 +446,8 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// sparse makes a pack of n images of 256×256 that takes no room: its shards have holes instead of bytes.
+// sparse makes a pack of n images of 256×256 that takes no space: its shards have holes instead of
+// bytes.
 func sparse(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -478,7 +481,8 @@ func sparse(t testing.TB, n int) string {
 	return dir
 }
 
-// ImageNet's size: 1,281,167 images, 252 GB. What opening takes in memory does not grow with the images' bytes.
+// A pack of ImageNet's size has 1,281,167 images and 252 GB. The memory for opening it does not
+// grow with the images' bytes.
 func TestOpenImageNetSized(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" || runtime.GOOS == "windows" {
 		t.Skip("252 GB of sparse files need a 64-bit address space and a file system with holes")

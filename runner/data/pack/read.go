@@ -28,20 +28,19 @@ type Pack struct {
 	maps        []mmap.MMap
 }
 
-// Images are the images of one split.
+// Images holds the images of one split.
 type Images struct {
 	Labels []int32
 	name   string
-	size   int      // bytes an image
+	size   int      // bytes per image
 	index  []byte   // entries
 	shards [][]byte // mapped
 	files  []string // names of the shards
 	starts []int    // number of the first image of each shard
 }
 
-// Open maps a pack. It reads the manifest and the index and looks at the sizes
-// of the shards; their bytes are verified image by image when they are read,
-// and all at once by Verify.
+// Open maps a pack. It reads the manifest and the index and checks the sizes of the shards. The
+// bytes of the shards are verified image by image when they are read, and all at once by Verify.
 func Open(dir string) (*Pack, error) {
 	m, err := readManifest(dir)
 	if err != nil {
@@ -60,7 +59,7 @@ func Open(dir string) (*Pack, error) {
 	return p, nil
 }
 
-// Close takes the maps away. Images must not be used after it.
+// Close unmaps the pack's files. Images must not be used afterwards.
 func (p *Pack) Close() error {
 	var errs []error
 	for i := range p.maps {
@@ -70,8 +69,8 @@ func (p *Pack) Close() error {
 	return errors.Join(errs...)
 }
 
-// Bounds of the files that are read whole: a pack of ImageNet has a manifest of
-// 0.2 MB, and a system's paths have at most 4,096 bytes.
+// Bounds of the files that are read whole. The manifest of an ImageNet pack has 0.2 MB, and a
+// system's paths have at most 4,096 bytes.
 const (
 	maxManifest = 256 << 20
 	maxName     = 4096
@@ -97,7 +96,7 @@ func readManifest(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// parseManifest reads a manifest and refuses what does not add up.
+// parseManifest reads a manifest and refuses one that is inconsistent.
 func parseManifest(text []byte) (*Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -181,7 +180,7 @@ func (p *Pack) mapShard(s Shard) ([]byte, error) {
 	return m, nil
 }
 
-// verified reads a file of at most limit bytes whose digest is known.
+// verified reads a file of at most limit bytes and compares it with its known digest.
 func (p *Pack) verified(name string, limit int64, want string) ([]byte, error) {
 	path := filepath.Join(p.dir, name)
 	text, err := files.Read(path, limit)
@@ -197,7 +196,7 @@ func (p *Pack) verified(name string, limit int64, want string) ([]byte, error) {
 	return text, nil
 }
 
-// parseIndex returns the labels of an index.
+// parseIndex returns the labels in an index.
 func parseIndex(index []byte, images, classes int) ([]int32, error) {
 	if images < 0 || len(index)%entryBytes != 0 || len(index)/entryBytes != images {
 		return nil, fmt.Errorf("%d bytes are not %d entries of %d: %w", len(index), images, entryBytes, ErrCorrupt)
@@ -211,12 +210,13 @@ func parseIndex(index []byte, images, classes int) ([]int32, error) {
 	return labels, nil
 }
 
-// At returns the bytes of image i, height, width, RGB, which must not be written
-// to. They are compared with the CRC-32C that was taken when they were packed,
-// which costs less than preparing them for a net.
+// At returns the bytes of image i in the order height, width, RGB. They must not be written to. It
+// compares them with the CRC-32C from the time of packing, which costs less than preparing them
+// for a net.
 func (im *Images) At(i int) (image []byte, err error) {
 	k := sort.Search(len(im.starts), func(k int) bool { return im.starts[k] > i }) - 1
-	// A file that is cut off while it is mapped faults when it is read: an error, and no reason to crash.
+	// Reading a file that was truncated while it is mapped causes a fault. It becomes an error
+	// instead of a crash.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -232,7 +232,7 @@ func (im *Images) At(i int) (image []byte, err error) {
 	return image, nil
 }
 
-// Mean is the mean image of the training images, one value an input value, 0..255.
+// Mean returns the mean image of the training images: one mean for each value of an image, 0..255.
 func (p *Pack) Mean() ([]float32, error) {
 	text, err := p.verified(meanName, 4*int64(p.Fit.Len()), p.Manifest.Mean)
 	if err != nil {
@@ -248,7 +248,7 @@ func (p *Pack) Mean() ([]float32, error) {
 	return mean, nil
 }
 
-// Names are the source files of a split's images, train or test, in their order.
+// Names returns the source files of a split's images (train or test), in the order of the images.
 func (p *Pack) Names(split string) ([]string, error) {
 	text, err := p.verified(namesName(split), int64(p.Splits[split].Images)*maxName, p.Splits[split].Names)
 	if err != nil {
@@ -262,7 +262,8 @@ func (p *Pack) Names(split string) ([]string, error) {
 	return names, nil
 }
 
-// Verify reads everything and compares it with the digests of the manifest. It returns all that is wrong.
+// Verify reads everything and compares it with the digests of the manifest. It returns all errors
+// that it finds.
 func (p *Pack) Verify(ctx context.Context) error {
 	var errs []error
 	if _, err := p.Mean(); err != nil {
@@ -284,7 +285,8 @@ func (p *Pack) Verify(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Digest identifies a split's images and labels: the SHA-256 of the digests of its index and shards.
+// Digest returns a digest that identifies a split's images and labels: the SHA-256 of the digests
+// of its index and shards.
 func (p *Pack) Digest(split string) string {
 	s := p.Splits[split]
 	all := s.Index

@@ -22,7 +22,7 @@ import (
 	"ablate/runner/data/imaging"
 )
 
-// Options say how a set is packed. None but Fit changes the bytes.
+// Options say how a set is packed. Only Fit changes the resulting bytes.
 type Options struct {
 	Fit     imaging.Fit
 	Workers int
@@ -35,18 +35,20 @@ type Options struct {
 // Progress says how far packing has come.
 type Progress struct {
 	Files, Total int   // source files, of all splits
-	Kept         int   // part of Files: packed by an earlier attempt
+	Kept         int   // those of Files that an earlier attempt packed
 	Bytes        int64 // read from source files in this attempt
 	Skipped      int
 }
 
-// ErrBadFiles is a set with more unusable files than allowed. The message names the file that lists them.
+// ErrBadFiles reports a set with more unusable files than allowed. The message names the file that
+// lists them.
 var ErrBadFiles = errors.New("files that hold no usable image")
 
-// hopeless is how many bad files beyond the limit end packing early: the folder is then not what it was taken for.
+// hopeless is the number of bad files beyond the limit that ends packing early: the folder then
+// holds something else.
 const hopeless = 1000
 
-// A plan says what an unfinished pack will be; only the same plan may continue it.
+// A plan describes what an unfinished pack will hold; only the same plan may continue it.
 type plan struct {
 	Format int         `json:"format"`
 	Method string      `json:"method"`
@@ -54,10 +56,10 @@ type plan struct {
 	Source string      `json:"source"`
 }
 
-// Write packs a set into dir, which is made. A folder in which an earlier
-// attempt was stopped is continued: whole shards are verified and kept. The
-// pack exists once its manifest does, which is written last. The context's error
-// means that the same call continues later.
+// Write packs a set into dir, which it creates. If an earlier attempt stopped in that folder,
+// Write continues it: it verifies complete shards and keeps them. The manifest is written last;
+// the pack exists once its manifest does. If the error is that of the context, the same call
+// continues later.
 func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Manifest, error) {
 	if err := o.Fit.Validate(); err != nil {
 		return nil, err
@@ -98,8 +100,8 @@ func Write(ctx context.Context, set *imagefiles.Set, dir string, o Options) (*Ma
 	return m, w.finish(m)
 }
 
-// sourceDigest identifies the list of files, their labels and classes. It says
-// nothing of their contents, which are not read twice.
+// sourceDigest returns a digest of the list of files, their labels and classes. It does not cover
+// their contents, which are not read twice.
 func sourceDigest(set *imagefiles.Set) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", set.Classes)
@@ -122,7 +124,7 @@ type writer struct {
 	skipped []Skipped
 }
 
-// begin makes the folder, or finds the same pack in it, whole or begun.
+// begin makes the folder, or finds the same pack in it, finished or unfinished.
 func (w *writer) begin() (done *Manifest, err error) {
 	w.now.Total = len(w.set.Train) + len(w.set.Test)
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
@@ -192,7 +194,7 @@ func (w *writer) split(ctx context.Context, name string, stats *imaging.Statisti
 		writeBytes(w.dir, indexName(name), index.Bytes()), writeBytes(w.dir, namesName(name), names.Bytes()))
 }
 
-// encodeMean is the mean image as float32, little-endian.
+// encodeMean encodes the mean image as float32, little-endian.
 func encodeMean(s *imaging.Statistics) []byte {
 	var b []byte
 	for _, v := range s.Mean() {
@@ -201,8 +203,7 @@ func encodeMean(s *imaging.Statistics) []byte {
 	return b
 }
 
-// A built shard is what is known of a shard once it is written. It is kept
-// beside the shard until the pack is finished.
+// A built describes a finished shard. It is stored beside the shard until the pack is finished.
 type built struct {
 	Shard   Shard
 	Entries []entry
@@ -210,7 +211,7 @@ type built struct {
 	Skipped []Skipped
 }
 
-// shard keeps what an earlier attempt wrote, or writes the shard.
+// shard keeps the shard of an earlier attempt, or writes it.
 func (w *writer) shard(ctx context.Context, split string, k int, files []imagefiles.File,
 	stats *imaging.Statistics) (built, error) {
 	name := shardName(split, k)
@@ -252,9 +253,9 @@ func (w *writer) shard(ctx context.Context, split string, k int, files []imagefi
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// kept reads a shard that an earlier attempt finished, verifies it, and counts
-// its images in the statistics. Whatever is wrong with it, it is written again,
-// and so it is when a file that was skipped has been mended.
+// kept reads a shard that an earlier attempt finished, verifies it, and adds its images to the
+// statistics. If anything is wrong with it, or if a skipped file has been repaired since, the
+// shard is written again.
 func (w *writer) kept(name string, sources []imagefiles.File, stats *imaging.Statistics) (built, bool) {
 	var b built
 	text, err := files.Read(filepath.Join(w.dir, name+".json"), maxManifest)
@@ -294,7 +295,7 @@ func (w *writer) tell() {
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", " ") }
 
-// tooManyBad writes the list of files that cannot be used, and says so.
+// tooManyBad writes the list of unusable files and returns an error that names it.
 func (w *writer) tooManyBad() error {
 	if err := w.list(); err != nil {
 		return err
@@ -312,7 +313,7 @@ func (w *writer) list() error {
 	return writeBytes(w.dir, skippedName, []byte(b.String()))
 }
 
-// finish makes the pack whole, and removes what only an unfinished one needs.
+// finish writes what completes the pack, and removes the files that only an unfinished pack needs.
 func (w *writer) finish(m *Manifest) error {
 	if err := w.list(); err != nil {
 		return err
