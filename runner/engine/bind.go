@@ -6,8 +6,8 @@ import (
 	"ablate/recipe"
 )
 
-// bind plans each device's memory and asks it for its kernels. It also returns
-// where the values lie that the host reads and writes.
+// bind plans each device's memory and asks each device for its kernels. It also returns where the
+// values lie that the host reads and writes.
 func (s *schedule) bind(where Placement) (*Program, map[*value]sharded, error) {
 	group := where.Group
 	b := binder{memoryPlan: s.plan(), precision: where.Precision}
@@ -62,7 +62,7 @@ type binder struct {
 	precision recipe.Precision
 }
 
-// tensor is a buffer on a device.
+// tensor returns the tensor of a buffer on a device.
 func (b binder) tensor(v *buffer, device int) Tensor {
 	switch {
 	case v.base != nil:
@@ -74,7 +74,7 @@ func (b binder) tensor(v *buffer, device int) Tensor {
 	return Tensor{Mem: b.arenas[device], Off: b.spans[b.owner[v]][device].off, Shape: v.shapes[device], Type: v.kind}
 }
 
-// instr is what one device does of an instruction.
+// instr returns what one device does for an instruction.
 func (b binder) instr(l instruction, device int) (Instr, error) {
 	var mask Tensor
 	if l.Mask != nil {

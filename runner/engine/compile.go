@@ -9,34 +9,35 @@ import (
 	"ablate/runner/graph"
 )
 
-// A value is a node of the graph as the compiler's passes see it, or what a pass added.
+// A value is a node of the graph as the compiler's passes see it, or a value that a pass added.
 type value struct {
-	name     string // with the layer in braces, as in every step's name: maxpool{pool2}, value{fc6.weight}
+	name     string // with the layer in braces, as in the name of every step: maxpool{pool2}, value{fc6.weight}
 	shape    []int
 	constant bool     // the same for every image and chunk
-	number   *float32 // a constant's
+	number   *float32 // the value of a constant
 }
 
-// activation tells images' values, and gradients to them, from what belongs to a
-// channel. Weights, which may have four axes too, are read by convolutions alone.
+// activation reports whether a value holds images' values, or gradients with respect to them. Weights
+// may also have four axes, but only convolutions read those.
 func (v *value) activation() bool { return len(v.shape) == 4 }
 
-// Fused is what a kernel does besides its own op. V is how a stage of compilation
-// names values. It passes from stage to stage as a whole, so that none drops a part.
+// Fused is what a kernel does besides its own op. V is the type by which a stage of compilation names
+// values. Fused passes from stage to stage as a whole, so that no stage drops a part.
 type Fused[V any] struct {
 	ReLU bool // a Conv, Dense, BatchNorm or Add also applies max(0, ·) to its output
-	// Mask is the output of the ReLU before a pooling, LRN or Dropout layer whose
-	// data gradient the op is: the result is also zeroed where Mask is not positive.
+	// Mask is set if the op is the data gradient of a pooling, LRN or Dropout layer that follows a
+	// ReLU. It is the output of that ReLU: the result is also zeroed where Mask is not positive.
 	Mask V
-	// Pool is the max pooling behind the LRN layer whose data gradient the op is, for a
-	// Fuser: the inputs are {x, y, dy} with LRN's x and y, and the gradient dy of the pooling's output.
+	// Pool is set if the op is the data gradient of an LRN layer, and the device is a Fuser. It is the
+	// gradient of the max pooling behind that layer. The inputs are then {x, y, dy}, with LRN's x and
+	// y, and the gradient dy of the pooling's output.
 	Pool *graph.MaxPoolGrad
-	// Update makes a DenseWeightGrad change the weights, its input 2, and velocities,
-	// its input 3, instead of storing the gradient: there is no output then.
+	// Update makes a DenseWeightGrad change the weights (its input 2) and velocities (its input 3)
+	// instead of storing the gradient. There is then no output.
 	Update *Update
 }
 
-// withMask is the same with the mask named as the next stage names it.
+// withMask returns f with its mask replaced by the next stage's name for it.
 func withMask[A, B any](f Fused[A], mask B) Fused[B] {
 	return Fused[B]{ReLU: f.ReLU, Mask: mask, Pool: f.Pool, Update: f.Update}
 }
@@ -44,7 +45,7 @@ func withMask[A, B any](f Fused[A], mask B) Fused[B] {
 // An action is a kernel before it is divided among devices: an op on values.
 type action struct {
 	name  string
-	layer string // that the op belongs to
+	layer string // the layer that the op belongs to
 	op    any    // a graph.Op, Update, EMA, Norm or Cast
 	in    []*value
 	out   *value // nil for an update, whose inputs are weights, gradient and norms
@@ -57,12 +58,12 @@ type compiler struct {
 	g       *graph.Graph
 	values  map[*gorgonia.Node]*value
 	actions []action
-	uses    map[*value]int // by actions and by being kept
+	uses    map[*value]int // how many actions use a value; a kept value has one use more
 	types   map[*value]Type
 }
 
-// compile takes a graph through the passes, which are files of this package in
-// this order: compile, fuse, precision, shard_columns or shard_chunks, schedule, memory, bind.
+// compile takes a graph through the passes. They are files of this package, in this order: compile,
+// fuse, precision, shard_columns or shard_chunks, schedule, memory, bind.
 func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []graph.Param) (*Program, error) {
 	c := &compiler{g: g, values: map[*gorgonia.Node]*value{}, uses: map[*value]int{}}
 	if err := c.translate(keep, update, params.rule); err != nil {
@@ -102,11 +103,10 @@ func compile(g *graph.Graph, params *Params, keep []*gorgonia.Node, update []gra
 	return p, nil
 }
 
-// translate lists the actions that the kept nodes and the updates need, inputs
-// before users. Gradients are asked for from the last layer back, each update
-// right after the last action that reads the old weights, so that a gradient
-// lives as short as can be; or all at the end, where the norm of all gradients
-// decides how far they go.
+// translate lists the actions that the kept nodes and the updates need, inputs before users. Gradients
+// are computed from the last layer back. Each update comes right after the last action that reads the
+// old weights, so that a gradient lives as short as possible. Where an update depends on the norm of
+// all gradients, all updates come at the end.
 func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param, rule Rule) error {
 	for _, n := range keep {
 		if err := c.visit(n); err != nil {
@@ -118,7 +118,7 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param, rule R
 			return err
 		}
 	}
-	// Updates go in afterwards: by now it is known who reads the old weights.
+	// Updates are inserted afterwards, when it is known which actions read the old weights.
 	after := map[int][]action{}
 	var norm []*value
 	if rule.Clip > 0 && len(update) > 0 {
@@ -155,7 +155,7 @@ func (c *compiler) translate(keep []*gorgonia.Node, update []graph.Param, rule R
 	return nil
 }
 
-// updates are the actions by which a parameter follows its gradient.
+// updates returns the actions that change a parameter by its gradient.
 func (c *compiler) updates(p graph.Param, rule Rule, weights, grad *value, norm []*value) []action {
 	u := action{name: "update{" + p.Name + "}", layer: p.Layer, in: []*value{weights, grad}}
 	if p.Average > 0 {
@@ -177,7 +177,7 @@ func (c *compiler) updates(p graph.Param, rule Rule, weights, grad *value, norm 
 	return append(all, u)
 }
 
-// visit adds the actions that make a node, unless they are there.
+// visit adds the actions that compute a node, unless they were added before.
 func (c *compiler) visit(n *gorgonia.Node) error {
 	if _, seen := c.values[n]; seen || fromOutside(n) {
 		return nil
@@ -203,7 +203,7 @@ func (c *compiler) visit(n *gorgonia.Node) error {
 	return nil
 }
 
-// fromOutside says that a node's value is written by the host or trained.
+// fromOutside reports whether a node's value is written by the host or trained.
 func fromOutside(n *gorgonia.Node) bool { return n.Op() == nil || n.IsVar() }
 
 func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
@@ -218,7 +218,7 @@ func (c *compiler) children(n *gorgonia.Node) ([]*gorgonia.Node, error) {
 	return in, nil
 }
 
-// value is what a node is to the passes, the same each time.
+// value returns the value that stands for a node. It is the same on each call.
 func (c *compiler) value(n *gorgonia.Node) *value {
 	v, ok := c.values[n]
 	if ok {
@@ -244,7 +244,7 @@ func (c *compiler) all(nodes []*gorgonia.Node) []*value {
 	return values
 }
 
-// setNumber takes the value of a constant, such as the loss's own gradient, 1.
+// setNumber stores the value of a constant, such as the gradient of the loss itself, 1.
 func (v *value) setNumber(of gorgonia.Value) error {
 	if of == nil {
 		return nil
@@ -268,7 +268,7 @@ func (c *compiler) count(kept []*value) {
 	}
 }
 
-// inputs are the values that the host writes.
+// inputs returns the values that the host writes.
 func (c *compiler) inputs() []*value {
 	if c.g.Labels == nil {
 		return []*value{c.value(c.g.Input)}

@@ -2,16 +2,16 @@ package engine
 
 import "ablate/runner/graph"
 
-// Limits are what a device can do at most, measured on the machine at hand.
+// Limits are the highest rates that a device reaches, measured on the machine at hand.
 type Limits struct {
 	FLOPS float64 // multiplications and additions a second, float32
 	Bytes float64 // memory traffic a second, reads and writes together
 }
 
-// A Cost is what one step of a program cannot do without: the operations of its
-// formula, and every operand read or written once.
+// A Cost is the least work that one step of a program needs: the operations of its formula, and every
+// operand read or written once.
 type Cost struct {
-	FLOPs int64 // of convolutions and dense layers; 0 where memory is all that counts
+	FLOPs int64 // of convolutions and dense layers; 0 where only memory counts
 	Bytes int64
 	Moved int64 // bytes that come from another device
 }
@@ -22,12 +22,12 @@ func (c *Cost) add(o Cost) {
 	c.Moved += o.Moved
 }
 
-// Seconds is the time that a device of these limits needs at least.
+// Seconds returns the least time that a device with these limits needs.
 func (c Cost) Seconds(l Limits) float64 {
 	return max(float64(c.FLOPs)/l.FLOPS, float64(c.Bytes)/l.Bytes)
 }
 
-// costOf counts an instruction.
+// costOf returns the cost of an instruction.
 func costOf(in Instr) Cost {
 	if m, ok := in.Op.(Gather); ok { // each value is read and written once
 		return Cost{Bytes: 2 * in.Out.bytes(), Moved: m.moved()}

@@ -2,8 +2,8 @@ package engine
 
 import "ablate/runner/graph"
 
-// fuseReLU lets a convolution, a dense layer, batch norm or a sum of layers apply the
-// ReLU that alone reads its output: that is still at hand then, and never stored.
+// fuseReLU lets a convolution, a dense layer, batch norm or a sum of layers apply the ReLU that alone
+// reads its output. The output is then still at hand, and is never stored.
 func (c *compiler) fuseReLU() {
 	by := map[*value]int{}
 	var kept []action
@@ -24,8 +24,8 @@ func (c *compiler) fuseReLU() {
 	c.actions = kept
 }
 
-// fusePoolGrad lets an LRN layer's gradient gather from the pooling behind it:
-// the gradient between them, AlexNet's largest tensor, is neither stored nor read.
+// fusePoolGrad lets the gradient of an LRN layer gather from the pooling behind it. The gradient
+// between them, AlexNet's largest tensor, is then neither stored nor read.
 func (c *compiler) fusePoolGrad(f Fuser) {
 	by := map[*value]int{}
 	var kept []action
@@ -54,10 +54,10 @@ func (c *compiler) fusePoolGrad(f Fuser) {
 	c.actions = kept
 }
 
-// fuseReLUGrad lets the op that alone makes a ReLU's incoming gradient also zero
-// it where the ReLU was closed: one pass over memory less. Convolutions and dense
-// layers do not: their tiles are 64 channels wide, and reading the ReLU's output
-// in such pieces cost AlexNet's conv4 14 ms of 145 where a pass of its own costs 4.
+// fuseReLUGrad finds the op that alone computes a ReLU's incoming gradient, and lets it zero the
+// gradient where the ReLU was closed. That saves one pass over memory. Convolutions and dense layers
+// do not do so: their tiles are 64 channels wide, and reading the ReLU's output in such pieces cost
+// AlexNet's conv4 14 ms of 145, where a separate pass costs 4.
 func (c *compiler) fuseReLUGrad() {
 	by := map[*value]int{}
 	var kept []action
@@ -78,8 +78,8 @@ func (c *compiler) fuseReLUGrad() {
 	c.actions = kept
 }
 
-// fuseUpdate lets a dense layer's weight gradient update the weights as it is
-// made: AlexNet's fc6 has 151 MB of it, which are then neither stored nor read.
+// fuseUpdate lets a dense layer's weight gradient update the weights as it is computed. AlexNet's fc6
+// has a gradient of 151 MB, which is then neither stored nor read.
 func (c *compiler) fuseUpdate() {
 	by := map[*value]action{}
 	for _, a := range c.actions {
@@ -91,7 +91,7 @@ func (c *compiler) fuseUpdate() {
 	fused := map[*value]bool{}
 	for _, a := range c.actions {
 		if u, ok := a.op.(Update); ok && u.Plain() {
-			if grad, ok := by[a.in[1]]; ok { // here, where nobody reads the old weights any more
+			if grad, ok := by[a.in[1]]; ok { // here nothing reads the old weights any more
 				fused[grad.out] = true
 				in := append(grad.in[:len(grad.in):len(grad.in)], a.in[0])
 				a = action{

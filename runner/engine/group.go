@@ -9,19 +9,19 @@ import (
 	"ablate/recipe"
 )
 
-// A Group is devices that run programs together, a goroutine each. Between two
-// transfers they know nothing of each other. One program runs at a time.
+// A Group is a set of devices that run programs together, each in its own goroutine. Between two
+// transfers they are independent. One program runs at a time.
 type Group struct {
 	devices []Device
 	async   []Async         // the devices that are Async, nil for the others
-	wake    []chan struct{} // of all devices but the first, which the caller works for
+	wake    []chan struct{} // of all devices but the first, which runs in the caller's goroutine
 	done    sync.WaitGroup
 	program *Program
 	errs    []error
 	barrier barrier
 }
 
-// NewGroup makes a group of one or more devices, which it closes when it is closed itself.
+// NewGroup makes a group of one or more devices. Closing the group closes them.
 func NewGroup(devices ...Device) *Group {
 	g := &Group{devices: devices, async: make([]Async, len(devices)), errs: make([]error, len(devices))}
 	for d, dev := range devices {
@@ -41,10 +41,10 @@ func NewGroup(devices ...Device) *Group {
 	return g
 }
 
-// Len is the number of devices.
+// Len returns the number of devices.
 func (g *Group) Len() int { return len(g.devices) }
 
-// Name is the names of all devices, as a user writes them: cpu:0,cpu:1.
+// Name returns the names of all devices, as a user writes them: cpu:0,cpu:1.
 func (g *Group) Name() string {
 	var names []string
 	for _, d := range g.devices {
@@ -53,7 +53,7 @@ func (g *Group) Name() string {
 	return strings.Join(names, ",")
 }
 
-// Hardware is what speeds are compared under: the devices and, where it is not
+// Hardware returns the description under which speeds are compared: the devices and, where it is not
 // float32, the precision of products.
 func (g *Group) Hardware(p recipe.Precision) string {
 	var kinds []string
@@ -76,7 +76,7 @@ func (g *Group) Hardware(p recipe.Precision) string {
 	return all
 }
 
-// Threads is the number of worker threads of all devices.
+// Threads returns the number of worker threads of all devices.
 func (g *Group) Threads() int {
 	n := 0
 	for _, d := range g.devices {
@@ -85,7 +85,7 @@ func (g *Group) Threads() int {
 	return n
 }
 
-// Limits measures what all devices can do at the same time.
+// Limits measures the rates that all devices reach at the same time.
 func (g *Group) Limits(p recipe.Precision) (Limits, error) {
 	limits, errs := make([]Limits, len(g.devices)), make([]error, len(g.devices))
 	var measuring sync.WaitGroup
@@ -132,10 +132,10 @@ func (g *Group) run(p *Program) error {
 	return nil
 }
 
-// errStopped is the end of a device that waited for one which failed.
+// errStopped is the error of a device that waited for another one that failed.
 var errStopped = errors.New("another device failed")
 
-// Wait returns when all devices have done what they began.
+// Wait returns when all devices have finished the kernels that they started.
 func (g *Group) Wait() error {
 	for d := range g.devices {
 		if err := g.settle(d); err != nil {
@@ -145,7 +145,7 @@ func (g *Group) Wait() error {
 	return nil
 }
 
-// settle waits until a device has done what it began.
+// settle waits until a device has finished the kernels that it started.
 func (g *Group) settle(d int) error {
 	if g.async[d] == nil {
 		return nil
@@ -158,7 +158,7 @@ func (g *Group) work(d int) error {
 	for i := range g.program.running {
 		s := &g.program.running[i]
 		if s.transfer {
-			if err := g.meet(d); err != nil { // what is read from the others is there
+			if err := g.meet(d); err != nil { // the values that are read from the others are ready
 				return err
 			}
 		}
@@ -167,7 +167,7 @@ func (g *Group) work(d int) error {
 			return err
 		}
 		if s.transfer {
-			if err := g.meet(d); err != nil { // the others have read: it may be overwritten
+			if err := g.meet(d); err != nil { // the others have read: the values may be overwritten
 				return err
 			}
 		}
@@ -179,7 +179,7 @@ func (g *Group) work(d int) error {
 func (g *Group) runStage(d int, st *stage) error {
 	p := g.program
 	if k := st.joined; k != nil && k[d] != nil {
-		return k[d].Run(&p.Context) // which names the kernel, and the device
+		return k[d].Run(&p.Context) // the error names the kernel and the device
 	}
 	for i := st.from; i < st.to; i++ {
 		if err := p.steps[i].kernels[d].Run(&p.Context); err != nil {
@@ -189,7 +189,7 @@ func (g *Group) runStage(d int, st *stage) error {
 	return nil
 }
 
-// named says where an error is from.
+// named adds the device and the step to an error.
 func (g *Group) named(d int, step string, err error) error {
 	switch {
 	case err == nil:
@@ -201,7 +201,7 @@ func (g *Group) named(d int, step string, err error) error {
 	}
 }
 
-// meet waits until every device has done what it began.
+// meet waits until every device has finished the kernels that it started.
 func (g *Group) meet(d int) error {
 	if err := g.settle(d); err != nil {
 		g.barrier.leave()
@@ -220,7 +220,7 @@ type barrier struct {
 	parties int
 	waiting int
 	round   uint64
-	left    bool // a device failed and will not come
+	left    bool // a device failed and will not arrive
 }
 
 func (b *barrier) init(parties int) {
@@ -230,7 +230,7 @@ func (b *barrier) init(parties int) {
 
 func (b *barrier) reset() { b.waiting, b.left = 0, false }
 
-// wait returns when all have come, and false where one will not.
+// wait returns true when all devices have arrived, and false if one will not.
 func (b *barrier) wait() bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -247,7 +247,7 @@ func (b *barrier) wait() bool {
 	return round != b.round
 }
 
-// leave lets the others go without this device.
+// leave releases the other devices, which will not wait for this one.
 func (b *barrier) leave() {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()

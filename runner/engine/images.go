@@ -8,17 +8,17 @@ import (
 	"ablate/runner/augment"
 )
 
-// ImageMemory is memory of a device that turns stored images into a net's input itself.
+// ImageMemory is the memory of a device that itself turns stored images into a net's input.
 type ImageMemory interface {
 	Memory
-	// WriteImages writes what the net sees of the images to a tensor in this memory,
-	// of shape [images, height, width, channels]. When it returns the images are
-	// taken, though the tensor may not have its values before the device's next kernel or Read.
+	// WriteImages writes the input that the net gets from the images to a tensor in this memory, of
+	// shape [images, height, width, channels]. The caller may reuse the images when it returns, but
+	// the tensor may not have its values before the device's next kernel or Read.
 	WriteImages(to Tensor, images augment.Images) error
 }
 
-// TakesImages tells whether WriteImages serves for an input: whether all devices
-// that hold a part of it turn images into input.
+// TakesImages reports whether WriteImages can write an input: whether all devices that hold a part of
+// it turn images into input.
 func (p *Program) TakesImages(n *gorgonia.Node) bool {
 	t, err := p.tensor(n)
 	if err != nil {
@@ -32,8 +32,8 @@ func (p *Program) TakesImages(n *gorgonia.Node) bool {
 	return true
 }
 
-// WriteImages writes to an input of images, [batch, height, width, channels], its
-// value. Each device gets the images of its chunks, or all.
+// WriteImages writes the value of an input of images, of shape [batch, height, width, channels]. Each
+// device gets the images of its chunks, or all images.
 func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 	t, err := p.tensor(n)
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *Program) WriteImages(n *gorgonia.Node, images augment.Images) error {
 	return nil
 }
 
-// fit refuses images for which a device would read or write out of bounds.
+// fit returns an error for images with which a device would read or write out of bounds.
 func (s sharded) fit(m augment.Images) error {
 	if len(s.shape) != 4 || s.shape[3] != m.Shape.Channels {
 		return fmt.Errorf("images of %v for an input of shape %v", m.Shape, s.shape)

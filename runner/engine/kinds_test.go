@@ -17,7 +17,7 @@ import (
 
 const kindsBatch = 2
 
-// opsOf are the ops of a layer in a graph, or of all layers.
+// opsOf returns the ops of a layer in a graph, or of all layers.
 func opsOf(g *graph.Graph, layer string) (ops []graph.Op) {
 	for _, n := range g.Expr.AllNodes() {
 		if op, err := g.Op(n); err == nil && (layer == "" || op.LayerName() == layer) {
@@ -27,8 +27,8 @@ func opsOf(g *graph.Graph, layer string) (ops []graph.Op) {
 	return ops
 }
 
-// A kind of layer is known in all its places: it becomes ops, each with a plain
-// definition, a shard and a kernel on every device, and they cost what arch says.
+// Every kind of layer is complete: it becomes ops, each with a plain definition, a shard and a kernel
+// on every device, and they cost what arch computes.
 func TestKindsAreWhole(t *testing.T) {
 	dev, err := cpu.New("cpu", 1)
 	if err != nil {
@@ -43,7 +43,7 @@ func TestKindsAreWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			name, cost := archtest.Layer, int64(0)
-			if len(net.Layers[1].Lists()) > 0 { // a part is what it holds
+			if len(net.Layers[1].Lists()) > 0 { // a composite layer is covered by the layers that it holds
 				name = ""
 			}
 			for _, l := range layers {
@@ -111,7 +111,7 @@ func checkOp(t *testing.T, dev engine.Device, op graph.Op) {
 	}
 }
 
-// checkShards wants the shards of two devices to be as large as they say.
+// checkShards checks that the shards of two devices have the sizes that they declare.
 func checkShards(t *testing.T, op graph.Op) {
 	t.Helper()
 	var macs int64
@@ -142,7 +142,7 @@ func checkShards(t *testing.T, op graph.Op) {
 	}
 }
 
-// sharded is how many values of a shape a device has.
+// sharded returns how many values of a shape a device has.
 func sharded(s graph.Sharding, device int, shape tensor.Shape) int {
 	if s.Whole() {
 		return shape.TotalSize()

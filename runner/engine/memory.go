@@ -11,22 +11,22 @@ const align = 16
 
 func aligned(n int) int { return (n + align - 1) / align * align }
 
-// A span is a value's place in the arena: n float32 values that must hold from step first to step last.
+// A span is the place of a value in the arena: n float32 values that must hold from step first to step
+// last.
 type span struct {
 	n, first, last int
-	off            int // found by pack
+	off            int // set by pack
 }
 
-// pack chooses the offset of every span so that spans alive at the same time do not
-// overlap, and returns the arena's size. Largest first, each at the lowest
-// offset that is free during its life: the usual heuristic, near the lower
-// bound for chains such as nets.
+// pack chooses the offset of every span so that spans alive at the same time do not overlap, and
+// returns the size of the arena. The largest spans come first, each at the lowest offset that is free
+// during its life. This is the usual heuristic, near the lower bound for chains such as nets.
 func pack(spans []*span) int {
 	order := make([]*span, len(spans))
 	copy(order, spans)
 	sort.SliceStable(order, func(i, j int) bool { return order[i].n > order[j].n })
 	size := 0
-	var placed []*span // by offset
+	var placed []*span // sorted by offset
 	for _, s := range order {
 		off := 0
 		for _, p := range placed {
@@ -48,7 +48,7 @@ func pack(spans []*span) int {
 	return size
 }
 
-// reads are all buffers that an instruction reads.
+// reads returns all buffers that an instruction reads.
 func (l *instruction) reads() []*buffer {
 	if l.Mask == nil {
 		return l.in
@@ -56,7 +56,7 @@ func (l *instruction) reads() []*buffer {
 	return append(l.in[:len(l.in):len(l.in)], l.Mask)
 }
 
-// inPlace lets an elementwise op overwrite an input that nobody reads after it.
+// inPlace lets an elementwise op overwrite an input that no later instruction reads.
 func (s *schedule) inPlace() {
 	last := map[*buffer]int{}
 	for i, l := range s.instructions {
@@ -73,7 +73,7 @@ func (s *schedule) inPlace() {
 		case *graph.ActivationGrad, *graph.LRNGrad:
 			from = l.in[1:2] // dy or, with a pooling layer's gradient, y
 		case *graph.Add:
-			if len(l.in) == 2 { // of more, the third is read when the first sum is there
+			if len(l.in) == 2 { // of more inputs, the third is read after the first sum is written
 				from = l.in
 			}
 		}
@@ -86,15 +86,15 @@ func (s *schedule) inPlace() {
 	}
 }
 
-// A memoryPlan says where every buffer lies.
+// A memoryPlan holds the place of every buffer.
 type memoryPlan struct {
-	owner map[*buffer]*buffer   // whose memory a buffer is in
-	spans map[*buffer]([]*span) // of an owner, one a device
+	owner map[*buffer]*buffer   // the buffer whose memory a buffer uses
+	spans map[*buffer]([]*span) // of an owner, one per device
 	order []*buffer             // owners as they first appear
 }
 
-// plan finds the life of every buffer that is not a parameter: from the instruction that
-// makes it to the last that reads it. Inputs, constants and kept values live throughout.
+// plan finds the life of every buffer that is not a parameter: from the instruction that computes it
+// to the last one that reads it. Inputs, constants and kept values live throughout.
 func (s *schedule) plan() *memoryPlan {
 	p := &memoryPlan{map[*buffer]*buffer{}, map[*buffer][]*span{}, nil}
 	end := len(s.instructions)

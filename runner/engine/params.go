@@ -7,19 +7,20 @@ import (
 	"ablate/runner/graph"
 )
 
-// Params are a net's weights, and what their rule keeps of each, in the memory of
-// one or several devices, shared by its programs: the one that trains and the one
-// that evaluates. To the host each is one tensor, wherever its parts are.
+// Params are the weights of a net and the state that their rule keeps for each, in the memory of one
+// or several devices. The programs that train and evaluate the net share them. To the host each is one
+// tensor, wherever its parts are.
 type Params struct {
 	where   Placement
 	rule    Rule
 	names   []string
 	weights map[string]sharded
-	state   []map[string]sharded // as rule.State names them
+	state   []map[string]sharded // under the names of rule.State
 	average map[string]sharded   // of the weights, nil where the rule has none
 }
 
-// NewParams allocates zeroed weights and velocities for a graph's parameters, which follow the paper's rule.
+// NewParams allocates zeroed weights and velocities for a graph's parameters, which follow the paper's
+// rule.
 func NewParams(where Placement, params []graph.Param) (*Params, error) {
 	return NewParamsUnder(Rule{}, where, params)
 }
@@ -49,7 +50,7 @@ func NewParamsUnder(rule Rule, where Placement, params []graph.Param) (*Params, 
 	return ps, ps.allocate(ps.average, params, weights)
 }
 
-// allocate makes each parameter's part on every device, in one block of memory a device.
+// allocate allocates each parameter's part on every device, in one block of memory per device.
 func (p *Params) allocate(to map[string]sharded, params []graph.Param, cuts []graph.Sharding) error {
 	devices := p.where.Group.devices
 	for d, dev := range devices {
@@ -71,7 +72,7 @@ func (p *Params) allocate(to map[string]sharded, params []graph.Param, cuts []gr
 	return nil
 }
 
-// partOf is the shape of a device's part of a parameter: its channels, or a run of its values.
+// partOf returns the shape of a device's part of a parameter: its channels, or a run of its values.
 func partOf(shape []int, cut graph.Sharding, device, of int) []int {
 	if cut.Whole() {
 		return shape
@@ -83,10 +84,10 @@ func partOf(shape []int, cut graph.Sharding, device, of int) []int {
 	return []int{cut.Outer * n * cut.Inner}
 }
 
-// Names lists the parameters from the first layer to the last.
+// Names returns the names of the parameters from the first layer to the last.
 func (p *Params) Names() []string { return p.names }
 
-// Shape is a parameter's shape.
+// Shape returns a parameter's shape.
 func (p *Params) Shape(name string) []int { return p.weights[name].shape }
 
 // SetWeights copies a parameter's values to the device.
@@ -94,7 +95,8 @@ func (p *Params) SetWeights(name string, values []float32) error {
 	return write(p.weights, name, values)
 }
 
-// SetState sets what the rule keeps of a parameter under one of the names of Rule.State.
+// SetState sets the state that the rule keeps for a parameter. state is one of the names of
+// Rule.State.
 func (p *Params) SetState(state, name string, values []float32) error {
 	tensors, err := p.stateOf(state)
 	if err != nil {
@@ -103,8 +105,8 @@ func (p *Params) SetState(state, name string, values []float32) error {
 	return write(tensors, name, values)
 }
 
-// Averaged are the weights' averages in place of the weights, for programs that
-// evaluate; the weights themselves where the rule has no averages.
+// Averaged returns the parameters with the weights' averages in place of the weights, for programs
+// that evaluate. Where the rule has no averages it returns the weights themselves.
 func (p *Params) Averaged() *Params {
 	if p.average == nil {
 		return p
@@ -112,7 +114,7 @@ func (p *Params) Averaged() *Params {
 	return &Params{where: p.where, names: p.names, weights: p.average}
 }
 
-// Rule is what the parameters follow.
+// Rule returns the rule that the parameters follow.
 func (p *Params) Rule() Rule { return p.rule }
 
 func (p *Params) stateOf(state string) (map[string]sharded, error) {
@@ -123,7 +125,7 @@ func (p *Params) stateOf(state string) (map[string]sharded, error) {
 	return p.state[i], nil
 }
 
-// SetWeightsAt sets some of a parameter's values, from index first on.
+// SetWeightsAt sets some of a parameter's values, starting at index first.
 func (p *Params) SetWeightsAt(name string, first int, values []float32) error {
 	t, ok := p.weights[name]
 	if !ok {
@@ -138,7 +140,8 @@ func (p *Params) SetWeightsAt(name string, first int, values []float32) error {
 // Weights copies a parameter's values to the host.
 func (p *Params) Weights(name string) ([]float32, error) { return read(p.weights, name) }
 
-// State copies what the rule keeps of a parameter under a name to the host.
+// State copies the state that the rule keeps for a parameter to the host. state is one of the names of
+// Rule.State.
 func (p *Params) State(state, name string) ([]float32, error) {
 	tensors, err := p.stateOf(state)
 	if err != nil {
@@ -167,7 +170,8 @@ func read(tensors map[string]sharded, name string) ([]float32, error) {
 	return values, t.read(values)
 }
 
-// operands are an update's weights, states and gradient as its instruction takes them.
+// operands returns an update's weights, states and gradient in the order in which its instruction
+// takes them.
 func (p *Params) operands(s *schedule, u Update, weights, gradient *buffer) []*buffer {
 	in := []*buffer{weights, s.parameter(p.state[0][u.Param]), gradient}
 	for i := 1; i < len(u.Rule.State()); i++ {

@@ -9,25 +9,26 @@ import (
 	"ablate/runner/graph"
 )
 
-// ErrPlacement is a net or a batch that cannot be divided among the devices.
+// ErrPlacement is the error for a net or a batch that cannot be divided among the devices.
 var ErrPlacement = errors.New("cannot be divided")
 
-// A Placement says what runs where. Devices divide a net's columns (each holds
-// its column's weights, and transfers are needed where columns cross), or, with
-// Chunks, a batch's images (each holds all weights, and gradients are summed).
+// A Placement decides what runs where. Devices divide a net's columns or, with Chunks, a batch's
+// images. With columns, each holds the weights of its column, and transfers are needed where columns
+// cross. With chunks, each holds all weights, and gradients are summed.
 type Placement struct {
 	Group *Group
-	// Chunks is how many equal parts a batch is cut into, 0 where it is not; a
-	// power of 2. Graphs are of one chunk's images. The parts' gradients are added in pairs, pairs of
-	// pairs and so on, so the result depends on the number of chunks alone, not on that of the devices.
-	// What is a function of the batch, as batch norm's statistics, is one of a chunk.
+	// Chunks is the number of equal parts that a batch is cut into, a power of 2; 0 if it is not cut.
+	// Graphs are built for the images of one chunk. The gradients of the parts are added in pairs,
+	// pairs of pairs and so on, so the result depends only on the number of chunks and not on the
+	// number of devices. A function of the batch, such as batch norm's statistics, is computed for
+	// each chunk.
 	Chunks int
-	// Precision of the products of convolutions and dense layers. With BF16 one device
-	// that has everything also stores activations as bfloat16.
+	// Precision is the precision of the products of convolutions and dense layers. With BF16 a single
+	// device that holds the whole net also stores activations as bfloat16.
 	Precision recipe.Precision
 }
 
-// single is the device that has everything, nil where a net or a batch is divided.
+// single returns the device that holds everything, nil where a net or a batch is divided.
 func (p Placement) single() Device {
 	if p.Chunks > 0 || p.Group.Len() > 1 {
 		return nil
@@ -35,7 +36,8 @@ func (p Placement) single() Device {
 	return p.Group.devices[0]
 }
 
-// Check returns nil if a net can be placed with batches of that size, or why not.
+// Check returns nil if a net can be placed with batches of that size, and otherwise the reason why
+// not.
 func (p Placement) Check(net *arch.Net, batch int) error {
 	if err := p.checkPrecision(); err != nil {
 		return err
@@ -58,7 +60,7 @@ func (p Placement) Check(net *arch.Net, batch int) error {
 	return nil
 }
 
-// checkPrecision asks every device whether it forms products so.
+// checkPrecision returns an error if a device does not form products in the placement's precision.
 func (p Placement) checkPrecision() error {
 	if p.Precision == recipe.Float32 {
 		return nil
@@ -76,13 +78,13 @@ func (p Placement) checkPrecision() error {
 	return nil
 }
 
-// A precisionError is an ErrPlacement in other words.
+// A precisionError is an ErrPlacement with another message.
 type precisionError struct{ recipe.Precision }
 
 func (e *precisionError) Error() string        { return fmt.Sprintf("no precision %s", e.Precision) }
 func (e *precisionError) Is(target error) bool { return target == ErrPlacement }
 
-// checkColumns asks of every op of the net whether devices can share it.
+// checkColumns returns an error if the net has an op that devices cannot share.
 func (p Placement) checkColumns(net *arch.Net) error {
 	devices, columns := p.Group.Len(), max(net.Columns, 1)
 	refused := func(why string) error {
@@ -114,11 +116,11 @@ func (p Placement) checkColumns(net *arch.Net) error {
 	return nil
 }
 
-// ChunkOf is how many of a batch's images a graph is made for.
+// ChunkOf returns the number of a batch's images that a graph is made for.
 func (p Placement) ChunkOf(batch int) int { return batch / max(p.Chunks, 1) }
 
-// home is how a parameter's weights and its rule's state are divided. Of a net that
-// every device has all weights of, each device updates an equal part.
+// home returns how a parameter's weights and its rule's state are divided. If every device has all
+// weights of a net, each device updates an equal part.
 func (p Placement) home(param graph.Param) (weights, state graph.Sharding) {
 	switch {
 	case p.Group.Len() == 1:
@@ -130,7 +132,7 @@ func (p Placement) home(param graph.Param) (weights, state graph.Sharding) {
 	}
 }
 
-// flat cuts a tensor's values without regard to its shape. A single one stays whole.
+// flat cuts a tensor's values without regard to its shape. A single value stays whole.
 func flat(shape []int) graph.Sharding {
 	n := Tensor{Shape: shape}.Len()
 	if n == 1 {

@@ -9,11 +9,10 @@ import (
 // Cast stores values as another type, rounded to it.
 type Cast struct{ To Type }
 
-// lowerPrecision stores activations and their gradients in bfloat16, which halves what
-// most layers' time goes into, reading and writing them. What the host writes and
-// reads, parameters and their gradients, statistics, logits and the loss stay
-// float32. Convolutions and dense layers take any types; before other ops that
-// meet a value of the wrong one a Cast comes.
+// lowerPrecision stores activations and their gradients in bfloat16. This halves the time that most
+// layers spend on reading and writing them. Float32 stay: the values that the host writes and reads,
+// parameters and their gradients, statistics, logits and the loss. Convolutions and dense layers take
+// any types. A Cast precedes any other op that reads a value of the wrong type.
 func (c *compiler) lowerPrecision(keep []*value) {
 	n := lowering{c: c, kept: map[*value]bool{}, casts: map[*value]*value{}}
 	c.types = map[*value]Type{}
@@ -26,11 +25,11 @@ func (c *compiler) lowerPrecision(keep []*value) {
 	c.actions = n.actions
 }
 
-// A lowering is the list of actions as it grows.
+// A lowering holds the list of actions while it grows.
 type lowering struct {
 	c       *compiler
 	kept    map[*value]bool
-	casts   map[*value]*value // of a node, to the other type
+	casts   map[*value]*value // a node's value in the other type
 	actions []action
 }
 
@@ -51,7 +50,7 @@ func (n *lowering) place(a action) {
 	default:
 		as = BFloat16
 		if !a.out.activation() && !slices.ContainsFunc(a.in, func(in *value) bool { return n.c.types[in] == BFloat16 }) {
-			as = Float32 // a sum of values that are float32, as a last layer's bias gradient
+			as = Float32 // a sum of values that are float32, such as the bias gradient of a last layer
 		}
 	}
 	in := make([]*value, len(a.in))
@@ -73,13 +72,13 @@ func (n *lowering) place(a action) {
 	n.c.types[a.out] = BFloat16
 	n.actions = append(n.actions, a)
 	if n.kept[out] {
-		n.casts[out] = a.out // for those who read it on
+		n.casts[out] = a.out // for later readers
 		n.actions = append(n.actions, action{name: "cast " + a.name, layer: a.layer, op: Cast{Float32}, in: []*value{a.out},
 			out: out})
 	}
 }
 
-// cast returns a value as another type, which takes an action the first time.
+// cast returns a value as another type. The first call for a value adds an action.
 func (n *lowering) cast(node *value, to Type) *value {
 	if !node.activation() || n.c.types[node] == to {
 		return node
@@ -94,7 +93,7 @@ func (n *lowering) cast(node *value, to Type) *value {
 	return as
 }
 
-// classOf is the class of an action's op. An update changes float32 weights.
+// classOf returns the class of an action's op. An update changes float32 weights.
 func classOf(op any) graph.Class {
 	if o, ok := op.(graph.Op); ok {
 		return o.Class()

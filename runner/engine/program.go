@@ -10,20 +10,20 @@ import (
 	"ablate/runner/graph"
 )
 
-// A Program is a compiled graph: kernels in order, bound to the memory of one or
-// several devices, which run them together.
+// A Program is a compiled graph: kernels in order, bound to the memory of one or several devices,
+// which run them together.
 type Program struct {
 	Context Context // set before each RunAll
 	group   *Group
 	steps   []step
 	stages  []stage                    // all steps, joined
 	alone   [1]stage                   // a single step
-	running []stage                    // what is to run now
-	at      map[*gorgonia.Node]sharded // inputs and what Compile was asked to keep
+	running []stage                    // the stages that RunAll or TimeStep runs
+	at      map[*gorgonia.Node]sharded // inputs, and the nodes that Compile was asked to keep
 	arena   int
 }
 
-// A step is a kernel on every device. At a transfer they wait for each other.
+// A step is a kernel on every device. At a transfer the devices wait for each other.
 type step struct {
 	name     string
 	layer    string
@@ -34,11 +34,11 @@ type step struct {
 
 var _ gorgonia.VM = (*Program)(nil)
 
-// A stage is steps [from, to) that run without a transfer between them, or one
-// transfer. An Async device runs them as one kernel, the others have none here.
+// A stage is steps [from, to) that run without a transfer between them, or one transfer. An Async
+// device runs the steps as one kernel. The other devices have no kernel here.
 type stage struct {
 	from, to int
-	joined   []Kernel // one a device
+	joined   []Kernel // one per device
 	transfer bool
 }
 
@@ -68,14 +68,14 @@ func (p *Program) join() {
 	}
 }
 
-// RunAll runs every step once. The first error ends it and names the step; that
-// of an Async device may come only when something is read.
+// RunAll runs every step once. The first error ends the run and names the step. An error of an Async
+// device may not come before something is read.
 func (p *Program) RunAll() error {
 	p.running = p.stages
 	return p.group.run(p)
 }
 
-// Reset does nothing: a program keeps no state between runs but its memory.
+// Reset does nothing: a program keeps no state between runs except its memory.
 func (p *Program) Reset() {}
 
 // Close does nothing: memory belongs to the device.
@@ -125,10 +125,11 @@ func (p *Program) tensor(n *gorgonia.Node) (sharded, error) {
 	return t, nil
 }
 
-// ArenaLen is the number of float32 values the program's activations and gradients take, on all devices together.
+// ArenaLen returns the number of float32 values that the program's activations and gradients take, on
+// all devices together.
 func (p *Program) ArenaLen() int { return p.arena }
 
-// Steps names the kernels in the order they run, for listings and benchmarks.
+// Steps returns the names of the kernels in the order they run, for listings and benchmarks.
 func (p *Program) Steps() []string {
 	names := make([]string, len(p.steps))
 	for i, s := range p.steps {
@@ -137,10 +138,10 @@ func (p *Program) Steps() []string {
 	return names
 }
 
-// Layer is the layer that step i belongs to, "" for what belongs to none.
+// Layer returns the name of the layer that step i belongs to, "" if it belongs to none.
 func (p *Program) Layer(i int) string { return p.steps[i].layer }
 
-// Algorithm is the way in which step i is computed, "" where its device has only one.
+// Algorithm returns the name of the algorithm that computes step i, "" where its device has only one.
 func (p *Program) Algorithm(i int) string {
 	if named, ok := p.steps[i].kernels[0].(Algorithmic); ok {
 		return named.Algorithm()
@@ -148,10 +149,10 @@ func (p *Program) Algorithm(i int) string {
 	return ""
 }
 
-// Cost is what step i needs at least, of all devices together.
+// Cost returns the least work that step i needs on all devices together.
 func (p *Program) Cost(i int) Cost { return p.steps[i].cost }
 
-// Moved is how many bytes go from device to device when all steps run once.
+// Moved returns how many bytes go from device to device when all steps run once.
 func (p *Program) Moved() (bytes int64) {
 	for _, s := range p.steps {
 		bytes += s.cost.Moved
@@ -159,7 +160,7 @@ func (p *Program) Moved() (bytes int64) {
 	return bytes
 }
 
-// TimeStep runs step i alone and says how long it takes.
+// TimeStep runs step i alone and returns how long it takes.
 func (p *Program) TimeStep(i int) (time.Duration, error) {
 	s := p.steps[i]
 	if q := p.group.async[0]; q != nil && p.group.Len() == 1 {
@@ -176,12 +177,12 @@ func (p *Program) TimeStep(i int) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// Wait returns when all devices have done what they began.
+// Wait returns when all devices have finished the kernels that they started.
 func (p *Program) Wait() error { return p.group.Wait() }
 
-// Train compiles a training step: loss, gradients and the update of every
-// parameter, where the parameters are. The loss and the logits are kept, and
-// whatever else is named. With chunks, the graph is of one chunk of the batch.
+// Train compiles a training step: loss, gradients and the update of every parameter, on the devices
+// that hold the parameters. It keeps the loss, the logits and the nodes of keep. With chunks, the
+// graph is for one chunk of the batch.
 func Train(g *graph.Graph, params *Params, keep ...*gorgonia.Node) (*Program, error) {
 	if g.Loss == nil {
 		return nil, fmt.Errorf("compile: the graph was built for evaluation and has no loss")
@@ -189,7 +190,7 @@ func Train(g *graph.Graph, params *Params, keep ...*gorgonia.Node) (*Program, er
 	return compile(g, params, append([]*gorgonia.Node{g.Loss, g.Logits}, keep...), g.Params)
 }
 
-// Evaluate compiles the way from the input to the nodes named, the logits if none is.
+// Evaluate compiles the path from the input to the nodes of keep, or to the logits if keep is empty.
 func Evaluate(g *graph.Graph, params *Params, keep ...*gorgonia.Node) (*Program, error) {
 	if len(keep) == 0 {
 		keep = []*gorgonia.Node{g.Logits}

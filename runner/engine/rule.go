@@ -6,22 +6,24 @@ import (
 	"ablate/recipe"
 )
 
-// A Rule is how a net's parameters follow their gradients: the optimiser and what acts beside it.
+// A Rule determines how a net's parameters follow their gradients: the optimiser and the methods that
+// act beside it.
 type Rule struct {
 	recipe.Optimizer
 	L1   float64 // times sign(w), added to a gradient where weight decay acts
-	Clip float64 // the most that the norm of all gradients together may be, 0 for no limit
-	// EMA is the share of itself that an average of the weights keeps at every step; 0 for no average.
+	Clip float64 // the largest norm that all gradients together may have, 0 for no limit
+	// EMA is the share of its old value that an average of the weights keeps at every step; 0 for no
+	// average.
 	EMA float64
 }
 
-// RuleOf is the rule of a recipe.
+// RuleOf returns the rule of a recipe.
 func RuleOf(t recipe.Train) Rule {
 	return Rule{Optimizer: t.Optimizer, L1: t.L1, Clip: t.ClipNorm, EMA: t.EMA}
 }
 
-// State names what the rule keeps of each parameter beside its value, one or two
-// tensors of its shape. Checkpoints hold them under these names.
+// State returns the names of the tensors that the rule keeps for each parameter beside its value, one
+// or two of the parameter's shape. Checkpoints store them under these names.
 func (r Rule) State() []string {
 	switch r.Kind {
 	case recipe.RMSProp:
@@ -34,35 +36,36 @@ func (r Rule) State() []string {
 	return []string{"velocity"}
 }
 
-// plain is the paper's rule and nothing beside it, for which devices have kernels of their own.
+// plain reports whether r is the paper's rule with nothing beside it, for which devices have separate
+// kernels.
 func (r Rule) plain() bool { return r == Rule{} }
 
-// layerwise tells whether a parameter's step depends on the norms of its weights and its gradient.
+// layerwise reports whether a parameter's step depends on the norms of its weights and its gradient.
 func (r Rule) layerwise() bool { return r.Kind == recipe.LARS }
 
-// of is the rule as one parameter follows it: biases and norms follow no layer-wise rates.
+// of returns the rule that one parameter follows: biases and norms follow no layer-wise rates.
 func (r Rule) of(bias bool) Rule {
 	if r.layerwise() && bias {
 		r.Optimizer = recipe.Optimizer{}
 	}
-	r.EMA = 0 // moves by itself, whatever the rule
+	r.EMA = 0 // the average is updated by an EMA, whatever the rule
 	return r
 }
 
-// Update changes one parameter by g, its mean gradient over the batch. The paper's
-// rule (section 5), a Rule without anything in it:
+// Update changes one parameter by g, its mean gradient over the batch. The paper's rule (section 5) is
+// a Rule with all fields zero:
 //
 //	v ← momentum·v − decay·rate·w − rate·g
 //	w ← w + v
 //
-// with rate = Context.Rate·Context.Factor(Param)·LR and decay = Context.Decay·Decay;
-// recipe.Optimizer has the others. Nothing changes where that factor is 0.
+// with rate = Context.Rate·Context.Factor(Param)·LR and decay = Context.Decay·Decay. The other rules
+// are in recipe.Optimizer. Nothing changes where that factor is 0.
 //
-// In is {weights, state, gradient}, then a second state where the rule has two,
-// the norm of all gradients where it clips, and the norms of weights and gradient
-// where it is layer-wise.
+// In is {weights, state, gradient}, then a second state if the rule has two, the norm of all gradients
+// if it clips, and the norms of weights and gradient if it is layer-wise.
 //
-// A running average follows instead: w ← w + Average·(g − w), where Average is not 0.
+// If Average is not 0, the parameter is a running average, which instead follows w ← w + Average·(g −
+// w).
 type Update struct {
 	Param     string
 	LR, Decay float64
@@ -70,13 +73,14 @@ type Update struct {
 	Rule      Rule
 }
 
-// Plain says that it is the paper's rule.
+// Plain reports whether the update follows the paper's rule.
 func (u Update) Plain() bool { return u.Rule.plain() }
 
-// Operands are the places of an update's operands in In, 0 for those that it has not.
+// Operands holds the indices in In of an update's optional operands, 0 for those that it does not
+// have.
 type Operands struct{ Second, Norm, WeightNorm, GradNorm int }
 
-// Operands finds what comes behind weights, state and gradient.
+// Operands returns the indices of the operands after weights, state and gradient.
 func (u Update) Operands() Operands {
 	var o Operands
 	next := 3
@@ -94,15 +98,15 @@ func (u Update) Operands() Operands {
 	return o
 }
 
-// Rates are the numbers of an update that change from step to step, as its kernels round them.
+// Rates are the numbers of an update that change from step to step, rounded as its kernels round them.
 type Rates struct {
-	Rate       float32 // the learning rate; of adam over 1 − beta1^t
-	Decay      float32 // of sgd and adamw times the rate, else as it is
-	Correction float32 // of adam: √(1 − beta2^t)
+	Rate       float32 // the learning rate; for adam divided by 1 − beta1^t
+	Decay      float32 // for sgd and adamw times the rate, otherwise unchanged
+	Correction float32 // for adam: √(1 − beta2^t)
 	Frozen     bool
 }
 
-// Rates are those of a step.
+// Rates returns the rates of a step.
 func (u Update) Rates(c *Context) Rates {
 	factor := c.Factor(u.Param)
 	rate := c.Rate * u.LR * factor

@@ -6,21 +6,21 @@ import (
 	"ablate/runner/graph"
 )
 
-// A buffer is a value in one of the forms in which the devices hold it. A value
-// has several where columns cross, or where each chunk of a batch has its own.
+// A buffer is a value in one of the forms in which the devices hold it. A value has several buffers
+// where columns cross, or where each chunk of a batch has its own.
 type buffer struct {
-	shapes   [][]int // one a device
+	shapes   [][]int // one per device
 	kind     Type
-	storage  []Tensor // of a parameter, whose memory is not the program's
+	storage  []Tensor // of a parameter, whose memory does not belong to the program
 	external bool     // comes from outside the program and lives throughout
-	// base is the buffer that this one is a piece of, from offset offs on each device.
+	// base is the buffer that this one is a piece of. The piece starts at offset offs on each device.
 	base *buffer
 	offs []int
-	// number is what a constant holds.
+	// number is the value of a constant.
 	number *float32
 }
 
-// An instruction is an action on the devices: a kernel on each.
+// An instruction is an action on the devices, with a kernel on each.
 type instruction struct {
 	name  string
 	layer string
@@ -28,18 +28,18 @@ type instruction struct {
 	in    []*buffer
 	out   *buffer // nil for an update, which writes its first two inputs
 	Fused[*buffer]
-	alias   *buffer // whose memory out takes over, nil if it gets its own
-	gathers bool    // reads its input's parts on all devices
+	alias   *buffer // the buffer whose memory out takes over, nil if out has its own
+	gathers bool    // the instruction reads its input's parts on all devices
 }
 
-// A binding is where the host reads or writes a value: a buffer, or one for each
-// of a device's chunks.
+// A binding is the place where the host reads or writes a value: one buffer, or one for each of a
+// device's chunks.
 type binding struct {
 	sharding graph.Sharding
 	buffers  []*buffer
 }
 
-// A schedule is a program before memory is planned.
+// A schedule is a program before its memory is planned.
 type schedule struct {
 	devices      int
 	instructions []instruction
@@ -51,7 +51,7 @@ func newSchedule(devices int) *schedule {
 	return &schedule{devices: devices, bindings: map[*value]binding{}, kept: map[*buffer]bool{}}
 }
 
-// same is a list of the same thing for every device.
+// same returns a list of x repeated for every device.
 func same[T any](n int, x T) []T { return slices.Repeat([]T{x}, n) }
 
 // outside makes the buffer of a value that no action computes.
@@ -76,7 +76,7 @@ func (s *schedule) bindHost(v *value, b binding) {
 	}
 }
 
-// memory is the buffer that owns the memory of b.
+// memory returns the buffer that owns the memory of b.
 func (b *buffer) memory() *buffer {
 	for b.base != nil {
 		b = b.base
@@ -84,8 +84,8 @@ func (b *buffer) memory() *buffer {
 	return b
 }
 
-// gather adds the instruction by which every device gets its part, as to says, of a
-// buffer sharded in another way. In place, the device's own part is there already.
+// gather adds the instruction by which every device gets its part, cut by to, of a buffer that is
+// sharded in another way. In place, the device's own part is already there.
 func (s *schedule) gather(name string, b, out *buffer, from, to graph.Sharding, inPlace bool) {
 	in := instruction{name: "transfer " + name, in: []*buffer{b}, out: out, gathers: !from.Whole()}
 	if !in.gathers {

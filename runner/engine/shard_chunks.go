@@ -4,21 +4,20 @@ import (
 	"ablate/runner/graph"
 )
 
-// byChunks trains some of a batch's chunks on each device, one after the other, with
-// all weights. What the chunks' gradients come to is added in pairs. Then each
-// device adds up one part of every gradient over the devices, updates that part
-// of the weights and sends it to the others.
+// byChunks trains some of a batch's chunks on each device, one after the other, with all weights. The
+// gradients of the chunks are added in pairs. Then each device adds up one part of every gradient over
+// the devices, updates that part of the weights and sends it to the others.
 type byChunks struct {
 	*schedule
 	c      *compiler
 	params *Params
-	chunks int // one device's
+	chunks int // of one device
 
 	weights map[*value]*buffer
 	shared  map[*value]*buffer   // constants
-	values  []map[*value]*buffer // each chunk's
+	values  []map[*value]*buffer // of each chunk
 	sums    map[*value]bool      // nodes that are added over the chunks
-	reduced map[*value]binding   // their means, where they are made
+	reduced map[*value]binding   // the means of those sums, where they are computed
 	norms   map[*value]*buffer
 }
 
@@ -57,7 +56,7 @@ func shardChunks(c *compiler, params *Params, host []*value) (*schedule, error) 
 	return b.schedule, nil
 }
 
-// of returns a value's buffer in a chunk.
+// of returns a node's buffer in a chunk.
 func (b *byChunks) of(n *value, chunk int) *buffer {
 	if v, ok := b.weights[n]; ok {
 		return v
@@ -97,8 +96,8 @@ func (b *byChunks) place(a action, chunk int) {
 	}
 }
 
-// addUp adds the chunks so far in pairs, and pairs of pairs, where both are
-// there. Earlier chunks are done with: their values take the sums.
+// addUp adds the results of the chunks so far in pairs, and pairs of pairs, where both are complete.
+// The values of earlier chunks are no longer needed, and their memory takes the sums.
 func (b *byChunks) addUp(n *value, chunk int) {
 	for step := 1; step < b.chunks && (chunk+1)%(2*step) == 0; step *= 2 {
 		left, right := b.values[chunk+1-2*step][n], b.values[chunk+1-step][n]
@@ -110,7 +109,7 @@ func (b *byChunks) addUp(n *value, chunk int) {
 	}
 }
 
-// reduce adds pieces into the first. The last sum makes it a mean.
+// reduce adds pieces into the first of them. The last sum is turned into a mean.
 func (b *byChunks) reduce(name string, pieces []*buffer, last bool) {
 	op := Reduce{Scale: 1}
 	if last {
@@ -121,8 +120,8 @@ func (b *byChunks) reduce(name string, pieces []*buffer, last bool) {
 	})
 }
 
-// across takes one device's sum of a node from every device and adds them: each
-// device gets its part of the mean, or all of a scalar.
+// across takes every device's sum of a node and adds these sums. Each device gets its part of the
+// mean, or the whole mean if it is a scalar.
 func (b *byChunks) across(n *value) binding {
 	if p, ok := b.reduced[n]; ok {
 		return p
@@ -156,7 +155,7 @@ func (b *byChunks) across(n *value) binding {
 	return p
 }
 
-// whole adds an action on the whole batch, behind its last chunk.
+// whole adds an action on the whole batch, after its last chunk.
 func (b *byChunks) whole(op any, a action) {
 	switch op := op.(type) {
 	case Update:
@@ -169,8 +168,8 @@ func (b *byChunks) whole(op any, a action) {
 	}
 }
 
-// update changes the weights by the mean gradient: all of them, or each device
-// its part, which the others then copy.
+// update changes the weights by the mean gradient. A device updates all of them, or only its part,
+// which the others then copy.
 func (b *byChunks) update(u Update, a action) {
 	weights, gradient := b.weights[a.in[0]], b.across(a.in[1])
 	state := b.params.state[0][u.Param]
@@ -193,7 +192,8 @@ func (b *byChunks) update(u Update, a action) {
 	}
 }
 
-// norm is computed by every device, of weights or of whole mean gradients: sums in one order, wherever values lie.
+// norm adds a norm of weights or of whole mean gradients, which every device computes. The order of
+// the sum is the same wherever the values lie.
 func (b *byChunks) norm(a action) {
 	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, Norm{})}
 	for _, v := range a.in {
@@ -214,7 +214,7 @@ func (b *byChunks) norm(a action) {
 	b.norms[a.out] = in.out
 }
 
-// open makes the binding of a node: the mean of what is summed, all chunks of anything else.
+// open makes the binding of a node: the mean of a value that is summed, all chunks of any other value.
 func (b *byChunks) open(n *value) {
 	if b.sums[n] {
 		b.bindHost(n, b.across(n))
@@ -224,7 +224,7 @@ func (b *byChunks) open(n *value) {
 	for chunk := range b.chunks {
 		v, ok := b.values[chunk][n]
 		if !ok {
-			return // an input that nothing reads
+			return // an input that no action reads
 		}
 		p.buffers = append(p.buffers, v)
 	}

@@ -13,8 +13,8 @@ type layout struct {
 	buffer   *buffer
 }
 
-// byColumns places a block of every layer's channels on each device. Where an op
-// needs channels of another device, a gather comes before it.
+// byColumns places a block of every layer's channels on each device. Where an op needs channels of
+// another device, a gather precedes it.
 type byColumns struct {
 	*schedule
 	params  *Params
@@ -91,7 +91,7 @@ func (b *byColumns) place(a action) error {
 	return nil
 }
 
-// operand is input i of an action, as its shards need it.
+// operand returns input i of an action, cut as its shards need it.
 func (b *byColumns) operand(a action, shards []graph.Shard, i int, v *value) *buffer {
 	switch {
 	case a.Pool != nil: // on one device: whole
@@ -117,7 +117,8 @@ func (b *byColumns) update(a action, u Update) {
 	b.instructions = append(b.instructions, in)
 }
 
-// norm is computed by every device, of all that the others have too: sums in one order, wherever values lie.
+// norm adds a norm that every device computes, including over values of the other devices. The order
+// of the sum is the same wherever the values lie.
 func (b *byColumns) norm(a action, op Norm) {
 	in := instruction{name: a.name, layer: a.layer, ops: same[any](b.devices, op)}
 	for _, v := range a.in {
@@ -128,7 +129,7 @@ func (b *byColumns) norm(a action, op Norm) {
 	b.layouts[a.out] = []layout{{graph.Sharding{}, in.out}}
 }
 
-// cast stores a value as another type, on the one device that does so.
+// cast stores a value as another type. Only a single device does so.
 func (b *byColumns) cast(a action, c Cast) {
 	from := b.need(a.in[0], graph.Sharding{}, nil)
 	out := &buffer{shapes: from.shapes, kind: b.types[a.out]}
@@ -138,7 +139,7 @@ func (b *byColumns) cast(a action, c Cast) {
 	b.layouts[a.out] = []layout{{graph.Sharding{}, out}}
 }
 
-// shards says what each device computes of an op.
+// shards returns what each device computes of an op.
 func (b *byColumns) shards(op graph.Op) ([]graph.Shard, error) {
 	if b.devices == 1 {
 		return []graph.Shard{{Op: op, In: make([]graph.Sharding, op.Arity())}}, nil
@@ -154,7 +155,7 @@ func (b *byColumns) shards(op graph.Op) ([]graph.Shard, error) {
 	return shards, nil
 }
 
-// need is a value sharded as asked, which takes a gather if no device has its part yet.
+// need returns a value sharded as asked. This takes a gather if no device has its part yet.
 func (b *byColumns) need(v *value, as graph.Sharding, shapes [][]int) *buffer {
 	if len(b.layouts[v]) == 0 {
 		b.layouts[v] = []layout{{graph.Sharding{}, b.outside(v)}}
@@ -165,7 +166,7 @@ func (b *byColumns) need(v *value, as graph.Sharding, shapes [][]int) *buffer {
 	}
 	from := layouts[0]
 	if i := slices.IndexFunc(layouts, func(l layout) bool { return l.sharding.Whole() }); i >= 0 {
-		from = layouts[i] // no other device is needed then
+		from = layouts[i] // then no other device is needed
 	}
 	part := &buffer{shapes: shapes}
 	b.gather(v.name, from.buffer, part, from.sharding, as, false)

@@ -2,11 +2,11 @@ package engine
 
 import "ablate/runner/graph"
 
-// A sharded tensor is one as devices hold it: a copy on each, or cut into parts.
+// A sharded tensor is a tensor as devices hold it: a copy on each, or cut into parts.
 type sharded struct {
-	shape    []int // of the whole; of a chunk where chunks of a batch are the parts
+	shape    []int // of the whole tensor; of one chunk where the parts are chunks of a batch
 	sharding graph.Sharding
-	parts    []Tensor // of a tensor that is not divided, equal copies
+	parts    []Tensor // equal copies if the tensor is not divided
 }
 
 func (s sharded) len() int {
@@ -16,7 +16,7 @@ func (s sharded) len() int {
 	return s.sharding.Len()
 }
 
-// write sets the values from index first on, in every copy.
+// write sets the values from index first onwards, in every copy.
 func (s sharded) write(first int, values []float32) error {
 	if s.sharding.Whole() {
 		for _, t := range s.parts {
@@ -31,12 +31,12 @@ func (s sharded) write(first int, values []float32) error {
 	})
 }
 
-// read copies the values from the start on to the host.
+// read copies the values from the first onwards to the host.
 func (s sharded) read(to []float32) error {
 	return s.each(0, len(to), func(t Tensor, off, at, n int) error { return t.Mem.Read(t.Off+off, to[at:at+n]) })
 }
 
-// each calls f for every stretch that lies together in a part. The first error ends it.
+// each calls f for every contiguous run of values in a part. The first error ends it.
 func (s sharded) each(first, n int, f func(t Tensor, off, at, n int) error) error {
 	var err error
 	s.sharding.Runs(len(s.parts), first, n, func(part, off, at, n int) {

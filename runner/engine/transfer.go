@@ -2,20 +2,20 @@ package engine
 
 import "ablate/runner/graph"
 
-// A Gather copies to a device its part, as cut by To, of a tensor that the devices
-// hold cut by From: it is how values get from device to device. In holds the
-// tensor's part on every device, in their order; of a tensor that each has
-// whole, only the device's own.
+// A Gather copies to a device its part, as cut by To, of a tensor that the devices hold cut by From.
+// All values that move between devices move by gathers. In holds the tensor's part on every device, in
+// the order of the devices. If each device holds the whole tensor, In holds only the device's own
+// copy.
 type Gather struct {
 	From, To graph.Sharding
 	Part, Of int
-	InPlace  bool // Out holds the device's own part already
+	InPlace  bool // Out already holds the device's own part
 }
 
 // A Stretch is a run of N values that a Gather copies from offset From of In[Part] to offset To of Out.
 type Stretch struct{ Part, From, To, N int }
 
-// Stretches calls f for everything a Gather copies.
+// Stretches calls f for every run of values that a Gather copies.
 func (m Gather) Stretches(f func(Stretch)) {
 	copies := func(first, n, to int) {
 		m.From.Runs(m.Of, first, n, func(part, off, at, n int) {
@@ -34,7 +34,7 @@ func (m Gather) Stretches(f func(Stretch)) {
 	}
 }
 
-// moved is how many bytes come from other devices.
+// moved returns how many bytes come from other devices.
 func (m Gather) moved() (bytes int64) {
 	if m.From.Whole() {
 		return 0
@@ -47,6 +47,7 @@ func (m Gather) moved() (bytes int64) {
 	return bytes
 }
 
-// A Reduce adds tensors into In[0], which is also Out: a power of 2 of them, in
-// pairs, pairs of pairs and so on. It may overwrite the others. Then it multiplies by Scale.
+// A Reduce adds tensors into In[0], which is also Out. Their number is a power of 2, and they are
+// added in pairs, pairs of pairs and so on. A Reduce may overwrite the other inputs. Then it
+// multiplies the sum by Scale.
 type Reduce struct{ Scale float32 }

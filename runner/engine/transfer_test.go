@@ -22,7 +22,7 @@ func part(c graph.Sharding, i, of int, whole []float32) []float32 {
 	return out
 }
 
-// Every device gets its part by a gather, in whatever way the tensor was cut before.
+// A gather gives every device its part, whichever way the tensor was cut before.
 func TestMovesGiveEveryDeviceItsPart(t *testing.T) {
 	const size = 3 * 4 * 5
 	cuts := []graph.Sharding{{}, {Outer: 1, Length: size, Inner: 1}, {Outer: 12, Length: 5, Inner: 1},

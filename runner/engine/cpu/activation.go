@@ -117,9 +117,9 @@ const (
 	rounding = 3 << 22 // added and taken away again, rounds to a whole number
 )
 
-// expOfNegative is e^−t for 0 ≤ t ≤ 87: 2^n·e^r, n a whole number. A NaN stays.
-// lessOne is e^r − 1, which is e^−t − 1 without loss of digits where n is 0. rest is a small
-// part of t beside it, or 0.
+// expOfNegative returns e^−t for 0 ≤ t ≤ 87, as 2^n·e^r with a whole number n. A NaN stays. lessOne is
+// e^r − 1, which equals e^−t − 1 without loss of digits where n is 0. rest is a small part of t that t
+// itself lacks, or 0.
 func expOfNegative(t, rest float32) (exp, lessOne float32) {
 	power := float32(t*math.Log2E) + rounding // its low bits are −n
 	n := power - rounding
@@ -167,7 +167,7 @@ func sigmoidGo(y, x []float32) {
 	}
 }
 
-// logistic is 1/(1 + e^−x), without overflow on either side.
+// logistic returns 1/(1 + e^−x), without overflow on either side.
 func logistic(x float32) float32 {
 	e, _ := expOfNegative(min(magnitude(x), 87), 0)
 	if x < 0 {

@@ -13,7 +13,8 @@ var (
 	_ = computes(newPadGrad)
 )
 
-// adds is y = x₁ + x₂ + …, with ReLU if fused. y may be one of two.
+// adds is y = x₁ + x₂ + …, followed by a ReLU if that is fused. y may be one of the inputs if there
+// are two.
 type adds struct {
 	d    *Device
 	in   [][]float32
@@ -47,7 +48,7 @@ func (a *adds) tile(_, i int) {
 // copies moves runs of values, or zeros them where there is nothing to copy.
 type copies struct {
 	d    *Device
-	runs int // rows of out, a tile some of them
+	runs int // rows of out, of which a tile takes several
 	copy func(row int)
 }
 

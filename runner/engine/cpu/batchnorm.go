@@ -31,7 +31,7 @@ func newBatchVariance(d *Device, _ *graph.BatchVariance, in engine.Instr) engine
 	return s
 }
 
-// by is what a channel's distance from its mean is multiplied by: 1/√(variance + ε).
+// by returns the factor for a channel's distance from its mean: 1/√(variance + ε).
 func by(variance float32, epsilon float64) float32 {
 	return float32(1 / math.Sqrt(float64(variance)+epsilon))
 }
@@ -66,8 +66,8 @@ func (s *scaledSum) Run(c *engine.Context) error {
 // A normal holds each channel's constants.
 type normal struct{ mean, factor, offset, slope []float32 }
 
-// batchNorms is y = factor·(x − mean) + offset, every channel with its own, with a ReLU if
-// fused; or the gradient, factor·(dy − (offset + (x − mean)·slope)).
+// batchNorms is y = factor·(x − mean) + offset, with constants for each channel, followed by a ReLU if
+// that is fused; or the gradient, factor·(dy − (offset + (x − mean)·slope)).
 type batchNorms struct {
 	d                                     *Device
 	rows                                  rows
@@ -97,7 +97,7 @@ func (b *batchNorms) ready(mean []float32) *batchNorms {
 	return b
 }
 
-// Run works out each channel's constants, then handles all rows.
+// Run computes each channel's constants, then handles all rows.
 func (b *batchNorms) Run(*engine.Context) error {
 	m := float32(b.rows.n)
 	for c, v := range b.variance {
@@ -130,8 +130,8 @@ func normaliseGradGo(out, x, dy []float32, k normal) {
 	normaliseGradFrom(0, out, x, dy, k)
 }
 
-// The functions below work on the channels from one on. Products are rounded by
-// themselves, as the assembly's are.
+// The functions below work on the channels from one onwards. Products are rounded separately, as in
+// the assembly.
 
 func columnSquaresFrom(first int, sum, x, mean []float32) {
 	for ; len(x) > 0; x = x[len(sum):] {
@@ -176,7 +176,7 @@ func newAverage(op engine.Update, in engine.Instr) engine.Kernel {
 	return &averages{param: op.Param, w: slice(in.In[0]), g: slice(in.In[2]), share: float32(op.Average)}
 }
 
-// Run moves all values; there is one a channel. A frozen layer's stay.
+// Run moves all values, one per channel. The values of a frozen layer stay.
 func (a *averages) Run(c *engine.Context) error {
 	if c.Factor(a.param) == 0 {
 		return nil

@@ -2,9 +2,10 @@
 
 package cpu
 
-// cacheSizes are the bytes of a core's data caches of the first two levels, 0 where the CPU does not say.
+// cacheSizes returns the bytes of a core's data caches of the first two levels, 0 where the CPU does
+// not report them.
 func cacheSizes() (first, second int) {
-	for _, leaf := range []uint32{4, 0x8000001d} { // Intel's, and AMD's, which has the same form
+	for _, leaf := range []uint32{4, 0x8000001d} { // Intel's leaf, and AMD's, which has the same form
 		if most, _, _ := cpuid(leaf&0x80000000, 0); most < leaf {
 			continue
 		}

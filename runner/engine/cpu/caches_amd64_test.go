@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What the CPU says of its caches is what Linux says.
+// The CPU and Linux report the same cache sizes.
 func TestCacheSizes(t *testing.T) {
 	for name, got := range map[string]int{"index0": firstLevel, "index2": secondLevel} {
 		text, err := os.ReadFile("/sys/devices/system/cpu/cpu0/cache/" + name + "/size")

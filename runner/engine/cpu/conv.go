@@ -25,8 +25,8 @@ type gather struct {
 	outs []int // per output pixel: offset of its first channel in the output image
 	segs []int
 	run  int
-	// blocks are the parts of the sum, spread the offsets of the output pixels in
-	// scratch, for a panel that holds more columns than there are.
+	// blocks are the parts of the sum. spread holds the offsets of the output pixels in scratch, for a
+	// panel that holds more columns than exist.
 	blocks []block
 	spread []int
 	// weight returns the offset in the layer's weights of sum index k, output channel 0 of group 0.
@@ -44,20 +44,20 @@ type correlate struct {
 
 	batch, groups          int
 	from                   image
-	dstLen, dg             int // destination image's length; its channels in a group
-	colStride, groupStride int // in weights: to the next output channel, to the next group's
+	dstLen, dg             int // length of the destination image; channels of one of its groups
+	colStride, groupStride int // in weights: to the next output channel, to the next group
 
 	gathers  []gather
 	panels   []panel
 	strips   int // of perStrip panels
 	perStrip int
-	groupLen int // packed weights of a group
+	groupLen int // packed weights of one group
 	floor    float32
-	work     []workspace // one a worker
+	work     []workspace // one per worker
 	packing  packWeights
 }
 
-// newConvForward is y = x∗w + b, with ReLU if fused.
+// newConvForward binds y = x∗w + b, followed by a ReLU if that is fused.
 func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	if isDepthwise(op.Window) {
 		return newDepthwise(d, op, in)
@@ -91,7 +91,7 @@ func newConvForward(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	return k.bound()
 }
 
-// biases are the third input of a layer's op, nil where the layer has none.
+// biases returns the third input of a layer's op, nil where the layer has no biases.
 func biases(in engine.Instr) []float32 {
 	if len(in.In) < 3 {
 		return nil
@@ -99,10 +99,10 @@ func biases(in engine.Instr) []float32 {
 	return slice(in.In[2])
 }
 
-// newConvDataGrad is dx = dy ∗ flipped w. An input pixel at distance y = s·a+p
-// from the padded top edge is reached by kernel rows p, p+s, p+2s … from output
-// rows a, a−1, a−2 …: a convolution of stride 1 for each phase p, over dy with
-// a border of as many zeros as there are rows to reach back.
+// newConvDataGrad binds dx = dy ∗ flipped w. An input pixel at distance y = s·a+p from the padded top
+// edge is reached by kernel rows p, p+s, p+2s … from output rows a, a−1, a−2 …. This is a convolution
+// of stride 1 for each phase p, over dy with a border of as many zeros as there are rows to reach
+// back.
 func newConvDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.Kernel {
 	if isDepthwise(op.Window) {
 		return newDepthwiseDataGrad(d, op, in)
@@ -161,7 +161,7 @@ func taps(size, s, p int) int { return max(0, (size-p+s-1)/s) }
 
 func mod(a, n int) int { return ((a % n) + n) % n }
 
-// bound finishes a kernel whose geometry is set: packing, tables, scratch.
+// bound completes a kernel whose geometry is set: packing, tables, scratch.
 func (k *correlate) bound() *correlate {
 	k.panels = k.d.isa.panelsOf(k.dg)
 	k.perStrip = panelCols / k.d.isa.panel
@@ -196,8 +196,8 @@ func (k *correlate) Run(*engine.Context) error {
 	return k.d.workers.run(k, k.strips*k.groups*k.batch)
 }
 
-// packWeights lays a panel's weights out as the tile reads them: a row of
-// biases, then for each sum index k the panel's columns.
+// packWeights lays out a panel's weights in the order in which the tile reads them: a row of biases,
+// then for each sum index k the panel's columns.
 type packWeights struct{ *correlate }
 
 func (k *packWeights) tile(_, i int) {
@@ -224,7 +224,8 @@ func (k *packWeights) tile(_, i int) {
 	}
 }
 
-// tile computes one strip of one group for one image. Images vary fastest, so that its weights stay in the cache.
+// tile computes one strip of one group for one image. The image index varies fastest, so that the
+// strip's weights stay in the cache.
 func (k *correlate) tile(worker, i int) {
 	image := i % k.batch
 	group := i / k.batch % k.groups
@@ -242,7 +243,7 @@ func (k *correlate) tile(worker, i int) {
 	}
 }
 
-// pixels computes all pixels of a gather, six at a time, a block of the sum after the other.
+// pixels computes all pixels of a gather, six at a time, one block of the sum after the other.
 func (k *correlate) pixels(t *workspace, g *gather, panel panel, packed, dst, scratch []float32) {
 	run := k.d.isa.tile[panel.cols/lane]
 	out, outs := dst, g.outs
@@ -271,12 +272,12 @@ func (k *correlate) pixels(t *workspace, g *gather, panel panel, packed, dst, sc
 	}
 }
 
-// zeroRows are the initRow of a tile that starts every row from the same values.
+// zeroRows is the initRow of a tile that starts every row from the same values.
 var zeroRows [tileRows]int
 
-// weightGrad is dw[k][o] = Σ x[pixel+k]·dy[pixel][o] over the pixels of all
-// images. Images are summed in fixed chunks, each into a partial result of its
-// own, and the partials are added in order.
+// weightGrad is dw[k][o] = Σ x[pixel+k]·dy[pixel][o] over the pixels of all images. Images are summed
+// in fixed chunks, each into a partial result for that chunk, and the partial results are added in
+// order.
 type weightGrad struct {
 	d         *Device
 	x, dy, dw []float32
@@ -295,7 +296,7 @@ type weightGrad struct {
 	panels   []panel
 	strips   int // of perStrip panels
 	perStrip int
-	pitch    int // values of a row of partial sums
+	pitch    int // values in a row of partial sums
 	work     []workspace
 	outs     []int // per sum index k: offset in the partial sums, in groups of six
 	adding   addPartials
@@ -329,7 +330,7 @@ func newConvWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) eng
 	g.pitch = padded(cout)
 	g.outs = rowGroups(stepped(g.k, g.pitch))
 	g.strips = ceil(len(g.panels), g.perStrip)
-	g.bands = bandsOf(g.segs, g.pixelsPerRow, d.isa.block/2) // as much again is read of x
+	g.bands = bandsOf(g.segs, g.pixelsPerRow, d.isa.block/2) // as much of x is read as of dy
 	g.chunks = min(g.batch, 8)
 	d.needShared(g.chunks * g.groups * g.k * g.pitch)
 	d.needScratch(g.from.paddedLen() + g.pixelRows*g.pixelsPerRow*panelCols)
@@ -346,8 +347,8 @@ func (g *weightGrad) Run(*engine.Context) error {
 	return g.d.workers.run(&g.adding, g.groups*g.k)
 }
 
-// spreadOut is the distance of pixels of n channels at which they share few sets of the
-// cache: an odd number of lines, where n is a multiple of four.
+// spreadOut returns a distance for pixels of n channels at which they share few sets of the cache. It
+// is an odd number of lines where n is a multiple of four.
 func spreadOut(n int) int {
 	const line = 16
 	if n%(4*line) == 0 {
@@ -378,14 +379,14 @@ func (g *weightGrad) tile(worker, i int) {
 	}
 }
 
-// partial is the sums of one group over one chunk of images.
+// partial returns the sums of one group over one chunk of images.
 func (g *weightGrad) partial(chunk, group int) []float32 {
 	size := g.k * g.pitch
 	return g.d.shared[(chunk*g.groups+group)*size:][:size]
 }
 
-// pack copies a panel of an image's dy together: apart, its rows would share few
-// sets of the cache, and every group of six kernel rows reads them again.
+// pack copies a panel of an image's dy together. In place, its rows would share few sets of the cache,
+// and every group of six kernel rows reads them again.
 func (g *weightGrad) pack(scratch []float32, n, group int, p panel) []float32 {
 	pixels := g.pixelRows * g.pixelsPerRow
 	from := g.dy[n*pixels*g.cd+group*g.dg+p.first : (n+1)*pixels*g.cd]
@@ -394,9 +395,9 @@ func (g *weightGrad) pack(scratch []float32, n, group int, p panel) []float32 {
 	return dy
 }
 
-// panel adds the products of one image and one panel of its dy to the partial sums;
-// the first image's start them. The sums of all rows fit no cache near the core, so
-// those of the next tile are asked for while one is computed.
+// panel adds the products of one image and one panel of its dy to the partial sums. The products of
+// the first image start the sums. The sums of all rows fit in no cache near the core, so those of the
+// next tile are prefetched while one tile is computed.
 func (g *weightGrad) panel(t *workspace, p panel, x, dy, partial []float32, first bool) {
 	t.tile = tile{x: &x[0], step: g.step, wStride: p.cols, out: &partial[p.first], floor: noFloor}
 	run := g.d.isa.tile[p.cols/lane]

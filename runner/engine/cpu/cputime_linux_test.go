@@ -16,8 +16,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// cpuTime is what this thread has computed so far: other processes do not count,
-// so kernels can be compared on a machine that has other work.
+// cpuTime returns the CPU time that this thread has used so far. Other processes do not count, so
+// kernels can be compared on a machine that also does other work.
 func cpuTime(t testing.TB) time.Duration {
 	t.Helper()
 	var now unix.Timespec
@@ -27,7 +27,7 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// fastest is the least CPU time of some turns of each function, turn about.
+// fastest returns the least CPU time of several turns of each function. The functions take turns.
 func fastest(t testing.TB, turns int, fs ...func()) []time.Duration {
 	best := make([]time.Duration, len(fs))
 	for turn := range turns {
@@ -42,20 +42,20 @@ func fastest(t testing.TB, turns int, fs ...func()) []time.Duration {
 	return best
 }
 
-// Tiles of a panel that a block at a time stays in the cache, over sizes of weights from
-// 4 KiB to 1 MiB, as the convolutions run them: the share of the peak must be flat.
+// Tiles of a panel over sizes of weights from 4 KiB to 1 MiB, as the convolutions run them: a block at
+// a time, which stays in the cache. The share of the peak must be flat.
 func BenchmarkTileSizes(b *testing.B) {
 	const rounds, pixelTiles = 1 << 16, 28
 	for _, p := range isas() {
 		for kib := 4; kib <= 1024; kib *= 2 {
 			k := kib << 10 / (4 * p.panel)
 			b.Run(fmt.Sprintf("%s/%dKiB", p.name, kib), func(b *testing.B) {
-				runtime.LockOSThread() // a benchmark in a benchmark has a goroutine of its own
+				runtime.LockOSThread() // a benchmark in a benchmark runs in a separate goroutine
 				defer runtime.UnlockOSThread()
 				j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, pixelTiles, 1, k, 1, true)
 				j.ws, j.wStride = make([]float32, k*p.panel), p.panel
 				blocks := blocksOf([]int{0}, k, p.block)
-				passes := max(1, 1<<20/(k*p.panel)) // asking for the time is a system call: a turn must be long beside it
+				passes := max(1, 1<<20/(k*p.panel)) // reading the clock is a system call: a turn must take longer
 				run := func() {
 					for range passes {
 						for i := range blocks {
@@ -76,9 +76,9 @@ func BenchmarkTileSizes(b *testing.B) {
 	}
 }
 
-// Each kernel of a net's training step on one thread, in CPU time: GFLOP/s and the share of
-// the peak, or GB/s. ABLATE_NET, a batch of 16 or ABLATE_BATCH, and the pattern ABLATE_STEPS
-// say which.
+// Each kernel of a net's training step on one thread, in CPU time: GFLOP/s and the share of the peak,
+// or GB/s. ABLATE_NET selects the net, ABLATE_BATCH the batch (16 by default), and the pattern
+// ABLATE_STEPS the steps.
 func BenchmarkStep(b *testing.B) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -150,9 +150,9 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// Depthwise convolutions, forward and both gradients, at MobileNet's shapes on one
-// thread, in CPU time: GB/s with every operand counted once, and the share of what
-// y += a·x reaches over arrays that fit no cache.
+// Depthwise convolutions, forward and both gradients, at MobileNet's shapes on one thread, in CPU
+// time: GB/s with every operand counted once, and the share of the rate that y += a·x reaches over
+// arrays that fit in no cache.
 func BenchmarkDepthwise(b *testing.B) {
 	for _, p := range isas() {
 		for _, g := range []struct{ batch, size, channels, stride int }{

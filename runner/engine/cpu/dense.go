@@ -13,10 +13,10 @@ var (
 
 // matmul is the forward pass of a dense layer, y[n][o] = max(floor, bias[o] + Σ_k x[n][k]·w[k][o]).
 //
-// The sum is cut into blocks. Those of x are copied together once: apart, the rows of a block
-// lie at a stride that fills few sets of the cache. A strip of weights is packed a block at a
-// time, which stays in the cache while all images pass over it, so the weights are read from
-// memory once. Sums rest beside them in scratch.
+// The sum is cut into blocks. The blocks of x are copied together once: in place, the rows of a block
+// lie at a stride that uses few sets of the cache. A strip of weights is packed one block at a time.
+// The block stays in the cache while all images pass over it, so the weights are read from memory
+// once. The sums are kept beside the block in scratch.
 type matmul struct {
 	d          *Device
 	x, w, y    []float32
@@ -25,7 +25,7 @@ type matmul struct {
 	k, columns int
 	floor      float32
 	strips     [][]panel
-	rows, outs []int // offsets of the images in a block of x, in a panel's sums, in groups of six
+	rows, outs []int // offsets of the images in a block of x and in a panel's sums, in groups of six
 	images     []int // offsets of the images in y
 	block      int   // sum indices taken at a time
 	together   int   // strips that a block of x serves while it is in the cache
@@ -79,7 +79,7 @@ func (m *packBlocks) tile(_, i int) {
 	}
 }
 
-// xFrom are the images' values from sum index k on, the first of a block.
+// xFrom returns the images' values from sum index k, the first of a block, onwards.
 func (m *matmul) xFrom(k int) []float32 {
 	if m.inPlace {
 		return m.x[k:]
@@ -104,7 +104,7 @@ func (m *matmul) tile(worker, i int) {
 			if k == 0 {
 				m.biasesOf(strip, biases)
 			}
-			next, from := strip, k+n // what is packed after this
+			next, from := strip, k+n // the block to pack after this one
 			if s+1 < len(strips) {
 				next, from = strips[s+1], k
 			}
@@ -136,7 +136,7 @@ func (m *matmul) tile(worker, i int) {
 	}
 }
 
-// biasesOf are a strip's, with zeros behind them.
+// biasesOf returns the biases of a strip, followed by zeros.
 func (m *matmul) biasesOf(strip []panel, to []float32) {
 	clear(to)
 	if m.bias != nil {
@@ -144,11 +144,11 @@ func (m *matmul) biasesOf(strip []panel, to []float32) {
 	}
 }
 
-// askParts is how many pieces a panel's images are cut into: before each, a piece of the
-// weights that are packed next is asked for, so that memory keeps pace.
+// askParts is the number of pieces into which a panel's images are cut. Before each piece, a piece of
+// the weights that are packed next is prefetched, so that memory keeps pace.
 const askParts = 4
 
-// ask asks for a part of a strip's weights of the block from k on.
+// ask prefetches a part of a strip's weights for the block from k onwards.
 func (m *matmul) ask(strip []panel, k, part, of int) {
 	n := min(m.block, m.k-k)
 	if from, to := part*n/of, (part+1)*n/of; from < to {
@@ -156,33 +156,33 @@ func (m *matmul) ask(strip []panel, k, part, of int) {
 	}
 }
 
-// pack lays out a strip's weights of n sum indices from k on, panel after panel.
+// pack lays out a strip's weights for n sum indices from k onwards, panel after panel.
 func (m *matmul) pack(to []float32, strip []panel, k, n int) {
 	for j, p := range strip {
 		m.d.isa.copyColumns(to[j*m.d.isa.panel*n:], m.w[k*m.columns+p.first:], n, m.columns, p)
 	}
 }
 
-// transposed is the data gradient of a dense layer, dx[n][i] = Σ_o dy[n][o]·w[i][o].
-// It computes dxᵀ: the weights are the tile's rows and read where they lie, once;
-// dy is packed by images, which are few.
+// transposed is the data gradient of a dense layer, dx[n][i] = Σ_o dy[n][o]·w[i][o]. It computes dxᵀ.
+// The weights are the tile's rows; they are read once, without a copy. dy is packed by images, which
+// are few.
 type transposed struct {
 	d          *Device
 	w, dy, dx  []float32
 	batch      int
 	k, columns int     // outputs and inputs of the layer
 	panels     []panel // of images
-	width      int     // columns of all panels
+	width      int     // columns of all panels together
 	full, last rowTables
 	work       []workspace
 	packing    packImages
 }
 
-// inputBlock is how many rows of the weights a tile of work takes: a block of their
-// columns stays in the second-level cache for all panels of images.
+// inputBlock is the number of rows of the weights that one work item takes. A block of their columns
+// stays in the second-level cache for all panels of images.
 const inputBlock = 16 * tileRows
 
-// rowTables are the offsets of a block of inputs in the weights and in the sums.
+// rowTables holds the offsets of a block of inputs in the weights and in the sums.
 type rowTables struct{ rows, outs []int }
 
 func (m *transposed) tablesOf(n int) rowTables {
@@ -208,7 +208,7 @@ func (m *transposed) Run(*engine.Context) error {
 	return m.d.workers.run(m, (m.columns+inputBlock-1)/inputBlock)
 }
 
-// packImages lays out dy of a panel of images, one output a row.
+// packImages lays out the dy of a panel of images, one output per row.
 type packImages struct{ *transposed }
 
 func (m *packImages) tile(_, i int) {
@@ -262,15 +262,15 @@ type outer struct {
 	batch      int
 	k, columns int
 	strips     [][]panel
-	rows, outs []int // offsets of a tile's rows of dw in x as it is packed, and of those that are made together
+	rows, outs []int // offsets of a tile's rows of dw in the packed x, and of the rows that are computed together
 	work       []workspace
 	packing    packRows
-	update     *update // of the weights, which follows each block of rows at once; nil: the gradient is stored in dw
+	update     *update // of the weights, applied after each block of rows; nil: the gradient is stored in dw
 }
 
-// outerRows is how many rows of dw a tile computes: 96 columns of x. They are packed by
-// sixes, as a tile takes them. together is how many of these are made before they are
-// stored: a panel of dy stays in the first-level cache for as many groups.
+// outerRows is the number of rows of dw that a tile computes: 96 columns of x. They are packed in
+// groups of six, as a tile takes them. together is the number of groups that are computed before they
+// are stored: a panel of dy stays in the first-level cache for that many groups.
 const (
 	together  = 4
 	outerRows = 4 * together * tileRows
@@ -301,7 +301,7 @@ func newDenseWeightGrad(d *Device, op *graph.DenseWeightGrad, in engine.Instr) e
 // Run packs dy, then computes.
 func (m *outer) Run(c *engine.Context) error {
 	if m.update != nil && !m.update.set(c) {
-		return nil // frozen, and nobody else reads the gradient
+		return nil // frozen, and nothing else reads the gradient
 	}
 	if err := m.d.workers.run(&m.packing, len(m.strips)); err != nil {
 		return err
@@ -334,8 +334,8 @@ func (m *outer) tile(worker, i int) {
 	}
 }
 
-// packColumns copies n columns of x, from first on, together by sixes. What is
-// missing of the last six stays as it is: nobody stores what it makes.
+// packColumns copies n columns of x, starting at first, together in groups of six. The columns that
+// the last group lacks are left as they are: the results computed from them are never stored.
 func (m *outer) packColumns(to []float32, first, n int) {
 	for img := range m.batch {
 		from := m.x[img*m.k+first:][:n]
@@ -350,10 +350,11 @@ func (m *outer) packColumns(to []float32, first, n int) {
 	}
 }
 
-// rowsOf computes a strip of count rows of dw, from row r of the tile's on, and stores it or updates the weights by it.
+// rowsOf computes a strip of count rows of dw, starting at row r of the tile. It stores them or
+// updates the weights by them.
 func (m *outer) rowsOf(t *workspace, strip []panel, first, r, count int, result []float32) {
 	start := (first+r)*m.columns + strip[0].first
-	rows := ceil(count, len(strip)) // asked for before each panel, so that memory keeps pace
+	rows := ceil(count, len(strip)) // prefetched before each panel, so that memory keeps pace
 	width := 0
 	for i, p := range strip {
 		if n := min(rows, count-i*rows); m.update != nil && n > 0 {

@@ -9,16 +9,15 @@ import (
 	"ablate/runner/graph"
 )
 
-// A tapRow is a run of pixels in one row whose sums, or whose parts in a sum, go
-// over the same taps of a depthwise convolution: weights that each channel has of
-// its own. The inner loop is over the channels, which are contiguous. Offsets and
-// distances count float32 values.
+// A tapRow is a run of pixels in one row whose sums, or whose contributions to a sum, go over the same
+// taps of a depthwise convolution, whose weights are separate for each channel. The inner loop is over
+// the channels, which are contiguous. Offsets and distances count float32 values.
 //
 //	tapSums   out[p][c] = max(floor, init[c] + Σ x[p + tap][c]·w[tap][c])
 //	tapGrads  w[tap][c] += Σ x[p + tap][c]·out[p][c] over the pixels
 //
-// Taps are taken row by row. tapGrads adds every fourth pixel to a sum of its own
-// and those that are left over to the first.
+// Taps are taken row by row. tapGrads keeps four sums, each of every fourth pixel, and adds the pixels
+// that are left over to the first.
 type tapRow struct {
 	x, w, init, out *float32 // first cell of the first pixel, its weight; first output pixel
 	channels        int
@@ -31,9 +30,9 @@ type tapRow struct {
 	floor           float32
 }
 
-// vectorisedTaps does the channels that fill vectors by f and the rest by its Go twin.
+// vectorisedTaps handles the channels that fill vectors with f and the rest with its Go twin.
 func vectorisedTaps(t *tapRow, lanes int, f func(*byte), twin func(*tapRow)) {
-	all := *t // put back at the end: a copy handed to a kernel would be allocated
+	all := *t // restored at the end: a copy handed to a kernel would be allocated
 	whole := all.channels / lanes * lanes
 	if whole > 0 {
 		t.channels = whole
@@ -92,12 +91,12 @@ func tapGradsGo(t *tapRow) {
 	}
 }
 
-// A span is the cells along one side of an image that a pixel sums: size of them
-// from from on, the first by weight tap. The next cell's weight is one on for a
-// convolution, a stride back for its data gradient.
+// A span is the cells along one side of an image that a pixel sums: size cells starting at from, the
+// first by weight tap. The weight of the next cell is the next one for a convolution, and one stride
+// back for its data gradient.
 type span struct{ from, size, tap int }
 
-// outputSpans are those of a convolution's output pixels. With pad 0 and any number of inputs
+// outputSpans returns the spans of a convolution's output pixels. With pad 0 and any number of inputs
 // they count from the first zero of the padded image.
 func outputSpans(outputs, stride, pad, kernel, inputs int) []span {
 	all := make([]span, outputs)
@@ -109,8 +108,8 @@ func outputSpans(outputs, stride, pad, kernel, inputs int) []span {
 	return all
 }
 
-// inputSpans are those of the pixels of a data gradient: input pixel i has gradient
-// from the outputs that it reached, see newConvDataGrad. zeros stand before the outputs.
+// inputSpans returns the spans of the pixels of a data gradient. Input pixel i receives gradient from
+// the outputs that it reached, see newConvDataGrad. zeros is the number of zeros before the outputs.
 func inputSpans(inputs, stride, pad, kernel, zeros, outputs int) []span {
 	all := make([]span, inputs)
 	for i := range all {
@@ -121,8 +120,7 @@ func inputSpans(inputs, stride, pad, kernel, zeros, outputs int) []span {
 	return all
 }
 
-// A spanRun is n pixels with the same taps, each some pixels after the one before;
-// their cells lie a step apart.
+// A spanRun is n pixels with the same taps, at equal distances. Their cells lie a step apart.
 type spanRun struct {
 	span
 	first, n int
@@ -145,36 +143,36 @@ func runsOf(spans []span, every, step int) []spanRun {
 	return all
 }
 
-// isDepthwise says whether every channel is convolved by itself. As a matrix
-// product each channel's image would be copied out for a product of one column.
+// isDepthwise reports whether every channel is convolved by itself. As a matrix product, each
+// channel's image would be copied out for a product of one column.
 func isDepthwise(w graph.Window) bool {
 	return w.Groups == w.In.Channels && w.Groups == w.Out.Channels
 }
 
-// A tapWalk visits the rows of images that a tapRow is for. Rows of cells are
-// copied strip by strip of panelCols channels, between the zeros that the image is
-// padded with: in the image, the same channels of neighbouring pixels share few
-// sets of the cache, and are no stream that a CPU reads ahead.
+// A tapWalk visits the rows of images that a tapRow handles. Rows of cells are copied in strips of
+// panelCols channels, between the zeros that pad the image. In the image itself, the same channels of
+// neighbouring pixels share few sets of the cache, and they do not form a stream that a CPU reads
+// ahead.
 type tapWalk struct {
 	x, out   []float32
 	init     []float32
 	from, to arch.Shape // an image of x, and of out
-	rows     []span     // by row of out
+	rows     []span     // per row of out
 	cols     []spanRun  // of padded cells
 	left     int        // zeros before a row of cells
 	width    int        // of a row of padded cells
 	kernel   int        // taps along a side
 
-	every, step, tap int  // pixels of a run lie every pixels apart, their cells step; weights of neighbours tap taps
-	packOut          bool // rows of out are copied too: the kernel reads them, tap by tap
-	most, cells      int  // rows of out at a time, and of cells that they need
+	every, step, tap int  // pixels of a run are every pixels apart, their cells step; weights of neighbours tap taps
+	packOut          bool // rows of out are copied too, because the kernel reads them tap by tap
+	most, cells      int  // rows of out taken at a time, and rows of cells that they need
 	floor            float32
 }
 
-// roomForCells is about how many values a worker copies, so that they stay in its cache.
+// roomForCells is about the number of values that a worker copies, so that they stay in its cache.
 const roomForCells = 64 << 10
 
-// bound finishes a walk and returns the scratch memory that it needs.
+// bound completes a walk and returns how many values of scratch memory it needs.
 func (t *tapWalk) bound() int {
 	for _, r := range t.cols {
 		t.width = max(t.width, r.from+(r.n-1)*t.step+r.size)
@@ -191,7 +189,7 @@ func (t *tapWalk) bands() int { return ceil(t.to.Height, t.most) }
 func (t *tapWalk) band(p *isa, work *tapRow, scratch []float32, f func(*tapRow), n, band int, w []float32) {
 	channels, rowLen := t.from.Channels, t.to.Width*t.to.Channels
 	x, out := imageOf(t.x, n, t.from.Len()), imageOf(t.out, n, t.to.Len())
-	base, packed := -1, 0 // the row of cells that scratch begins with, and the next that it lacks
+	base, packed := -1, 0 // the first row of cells in scratch, and the next row to pack
 	for y := band * t.most; y < min((band+1)*t.most, t.to.Height); y++ {
 		r := t.rows[y]
 		if base < 0 && r.size > 0 {
@@ -207,7 +205,7 @@ func (t *tapWalk) band(p *isa, work *tapRow, scratch []float32, f func(*tapRow),
 	}
 }
 
-// runs calls f for the runs of a row, in one strip of channels from c on.
+// runs calls f for the runs of a row, in one strip of channels starting at c.
 func (t *tapWalk) runs(work *tapRow, scratch []float32, f func(*tapRow), r span, at, c int, out, w []float32) {
 	channels, strip := t.from.Channels, min(panelCols, t.from.Channels-c)
 	cells := scratch[t.cells*t.width*c:]
@@ -235,7 +233,7 @@ func (t *tapWalk) runs(work *tapRow, scratch []float32, f func(*tapRow), r span,
 	}
 }
 
-// pack copies a row of cells to its place in each strip, zeros on both sides.
+// pack copies a row of cells to its place in each strip, with zeros on both sides.
 func (t *tapWalk) pack(scratch []float32, row int, from []float32) {
 	channels, cells := t.from.Channels, min(t.from.Width, t.width-t.left)
 	for c := 0; c < channels; c += panelCols {
@@ -260,7 +258,7 @@ func (t *tapWalk) packRow(to, from []float32, strip int) []float32 {
 	return to
 }
 
-// convolved is the walk over a convolution's output.
+// convolved returns the walk over a convolution's output.
 func convolved(w graph.Window, x, y []float32) tapWalk {
 	return tapWalk{
 		x: x, out: y, from: w.In, to: w.Out, kernel: w.Kernel, every: 1, step: w.Stride, tap: 1, floor: noFloor,
@@ -270,8 +268,8 @@ func convolved(w graph.Window, x, y []float32) tapWalk {
 	}
 }
 
-// depthwise is the kernel of forward and data-gradient depthwise convolution; a
-// tile is some rows of an image.
+// depthwise is the kernel of forward and data-gradient depthwise convolution. A tile is some rows of
+// an image.
 type depthwise struct {
 	d *Device
 	tapWalk
@@ -280,7 +278,7 @@ type depthwise struct {
 	work  []tapRow
 }
 
-// newDepthwise is y = x∗w + b, with ReLU if fused.
+// newDepthwise binds y = x∗w + b, followed by a ReLU if that is fused.
 func newDepthwise(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[1]), work: make([]tapRow, d.workers.n),
 		tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.Out))}
@@ -294,7 +292,7 @@ func newDepthwise(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
 	return k
 }
 
-// newDepthwiseDataGrad is dx = dy ∗ flipped w. Input pixels a stride apart share taps.
+// newDepthwiseDataGrad binds dx = dy ∗ flipped w. Input pixels a stride apart share taps.
 func newDepthwiseDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.Kernel {
 	w, s := op.Window, op.Stride
 	reach := (w.Kernel+s-1)/s - 1
@@ -351,7 +349,7 @@ func (k *depthwiseWeightGrad) Run(*engine.Context) error {
 	return k.d.workers.run(&k.adding, chunks(len(k.dw)))
 }
 
-// partial is the sums over one chunk of images.
+// partial returns the sums over one chunk of images.
 func (k *depthwiseWeightGrad) partial(chunk int) []float32 {
 	return k.d.shared[chunk*len(k.dw):][:len(k.dw)]
 }
@@ -366,7 +364,7 @@ func (k *depthwiseWeightGrad) tile(worker, chunk int) {
 	}
 }
 
-// add leaves out rows that see no cell.
+// add skips rows that read no cell.
 func (k *depthwiseWeightGrad) add(t *tapRow) {
 	if t.rows > 0 {
 		k.d.isa.tapGrads(t)

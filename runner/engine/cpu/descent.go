@@ -6,8 +6,8 @@ import (
 	"ablate/recipe"
 )
 
-// A descent is an optimiser's step of some weights, see optimizer. The assembly reads its fields at fixed offsets
-// (_asm/optimizers.go).
+// A descent is an optimiser's step on some weights, see optimizer. The assembly reads its fields at
+// fixed offsets (_asm/optimizers.go).
 type descent struct {
 	w, g, first, second []float32 // weights, gradients and state
 	n                   int       // how many values the assembly takes
@@ -17,7 +17,7 @@ type descent struct {
 	epsilon, correction             float32
 }
 
-// between is the step of some of the values.
+// between returns the step restricted to the values in [from, to).
 func (d *descent) between(from, to int) descent {
 	part := *d
 	part.w, part.g, part.first = d.w[from:to], d.g[from:to], d.first[from:to]
@@ -27,7 +27,7 @@ func (d *descent) between(from, to int) descent {
 	return part
 }
 
-// gradient is a gradient clipped, with the L1 penalty's.
+// gradient returns the clipped gradient plus that of the L1 penalty.
 func (d *descent) gradient(w, g float32) float32 {
 	c := float32(d.clip * g)
 	switch {
@@ -39,10 +39,10 @@ func (d *descent) gradient(w, g float32) float32 {
 	return c
 }
 
-// decayed is that with weight decay's.
+// decayed returns gradient plus that of weight decay.
 func (d *descent) decayed(w, g float32) float32 { return d.gradient(w, g) + float32(d.decay*w) }
 
-// optimizersGo are the steps in Go, by the rule's kind.
+// optimizersGo are the steps in Go, by kind of rule.
 var optimizersGo = map[recipe.OptimizerKind]func(*descent){
 	recipe.SGD: clippedSGDGo, recipe.Nesterov: nesterovGo, recipe.RMSProp: rmspropGo, recipe.AdaGrad: adagradGo,
 	recipe.Adam: adamGo, recipe.AdamW: adamwGo, recipe.LARS: larsGo,
@@ -106,7 +106,8 @@ func adamwGo(d *descent) {
 	}
 }
 
-// moments moves both running means by a gradient, and sets weight i to x less the step that they make.
+// moments updates both running means by a gradient, and sets weight i to x minus the step that they
+// yield.
 func (d *descent) moments(i int, x, c float32) {
 	mean, square := d.first, d.second
 	mean[i] = float32(d.keep1*mean[i]) + float32(d.fresh1*c)
@@ -114,5 +115,5 @@ func (d *descent) moments(i int, x, c float32) {
 	d.w[i] = x - float32(d.rate*(mean[i]/(root(square[i])/d.correction+d.epsilon)))
 }
 
-// root is the square root, rounded once.
+// root returns the square root, rounded once.
 func root(x float32) float32 { return float32(math.Sqrt(float64(x))) }

@@ -29,7 +29,8 @@ func TestDescentLayout(t *testing.T) {
 	}
 }
 
-// Every rule has its Go twin's bits at every length, zeros of either sign included, and touches nothing else.
+// Every rule has the bits of its Go twin at every length, with zeros of either sign among the values,
+// and writes nothing else.
 func TestOptimizerSteps(t *testing.T) {
 	t.Parallel()
 	minus := float32(math.Copysign(0, -1))
@@ -63,7 +64,7 @@ func TestOptimizerSteps(t *testing.T) {
 	}
 }
 
-// A step is one pass over memory. BenchmarkCopy is what the memory moves.
+// A step is one pass over memory. BenchmarkCopy measures the bandwidth of memory.
 func BenchmarkOptimizers(b *testing.B) {
 	const n = 1 << 22
 	for _, kind := range slices.Sorted(maps.Keys(optimizersGo)) {
@@ -88,7 +89,7 @@ func BenchmarkOptimizers(b *testing.B) {
 	}
 }
 
-// BenchmarkCopy is the bandwidth of one thread: what is read and what is written.
+// BenchmarkCopy measures the bandwidth of one thread, counting both reads and writes.
 func BenchmarkCopy(b *testing.B) {
 	from, to := make([]float32, 1<<22), make([]float32, 1<<22)
 	b.SetBytes(2 << 24)

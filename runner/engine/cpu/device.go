@@ -27,13 +27,12 @@ type Device struct {
 	workers *workers
 
 	shared  []float32   // packed weights and the like: one kernel runs at a time
-	scratch [][]float32 // one a worker: padded images, packed panels
-	short   error       // no room for what a kernel that is being bound needs; Kernel returns it
+	scratch [][]float32 // one per worker: padded images, packed panels
+	short   error       // not enough memory for a kernel that is being bound; Kernel returns it
 }
 
-// New starts a device with the given number of threads, all cores if 0. Which
-// instructions it uses is chosen from the CPU's features; ABLATE_CPU forces one
-// of avx512, avx2 and go.
+// New starts a device with the given number of threads, or with all cores if threads is 0. The CPU's
+// features determine the instruction set. ABLATE_CPU selects one explicitly: avx512, avx2 or go.
 func New(name string, threads int) (*Device, error) {
 	p, err := selectISA()
 	if err != nil {
@@ -45,15 +44,15 @@ func New(name string, threads int) (*Device, error) {
 	return &Device{name: name, isa: p, workers: newWorkers(threads), scratch: make([][]float32, threads)}, nil
 }
 
-// Name is cpu, cpu:0 …
+// Name returns the device's name: cpu, cpu:0 …
 func (d *Device) Name() string { return d.name }
 
-// Hardware names the CPU, the threads and the kernels.
+// Hardware returns the CPU, the threads and the kernels.
 func (d *Device) Hardware() string {
 	return fmt.Sprintf("%s, %d threads, %s kernels", Model(), d.workers.n, d.isa.name)
 }
 
-// Threads is the number of worker threads.
+// Threads returns the number of worker threads.
 func (d *Device) Threads() int { return d.workers.n }
 
 // Close stops the worker threads.
@@ -65,7 +64,8 @@ func (d *Device) Close() error {
 // memory is a block of float32 values that starts on a cache line.
 type memory []float32
 
-// Alloc returns zeroed memory. Where the machine has not enough the error is an engine.MemoryError.
+// Alloc returns zeroed memory for n values. If the machine does not have enough, the error is an
+// engine.MemoryError.
 func (d *Device) Alloc(n int) (engine.Memory, error) {
 	if n < 0 || n > math.MaxInt/8 {
 		return nil, fmt.Errorf("%s: cannot allocate %d values", d.name, n)
@@ -106,7 +106,7 @@ func (m memory) Read(off int, to []float32) error {
 	return nil
 }
 
-// slice is the tensor's values.
+// slice returns the tensor's values.
 func slice(t engine.Tensor) []float32 {
 	n := t.Len()
 	return t.Mem.(memory)[t.Off : t.Off+n : t.Off+n]
@@ -154,10 +154,10 @@ func (d *Device) bind(in engine.Instr) (engine.Kernel, error) {
 	return bind(d, in), nil
 }
 
-// kernels bind an instruction, by the type of its op. Each is registered beside its kernel.
+// kernels bind an instruction, by the type of its op. Each is registered next to its kernel.
 var kernels = map[reflect.Type]func(*Device, engine.Instr) engine.Kernel{}
 
-// computes registers the kernel of a type of op.
+// computes registers the kernel for a type of op.
 func computes[O any, K engine.Kernel](bind func(d *Device, op O, in engine.Instr) K) struct{} {
 	kernels[reflect.TypeFor[O]()] = func(d *Device, in engine.Instr) engine.Kernel { return bind(d, in.Op.(O), in) }
 	return struct{}{}

@@ -42,7 +42,7 @@ func TestInstructionSetsDoNotMatter(t *testing.T) {
 	var want [32]byte
 	for i, p := range isas() {
 		if p == &goISA {
-			continue // it multiplies and adds with two roundings where the others round once
+			continue // it rounds twice per multiply-add, where the others round once
 		}
 		dev := open(t, 2)
 		dev.isa = p
@@ -89,7 +89,7 @@ func TestPanicBecomesAnError(t *testing.T) {
 	}
 }
 
-// Two columns on two devices, and chunks of a batch on up to four, give one device's weights.
+// Two columns on two devices, and chunks of a batch on up to four, train the weights of one device.
 func TestDivide(t *testing.T) {
 	for _, p := range isas() {
 		t.Run(p.name, func(t *testing.T) {

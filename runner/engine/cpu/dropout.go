@@ -14,7 +14,7 @@ type dropouts struct {
 	d         *Device
 	op        *graph.Dropout
 	x, y      []float32
-	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
+	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none is
 	threshold uint64
 	context   *engine.Context
 }
@@ -30,8 +30,8 @@ func (o *dropouts) Run(c *engine.Context) error {
 	return o.d.workers.run(o, (len(o.x)+dropoutLen-1)/dropoutLen)
 }
 
-// dropoutLen is how many activations are a tile: drawing random words takes
-// longer than moving memory, so the tiles are smaller than chunks. A multiple of 4.
+// dropoutLen is the number of activations in a tile. Drawing random words takes longer than moving
+// memory, so the tiles are smaller than chunks. It is a multiple of 4.
 const dropoutLen = 1024
 
 func (o *dropouts) tile(_, i int) {
@@ -53,7 +53,7 @@ func scale(y, x []float32, by float32) {
 	}
 }
 
-// draw zeroes the activations from number from on by the mask, and scales the others.
+// draw zeroes the activations, starting at number from, by the mask, and scales the others.
 func (o *dropouts) draw(y, x []float32, from int) {
 	up, stream := float32(o.op.Up()), graph.DropoutStream(o.context.Seed, o.op.Layer)
 	eachWord(stream, o.context.Step, o.op.Part, o.op.Shape, from, len(x), func(i int, word uint32) {
@@ -65,8 +65,8 @@ func (o *dropouts) draw(y, x []float32, from int) {
 	})
 }
 
-// eachWord calls f with the random word of each of n activations, from number
-// from of images of shape s on. The word is that of the activation's place in the whole layer.
+// eachWord calls f with the random word of each of n activations, starting at number from, of images
+// of shape s. The word depends on the activation's place in the whole layer.
 func eachWord(stream random.Stream, step uint64, part graph.Part, s arch.Shape, from, n int,
 	f func(i int, word uint32)) {
 	var words [4]uint32
@@ -74,7 +74,7 @@ func eachWord(stream random.Stream, step uint64, part graph.Part, s arch.Shape, 
 	for i := 0; i < n; { // a pixel's channels, whose places follow each other
 		at := uint64(part.Index(from+i, s))
 		for end := min(n, i+s.Channels-(from+i)%s.Channels); i < end; i, at = i+1, at+1 {
-			if at/4 != block { // four words each
+			if at/4 != block { // a block holds four words
 				block = at / 4
 				words = stream.Block(step, block)
 			}

@@ -11,12 +11,12 @@ import (
 	"ablate/runner/engine"
 )
 
-// largeBlock is the size from which on room asks how much memory is free.
+// largeBlock is the size from which room checks how much memory is free.
 const largeBlock = 64 << 20
 
-// room is an engine.MemoryError where the machine has no memory for n values. Go
-// cannot recover from a failed allocation, so that the device asks first. A fixed
-// block is one that a smaller batch would need too.
+// room returns an engine.MemoryError if the machine has no memory for n values. Go cannot recover from
+// a failed allocation, so the device checks first. A fixed block is one that a smaller batch would
+// need too.
 func room(n int, fixed bool) error {
 	need := 4 * int64(n)
 	if need < largeBlock {
@@ -28,8 +28,8 @@ func room(n int, fixed bool) error {
 	return nil
 }
 
-// freeMemory is how many bytes the machine, or the control group that the process
-// runs in, can still provide; MaxInt64 where neither says.
+// freeMemory returns how many bytes the machine, or the control group that the process runs in, can
+// still provide. It returns MaxInt64 where neither is known.
 func freeMemory(proc, cgroup string) int64 {
 	free := int64(math.MaxInt64)
 	if kib, ok := field(filepath.Join(proc, "meminfo"), "MemAvailable:"); ok {
@@ -44,8 +44,8 @@ func freeMemory(proc, cgroup string) int64 {
 	return free
 }
 
-// promised is how many bytes of memory the program holds that it has not touched
-// yet, which the machine still counts as free.
+// promised returns how many bytes of memory the program holds but has not touched yet. The machine
+// still counts these as free.
 func promised(proc string) int64 {
 	live := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(live)
@@ -64,7 +64,7 @@ func promised(proc string) int64 {
 	return max(0, int64(live[0].Value.Uint64())-pages*int64(os.Getpagesize()))
 }
 
-// field is the number behind a name in a file of names and numbers.
+// field returns the number after a name in a file of names and numbers.
 func field(file, name string) (int64, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -79,7 +79,7 @@ func field(file, name string) (int64, bool) {
 	return 0, false
 }
 
-// number is the number in a file.
+// number returns the number in a file.
 func number(file string) (int64, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {

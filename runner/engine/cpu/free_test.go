@@ -10,7 +10,8 @@ import (
 	"ablate/runner/engine"
 )
 
-// The smaller of what the machine has and what the control group allows counts, the cache left out.
+// The smaller of the machine's free memory and the control group's allowance counts, and the cache
+// counts as free.
 func TestFreeMemory(t *testing.T) {
 	t.Parallel()
 	none, machine, group := t.TempDir(), t.TempDir(), t.TempDir()

@@ -11,7 +11,7 @@ var (
 	_ = computes(newGroupNormGrad)
 )
 
-// groupNorms works on one image a tile: what it sums stays in the cache.
+// groupNorms handles one image per tile: the values that it sums stay in the cache.
 type groupNorms struct {
 	d *Device
 	graph.Groups
@@ -53,7 +53,7 @@ func newGroupNormScaleGrad(d *Device, op *graph.GroupNormScaleGrad, in engine.In
 	return g
 }
 
-// Run handles all images, then adds up what is summed over them, the first image first.
+// Run handles all images, then adds up the results that are summed over them, the first image first.
 func (g *groupNorms) Run(*engine.Context) error {
 	if err := g.d.workers.run(g, g.batch); err != nil || !g.sums {
 		return err
@@ -99,7 +99,7 @@ func (g *groupNorms) means(mean, sum []float32) {
 	}
 }
 
-// store copies the channels that are made of an image.
+// store copies the channels of an image that the kernel outputs.
 func (g *groupNorms) store(n int, image []float32) {
 	c := g.Shape.Channels
 	for p := range len(image) / c {
@@ -137,7 +137,7 @@ func (g *groupNorms) backward(n int, x []float32, w groupWork) {
 	g.store(n, w.image)
 }
 
-// scaleGrad is one image's part of Σ dy·x̂.
+// scaleGrad computes the part of Σ dy·x̂ from one image.
 func (g *groupNorms) scaleGrad(n int, x []float32, w groupWork) {
 	size := g.Shape.Len()
 	clear(w.sum)

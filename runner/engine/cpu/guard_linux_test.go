@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// guarded returns n values that end (or, if first, begin) at a page nobody may
-// touch: reading or writing outside them kills the test.
+// guarded returns n values that end (or, if first, begin) at an inaccessible page: reading or writing
+// outside them ends the test with a fault.
 func guarded(t testing.TB, n int, first bool) []float32 {
 	t.Helper()
 	page := syscall.Getpagesize()

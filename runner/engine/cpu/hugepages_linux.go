@@ -6,11 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugeBlock is the size from which on a block asks for huge pages.
+// hugeBlock is the size from which a block asks for huge pages.
 const hugeBlock = 4 << 20
 
-// hugePages asks the system for pages of 2 MiB: kernels read matrices at strides of a page
-// or more, and a page of 4 KiB costs a walk through tables for every row. It is a wish.
+// hugePages asks the system for pages of 2 MiB. Kernels read matrices at strides of a page or more,
+// and with pages of 4 KiB every row costs a walk through the page tables. The system may ignore the
+// request.
 func hugePages(block []float32) {
 	if 4*len(block) < hugeBlock {
 		return

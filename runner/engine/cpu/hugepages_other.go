@@ -2,5 +2,5 @@
 
 package cpu
 
-// hugePages is a wish that only Linux hears.
+// hugePages does nothing: only Linux takes the request.
 func hugePages([]float32) {}

@@ -14,8 +14,8 @@ type isa struct {
 	name string
 	tile [5]func(*tile) // by the number of 16-wide vectors in a row, 1 to panel/lane
 
-	// panel is the most columns of a tile, block how many sum indices a tile takes at
-	// a time: weights of that many stay in the cache while all rows pass over them.
+	// panel is the largest number of columns of a tile. block is the number of sum indices that a tile
+	// takes at a time: the weights for that many stay in the cache while all rows pass over them.
 	panel, block int
 
 	reluGrad   func(dx, y, dy []float32)                              // dx = y > 0 ? dy : 0
@@ -54,12 +54,12 @@ type isa struct {
 	tapSums, tapGrads                                  func(*tapRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
-	prefetch func(p *float32, rows, stride, n int) // asks for n values of each row, n a multiple of 16; changes nothing
+	prefetch func(p *float32, rows, stride, n int) // prefetches n values of each row, n a multiple of 16
 
 	copyRows func(to, from *float32, rows, stride, n int) // n values of each row, row by row; n a multiple of 16
 
-	fmas     func(rounds int) // multiply-adds on registers, as fast as they go
-	fmaFLOPs int              // operations in a round
+	fmas     func(rounds int) // multiply-adds on registers at full speed
+	fmaFLOPs int              // operations per round
 }
 
 var goISA = isa{
@@ -90,8 +90,8 @@ func copyRowsGo(to, from *float32, rows, stride, n int) {
 	}
 }
 
-// fmasGo keeps twelve chains of a multiplication and an addition going: as many
-// as there are registers, and enough for the six cycles of the two.
+// fmasGo runs twelve independent chains of a multiplication and an addition. That is as many as the
+// registers hold, and enough for the latency of six cycles of the two.
 func fmasGo(rounds int) {
 	var a, b, c, d, e, f, g, h, i, j, k, l float32
 	x := fmaSeed
@@ -103,7 +103,7 @@ func fmasGo(rounds int) {
 	runtime.KeepAlive(a + b + c + d + e + f + g + h + i + j + k + l)
 }
 
-var fmaSeed float32 // a variable, so that the loop is not worked out by the compiler
+var fmaSeed float32 // a variable, so that the compiler does not evaluate the loop
 
 func reluGradGo(dx, y, dy []float32) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
@@ -147,7 +147,7 @@ func axpyGo(dst, src []float32, a float32) {
 	}
 }
 
-// selectISA takes the fastest kernels this CPU can run, or those that ABLATE_CPU names.
+// selectISA returns the fastest kernels that this CPU can run, or those that ABLATE_CPU names.
 func selectISA() (*isa, error) {
 	all := isas()
 	want := os.Getenv("ABLATE_CPU")

@@ -14,8 +14,8 @@ var avx512ISA = isa{
 	name: "avx512", panel: 64,
 	block: blockOf(secondLevel/8, 64, 512), // 128 KiB of 1 MiB
 	tile: [5]func(*tile){
-		// One 512-bit vector a row is bound by its 7 loads, one a cycle; as two of
-		// 256 bits there are two loads a cycle for 12 FMAs, two a cycle.
+		// A tile with one 512-bit vector per row is bound by its 7 loads, one a cycle. With two
+		// vectors of 256 bits there are two loads a cycle for 12 FMAs, two a cycle.
 		1: func(t *tile) { tileAVX2((*byte)(unsafe.Pointer(t))) },
 		2: func(t *tile) { tileAVX512x2((*byte)(unsafe.Pointer(t))) },
 		3: func(t *tile) { tileAVX512x3((*byte)(unsafe.Pointer(t))) },
@@ -101,8 +101,8 @@ var avx2ISA = isa{
 	//	data grad       71 66 72 76 %       85 82 83 82 %
 	//	weight grad  73 70 63 68 66 %    77 76 73 76 78 %
 	//
-	// The weight gradient's sums rest in the third level between images: each
-	// tile asks for the next one's.
+	// The sums of the weight gradient are kept in the third-level cache between images: each tile
+	// prefetches those of the next.
 	name: "avx2", panel: 16, block: blockOf(firstLevel/2, 16, 256),
 	tile: [5]func(*tile){
 		1: func(t *tile) { tileAVX2((*byte)(unsafe.Pointer(t))) },
@@ -179,7 +179,7 @@ var avx2ISA = isa{
 
 var avx2Passes = vectorPasses(lrnSquaresAVX2, lrnForwardAVX2, lrnSharesAVX2, lrnGradAVX2)
 
-// The functions below do whole vectors in assembly and the rest in Go.
+// The functions below handle whole vectors in assembly and the rest in Go.
 
 func two(lanes int, f func(a, b *float32, n int), twin func(a, b []float32), a, b []float32) {
 	n := len(a) / lanes * lanes
@@ -258,7 +258,7 @@ func updated(lanes int, f func(w, v, g *float32, n int, rate, decay, momentum fl
 	sgdGo(w[n:], v[n:], g[n:], rate, decay, momentum)
 }
 
-// optimizers are steps that do whole vectors in assembly and the values behind them in Go.
+// optimizers returns steps that handle whole vectors in assembly and the remaining values in Go.
 func optimizers(lanes int, fs map[recipe.OptimizerKind]func(*byte)) map[recipe.OptimizerKind]func(*descent) {
 	steps := map[recipe.OptimizerKind]func(*descent){}
 	for kind, f := range fs {
@@ -275,8 +275,8 @@ func optimizers(lanes int, fs map[recipe.OptimizerKind]func(*byte)) map[recipe.O
 	return steps
 }
 
-// down does whole vectors of columns, of as many as channels, in assembly and the columns
-// behind them in Go.
+// down handles whole vectors of columns in assembly and the remaining columns in Go. There are as many
+// columns as channels.
 func down(lanes int, channels []float32, values int, f func(n, count, stride int), rest func(from int)) {
 	width := len(channels)
 	n, count := width/lanes*lanes, values/width
@@ -301,7 +301,7 @@ func columns(lanes int, f func(sum, rows *float32, n, count, stride int), sum, r
 	}
 }
 
-// isas are the kernels this CPU can run, the fastest first.
+// isas returns the kernels that this CPU can run, the fastest first.
 func isas() []*isa {
 	var ps []*isa
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ {

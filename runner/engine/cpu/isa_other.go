@@ -2,5 +2,5 @@
 
 package cpu
 
-// isas are the kernels this CPU can run, the fastest first.
+// isas returns the kernels that this CPU can run, the fastest first.
 func isas() []*isa { return []*isa{&goISA} }

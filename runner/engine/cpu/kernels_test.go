@@ -15,13 +15,13 @@ import (
 	"ablate/runner/graph"
 )
 
-// A shaped op is one of graph's.
+// A shaped op is one of the ops of package graph.
 type shaped interface {
 	InputShapes() []tensor.Shape
 	OutputShape() tensor.Shape
 }
 
-// bound is an op bound to operands behind guard pages.
+// bound returns the kernel of an op whose operands lie behind guard pages.
 func bound(t testing.TB, dev *Device, op shaped, r *rand.Rand, first bool) (k engine.Kernel, out []float32) {
 	t.Helper()
 	in := engine.Instr{Op: op}
@@ -48,7 +48,7 @@ func bound(t testing.TB, dev *Device, op shaped, r *rand.Rand, first bool) (k en
 	return k, out
 }
 
-// window is the geometry of a layer over an h×w image, nil if it does not fit.
+// windowOf returns the geometry of a layer over an h×w image, nil if it does not fit.
 func windowOf(h, w, channels, kernel, stride int, pad arch.Pad, groups, filters int) *graph.Window {
 	oh, ow := (h+pad.Top+pad.Bottom-kernel)/stride+1, (w+pad.Left+pad.Right-kernel)/stride+1
 	if h+pad.Top+pad.Bottom < kernel || w+pad.Left+pad.Right < kernel {
@@ -59,7 +59,7 @@ func windowOf(h, w, channels, kernel, stride int, pad arch.Pad, groups, filters 
 		Kernel: kernel, Stride: stride, Pad: pad, Groups: groups}
 }
 
-// opsOf are the kernels of the layers that have the geometry.
+// opsOf returns the ops of the layers that have the geometry.
 func opsOf(batch int, w graph.Window, size int) []shaped {
 	pool := w
 	pool.Groups, pool.Out.Channels = 1, w.In.Channels
@@ -74,15 +74,16 @@ func opsOf(batch int, w graph.Window, size int) []shaped {
 		graph.NewDense("l", batch, w.In, w.Out.Channels), graph.NewDenseDataGrad("l", batch, w.In, w.Out.Channels),
 		graph.NewDenseWeightGrad("l", batch, w.In, w.Out.Channels),
 	}
-	if p := w.Pad; max(p.Top, p.Bottom, p.Left, p.Right) < w.Kernel { // as arch demands of pooling
+	if p := w.Pad; max(p.Top, p.Bottom, p.Left, p.Right) < w.Kernel { // arch requires this of pooling
 		ops = append(ops, graph.NewMaxPool("l", batch, pool), graph.NewMaxPoolGrad("l", batch, pool),
 			graph.NewAvgPool("l", batch, pool), graph.NewAvgPoolGrad("l", batch, pool))
 	}
 	return ops
 }
 
-// sameKernels runs every kernel of a geometry on every instruction set, behind guard pages, and wants
-// the assembly's results equal bit for bit and the Go twin's within 1e-5 of the largest value.
+// sameKernels runs every kernel of a geometry on every instruction set, behind guard pages. It checks
+// that the results of the assembly kernels are equal bit for bit, and that those of the Go twin are
+// within 1e-5 of the largest value.
 func sameKernels(t *testing.T, seed uint64, batch int, w graph.Window, size int) {
 	t.Helper()
 	for i, op := range opsOf(batch, w, size) {
@@ -138,7 +139,7 @@ func TestOddSizes(t *testing.T) {
 	sameKernels(t, 2, 1, *windowOf(9, 9, 48, 5, 1, arch.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2}, 2, 128), 5)
 }
 
-// Shapes against the Go twin; no kernel may touch what lies around its operands.
+// Shapes are compared with the Go twin. No kernel may touch memory outside its operands.
 func FuzzShapes(f *testing.F) {
 	f.Add(uint64(1), uint8(2), uint8(5), uint8(7), uint8(3), uint8(3), uint8(2), uint8(0x11), uint8(1), uint8(9), uint8(2))
 	f.Add(uint64(2), uint8(1), uint8(1), uint8(1), uint8(31), uint8(1), uint8(1), uint8(0), uint8(1), uint8(33), uint8(0))
@@ -153,7 +154,7 @@ func FuzzShapes(f *testing.F) {
 	})
 }
 
-// Blocks come from the caches that a CPU reports, so they must not change a bit.
+// Block sizes depend on the caches that a CPU reports, so they must not change a bit.
 func TestBlocksChangeNoBit(t *testing.T) {
 	for columns, want := range map[int]int{16: 256, 64: 64} {
 		if got := blockOf(16<<10, columns, 7); got != want || blockOf(0, columns, 7) != 7 {
@@ -185,14 +186,14 @@ func TestBlocksChangeNoBit(t *testing.T) {
 	}
 }
 
-// depthwiseOps are the kernels of a depthwise convolution.
+// depthwiseOps returns the ops of a depthwise convolution.
 func depthwiseOps(batch int, w graph.Window) []shaped {
 	return []shaped{graph.NewConv("l", batch, w), graph.NewConvDataGrad("l", batch, w),
 		graph.NewConvWeightGrad("l", batch, w)}
 }
 
-// Depthwise convolutions have the same bits on every instruction set, the Go twins
-// among them, and on any number of threads; no kernel touches what lies around its operands.
+// Depthwise convolutions have the same bits on every instruction set, including the Go twins, and on
+// any number of threads. No kernel touches memory outside its operands.
 func FuzzDepthwise(f *testing.F) {
 	f.Add(uint64(1), uint8(2), uint8(9), uint8(10), uint8(20), uint8(2), uint8(0), uint8(0x55))
 	f.Add(uint64(2), uint8(9), uint8(8), uint8(11), uint8(36), uint8(2), uint8(1), uint8(0x44))
@@ -226,7 +227,7 @@ func FuzzDepthwise(f *testing.F) {
 	})
 }
 
-// What goes wrong in a worker names the kernel and the layer.
+// An error in a worker names the kernel and the layer.
 func TestErrorsNameTheKernel(t *testing.T) {
 	dev := open(t, 2)
 	defer dev.Close()

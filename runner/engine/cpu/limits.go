@@ -8,7 +8,7 @@ import (
 	"ablate/runner/engine"
 )
 
-// Sizes of the measurements: long enough to hide the pool's wake-up, arrays
+// The sizes of the measurements. They take long enough to hide the pool's wake-up, and the arrays are
 // larger than any cache.
 const (
 	fmaRounds   = 1 << 20
@@ -16,10 +16,9 @@ const (
 	limitTrials = 5
 )
 
-// Limits measures the fused multiply-adds and the memory traffic that all
-// threads of the device reach together: the best of some trials of a loop that
-// touches registers only, and of y += a·x over arrays that fit no cache.
-// Products are of float32 alone.
+// Limits measures the rates of fused multiply-adds and of memory traffic that all threads of the
+// device reach together. Each is the best of several trials: of a loop that touches registers only,
+// and of y += a·x over arrays that fit in no cache. Products are of float32 only.
 func (d *Device) Limits(p recipe.Precision) (engine.Limits, error) {
 	if p != recipe.Float32 {
 		return engine.Limits{}, fmt.Errorf("device %s forms products in float32, not in %s", d.name, p)

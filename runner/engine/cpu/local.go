@@ -11,15 +11,15 @@ var (
 	_ = computes(newLocalWeightGrad)
 )
 
-// locals is a locally-connected layer. Every output pixel has weights of its
-// own, so there is no matrix product over pixels: a row of weights is one vector
-// over the filters of a group, added to the outputs times the one input it belongs to.
+// locals is a locally-connected layer. Every output pixel has separate weights, so there is no matrix
+// product over pixels. A row of weights is one vector over the filters of a group, which is multiplied
+// by the one input it belongs to and added to the outputs.
 type locals struct {
 	d     *Device
 	w     graph.Window
 	batch int
 	x, y  []float32 // or their gradients
-	// weights or their gradient, and biases; without biases a tile makes gradients.
+	// weights holds the weights or their gradient, bias the biases, nil where there are none.
 	weights, bias []float32
 }
 
@@ -28,7 +28,8 @@ func newLocal(d *Device, op *graph.Local, in engine.Instr) engine.Kernel {
 		bias: biases(in)}
 }
 
-// Run computes the pixels of the output, a pixel of all images a tile: its weights are read once.
+// Run computes the pixels of the output. A tile is one pixel of all images, so that its weights are
+// read once.
 func (l *locals) Run(*engine.Context) error {
 	return l.d.workers.run(l, l.w.Out.Height*l.w.Out.Width)
 }
@@ -47,8 +48,8 @@ func (l *locals) tile(_, pixel int) {
 	}
 }
 
-// localRows calls f for every input value that a pixel sees: its index in the
-// image, the first of its row of weights, and the filters that the row is for.
+// localRows calls f for every input value that a pixel sees, with the value's index in the image, the
+// start of its row of weights, and the filters that the row is for.
 func localRows(w graph.Window, pixel int, f func(x, weight, y0, y1 int)) {
 	oy, ox := pixel/w.Out.Width, pixel%w.Out.Width
 	in, out := w.In.Channels/w.Groups, w.Out.Channels/w.Groups
@@ -73,7 +74,7 @@ func localRows(w graph.Window, pixel int, f func(x, weight, y0, y1 int)) {
 	}
 }
 
-// localDataGrads is the gradient to the image, an image a tile.
+// localDataGrads is the gradient with respect to the images, one image per tile.
 type localDataGrads struct{ locals }
 
 func newLocalDataGrad(d *Device, op *graph.LocalDataGrad, in engine.Instr) engine.Kernel {
@@ -95,7 +96,7 @@ func (l *localDataGrads) tile(_, n int) {
 	}
 }
 
-// dot is Σ a·b, in four sums that do not wait for each other.
+// dot returns Σ a·b, in four independent sums.
 func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s, t, u, v float32
@@ -112,7 +113,8 @@ func dot(a, b []float32) float32 {
 	return (s + t) + (u + v)
 }
 
-// localWeightGrads is the gradient to the weights, an output pixel a tile, images in order.
+// localWeightGrads is the gradient with respect to the weights, one output pixel per tile, with the
+// images in order.
 type localWeightGrads struct{ locals }
 
 func newLocalWeightGrad(d *Device, op *graph.LocalWeightGrad, in engine.Instr) engine.Kernel {

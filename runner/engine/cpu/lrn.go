@@ -14,11 +14,10 @@ var (
 	_ = computes(newLRNGrad)
 )
 
-// lines is a run of lines of values that one pass of local response
-// normalisation works on. Across maps a line is one pixel's maps of one column;
-// sums and shares stand pitch values apart with zeros between them, and a window
-// of size of them is added up. Within a map the sums over the window are made
-// before, so size is 1.
+// lines is a run of lines of values that one pass of local response normalisation handles. Across
+// maps, a line is one pixel's maps of one column. Its sums and shares lie pitch values apart with
+// zeros between them, and the values of a window of the given size are added up. Within a map the sums
+// over the window are computed beforehand, so size is 1.
 //
 //	squares  sums = x²
 //	forward  out = x·d^−β                              with d = k + α·Σ sums
@@ -26,11 +25,11 @@ var (
 //	grad     out −= factor·x·Σ shares                  factor is 2αβ
 type lines struct {
 	x, dy, out       *float32
-	sums, shares     *float32 // the first of a line's windows
+	sums, shares     *float32 // the first window of a line
 	count, len       int
 	pitch, size      int
 	k, alpha, factor float32
-	beta             float64 // the Go twins'; assembly knows 0.75 only
+	beta             float64 // for the Go twins; the assembly handles 0.75 only
 }
 
 // passes are the four kernels over lines.
@@ -38,7 +37,7 @@ type passes struct{ squares, forward, shares, grad func(*lines) }
 
 var goPasses = passes{squares: squaresGo, forward: forwardGo, shares: sharesGo, grad: gradGo}
 
-// vectorPasses are assembly for lines that are whole vectors, β being 0.75.
+// vectorPasses returns assembly passes for lines of whole vectors, where β is 0.75.
 func vectorPasses(squares, forward, shares, grad func(*byte)) passes {
 	of := func(f func(*byte)) func(*lines) {
 		return func(l *lines) { f((*byte)(unsafe.Pointer(l))) }
@@ -103,7 +102,8 @@ func gradGo(l *lines) {
 	}
 }
 
-// power is d^−β. The paper's β is 1/(√d·√√d), which needs no logarithm and is the same bits everywhere.
+// power returns d^−β. For the paper's β this is 1/(√d·√√d), which needs no logarithm and has the same
+// bits everywhere.
 func (l *lines) power(d float32) float32 {
 	if l.beta != 0.75 {
 		return float32(math.Pow(float64(d), -l.beta))
@@ -112,26 +112,25 @@ func (l *lines) power(d float32) float32 {
 	return 1 / float32(root*float32(math.Sqrt(float64(root))))
 }
 
-// lrnBlock is how many values a pass handles before the next one follows: with
-// its scratch it stays in the first-level cache.
+// lrnBlock is the number of values that a pass handles before the next pass follows. A block and its
+// scratch stay in the first-level cache.
 const lrnBlock = 2048
 
-// norms is local response normalisation, forward or backward, one image a tile.
-// The sums of squares are computed again in the backward pass: reading x twice
-// costs less than storing them.
+// norms is local response normalisation, forward or backward, one image per tile. The backward pass
+// computes the sums of squares again: reading x twice costs less than storing them.
 type norms struct {
 	d         *Device
 	op        graph.LRNParams
-	size      int // values of an image
+	size      int // values in an image
 	batch     int
 	proto     lines
 	passes    passes
 	x, dy, to []float32
-	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
+	mask      []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none is
 	half      int       // zeros before and after a line of sums
 	room      int       // values of sums, and of shares, in scratch
 	work      []lines
-	sweep     sweep // over the window of a map, if within
+	sweep     sweep // over the window within a map, if within is set
 }
 
 func newLRN(d *Device, op *graph.LRN, in engine.Instr) engine.Kernel {
@@ -157,7 +156,7 @@ func (k *norms) bound(s arch.Shape) *norms {
 	} else {
 		k.proto.len, k.proto.size = s.Channels/n.Groups, n.Size
 		k.half = n.Size / 2
-		k.proto.pitch = k.proto.len + k.half // neighbouring lines share their zeros
+		k.proto.pitch = k.proto.len + k.half // neighbouring lines share the zeros between them
 		k.room = (k.perBlock()+1)*k.proto.pitch + k.half
 	}
 	k.passes = goPasses
@@ -186,7 +185,7 @@ func (k *norms) tile(worker, n int) {
 	}
 }
 
-// at sets the lines to count of them from value off of the batch on.
+// at sets the worker's lines to count lines, starting at value off of the batch.
 func (k *norms) at(worker, off, count int) *lines {
 	l := &k.work[worker]
 	*l = k.proto
@@ -241,7 +240,7 @@ func (k *norms) within(worker, n int) {
 	k.masked(n*k.size, k.size)
 }
 
-// masked applies the fused ReLU's gradient to n values from off on.
+// masked applies the fused ReLU's gradient to n values, starting at off.
 func (k *norms) masked(off, n int) {
 	if k.mask != nil {
 		dx := k.to[off : off+n]

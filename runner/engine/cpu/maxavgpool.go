@@ -12,8 +12,8 @@ var (
 	_ = computes(newStochasticPoolGrad)
 )
 
-// mixedPools is a layer that pools by maximum and mean together, an image a
-// tile; with dy, its gradient.
+// mixedPools is a layer that pools by maximum and mean together, one image per tile; with dy, it is
+// the layer's gradient.
 type mixedPools struct {
 	d            *Device
 	w            graph.Window
@@ -94,8 +94,8 @@ func eachWindow(w graph.Window, f func(cells cellWindow, out int)) {
 	}
 }
 
-// stochasticPools draws one activation of each window, an image a tile; with
-// dy, it gives that activation the gradient.
+// stochasticPools draws one activation of each window, one image per tile; with dy, it passes the
+// gradient to that activation.
 type stochasticPools struct {
 	d            *Device
 	w            graph.Window
@@ -117,7 +117,7 @@ func newStochasticPoolGrad(d *Device, op *graph.StochasticPoolGrad, in engine.In
 		x: slice(in.In[0]), dy: slice(in.In[1]), dx: slice(in.Out)}
 }
 
-// Run handles all images. The forward and the backward pass of a step draw the same.
+// Run handles all images. The forward and the backward pass of a step draw the same activations.
 func (p *stochasticPools) Run(c *engine.Context) error {
 	p.context = c
 	return p.d.workers.run(p, p.batch)
@@ -154,7 +154,7 @@ func (p *stochasticPools) tile(_, n int) {
 	})
 }
 
-// pick is the cell at which the sum of the activations above 0 passes choice.
+// pick returns the cell at which the sum of the activations above 0 exceeds choice.
 func pick(x []float32, w cellWindow, choice float64) int {
 	var reached float64
 	last := -1

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// Model is the CPU's name, as far as the system tells it.
+// Model returns the CPU's name, as far as the system reports it.
 var Model = sync.OnceValue(func() string {
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {
@@ -25,7 +25,7 @@ var Model = sync.OnceValue(func() string {
 	return runtime.GOARCH
 })
 
-// Features are the instruction sets of this CPU that kernels can use.
+// Features returns the instruction sets of this CPU that kernels can use.
 func Features() string {
 	var has []string
 	for _, f := range []struct {
@@ -41,7 +41,7 @@ func Features() string {
 	return strings.Join(has, " ")
 }
 
-// Kernels names the instruction set whose kernels a new device would use.
+// Kernels returns the name of the instruction set whose kernels a new device would use.
 func Kernels() string {
 	p, err := selectISA()
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 
 var _ = computes(newNorm)
 
-// optimizer is any rule but the paper's own, see engine.Update. Products are
-// rounded before they are added, as a GPU's kernels do.
+// optimizer applies any rule other than the paper's, see engine.Update. Products are rounded before
+// they are added, as in a GPU's kernels.
 type optimizer struct {
 	d                          *Device
 	op                         engine.Update
 	whole                      descent // of all values
 	step                       func(*descent)
 	norm, weightNorm, gradNorm []float32
-	part                       []descent // each worker's
+	part                       []descent // one per worker
 }
 
 func newOptimizer(d *Device, op engine.Update, in engine.Instr) *optimizer {
@@ -56,7 +56,8 @@ func (o *optimizer) Run(c *engine.Context) error {
 	return o.d.workers.run(o, chunks(len(s.w)))
 }
 
-// trustRatio is what LARS multiplies a layer's rate by. A layer of zeros, or without a gradient, has 1.
+// trustRatio returns the factor by which LARS multiplies a layer's rate. It is 1 for a layer of zeros
+// or without a gradient.
 func (o *optimizer) trustRatio() float32 {
 	if o.weightNorm == nil {
 		return 1
@@ -75,11 +76,11 @@ func (o *optimizer) tile(worker, i int) {
 	o.step(s)
 }
 
-// lengths is the root of the sum of all squares, see engine.Norm.
+// lengths computes the root of the sum of all squares, see engine.Norm.
 type lengths struct {
 	d     *Device
 	parts [][]float32 // chunks of the inputs
-	sums  []float64   // of their squares
+	sums  []float64   // the sum of squares of each chunk
 	out   []float32
 }
 
@@ -108,7 +109,7 @@ func (n *lengths) Run(*engine.Context) error {
 	return nil
 }
 
-// tile adds a chunk's squares, each exact in float64, in four sums side by side.
+// tile adds up a chunk's squares, each exact in float64, in four sums side by side.
 func (n *lengths) tile(_, i int) {
 	var sums [4]float64
 	part := n.parts[i]

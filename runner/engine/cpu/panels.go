@@ -6,8 +6,8 @@ import (
 	"ablate/arch"
 )
 
-// tileRows is the number of rows of a register tile; panelCols the most columns
-// of one, and the columns of a strip.
+// tileRows is the number of rows of a register tile. panelCols is the largest number of columns of
+// one, and the number of columns of a strip.
 const (
 	tileRows  = 6
 	panelCols = 64
@@ -30,23 +30,23 @@ func (s *isa) panelsOf(n int) []panel {
 	return ps
 }
 
-// stripsOf groups panels by 64 columns. A strip is one thread's: its panels share
-// the copies of what they read, and 64 columns of a row are whole cache lines in
-// every matrix, however narrow the tile.
+// stripsOf groups panels by 64 columns. One thread handles a strip. Its panels share the copies of the
+// values they read, and 64 columns of a row are whole cache lines in every matrix, however narrow the
+// tile is.
 func (s *isa) stripsOf(n int) [][]panel {
 	return slices.Collect(slices.Chunk(s.panelsOf(n), panelCols/s.panel))
 }
 
-// A block is a part of a tile's sum whose weights stay in the cache while all
-// rows pass over them: its segments, run values each, from sum index first on.
-// Between blocks the sums rest in memory as float32, which changes no bit of them.
+// A block is a part of a tile's sum whose weights stay in the cache while all rows pass over them. It
+// consists of segments of run values each, from sum index first onwards. Between blocks the sums are
+// stored in memory as float32, which changes no bit of them.
 type block struct {
 	segs       []int
 	run, first int
 }
 
-// blocksOf cuts the sum over segs × run values into blocks of about the same
-// length, at most most.
+// blocksOf cuts the sum over segs × run values into blocks of about the same length, which is at most
+// most.
 func blocksOf(segs []int, run, most int) []block {
 	if len(segs) == 0 || run == 0 {
 		return []block{{}}
@@ -70,8 +70,8 @@ func blocksOf(segs []int, run, most int) []block {
 	return blocks
 }
 
-// blockOf is how many sum indices of a panel fill a part of a cache, usual where its size is not
-// known. It changes speed and never a bit.
+// blockOf returns how many sum indices of a panel fill a part of a cache, or usual if the size of the
+// cache is not known. The result affects speed and never a bit.
 func blockOf(bytes, columns, usual int) int {
 	if bytes <= 0 {
 		return usual
@@ -79,7 +79,8 @@ func blockOf(bytes, columns, usual int) int {
 	return min(max(bytes/(4*columns)&^15, 64), 1024)
 }
 
-// take sets the tile to a block. weights are all of the panel's, cols to a sum index.
+// take sets the tile to a block. weights are all of the panel's weights, with cols of them per sum
+// index.
 func (t *tile) take(b *block, weights []float32, cols int) {
 	t.segs, t.run = len(b.segs), b.run
 	if t.segs > 0 {
@@ -87,7 +88,7 @@ func (t *tile) take(b *block, weights []float32, cols int) {
 	}
 }
 
-// rowsOf sets the tile to groups of rows, whose sums go on from what their outputs hold.
+// rowsOf sets the tile to groups of rows. Their sums continue from the values in their outputs.
 func (t *tile) rowsOf(rows, outs []int) {
 	t.row, t.outRow, t.count = &rows[0], &outs[0], len(rows)/tileRows
 	t.init, t.initRow, t.initNext = t.out, t.outRow, tileRows
@@ -99,11 +100,11 @@ func (t *tile) from(init []float32) { t.init, t.initRow, t.initNext = &init[0], 
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// padded is how many columns all panels of n columns take together.
+// padded returns how many columns all panels of n columns take together.
 func padded(n int) int { return (n + lane - 1) / lane * lane }
 
-// rowGroups repeats the last offset until the table is a multiple of tileRows long:
-// the rows too many compute the last one again and write the same values.
+// rowGroups repeats the last offset until the length of the table is a multiple of tileRows. The
+// surplus rows compute the last row again and write the same values.
 func rowGroups(offsets []int) []int {
 	for len(offsets)%tileRows != 0 {
 		offsets = append(offsets, offsets[len(offsets)-1])
@@ -111,7 +112,7 @@ func rowGroups(offsets []int) []int {
 	return offsets
 }
 
-// A workspace is one worker's tile; it lives as long as the kernel, so that running one
+// A workspace is one worker's tile. It lives as long as the kernel, so that running the kernel
 // allocates nothing.
 type workspace struct{ tile }
 
@@ -122,7 +123,7 @@ func copyPanel(to []float32, at []int, from []float32, p panel) {
 	}
 }
 
-// stepped are the offsets 0, by, 2·by … of n rows.
+// stepped returns the offsets 0, by, 2·by … of n rows.
 func stepped(n, by int) []int {
 	offsets := make([]int, n)
 	for i := range offsets {
@@ -131,7 +132,8 @@ func stepped(n, by int) []int {
 	return offsets
 }
 
-// copyColumns copies a panel's columns of some rows, stride values apart, together; what it has more is cleared.
+// copyColumns copies a panel's columns of some rows, stride values apart, together. It clears the
+// columns that the panel lacks.
 func (s *isa) copyColumns(to, from []float32, rows, stride int, p panel) {
 	if p.n == p.cols {
 		s.copyRows(&to[0], &from[0], rows, stride, p.n)
@@ -142,8 +144,8 @@ func (s *isa) copyColumns(to, from []float32, rows, stride int, p panel) {
 	}
 }
 
-// copyPadded copies n values of a row and clears the rest of it. Most rows are one
-// cache line, which is copied faster without a call.
+// copyPadded copies n values of a row and clears the rest of the row. Most rows are one cache line,
+// which is copied faster without a call.
 func copyPadded(row, from []float32, n int) {
 	if n == lane && len(row) == lane {
 		*(*[lane]float32)(row) = *(*[lane]float32)(from)
@@ -152,23 +154,23 @@ func copyPadded(row, from []float32, n int) {
 	clear(row[copy(row[:n], from):])
 }
 
-// An image is what a convolution reads: its shape, the channels of one group, the values from
-// one pixel to the next, and the border it needs.
+// An image describes the input of a convolution: its shape, the channels of one group, the distance in
+// values from one pixel to the next, and the border it needs.
 type image struct {
 	arch.Shape
 	group, pixel int
 	arch.Pad
 }
 
-// rowLen is the length of a row of the bordered image of one group.
+// rowLen returns the length of a row of the bordered image of one group.
 func (m image) rowLen() int { return (m.Width + m.Left + m.Right) * m.pixel }
 
-// asIs says that the image can be read where it lies.
+// asIs reports whether the image can be read without a copy.
 func (m image) asIs() bool {
 	return m.Pad == arch.Pad{} && m.group == m.Channels && m.pixel == m.group
 }
 
-// paddedLen is how much scratch view needs.
+// paddedLen returns how many values of scratch view needs.
 func (m image) paddedLen() int {
 	if m.asIs() {
 		return 0
@@ -176,8 +178,8 @@ func (m image) paddedLen() int {
 	return (m.Height + m.Top + m.Bottom) * m.rowLen()
 }
 
-// view returns image n of a batch with its border, one group's channels only, and
-// the scratch that is left. It is a copy in scratch unless it can be read where it lies.
+// view returns image n of a batch with its border and the channels of only one group, and the scratch
+// that is left. The image is a copy in scratch unless it can be read without one.
 func (m image) view(batch []float32, n, group int, scratch []float32) (img, rest []float32) {
 	img = batch[n*m.Len() : (n+1)*m.Len()]
 	if m.asIs() {
@@ -188,7 +190,7 @@ func (m image) view(batch []float32, n, group int, scratch []float32) (img, rest
 	return to, scratch[len(to):]
 }
 
-// pad copies the group's channels, from channel first on, into the middle of zeros.
+// pad copies the group's channels, starting at channel first, into the middle of zeros.
 func (m image) pad(to, from []float32, first int) {
 	row := m.rowLen()
 	clear(to[:m.Top*row])

@@ -12,9 +12,9 @@ var (
 	_ = computes(newAvgPoolGrad)
 )
 
-// A strip is what the windows of neighbouring output rows or columns have in
-// common: from output index first on, n windows of size cells each, the first
-// of them from input index from on. Windows cut by the border are strips of their own.
+// A strip is a run of windows of neighbouring output rows or columns: n windows of size cells each,
+// from output index first onwards. The first of them starts at input index from. Windows that the
+// border cuts are strips by themselves.
 type strip struct{ first, n, from, size int }
 
 // strips cuts the windows along one side of an image.
@@ -40,7 +40,7 @@ type sweep struct {
 	in, out    imageSize
 	stride     int
 	mean       bool         // scale each window by its number of cells, as PyTorch's count_include_pad=False
-	work       []poolingRow // one a worker
+	work       []poolingRow // one per worker
 }
 
 type imageSize struct{ width, channels int }
@@ -56,11 +56,11 @@ func newSweep(d *Device, w graph.Window, kernel func(*poolingRow)) sweep {
 	}
 }
 
-// start is an image's offset of a pixel.
+// start returns the offset of a pixel in an image.
 func (s imageSize) start(y, x int) int { return (y*s.width + x) * s.channels }
 
-// run walks one image: cell and grad are its values and gradient, out and top
-// the output's; those that the kernel does not use are nil.
+// run walks over one image. cell and grad are the image's values and gradient, out and top those of
+// the output. The slices that the kernel does not use are nil.
 func (s *sweep) run(worker int, cell, grad, out, top []float32) {
 	w := &s.work[worker]
 	*w = poolingRow{channels: s.in.channels, row: s.in.start(1, 0), col: s.in.channels,
@@ -86,15 +86,15 @@ func (s *sweep) run(worker int, cell, grad, out, top []float32) {
 	}
 }
 
-// pools is a pooling layer, forward or backward, one image a tile. x and y are
-// the layer's input and output, dx and dy their gradients; those a kernel does not need are nil.
+// pools is a pooling layer, forward or backward, one image per tile. x and y are the layer's input and
+// output, dx and dy their gradients. The slices that a kernel does not need are nil.
 type pools struct {
 	d            *Device
 	sweep        sweep
 	w            graph.Window
 	batch        int
 	x, y, dx, dy []float32
-	mask         []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none
+	mask         []float32 // y of the ReLU before the layer, whose gradient is fused; nil if none is
 }
 
 func newMaxPool(d *Device, op *graph.MaxPool, in engine.Instr) engine.Kernel {
@@ -138,7 +138,7 @@ func (p *pools) tile(worker, n int) {
 	}
 }
 
-// imageOf is image n of a batch; nil of nil.
+// imageOf returns image n of a batch; nil if batch is nil.
 func imageOf(batch []float32, n, size int) []float32 {
 	if batch == nil {
 		return nil
@@ -146,7 +146,8 @@ func imageOf(batch []float32, n, size int) []float32 {
 	return batch[n*size : (n+1)*size]
 }
 
-// maskOf is the output of the ReLU whose gradient is fused into an instruction, nil if there is none.
+// maskOf returns the output of the ReLU whose gradient is fused into an instruction, nil if there is
+// none.
 func maskOf(in engine.Instr) []float32 {
 	if in.Mask.Mem == nil {
 		return nil

@@ -27,7 +27,7 @@ type poolingRow struct {
 	scale      float32
 }
 
-// moved is the run for the channels from c on.
+// moved returns the run for the channels from c onwards.
 func (w poolingRow) moved(c int) poolingRow {
 	for _, p := range []**float32{&w.cell, &w.grad, &w.out, &w.top} {
 		if *p != nil {
@@ -38,9 +38,9 @@ func (w poolingRow) moved(c int) poolingRow {
 	return w
 }
 
-// vectorised does the channels that fill vectors by f and the rest by its Go twin.
+// vectorised handles the channels that fill vectors with f and the rest with its Go twin.
 func vectorised(w *poolingRow, lanes int, f func(*byte), twin func(*poolingRow)) {
-	all := *w // put back at the end: a copy handed to a kernel would be allocated
+	all := *w // restored at the end: a copy handed to a kernel would be allocated
 	whole := all.channels / lanes * lanes
 	if whole > 0 {
 		w.channels = whole
@@ -53,7 +53,7 @@ func vectorised(w *poolingRow, lanes int, f func(*byte), twin func(*poolingRow))
 	*w = all
 }
 
-// values are n values from offset off of p on.
+// values returns n values from offset off of p onwards.
 func values(p *float32, off, n int) []float32 { return unsafe.Slice(at(p, off), n) }
 
 func maxWindowsGo(w *poolingRow) {
@@ -95,7 +95,8 @@ func maxGradWindowsGo(w *poolingRow) {
 	}
 }
 
-// give adds dy to the gradient of the window's first cell, from offset off on, that equals greatest.
+// give adds dy to the gradient of the window's first cell, from offset off onwards, that equals
+// greatest.
 func (w *poolingRow) give(off int, greatest, dy float32) {
 	for r := range w.rows {
 		for k := range w.cols {

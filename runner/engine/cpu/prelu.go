@@ -11,7 +11,8 @@ var (
 	_ = computes(newPReLUSlopeGrad)
 )
 
-// prelus multiplies v, which is x itself or dy, by 1 or the channel's slope, as x's sign says.
+// prelus multiplies v, which is x itself or dy, by 1 or by the slope of the channel, depending on the
+// sign of x.
 type prelus struct {
 	d              *Device
 	rows           rows

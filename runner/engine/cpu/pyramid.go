@@ -11,7 +11,7 @@ var (
 	_ = computes(newPyramidPoolGrad)
 )
 
-// pyramids is a spatial pyramid, an image a tile; with dy, its gradient.
+// pyramids is a spatial pyramid, one image per tile; with dy, it is the gradient.
 type pyramids struct {
 	d            *Device
 	in           arch.Shape

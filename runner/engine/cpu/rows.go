@@ -7,7 +7,8 @@ import (
 
 var _ = computes(newBiasGrad)
 
-// chunkLen is how many values an elementwise kernel handles as one tile: 64 KiB of each operand.
+// chunkLen is the number of values that an elementwise kernel handles as one tile: 64 KiB of each
+// operand.
 const chunkLen = 16 << 10
 
 func chunks(n int) int { return (n + chunkLen - 1) / chunkLen }
@@ -19,25 +20,25 @@ type rows struct{ n, channels int }
 
 func rowsOf(values, channels int) rows { return rows{values / channels, channels} }
 
-// perTile is how many rows make about a chunk of values.
+// perTile returns how many rows make about a chunk of values.
 func (r rows) perTile() int { return max(1, chunkLen/r.channels) }
 
 func (r rows) tiles() int { return (r.n + r.perTile() - 1) / r.perTile() }
 
-// tile returns the values from the first to behind the last of tile i.
+// tile returns the range [from, to) of the values of tile i.
 func (r rows) tile(i int) (from, to int) {
 	return i * r.perTile() * r.channels, min((i+1)*r.perTile(), r.n) * r.channels
 }
 
-// A channelSum adds up something for each channel over all rows: rows in fixed
-// chunks, the chunks added in order, so that the sum does not depend on the threads.
+// A channelSum adds up a quantity for each channel over all rows. It sums rows in fixed chunks and
+// adds the chunks in order, so that the sum does not depend on the threads.
 type channelSum struct {
 	d      *Device
 	rows   rows
 	chunks int
 	out    []float32
-	scale  float32                           // the sum's
-	add    func(sum []float32, from, to int) // adds the values from and to, whole rows
+	scale  float32                           // of the sum
+	add    func(sum []float32, from, to int) // adds the values in [from, to), which are whole rows
 }
 
 func newChannelSum(d *Device, values int, out []float32, add func(sum []float32, from, to int)) *channelSum {

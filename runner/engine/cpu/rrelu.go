@@ -11,7 +11,7 @@ var _ = computes(newRReLU)
 type rrelus struct {
 	d            *Device
 	op           *graph.RReLU
-	sign, v, out []float32 // the slope is that of sign; forward, v is sign
+	sign, v, out []float32 // the slope depends on the signs of sign; in the forward pass v is sign
 	context      *engine.Context
 }
 

@@ -10,12 +10,12 @@ var (
 	_ = computes(newScaleFactorGrad)
 )
 
-// scales works on one image a tile, each of whose channels has a number of its own.
+// scales handles one image per tile. Each channel of an image has a separate number.
 type scales struct {
 	d             *Device
 	images, image int // their number and their length
 	channels      int
-	compute       func(n, first, last int) // of image n, whose values lie from first to last
+	compute       func(n, first, last int) // handles image n, whose values lie in [first, last)
 }
 
 func scalesOf(d *Device, batch, image, channels int, compute func(n, first, last int)) *scales {

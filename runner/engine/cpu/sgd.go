@@ -12,7 +12,8 @@ type update struct {
 	rate, decay, momentum float32
 }
 
-// newUpdate takes weights, velocities and gradients; without the last, the caller hands them to apply.
+// newUpdate takes weights, velocities and gradients. Without gradients, the caller hands them to
+// apply.
 func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
 	u := &update{d: d, op: op, w: slice(in.In[0]), v: slice(in.In[1])}
 	if len(in.In) > 2 {
@@ -21,14 +22,14 @@ func newUpdate(d *Device, op engine.Update, in engine.Instr) *update {
 	return u
 }
 
-// set takes a step's rates. It returns false where the parameter is frozen.
+// set stores a step's rates. It returns false where the parameter is frozen.
 func (u *update) set(c *engine.Context) bool {
 	r := u.op.Rates(c)
 	u.rate, u.decay, u.momentum = r.Rate, r.Decay, float32(c.Momentum)
 	return !r.Frozen
 }
 
-// apply updates the parameter's values from off on by their gradients.
+// apply updates the parameter's values, starting at off, by their gradients.
 func (u *update) apply(off int, g []float32) {
 	to := off + len(g)
 	u.d.isa.sgd(u.w[off:to], u.v[off:to], g, u.rate, u.decay, u.momentum)
@@ -47,7 +48,8 @@ func (u *update) tile(_, i int) {
 	u.apply(from, u.g[from:to])
 }
 
-// bindUpdate is the kernel of an update: those of a running average and of other rules are others.
+// bindUpdate returns the kernel of an update. Running averages and the other rules have separate
+// kernels.
 func bindUpdate(d *Device, op engine.Update, in engine.Instr) engine.Kernel {
 	switch {
 	case op.Average > 0:

@@ -22,10 +22,10 @@ const (
 	normalPeak  = 0.39894228 // 1/√(2π)
 	rootHalf    = 0x3f3504f3 // the bits of √½
 	topBits     = 0xfffff000 // of a float32 whose square is exact
-	farAway     = 1 << 30    // from here on √(x² + 1) is x
+	farAway     = 1 << 30    // from here on √(x² + 1) equals x
 )
 
-// twiceArtanh is 2·artanh(s) of |s| ≤ 1/3.
+// twiceArtanh returns 2·artanh(s) for |s| ≤ 1/3.
 func twiceArtanh(s float32) float32 {
 	square := float32(s * s)
 	p := atanhTerms[0]
@@ -36,7 +36,7 @@ func twiceArtanh(s float32) float32 {
 	return float32(float32(p*square)*twice) + twice
 }
 
-// softplusGo sets y = max(x, 0) + log(1 + e^−|x|) − shift, the logarithm as 2·artanh(e/(2 + e)).
+// softplusGo sets y = max(x, 0) + log(1 + e^−|x|) − shift, with the logarithm as 2·artanh(e/(2 + e)).
 func softplusGo(y, x []float32, shift float32) {
 	y = y[:len(x)]
 	for i, v := range x {
@@ -58,8 +58,8 @@ func softplusGradGo(dx, y, dy []float32, shift float32) {
 	}
 }
 
-// arcsinhGo sets y = log(1 + w) with w = x + x²/(1 + √(x² + 1)). The logarithm is that of
-// u, which is 1 + w rounded, and what rounding lost over u; u is 2^k·m, m around 1.
+// arcsinhGo sets y = log(1 + w) with w = x + x²/(1 + √(x² + 1)). The logarithm is that of u, which is
+// 1 + w rounded, plus the rounding error divided by u. u is 2^k·m, with m around 1.
 func arcsinhGo(y, x []float32) {
 	y = y[:len(x)]
 	for i, v := range x {
@@ -95,8 +95,8 @@ func arcsinhGradGo(dx, y, dy []float32) {
 	}
 }
 
-// normalDistribution is Φ(x) and e^(−x²/2). The square is taken in two parts: rounded as
-// one, its error would grow with it.
+// normalDistribution returns Φ(x) and e^(−x²/2). The square is computed in two parts: if it were
+// rounded as one, its error would grow with it.
 func normalDistribution(x float32) (phi, density float32) {
 	t := min(magnitude(x), normalLimit)
 	top := math.Float32frombits(math.Float32bits(t) & topBits)

@@ -24,7 +24,7 @@ func newSoftmaxLoss(d *Device, op *graph.SoftmaxLoss, in engine.Instr) engine.Ke
 		classes: op.Classes}
 }
 
-// Run sums in one tile: a batch is short, and a label outside the classes becomes an error there.
+// Run sums in one tile, since a batch is short. A label outside the classes becomes an error there.
 func (s *softmaxLosses) Run(*engine.Context) error { return s.d.workers.run(s, 1) }
 
 // tile sums in float64, image by image.
@@ -37,7 +37,7 @@ func (s *softmaxLosses) tile(int, int) {
 	s.loss[0] = float32(sum / float64(s.batch))
 }
 
-// softmaxLossGrads is (softmax − one-hot)·dloss/N, an image a tile.
+// softmaxLossGrads is (softmax − one-hot)·dloss/N, one image per tile.
 type softmaxLossGrads struct {
 	d                          *Device
 	logits, labels, dloss, out []float32

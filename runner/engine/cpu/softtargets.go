@@ -33,7 +33,7 @@ func (s *softTargetLosses) Run(*engine.Context) error {
 	return nil
 }
 
-// softTargetLossGrads is (softmax − targets)·dloss/N, an image a tile.
+// softTargetLossGrads is (softmax − targets)·dloss/N, one image per tile.
 type softTargetLossGrads struct {
 	d                           *Device
 	logits, targets, dloss, out []float32

@@ -2,34 +2,34 @@ package cpu
 
 import "unsafe"
 
-// A tile is the inner product all matrix work is cut into: count groups of tileRows rows by
-// cols columns, cols a multiple of 16 up to 64. Of each group:
+// A tile is the inner product that all matrix work is cut into: count groups of tileRows rows by cols
+// columns, where cols is a multiple of 16 up to 64. For each group:
 //
 //	acc[r][c] = init[initRow[r]+c]
 //	for s < segs, i < run: acc[r][c] += x[row[r]+seg[s]+i·step] · w[(s·run+i)·wStride+c]
 //	out[outRow[r]+c] = max(acc[r][c], floor)          a NaN stays a NaN
 //
-// in this order. Offsets count float32 values. Rows may repeat: equal rows write equal values.
-// The next group's row and outRow follow behind, its initRow stands initNext entries on.
+// in this order. Offsets count float32 values. Rows may repeat: equal rows write equal values. The row
+// and outRow of the next group follow directly, and its initRow is initNext entries further on.
 type tile struct {
 	x, w, init, out      *float32
-	row, initRow, outRow *int // tileRows offsets a group
+	row, initRow, outRow *int // tileRows offsets per group
 	seg                  *int // segs offsets
 	segs, run            int
 	step, wStride        int
 	count, initNext      int
-	ahead                *float32 // what is read next: asked for, a piece at a time
+	ahead                *float32 // the values that are read next, prefetched piece by piece
 	aheadStep            int      // of a piece, in bytes
 	floor                float32
 }
 
-// at is p moved by n values.
+// at returns p moved by n values.
 func at(p *float32, n int) *float32 {
 	return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*n))
 }
 
-// goBlock is how many sum indices tileGo takes at a time: their weights' cache
-// lines (16 KiB at 64 columns) stay in the first-level cache while all pass over them.
+// goBlock is the number of sum indices that tileGo takes at a time. The cache lines of their weights
+// (16 KiB at 64 columns) stay in the first-level cache while all rows pass over them.
 const goBlock = 64
 
 // tileGo is the tile in portable Go.
@@ -39,7 +39,7 @@ func tileGo(t *tile, cols int) {
 	}
 }
 
-// offsetsAt are a group's offsets from entry n of a table on.
+// offsetsAt returns a group's offsets from entry n of a table onwards.
 func offsetsAt(table *int, n int) []int {
 	return unsafe.Slice((*int)(unsafe.Add(unsafe.Pointer(table), n*int(unsafe.Sizeof(n)))), tileRows)
 }
@@ -92,9 +92,9 @@ func groupGo(t *tile, cols int, row, initRow, outRow []int) {
 	}
 }
 
-// products adds n terms to the sums of three rows and two columns. The compiler
-// multiplies all before it adds any: with more sums than six it runs out of
-// registers and half the speed is gone. Two terms a turn hide the loop.
+// products adds n terms to the sums of three rows and two columns. The compiler multiplies all terms
+// before it adds any: with more than six sums it runs out of registers and the speed is halved. Two
+// terms per turn hide the cost of the loop.
 func products(rows *[3][goBlock]float32, weights *float32, n, wStride int, a, b, c *[2]float32) {
 	x, w := unsafe.Pointer(rows), unsafe.Pointer(weights)
 	const y, z = 4 * goBlock, 8 * goBlock // from one row to the others

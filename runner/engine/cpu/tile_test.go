@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A job is a tile on memory of its own, with guard values between the rows of the output.
+// A job is a tile on separate memory, with guard values between the rows of the output.
 type job struct {
 	tile
 	xs, ws, inits, outs   []float32
@@ -32,10 +32,10 @@ func newJob(r *rand.Rand, cols, count, segs, run, step int, accumulate bool) *jo
 	for s := range segs {
 		j.segOffs = append(j.segOffs, r.IntN(64)+s*max(reach, 1))
 	}
-	pitch := cols + 5 // guard values stand in the gap
+	pitch := cols + 5 // guard values fill the gap
 	j.outs = fill(count * tileRows * pitch)
 	j.inits = fill(cols)
-	j.initRows = make([]int, tileRows) // all groups' rows
+	j.initRows = make([]int, tileRows) // of all groups
 	for i := range count * tileRows {
 		j.rows = append(j.rows, r.IntN(60))
 		j.outRs = append(j.outRs, i*pitch)
@@ -52,7 +52,7 @@ func newJob(r *rand.Rand, cols, count, segs, run, step int, accumulate bool) *jo
 	return j
 }
 
-// run returns what the outputs become, leaving the job as it was.
+// run returns the outputs of the tile and leaves the job unchanged.
 func (j *job) run(p *isa) []float32 {
 	before := slices.Clone(j.outs)
 	p.tile[j.cols/lane](&j.tile)
@@ -61,7 +61,7 @@ func (j *job) run(p *isa) []float32 {
 	return after
 }
 
-// sums are the outputs by the definition, in float64.
+// sums returns the outputs by the definition, in float64.
 func (j *job) sums() []float64 {
 	out := make([]float64, len(j.outs))
 	for i, v := range j.outs {
@@ -84,7 +84,8 @@ func (j *job) sums() []float64 {
 	return out
 }
 
-// Every instruction set computes the definition and writes nothing else; all assembly computes the same bits.
+// Every instruction set computes the definition and writes nothing else. All assembly kernels compute
+// the same bits.
 func TestTile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, cols := range []int{16, 32, 48, 64} {
@@ -114,7 +115,7 @@ func check(t *testing.T, j *job) {
 		}
 		got := j.run(p)
 		for i, w := range want {
-			// Long sums that cancel keep the rounding of their parts: 1e-7 of each product.
+			// Long sums that cancel keep the rounding errors of their terms: 1e-7 of each product.
 			if math.Abs(float64(got[i])-w) > 1e-5*(1+math.Abs(w))+1e-7*float64(j.segs*j.tile.run) {
 				t.Fatalf("%s: value %d is %v, want %v", p.name, i, got[i], w)
 			}
@@ -131,7 +132,7 @@ func check(t *testing.T, j *job) {
 	}
 }
 
-// ReLU must not hide a NaN: a diverged run has to be seen.
+// ReLU must not hide a NaN: a diverged run must be visible.
 func TestTileKeepsNaN(t *testing.T) {
 	for _, p := range isas() {
 		j := newJob(rand.New(rand.NewPCG(1, 2)), p.panel, 1, 1, 3, 1, false)

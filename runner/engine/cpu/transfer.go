@@ -31,7 +31,7 @@ func (m *move) Run(*engine.Context) error {
 	return m.d.workers.run(m, (len(m.stretches)+m.perTile()-1)/m.perTile())
 }
 
-// perTile is how many stretches make a tile. They are about equally long.
+// perTile returns how many stretches make a tile. They are about equally long.
 func (m *move) perTile() int {
 	return max(1, moveTile*len(m.stretches)/max(1, len(m.out)))
 }

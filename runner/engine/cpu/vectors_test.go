@@ -39,7 +39,8 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// A vectors source makes operands behind guard pages, the same values for every instruction set.
+// A vectors source creates operands behind guard pages, with the same values for every instruction
+// set.
 type vectors struct {
 	t     *testing.T
 	r     *rand.Rand
@@ -54,12 +55,13 @@ func (v vectors) random(n int) []float32 {
 	return of
 }
 
-// sameBits runs f for every instruction set on equal operands and wants equal bits of the results.
+// sameBits runs f for every instruction set on equal operands and checks that the results have equal
+// bits.
 func sameBits(t *testing.T, f func(p *isa, v vectors) []float32) {
 	t.Helper()
 	for _, first := range []bool{false, true} {
 		var want []float32
-		for _, p := range slices.Backward(isas()) { // the Go twin first: the others are held against it
+		for _, p := range slices.Backward(isas()) { // the Go twin first: the others are compared with it
 			got := slices.Clone(f(p, vectors{t, rand.New(rand.NewPCG(1, 2)), first}))
 			if want == nil {
 				want = got
@@ -73,7 +75,7 @@ func sameBits(t *testing.T, f func(p *isa, v vectors) []float32) {
 	}
 }
 
-// Elementwise kernels have their Go twin's bits at every length and touch nothing else.
+// Elementwise kernels have the bits of their Go twin at every length and write nothing else.
 func TestElementwise(t *testing.T) {
 	for n := range 70 {
 		sameBits(t, func(p *isa, v vectors) []float32 {
@@ -157,7 +159,7 @@ func TestElementwise(t *testing.T) {
 	}
 }
 
-// The gradient of ReLU lets nothing through where y is 0, −0, negative or NaN; ReLU keeps a NaN.
+// The gradient of ReLU is 0 where y is 0, −0, negative or NaN. ReLU keeps a NaN.
 func TestReLUEdges(t *testing.T) {
 	nan, zero := float32(math.NaN()), float32(0)
 	y := slices.Repeat([]float32{1, zero, -zero, -1, nan, float32(math.Inf(1)), 1e-45, -1e-45}, 4)
@@ -182,7 +184,7 @@ type unit struct {
 	grad  func(dx, at, dy []float32)
 	exact graph.Function
 	shift float64
-	// Bounds of the errors of the value, relative to it, and of the slope, relative to 1.
+	// Bounds of the errors: of the value, relative to it, and of the slope, relative to 1.
 	most, slope float64
 }
 
@@ -206,8 +208,8 @@ func unitsOf(p *isa) []unit {
 	}
 }
 
-// Softplus, arcsinh, GELU, SiLU and hard swish over 3 million arguments, a float32 of every
-// thousand, against their formulas in float64. NaN and the infinities come out as they should.
+// Softplus, arcsinh, GELU, SiLU and hard swish over 3 million arguments, one float32 in a thousand,
+// against their formulas in float64. NaN and the infinities have the right results.
 func TestSmoothUnitsAgainstFloat64(t *testing.T) {
 	const step = 1409
 	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.NaN()), 3, -3,
@@ -243,10 +245,10 @@ func TestSmoothUnitsAgainstFloat64(t *testing.T) {
 				continue
 			}
 			scale := math.Abs(want)
-			if f.shift != 0 { // what cancels keeps the error of its parts
+			if f.shift != 0 { // a difference keeps the error of its terms
 				scale += f.shift
 			}
-			// Where e^−87 stands for less, nothing is promised but that the value is next to 0.
+			// Where e^−87 stands in for smaller powers, only a value next to 0 is promised.
 			if e := math.Abs(got-want) / (scale + 1e-20); e > worst {
 				worst, at = e, v
 			}
@@ -262,8 +264,8 @@ func TestSmoothUnitsAgainstFloat64(t *testing.T) {
 	}
 }
 
-// tanh, the logistic function and ELU are within a few units in the last place of
-// their float64 formulas, keep a NaN, and end where float32 does.
+// tanh, the logistic function and ELU are within a few units in the last place of their float64
+// formulas, keep a NaN, and are right at the limits of float32.
 func TestUnitsAgainstFloat64(t *testing.T) {
 	inf := float32(math.Inf(1))
 	x := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), inf, -inf, 1e-38, -1e-45, 87, -87, 10, -10,
@@ -328,8 +330,8 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// Taps of depthwise convolutions: channel counts around the vectors' lengths, pixels
-// around the four that go together, weights in either direction, no taps at all.
+// Taps of depthwise convolutions: channel counts around the vectors' lengths, pixel counts around the
+// four that are handled together, weights in either direction, no taps at all.
 func TestTaps(t *testing.T) {
 	for _, channels := range []int{1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 40} {
 		for _, g := range []struct{ rows, cols, pixels, stride, by int }{
@@ -364,7 +366,7 @@ func TestTaps(t *testing.T) {
 	}
 }
 
-// A NaN among the cells comes out, whatever the floor: a diverged run has to be seen.
+// A NaN among the cells reaches the output, whatever the floor: a diverged run must be visible.
 func TestTapSumsKeepNaN(t *testing.T) {
 	for _, p := range isas() {
 		x, w, init, out := make([]float32, 16), make([]float32, 16), make([]float32, 16), make([]float32, 16)
@@ -376,7 +378,7 @@ func TestTapSumsKeepNaN(t *testing.T) {
 	}
 }
 
-// The greatest of a window with a NaN is a NaN wherever it stands: a diverged run has to be seen.
+// The maximum of a window with a NaN is a NaN, wherever the NaN is: a diverged run must be visible.
 func TestMaxWindowsKeepsNaN(t *testing.T) {
 	for _, p := range isas() {
 		for at := range 4 {

@@ -7,14 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// A task is work cut into tiles that do not depend on who does them. Tile i
-// writes only what no other tile of the task reads or writes.
+// A task is work cut into tiles that do not depend on which worker runs them. Tile i writes only
+// values that no other tile of the task reads or writes.
 type task interface {
 	tile(worker, i int)
 }
 
-// workers is a persistent pool of goroutines, one a core of the device. The
-// caller works too, so a pool of one starts none. Running a task allocates nothing.
+// workers is a persistent pool of goroutines, one for each core of the device. The caller works too,
+// so a pool of one starts no goroutine. Running a task allocates nothing.
 type workers struct {
 	n    int
 	wake chan struct{}
@@ -26,7 +26,7 @@ type workers struct {
 	fault atomic.Pointer[fault]
 }
 
-// A fault is a panic in a tile, kept to become the run's error.
+// A fault is a panic in a tile, kept so that it becomes the run's error.
 type fault struct {
 	reason any
 	stack  []byte
@@ -45,7 +45,7 @@ func newWorkers(n int) *workers {
 	return w
 }
 
-// run does all tiles of a task and returns when the last is done. A panic in a tile becomes the error.
+// run runs all tiles of a task and returns when the last is done. A panic in a tile becomes the error.
 func (w *workers) run(t task, tiles int) error {
 	w.task, w.tiles = t, int64(tiles)
 	w.next.Store(0)
@@ -63,7 +63,8 @@ func (w *workers) run(t task, tiles int) error {
 	return nil
 }
 
-// work takes tiles until none is left. Worker numbers only pick scratch memory, never results.
+// work takes tiles until none is left. Worker numbers only select scratch memory, and never affect
+// results.
 func (w *workers) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {

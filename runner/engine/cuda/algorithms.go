@@ -11,7 +11,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// An algorithm is one of cuDNN's, with the workspace it needs.
+// An algorithm is one of cuDNN's, with the workspace that it needs.
 type algorithm struct {
 	number int32
 	bytes  uint64
@@ -26,7 +26,7 @@ type attempt struct {
 	relu      bool // a finished one rectifies
 }
 
-// String names an attempt as tables do.
+// String returns the name of an attempt, as in tables.
 func (a attempt) String() string {
 	name := fmt.Sprintf("%s %d", nvidia.CuDNN, a.number)
 	if a.finished {
@@ -35,9 +35,9 @@ func (a attempt) String() string {
 	return name
 }
 
-// convolution adds cuDNN's calls for a convolution or one of its gradients, none
-// where the instruction is another, cuDNN is missing, or none of its algorithms that
-// compute the same bits every time works for it: the plan then knows why.
+// convolution adds cuDNN's calls for a convolution or one of its gradients. It adds none if the
+// instruction is another one, if cuDNN is missing, or if none of its algorithms that compute the same
+// bits every time works. The plan then records the reason.
 func (p *plan) convolution(in engine.Instr) {
 	if p.d.dnn == nil {
 		return
@@ -55,13 +55,13 @@ func (p *plan) convolution(in engine.Instr) {
 	}
 }
 
-// maxDense is how many groups may become one: the products grow by their number, and all
-// but one in so many are with zeros.
+// maxDense is the largest number of groups that may become one. The number of products grows by it,
+// and only one in that many has no zero as a factor.
 const maxDense = 4
 
-// convolve adds the calls of the first attempt that works on the instruction's operands:
-// cuDNN lists algorithms that it then cannot run (jax-ml/jax#8506). Which one works is a
-// function of the geometry, the library and the GPU; to choose by time would be to choose by chance.
+// convolve adds the calls of the first attempt that works on the instruction's operands: cuDNN lists
+// algorithms that it then cannot run (jax-ml/jax#8506). Which one works is a function of the geometry,
+// the library and the GPU. A choice by time would be a choice by chance.
 func (p *plan) convolve(in engine.Instr, g geometry, direction int,
 	add func(*plan, engine.Instr, *convolution, attempt)) {
 	p.attempts(in, g, direction, add)
@@ -110,7 +110,7 @@ func (p *plan) attempts(in engine.Instr, g geometry, direction int,
 	}
 }
 
-// refuse notes that cuDNN does not do something. Any other error stays the plan's.
+// refuse records that cuDNN does not do something. Any other error becomes the plan's.
 func (p *plan) refuse(what string, err error) {
 	if _, ok := errors.AsType[nvidia.DNNStatus](err); !ok {
 		p.err = err
@@ -119,27 +119,27 @@ func (p *plan) refuse(what string, err error) {
 	p.refused = append(p.refused, fmt.Sprintf("%s: %v", what, err))
 }
 
-// once makes a plan's calls and waits for what they began.
+// once makes a plan's calls and waits for the work that they started.
 func (p *plan) once() error {
 	err := begin(p.calls)
-	// What began before the call that failed must end, and a GPU that is lost says so here.
+	// Work that started before the failed call must end, and the loss of a GPU is reported here.
 	if wrong := p.d.sync(); wrong != nil && err != nil {
-		return fmt.Errorf("%w (%v)", wrong, err) // a lost GPU refuses nothing
+		return fmt.Errorf("%w (%v)", wrong, err) // the loss of a GPU is not a refusal
 	} else if wrong != nil {
 		return wrong
 	}
 	return err
 }
 
-// gemm is the algorithm that is tried first, in all three directions: a matrix
-// product that forms its left side as it goes (IMPLICIT_PRECOMP_GEMM, ALGO_1 of the
-// gradients). It is deterministic and the one that tensor cores compute; what
-// cuDNN's heuristic puts before it on NHWC images is slower (apache/tvm#9600).
+// gemm is the algorithm that is tried first, in all three directions: a matrix product that forms its
+// left side while it runs (IMPLICIT_PRECOMP_GEMM, ALGO_1 of the gradients). It is deterministic, and
+// it is the one that tensor cores compute. The algorithms that cuDNN's heuristic puts before it on
+// NHWC images are slower (apache/tvm#9600).
 const gemm = 1
 
-// list asks for a direction's algorithms: gemm first, then as cuDNN expects them to be
-// fast, those that compute the same bits every time, with units that the precision allows, in a workspace
-// that there is room for.
+// list returns a direction's algorithms that compute the same bits every time, on units that the
+// precision allows, in a workspace that fits: gemm first, then the others, those that cuDNN expects to
+// be fastest first.
 func (c *convolution) list(n *dnn, direction int) ([]algorithm, error) {
 	listed, err := c.perf(n, direction)
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *convolution) list(n *dnn, direction int) ([]algorithm, error) {
 	return algorithms, nil
 }
 
-// perf is what cuDNN lists for a direction.
+// perf returns cuDNN's list of algorithms for a direction.
 func (c *convolution) perf(n *dnn, direction int) ([]nvidia.AlgorithmPerf, error) {
 	if err := n.err(n.SetMath(c.conv, c.math)); err != nil {
 		return nil, err
@@ -181,7 +181,8 @@ func (c *convolution) perf(n *dnn, direction int) ([]nvidia.AlgorithmPerf, error
 	return perf[:min(max(int(count), 0), len(perf))], n.err(status)
 }
 
-// rank orders algorithms: gemm first, on the units that were asked for, then on any but those for float32.
+// rank orders algorithms: gemm first, on the units that were asked for, then on any units except those
+// for float32.
 func (c *convolution) rank(p nvidia.AlgorithmPerf) int {
 	switch {
 	case p.Algorithm != gemm:
@@ -194,10 +195,10 @@ func (c *convolution) rank(p nvidia.AlgorithmPerf) int {
 	return 2
 }
 
-// workspace asks what an algorithm needs.
+// workspace stores the size of the workspace that an algorithm needs.
 func (c *convolution) workspace(n *dnn, direction int, a *algorithm) error {
-	// The math type changes what an algorithm needs, and without the one that was
-	// promised for it group convolutions can be ten times slower (pytorch#15881).
+	// The math type changes the workspace that an algorithm needs. Without the math type that cuDNN
+	// listed for the algorithm, group convolutions can be ten times slower (pytorch#15881).
 	if err := n.err(n.SetMath(c.conv, a.math)); err != nil {
 		return err
 	}
@@ -211,12 +212,13 @@ func (c *convolution) workspace(n *dnn, direction int, a *algorithm) error {
 	}
 }
 
-// moreWorkspace is what a finished convolution is offered beyond a plain one's workspace:
-// cuDNN has no question for what it needs.
+// moreWorkspace is the number of bytes that a finished convolution gets beyond a plain one's
+// workspace: cuDNN has no function that returns the size it needs.
 const moreWorkspace = 32 << 20
 
-// attempts are the ways to compute a direction, in the order in which they are tried. A
-// forward one may be finished where cuDNN stores what we keep; a bias without a ReLU it adds in gemm alone.
+// attempts returns the ways to compute a direction, in the order in which they are tried. A forward
+// one may be finished if cuDNN stores the output that we keep. cuDNN adds a bias without a ReLU in
+// gemm only.
 func (c *convolution) attempts(direction int, in engine.Instr) []attempt {
 	var all []attempt
 	for _, a := range c.algorithms[direction] {

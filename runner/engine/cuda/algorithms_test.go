@@ -20,10 +20,10 @@ import (
 	"ablate/runner/graph"
 )
 
-// The table of algorithms: for each convolution and direction of two nets what cuDNN lists,
-// with channels last and first, and what each takes, beside our own kernel. It is what
-// shows which layout to choose, and whether cuDNN's other interface is worth its calls.
-// On an emulated GPU a small net shows that the table can be made.
+// The table of algorithms: for each convolution and direction of two nets, the algorithms that cuDNN
+// lists, with channels last and first, and the time of each, beside our own kernel. It shows which
+// layout to choose, and whether cuDNN's other interface is worth its calls. On an emulated GPU a small
+// net shows that the table can be made.
 func TestGPUAlgorithmTable(t *testing.T) {
 	type sized struct {
 		net   *arch.Net
@@ -99,7 +99,8 @@ func TestGPUAlgorithmTable(t *testing.T) {
 	}
 }
 
-// algorithmRows are the rows of an op: cuDNN's algorithms with channels last and first, and our own kernel.
+// algorithmRows returns the rows of an op: cuDNN's algorithms with channels last and first, and our
+// own kernel.
 func (d *Device) algorithmRows(op graph.Op, p recipe.Precision) ([]string, error) {
 	var g geometry
 	var direction int
@@ -142,11 +143,11 @@ func (d *Device) algorithmRows(op graph.Op, p recipe.Precision) ([]string, error
 	return append(rows, fmt.Sprintf("own kernel %41.3f ms", 1e3*took.Seconds())), err
 }
 
-// layoutRows are what cuDNN lists for a direction in a layout, each timed alone.
+// layoutRows returns the algorithms that cuDNN lists for a direction in a layout, each timed alone.
 func (d *Device) layoutRows(g geometry, direction int, layout nvidia.Format) ([]string, error) {
 	n := d.dnn
 	known := n.convolutions
-	n.convolutions = map[geometry]*convolution{} // of its own, with another layout
+	n.convolutions = map[geometry]*convolution{} // a separate map, for another layout
 	defer func() { n.convolutions = known }()
 	c, err := n.convolution(g)
 	if err != nil {
@@ -191,7 +192,7 @@ func (d *Device) layoutRows(g geometry, direction int, layout nvidia.Format) ([]
 	return rows, nil
 }
 
-// channelsFirst describes a convolution's tensors once more.
+// channelsFirst sets a convolution's tensor descriptors again, with channels first.
 func (c *convolution) channelsFirst(n *dnn) error {
 	t := map[engine.Type]nvidia.DNNType{engine.Float32: nvidia.DNNFloat, engine.BFloat16: nvidia.DNNBFloat16}[c.as]
 	b, w := int32(c.batch), c.window
@@ -203,7 +204,7 @@ func (c *convolution) channelsFirst(n *dnn) error {
 	})
 }
 
-// timeAttempt measures cuDNN's call alone, on memory that holds anything.
+// timeAttempt measures cuDNN's call alone, on memory that is not cleared.
 func (d *Device) timeAttempt(c *convolution, a attempt) (float32, error) {
 	p, size := &plan{d: d}, uint64(c.as.Bytes())
 	x, y := p.reserve(size*uint64(c.batch*c.in.Len())), p.reserve(size*uint64(c.batch*c.out.Len()))
@@ -230,7 +231,7 @@ func (d *Device) timeAttempt(c *convolution, a attempt) (float32, error) {
 	return d.measure(&kernel{d: d, plan: p})
 }
 
-// ownKernel binds our own kernel for an op, on memory of its own.
+// ownKernel binds our own kernel for an op, on separate memory.
 func (d *Device) ownKernel(op graph.Op) (*kernel, error) {
 	shaped := op.(interface {
 		InputShapes() []tensor.Shape

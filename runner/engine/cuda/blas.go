@@ -18,8 +18,8 @@ type blas struct {
 	one, zero float32 // alpha and beta of every product, read by address
 }
 
-// blasWorkspace is what NVIDIA recommends for Hopper (cublasSetWorkspace: 32 MiB).
-// It is given once, since a graph that is recorded keeps its address.
+// blasWorkspace is the size in bytes that NVIDIA recommends for Hopper (cublasSetWorkspace: 32 MiB).
+// The workspace is set once, since a recorded graph keeps its address.
 const blasWorkspace = 32 << 20
 
 func (d *Device) openBLAS() error {
@@ -48,9 +48,9 @@ func (d *Device) closeBLAS() error {
 	return d.blas.Destroy(d.blas.handle).Err()
 }
 
-// dense adds cuBLAS's calls for a dense layer or one of its gradients, none where
-// the instruction is another or cuBLAS is missing. cuBLAS reads matrices by
-// columns: what we write row by row it takes for the transpose.
+// dense adds cuBLAS's calls for a dense layer or one of its gradients. It adds none if the instruction
+// is another one or cuBLAS is missing. cuBLAS reads matrices by columns: a matrix that we write row by
+// row is the transpose to cuBLAS.
 func (p *plan) dense(in engine.Instr) {
 	if p.d.blas == nil {
 		return
@@ -69,7 +69,7 @@ func (p *plan) dense(in engine.Instr) {
 // denseForward is y = x·W + b: by columns, yᵀ = Wᵀ·xᵀ.
 func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 	x, w := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
-	var sums region // float32, so that only what the bias was added to is rounded
+	var sums region // float32, so that only the sum with the bias is rounded
 	if in.Out.Type != engine.Float32 {
 		sums = p.reserve(4 * uint64(batch*outputs))
 	}
@@ -85,7 +85,7 @@ func (p *plan) denseForward(in engine.Instr, batch, inputs, outputs int) {
 		outputs, in.ReLU))
 }
 
-// biases is where a layer's biases lie, 0 where it has none.
+// biases returns the address of a layer's biases, 0 if it has none.
 func biases(in engine.Instr) nvidia.Address {
 	if len(in.In) < 3 {
 		return 0
@@ -101,8 +101,8 @@ func (p *plan) denseDataGrad(in engine.Instr, batch, inputs, outputs int) {
 		address(in.Out), in.Out.Type)
 }
 
-// denseWeightGrad is dW = xᵀ·dy: by columns, dWᵀ = dyᵀ·x. With an update the
-// gradient lies in scratch memory until the weights have changed.
+// denseWeightGrad is dW = xᵀ·dy: by columns, dWᵀ = dyᵀ·x. With an update, the gradient stays in
+// scratch memory until the weights have changed.
 func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	x, dy := p.operand(in.In[0], in.Precision), p.operand(in.In[1], in.Precision)
 	var kept region
@@ -123,7 +123,7 @@ func (p *plan) denseWeightGrad(in engine.Instr, batch, inputs, outputs int) {
 	}
 }
 
-// A matrix as cuBLAS sees it: columns that start a stride apart, read as they are or transposed.
+// A matrix as cuBLAS sees it: columns that start a stride apart, not transposed or transposed.
 type matrix struct {
 	address nvidia.Address
 	stride  int
@@ -137,7 +137,8 @@ func (m matrix) transpose() nvidia.Transpose {
 	return nvidia.AsIs
 }
 
-// product adds the call of c = a·b, of m × k and k × n values; c is of type tc. Sums are float32.
+// product adds the call of c = a·b, with a of m × k and b of k × n values. c has type tc. Sums are
+// float32.
 func (p *plan) product(precision recipe.Precision, m, n, k int, a, b matrix, c nvidia.Address, tc engine.Type) {
 	types := map[engine.Type]nvidia.BLASType{engine.Float32: nvidia.BLASFloat, engine.BFloat16: nvidia.BLASBFloat16}
 	t, to, compute := types[typeOf(precision)], types[tc], nvidia.ComputeFloat

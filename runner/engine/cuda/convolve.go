@@ -8,10 +8,10 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// Regions of a convolution's scratch memory.
+// Regions of the scratch memory of a convolution.
 type regions struct{ x, w, y, bias, work region }
 
-// regions reserves what stands between our images x and y and cuDNN's.
+// regions reserves the scratch memory between our images x and y and cuDNN's.
 func (p *plan) regions(c *convolution, a attempt, x, y engine.Tensor) regions {
 	var r regions
 	size := uint64(c.as.Bytes())
@@ -30,10 +30,11 @@ func (p *plan) regions(c *convolution, a attempt, x, y engine.Tensor) regions {
 	return r
 }
 
-// dnnAlign is what cuDNN's kernels load at once. A piece of a batch may begin anywhere.
+// dnnAlign is the alignment, in bytes, of the loads of cuDNN's kernels. A piece of a batch may begin
+// anywhere.
 const dnnAlign = 16
 
-// reads tells whether cuDNN takes images as they are, stores whether it does outputs.
+// reads reports whether cuDNN can read images without a copy, stores whether it can store outputs so.
 func (c *convolution) reads(x engine.Tensor) bool {
 	return !c.framed && x.Type == c.as && address(x)%dnnAlign == 0
 }
@@ -42,7 +43,7 @@ func (c *convolution) stores(y engine.Tensor) bool {
 	return c.out == c.window.Out && y.Type == c.as && address(y)%dnnAlign == 0
 }
 
-// images adds what makes images cuDNN's, and returns where they lie.
+// images adds the launches that bring images into cuDNN's form, and returns their address.
 func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address {
 	from, to := uint64(address(x)), uint64(p.at(r.x))
 	switch {
@@ -56,7 +57,8 @@ func (p *plan) images(c *convolution, r regions, x engine.Tensor) nvidia.Address
 	return p.at(r.x)
 }
 
-// outputs adds what makes gradients of outputs cuDNN's, and returns where they lie.
+// outputs adds the launches that bring gradients of outputs into cuDNN's form, and returns their
+// address.
 func (p *plan) outputs(c *convolution, r regions, dy engine.Tensor) nvidia.Address {
 	from, to := uint64(address(dy)), uint64(p.at(r.y))
 	switch {
@@ -70,13 +72,13 @@ func (p *plan) outputs(c *convolution, r regions, dy engine.Tensor) nvidia.Addre
 	return p.at(r.y)
 }
 
-// weights adds what makes weights cuDNN's, and returns where they lie.
+// weights adds the launches that bring weights into cuDNN's form, and returns their address.
 func (p *plan) weights(c *convolution, r regions, w engine.Tensor) nvidia.Address {
 	p.launch(c.filters().ToKRSC(uint64(address(w)), uint64(p.at(r.w)), c.as))
 	return p.at(r.w)
 }
 
-// run adds a call of cuDNN with an algorithm's math type.
+// run adds a call of cuDNN with the math type of an algorithm.
 func (p *plan) run(what string, c *convolution, a attempt, f func(n *dnn, one, zero unsafe.Pointer) nvidia.DNNStatus) {
 	n := p.d.dnn
 	p.call(what, func() error {
@@ -104,7 +106,7 @@ func (p *plan) forward(in engine.Instr, c *convolution, a attempt) {
 		return n.Forward(n.handle, one, c.x, x, c.w, w, c.conv, a.number, p.at(r.work), a.bytes, zero, c.y, y)
 	})
 	from, stored, b := y, c.as, biases(in)
-	if c.out != c.window.Out { // only the channels that are ours
+	if c.out != c.window.Out { // only the channels that we keep
 		from, stored = to, in.Out.Type
 		p.launch(kernels.Frame(c.batch, uint64(y), c.as, c.out, uint64(to), stored, c.window.Out, 0, 0, 1))
 	}
@@ -114,7 +116,7 @@ func (p *plan) forward(in engine.Instr, c *convolution, a attempt) {
 	}
 }
 
-// finished is y = x∗w + b, and max(0, ·) of it with a ReLU.
+// finished is y = x∗w + b, followed by max(0, ·) if there is a ReLU.
 func (p *plan) finished(in engine.Instr, c *convolution, a attempt, r regions, x, w, y nvidia.Address) {
 	bias := in.In[2]
 	b := address(bias)
@@ -132,7 +134,7 @@ func (p *plan) finished(in engine.Instr, c *convolution, a attempt, r regions, x
 	})
 }
 
-// backwardData is the gradient to the images, without the frame's border.
+// backwardData is the gradient with respect to the images, without the frame's border.
 func (p *plan) backwardData(in engine.Instr, c *convolution, a attempt) {
 	r := p.regions(c, a, in.Out, in.In[1])
 	w, dy := p.weights(c, r, in.In[0]), p.outputs(c, r, in.In[1])
@@ -153,7 +155,8 @@ func (p *plan) backwardData(in engine.Instr, c *convolution, a attempt) {
 	}
 }
 
-// backwardFilter is the gradient to the weights, which cuDNN stores as its operands.
+// backwardFilter is the gradient with respect to the weights. cuDNN stores it in the type of its
+// operands.
 func (p *plan) backwardFilter(in engine.Instr, c *convolution, a attempt) {
 	r := p.regions(c, a, in.In[0], in.In[1])
 	x, dy, dw := p.images(c, r, in.In[0]), p.outputs(c, r, in.In[1]), p.at(r.w)

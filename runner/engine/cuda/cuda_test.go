@@ -28,7 +28,7 @@ import (
 	"ablate/runner/random"
 )
 
-// machine is a fake one. Tests without a C++ compiler skip.
+// machine returns a fake machine. Tests skip without a C++ compiler.
 func machine(t *testing.T, gpus int, memory uint64) *fake.Machine {
 	t.Helper()
 	gpu, err := emulation.New()
@@ -41,10 +41,10 @@ func machine(t *testing.T, gpus int, memory uint64) *fake.Machine {
 	return fake.New(gpu, gpus, memory)
 }
 
-// TestMain keeps machine code of fake GPUs out of the user's cache, which holds the
-// emulated kernels.
+// TestMain keeps machine code of fake GPUs out of the user's cache, which also holds the emulated
+// kernels.
 func TestMain(m *testing.M) {
-	emulation.New() // before the cache moves; tests see the error
+	emulation.New() // before the cache moves; tests report the error
 	dir, err := os.MkdirTemp("", "ablate-cuda-")
 	if err != nil {
 		panic(err)
@@ -85,8 +85,8 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// No kernel depends on the order in which blocks and threads run: trained
-// backwards, nets with every kind of layer have the same weights to the last bit.
+// No kernel depends on the order in which blocks and threads run: nets with every kind of layer have
+// the same weights to the last bit when blocks and threads run in the opposite order.
 func TestNoRaces(t *testing.T) {
 	t.Parallel()
 	forwards, backwards := machine(t, 1, plenty), machine(t, 1, plenty)
@@ -99,7 +99,8 @@ func TestNoRaces(t *testing.T) {
 // plain is a device that fuses nothing.
 type plain struct{ engine.Async }
 
-// LRN's gradient that gathers from the pooling behind it has the bits of both gradients one after the other.
+// LRN's gradient that gathers from the pooling behind it has the bits of the two gradients computed
+// one after the other.
 func TestPoolGradIsFused(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 1, plenty)
@@ -120,7 +121,7 @@ func TestPoolGradIsFused(t *testing.T) {
 	}
 }
 
-// Where cuDNN refuses to finish what it convolves, a kernel of ours does.
+// Where cuDNN refuses to finish its convolution, one of our kernels does.
 func TestConvolutionsFinishApart(t *testing.T) {
 	t.Parallel()
 	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4},
@@ -141,7 +142,7 @@ func TestConvolutionsFinishApart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 3 { // refused, then recorded, then as a graph
+			for range 3 { // refused, then recorded, then run as a graph
 				if err := run(t, prog, g); err != nil {
 					t.Fatal(err, m.Ran())
 				}
@@ -163,8 +164,8 @@ func TestConvolutionsFinishApart(t *testing.T) {
 	}
 }
 
-// What cuDNN lists and then refuses, or fails at, is not asked of it again: the next of
-// its algorithms computes, or our own kernel, and the bits follow the plain definition's.
+// An algorithm that cuDNN lists and then refuses, or fails at, is not tried again. The next algorithm
+// or our own kernel computes, and the result follows the plain definition's.
 func TestWhatCuDNNRefuses(t *testing.T) {
 	t.Parallel()
 	conv := graph.NewConv("l", 3, graph.Window{In: arch.Shape{Height: 6, Width: 7, Channels: 4},
@@ -219,12 +220,14 @@ func TestWhatCuDNNRefuses(t *testing.T) {
 	}
 }
 
-// by is who computes in each precision: wide for float32 and TF32, the last for bfloat16.
+// by returns the name of the algorithm in each precision: the first name for float32 and TF32, the
+// last for bfloat16.
 func by(names ...string) map[recipe.Precision]string {
 	return map[recipe.Precision]string{recipe.Float32: names[0], recipe.TF32: names[0], recipe.BF16: names[len(names)-1]}
 }
 
-// An algorithm whose workspace takes more than an eighth of the GPU's memory is left to larger ones.
+// An algorithm whose workspace takes more than an eighth of the GPU's memory is used on larger GPUs
+// only.
 func TestWorkspaceIsBounded(t *testing.T) {
 	t.Parallel()
 	conv := graph.NewConv("l", 150, graph.Window{In: arch.Shape{Height: 1, Width: 1, Channels: 1},
@@ -232,7 +235,7 @@ func TestWorkspaceIsBounded(t *testing.T) {
 	for memory, want := range map[uint64]string{500_000: "cuDNN 2", 800_000: "cuDNN 1"} {
 		m := machine(t, 1, memory)
 		libs := m.Libraries(true)
-		libs.BLAS = nil // its workspace is larger than this GPU
+		libs.BLAS = nil // its workspace is larger than the memory of this GPU
 		dev, err := cuda.New(libs, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -246,7 +249,7 @@ func TestWorkspaceIsBounded(t *testing.T) {
 	}
 }
 
-// Tensors may begin anywhere: a chunk of a batch does.
+// Tensors may begin at any address: those of a chunk of a batch do.
 func TestMisalignedOperands(t *testing.T) {
 	t.Parallel()
 	shape := arch.Shape{Height: 5, Width: 5, Channels: 8}
@@ -259,7 +262,7 @@ func TestMisalignedOperands(t *testing.T) {
 		OutputShape() tensor.Shape
 	}{graph.NewConv("l", 2, window), graph.NewConvDataGrad("l", 2, window), graph.NewConvWeightGrad("l", 2, window)} {
 		for _, p := range []recipe.Precision{recipe.Float32, recipe.BF16} {
-			inputs := o.InputShapes()[:2] // no biases, which cuDNN rounds and we do not
+			inputs := o.InputShapes()[:2] // no biases, which cuDNN rounds and our kernels do not
 			want, _ := computed(t, dev, engine.Instr{Op: o, Precision: p}, 0, inputs, o.OutputShape())
 			got, by := computed(t, dev, engine.Instr{Op: o, Precision: p}, 1, inputs, o.OutputShape())
 			if !slices.Equal(got, want) || !strings.HasPrefix(by, "cuDNN 1") {
@@ -269,7 +272,8 @@ func TestMisalignedOperands(t *testing.T) {
 	}
 }
 
-// With ABLATE_CUDA_SYNC each kernel ends before the next begins, and an error is that of the kernel it names.
+// With ABLATE_CUDA_SYNC each kernel ends before the next begins, and an error belongs to the kernel
+// that it names.
 func TestStepwise(t *testing.T) {
 	t.Setenv(cuda.SyncVariable, "1")
 	m := machine(t, 1, plenty)
@@ -289,14 +293,14 @@ func TestStepwise(t *testing.T) {
 	}
 	from := m.Calls("StreamSync")
 	m.Fail = func(f string, n int) nvidia.Result {
-		if f == "StreamSync" && n == from+3 { // that of the third kernel
+		if f == "StreamSync" && n == from+3 { // the sync of the third kernel
 			return 700
 		}
 		return 0
 	}
 	err = prog.RunAll()
 	op := prog.Steps()[2]
-	op, _, _ = strings.Cut(op, "+") // what it is fused with is no part of its name
+	op, _, _ = strings.Cut(op, "+") // fused ops are not part of its name
 	if !errors.Is(err, engine.ErrDeviceLost) || !strings.Contains(err.Error(), "device cuda:0: "+op) {
 		t.Errorf("%v does not name %s", err, op)
 	}
@@ -311,7 +315,7 @@ func TestDevicesDivide(t *testing.T) {
 	enginetest.Divide(t, narrow, func(t *testing.T, number int) engine.Device { return start(t, m, false, number) })
 }
 
-// Stored images become a net's input as the host makes it, on one device and several.
+// Stored images become the same net input on one device and on several as on the host.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 2, plenty)
@@ -321,8 +325,8 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// gpuNumber is that of the GPU that ABLATE_TEST_DEVICE names, cuda:0 for one. An emulated
-// one serves to rehearse what is done on a real one.
+// gpuNumber returns the number of the GPU that ABLATE_TEST_DEVICE names, such as cuda:0. With an
+// emulated GPU the tests for a real one can be rehearsed.
 func gpuNumber(t *testing.T) int {
 	t.Helper()
 	if os.Getenv("ABLATE_TEST_DEVICE") == "emulated" {
@@ -339,7 +343,8 @@ func gpuNumber(t *testing.T) int {
 	return n
 }
 
-// libraries are NVIDIA's, or an emulated GPU's with what ABLATE_TEST_PLANT names wrong with it.
+// libraries returns NVIDIA's libraries, or those of an emulated GPU with the fault that
+// ABLATE_TEST_PLANT names.
 func libraries(t *testing.T) *nvidia.Libraries {
 	t.Helper()
 	if os.Getenv("ABLATE_TEST_DEVICE") != "emulated" {
@@ -383,9 +388,9 @@ func libraries(t *testing.T) *nvidia.Libraries {
 	return libs
 }
 
-// A real GPU passes the suite, with NVIDIA's libraries and with our own kernels;
-// opened twice, its two devices share programs with the bits of one; what does
-// not fit it says so, and it works on.
+// A real GPU passes the suite, with NVIDIA's libraries and with our own kernels. If it is opened
+// twice, its two devices share programs with the bits of one. A net that does not fit is an error, and
+// the GPU works on.
 func TestGPU(t *testing.T) {
 	n := gpuNumber(t)
 	with := func(complete bool) func(t *testing.T) engine.Device {
@@ -429,7 +434,7 @@ func TestGPU(t *testing.T) {
 	})
 }
 
-// train makes a device's program of a small net's training step.
+// train returns a device's program for a small net's training step.
 func train(t *testing.T, dev engine.Device, p recipe.Precision, batch int) (*engine.Program, *graph.Graph, error) {
 	t.Helper()
 	g, err := graph.Build(enginetest.Paper(t, "alexnet-32", 16, 4), batch, true)
@@ -452,7 +457,7 @@ func run(t *testing.T, prog *engine.Program, g *graph.Graph) error {
 	return errors.Join(prog.Write(g.Labels, labels), prog.RunAll(), prog.Read(g.Loss, loss))
 }
 
-// From the third step on one call begins a whole step.
+// From the third step on, one call starts a whole step.
 func TestStepsBecomeGraphs(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 1, plenty)
@@ -483,7 +488,7 @@ func TestStepsBecomeGraphs(t *testing.T) {
 	}
 }
 
-// Products of other precisions are the libraries'.
+// Only the libraries form products of other precisions.
 func TestPrecisionsNeedTheLibraries(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 1, plenty)
@@ -521,15 +526,15 @@ func TestNoSuchGPU(t *testing.T) {
 	}
 }
 
-// Out of memory says what is needed and what is free. Memory of programs that
-// are gone is used again: a study trains many nets on one device.
+// The error for lack of memory names the memory that is needed and that is free. Memory of programs
+// that no longer exist is used again: a study trains many nets on one device.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	const most = 2 << 20
 	m := machine(t, 1, most)
 	dev := start(t, m, false, 0)
 	defer dev.Close()
-	room := 0 // of all programs together
+	room := 0 // the arenas of all programs together
 	for range 8 {
 		prog, g, err := train(t, dev, recipe.Float32, 16)
 		if err != nil {
@@ -560,7 +565,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// A GPU that is lost in the middle of a run says so once, whichever call notices it, and the host carries on.
+// A GPU that is lost during a run is reported once, whichever call notices it, and the host carries
+// on.
 func TestLostGPU(t *testing.T) {
 	for _, function := range []string{"LaunchKernel", "cudnnConvolution", "cublasGemmEx", "MemcpyHtoDAsync",
 		"StreamSync", "GraphLaunch", "BeginCapture", "EventRecord"} {
@@ -625,7 +631,7 @@ func TestIsolatedGPUs(t *testing.T) {
 	}
 }
 
-// Machine code is compiled once; a file that was cut short is compiled again.
+// Machine code is compiled once. A file that was cut short is compiled again.
 func TestMachineCodeIsKept(t *testing.T) {
 	m := machine(t, 1, plenty)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
@@ -664,7 +670,7 @@ func TestMachineCodeIsKept(t *testing.T) {
 		t.Errorf("%d sources compiled without a cache", again)
 	}
 	libs := m.Libraries(true)
-	for i, want := range []int{all, 0} { // a process keeps what it compiled
+	for i, want := range []int{all, 0} { // a process keeps the machine code that it compiled
 		n, compile := 0, libs.NVRTC.CompileProgram
 		libs.NVRTC.CompileProgram = func(p uintptr, count int32, options unsafe.Pointer) nvidia.CompileResult {
 			n++
@@ -689,8 +695,8 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// Products of fewer bits are near those of float32 and not the same, of every
-// kind of convolution that cuDNN gets padded in another way, and of dense layers.
+// Products of fewer bits are close to those of float32 and not equal, for every kind of convolution
+// that is padded differently for cuDNN, and for dense layers.
 func TestPrecisions(t *testing.T) {
 	t.Parallel()
 	m := machine(t, 1, plenty)
@@ -711,7 +717,7 @@ func TestPrecisions(t *testing.T) {
 		{In: image(5, 5, 8), Out: image(5, 5, 8), Kernel: 1, Stride: 1, Groups: 1},
 		{In: image(8, 8, 5), Out: image(3, 3, 7), Kernel: 3, Stride: 2, Groups: 1}, // the last row and column are not reached
 		{In: image(5, 7, 9), Out: image(5, 7, 15), Kernel: 3, Stride: 1,
-			Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 3}, // bfloat16: a dense one
+			Pad: arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, Groups: 3}, // bfloat16: as one dense convolution
 	} {
 		ops = append(ops, graph.NewConv("l", 3, w), graph.NewConvDataGrad("l", 3, w), graph.NewConvWeightGrad("l", 3, w))
 	}
@@ -735,8 +741,8 @@ func TestPrecisions(t *testing.T) {
 	}
 }
 
-// With bf16 activations are stored as such, without a pass of its own, and take half
-// the memory; what the host asks for is float32.
+// With bf16, activations are stored as bfloat16 without a separate pass, and take half the memory.
+// Values that the host reads are float32.
 func TestActivationsAreNarrowed(t *testing.T) {
 	t.Parallel()
 	dev := start(t, machine(t, 1, plenty), true, 0)
@@ -784,7 +790,7 @@ func TestActivationsAreNarrowed(t *testing.T) {
 			t.Errorf("%d casts in %s, not %d:\n%s", casts(prog), p, want, strings.Join(prog.Steps(), "\n"))
 		}
 		trained, err := engine.Train(g, params, pool)
-		if err != nil || casts(trained) != casts(prog) { // the layers behind read what was cast
+		if err != nil || casts(trained) != casts(prog) { // the layers behind read the cast values
 			t.Errorf("%d casts in a step that keeps a layer, error %v", casts(trained), err)
 		}
 		x, y := make([]float32, g.Input.Shape().TotalSize()), make([]float32, pool.Shape().TotalSize())
@@ -809,7 +815,7 @@ func casts(prog *engine.Program) (n int) {
 	return n
 }
 
-// distance is that of two vectors in units of the second's length.
+// distance returns the distance of two vectors in units of the second's length.
 func distance(got, want []float32) float64 {
 	var off, all float64
 	for i, w := range want {
@@ -819,7 +825,7 @@ func distance(got, want []float32) float64 {
 	return math.Sqrt(off / all)
 }
 
-// result runs an instruction on random operands, by a library.
+// result runs an instruction on random operands, and checks that a library computes it.
 func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Shape, output tensor.Shape) []float32 {
 	t.Helper()
 	values, by := computed(t, dev, in, 0, inputs, output)
@@ -829,12 +835,12 @@ func result(t *testing.T, dev engine.Device, in engine.Instr, inputs []tensor.Sh
 	return values
 }
 
-// computed runs an instruction on random operands that lie off float32 values into their
-// memory, images in bfloat16 where the precision is, and returns what it makes and who made it.
+// computed runs an instruction on random operands that begin off float32 values into their memory,
+// with images in bfloat16 if the precision is. It returns the result and the name of the algorithm.
 func computed(t *testing.T, dev engine.Device, in engine.Instr, off int, inputs []tensor.Shape,
 	output tensor.Shape) ([]float32, string) {
 	t.Helper()
-	weights := -1 // which operand they are; they are float32 always
+	weights := -1 // the index of the operand that holds them; they are always float32
 	switch in.Op.(type) {
 	case *graph.Conv, *graph.Dense:
 		weights = 1
@@ -881,7 +887,7 @@ func computed(t *testing.T, dev engine.Device, in engine.Instr, off int, inputs 
 	return values, k.(engine.Algorithmic).Algorithm()
 }
 
-// narrowed are values in bfloat16, two in the place of one.
+// narrowed returns values in bfloat16, two in the place of one.
 func narrowed(values []float32) []float32 {
 	two := make([]float32, (len(values)+1)/2)
 	for i, v := range values {
@@ -891,7 +897,8 @@ func narrowed(values []float32) []float32 {
 	return two
 }
 
-// widened are the values of which two lie in the place of one, as many as there are places.
+// widened returns the values that lie in pairs in the place of one float32, as many as there are
+// places.
 func widened(two []float32) []float32 {
 	values := make([]float32, len(two))
 	for i := range values {

@@ -1,13 +1,11 @@
-// Package cuda is the engine's device for NVIDIA GPUs. Convolutions are cuDNN's,
-// dense layers cuBLAS's, everything else is of package kernels, as is what those
-// libraries do where they are missing. Libraries are loaded at run time (package
-// nvidia); nothing of CUDA is needed to build.
+// Package cuda is the engine's device for NVIDIA GPUs. cuDNN computes convolutions and cuBLAS dense
+// layers. Package kernels computes everything else, and also the work of those libraries where they
+// are missing. Libraries are loaded at run time (package nvidia), so building needs nothing of CUDA.
 //
-// A device's calls are made one after the other, on threads on which its context is
-// current. It has one stream, on which all its kernels run in order; the next batch's
-// images arrive on another meanwhile. A program's steps
-// are captured in a CUDA graph the second time they run, so that the host begins
-// them with one call. Algorithms are deterministic: the same run has the same bits.
+// A device's calls are made one after the other, on threads on which its context is current. It has
+// one stream, on which all its kernels run in order. Meanwhile the images of the next batch arrive on
+// another stream. A program's steps are captured in a CUDA graph the second time they run, so that the
+// host starts them with one call. Algorithms are deterministic: the same run has the same bits.
 package cuda
 
 import (
@@ -24,8 +22,8 @@ import (
 	"ablate/runner/graph"
 )
 
-// SyncVariable names the variable that makes every kernel end before the next begins,
-// without CUDA graphs, so that an error is that of the kernel it names.
+// SyncVariable is the name of the variable that makes every kernel end before the next begins, without
+// CUDA graphs. An error then belongs to the kernel that it names.
 const SyncVariable = "ABLATE_CUDA_SYNC"
 
 // A Device is a GPU.
@@ -36,7 +34,7 @@ type Device struct {
 	calls    sync.Mutex // held by whoever calls the driver
 	closed   bool
 	stepwise bool  // see SyncVariable
-	number   int32 // as the driver knows it
+	number   int32 // the driver's number for the GPU
 	context  nvidia.Context
 	stream   nvidia.Stream
 	hardware string
@@ -45,7 +43,7 @@ type Device struct {
 	step     *kernels.Step
 	block    nvidia.Address // of StepLen bytes
 	staging  staging
-	blocks   staging // what step blocks are copied from
+	blocks   staging // the host memory from which step blocks are copied
 	scratch  *memory
 	images   imageStaging
 	events   [2]nvidia.Event // between which Time measures
@@ -57,7 +55,7 @@ type Device struct {
 	inUse  map[nvidia.Address]bool
 	graphs map[nvidia.Exec]bool
 
-	// What Go no longer reaches, to be freed at the next allocation.
+	// Memory and graphs that Go can no longer reach, to be freed at the next allocation.
 	mutex       sync.Mutex
 	freed       []nvidia.Address
 	freedGraphs []nvidia.Exec
@@ -69,8 +67,8 @@ var (
 	_ engine.Fuser          = (*Device)(nil)
 )
 
-// Open starts GPU number on this machine, which is called cuda:number. The errors
-// of a machine without one say what to install.
+// Open starts GPU number on this machine, which is called cuda:number. If the machine lacks something,
+// the error says what to install.
 func Open(number int) (*Device, error) {
 	libs, err := nvidia.Open()
 	if err != nil {
@@ -79,19 +77,19 @@ func Open(number int) (*Device, error) {
 	return New(libs, number)
 }
 
-// New starts a GPU with the libraries given.
+// New starts a GPU with the given libraries.
 func New(libs *nvidia.Libraries, number int) (*Device, error) {
 	d := &Device{name: fmt.Sprintf("cuda:%d", number), libs: libs, driver: libs.Driver, number: int32(number),
 		stepwise: os.Getenv(SyncVariable) != ""}
 	d.prepare()
 	if err := d.do(d.start); err != nil {
-		d.Close() // whatever it says follows from err
+		d.Close() // an error of Close would follow from err
 		return nil, d.named(err)
 	}
 	return d, nil
 }
 
-// prepare makes what needs no GPU.
+// prepare sets up everything that needs no GPU.
 func (d *Device) prepare() {
 	d.kernels, d.step = map[string]nvidia.Function{}, kernels.NewStep()
 	d.peers, d.inUse, d.graphs = map[*Device]bool{}, map[nvidia.Address]bool{}, map[nvidia.Exec]bool{}
@@ -99,7 +97,8 @@ func (d *Device) prepare() {
 	d.wait = d.sync
 }
 
-// Devices names the GPUs of this machine, cuda:0 first, with their memory and architecture.
+// Devices returns the names of the GPUs of this machine, cuda:0 first, with their memory and
+// architecture.
 func Devices(libs *nvidia.Libraries) ([]string, error) {
 	driver := libs.Driver
 	var count int32
@@ -132,7 +131,7 @@ func Devices(libs *nvidia.Libraries) ([]string, error) {
 	return names, nil
 }
 
-// start makes the context and all that lives as long as the device.
+// start creates the context and everything that lives as long as the device.
 func (d *Device) start() error {
 	if err := d.driver.Init(0).Err(); err != nil {
 		return err
@@ -194,7 +193,7 @@ func gpus(n int) string {
 	return fmt.Sprintf("%d GPUs, cuda:0 to cuda:%d", n, n-1)
 }
 
-// architecture is what machine code for the GPU is called, such as sm_90.
+// architecture returns the name of the GPU's machine code, such as sm_90.
 func (d *Device) architecture() (string, error) {
 	var major, minor int32
 	if err := d.driver.DeviceGetAttr(&major, nvidia.ComputeMajor, d.number).Err(); err != nil {
@@ -206,7 +205,8 @@ func (d *Device) architecture() (string, error) {
 	return fmt.Sprintf("sm_%d%d", major, minor), nil
 }
 
-// describe names what speeds are compared under: the GPU and the versions of what computes.
+// describe sets the description under which speeds are compared: the GPU and the versions of the
+// libraries.
 func (d *Device) describe() error {
 	name, err := d.model()
 	if err != nil {
@@ -224,7 +224,7 @@ func (d *Device) describe() error {
 	return nil
 }
 
-// model is what NVIDIA calls the GPU.
+// model returns NVIDIA's name for the GPU.
 func (d *Device) model() (string, error) {
 	var name [128]byte
 	if err := d.driver.DeviceGetName(&name[0], int32(len(name)), d.number).Err(); err != nil {
@@ -233,7 +233,7 @@ func (d *Device) model() (string, error) {
 	return text(name[:]), nil
 }
 
-// text is a C string.
+// text returns a C string as a Go string.
 func text(b []byte) string {
 	for i, c := range b {
 		if c == 0 {
@@ -243,16 +243,17 @@ func text(b []byte) string {
 	return string(b)
 }
 
-// Name is cuda:0, cuda:1 and so on.
+// Name returns cuda:0, cuda:1 and so on.
 func (d *Device) Name() string { return d.name }
 
-// Hardware is the GPU's model with the versions of CUDA, cuDNN and cuBLAS.
+// Hardware returns the GPU's model with the versions of CUDA, cuDNN and cuBLAS.
 func (d *Device) Hardware() string { return d.hardware }
 
-// Threads is the number of the host's threads that compute: none.
+// Threads returns 0: no threads of the host compute.
 func (d *Device) Threads() int { return 0 }
 
-// SupportsPrecision says that cuDNN and cuBLAS are needed where products are not of float32.
+// SupportsPrecision returns an error if a precision other than float32 needs cuDNN or cuBLAS, and they
+// are missing.
 func (d *Device) SupportsPrecision(p recipe.Precision) error {
 	if p != recipe.Float32 && (d.dnn == nil || d.blas == nil) {
 		return errors.New("cuDNN and cuBLAS form such products, and one is missing: see `ablate doctor`")
@@ -260,12 +261,13 @@ func (d *Device) SupportsPrecision(p recipe.Precision) error {
 	return nil
 }
 
-// FusesPool says that LRN's gradient gathers from the max pooling behind it, where a line of channels fits a block.
+// FusesPool reports whether LRN's gradient can gather from the max pooling behind it: a line of
+// channels must fit in a block.
 func (d *Device) FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
 	return kernels.FusesPool(norm, pool)
 }
 
-// Close waits for the device and frees all it holds. No memory of it may be used afterwards.
+// Close waits for the device and frees everything it holds. Its memory must not be used afterwards.
 func (d *Device) Close() error {
 	err := d.do(func() error {
 		if d.context == 0 {
@@ -310,7 +312,7 @@ func (d *Device) Close() error {
 	return err
 }
 
-// first is the first error: those of a broken context follow from it.
+// first returns the first error. In a broken context the others follow from it.
 func first(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -320,7 +322,7 @@ func first(errs []error) error {
 	return nil
 }
 
-// named says which device an error is of, and what a lost one means.
+// named adds the device to an error, and explains the loss of a device.
 func (d *Device) named(err error) error {
 	switch {
 	case err == nil:
@@ -334,8 +336,8 @@ func (d *Device) named(err error) error {
 
 var errClosed = errors.New("the device is closed")
 
-// do calls the driver: one job at a time, on a thread on which the device's context is
-// current. A panic becomes an error.
+// do calls the driver: one job at a time, on a thread on which the device's context is current. A
+// panic becomes an error.
 func (d *Device) do(job func() error) (err error) {
 	d.calls.Lock()
 	defer d.calls.Unlock()

@@ -18,7 +18,7 @@ type dnn struct {
 	one, zero      float32 // alpha and beta of every call, read by address
 	relu, identity nvidia.ActivationDesc
 	convolutions   map[geometry]*convolution
-	workspace      uint64 // the most that an algorithm may need
+	workspace      uint64 // the largest that an algorithm may need
 }
 
 func (d *Device) openDNN() error {
@@ -26,7 +26,8 @@ func (d *Device) openDNN() error {
 		return nil
 	}
 	n := &dnn{DNN: d.libs.DNN, one: 1, convolutions: map[geometry]*convolution{}}
-	// An eighth: a function of the GPU's model, so that every run has the same algorithms.
+	// One eighth of the memory: a function of the GPU's model, so that every run uses the same
+	// algorithms.
 	if err := d.driver.DeviceTotalMem(&n.workspace, d.number).Err(); err != nil {
 		return err
 	}
@@ -66,22 +67,22 @@ func (d *Device) closeDNN() error {
 	return first(append(errs, d.dnn.Destroy(d.dnn.handle).Err()))
 }
 
-// A geometry is all that cuDNN's choice of an algorithm depends on.
+// A geometry is everything that cuDNN's choice of an algorithm depends on.
 type geometry struct {
 	batch     int
 	window    graph.Window
 	precision recipe.Precision
-	fold      int  // pixels of a side that become channels, see spaceToDepth; 1: none do
+	fold      int  // pixels per side that become channels, see spaceToDepth; 1: none do
 	dense     bool // cuDNN sees one group, whose filters are 0 between ours
 }
 
-// spaceToDepth is how many pixels of a side become channels of one, forward and in the
-// weight gradient, on tensor cores, which take channels in fours or eights. Layers
-// with few channels and a stride gain by it, as first ones: AlexNet's conv1, 11×11
-// with stride 4, is a 3×3 with stride 1 of 48 channels once squares of 4×4 pixels
-// are one. An output is then a sum of 432 products, of which 363 are not with
-// zeros; padded, its 3 channels make 484 in tf32 and 968 in bf16. The gradient to
-// the image, which a first layer does not need, is left as it is.
+// spaceToDepth returns how many pixels per side become channels of one pixel, forward and in the
+// weight gradient, on tensor cores, which take channels in fours or eights. Layers with few channels
+// and a stride gain by it, such as first layers. AlexNet's conv1, 11×11 with stride 4, is a 3×3 with
+// stride 1 of 48 channels once squares of 4×4 pixels are one pixel. An output is then a sum of 432
+// products, of which 363 have no zero as a factor. If the layer were padded, its 3 channels would make
+// 484 in tf32 and 968 in bf16. The gradient with respect to the image, which a first layer does not
+// need, does not use it.
 func spaceToDepth(w graph.Window, p recipe.Precision) int {
 	if p != recipe.Float32 && w.Stride > 1 && w.Stride <= w.Kernel && w.Groups == 1 &&
 		w.Stride*w.Stride*w.In.Channels <= maxDepth {
@@ -90,13 +91,13 @@ func spaceToDepth(w graph.Window, p recipe.Precision) int {
 	return 1
 }
 
-// maxDepth is how many channels are enough: more pixels would only add zeros to the filters.
+// maxDepth is the largest useful number of channels: more pixels would only add zeros to the filters.
 const maxDepth = 64
 
-// A convolution is a geometry as cuDNN sees it. Its images are copied into padded ones
-// where cuDNN cannot read them as they are: squares of pixels become channels, padding
-// differs between the sides of an axis (cuDNN has one number for both), or tensor
-// cores take channels in fours or eights.
+// A convolution is a geometry as cuDNN sees it. Its images are copied into padded ones where cuDNN
+// cannot read them directly. This is so if squares of pixels become channels, if padding differs
+// between the sides of an axis (cuDNN has one number for both), or if tensor cores take channels in
+// fours or eights.
 type convolution struct {
 	geometry
 	as             engine.Type
@@ -109,9 +110,9 @@ type convolution struct {
 	w              nvidia.FilterDesc
 	conv           nvidia.ConvDesc
 	math           nvidia.MathType
-	algorithms     [3][]algorithm    // by direction, nil: not yet asked for
-	most           uint64            // of an algorithm's workspace
-	tried          map[attempt]error // how it went
+	algorithms     [3][]algorithm    // by direction, nil: not yet listed
+	most           uint64            // the largest workspace of an algorithm
+	tried          map[attempt]error // the outcome of each attempt
 }
 
 // Directions of a convolution.
@@ -121,7 +122,7 @@ const (
 	backwardFilter
 )
 
-// convolution makes the descriptors of a geometry, once.
+// convolution creates the descriptors of a geometry, once.
 func (n *dnn) convolution(g geometry) (*convolution, error) {
 	if c, ok := n.convolutions[g]; ok {
 		return c, nil
@@ -152,7 +153,7 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 			return n.SetFilter(c.w, t, nvidia.NHWC, int32(c.out.Channels), int32(c.in.Channels/c.groups), int32(c.kernel),
 				int32(c.kernel))
 		},
-		func() nvidia.DNNStatus { // sums are float32 whatever the operands
+		func() nvidia.DNNStatus { // sums are float32, whatever type the operands have
 			return n.SetConvolution(c.conv, padH, padW, int32(c.stride), int32(c.stride), 1, 1, nvidia.CrossCorrelation,
 				nvidia.DNNFloat)
 		},
@@ -165,9 +166,9 @@ func (n *dnn) convolution(g geometry) (*convolution, error) {
 	return c, nil
 }
 
-// err is a status with what cuDNN itself says of its last error.
+// err returns a status as an error, with cuDNN's message about its last error.
 func (n *dnn) err(s nvidia.DNNStatus) error {
-	if s == 0 { // as a rule: a step allocates nothing
+	if s == 0 { // the usual case: a step allocates nothing
 		return nil
 	}
 	var said [512]byte
@@ -194,7 +195,7 @@ func (c *convolution) close(n *dnn) error {
 	return first(errs)
 }
 
-// frame decides what of the images cuDNN sees.
+// frame decides which part of the images cuDNN sees, and how.
 func frame(g geometry) *convolution {
 	w := g.window
 	c := &convolution{geometry: g, as: typeOf(g.precision), in: w.In, out: w.Out, groups: w.Groups,
@@ -226,7 +227,7 @@ func frame(g geometry) *convolution {
 	return c
 }
 
-// filters are the weights as cuDNN has them.
+// filters returns the weights in cuDNN's layout.
 func (c *convolution) filters() kernels.Filters {
 	return kernels.Filters{Kernel: c.window.Kernel, Fold: c.fold, In: c.window.In.Channels / c.window.Groups,
 		Room: c.in.Channels / c.groups, Out: c.window.Out.Channels, Rows: c.out.Channels,

@@ -13,22 +13,22 @@ import (
 
 var _ engine.ImageMemory = (*memory)(nil)
 
-// imageStaging is where stored images wait on the device to become an input. They
-// travel on a stream of their own, into one of two slots, while kernels run.
+// imageStaging holds stored images on the device until they become an input. They travel on a separate
+// stream, into one of two slots, while kernels run.
 type imageStaging struct {
 	copies  nvidia.Stream
-	staging staging // on copies
+	staging staging // on the stream of copies
 	slots   [2]imageBuffer
 	next    int
 	mean    *memory
-	meanOf  *float32 // what mean is a copy of: a pipeline keeps its slice
+	meanOf  *float32 // the slice that mean is a copy of: a pipeline keeps its slice
 }
 
 // An imageBuffer has room for a batch.
 type imageBuffer struct {
 	pixels, views *memory
 	arrived       nvidia.Event // the batch is here, on the stream of copies
-	used          nvidia.Event // it has become an input, on the device's stream
+	used          nvidia.Event // it has been turned into an input, on the device's stream
 }
 
 func (r *imageStaging) open(d *Device) error {
@@ -60,7 +60,7 @@ func (r *imageStaging) close(d *Device, note func(nvidia.Result)) {
 	}
 }
 
-// WriteImages sends the images as bytes and finishes them on the device.
+// WriteImages sends the images as bytes. The device turns them into the input.
 func (m *memory) WriteImages(to engine.Tensor, images augment.Images) error {
 	if err := m.check("input", to.Off, to.Len()); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (m *memory) WriteImages(to engine.Tensor, images augment.Images) error {
 	return m.d.named(m.d.do(func() error { return m.d.show(to, images) }))
 }
 
-// show uploads a batch and begins the kernel that cuts, mirrors and colours it.
+// show uploads a batch and starts the kernel that cuts, mirrors and colours it.
 func (d *Device) show(to engine.Tensor, images augment.Images) error {
 	r := &d.images
 	mean, err := d.mean(images.Mean)
@@ -108,7 +108,7 @@ func (d *Device) show(to engine.Tensor, images augment.Images) error {
 	return d.driver.EventRecord(slot.used, d.stream).Err()
 }
 
-// mean is the device's copy of a mean image.
+// mean returns the device's copy of a mean image.
 func (d *Device) mean(values []float32) (*memory, error) {
 	if d.images.meanOf != unsafe.SliceData(values) {
 		if err := d.send(&d.images.mean, &d.staging, bytesOf(values)); err != nil {
@@ -119,7 +119,7 @@ func (d *Device) mean(values []float32) (*memory, error) {
 	return d.images.mean, nil
 }
 
-// send copies bytes to a block of the device, a larger one where it is too small.
+// send copies bytes to a block of the device. It allocates a larger block if this one is too small.
 func (d *Device) send(to **memory, by *staging, from []byte) error {
 	n := (len(from) + 3) / 4
 	if *to == nil || (*to).n < n {
@@ -132,5 +132,5 @@ func (d *Device) send(to **memory, by *staging, from []byte) error {
 	return by.upload(d, (*to).address, from)
 }
 
-// The kernel reads views as they lie in Go's memory.
+// The kernel reads views in the layout that they have in Go's memory.
 var _ = [augment.TransformLen]byte([unsafe.Sizeof(augment.Transform{})]byte{})

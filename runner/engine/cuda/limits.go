@@ -10,17 +10,17 @@ import (
 	"ablate/runner/random"
 )
 
-// What Limits measures with: products of square matrices that fill any GPU for
-// milliseconds, and a pass over half a gigabyte, many times the largest cache.
+// The sizes that Limits measures with: products of square matrices that fill any GPU for milliseconds,
+// and a pass over half a gigabyte, many times the largest cache.
 const (
 	limitSide   = 8192
 	limitStream = 1 << 27
 	limitTrials = 5
 )
 
-// Limits measures the products a second of one large matrix product at a
-// precision (a dense layer's data gradient, which is a product and nothing else),
-// and the traffic of a kernel that reads and writes every value once.
+// Limits measures the rate of one large matrix product at a precision (a dense layer's data gradient,
+// which is a product and nothing else), and the traffic of a kernel that reads and writes every value
+// once.
 func (d *Device) Limits(p recipe.Precision) (engine.Limits, error) {
 	return d.limits(p, limitSide, limitStream)
 }
@@ -79,11 +79,11 @@ func (d *Device) bound(in engine.Instr, tensors ...engine.Tensor) (engine.Kernel
 	return d.Kernel(in)
 }
 
-// noise is memory full of random values of a type.
+// noise returns memory full of random values of a type.
 func noise(as engine.Type) []float32 {
 	v := make([]float32, 1<<20)
 	random.New(1, "limits").Normal(v, 0, 0, 1)
-	if as == engine.BFloat16 { // two in one, each without its last bits
+	if as == engine.BFloat16 { // two values in one, each without its last bits
 		for i := range v[:len(v)/2] {
 			v[i] = math.Float32frombits(math.Float32bits(v[2*i])>>16 | math.Float32bits(v[2*i+1])&^0xffff)
 		}

@@ -38,7 +38,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A step allocates nothing of ours, neither begun piece by piece nor as a graph.
+// A step allocates no Go memory, neither when it starts piece by piece nor as a graph.
 func TestStepsAllocateNothing(t *testing.T) {
 	ok := func() nvidia.Result { return 0 }
 	launched, graphs := 0, 0

@@ -2,5 +2,5 @@
 
 package cuda_test
 
-// long runs nets at their full width.
+// long is true with the build tag of that name: nets have their full width.
 const long = true

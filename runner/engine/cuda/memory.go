@@ -10,15 +10,16 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// memory is a block of the device's float32 values. Blocks that Go no longer
-// reaches are freed when the next one is asked for.
+// memory is a block of the device's float32 values. Blocks that Go can no longer reach are freed at
+// the next allocation.
 type memory struct {
 	d       *Device
 	address nvidia.Address
 	n       int
 }
 
-// Alloc returns zeroed memory. Where there is not enough the error is an engine.MemoryError.
+// Alloc returns zeroed memory for n values. If there is not enough, the error is an
+// engine.MemoryError.
 func (d *Device) Alloc(n int) (engine.Memory, error) {
 	var m *memory
 	err := d.do(func() (err error) {
@@ -39,7 +40,7 @@ func (d *Device) alloc(n int) (*memory, error) {
 	return m, d.driver.MemsetD32Async(m.address, 0, uint64(n), d.stream).Err()
 }
 
-// raw allocates memory that holds anything.
+// raw allocates memory without clearing it.
 func (d *Device) raw(n int) (*memory, error) {
 	address, err := d.take(4 * uint64(max(n, 1)))
 	if err != nil {
@@ -50,14 +51,14 @@ func (d *Device) raw(n int) (*memory, error) {
 	return m, nil
 }
 
-// letGo notes that a block is not used any more. Any goroutine may call it.
+// letGo notes that a block is no longer used. Any goroutine may call it.
 func (d *Device) letGo(address nvidia.Address) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.freed = append(d.freed, address)
 }
 
-// take allocates bytes that live until the device is closed or it is dropped.
+// take allocates memory that lives until it is dropped or the device is closed.
 func (d *Device) take(bytes uint64) (nvidia.Address, error) {
 	if err := d.freeDropped(); err != nil {
 		return 0, err
@@ -85,8 +86,8 @@ func (d *Device) take(bytes uint64) (nvidia.Address, error) {
 	return address, nil
 }
 
-// collections are tried before memory counts as short: what one finds unreachable may hold
-// more, and its cleanups have a moment to run.
+// collections is the number of garbage collections that are tried before memory counts as short. The
+// blocks that one finds unreachable may hold more memory, and its cleanups need a moment to run.
 const collections = 4
 
 func (d *Device) outOfMemory(need uint64) error {
@@ -97,7 +98,7 @@ func (d *Device) outOfMemory(need uint64) error {
 	return &engine.MemoryError{Need: int64(need), Free: int64(free)}
 }
 
-// freeDropped frees the memory of programs that are gone.
+// freeDropped frees the memory of programs that no longer exist.
 func (d *Device) freeDropped() error {
 	d.mutex.Lock()
 	freed, graphs := d.freed, d.freedGraphs
@@ -126,9 +127,9 @@ func (d *Device) freeDropped() error {
 	return nil
 }
 
-// room returns scratch memory for the launches of one kernel, which other kernels
-// overwrite: all run in order. A block that became too small stays, since
-// kernels hold its address; doubling keeps all of them below twice the largest.
+// room returns scratch memory for the launches of one kernel. Other kernels overwrite it, since all
+// run in order. A block that became too small is kept, because kernels hold its address. Doubling
+// keeps the sum of all blocks below twice the largest.
 func (d *Device) room(bytes uint64) (nvidia.Address, error) {
 	n := int((bytes + 3) / 4)
 	if d.scratch == nil || d.scratch.n < n {
@@ -144,7 +145,7 @@ func (d *Device) room(bytes uint64) (nvidia.Address, error) {
 	return d.scratch.address, nil
 }
 
-// address is where a tensor begins, in the memory of this device or of another.
+// address returns where a tensor begins, in the memory of this device or of another.
 func address(t engine.Tensor) nvidia.Address {
 	return t.Mem.(*memory).address + 4*nvidia.Address(t.Off)
 }
@@ -158,7 +159,8 @@ func (m *memory) check(what string, off, n int) error {
 	return nil
 }
 
-// Write copies to the device by way of pinned memory. It returns when the values are taken, before they have arrived.
+// Write copies to the device by way of pinned memory. It returns when the values have been read from
+// the slice, before they have arrived.
 func (m *memory) Write(off int, from []float32) error {
 	if err := m.check("write", off, len(from)); err != nil {
 		return err
@@ -169,7 +171,7 @@ func (m *memory) Write(off int, from []float32) error {
 	}))
 }
 
-// Read waits for what was begun and copies to the host.
+// Read waits for the work that was started and copies to the host.
 func (m *memory) Read(off int, to []float32) error {
 	if err := m.check("read", off, len(to)); err != nil {
 		return err
@@ -185,8 +187,8 @@ func bytesOf(values []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*len(values))
 }
 
-// staging is pinned host memory, which the GPU reads and writes by itself: two
-// buffers, of which one is filled while the other travels.
+// staging is pinned host memory, which the GPU reads and writes by itself. It has two buffers: one is
+// filled while the other is copied.
 type staging struct {
 	stream  nvidia.Stream
 	size    uint64 // bytes of a buffer; 0 means stagingLen
@@ -199,8 +201,8 @@ type buffer struct {
 	arrived nvidia.Event // recorded behind the last copy from here
 }
 
-// stagingLen is enough for the copy to hide what beginning it takes: 4 MiB take
-// 0.16 ms at 25 GB/s.
+// stagingLen is long enough for the copy to hide the time that starting it takes: 4 MiB take 0.16 ms
+// at 25 GB/s.
 const stagingLen = 4 << 20
 
 func (s *staging) len() uint64 {
@@ -225,7 +227,7 @@ func (s *staging) buffer(d *Device) (*buffer, error) {
 	return b, d.driver.EventSync(b.arrived).Err()
 }
 
-// upload copies bytes to the device, in the order of the stream.
+// upload copies bytes to the device, in stream order.
 func (s *staging) upload(d *Device, to nvidia.Address, from []byte) error {
 	for len(from) > 0 {
 		b, err := s.buffer(d)
@@ -244,7 +246,7 @@ func (s *staging) upload(d *Device, to nvidia.Address, from []byte) error {
 	return nil
 }
 
-// download copies bytes to the host when all kernels before are done.
+// download copies bytes to the host when all earlier kernels are done.
 func (s *staging) download(d *Device, from nvidia.Address, to []byte) error {
 	for len(to) > 0 {
 		b, err := s.buffer(d)

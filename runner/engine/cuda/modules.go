@@ -37,19 +37,18 @@ func (d *Device) load(architecture string) error {
 	return nil
 }
 
-// compiled is the machine code of this process: tests open many devices, some where the
+// compiled is the machine code of this process. Tests open many devices, some on systems where the
 // user has no cache.
 var compiled sync.Map // of code
 
-// code is what machine code is made of and by.
+// code identifies machine code by its source and its compiler.
 type code struct {
 	compiler *nvidia.NVRTC
 	digest   string
 }
 
-// machineCode compiles a source, or takes what it became the last time: the
-// compiler takes seconds for all of them. A cache that cannot be read or written
-// is none.
+// machineCode compiles a source, or returns the machine code from an earlier compilation: compiling
+// all sources takes seconds. A cache that cannot be read or written counts as no cache.
 func machineCode(compiler *nvidia.NVRTC, s kernels.Source, architecture string) ([]byte, error) {
 	var major, minor int32
 	if r := compiler.Version(&major, &minor); r != 0 {
@@ -77,7 +76,7 @@ func machineCode(compiler *nvidia.NVRTC, s kernels.Source, architecture string) 
 	return made, nil
 }
 
-// cacheFile is where machine code is kept, "" where the system has no such place.
+// cacheFile returns the file that holds machine code, "" where the system has no cache folder.
 func cacheFile(name string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -86,7 +85,7 @@ func cacheFile(name string) string {
 	return filepath.Join(dir, "ablate", "cuda", name)
 }
 
-// checked splits the digest from machine code that was kept. A file that was cut short is not taken.
+// checked removes the digest from stored machine code. It rejects a file that was cut short.
 func checked(file []byte) ([]byte, bool) {
 	if len(file) <= sha256.Size {
 		return nil, false
@@ -95,7 +94,7 @@ func checked(file []byte) ([]byte, bool) {
 	return code, sha256.Sum256(code) == [sha256.Size]byte(sum)
 }
 
-// keep writes machine code beside and renames it, so that nobody reads half of it.
+// keep writes machine code to another file and renames that file, so that no process reads half of it.
 func keep(file string, code []byte) {
 	if file == "" || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
 		return

@@ -12,26 +12,27 @@ import (
 	"ablate/runner/graph"
 )
 
-// A plan is the calls of one kernel as they are put together. Scratch memory is
-// reserved first, then placed, then used. The first error stays.
+// A plan collects the calls of one kernel. Scratch memory is reserved first, then placed, then used.
+// The plan keeps the first error.
 type plan struct {
 	d     *Device
 	size  uint64
 	base  nvidia.Address
 	calls []call
 	by    string
-	// refused is what a library did not do of what was asked of it before, and why.
+	// refused lists what a library refused to do for this plan, with its reasons.
 	refused []string
 	err     error
 }
 
-// A region is a piece of a plan's scratch memory, counted from its start.
+// A region is a piece of a plan's scratch memory, as an offset from its start.
 type region uint64
 
-// regionAlign is what NVIDIA's libraries like their operands aligned to, as MemAlloc aligns them.
+// regionAlign is the alignment in bytes that NVIDIA's libraries prefer for operands. MemAlloc aligns
+// to it too.
 const regionAlign = 256
 
-// reserve asks for bytes of scratch memory.
+// reserve reserves bytes of scratch memory.
 func (p *plan) reserve(bytes uint64) region {
 	r := region(p.size)
 	p.size += (bytes + regionAlign - 1) / regionAlign * regionAlign
@@ -47,7 +48,7 @@ func (p *plan) place() {
 
 func (p *plan) at(r region) nvidia.Address { return p.base + nvidia.Address(r) }
 
-// call adds a call, whose error will say what it was for.
+// call adds a call. Its error will name its purpose.
 func (p *plan) call(what string, c func() error) {
 	p.calls = append(p.calls, func() error {
 		if err := c(); err != nil {
@@ -57,7 +58,8 @@ func (p *plan) call(what string, c func() error) {
 	})
 }
 
-// launch adds the call of one of our own kernels. It takes what made the launch, error and all.
+// launch adds the call of one of our own kernels. It takes the results of the function that made the
+// launch, including the error.
 func (p *plan) launch(l kernels.Launch, err error) {
 	if p.err != nil {
 		return
@@ -87,8 +89,8 @@ func (p *plan) launch(l kernels.Launch, err error) {
 	})
 }
 
-// packed returns pointers to a launch's parameters, as LaunchKernel takes them.
-// Every parameter gets 8 bytes of its own, or lies where it is.
+// packed returns pointers to a launch's parameters, as LaunchKernel takes them. Every parameter is
+// copied to a separate 8 bytes, or is used where it is.
 func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
 	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)
 	for i, p := range l.Params {
@@ -114,8 +116,8 @@ func packed(l kernels.Launch) ([]unsafe.Pointer, error) {
 	return params, nil
 }
 
-// fallback adds what our own kernels do for an instruction. Products they form of float32
-// values alone; those that a library does not form of others are of widened ones.
+// fallback adds the work of our own kernels for an instruction. They form products of float32 values
+// only. Products of other types that a library does not form are computed from widened values.
 func (p *plan) fallback(in engine.Instr) {
 	if p.err != nil {
 		return
@@ -155,7 +157,7 @@ func (p *plan) fallback(in engine.Instr) {
 	}
 }
 
-// lower adds our kernels for an instruction, with their scratch memory behind the plan's regions.
+// lower adds our kernels for an instruction, with their scratch memory after the plan's regions.
 func (p *plan) lower(in engine.Instr) {
 	launches, err := kernels.Lower(in, kernels.Bindings{
 		Address: func(t engine.Tensor) uint64 { return uint64(address(t)) },
@@ -173,20 +175,20 @@ func (p *plan) lower(in engine.Instr) {
 	}
 }
 
-// multiplies tells whether an op is one that a library may compute.
+// multiplies reports whether a library may compute an op.
 func multiplies(op any) bool {
 	o, ok := op.(graph.Op)
 	return ok && (o.Class() == graph.Product || o.Class() == graph.WeightProduct)
 }
 
-// operand is a tensor as a library reads it: itself, or stored as another type in scratch memory.
+// operand is a tensor as a library reads it: unchanged, or stored as another type in scratch memory.
 type operand struct {
 	engine.Tensor
 	stored region
 	as     engine.Type
 }
 
-// operand reserves what a tensor needs at a precision.
+// operand reserves the memory that a tensor needs at a precision.
 func (p *plan) operand(t engine.Tensor, precision recipe.Precision) operand {
 	o := operand{Tensor: t, as: typeOf(precision)}
 	if t.Type != o.as {
@@ -195,7 +197,7 @@ func (p *plan) operand(t engine.Tensor, precision recipe.Precision) operand {
 	return o
 }
 
-// read adds the launch that narrows the operand, if it must be, and says where it lies then.
+// read adds the launch that narrows the operand, if needed, and returns its address.
 func (p *plan) read(o operand) nvidia.Address {
 	if o.Type == o.as {
 		return address(o.Tensor)
@@ -204,7 +206,8 @@ func (p *plan) read(o operand) nvidia.Address {
 	return p.at(o.stored)
 }
 
-// typeOf is what operands of a precision are stored as: TF32 is float32 whose last bits the GPU ignores.
+// typeOf returns the type that stores operands of a precision. TF32 is float32 whose last bits the GPU
+// ignores.
 func typeOf(p recipe.Precision) engine.Type {
 	if p == recipe.BF16 {
 		return engine.BFloat16

@@ -10,13 +10,13 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// A call begins one piece of work on the device's stream.
+// A call starts one piece of work on the device's stream.
 type call func() error
 
-// A kernel is what an instruction became.
+// A kernel is an instruction with the calls that compute it.
 type kernel struct {
 	d    *Device
-	in   engine.Instr // holds the memory that the calls reach by address
+	in   engine.Instr // keeps alive the memory that the calls reach by address
 	plan *plan
 	job  func() error // begin, made once: a step allocates nothing
 	c    *engine.Context
@@ -39,7 +39,7 @@ func (d *Device) Kernel(in engine.Instr) (engine.Kernel, error) {
 	return k, nil
 }
 
-// name is the op's, as steps are called.
+// name returns the name of the op, as in the names of steps.
 func (k *kernel) name() string {
 	if named, ok := k.in.Op.(interface{ Name() string }); ok {
 		return named.Name()
@@ -47,11 +47,12 @@ func (k *kernel) name() string {
 	return fmt.Sprint(k.in.Op)
 }
 
-// Algorithm says whether a library forms a convolution's or dense layer's products, and
-// by which of its algorithms, or one of our own kernels.
+// Algorithm returns the name of what forms the products of a convolution or a dense layer: a library,
+// with its algorithm, or one of our own kernels.
 func (k *kernel) Algorithm() string { return k.plan.by }
 
-// plan makes the calls of cuDNN or cuBLAS where they serve, else those of our own kernels.
+// plan makes the calls of cuDNN or cuBLAS where they can run the instruction, and otherwise those of
+// our own kernels.
 func (d *Device) plan(in engine.Instr) (*plan, error) {
 	p := new(plan)
 	for _, library := range []func(*plan, engine.Instr){(*plan).convolution, (*plan).dense, (*plan).fallback} {
@@ -64,7 +65,7 @@ func (d *Device) plan(in engine.Instr) (*plan, error) {
 	return p, p.err
 }
 
-// Run begins the kernel.
+// Run starts the kernel.
 func (k *kernel) Run(c *engine.Context) error {
 	k.c = c
 	return k.d.named(k.d.do(k.job))
@@ -107,7 +108,7 @@ func (d *Device) writeStep(c *engine.Context) error {
 	return d.blocks.upload(d, d.block, d.step.Bytes(c))
 }
 
-// A sequence is kernels that are begun together.
+// A sequence is a list of kernels that are started together.
 type sequence struct {
 	d       *Device
 	kernels []*kernel
@@ -117,8 +118,8 @@ type sequence struct {
 	exec    nvidia.Exec
 }
 
-// CaptureGraph makes a CUDA graph of kernels the second time they run: what the libraries
-// set up at their first call must not happen while a graph is recorded.
+// CaptureGraph makes a CUDA graph of kernels the second time they run: the libraries set things up at
+// their first call, which must not happen while a graph is recorded.
 func (d *Device) CaptureGraph(all []engine.Kernel) engine.Kernel {
 	s := &sequence{d: d}
 	for _, k := range all {
@@ -128,7 +129,7 @@ func (d *Device) CaptureGraph(all []engine.Kernel) engine.Kernel {
 	return s
 }
 
-// Run begins all kernels.
+// Run starts all kernels.
 func (s *sequence) Run(c *engine.Context) error {
 	s.c = c
 	return s.d.named(s.d.do(s.job))
@@ -175,7 +176,7 @@ func (s *sequence) capture() (err error) {
 	return nil
 }
 
-// record makes a graph of what f begins.
+// record makes a graph of the work that f starts.
 func (d *Device) record(f func() error) (exec nvidia.Exec, err error) {
 	if err := d.driver.BeginCapture(d.stream, nvidia.CaptureRelaxed).Err(); err != nil {
 		return 0, err
@@ -189,7 +190,7 @@ func (d *Device) record(f func() error) (exec nvidia.Exec, err error) {
 	return exec, errors.Join(err, d.driver.GraphDestroy(graph).Err())
 }
 
-// letGraphGo notes that a graph is not used any more. Any goroutine may call it.
+// letGraphGo notes that a graph is no longer used. Any goroutine may call it.
 func (d *Device) letGraphGo(exec nvidia.Exec) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -203,7 +204,7 @@ func (d *Device) Wait() error {
 
 func (d *Device) sync() error { return d.driver.StreamSync(d.stream).Err() }
 
-// timed is how often a kernel is measured at once: what the host does between its
+// timed is the number of runs in one measurement of a kernel. The work of the host between its
 // launches, and in some of cuDNN's calls, takes longer than small kernels do.
 const timed = 10
 
@@ -226,7 +227,7 @@ func (d *Device) Time(k engine.Kernel, c *engine.Context) (time.Duration, error)
 
 // measure returns the milliseconds that a kernel takes.
 func (d *Device) measure(k *kernel) (milliseconds float32, err error) {
-	if err := k.launch(); err != nil { // what libraries set up must not happen while a graph is recorded
+	if err := k.launch(); err != nil { // libraries must not set things up while a graph is recorded
 		return 0, err
 	}
 	exec, err := d.record(func() error {
@@ -255,7 +256,7 @@ func (d *Device) measure(k *kernel) (milliseconds float32, err error) {
 	return milliseconds / timed, nil
 }
 
-// reach lets the device read the memory of another one that an instruction names.
+// reach lets the device read the memory of another device that an instruction names.
 func (d *Device) reach(in engine.Instr) error {
 	for _, t := range in.In {
 		m, ok := t.Mem.(*memory)

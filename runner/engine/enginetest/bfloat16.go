@@ -11,9 +11,9 @@ import (
 	"ablate/runner/graph"
 )
 
-// inBFloat16 holds the kernels of a device that forms products in bfloat16 against
-// the definitions once more, with activations of that type: what is stored as
-// float32 is as near as ever, what is stored as bfloat16 as near as its rounding.
+// inBFloat16 compares the kernels of a device that forms products in bfloat16 with the definitions
+// again, with activations of that type. Results that are stored as float32 must be as close as before.
+// Results that are stored as bfloat16 must be within the error of rounding to it.
 func inBFloat16(t *testing.T, dev engine.Device) {
 	precise, ok := dev.(engine.MixedPrecision)
 	if !ok || precise.SupportsPrecision(recipe.BF16) != nil {
@@ -48,8 +48,8 @@ func inBFloat16(t *testing.T, dev engine.Device) {
 	}
 }
 
-// typesOf says how an op's operands and, last, its output are stored, and how near
-// it comes to its definition. There are none for ops that stay float32.
+// typesOf returns the types that store an op's operands and, last, its output, and the largest error
+// against its definition. It returns no types for ops that stay float32.
 func typesOf(o op) (types []engine.Type, within float64) {
 	const exact, stored, twice = 2e-5, 1.0 / 256, 1.0 / 64
 	weights, within := -1, stored
@@ -62,9 +62,9 @@ func typesOf(o op) (types []engine.Type, within float64) {
 	case *graph.ConvDataGrad, *graph.DenseDataGrad:
 		weights, within = 0, twice
 	case *graph.ConvWeightGrad:
-		weights = 2 // a library may store the gradient as its operands
+		weights = 2 // a library may store the gradient as the type of its operands
 	case *graph.LRNGrad, *graph.PyramidPoolGrad:
-		within = twice // a sum may be stored on the way
+		within = twice // a sum may be stored before it is complete
 	}
 	for i, s := range append(o.InputShapes(), o.OutputShape()) {
 		if s.Dims() == 4 && i != weights {
@@ -87,7 +87,7 @@ func round(v []float32) {
 	}
 }
 
-// pack stores values as a type in memory of float32 values, which unpack reads.
+// pack stores values as a type in memory for float32 values. unpack reads them.
 func pack(to, v []float32, as engine.Type) {
 	if as == engine.Float32 {
 		copy(to, v)

@@ -13,9 +13,9 @@ import (
 	"ablate/runner/random"
 )
 
-// Divide tests programs that several devices run together: columns of a net or
-// chunks of a batch on each, with the bits of one device. Nets of the registry have
-// one in narrow of their filters. open returns the device of a number; the suite closes it.
+// Divide tests programs that several devices run together, with the columns of a net or the chunks of
+// a batch on each. Their results must equal those of one device bit for bit. Nets of the registry keep
+// one in narrow of their filters. open returns the device with the given number; the suite closes it.
 func Divide(t *testing.T, narrow int, open func(t *testing.T, number int) engine.Device) {
 	group := func(t *testing.T, n int) *engine.Group {
 		t.Helper()
@@ -28,7 +28,7 @@ func Divide(t *testing.T, narrow int, open func(t *testing.T, number int) engine
 		return g
 	}
 	dev := open(t, 0)
-	_, async := dev.(engine.Async) // what a driver allocates is not ours
+	_, async := dev.(engine.Async) // the test does not count what a driver allocates
 	if err := dev.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +39,8 @@ func Divide(t *testing.T, narrow int, open func(t *testing.T, number int) engine
 	t.Run("a device fails", func(t *testing.T) { failing(t, open) })
 }
 
-// Paper is a net of the registry at a small input, with narrow dense layers and one
-// in narrow of its filters.
+// Paper returns a net of the registry with a small input, narrow dense layers, and one in narrow of
+// its filters.
 func Paper(t *testing.T, name string, size, narrow int) *arch.Net {
 	t.Helper()
 	net, err := arch.Nets.Load(name)
@@ -61,7 +61,7 @@ func Paper(t *testing.T, name string, size, narrow int) *arch.Net {
 	return net
 }
 
-// twoColumns is later with every layer divided, and with layers that later lacks.
+// twoColumns returns the net later with every layer divided, and with layers that later lacks.
 func twoColumns() *arch.Net {
 	net := later()
 	net.Name, net.Columns = "two columns", 2
@@ -73,7 +73,7 @@ func twoColumns() *arch.Net {
 	return net
 }
 
-// trained is all that a few steps leave behind: losses, logits, weights, velocities.
+// trained holds the results of a few steps: losses, logits, weights, velocities.
 type trained struct {
 	steps  []float32
 	params map[string][]float32
@@ -143,7 +143,7 @@ func trainUnder(t *testing.T, rule engine.Rule, where engine.Placement, net *arc
 	return out
 }
 
-// same holds two trainings to equal bits.
+// same checks that two trainings have equal bits.
 func same(t *testing.T, what string, got, want trained) {
 	t.Helper()
 	differ := func(of string, got, want []float32) {
@@ -194,7 +194,8 @@ func columns(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group
 	}
 }
 
-// crossings checks that columns meet at the layers named, and not at those of the paper's own columns.
+// crossings checks that columns meet at the given layers, and not at those where the paper's own
+// columns meet.
 func crossings(t *testing.T, prog *engine.Program, layers []string) {
 	t.Helper()
 	var transfers []string
@@ -233,7 +234,7 @@ func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group)
 				}
 			}
 			if net.Name == "later" || net.Name == "two columns" || net.Name == "joined" {
-				return // its batch norms' statistics are those of a chunk
+				return // the statistics of its batch norms are computed for each chunk
 			}
 			whole := train(t, engine.Placement{Group: group(t, 1)}, net, batch, 4)
 			for name, values := range whole.params {
@@ -247,8 +248,8 @@ func chunks(t *testing.T, narrow int, group func(*testing.T, int) *engine.Group)
 	}
 }
 
-// rules holds what several devices make of a net under other rules than the paper's,
-// norms of weights and gradients among them, to the bits of one device.
+// rules checks that several devices train a net to the bits of one device under other rules than the
+// paper's, including rules that need norms of weights and gradients.
 func rules(t *testing.T, group func(*testing.T, int) *engine.Group) {
 	for _, kind := range []string{"lars", "adam", "rmsprop"} {
 		rule := ruleOf(t, kind)
@@ -288,7 +289,8 @@ func refused(t *testing.T, group func(*testing.T, int) *engine.Group) {
 	}
 }
 
-// failing checks that a device that fails ends the step on the others too, and that they work again after it.
+// failing checks that a device that fails also ends the step on the others, and that they work again
+// afterwards.
 func failing(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 	broken := &faulty{Device: open(t, 1)}
 	group := engine.NewGroup(open(t, 0), broken)
@@ -320,7 +322,7 @@ func failing(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 
 var errFaulty = errors.New("the device fails")
 
-// faulty is a device whose losses fail when it is told so.
+// faulty is a device whose losses fail when the test says so.
 type faulty struct {
 	engine.Device
 	fails bool

@@ -1,6 +1,6 @@
-// Package enginetest is the conformance suite of the engine: every device must
-// pass Run. What a kernel computes is held against the op's plain definition in
-// float64; what a program computes, against Gorgonia's own machine.
+// Package enginetest is the conformance suite of the engine: every device must pass Run. It compares
+// the result of each kernel with the op's plain definition in float64, and the result of each program
+// with Gorgonia's own machine.
 package enginetest
 
 import (
@@ -23,7 +23,7 @@ import (
 	"ablate/runner/random"
 )
 
-// An op is what the suite needs of one of graph's ops.
+// An op is the interface of graph's ops that the suite uses.
 type op interface {
 	gorgonia.Op
 	InputShapes() []tensor.Shape
@@ -57,12 +57,12 @@ func shape(h, w, c int) arch.Shape { return arch.Shape{Height: h, Width: w, Chan
 
 func pad(n int) arch.Pad { return arch.Pad{Top: n, Bottom: n, Left: n, Right: n} }
 
-// window makes the geometry of a convolution or, with groups 1 and out channels 0, of
-// a pooling layer. It counts windows one by one: arch has a formula, see TestWindows.
+// window returns the geometry of a convolution or, with groups 1 and 0 out channels, of a pooling
+// layer. It counts windows one by one, whereas arch has a formula: see TestWindows.
 func window(in arch.Shape, kernel, stride int, p arch.Pad, groups, channels int, ceil bool) graph.Window {
 	size := func(n, before, after int) (windows int) {
 		for start := -before; ; start += stride {
-			switch reached := start - stride + kernel; { // by the window before
+			switch reached := start - stride + kernel; { // the end of the previous window
 			case start+kernel <= n+after:
 			case ceil && start < n && (reached < n+after || windows == 0):
 			default:
@@ -137,7 +137,7 @@ var norms = []struct {
 		Within: true}},
 }
 
-// cases are the ops of every kind of layer, and ops at the geometries where kernels differ.
+// cases returns the ops of every kind of layer, and ops at the geometries where kernels differ.
 func cases(t testing.TB) map[string]op {
 	all := map[string]op{}
 	for _, kind := range arch.Kinds() {
@@ -220,7 +220,7 @@ func cases(t testing.TB) map[string]op {
 	return all
 }
 
-// opsOf are the ops that a layer of a kind becomes, in training and in evaluation.
+// opsOf returns the ops that a layer of a kind becomes, in training and in evaluation.
 func opsOf(t testing.TB, kind string) map[string]op {
 	ops := map[string]op{}
 	for _, train := range []bool{true, false} {
@@ -238,7 +238,7 @@ func opsOf(t testing.TB, kind string) map[string]op {
 	return ops
 }
 
-// kernels holds every kernel against its op's plain definition in float64.
+// kernels compares every kernel with its op's plain definition in float64.
 func kernels(t *testing.T, dev engine.Device) {
 	all := cases(t)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -257,13 +257,13 @@ func kernels(t *testing.T, dev engine.Device) {
 	}
 }
 
-// lost tells whether a device will not compute again: whatever is tested on it fails.
+// lost reports whether a device will not compute again: every further test on it fails.
 func lost(dev engine.Device) bool {
 	async, ok := dev.(engine.Async)
 	return ok && errors.Is(async.Wait(), engine.ErrDeviceLost)
 }
 
-// inputs draws values for an op. A pool's y is the pool of its x; labels are class numbers.
+// inputs draws values for an op. The y of a pool is the pool of its x. Labels are class numbers.
 func inputs(o op, name string) [][]float32 {
 	var in [][]float32
 	for i, s := range o.InputShapes() {
@@ -348,11 +348,11 @@ func checkKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu boo
 			want[i] = max(v, 0)
 		}
 	}
-	got := runKernel(t, dev, o, in, relu, engine.Context{Seed: 3, Step: 11}) // as the cases' clock
+	got := runKernel(t, dev, o, in, relu, engine.Context{Seed: 3, Step: 11}) // step and seed of the cases
 	compare(t, got, want, fmt.Sprintf("relu %v", relu))
 }
 
-// compare holds a kernel's output against the definition's.
+// compare compares the output of a kernel with that of the definition.
 func compare(t *testing.T, got []float32, want []float64, what string) {
 	t.Helper()
 	// A sum of n products of order 1 is off by about √n rounding errors of its own size.
@@ -361,7 +361,7 @@ func compare(t *testing.T, got []float32, want []float64, what string) {
 	}
 }
 
-// worst is the largest difference in units of the largest value, and where it is.
+// worst returns the largest difference in units of the largest value, and its index.
 func worst(got []float32, want []float64) (at int, diff float64) {
 	scale := 1e-30
 	for _, v := range want {
@@ -375,7 +375,7 @@ func worst(got []float32, want []float64) (at int, diff float64) {
 	return at, diff
 }
 
-// guard surrounds every operand: a kernel that writes outside its tensors changes one.
+// guard surrounds every operand. A kernel that writes outside its tensors changes a guard value.
 const guard = float32(-123456.5)
 
 // runKernel runs an op on float32 values.
@@ -385,9 +385,9 @@ func runKernel(t *testing.T, dev engine.Device, o op, in [][]float32, relu bool,
 		make([]engine.Type, len(in)+1), context)
 }
 
-// run binds an instruction to tensors between guard values, stored as the types
-// say, runs it twice (what is left from the first run must not matter) and checks
-// the guards and the inputs.
+// run binds an instruction to tensors between guard values, stored as the given types. It runs the
+// instruction twice, since values left from the first run must not matter, and checks the guards and
+// the inputs.
 func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float32, types []engine.Type,
 	context engine.Context) []float32 {
 	t.Helper()
@@ -439,7 +439,8 @@ func run(t *testing.T, dev engine.Device, instr engine.Instr, o op, in [][]float
 	return result
 }
 
-// dropoutOff wants a training step's dropout to act as in evaluation where the context says so.
+// dropoutOff checks that the dropout of a training step acts as in evaluation where the context says
+// so.
 func dropoutOff(t *testing.T, dev engine.Device) {
 	for _, inverted := range []bool{false, true} {
 		o := graph.NewDropout("fc6", 3, shape(5, 7, 31), arch.Dropout{Rate: 0.4, Inverted: inverted}, true,
@@ -472,8 +473,8 @@ func toFloat32(values []float64) []float32 {
 	return out
 }
 
-// factors wants a factor to act as a learning rate does, on the parameters it
-// names only, and 0 to leave weights, momentum and running averages as they are.
+// factors checks that a factor acts as a learning rate does, and only on the parameters that it names.
+// A factor of 0 must leave weights, momentum and running averages unchanged.
 func factors(t *testing.T, dev engine.Device) {
 	start := []float32{1, -2.5, 0.25, 0.5, -0.125, 2, 0.5, -1, 2} // weights, velocities, gradients
 	run := func(u engine.Update, c engine.Context) []float32 {
@@ -522,8 +523,8 @@ func factors(t *testing.T, dev engine.Device) {
 	}
 }
 
-// update holds the rule against the paper's formula computed by hand in float64:
-// three steps on weights under decay and on biases without.
+// update compares the rule with the paper's formula, computed in float64: three steps on weights with
+// decay and on biases without.
 func update(t *testing.T, dev engine.Device) {
 	const rate, momentum, decay = 0.01, 0.9, 0.0005
 	start := []float64{1, -2.5, 0.25}
@@ -569,7 +570,7 @@ func update(t *testing.T, dev engine.Device) {
 	}
 }
 
-// tiny is a net with every kind of layer, small enough for Gorgonia's machine.
+// tiny returns a net with every kind of layer, small enough for Gorgonia's machine.
 func tiny() *arch.Net {
 	no := false
 	one := arch.Factor{Weight: 1, Bias: 1}
@@ -598,9 +599,9 @@ func tiny() *arch.Net {
 	}}
 }
 
-// later is a net with the kinds of layers that came after the paper. Its batch
-// norms follow the units: before them they would make the biases' gradients 0,
-// and two machines' rounding errors are not to be compared.
+// later returns a net with the kinds of layers that came after the paper. Its batch norms follow the
+// units. Before the units they would make the biases' gradients 0, and the test would compare the
+// rounding errors of two machines.
 func later() *arch.Net {
 	one := arch.Factor{Weight: 1, Bias: 1}
 	he := arch.Init{Kind: "he"}
@@ -689,8 +690,8 @@ func gradients(g *graph.Graph) (nodes []*gorgonia.Node) {
 	return nodes
 }
 
-// nets holds a whole training step, loss and all gradients, against Gorgonia's
-// own machine, and the evaluation pass against the training graph's.
+// nets compares a whole training step, loss and all gradients, with Gorgonia's own machine, and the
+// evaluation pass with that of the training graph.
 func nets(t *testing.T, dev engine.Device) {
 	for _, net := range []*arch.Net{tiny(), later(), joined()} {
 		t.Run(net.Name, func(t *testing.T) { checkNet(t, dev, net) })
@@ -727,7 +728,8 @@ func checkNet(t *testing.T, dev engine.Device, net *arch.Net) {
 	}
 }
 
-// pruning checks that what nobody asked for is not computed: the first layer's data gradient.
+// pruning checks that a gradient that no action needs is not computed: the first layer's data
+// gradient.
 func pruning(t *testing.T, dev engine.Device) {
 	_, _, prog := compiled(t, dev, tiny(), gradients)
 	counts := map[string]int{}
@@ -747,15 +749,15 @@ func pruning(t *testing.T, dev engine.Device) {
 	}
 }
 
-// repeatable trains three steps twice and wants the same weights, bit for bit.
+// repeatable trains three steps twice and checks that the weights are the same, bit for bit.
 func repeatable(t *testing.T, dev engine.Device) {
 	if a, b := Digest(t, dev, 3), Digest(t, dev, 3); a != b {
 		t.Errorf("two runs of the same steps gave different weights: %x, %x", a, b)
 	}
 }
 
-// Digest trains small nets with every kind of layer for some steps and returns
-// the SHA-256 of their weights. Devices that promise equal bits are compared by it.
+// Digest trains small nets with every kind of layer for some steps and returns the SHA-256 of their
+// weights. Tests compare the digests of devices that promise equal bits.
 func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
 	t.Helper()
 	h := sha256.New()
@@ -781,8 +783,8 @@ func Digest(t *testing.T, dev engine.Device, steps int) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// averages checks that running averages follow the batch's values, and that
-// scale and shift stay where the layer does not learn them.
+// averages checks that running averages follow the batch's values, and that scale and shift do not
+// change where the layer does not learn them.
 func averages(t *testing.T, dev engine.Device) {
 	g, params, prog := compiled(t, dev, later(), gradients)
 	feed(t, g, params, prog, false)
@@ -824,7 +826,7 @@ func averages(t *testing.T, dev engine.Device) {
 
 type noOp struct{}
 
-// unknownOp wants an error at bind time, not at run time.
+// unknownOp checks that an unknown op is an error when it is bound, not when it runs.
 func unknownOp(t *testing.T, dev engine.Device) {
 	if _, err := dev.Kernel(engine.Instr{Op: noOp{}}); !errors.Is(err, engine.ErrNoKernel) {
 		t.Errorf("an unknown op: %v, want ErrNoKernel", err)

@@ -12,9 +12,9 @@ import (
 	"ablate/runner/random"
 )
 
-// Images tests engine.ImageDevices, alone and several together: what they make of
-// stored images has the bits of its plain definition. open returns the device of a
-// number; the suite closes it.
+// Images tests devices with engine.ImageMemory, alone and several together: the input that they
+// compute from stored images must have the bits of its plain definition. open returns the device with
+// the given number; the suite closes it.
 func Images(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 	on := func(t *testing.T, devices, chunks int) engine.Placement {
 		t.Helper()
@@ -48,7 +48,7 @@ func Images(t *testing.T, open func(t *testing.T, number int) engine.Device) {
 	})
 }
 
-// evaluating is a program of a net's logits.
+// evaluating returns a program that computes a net's logits.
 func evaluating(t *testing.T, where engine.Placement, net *arch.Net, batch int) (*engine.Program, *graph.Graph) {
 	t.Helper()
 	g, err := graph.Build(net, where.ChunkOf(batch), false)
@@ -73,8 +73,8 @@ func evaluating(t *testing.T, where engine.Placement, net *arch.Net, batch int) 
 	return prog, g
 }
 
-// stored are random images, a little larger than the input, and a view of every
-// kind: within the image, over each of its sides, past it; mirrored, of moved colours, both.
+// stored returns random images, a little larger than the input, and a view of every kind: within the
+// image, over each of its sides, past it; mirrored, with shifted colours, both.
 func stored(cut arch.Shape, n int, fixed bool) augment.Images {
 	m := augment.Images{Shape: shape(cut.Height+3, cut.Width+2, cut.Channels)}
 	values := make([]float32, m.Shape.Len())
@@ -86,7 +86,7 @@ func stored(cut arch.Shape, n int, fixed bool) augment.Images {
 	}
 	m.Mean = make([]float32, m.Shape.Len())
 	random.New(3, "mean").Normal(m.Mean, 0, 128, 20)
-	if fixed { // another pipeline, of another mean
+	if fixed { // another pipeline, with another mean
 		random.New(3, "mean").Normal(m.Mean, 1, 128, 20)
 		m.MeanAt = &[2]int{1, 2}
 	}
@@ -103,7 +103,8 @@ func stored(cut arch.Shape, n int, fixed bool) augment.Images {
 	return m
 }
 
-// shown is a value of an input by definition: that of image i at a row, column and channel of its cut.
+// shown returns a value of an input by definition: the value of image i at a row, column and channel
+// of its cut.
 func shown(m augment.Images, cut arch.Shape, i, y, x, c int) float32 {
 	v := m.Transforms[i]
 	if v.Flip {
@@ -141,7 +142,7 @@ func showing(t *testing.T, prog *engine.Program, g *graph.Graph, cut arch.Shape,
 				x, c, want)
 		}
 	}
-	// All devices have the input: copies that differ would make other logits.
+	// All devices have the input: copies that differ would lead to other logits.
 	logits, again := make([]float32, len(m.Transforms)*g.Logits.Shape()[3]),
 		make([]float32, len(m.Transforms)*g.Logits.Shape()[3])
 	run := func(to []float32) {

@@ -7,7 +7,7 @@ import (
 	"ablate/runner/graph"
 )
 
-// joins adds the ops where layers come together, and those that are without biases, to the cases.
+// joins adds to the cases the ops where layers come together, and the ops without biases.
 func joins(all map[string]op) {
 	for _, s := range []arch.Shape{shape(5, 7, 33), shape(4, 4, 16), shape(1, 1, 3)} {
 		for _, n := range []int{2, 3, 4} {
@@ -82,13 +82,13 @@ func joins(all map[string]op) {
 	all["dense without bias"] = graph.NewDense("l", 7, shape(2, 2, 16), 70).WithoutBias()
 }
 
-// global is the window of a pooling over the whole image.
+// global returns the window of a pooling over the whole image.
 func global(s arch.Shape) graph.Window {
 	return graph.Window{In: s, Out: shape(1, 1, s.Channels), Kernel: max(s.Height, s.Width), Stride: 1, Groups: 1}
 }
 
-// joined is a net that is no chain: each way in which layers come together, one in
-// the other and one behind the other, so that values are read by several layers.
+// joined returns a net that is not a chain. It has each way in which layers come together, nested and
+// one behind the other, so that several layers read the same value.
 func joined() *arch.Net {
 	net, err := arch.Parse("joined", []byte(`
 net: joined

@@ -11,7 +11,7 @@ import (
 	"ablate/strictyaml"
 )
 
-// pytorch is where PyTorch 1.13's optimisers take five weights in 20 steps, see scripts/optimizers.py.
+// pytorch holds five weights after 20 steps of PyTorch 1.13's optimisers, see scripts/optimizers.py.
 var pytorch = map[string][5]float64{
 	"sgd":            {0.193575159, 0.404201956, 0.235180247, -0.356054109, -0.734741331},
 	"nesterov":       {0.151869332, 0.322437558, 0.225771186, -0.276629346, -0.672119611},
@@ -25,7 +25,7 @@ var pytorch = map[string][5]float64{
 	"adamw, clipped": {0.704073803, 0.55409976, 0.0366946928, -0.713366623, -0.955911643},
 }
 
-// optimizers holds every rule to PyTorch's figures.
+// optimizers compares every rule with PyTorch's figures.
 func optimizers(t *testing.T, dev engine.Device) {
 	for name, want := range pytorch {
 		kind, with, _ := strings.Cut(name, ", ")
@@ -45,7 +45,7 @@ func optimizers(t *testing.T, dev engine.Device) {
 	}
 }
 
-// ruleOf is an optimiser as a recipe that names it has it.
+// ruleOf returns the rule of a recipe that names an optimiser and nothing else.
 func ruleOf(t *testing.T, kind string) engine.Rule {
 	t.Helper()
 	n, err := strictyaml.Value("optimizer", kind)
@@ -59,7 +59,7 @@ func ruleOf(t *testing.T, kind string) engine.Rule {
 	return engine.Rule{Optimizer: o}
 }
 
-// descend makes 20 steps of five weights under a rule, with the gradients of scripts/optimizers.py.
+// descend runs 20 steps on five weights under a rule, with the gradients of scripts/optimizers.py.
 func descend(t *testing.T, dev engine.Device, rule engine.Rule) []float32 {
 	t.Helper()
 	const stride = 16
@@ -121,7 +121,7 @@ func descend(t *testing.T, dev engine.Device, rule engine.Rule) []float32 {
 	return w
 }
 
-// ema holds averages of weights to PyTorch's after 20 steps, see scripts/schedules.py.
+// ema compares averages of weights with PyTorch's after 20 steps, see scripts/schedules.py.
 func ema(t *testing.T, dev engine.Device) {
 	mem, err := dev.Alloc(32)
 	if err != nil {

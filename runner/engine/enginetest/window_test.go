@@ -30,7 +30,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// inferred is the output of a pooling layer as arch has it.
+// inferred returns the output shape of a pooling layer as arch computes it.
 func inferred(t *testing.T, size int, pool arch.Pool) arch.Shape {
 	t.Helper()
 	net := arch.Net{Name: "pooled", Input: shape(size, size, 2),

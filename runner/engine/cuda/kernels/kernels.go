@@ -1,10 +1,10 @@
-// Package kernels is what a GPU computes: CUDA C sources, which NVRTC compiles at
-// run time, and the launches that an engine.Instr becomes. It knows no driver and
-// runs nothing; package cuda does, and package emulation for tests.
+// Package kernels holds the work that a GPU computes: CUDA C sources, which NVRTC compiles at run
+// time, and the launches that an engine.Instr becomes. It knows no driver and runs nothing. Package
+// cuda does, and package emulation for tests.
 //
-// A launch is constant: whatever changes from step to step lies in a block of
-// device memory that is rewritten before each run (see Step), so that the
-// launches of a program can be captured in a CUDA graph once.
+// A launch is constant. Everything that changes from step to step is in a block of device memory that
+// is rewritten before each run (see Step), so that the launches of a program can be captured in a CUDA
+// graph once.
 package kernels
 
 import (
@@ -23,9 +23,9 @@ import (
 // extern "C".
 type Source struct{ Name, Text string }
 
-// Sources are all texts, in a fixed order. Each can be compiled by itself. Those
-// that read activations come twice, the second time with activations in bfloat16
-// and bf16Suffix behind the names of their functions.
+// Sources returns all sources, in a fixed order. Each can be compiled by itself. A source that reads
+// activations comes twice, the second time with activations in bfloat16 and with bf16Suffix after the
+// names of its functions.
 func Sources() []Source {
 	var all []Source
 	for _, s := range files {
@@ -38,7 +38,7 @@ func Sources() []Source {
 	return all
 }
 
-// Functions are the names of a source's kernels.
+// Functions returns the names of a source's kernels.
 func (s Source) Functions() []string {
 	var names []string
 	for _, m := range definition.FindAllStringSubmatch(s.Text, -1) {
@@ -51,13 +51,13 @@ var definition = regexp.MustCompile(`(?m)^extern "C" __global__ void (\w+)`)
 
 const bf16Suffix = "_bf16"
 
-// A file is what a source is made of.
+// A file is one of the files that sources are made of.
 type file struct {
 	name, own   string
-	activations bool // it reads or writes some
+	activations bool // it reads or writes activations
 }
 
-// text is a file's source for activations of a type.
+// text returns a file's source for activations of a type.
 func (f file) text(real string) string {
 	return fmt.Sprintf("#define REAL %s\n#line 1 \"prelude.cu\"\n%s\n#line 1 \"windows.cu\"\n%s\n#line 1 %q\n%s", real,
 		prelude, windows, f.name, f.own)
@@ -112,7 +112,7 @@ type Launch struct {
 	Grid     [3]uint32 // blocks
 	Block    [3]uint32 // threads of each
 	Shared   uint32    // bytes of dynamic shared memory
-	// Params are the function's, in C order: uint64 (also device addresses), int32,
+	// Params are the parameters of the function, in C order: uint64 (also device addresses), int32,
 	// uint32, float32, float64, Struct.
 	Params []any
 }
@@ -120,14 +120,14 @@ type Launch struct {
 // A Struct is a C struct of ints, passed by value.
 type Struct []int32
 
-// divisor is Divisor of prelude.cu: n/d is ⌊n·magic/2³² + n⌋ >> shift for 0 ≤ n < 2³¹.
+// divisor returns Divisor of prelude.cu: n/d is ⌊n·magic/2³² + n⌋ >> shift for 0 ≤ n < 2³¹.
 func divisor(d int) Struct {
 	shift := bits.Len32(uint32(d - 1))
 	magic := uint32((1<<shift-uint64(d))<<32/uint64(d) + 1)
 	return Struct{int32(d), int32(magic), int32(shift)}
 }
 
-// divisors are several, one behind the other.
+// divisors returns several divisors, one after the other.
 func divisors(of ...int) Struct {
 	var all Struct
 	for _, d := range of {
@@ -136,11 +136,11 @@ func divisors(of ...int) Struct {
 	return all
 }
 
-// Bindings say where things are on a device.
+// Bindings holds the places of things on a device.
 type Bindings struct {
-	// Address is a tensor's first value.
+	// Address returns the address of a tensor's first value.
 	Address func(engine.Tensor) uint64
-	// Scratch returns room for n float32 values, aligned to 64 bytes, that the
+	// Scratch returns the address of memory for n float32 values, aligned to 64 bytes, that the
 	// launches of one instruction use. Instructions, which run one after the other, may share it.
 	Scratch func(n int) (uint64, error)
 	// Step is the address of StepLen bytes that hold Slots.Bytes when the launches run.
@@ -160,7 +160,7 @@ func Lower(in engine.Instr, b Bindings) ([]Launch, error) {
 	return l.launches, nil
 }
 
-// A lowering collects an instruction's launches. The first error stays.
+// A lowering collects an instruction's launches. It keeps the first error.
 type lowering struct {
 	engine.Instr
 	b        Bindings
@@ -169,8 +169,8 @@ type lowering struct {
 	err      error
 }
 
-// settle finds the type of the instruction's activations, which have four axes:
-// all are of one, but those of a Cast, and everything else is float32.
+// settle finds the type of the instruction's activations, which have four axes. All activations have
+// one type, except those of a Cast. Everything else is float32.
 func (l *lowering) settle() {
 	if _, ok := l.Op.(engine.Cast); ok {
 		return
@@ -197,7 +197,7 @@ func (l *lowering) settle() {
 	}
 }
 
-// inFloat32 tells ops whose sources are compiled for float32 alone.
+// inFloat32 reports whether an op's source is compiled for float32 only.
 func inFloat32(op any) bool {
 	o, ok := op.(graph.Op)
 	if !ok {
@@ -213,12 +213,12 @@ func (l *lowering) fail(err error) {
 	}
 }
 
-// threads is what blocks have that are not cut to a purpose: with at most 64
-// registers each, four blocks are on a multiprocessor, enough to hide latency.
+// threads is the number of threads in blocks without special requirements. With at most 64 registers
+// per thread, four blocks fit on a multiprocessor, enough to hide latency.
 const threads = 256
 
-// most is the largest number of values that int32 indices reach, with room for a
-// last block's idle threads.
+// most is the largest number of values that int32 indices reach, minus room for the idle threads of a
+// last block.
 const most = math.MaxInt32 - 4*threads
 
 // launch adds a launch, with its numbers of blocks along x and y.
@@ -235,7 +235,7 @@ func (l *lowering) launch(function string, x, y, block int, params ...any) {
 		Block: [3]uint32{uint32(block), 1, 1}, Params: params})
 }
 
-// each launches a thread for each of n values, quads one for each four.
+// each launches one thread for each of n values, quads one for every four.
 func (l *lowering) each(function string, n int, params ...any) {
 	l.launch(function, ceil(l.count(n), threads), 1, threads, params...)
 }
@@ -244,9 +244,9 @@ func (l *lowering) quads(function string, n int, params ...any) {
 	l.launch(function, ceil(l.count(n), 4*threads), 1, threads, params...)
 }
 
-// fours launches a thread for each four of n values whose channels come in fours,
-// if all addresses allow it, else for each one. The function takes n and which of
-// both behind its addresses, then the rest.
+// fours launches one thread for every four of n values whose channels come in fours, if all addresses
+// allow it, and otherwise one for each value. The parameters of the function are its addresses, n,
+// which of the two it is, and the rest.
 func (l *lowering) fours(function string, n, channels int, addresses []uint64, rest ...any) {
 	four := inFours(channels, addresses...)
 	var params []any
@@ -257,7 +257,7 @@ func (l *lowering) fours(function string, n, channels int, addresses []uint64, r
 	l.launch(function, ceil(l.count(n), (1+3*int(four))*threads), 1, threads, params...)
 }
 
-// inFours tells whether channels come in fours and all addresses allow loads of them.
+// inFours tells kernels whether channels come in fours and all addresses allow loads of four.
 func inFours(channels int, addresses ...uint64) int32 {
 	if channels%4 != 0 {
 		return 0
@@ -265,7 +265,7 @@ func inFours(channels int, addresses ...uint64) int32 {
 	return wide(addresses...)
 }
 
-// count refuses tensors that int32 indices cannot reach.
+// count returns an error through the lowering if int32 indices cannot reach the values of a tensor.
 func (l *lowering) count(n int) int {
 	if n > most {
 		l.fail(fmt.Errorf("%v: a tensor of %d values, a kernel reaches %d: %w", l.Op, n, most, engine.ErrNoKernel))
@@ -275,7 +275,7 @@ func (l *lowering) count(n int) int {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// in and out are addresses of operands, mask is that of the fused ReLU's output or 0.
+// in and out return addresses of operands. mask returns that of the fused ReLU's output, or 0.
 func (l *lowering) in(i int) uint64 { return l.b.Address(l.In[i]) }
 func (l *lowering) out() uint64     { return l.b.Address(l.Out) }
 
@@ -294,7 +294,7 @@ func (l *lowering) scratch(n int) uint64 {
 	return address
 }
 
-// wide tells whether all addresses allow loads of four values; 0 stands for no operand.
+// wide tells kernels whether all addresses allow loads of four values; 0 stands for no operand.
 func wide(addresses ...uint64) int32 {
 	for _, a := range addresses {
 		if a%16 != 0 {

@@ -16,7 +16,7 @@ type window struct {
 
 func windowOf(batch int, w graph.Window) window { return window{batch, w} }
 
-// denseWindow is a dense layer as a 1×1 convolution of one pixel.
+// denseWindow returns a dense layer as a 1×1 convolution of one pixel.
 func denseWindow(batch int, in arch.Shape, outputs int) window {
 	return window{batch, graph.Window{In: arch.Shape{Height: 1, Width: 1, Channels: in.Len()},
 		Out: arch.Shape{Height: 1, Width: 1, Channels: outputs}, Kernel: 1, Stride: 1, Groups: 1}}
@@ -28,7 +28,7 @@ func (w window) params() Struct {
 		int32(w.Groups))
 }
 
-// The tile of product.cu, and its threads.
+// The tile of product.cu, and its number of threads.
 const (
 	tile        = 64
 	tileThreads = 256
@@ -39,7 +39,8 @@ func (l *lowering) products(function string, count, rows, columns int, params ..
 	l.launch(function, count*ceil(rows, tile), ceil(columns, tile), tileThreads, params...)
 }
 
-// split returns how many products a layer has and how many rows each: all pixels of
+// split returns how many products a layer has and how many rows each has: all pixels of all images for
+// a group or, locally connected, all images for a pixel and group.
 // all images for a group, or, locally connected, all images for a pixel and group.
 func (w window) split(local bool, pixels int) (products, rows int) {
 	if local {
@@ -55,7 +56,7 @@ func (l *lowering) conv(w window, local bool) {
 		l.in(0), l.in(1), l.bias(), l.out(), int32(rows), boolean(local), boolean(l.ReLU), w.params())
 }
 
-// bias is the address of a layer's biases, or 0.
+// bias returns the address of a layer's biases, or 0.
 func (l *lowering) bias() uint64 {
 	if len(l.In) < 3 {
 		return 0
@@ -70,9 +71,9 @@ func (l *lowering) dataGrad(w window) {
 		w.params())
 }
 
-// A weight gradient is a sum over images and pixels: at least so many make a
-// chunk, and there are at most so many chunks. Only their number counts, so that
-// a column of a net has the same sums on a device of its own.
+// A weight gradient is a sum over images and pixels. These are the least number of terms in a chunk
+// and the largest number of chunks. Only the number of terms counts, so that a column of a net has the
+// same sums when it is alone on a device.
 const (
 	chunkPixels     = 512
 	maxWeightChunks = 64
@@ -108,10 +109,11 @@ func (l *lowering) denseWeightGrad(op *graph.DenseWeightGrad) {
 		int32(op.Outputs))
 }
 
-// lineRoom is ROOM of norm.cu: how many values a block normalises, with the zeros beside them.
+// lineRoom is ROOM of norm.cu: the number of values that a block normalises, including the zeros
+// beside them.
 const lineRoom = 2048
 
-// line is how many maps a window across maps stays in.
+// line returns the number of maps that a window across maps stays within.
 func line(s arch.Shape, n graph.LRNParams) int { return s.Channels / n.Groups }
 
 // region is Region of norm.cu.
@@ -119,19 +121,19 @@ func region(s arch.Shape, n graph.LRNParams) Struct {
 	return append(divisors(s.Height, s.Width, s.Channels, line(s, n)), int32(n.Size/2), boolean(n.Within))
 }
 
-// maxLine is how long a line may be, which takes as many threads where it is not
-// read in fours: GPUs before sm_80 have no registers for 1024 of them.
+// maxLine is the largest length of a line. A line that is not read in fours takes as many threads, and
+// GPUs before sm_80 have no registers for 1024 of them.
 const maxLine = 512
 
-// edge is how many zeros stand on both sides of a line, enough for a window and for loads of four.
+// edge returns how many zeros lie on each side of a line, enough for a window and for loads of four.
 func edge(n graph.LRNParams) int { return (n.Size/2 + 3) / 4 * 4 }
 
-// linesFit tells whether whole lines have room in a block's shared memory.
+// linesFit reports whether whole lines fit in a block's shared memory.
 func linesFit(s arch.Shape, n graph.LRNParams) bool {
 	return !n.Within && line(s, n) <= maxLine && line(s, n)+2*edge(n) <= lineRoom
 }
 
-// lines launches a kernel that has whole lines in each block's shared memory.
+// lines launches a kernel that keeps whole lines in each block's shared memory.
 func (l *lowering) lines(function string, s arch.Shape, n graph.LRNParams, addresses []uint64, rest ...any) {
 	line, edge := line(s, n), edge(n)
 	per, four := line, inFours(line, addresses...)
@@ -174,7 +176,8 @@ func (l *lowering) lrnGrad(op *graph.LRNGrad) {
 	}
 }
 
-// FusesPool tells whether there is a kernel for LRN's gradient that gathers from a max pooling behind it.
+// FusesPool reports whether there is a kernel for LRN's gradient that gathers from a max pooling
+// behind it.
 func FusesPool(norm *graph.LRNGrad, pool *graph.MaxPoolGrad) bool {
 	return linesFit(norm.Shape, norm.LRNParams) && pool.Kernel <= maxPicked
 }
@@ -191,17 +194,18 @@ func (l *lowering) pool(batch int, w graph.Window, kind int32) {
 	l.fours("pool", l.Out.Len(), w.Out.Channels, []uint64{l.in(0), l.out()}, kind, windowOf(batch, w).params())
 }
 
-// poolGrad is the gradient of dy to images of window w. The cells of picks get theirs whole unless kind is poolAverage.
+// poolGrad computes the gradient with respect to images of window w from dy. The cells of picks get
+// their whole gradient unless kind is poolAverage.
 func (l *lowering) poolGrad(picks, dy uint64, w window, kind int32) {
 	l.fours("pool_grad", l.Out.Len(), w.In.Channels, []uint64{picks, dy, l.out(), l.mask()}, kind, w.params())
 }
 
-// maxPoolGrad is the gradient of a pooling layer that looks for its maxima in In[0] once more.
+// maxPoolGrad computes the gradient of a pooling layer, and looks for its maxima in In[0] again.
 func (l *lowering) maxPoolGrad(dy uint64, w window, kind int32) {
 	l.poolGrad(l.maxPicks(l.in(0), w), dy, w, kind)
 }
 
-// maxPicks looks for the cells of x that are their windows' maxima.
+// maxPicks finds the cells of x that are the maxima of their windows.
 func (l *lowering) maxPicks(x uint64, w window) uint64 {
 	n := w.batch * w.Out.Len()
 	picks := l.picks(n, w)
@@ -209,10 +213,11 @@ func (l *lowering) maxPicks(x uint64, w window) uint64 {
 	return picks
 }
 
-// maxPicked is the largest window side whose cells have numbers of 16 bits, less NONE of windows.cu.
+// maxPicked is the largest window side whose cell numbers fit in 16 bits, without the number NONE of
+// windows.cu.
 const maxPicked = 255
 
-// picks returns room for the numbers of n windows' cells.
+// picks returns the address of memory for the cell numbers of n windows.
 func (l *lowering) picks(n int, w window) uint64 {
 	if w.Kernel > maxPicked {
 		l.fail(fmt.Errorf("%v: a window of %d × %d, a kernel picks from %d × %d: %w", l.Op, w.Kernel, w.Kernel, maxPicked,
@@ -221,13 +226,14 @@ func (l *lowering) picks(n int, w window) uint64 {
 	return l.scratch(ceil(n, 2))
 }
 
-// stochastic draws n outputs, which go to y, or the cells that were drawn to picks.
+// stochastic draws n outputs. Either the values go to y, or the drawn cells to picks.
 func (l *lowering) stochastic(layer string, draw bool, p graph.Part, out arch.Shape, n int, y, picks uint64, w window) {
 	l.each("stochasticpool", n, l.in(0), y, picks, l.b.Step, int32(n),
 		l.stream("stochasticpool", layer, graph.StochasticStream), boolean(draw), partOf(p, out), w.params())
 }
 
-// pyramid calls f for every grid with the number of its outputs and what its kernels take at the end.
+// pyramid calls f for every grid with the number of its outputs and the last parameters of its
+// kernels.
 func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int, grid Struct)) {
 	outs := arch.SpatialPyramid{Levels: levels}.Out(in).Len()
 	first := 0
@@ -238,17 +244,18 @@ func (l *lowering) pyramid(batch int, in arch.Shape, levels []int, f func(n int,
 	}
 }
 
-// A Batch is images of bytes in device memory and how each is shown.
+// A Batch is images of bytes in device memory, with a view for each.
 type Batch struct {
 	Images, Views uint64 // addresses of the bytes and of an input.View an image
 	Mean          uint64 // of one image's float32 values
 	Out           engine.Tensor
 	Shape         arch.Shape // of a stored image; Out's is that of the cut
-	// MeanAt is where the mean is cut, at the same place for all images; nil: where the image is.
+	// MeanAt is where the mean is cut, at the same place for all images; nil: at the place where the
+	// image is cut.
 	MeanAt *[2]int
 }
 
-// Input returns the launch that makes a batch the net's input.
+// Input returns the launch that turns a batch into the net's input.
 func Input(batch Batch, address func(engine.Tensor) uint64) (Launch, error) {
 	l := &lowering{Instr: engine.Instr{Op: "input", Out: batch.Out}, b: Bindings{Address: address}}
 	at := [2]int{}

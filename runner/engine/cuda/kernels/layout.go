@@ -7,7 +7,7 @@ import (
 	"ablate/runner/engine"
 )
 
-// single makes the launch of a function with a thread for each of n values, or for each per of them.
+// single returns the launch of a function with one thread for every per of n values.
 func single(function string, n, per int, params ...any) (Launch, error) {
 	if n > most {
 		return Launch{}, fmt.Errorf("%s: a tensor of %d values, a kernel reaches %d: %w", function, n, most,
@@ -22,8 +22,8 @@ func Store(from uint64, tf engine.Type, to uint64, tt engine.Type, n int) (Launc
 	return Finish(from, tf, 0, to, tt, n, n, false)
 }
 
-// Finish adds a bias to each channel, or none where bias is 0, and
-// rectifies n values. From and to may be the same where their types are.
+// Finish adds a bias to each channel, or none where bias is 0, and with rectify also rectifies the n
+// values. From and to may be the same if their types are.
 func Finish(from uint64, tf engine.Type, bias, to uint64, tt engine.Type, n, channels int, rectify bool) (Launch,
 	error) {
 	four := inFours(channels, from, bias, to)
@@ -31,7 +31,7 @@ func Finish(from uint64, tf engine.Type, bias, to uint64, tt engine.Type, n, cha
 		boolean(rectify))
 }
 
-// pair names the function that reads one type and writes another.
+// pair returns the name of the function that reads one type and writes another.
 func pair(name string, from, to engine.Type) string {
 	switch {
 	case from == engine.Float32 && to == engine.Float32:
@@ -44,9 +44,9 @@ func pair(name string, from, to engine.Type) string {
 	return name + "_bf16"
 }
 
-// Frame cuts images of shape to out of images of shape from, beginning at row top
-// and column left, which may be negative; what an image lacks is 0. Each pixel of
-// to is a square of fold × fold pixels, whose channels lie one behind the other, row by row.
+// Frame cuts images of shape to out of images of shape from, beginning at row top and column left,
+// which may be negative. Values outside an image are 0. Each pixel of to is a square of fold × fold
+// pixels, whose channels lie one after the other, row by row.
 func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty engine.Type, to arch.Shape, top, left,
 	fold int) (Launch, error) {
 	n, four := images*to.Len(), inFours(to.Channels, y)
@@ -58,24 +58,24 @@ func Frame(images int, x uint64, tx engine.Type, from arch.Shape, y uint64, ty e
 // turned is SIDE of layout.cu.
 const turned = 32
 
-// Filters are a convolution's weights: [Kernel², In, Out] of ours, [Rows, ⌈Kernel/Fold⌉²,
-// Room] of cuDNN's. A cell of cuDNN's is a square of Fold × Fold of ours; what lies
-// beyond the kernel, the channels beyond Fold²·In, and the rows beyond Out are 0. With
-// Groups above 1 cuDNN's filters reach the channels of all groups, In of each, and are 0 for those of the others.
+// Filters are a convolution's weights: [Kernel², In, Out] in our layout, [Rows, ⌈Kernel/Fold⌉², Room]
+// in cuDNN's. A cell of cuDNN's is a square of Fold × Fold of our cells. Cells beyond the kernel,
+// channels beyond Fold²·In, and rows beyond Out are 0. With Groups above 1, cuDNN's filters reach the
+// channels of all groups, In of each, and are 0 for those of the other groups.
 type Filters struct{ Kernel, Fold, In, Room, Out, Rows, Groups int }
 
-// side is that of cuDNN's kernel.
+// side returns the side of cuDNN's kernel.
 func (f Filters) side() int { return ceil(f.Kernel, f.Fold) }
 
-// Len is the number of values as cuDNN has them.
+// Len returns the number of values in cuDNN's layout.
 func (f Filters) Len() int { return f.Rows * f.side() * f.side() * f.Room }
 
-// ToKRSC turns our weights into cuDNN's.
+// ToKRSC converts our weights to cuDNN's layout.
 func (f Filters) ToKRSC(from, to uint64, t engine.Type) (Launch, error) {
 	return f.turn([]string{"filters_to_krsc", "filters_to_krsc_bf16"}[t], from, to)
 }
 
-// FromKRSC turns cuDNN's weights into ours.
+// FromKRSC converts cuDNN's weights to our layout.
 func (f Filters) FromKRSC(from uint64, t engine.Type, to uint64) (Launch, error) {
 	return f.turn([]string{"filters_from_krsc", "filters_from_krsc_bf16"}[t], from, to)
 }

@@ -11,11 +11,11 @@ import (
 	"ablate/runner/random"
 )
 
-// lowerings turn an instruction into launches, by the type of its op. Each stands
-// with its family, in lower_*.go.
+// lowerings turn an instruction into launches, by the type of its op. Each is in the file of its
+// family, lower_*.go.
 var lowerings = map[reflect.Type]func(*lowering){}
 
-// lowers registers how a type of op is launched.
+// lowers registers the function that launches a type of op.
 func lowers[O any](f func(l *lowering, op O)) struct{} {
 	lowerings[reflect.TypeFor[O]()] = func(l *lowering) { f(l, l.Op.(O)) }
 	return struct{}{}
@@ -76,14 +76,14 @@ const (
 	columnNegative
 )
 
-// A column sum's chunks have at least so many rows, and there are at most so many
-// chunks: enough blocks for a GPU, and few sums to add at the end.
+// The least number of rows in a chunk of a column sum, and the largest number of chunks: enough blocks
+// for a GPU, and few sums to add at the end.
 const (
 	chunkRows = 64
 	maxChunks = 256
 )
 
-// columns sums something of x over all rows: out has a value a column.
+// columns sums a quantity of x over all rows. out has one value per column.
 func (l *lowering) columns(x, dy, mean uint64, kind int32, scale float32, variance uint64, epsilon float64) {
 	const lanes = 32
 	channels := l.Out.Len()
@@ -96,7 +96,7 @@ func (l *lowering) columns(x, dy, mean uint64, kind int32, scale float32, varian
 	l.each("chunk_totals", channels, partial, l.out(), variance, int32(channels), int32(chunks), scale, float32(epsilon))
 }
 
-// perRow makes a sum over rows their mean.
+// perRow returns the factor that turns a sum over rows into their mean.
 func (l *lowering) perRow() float32 { return 1 / float32(l.In[0].Len()/l.Out.Len()) }
 
 // cast stores the input as the output's type.
@@ -128,7 +128,7 @@ var optimizers = map[recipe.OptimizerKind]int32{
 	recipe.LARS: 6,
 }
 
-// optimize changes a parameter by a rule that is not the paper's.
+// optimize changes a parameter by a rule other than the paper's.
 func (l *lowering) optimize(u engine.Update, n int, slot int32) {
 	r, at := u.Rule, u.Operands()
 	operand := func(i int) uint64 {
@@ -146,10 +146,10 @@ func (l *lowering) optimize(u engine.Update, n int, slot int32) {
 		float32(r.Beta1), float32(1-r.Beta1), float32(keep), float32(1-keep), float32(r.Trust), float32(r.Epsilon))
 }
 
-// normPer is how many values a block of square_chunks adds up.
+// normPer is the number of values that a block of square_chunks adds up.
 const normPer = 16 * threads
 
-// norm adds the inputs' squares: a sum for each block, and then all of them.
+// norm adds the inputs' squares: one sum for each block, and then the sum of these.
 func (l *lowering) norm() {
 	blocks := 0
 	for _, t := range l.In {
@@ -179,12 +179,12 @@ func (l *lowering) sum(op engine.Reduce) {
 	}
 }
 
-// move copies stretches: those of one part that are equally long and equally far
-// apart in one launch, since a cut through channels has one for each pixel.
+// move copies stretches. Stretches of one part that are equally long and equally far apart share one
+// launch, since a cut through channels has one for each pixel.
 func (l *lowering) move(op engine.Gather) {
 	type rows struct{ part, n, count, from, to, fromStride, toStride int }
 	var runs []rows
-	last := map[int]int{} // by part, where its latest run is
+	last := map[int]int{} // by part: the index of its latest run
 	op.Stretches(func(s engine.Stretch) {
 		i, ok := last[s.Part]
 		if ok && runs[i].n == s.N {

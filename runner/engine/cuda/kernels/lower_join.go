@@ -45,7 +45,8 @@ var (
 	})
 )
 
-// channels copies n channels of each pixel: from channel first of pitch to channel toFirst of toPitch.
+// channels copies n channels of each pixel, from channel first of pitch channels to channel toFirst of
+// toPitch.
 func (l *lowering) channels(x uint64, pitch, first, toPitch, toFirst, n int) {
 	values := l.Out.Len() / toPitch * n
 	l.each("copy_channels", values, x, l.out(), int32(values), divisor(n), int32(pitch), int32(first), int32(toPitch),

@@ -41,7 +41,7 @@ var (
 	})
 )
 
-// moments launches the sums over the groups of each image, and returns where they are.
+// moments launches the sums over the groups of each image, and returns their address.
 func (l *lowering) moments(batch int, g graph.Groups, scale, dy uint64) uint64 {
 	n := batch * g.Groups
 	l.count(l.In[0].Len())

@@ -12,7 +12,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// compiler is NVRTC, and its CUDA version. Tests without it skip.
+// compiler returns NVRTC and its CUDA version. Tests skip without it.
 func compiler(t *testing.T) (*nvidia.NVRTC, int32) {
 	t.Helper()
 	c := nvidia.Look().NVRTC
@@ -30,21 +30,21 @@ func compiler(t *testing.T) (*nvidia.NVRTC, int32) {
 	return c, major
 }
 
-// widest is the most threads that a block of ours has (maxLine of layers.go), and so many
-// registers a GPU has for them.
+// widest is the largest number of threads in one of our blocks (maxLine of layers.go). registers is
+// the number of registers that a GPU has for them.
 const (
 	widest    = 512
 	registers = 65536
 )
 
-// NVRTC makes machine code of every source, without a GPU and without a word of
-// warning, every function is in it, none spills registers into memory, and all
-// leave room for the blocks that we launch. NVRTC 12 and 13 do not take the same
-// C++: 12 refused norm.cu for its generic lambdas, so no GPU could be opened with it.
+// NVRTC compiles every source to machine code, without a GPU and without warnings. Every function is
+// in the result, none spills registers into memory, and all leave enough registers for the blocks that
+// we launch. NVRTC 12 and 13 do not accept the same C++: 12 refused norm.cu for its generic lambdas,
+// so no GPU could be opened with it.
 func TestNVRTCCompilesAllSources(t *testing.T) {
 	c, major := compiler(t)
 	architectures := []string{"sm_80", "sm_90"}
-	if major == 12 { // 13 knows no Volta
+	if major == 12 { // 13 does not support Volta
 		architectures = append(architectures, "sm_70")
 	}
 	for _, arch := range architectures {
@@ -77,10 +77,10 @@ func TestNVRTCCompilesAllSources(t *testing.T) {
 	}
 }
 
-// deprecated is what NVRTC 12.8 and later say of sm_70, which they compile for all the same.
+// deprecated is the warning of NVRTC 12.8 and later about sm_70, which they still compile for.
 const deprecated = "warning: Architectures prior to '<compute/sm>_75' are deprecated"
 
-// A use is what a function takes of a GPU.
+// A use holds the resources of a GPU that a function takes.
 type use struct{ registers, shared, spilled int }
 
 var (
@@ -90,7 +90,7 @@ var (
 	sharing    = regexp.MustCompile(`(\d+) bytes smem`)
 )
 
-// resources reads what ptxas says of each function.
+// resources parses the output of ptxas for each function.
 func resources(t *testing.T, log string) map[string]use {
 	t.Helper()
 	number := func(text string) int {
@@ -120,7 +120,7 @@ func resources(t *testing.T, log string) map[string]use {
 	return all
 }
 
-// An error of the source reaches whoever reads the message.
+// An error in the source is part of the message that the user reads.
 func TestNVRTCSaysWhatIsWrong(t *testing.T) {
 	c, _ := compiler(t)
 	_, _, err := c.Compile("bad.cu", "extern \"C\" __global__ void f() { x = 1; }", "sm_90")

@@ -18,19 +18,19 @@ const (
 	maxSlots = 4095
 )
 
-// A Step is what changes between runs, as the kernels read it: step, momentum,
-// whether dropout is off, and slots that Lower takes: rates of the parameters
-// that instructions update, and keys of the random streams they draw from. One
-// Step serves all programs of a device. It is not safe for use by several goroutines.
+// A Step holds everything that changes between runs, as the kernels read it: step, momentum, whether
+// dropout is off, and the slots that Lower takes. Slots hold the rates of the parameters that
+// instructions update, and the keys of the random streams that they draw from. One Step serves all
+// programs of a device. It is not safe for use by several goroutines.
 type Step struct {
 	slots []slot
 	index map[any]int32 // by engine.Update or stream
-	seed  uint64        // that the streams' keys are of
-	keyed int           // slots whose keys are made
+	seed  uint64        // the seed of the streams' keys
+	keyed int           // number of slots whose keys are set
 	buf   []byte
 }
 
-// A slot is a parameter's rates or, with of, a stream's key.
+// A slot holds a parameter's rates or, with of, the key of a stream.
 type slot struct {
 	update engine.Update
 	of     func(seed uint64) random.Stream
@@ -40,10 +40,11 @@ type slot struct {
 // stream names the random stream of a layer.
 type stream struct{ kind, layer string }
 
-// NewStep makes a block without slots.
+// NewStep returns a block without slots.
 func NewStep() *Step { return &Step{index: map[any]int32{}, buf: make([]byte, stepHead)} }
 
-// Bytes is the block for a run, from its first byte to the last that is used. It is valid until the next call.
+// Bytes returns the block for a run, from its first byte to the last one used. It is valid until the
+// next call.
 func (s *Step) Bytes(c *engine.Context) []byte {
 	s.key(c.Seed)
 	b := s.buf
@@ -66,7 +67,7 @@ func (s *Step) Bytes(c *engine.Context) []byte {
 	return b
 }
 
-// key makes the streams' keys of a seed, which all steps of a run share.
+// key computes the streams' keys for a seed, which all steps of a run share.
 func (s *Step) key(seed uint64) {
 	if seed != s.seed {
 		s.seed, s.keyed = seed, 0
@@ -78,10 +79,10 @@ func (s *Step) key(seed uint64) {
 	}
 }
 
-// rule is the number of the slot with an update's rates.
+// rule returns the number of the slot with an update's rates.
 func (s *Step) rule(u engine.Update) (int32, error) { return s.slot(u, slot{update: u}) }
 
-// stream is the number of the slot with a stream's key.
+// stream returns the number of the slot with a stream's key.
 func (s *Step) stream(name stream, of func(seed uint64) random.Stream) (int32, error) {
 	return s.slot(name, slot{of: of})
 }

@@ -60,12 +60,12 @@ var blasReasons = map[BLASStatus]string{1: "not initialised", 3: "out of memory"
 	11: "memory could not be mapped", 13: "a kernel failed", 14: "internal error", 15: "not supported",
 	16: "licence error"}
 
-// Error is the status's number and meaning.
+// Error returns the status's number and meaning.
 func (s BLASStatus) Error() string {
 	return fmt.Sprintf("cuBLAS error %d, %s", int32(s), blasReasons[s])
 }
 
-// Err is nil for success.
+// Err returns nil for success.
 func (s BLASStatus) Err() error {
 	if s == 0 {
 		return nil

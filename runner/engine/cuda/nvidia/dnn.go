@@ -14,14 +14,14 @@ type (
 	ActivationDesc uintptr
 )
 
-// A DNN is the part of cuDNN 9 that a device calls: convolutions of the legacy
-// API, which NVIDIA keeps while the graph API has gaps. Where a version lacks one
-// of the functions cuDNN counts as not found, and kernels of our own run instead.
+// A DNN is the part of cuDNN 9 that a device calls: convolutions of the legacy API, which NVIDIA keeps
+// while the graph API has gaps. If a version lacks one of the functions, cuDNN counts as not found,
+// and our own kernels run instead.
 type DNN struct {
 	Version func() uint64                `symbol:"cudnnGetVersion"`
 	Create  func(h *DNNHandle) DNNStatus `symbol:"cudnnCreate"`
 	Destroy func(h DNNHandle) DNNStatus  `symbol:"cudnnDestroy"`
-	// What cuDNN says of this thread's last error, "" for none.
+	// LastError returns cuDNN's message about this thread's last error, "" for none.
 	LastError          func(message *byte, size uint64)                                                                               `symbol:"cudnnGetLastErrorString"`
 	SetStream          func(h DNNHandle, s Stream) DNNStatus                                                                          `symbol:"cudnnSetStream"`
 	CreateTensor       func(d *TensorDesc) DNNStatus                                                                                  `symbol:"cudnnCreateTensorDescriptor"`
@@ -40,7 +40,7 @@ type DNN struct {
 	DestroyActivation func(d ActivationDesc) DNNStatus                                                     `symbol:"cudnnDestroyActivationDescriptor"`
 	SetActivation     func(d ActivationDesc, mode ActivationMode, nan NaNs, coefficient float64) DNNStatus `symbol:"cudnnSetActivationDescriptor"`
 
-	// The algorithms that fit, the one expected to be fastest first.
+	// The algorithms that fit, with the one expected to be fastest first.
 	ForwardAlgorithms func(h DNNHandle, x TensorDesc, w FilterDesc, c ConvDesc, y TensorDesc, room int32, count *int32, perf *AlgorithmPerf) DNNStatus   `symbol:"cudnnGetConvolutionForwardAlgorithm_v7"`
 	DataAlgorithms    func(h DNNHandle, w FilterDesc, dy TensorDesc, c ConvDesc, dx TensorDesc, room int32, count *int32, perf *AlgorithmPerf) DNNStatus `symbol:"cudnnGetConvolutionBackwardDataAlgorithm_v7"`
 	FilterAlgorithms  func(h DNNHandle, x, dy TensorDesc, c ConvDesc, dw FilterDesc, room int32, count *int32, perf *AlgorithmPerf) DNNStatus            `symbol:"cudnnGetConvolutionBackwardFilterAlgorithm_v7"`
@@ -88,13 +88,13 @@ const (
 // A ConvMode is a cudnnConvolutionMode_t.
 type ConvMode int32
 
-// CrossCorrelation is what networks call a convolution: the kernel is not turned.
+// CrossCorrelation is the operation that networks call a convolution: the kernel is not turned.
 const CrossCorrelation ConvMode = 1
 
 // An ActivationMode is a cudnnActivationMode_t.
 type ActivationMode int32
 
-// Activations behind a convolution.
+// Activations after a convolution.
 const (
 	ReLU     ActivationMode = 1
 	Identity ActivationMode = 5
@@ -130,14 +130,14 @@ type AlgorithmPerf struct {
 // A DNNStatus is a cudnnStatus_t: 0, or an error.
 type DNNStatus int32
 
-// Error is the status's number and meaning.
+// Error returns the status's number and meaning.
 func (s DNNStatus) Error() string {
 	kind := map[DNNStatus]string{1: "the library is not set up", 2: "a bad parameter", 3: "not supported",
 		4: "internal error", 5: "a kernel failed"}[s/1000]
 	return fmt.Sprintf("cuDNN error %d, %s", int32(s), kind)
 }
 
-// Err is nil for success.
+// Err returns nil for success.
 func (s DNNStatus) Err() error {
 	if s == 0 {
 		return nil

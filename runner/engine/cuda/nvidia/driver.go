@@ -18,10 +18,10 @@ type (
 	Address  uint64
 )
 
-// A Driver is the part of the driver API that a device calls. Threads have a
-// context of their own each. The names follow NVIDIA's, without cu.
+// A Driver is the part of the driver API that a device calls. Each thread has its own current context.
+// The names follow NVIDIA's, without cu.
 //
-// Host memory that an asynchronous copy reads or writes must not be Go's: see MemHostAlloc.
+// Host memory that an asynchronous copy reads or writes must not belong to Go: see MemHostAlloc.
 type Driver struct {
 	Init             func(flags uint32) Result                                            `symbol:"cuInit"`
 	DriverGetVersion func(version *int32) Result                                          `symbol:"cuDriverGetVersion"`
@@ -68,7 +68,7 @@ type Driver struct {
 // An Attribute is a CUdevice_attribute.
 type Attribute int32
 
-// Attributes of a device that a device's engine asks for.
+// Attributes of a device that package cuda queries.
 const (
 	ComputeMajor Attribute = 75
 	ComputeMinor Attribute = 76
@@ -84,7 +84,7 @@ const (
 // A Result is a CUresult: 0, or an error.
 type Result int32
 
-// Results that mean something to the caller.
+// Results that callers handle.
 const (
 	Success            Result = 0
 	OutOfMemory        Result = 2
@@ -120,7 +120,7 @@ var reasons = map[Result]string{
 var broken = map[Result]bool{46: true, 214: true, 220: true, 700: true, 702: true, 709: true, 710: true, 714: true,
 	715: true, 716: true, 717: true, 718: true, 719: true}
 
-// Error is the result's number and meaning.
+// Error returns the result's number and meaning.
 func (r Result) Error() string {
 	if reason, ok := reasons[r]; ok {
 		return fmt.Sprintf("CUDA error %d, %s", int32(r), reason)
@@ -128,10 +128,10 @@ func (r Result) Error() string {
 	return fmt.Sprintf("CUDA error %d", int32(r))
 }
 
-// Is says that a result which breaks the context is ErrLost.
+// Is reports whether target is ErrLost and the result breaks the context.
 func (r Result) Is(target error) bool { return target == ErrLost && broken[r] }
 
-// Err is nil for Success.
+// Err returns nil for Success.
 func (r Result) Err() error {
 	if r == Success {
 		return nil

@@ -39,7 +39,7 @@ var special = map[string]string{
 		*params[0] == 10 && *params[1] == 11 && !extra ? 0 : 1; }`,
 }
 
-// stub is a machine whose driver is a library made here, of a CUDA version.
+// stub returns a machine whose driver is a library compiled here, of a CUDA version.
 func stub(t *testing.T, version int) finder {
 	t.Helper()
 	compiler, err := exec.LookPath("g++")
@@ -77,8 +77,8 @@ func stub(t *testing.T, version int) finder {
 	return f
 }
 
-// Arguments arrive where a C function looks for them, also those of the functions
-// that are called without purego's general way, which then allocate nothing.
+// Arguments arrive where a C function looks for them. This includes the functions that are not called
+// in purego's general way, which then allocate nothing.
 func TestDriverCalls(t *testing.T) {
 	d := stub(t, 13000).load().Driver
 	if d == nil {
@@ -128,7 +128,7 @@ func TestDriverCalls(t *testing.T) {
 	}
 }
 
-// A driver that is too old says which it is and what to do.
+// The error for a driver that is too old names its version and a remedy.
 func TestOldDriver(t *testing.T) {
 	l := stub(t, 11040).load()
 	if f := l.Findings[0]; l.Driver != nil || !errors.Is(f.Err, ErrTooOld) ||
@@ -141,7 +141,7 @@ func TestOldDriver(t *testing.T) {
 	}
 }
 
-// A library that lacks a function is not taken, and named with what it lacks.
+// A library that lacks a function is rejected, and the error names the library and the function.
 func TestLibraryWithoutAFunction(t *testing.T) {
 	f := stub(t, 13000)
 	dir := f.env(Variable)

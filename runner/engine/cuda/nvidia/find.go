@@ -8,18 +8,19 @@ import (
 	"strings"
 )
 
-// Variable names folders, separated as in PATH, that are searched first.
+// Variable is the name of a variable that lists folders, separated as in PATH. They are searched
+// first.
 const Variable = "ABLATE_CUDA_LIBS"
 
-// A library is what is looked for. Names are tried from the newest version on;
-// %d stands for the CUDA version where the name has it.
+// A library is a library to look for. Names are tried from the newest version on. %d stands for the
+// CUDA version where the name contains it.
 type library struct {
-	name    string // as users know it
+	name    string // the name that users know
 	file    string
-	dirs    []string // where systems keep it that do not tell the loader
+	dirs    []string // where systems keep it without telling the loader
 	wheels  []string // folders of Python's site-packages/nvidia that hold it
-	before  []string // patterns of files beside it that are loaded first: it would look for them by name only
-	install string   // what to do where it is missing
+	before  []string // patterns of files beside it to load first: it would look for them by name only
+	install string   // what to do if it is missing
 }
 
 // Names of the libraries that compute.
@@ -54,7 +55,7 @@ type finder struct {
 	readlink func(file string) string // "" if the file is no link
 }
 
-// machine looks at this machine.
+// machine searches this machine.
 var machine = finder{env: os.Getenv, glob: func(pattern string) []string {
 	found, err := filepath.Glob(pattern)
 	if err != nil { // a bad pattern: a folder's name has brackets
@@ -119,7 +120,8 @@ func (f finder) candidates(l library, newest int) []candidate {
 	return all
 }
 
-// tooNew orders candidates that the driver can run before those it cannot. newest 0: no driver, no matter.
+// tooNew orders candidates that the driver can run before those that it cannot. newest is 0 without a
+// driver; all candidates are then equal.
 func tooNew(c candidate, newest int) int {
 	if newest > 0 && c.major > newest {
 		return 1
@@ -134,7 +136,7 @@ func versioned(name string, major int) string {
 	return fmt.Sprintf(name, major)
 }
 
-// toolkits are the folders of an installed CUDA toolkit.
+// toolkits returns the folders of installed CUDA toolkits.
 func (f finder) toolkits() []string {
 	var dirs []string
 	for _, v := range []string{"CUDA_HOME", "CUDA_PATH"} {
@@ -145,9 +147,9 @@ func (f finder) toolkits() []string {
 	return append(dirs, "/usr/local/cuda/lib64")
 }
 
-// sites are the folders of Python packages that this process would see as a
-// Python process: of PYTHONPATH, of the active environment, beside the
-// interpreters on PATH, of the user, of the system.
+// sites returns the folders of Python packages that a Python process in place of this one would see:
+// those of PYTHONPATH, of the active environment, beside the interpreters on PATH, of the user, of the
+// system.
 func (f finder) sites() []string {
 	dirs := split(f.env("PYTHONPATH"))
 	under := func(prefix string) {
@@ -157,7 +159,7 @@ func (f finder) sites() []string {
 		for _, lib := range []string{"lib", "lib64"} {
 			for _, packages := range []string{"site-packages", "dist-packages"} {
 				found := f.glob(filepath.Join(prefix, lib, "python3*", packages))
-				slices.Reverse(found) // 3.13 before 3.9 as a rule, and always the same
+				slices.Reverse(found) // usually 3.13 before 3.9, and always the same order
 				dirs = append(dirs, found...)
 			}
 		}
@@ -180,13 +182,14 @@ func (f finder) sites() []string {
 	return once
 }
 
-// interpreters calls f for the prefix of a Python interpreter, and for those that
-// it is a link to: a link to an environment's leads there, and from there on to the system's.
+// interpreters calls f for the prefix of a Python interpreter, and for the prefixes of the files that
+// it links to. A link to an environment's interpreter leads to that environment, and from there to the
+// system's.
 func (f finder) interpreters(file string, under func(prefix string)) {
 	if len(f.glob(file)) == 0 {
 		return
 	}
-	for range 8 { // more are a circle
+	for range 8 { // more links are a cycle
 		if dir := filepath.Dir(file); filepath.Base(dir) == "bin" {
 			under(filepath.Dir(dir))
 		}

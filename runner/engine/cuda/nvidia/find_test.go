@@ -60,8 +60,8 @@ func TestLibrariesAreLookedForInOrder(t *testing.T) {
 	}
 }
 
-// A driver of CUDA 12 does not run libraries of CUDA 13: they come last, so that
-// the error names one where there is no other.
+// A driver of CUDA 12 does not run libraries of CUDA 13. They come last, so that the error names one
+// of them if there are no others.
 func TestLibrariesNewerThanTheDriverComeLast(t *testing.T) {
 	f := tree(map[string]string{Variable: "/mine"}, "/mine/libnvrtc.so.13", "/mine/libnvrtc.so.12")
 	want := []string{"/mine/libnvrtc.so.12", "libnvrtc.so.12", "/mine/libnvrtc.so.13", "libnvrtc.so.13"}
@@ -83,7 +83,8 @@ func TestWhatLiesBesideIsLoadedFirst(t *testing.T) {
 	}
 }
 
-// On a machine without any of it every finding says what to install, and Open says the first.
+// On a machine without any library every finding says what to install, and Open returns the first
+// error.
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	l := Look()
 	if len(l.Findings) != 4 {

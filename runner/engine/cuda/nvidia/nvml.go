@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// NVML is the part of NVIDIA's management library that tells what a GPU is doing.
-// The names follow nvml.h, without nvmlDeviceGet.
+// NVML is the part of NVIDIA's management library that reports the state of a GPU. The names follow
+// nvml.h, without nvmlDeviceGet.
 type NVML struct {
 	Init        func() NVMLResult                                                      `symbol:"nvmlInit_v2"`
 	ByIndex     func(index uint32, device *NVMLDevice) NVMLResult                      `symbol:"nvmlDeviceGetHandleByIndex_v2"`
@@ -20,7 +20,7 @@ type NVML struct {
 	Energy      func(device NVMLDevice, millijoules *uint64) NVMLResult                `symbol:"nvmlDeviceGetTotalEnergyConsumption"`
 }
 
-// NVMLDevice is a handle; NVMLResult is 0 on success; NVMLSensor says which temperature is meant.
+// NVMLDevice is a handle. NVMLResult is 0 on success. NVMLSensor selects a temperature.
 type (
 	NVMLDevice uintptr
 	NVMLResult int32
@@ -36,7 +36,7 @@ type NVMLUse struct{ GPU, Memory uint32 }
 // NVMLMemory is nvmlMemory_t, in bytes.
 type NVMLMemory struct{ Total, Free, Used uint64 }
 
-// ErrNoNVML is a machine that does not tell what its GPUs are doing.
+// ErrNoNVML is the error of a machine that does not report the state of its GPUs.
 var ErrNoNVML = errors.New("no NVML")
 
 var nvmlLibrary = library{name: "NVML", file: "libnvidia-ml.so.1",

@@ -21,7 +21,7 @@ type NVRTC struct {
 // A CompileResult is an nvrtcResult: 0, or an error.
 type CompileResult int32
 
-// Error is the result's number and meaning.
+// Error returns the result's number and meaning.
 func (r CompileResult) Error() string {
 	reason := map[CompileResult]string{1: "out of memory", 3: "invalid input",
 		5: "an option it does not know (is the GPU newer than the library?)", 6: "compilation failed",
@@ -36,13 +36,13 @@ func (r CompileResult) err() error {
 	return r
 }
 
-// Options of every compilation, besides the architecture. They are part of what a
-// cache of machine code goes by.
+// Options returns the options of every compilation, besides the architecture. They are part of the key
+// of a cache of machine code.
 func Options() []string { return []string{"--std=c++17"} }
 
-// Compile makes machine code (a CUBIN: PTX newer than the driver would be refused)
-// of a source for an architecture such as sm_90. The log has the compiler's
-// warnings, and its errors where err is not nil. Further options are the caller's.
+// Compile compiles a source to machine code (a CUBIN: PTX newer than the driver would be refused) for
+// an architecture such as sm_90. The log has the compiler's warnings, and its errors if err is not
+// nil. The caller may add further options.
 func (n *NVRTC) Compile(name, text, architecture string, more ...string) (code []byte, log string, err error) {
 	var p uintptr
 	if err := n.CreateProgram(&p, text, name, 0, 0, 0).err(); err != nil {

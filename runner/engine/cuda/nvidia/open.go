@@ -1,6 +1,6 @@
-// Package nvidia finds NVIDIA's libraries on the machine, loads them at run time
-// and holds their functions: nothing of CUDA is needed to build, and a program
-// that never asks for a GPU never touches any of it.
+// Package nvidia finds NVIDIA's libraries on the machine, loads them at run time and holds their
+// functions. Building needs nothing of CUDA, and a program that never asks for a GPU never touches any
+// of it.
 //
 // A Driver, BLAS and DNN are structs of functions, so that tests put others in
 // their place. Signatures are those of cuda.h, cublas_api.h and cudnn_*.h.
@@ -22,13 +22,13 @@ var (
 // A Finding is a library that was looked for.
 type Finding struct {
 	Name    string
-	Path    string // where it was found
+	Path    string // the path of the file
 	Version string
-	Err     error // why it cannot be used; says what to do
+	Err     error // why it cannot be used, and what to do
 }
 
-// Libraries are what could be loaded. Driver and NVRTC are there; BLAS and DNN
-// may be nil, and then kernels of our own do their work.
+// Libraries are the libraries that could be loaded. Driver and NVRTC are not nil. BLAS and DNN may be
+// nil, and then our own kernels do their work.
 type Libraries struct {
 	Driver *Driver
 	NVRTC  *NVRTC
@@ -39,8 +39,8 @@ type Libraries struct {
 	Findings []Finding
 }
 
-// oldest is the driver version that has every function of Driver and runs the
-// libraries of CUDA 12, the oldest that are looked for.
+// oldest is the lowest driver version that has every function of Driver and runs the libraries of CUDA
+// 12, the oldest that this package looks for.
 const oldest = 12000
 
 // Open loads the libraries, once for all devices of a process.
@@ -54,8 +54,8 @@ func Open() (*Libraries, error) {
 	return l, nil
 }
 
-// Look loads what there is, for a user who wants to know: what is missing is nil
-// and has an error in Findings. It needs no driver.
+// Look loads the libraries that are present, for a user who wants to know which are. A missing library
+// is nil and has an error in Findings. Look needs no driver.
 func Look() *Libraries { return loaded() }
 
 var loaded = sync.OnceValue(func() *Libraries { return machine.load() })
@@ -106,8 +106,8 @@ func (f finder) loadDriver(l *Libraries) {
 	l.Driver, l.CUDA = driver, int(version)
 }
 
-// load tries a library's candidates and notes what came of it. It returns nil where
-// none can be used; the error is missing, where that is not nil.
+// load tries a library's candidates and records the outcome. It returns nil if it can use none. The
+// error then wraps missing, if that is not nil.
 func load[T any](where finder, l *Libraries, lib library, missing error, newest int, version func(*T) string) (*T,
 	*Finding) {
 	table := new(T)

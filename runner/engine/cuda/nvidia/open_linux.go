@@ -14,18 +14,18 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// open loads the first candidate that has all functions of the table and returns
-// where it lies. The error is that of the last file that was there but of no use.
+// open loads the first candidate that has all functions of the table and returns its path. The error
+// is that of the last file that exists but cannot be used.
 func open(candidates []candidate, table any) (path string, err error) {
 	err = fmt.Errorf("%s was not found", filepath.Base(candidates[0].file))
 	for _, c := range candidates {
 		for _, b := range c.before {
-			// Without it the library says itself what it lacks.
+			// If this fails, the library itself reports what it lacks.
 			_, _ = purego.Dlopen(b, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 		}
 		handle, failed := purego.Dlopen(c.file, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 		if failed != nil {
-			if filepath.IsAbs(c.file) { // it is there
+			if filepath.IsAbs(c.file) { // the file exists
 				err = failed
 			}
 			continue
@@ -39,7 +39,8 @@ func open(candidates []candidate, table any) (path string, err error) {
 	return "", err
 }
 
-// resolve fills in the table's functions by their tags; of several names the first that is there.
+// resolve fills in the table's functions by their tags. Of several names it takes the first that
+// exists.
 func resolve(handle uintptr, table any) error {
 	v := reflect.ValueOf(table).Elem()
 	for i := range v.NumField() {
@@ -62,11 +63,11 @@ func resolve(handle uintptr, table any) error {
 	return nil
 }
 
-// arguments are what SyscallN is given: it lets them escape, so they are used again.
+// arguments are the arguments of SyscallN, which lets them escape, so they are reused.
 var arguments = sync.Pool{New: func() any { return new([11]uintptr) }}
 
-// shorten replaces a function that every step calls by one that allocates
-// nothing: purego's general way takes 13 allocations and 0.8 µs a call.
+// shorten replaces a function that every step calls by one that allocates nothing: purego's general
+// way takes 13 allocations and 0.8 µs a call.
 func (d *Driver) shorten(field string, address uintptr) {
 	call := func(args ...uintptr) Result {
 		held := arguments.Get().(*[11]uintptr)
@@ -108,7 +109,8 @@ func (d *Driver) shorten(field string, address uintptr) {
 	}
 }
 
-// mapped is where a library that was loaded by its bare name lies, the name itself if the system does not tell.
+// mapped returns the path of a library that was loaded by its bare name, or the name itself if the
+// system does not report the path.
 func mapped(file string) string {
 	if filepath.IsAbs(file) {
 		return file
@@ -119,7 +121,8 @@ func mapped(file string) string {
 	}
 	for line := range strings.Lines(string(maps)) {
 		if i := strings.IndexByte(line, '/'); i >= 0 {
-			// libcuda.so.1 is a link to libcuda.so.580.95.05: the part before the version tells.
+			// libcuda.so.1 is a link to libcuda.so.580.95.05: the part before the version identifies
+			// the library.
 			if base := filepath.Base(strings.TrimSpace(line[i:])); base == file || strings.HasPrefix(base, stem(file)) {
 				return strings.TrimSpace(line[i:])
 			}
@@ -128,7 +131,7 @@ func mapped(file string) string {
 	return file
 }
 
-// stem is a library's name up to its version.
+// stem returns a library's name up to its version.
 func stem(file string) string {
 	name, _, _ := strings.Cut(file, ".so.")
 	return name + ".so."

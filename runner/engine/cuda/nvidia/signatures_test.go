@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// prints names every function's parameters by their size in bytes, or by f and d
-// for numbers that travel in registers of their own.
+// prints prints every function's parameters by their size in bytes, or by f and d for numbers that
+// travel in separate registers.
 const prints = `
 #include <cstdio>
 #include <cuda.h>
@@ -60,8 +60,8 @@ var constants = map[string]int{
 	"CUDNN_CONVOLUTION_BWD_DATA_ALGO_1": 1, "CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1": 1, "CUDNN_DETERMINISTIC": 1,
 }
 
-// Every function of the tables takes what NVIDIA's headers say: so many
-// parameters, each as wide as Go passes it. Numbers and structs are the headers'.
+// Every function of the tables takes the parameters of NVIDIA's headers: as many, and each as wide as
+// Go passes it. Numbers and structs are equal to those of the headers.
 func TestSignatures(t *testing.T) {
 	want := map[string]string{}
 	var calls strings.Builder

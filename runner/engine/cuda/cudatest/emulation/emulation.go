@@ -1,7 +1,6 @@
-// Package emulation runs the GPU's kernels on the host, for tests: the same
-// sources, compiled by a C++ compiler behind a shim, over host memory. It proves
-// what the kernels compute and how they are launched, not how fast they are.
-// No product code imports it.
+// Package emulation runs the GPU's kernels on the host, for tests: the same sources, compiled by a C++
+// compiler behind a shim, over host memory. It shows what the kernels compute and how they are
+// launched, not how fast they are. No product code imports it.
 package emulation
 
 import (
@@ -24,7 +23,7 @@ import (
 	"ablate/runner/engine/cuda/kernels"
 )
 
-// ErrNoCompiler says that this machine cannot compile the kernels.
+// ErrNoCompiler is the error of a machine that cannot compile the kernels.
 var ErrNoCompiler = errors.New("no g++ on this machine, or not Linux: the kernels cannot be emulated")
 
 //go:embed shim.h
@@ -43,13 +42,13 @@ type GPU struct {
 	mutex     *sync.Mutex
 }
 
-// options of the compiler. Without contraction a product is rounded before it is
-// added, as the CPU device does. A load or store at an address that its type may not have is
-// a call of the shim's, as a GPU would end the kernel.
+// options are those of the compiler. Without contraction a product is rounded before it is added, as
+// on the CPU device. A load or store at an address that its type does not allow calls a function of
+// the shim, as a GPU would stop the kernel.
 var options = []string{"-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-fsanitize=alignment"}
 
-// compiled is the library, made once for all tests of a process and kept for later
-// ones: compiling takes g++ longer than most tests take.
+// compiled is the library, built once for all tests of a process and kept for later processes:
+// compiling takes g++ longer than most tests take.
 var compiled = sync.OnceValues(func() (*GPU, error) {
 	compiler, err := exec.LookPath("g++")
 	if err != nil || runtime.GOOS != "linux" {
@@ -70,14 +69,14 @@ var compiled = sync.OnceValues(func() (*GPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) // the loader keeps what it has mapped
+	defer os.RemoveAll(dir) // the loader keeps the files that it has mapped
 	object, fresh := filepath.Join(dir, "kernels.o"), filepath.Join(dir, "kernels.so")
 	build := exec.Command(compiler, append(options, "-x", "c++", "-", "-c", "-o", object)...)
 	build.Stdin = bytes.NewReader(source)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("g++: %w\n%s", err, out)
 	}
-	// Linked without the sanitizer, whose library is not needed.
+	// The library is linked without the sanitizer, whose own library is not needed.
 	if out, err := exec.Command(compiler, "-shared", object, "-o", fresh).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("g++: %w\n%s", err, out)
 	}
@@ -85,8 +84,8 @@ var compiled = sync.OnceValues(func() (*GPU, error) {
 	return open(fresh)
 })
 
-// cached is where the library of a source is kept, "" if the user has no cache. The
-// name changes with all that a library depends on.
+// cached returns the path of the library of a source, "" if the user has no cache. The name changes
+// with everything that a library depends on.
 func cached(compiler string, source []byte) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -97,8 +96,8 @@ func cached(compiler string, source []byte) string {
 	return filepath.Join(dir, "ablate", "emulation", fmt.Sprintf("%x.so", h.Sum(nil)[:16]))
 }
 
-// keep copies a library into the cache, whole or not at all. Without a cache the
-// next process compiles again.
+// keep copies a library into the cache, either completely or not at all. Without a cache the next
+// process compiles again.
 func keep(fresh, library string) {
 	if library == "" {
 		return
@@ -120,7 +119,7 @@ func keep(fresh, library string) {
 	}
 }
 
-// New returns a GPU. The error is ErrNoCompiler where there is no C++ compiler: tests skip then.
+// New returns a GPU. The error is ErrNoCompiler if there is no C++ compiler; tests then skip.
 func New() (*GPU, error) {
 	shared, err := compiled()
 	if err != nil {
@@ -130,7 +129,7 @@ func New() (*GPU, error) {
 	return &own, nil
 }
 
-// program is the text that the compiler gets. Each source has a namespace of its own.
+// program returns the text that is compiled. Each source has a separate namespace.
 func program() string {
 	var text, table strings.Builder
 	text.WriteString(shim)
@@ -148,20 +147,20 @@ func program() string {
 	return text.String() + table.String() + "};\n" + launch
 }
 
-// A Call is a launch made ready: running it allocates nothing.
+// A Call is a prepared launch. Running it allocates nothing.
 type Call struct {
 	gpu  *GPU
 	args []uintptr // of ablate_emulate
-	held []any     // what args point to: the heap does not move
+	held []any     // the memory that args point to: the heap does not move
 }
 
-// Prepare makes a launch ready. The caller keeps alive what its addresses point to.
+// Prepare prepares a launch. The caller keeps alive the memory at its addresses.
 func (g *GPU) Prepare(l kernels.Launch) (*Call, error) {
 	if l.Shared > 0 {
 		return nil, fmt.Errorf("launch %s: dynamic shared memory is not emulated", l.Function)
 	}
-	// Every parameter gets 8 bytes that do not move, or lies where it is; params
-	// points to them, as a driver wants it.
+	// Every parameter is copied to 8 bytes that do not move, or is used where it is. params points to
+	// them, as a driver expects.
 	values, params := make([]uint64, len(l.Params)+1), make([]unsafe.Pointer, len(l.Params)+1)
 	c := &Call{gpu: g}
 	var kinds strings.Builder
@@ -196,8 +195,8 @@ func (g *GPU) Prepare(l kernels.Launch) (*Call, error) {
 	return c, nil
 }
 
-// Copy makes a launch ready from an array of pointers to its parameters, which it
-// copies as CUDA's driver does.
+// Copy prepares a launch from an array of pointers to its parameters, which it copies as CUDA's driver
+// does.
 func (g *GPU) Copy(function string, grid, block [3]uint32, params unsafe.Pointer) (*Call, error) {
 	name := append([]byte(function), 0)
 	found, _, _ := purego.SyscallN(g.kinds, uintptr(unsafe.Pointer(&name[0])))
@@ -219,8 +218,8 @@ func (g *GPU) Copy(function string, grid, block [3]uint32, params unsafe.Pointer
 	return c, nil
 }
 
-// Addresses are the parameters of a copied launch that can only be addresses: sizes
-// and strides are smaller than where Go's memory begins.
+// Addresses returns the parameters of a copied launch that can only be addresses: sizes and strides
+// are smaller than the lowest address of Go's memory.
 func (c *Call) Addresses() []uint64 {
 	params, _ := c.held[0].([]unsafe.Pointer)
 	kinds, _ := c.held[2].([]byte)
@@ -236,7 +235,7 @@ func (c *Call) Addresses() []uint64 {
 	return all
 }
 
-// hold makes the arguments of ablate_emulate and keeps what they point to.
+// hold creates the arguments of ablate_emulate and keeps alive the memory that they point to.
 func (c *Call) hold(function, kinds string, grid, block [3]uint32, params []unsafe.Pointer) {
 	name, types, size := append([]byte(function), 0), append([]byte(kinds), 0), append(grid[:], block[:]...)
 	c.held = []any{params, name, types, size}

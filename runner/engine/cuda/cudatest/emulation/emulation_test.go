@@ -11,7 +11,8 @@ import (
 	"ablate/runner/engine/cuda/kernels"
 )
 
-// A GPU ends a kernel that loads four values at once from where one begins. So does the emulated one.
+// A GPU stops a kernel that loads four values at once from an address meant for one. So does the
+// emulated GPU.
 func TestMisalignedAddress(t *testing.T) {
 	gpu, err := emulation.New()
 	if errors.Is(err, emulation.ErrNoCompiler) {
@@ -29,7 +30,7 @@ func TestMisalignedAddress(t *testing.T) {
 	for _, c := range []struct {
 		off  int
 		want string
-	}{{0, ""}, {1, wrong}, {2, wrong}, {4, ""}} { // the GPU works on, as a fresh one does
+	}{{0, ""}, {1, wrong}, {2, wrong}, {4, ""}} { // the GPU works on, as a new one does
 		off, want := c.off, c.want
 		at := uint64(uintptr(unsafe.Pointer(&x[first+off])))
 		call, err := gpu.Prepare(kernels.Launch{Function: "unit", Grid: [3]uint32{1, 1, 1}, Block: [3]uint32{2, 1, 1},

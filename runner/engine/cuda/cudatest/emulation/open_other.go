@@ -2,5 +2,5 @@
 
 package emulation
 
-// open is not reached: New wants Linux.
+// open is never called: New requires Linux.
 func open(string) (*GPU, error) { return nil, ErrNoCompiler }

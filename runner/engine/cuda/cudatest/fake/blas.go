@@ -49,7 +49,7 @@ func bf16(x float32) uint16 {
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
-// tf32 rounds a value's fraction to 10 bits, as tensor cores take it.
+// tf32 rounds a value's fraction to 10 bits, as tensor cores do.
 func tf32(x float32) float32 {
 	if x != x || math.IsInf(float64(x), 0) {
 		return x
@@ -57,7 +57,7 @@ func tf32(x float32) float32 {
 	return math.Float32frombits((math.Float32bits(x) + 0xfff + math.Float32bits(x)>>13&1) &^ 0x1fff)
 }
 
-// BLAS is cuBLAS, with matrices by columns (docs.nvidia.com/cuda/cublas, cublasGemmEx).
+// BLAS returns cuBLAS, with matrices by columns (docs.nvidia.com/cuda/cublas, cublasGemmEx).
 func (m *Machine) BLAS() *nvidia.BLAS {
 	handles := map[nvidia.BLASHandle]*blasHandle{}
 	in := func(function string, h nvidia.BLASHandle,
@@ -139,7 +139,7 @@ func (m *Machine) BLAS() *nvidia.BLAS {
 				!m.holds(c, cm, uint64(size[ct])*uint64(int(ldc)*(N-1)+M)):
 				return 13
 			case m.streams[s.stream].capturing && !s.workspace:
-				return 14 // it would allocate one
+				return 14 // cuBLAS would allocate a workspace
 			}
 			by, times := *(*float32)(alpha), *(*float32)(beta)
 			round := func(x float32) float64 { return float64(x) }

@@ -7,7 +7,7 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// shape is what a tensor's or a filter's descriptor says.
+// shape holds the contents of a tensor's or a filter's descriptor.
 type shape struct {
 	format     nvidia.Format
 	bfloat     bool
@@ -24,7 +24,7 @@ func (s shape) bytes() uint64 {
 	return 4 * uint64(s.len())
 }
 
-// at is the place of a value in memory.
+// at returns the index of a value in memory.
 func (s shape) at(n, c, y, x int) int {
 	if s.format == nvidia.NHWC {
 		return ((n*s.h+y)*s.w+x)*s.c + c
@@ -38,18 +38,18 @@ type convolution struct {
 	set                                  bool
 }
 
-// The algorithms that the fake has: one that adds atomically, one that is listed
-// before the good one and has no workspace that is enough, one that needs none, and the
-// good one, whose workspace grows with the batch.
+// The algorithms of the fake: one that adds atomically, one that is listed before the good one and for
+// which no workspace is large enough, one that needs none, and the good one, whose workspace grows
+// with the batch.
 const (
 	atomicAlgorithm = 0
 	slowAlgorithm   = 3
 	bareAlgorithm   = 2
 	goodAlgorithm   = 1
-	workspaceBytes  = 500 // an image
+	workspaceBytes  = 500 // per image
 )
 
-// dnnAlign is what operands must be aligned to: kernels load 16 bytes at once.
+// dnnAlign is the alignment that operands need: kernels load 16 bytes at once.
 const dnnAlign = 16
 
 // Statuses of cuDNN 9, from cudnn_graph.h.
@@ -65,7 +65,7 @@ const (
 	dnnFailed      nvidia.DNNStatus = 5000
 )
 
-// forgotten deletes a descriptor, which must be there.
+// forgotten deletes a descriptor, which must exist.
 func forgotten[K comparable, V any](known map[K]V, descriptor K) nvidia.DNNStatus {
 	if _, ok := known[descriptor]; !ok {
 		return badParam
@@ -74,7 +74,7 @@ func forgotten[K comparable, V any](known map[K]V, descriptor K) nvidia.DNNStatu
 	return 0
 }
 
-// DNN is the part of cuDNN's legacy API that convolves (docs.nvidia.com/deeplearning/cudnn).
+// DNN returns the part of cuDNN's legacy API that convolves (docs.nvidia.com/deeplearning/cudnn).
 func (m *Machine) DNN() *nvidia.DNN {
 	tensors, filters, convs := map[nvidia.TensorDesc]*shape{}, map[nvidia.FilterDesc]*shape{},
 		map[nvidia.ConvDesc]*convolution{}
@@ -99,7 +99,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 	d.Destroy = func(h nvidia.DNNHandle) nvidia.DNNStatus {
 		left := len(tensors) + len(filters) + len(convs) + len(activations)
 		if contexts[h] == 0 || contexts[h] != m.currentContext() || left > 0 && len(contexts) == 1 {
-			return badParam // descriptors should be gone by then
+			return badParam // descriptors should be destroyed by then
 		}
 		delete(contexts, h)
 		return 0
@@ -167,7 +167,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		convs[t].math = math
 		return 0
 	}
-	// fits checks three descriptors against each other, by cuDNN's formula of the output's size.
+	// fits checks three descriptors against each other, by cuDNN's formula for the output's size.
 	fits := func(x, y nvidia.TensorDesc, w nvidia.FilterDesc, c nvidia.ConvDesc) (xs, ys, ws shape, cv convolution,
 		status nvidia.DNNStatus) {
 		if tensors[x] == nil || tensors[y] == nil || filters[w] == nil || convs[c] == nil {
@@ -276,7 +276,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		activations[a] = mode
 		return 0
 	}
-	// run checks a call and queues it, and then what is to follow.
+	// run checks a call and queues it, and then the work that follows it.
 	run := func(call string, h nvidia.DNNHandle, alpha, beta unsafe.Pointer, xd nvidia.TensorDesc, x nvidia.Address,
 		wd nvidia.FilterDesc, w nvidia.Address, yd nvidia.TensorDesc, y nvidia.Address,
 		c nvidia.ConvDesc, algorithm int32, work nvidia.Address, bytes uint64, out *nvidia.Address,
@@ -313,7 +313,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 				}
 				if r := m.enqueue(ctx, streams[h], func() error {
 					for a, n := range map[nvidia.Address]uint64{x: xs.bytes(), y: ys.bytes(), w: ws.bytes()} {
-						if !m.holds(ctx, a, n) { // freed meanwhile, or before the graph was launched again
+						if !m.holds(ctx, a, n) { // freed in the meantime, or before the graph was launched again
 							return fmt.Errorf("%s reaches %#x, which is not this GPU's", call, a)
 						}
 					}
@@ -346,7 +346,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 		case bs == nil || ys == nil || mode != nvidia.ReLU && mode != nvidia.Identity || zd != yd || z != y ||
 			bs.n*bs.h*bs.w != 1 || bs.c != ys.c || bs.bfloat != ys.bfloat:
 			return badParam
-		case mode == nvidia.Identity && algorithm != goodAlgorithm: // documented of ALGO_1 alone
+		case mode == nvidia.Identity && algorithm != goodAlgorithm: // documented for ALGO_1 only
 			return notSupported
 		case !m.holds(contexts[h], bias, bs.bytes()):
 			return dnnFailed
@@ -375,7 +375,7 @@ func (m *Machine) DNN() *nvidia.DNN {
 	return d
 }
 
-// convolve computes whichever of the three tensors is at out from the other two.
+// convolve computes the one of the three tensors that lies at out from the other two.
 func convolve(xs, ys, ws shape, cv convolution, xa, ya, wa, out nvidia.Address) {
 	x, y, w := values(xa, xs.bfloat, xs.len()), values(ya, ys.bfloat, ys.len()), values(wa, ws.bfloat, ws.len())
 	if cv.math == nvidia.DefaultMath && !xs.bfloat { // TF32 is allowed, so it is used

@@ -1,7 +1,6 @@
-// Package fake is NVIDIA's driver, cuBLAS and cuDNN over host memory, for tests:
-// kernels are emulated, and calls are refused as NVIDIA refuses them. It was
-// written from the libraries' documents, not from how package cuda calls them.
-// No product code imports it.
+// Package fake is NVIDIA's driver, cuBLAS and cuDNN over host memory, for tests. It emulates kernels,
+// and refuses calls as NVIDIA's libraries do. It was written from the documents of the libraries, not
+// from the calls of package cuda. No product code imports it.
 package fake
 
 import (
@@ -15,19 +14,19 @@ import (
 	"ablate/runner/engine/cuda/nvidia"
 )
 
-// A Machine has GPUs that are not there.
+// A Machine has GPUs that do not exist.
 type Machine struct {
 	GPUs   int
 	Memory uint64 // bytes of each GPU
 	// Isolated GPUs cannot reach each other's memory.
 	Isolated bool
-	// Instead names the kernels that run instead of others, with the same parameters: wrong ones.
+	// Instead maps kernels to the wrong kernels that run in place of them, with the same parameters.
 	Instead map[string]string
-	// Refuse is the status of a function of cuDNN's, by its name in nvidia.DNN, and an
-	// algorithm, −1 for a list of them. Nil: it does all that it documents.
+	// Refuse returns the status of a function of cuDNN, by its name in nvidia.DNN, for an algorithm,
+	// or −1 for a list of algorithms. If it is nil, the fake does everything that it documents.
 	Refuse func(function string, algorithm int32) nvidia.DNNStatus
-	// Fail is the result of a function's call number n, counted from 1, of this
-	// name, and whether it fails so. Nil: none does.
+	// Fail returns the result of call number n, counted from 1, of the named function, or 0 for a call
+	// that does not fail. If it is nil, no call fails.
 	Fail func(function string, n int) nvidia.Result
 	gpu  *emulation.GPU
 
@@ -48,9 +47,9 @@ type Machine struct {
 	peers     map[[2]nvidia.Context]bool
 	used      map[nvidia.Context]uint64
 	handles   uintptr
-	said      string  // cuDNN's last words
+	said      string  // cuDNN's last message
 	clock     float64 // milliseconds, for events
-	ran       error   // of work that failed
+	ran       error   // the error of work that failed
 }
 
 // A block is an allocation of a device.
@@ -60,13 +59,13 @@ type block struct {
 	owner  nvidia.Context
 }
 
-// A function is one of a module that is loaded.
+// A function is a function of a loaded module.
 type function struct {
 	name   string
 	module nvidia.Module
 }
 
-// work is something a stream does later.
+// work is a piece of work that a stream does later.
 type work func() error
 
 type stream struct {
@@ -84,15 +83,15 @@ type event struct {
 	last    *record // nil: never recorded
 }
 
-// A record is one time that an event was recorded. Whoever waits for the event
-// waits for the record that was the last by then.
+// A record is one recording of an event. A wait for the event waits for the latest record at the time
+// of the call.
 type record struct {
 	on   nvidia.Stream
 	done bool
 	at   float64
 }
 
-// New makes a machine of a number of GPUs, each with a number of bytes of memory.
+// New returns a machine with a number of GPUs, each with the given bytes of memory.
 func New(gpu *emulation.GPU, gpus int, memory uint64) *Machine {
 	return &Machine{GPUs: gpus, Memory: memory, gpu: gpu, called: map[string]int{}, current: map[int]nvidia.Context{},
 		retained: map[nvidia.Context]int{},
@@ -106,7 +105,7 @@ func New(gpu *emulation.GPU, gpus int, memory uint64) *Machine {
 // Backwards makes blocks, and the threads of a block between two barriers, run in the opposite order.
 func (m *Machine) Backwards() { m.gpu.Backwards = true }
 
-// Libraries are the machine's, with cuBLAS and cuDNN or without.
+// Libraries returns the machine's libraries, with or without cuBLAS and cuDNN.
 func (m *Machine) Libraries(complete bool) *nvidia.Libraries {
 	l := &nvidia.Libraries{Driver: m.Driver(), NVRTC: compiler(), CUDA: 13000,
 		Findings: []nvidia.Finding{{Name: "driver"}, {Name: "NVRTC"}}}
@@ -118,7 +117,7 @@ func (m *Machine) Libraries(complete bool) *nvidia.Libraries {
 	return l
 }
 
-// compiler makes machine code that is the text.
+// compiler returns a compiler whose machine code is the source text.
 func compiler() *nvidia.NVRTC {
 	texts, handle := map[uintptr]string{}, uintptr(0)
 	return &nvidia.NVRTC{
@@ -141,14 +140,14 @@ func compiler() *nvidia.NVRTC {
 	}
 }
 
-// Calls is how often a function was called, under its name in nvidia.Driver or the library's own.
+// Calls returns how often a function was called, under its name in nvidia.Driver or the library's own.
 func (m *Machine) Calls(function string) int {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	return m.called[function]
 }
 
-// Leaks lists what was never given back.
+// Leaks lists everything that was never released.
 func (m *Machine) Leaks() []string {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -180,7 +179,8 @@ func dropped[K comparable, V any](known map[K]V, handle K) nvidia.Result {
 	return 0
 }
 
-// enter begins a call: it counts it and says why it fails, if it does. The mutex is held.
+// enter begins a call: it counts the call and returns its failure, if it fails. The caller holds the
+// mutex.
 func (m *Machine) enter(function string) nvidia.Result {
 	m.called[function]++
 	if m.lost != 0 {
@@ -210,14 +210,14 @@ func (m *Machine) inContext(function string, f func(c nvidia.Context) nvidia.Res
 	return f(c)
 }
 
-// currentContext is the calling thread's, 0 for none.
+// currentContext returns the context of the calling thread, 0 for none.
 func (m *Machine) currentContext() nvidia.Context {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	return m.current[threadID()]
 }
 
-// refused is what Refuse says.
+// refused returns the result of Refuse.
 func (m *Machine) refused(function string, algorithm int32) nvidia.DNNStatus {
 	if m.Refuse == nil {
 		return 0
@@ -229,13 +229,13 @@ func (m *Machine) refused(function string, algorithm int32) nvidia.DNNStatus {
 	return status
 }
 
-// say notes what cuDNN says of an error.
+// say stores cuDNN's message about an error.
 func (m *Machine) say(s nvidia.DNNStatus, why string) nvidia.DNNStatus {
 	m.said = why
 	return s
 }
 
-// enqueue adds work to a stream, or to the graph that it records.
+// enqueue adds work to a stream, or to the graph that the stream records.
 func (m *Machine) enqueue(c nvidia.Context, s nvidia.Stream, w work) nvidia.Result {
 	st, ok := m.streams[s]
 	switch {
@@ -251,12 +251,12 @@ func (m *Machine) enqueue(c nvidia.Context, s nvidia.Stream, w work) nvidia.Resu
 	return 0
 }
 
-// drain runs what a stream has to do.
+// drain runs all the work of a stream.
 func (m *Machine) drain(s *stream) nvidia.Result {
 	return m.runUntil(s, func() bool { return false })
 }
 
-// runUntil runs a stream's work, one after the other, until it is enough.
+// runUntil runs a stream's work in order until enough returns true.
 func (m *Machine) runUntil(s *stream, enough func() bool) nvidia.Result {
 	for len(s.queue) > 0 && !enough() {
 		w := s.queue[0]
@@ -277,7 +277,7 @@ func (m *Machine) reach(r *record) nvidia.Result {
 	return m.runUntil(m.streams[r.on], func() bool { return r.done })
 }
 
-// settle runs all streams of a context; capturing ones are spoiled by it.
+// settle runs all streams of a context. It invalidates those that are capturing.
 func (m *Machine) settle(c nvidia.Context) nvidia.Result {
 	for _, s := range m.streams {
 		if s.context != c {
@@ -294,10 +294,11 @@ func (m *Machine) settle(c nvidia.Context) nvidia.Result {
 	return 0
 }
 
-// Ran is the error of work that failed on a stream, which the device only learns as a number.
+// Ran returns the error of work that failed on a stream. The device only learns its number.
 func (m *Machine) Ran() error { return m.ran }
 
-// holds returns the host memory of n bytes at an address, if one live block that a context may reach holds them.
+// holds returns the host memory of n bytes at an address, if one live block that a context may reach
+// contains them.
 func (m *Machine) holds(c nvidia.Context, a nvidia.Address, n uint64) bool {
 	for start, b := range m.blocks {
 		if a >= start && uint64(a-start)+n <= b.bytes {
@@ -321,7 +322,7 @@ func bytesAt(a nvidia.Address, n uint64) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), n)
 }
 
-// Driver is the driver API of the machine.
+// Driver returns the driver API of the machine.
 func (m *Machine) Driver() *nvidia.Driver {
 	d := &nvidia.Driver{}
 	plain := func(function string, f func() nvidia.Result) nvidia.Result {
@@ -456,7 +457,7 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 			}
 			m.used[c] += n
 			values := make([]uint64, (n+7)/8+32)
-			for i := range values { // nobody may rely on zeros
+			for i := range values { // callers must not rely on zeros
 				values[i] = uint64(math.Float32bits(float32(math.NaN())))<<32 | uint64(math.Float32bits(float32(math.NaN())))
 			}
 			at := 0
@@ -474,7 +475,7 @@ func (m *Machine) memoryAPI(d *nvidia.Driver) {
 			if !ok || b.owner != c {
 				return 1
 			}
-			if r := m.settle(c); r != 0 { // freeing waits for the device
+			if r := m.settle(c); r != 0 { // freeing memory waits for the device
 				return r
 			}
 			m.used[c] -= b.bytes

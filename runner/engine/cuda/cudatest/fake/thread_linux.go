@@ -2,5 +2,5 @@ package fake
 
 import "syscall"
 
-// threadID is the calling thread's: a context is current on a thread.
+// threadID returns the number of the calling thread: a context is current on a thread.
 func threadID() int { return syscall.Gettid() }

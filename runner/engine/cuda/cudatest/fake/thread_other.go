@@ -2,5 +2,5 @@
 
 package fake
 
-// threadID is not asked for: kernels are emulated on Linux.
+// threadID is never called: kernels are emulated on Linux only.
 func threadID() int { return 0 }
