@@ -16,7 +16,7 @@ import (
 	"ablate/internal/golden"
 )
 
-// runStored says that blocks which take long are run, too. The build tag long sets it.
+// runStored reports whether blocks that take long run too. The build tag long sets it.
 var runStored = false
 
 // asAblate in the environment makes the test binary the program itself.
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// documents are the pages whose examples are run.
+// documents returns the pages whose examples are run.
 func documents(t *testing.T) []string {
 	t.Helper()
 	pages, err := filepath.Glob("docs/*.md")
@@ -39,12 +39,12 @@ func documents(t *testing.T) []string {
 	return append([]string{"README.md", "CONTRIBUTING.md", "docs/results/README.md"}, pages...)
 }
 
-// A block of a document is what stands between two fences.
+// A block is the part of a document between two fences.
 type block struct {
 	language   string
-	stored     string // the file that holds what its commands print, where they take long
+	stored     string // the file that holds the output of its commands, if they take long
 	lines      []string
-	start, end int // of lines in the document
+	start, end int // line numbers in the document
 }
 
 var storedMark = regexp.MustCompile(`^<!-- stored: (\S+) -->$`)
@@ -73,8 +73,8 @@ func blocks(text string) []block {
 	return all
 }
 
-// commands are the command lines of a block, each with what it prints. There are
-// none where the block does not begin with one.
+// commands returns the command lines of a block, each with its output. It returns none if the block does not begin with
+// one.
 func (b block) commands() (all []command) {
 	for i, line := range b.lines {
 		typed, isCommand := strings.CutPrefix(line, "$ ")
@@ -96,7 +96,7 @@ type command struct {
 	prints []string
 }
 
-// A shell runs the commands of a document in a folder of its own.
+// A shell runs the commands of a document in its own folder.
 type shell struct{ dir, program string }
 
 func newShell(t *testing.T) shell {
@@ -123,7 +123,7 @@ func (s shell) run(typed string) (string, error) {
 		if args, isProgram = strings.CutPrefix(typed, "go run . "); !isProgram {
 			return "", fmt.Errorf("%q is neither ablate nor go run", typed)
 		}
-		dir = "." // where the sources are
+		dir = "." // the folder of the sources
 	}
 	c := exec.Command(s.program, strings.Fields(args)...)
 	c.Dir = dir
@@ -140,7 +140,7 @@ func (s shell) run(typed string) (string, error) {
 	return out.String(), err
 }
 
-// transcript is the commands and what they print.
+// transcript returns the commands and their output.
 func (s shell) transcript(commands []command) (string, error) {
 	var b strings.Builder
 	for _, c := range commands {
@@ -156,7 +156,7 @@ func (s shell) transcript(commands []command) (string, error) {
 	return b.String(), nil
 }
 
-// shows reports whether lines are those of a text; a line of … stands for any number of lines.
+// shows reports whether the lines are those of a text. A line of … stands for any number of lines.
 func shows(lines []string, text string) bool {
 	var pattern strings.Builder
 	for _, line := range lines {
@@ -169,11 +169,11 @@ func shows(lines []string, text string) bool {
 	return regexp.MustCompile(`\A` + pattern.String() + `\z`).MatchString(text)
 }
 
-// What documents show after "$ ablate" and "$ go run ." is what these commands
-// print. Blocks under <!-- stored: FILE --> take long: they are compared with the
-// file, which just docs writes, and run with the build tag long.
+// The output that documents show after "$ ablate" and "$ go run ." is what these commands print. Blocks under <!--
+// stored: FILE --> take long: they are compared with the file, which just docs writes, and they run with the build tag
+// long.
 func TestDocuments(t *testing.T) {
-	s := newShell(t) // one for all pages: what one has trained the next may report
+	s := newShell(t) // one for all pages: a page may report what an earlier one has trained
 	for _, page := range documents(t) {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(page)
@@ -181,7 +181,7 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := strings.Split(string(text), "\n")
-			grown := 0 // by blocks that were written again
+			grown := 0 // lines added by rewritten blocks
 			for _, b := range blocks(string(text)) {
 				if len(b.commands()) == 0 {
 					continue
@@ -200,8 +200,8 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// checkBlock compares a block with what its commands print. With -update it
-// returns the lines that the block should have, nil where they stay.
+// checkBlock compares a block with the output of its commands. With -update it returns the block's new lines, nil if
+// they do not change.
 func checkBlock(t *testing.T, page string, b block, s shell) []string {
 	t.Helper()
 	var text string
@@ -235,7 +235,7 @@ func checkBlock(t *testing.T, page string, b block, s shell) []string {
 	return nil
 }
 
-// Studies that documents show can be planned.
+// The studies in documents can be planned.
 func TestDocumentedStudies(t *testing.T) {
 	t.Setenv("ABLATE_DATA", "data")
 	for _, page := range documents(t) {
@@ -260,7 +260,7 @@ func TestDocumentedStudies(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
 
-// Links between files of the repository lead somewhere, headings included.
+// Links between files of the repository lead to existing files and headings.
 func TestLinks(t *testing.T) {
 	for _, page := range append(documents(t), "CHANGELOG.md") {
 		text, err := os.ReadFile(page)

@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// The example in CONTRIBUTING, maxout, is known to five files: what it
-// is, what it computes, and how a CPU and a GPU do. Tests of all kinds find it by
-// its registration. Exporters refuse by its name what they do not know.
+// Five files know the example in CONTRIBUTING, maxout: they define what it is, what it computes, and how a CPU and a
+// GPU compute it. Tests of all kinds find it by its registration. Exporters refuse kinds that they do not know by name.
 func TestLayerKindIsFiveFiles(t *testing.T) {
 	want := []string{
 		"arch/maxout.go", "runner/engine/cpu/maxout.go", "runner/engine/cuda/kernels/elementwise.cu",

@@ -51,7 +51,7 @@ func TestLineLength(t *testing.T) {
 	}
 }
 
-// generated reports whether a file says that a program wrote it.
+// generated reports whether a file states that a program wrote it.
 func generated(path string) bool {
 	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
 	return err == nil && len(f.Comments) > 0 && strings.HasPrefix(f.Comments[0].List[0].Text, "// Code generated ")

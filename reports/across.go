@@ -26,15 +26,15 @@ type Across struct {
 type AcrossRow struct {
 	Variant  string
 	Means    []float64 // by data set
-	Rank     float64   // its mean; 1 is the best on every data set
+	Rank     float64   // the mean rank; 1 is the best on every data set
 	IQM      float64
-	Interval stats.Interval // of IQM
-	P        float64        // Wilcoxon's to the baseline, Holm-adjusted; NaN of the baseline
-	Verdict  stats.Word     // by P; empty of the baseline
+	Interval stats.Interval // the interval of IQM
+	P        float64        // Wilcoxon's test against the baseline, Holm-adjusted; NaN for the baseline
+	Verdict  stats.Word     // the verdict by P; empty for the baseline
 }
 
-// AcrossDataSets compares the variants that all studies have. Studies of one data set, of different metrics or
-// without a common variant beside the baseline are not compared: why says so, and Across is nil.
+// AcrossDataSets compares the variants that all studies have. It cannot compare studies of one data set, of different
+// metrics or without a common variant beside the baseline: Across is then nil, and why states the reason.
 func AcrossDataSets(studies []*Comparison) (across *Across, why string) {
 	if len(studies) < 2 {
 		return nil, ""
@@ -73,7 +73,7 @@ func AcrossDataSets(studies []*Comparison) (across *Across, why string) {
 	return a, ""
 }
 
-// onAll are a variant's means and runs in every study; nil where one has none.
+// onAll returns a variant's means and runs in every study; nil if a study lacks the variant.
 func onAll(studies []*Comparison, variant string) (means []float64, runs [][]float64) {
 	for _, c := range studies {
 		i := slices.IndexFunc(c.Rows, func(r Row) bool { return r.Variant == variant })
@@ -139,7 +139,7 @@ func (a *Across) describe() {
 	}
 }
 
-// apart names the pairs of variants whose ranks differ.
+// apart lists the pairs of variants whose ranks differ.
 func (a *Across) apart() string {
 	var pairs []string
 	for i, r := range a.Rows {

@@ -11,7 +11,7 @@ import (
 	"ablate/recipe"
 )
 
-// byVariantName shares another study's outcomes out to their variants.
+// byVariantName groups another study's outcomes by variant.
 func byVariantName(records []outcome) map[string][]outcome {
 	groups := map[string][]outcome{}
 	for _, r := range records {
@@ -20,7 +20,7 @@ func byVariantName(records []outcome) map[string][]outcome {
 	return groups
 }
 
-// describeAgainst has each row say what its recipe changes of its rival's in the other study.
+// describeAgainst states in each row how its recipe differs from its rival's in the other study.
 func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]outcome) {
 	for i := range c.Rows {
 		row := &c.Rows[i]
@@ -45,7 +45,7 @@ func (c *Comparison) describeAgainst(groups [][]outcome, against map[string][]ou
 	}
 }
 
-// recipeChanges says what differs between two recorded recipes, as recipe.Changes does.
+// recipeChanges returns the differences between two recorded recipes, as recipe.Changes lists them.
 func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
 	a, b := c.recipes.ours(from), c.recipes.ours(to)
 	switch {
@@ -54,5 +54,5 @@ func (c *Comparison) recipeChanges(from, to json.RawMessage) []string {
 	case bytes.Equal(from, to):
 		return nil
 	}
-	return []string{"another recipe"} // one of them is not ours to read, as an import's
+	return []string{"another recipe"} // one of them cannot be read, such as an import's
 }

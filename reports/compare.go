@@ -11,7 +11,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// A rival is what a row's difference is taken to.
+// A rival is what a row is compared with.
 type rival struct {
 	name    string // in notes: "the baseline"
 	records []outcome
@@ -42,8 +42,8 @@ type measured struct {
 	rivals []rival
 }
 
-// others are the further metrics whose comparisons are in this table's family: those that the study
-// declares beside this one.
+// others returns the further metrics whose comparisons belong to this table's family: those that the study declares
+// beside this one.
 func (c *Comparison) others(names []string, records []experiments.Record) ([]measured, error) {
 	p := c.Options.Primary
 	if p == nil || c.Exploratory {
@@ -78,10 +78,9 @@ func (c *Comparison) outside(variant string) bool {
 	return p != nil && len(p.Family) > 0 && !slices.Contains(p.Family, variant)
 }
 
-// compare gives every row its difference to its rival, and every effect of a factorial design its own,
-// adjusted over all of them as one family, in which the study's other primary metrics are too. A variant
-// that has no pairs yet is in the family too, and joins the test with its first. Rows outside of the family that the
-// study declared are one of their own.
+// compare computes every row's difference to its rival and every effect of a factorial design. It adjusts them all as
+// one family, which includes the study's other primary metrics. A variant without pairs counts in the family too, and
+// joins the test with its first pair. Rows outside the family that the study declared form a family of their own.
 func (c *Comparison) compare(groups [][]outcome, rivals []rival, others []measured) {
 	effects, contrasts := c.effects(groups)
 	for _, outside := range []bool{false, true} {
@@ -120,7 +119,7 @@ func (c *Comparison) compare(groups [][]outcome, rivals []rival, others []measur
 	c.Effects = effects
 }
 
-// judgeRow gives a row what came of its differences in their family.
+// judgeRow sets a row's difference and verdict from the result of its family's test.
 func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, these []outcome, to rival) {
 	row := &c.Rows[i]
 	if r.K > 0 {
@@ -149,7 +148,7 @@ func (c *Comparison) judgeRow(i int, r stats.Compared, differences []float64, th
 	}
 }
 
-// delta is a row's difference with its verdict.
+// delta returns a row's difference with its verdict.
 func (c *Comparison) delta(r stats.Compared, differences []float64) *Delta {
 	d := &Delta{Paired: r.Paired, Adjusted: r.Adjusted, Verdict: c.Metric.judge(r, c.margin)}
 	d.Interval, d.Plain, d.Ranked = c.Metric.interval(r), r.Range.Interval == nil, r.Seeds > r.K
@@ -172,7 +171,7 @@ func (c *Comparison) delta(r stats.Compared, differences []float64) *Delta {
 	return d
 }
 
-// judge is the verdict on a difference, in which more may be better.
+// judge returns the verdict on a difference. For some metrics more is better.
 func (m Metric) judge(c stats.Compared, margin float64) stats.Verdict {
 	if m.More {
 		c.Sign = -c.Sign
@@ -180,8 +179,9 @@ func (m Metric) judge(c stats.Compared, margin float64) stats.Verdict {
 	return stats.Judge(c, margin)
 }
 
-// interval is the simultaneous one, or Student's of this row alone where no test could claim anything
-// anyway: with too few seeds for one, or where diverged runs count by rank. A difference of shares stays within ±1.
+// interval returns the simultaneous interval. It returns Student's interval of this row alone where no test could claim
+// anything: with too few seeds, or where diverged runs count by rank. The interval of a difference of shares stays
+// within ±1.
 func (m Metric) interval(c stats.Compared) *stats.Interval {
 	i := c.Range.Interval
 	if i == nil {
@@ -191,7 +191,7 @@ func (m Metric) interval(c stats.Compared) *stats.Interval {
 	return i
 }
 
-// alone is the interval of some differences by themselves, where it was asked for.
+// alone returns the interval of some differences by themselves, if it was asked for.
 func (c *Comparison) alone(differences []float64) *stats.Interval {
 	if !c.Options.Unadjusted {
 		return nil
@@ -205,15 +205,16 @@ func (c *Comparison) alone(differences []float64) *stats.Interval {
 	return i
 }
 
-// bound keeps an interval of shares, or of their differences, within what there is: low to 1.
+// bound clips an interval of shares, or of their differences, to the possible range: low to 1.
 func (m Metric) bound(i *stats.Interval, low float64) {
 	if m.Share && i != nil {
 		*i = i.Clamp(low, 1)
 	}
 }
 
-// differences are those of two groups by c.Seeds: NaN where a seed is not finished on both sides or where one
-// side is not one recipe, which runNotes says; infinite, the worst outcome, where one side alone diverged.
+// differences returns the differences of two groups by c.Seeds. One is NaN where a seed is not finished on both sides
+// or where one side has more than one recipe, which runNotes reports. It is infinite, the worst outcome, where only one
+// side diverged.
 func (c *Comparison) differences(m Metric, these, those []outcome) []float64 {
 	d := make([]float64, len(c.Seeds))
 	for i := range d {
@@ -258,7 +259,7 @@ func (r *Row) compareNets(these []outcome, to rival, predictions readPredictions
 			}
 			nets, err := compareNets(first, second, predictions)
 			if errors.Is(err, fs.ErrNotExist) && first.Result != nil && first.Result.Metrics != nil {
-				continue // not every program of a user's makes predictions
+				continue // a user's program need not make predictions
 			}
 			if err != nil {
 				r.Notes = append(r.Notes, fmt.Sprintf("the two nets' predictions cannot be compared: %v", err))
@@ -268,7 +269,7 @@ func (r *Row) compareNets(these []outcome, to rival, predictions readPredictions
 	}
 }
 
-// readPredictions reads what a run's net made of each test image.
+// readPredictions reads what a run's net predicted for each test image.
 type readPredictions func(experiments.Record) ([]experiments.Prediction, error)
 
 // compareNets counts the test images that only one of two nets gets right.
@@ -301,13 +302,13 @@ func compareNets(first, second outcome, read readPredictions) (*stats.McNemar, e
 	return &m, nil
 }
 
-// diverged reports whether the run did, also if it went on to its end without a finite figure.
+// diverged reports whether the run diverged. A run that reached its end without a finite figure counts too.
 func (o outcome) diverged() bool { return o.Status == experiments.Diverged || o.broken }
 
-// diverged reports whether any run did.
+// diverged reports whether any run diverged.
 func diverged(records []outcome) bool { return slices.ContainsFunc(records, outcome.diverged) }
 
-// countDiverged counts the runs that did.
+// countDiverged counts the runs that diverged.
 func countDiverged(records []outcome) int {
 	n := 0
 	for _, r := range records {

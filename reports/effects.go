@@ -21,9 +21,9 @@ type Effect struct {
 	Verdict  stats.Verdict
 }
 
-// effects are those of a study whose variants are all combinations of at least two
-// ablations, as design factorial makes them, with their contrasts by c.Seeds, NaN where a variant has not
-// finished the seed. For other studies, and where no seed is whole, there are none.
+// effects returns the effects of a study whose variants are all combinations of at least two ablations, as design
+// factorial makes them. Their contrasts are by c.Seeds, and NaN where a variant has not finished the seed. Other
+// studies have no effects, and neither has a study in which no seed is complete.
 func (c *Comparison) effects(groups [][]outcome) (all []Effect, contrasts [][]float64) {
 	if c.Against != "" {
 		return nil, nil
@@ -76,8 +76,8 @@ func (c *Comparison) effects(groups [][]outcome) (all []Effect, contrasts [][]fl
 	return all, contrasts
 }
 
-// judge takes what came of the effect in its family. Where runs diverged nothing is claimed: the
-// seeds left out are not just any.
+// judge sets the effect's verdict from the result of its family's test. Where runs diverged nothing is claimed, since
+// the seeds left out are not a random choice.
 func (e *Effect) judge(r stats.Compared, m Metric, margin float64, diverged bool) {
 	e.Paired, e.Adjusted = r.Paired, r.Adjusted
 	e.Interval = m.interval(r)
@@ -91,8 +91,8 @@ func (e *Effect) judge(r stats.Compared, m Metric, margin float64, diverged bool
 	}
 }
 
-// cellsOf puts the groups in the order stats.Contrast wants: bit i of a cell's
-// number says whether factor i is ablated. nil where the rows are no such design.
+// cellsOf puts the groups in the order that stats.Contrast expects: bit i of a cell's number says whether factor i is
+// ablated. It returns nil if the rows are not such a design.
 func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcome) {
 	for _, r := range rows {
 		for _, a := range r.Ablations {
@@ -118,7 +118,7 @@ func cellsOf(rows []Row, groups [][]outcome) (factors []string, cells [][]outcom
 	return factors, cells
 }
 
-// Claims reports whether the statistics carry the effect.
+// Claims reports whether the statistics support the effect.
 func (e Effect) Claims() bool { return e.Verdict.Word.Claims() }
 
 // Name writes "no-lrn × tanh".

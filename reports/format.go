@@ -22,7 +22,7 @@ func PValue(p float64) string {
 	return strconv.FormatFloat(RoundTo(p, 2), 'f', -1, 64)
 }
 
-// pWords writes a p value after the word: "= 0.031", "< 0.0001".
+// pWords writes a p value as it follows the letter p: "= 0.031", "< 0.0001".
 func pWords(p float64) string {
 	if text := PValue(p); text[0] == '<' {
 		return text
@@ -39,8 +39,8 @@ func RoundTo(v float64, figures int) float64 {
 	return rounded
 }
 
-// Thousands writes a figure that is not negative with separators: "2,140"; below
-// 10 with a decimal unless it is whole.
+// Thousands writes a figure that is not negative with separators: "2,140". A figure below 10 that is not whole has one
+// decimal.
 func Thousands[N int | int64 | float64](n N) string {
 	v := float64(n)
 	if v != math.Trunc(v) && v < 10 {
@@ -59,9 +59,8 @@ var rightToLeft = []*unicode.RangeTable{
 	unicode.Nko, unicode.Samaritan, unicode.Mandaic, unicode.Adlam,
 }
 
-// Sanitize makes text from records safe to print: what would move the cursor,
-// end the line or turn its direction is written as its escape, and words in a
-// right-to-left script are isolated (Unicode Annex 9, FSI and PDI).
+// Sanitize makes text from records safe to print. It escapes what would move the cursor, end the line or turn its
+// direction, and isolates words in a right-to-left script (Unicode Annex 9, FSI and PDI).
 func Sanitize(s string) string {
 	var b strings.Builder
 	isolate := false

@@ -9,7 +9,7 @@ import (
 	"ablate/recipe"
 )
 
-// A study that an ablate of format 1 began and today's finished follows one recipe.
+// A study that ablate began in format 1 and finished in today's format follows one recipe.
 func TestStudyAcrossFormats(t *testing.T) {
 	old, err := experiments.ReadRecord("../experiments/testdata/format-1/runs/old/baseline/seed-1")
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 // gota groups by printed values, which would merge names such as "NaN" with
 // missing ones and round large seeds.
 const (
-	byVariant = "variant" // place among the names
-	bySeed    = "seed"    // place among the seeds in order
-	byRecord  = "record"  // place among the records
+	byVariant = "variant" // index among the names
+	bySeed    = "seed"    // index among the sorted seeds
+	byRecord  = "record"  // index among the records
 )
 
-// group returns the records of each name, sorted by seed; seeds are all there are, in order.
+// group returns the records of each name, sorted by seed. seeds holds all seeds in order.
 func group(records []outcome, seeds []uint64, names []string) ([][]outcome, error) {
 	var variant, seed, record []int
 	for i, r := range records {
@@ -93,8 +93,8 @@ func newRow(name string, records []outcome, seeds []uint64) Row {
 	return row
 }
 
-// speeds returns the median speed per hardware key and devices. A run that several
-// kinds of hardware, or other devices, worked on has none.
+// speeds returns the median speed for each hardware key and its devices. A run that changed hardware or devices has no
+// speed.
 func speeds(records []outcome) []Speed {
 	measured := map[Speed][]float64{}
 	for _, r := range records {

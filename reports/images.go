@@ -10,16 +10,16 @@ import (
 	"ablate/reports/stats"
 )
 
-// maxAnswers bounds how many answers to test images are held to tell their share of the uncertainty.
+// maxAnswers bounds how many answers to test images are kept in memory to find the images' share of the uncertainty.
 const maxAnswers = 1 << 27
 
-// answers are which test images a net got right, and a digest of which images those were.
+// answers holds which test images a net classified correctly, and a digest that identifies those images.
 type answers struct {
 	right  []bool
 	images uint64
 }
 
-// A cache of answers, since the baseline's are wanted for every row.
+// An answerCache keeps answers, since every row needs the baseline's.
 type answerCache struct {
 	read readPredictions
 	of   map[string]*answers // by variant and seed; nil where they cannot be read
@@ -51,8 +51,8 @@ func (a *answerCache) get(r experiments.Record) *answers {
 	return got
 }
 
-// crossImages finds how much of a difference's uncertainty the test images carry, from the stored
-// predictions; nil where they are not at hand or not of the figure that is compared.
+// crossImages finds how much of a difference's uncertainty comes from the test images. It reads the stored predictions,
+// and returns nil if there are none or if they are not behind the compared figure.
 func (c *Comparison) crossImages(d *Delta, these []outcome, to rival) *stats.Crossed {
 	if c.answers == nil || d.K < 2 || d.Ranked || c.Metric.Name != "test_top1_error" || c.At != (At{}) {
 		return nil
@@ -86,17 +86,17 @@ func (c *Comparison) crossImages(d *Delta, these []outcome, to rival) *stats.Cro
 	}
 	alpha := c.Look.Alpha
 	if alpha <= 0 {
-		alpha = stats.Alpha // between looks nothing is claimed, and intervals stand at the usual level
+		alpha = stats.Alpha // between looks nothing is claimed, and intervals have the usual level
 	}
 	x := stats.CrossSeedsAndImages(crossed, 1-alpha/float64(max(c.Family, 1)))
 	if math.Abs(x.Mean-d.Mean) > 0.5/float64(x.Images) {
-		return nil // the predictions are of something else than the figures
+		return nil // the predictions belong to another figure
 	}
 	return &x
 }
 
-// widen has a difference's interval hold what the test images leave open, where they leave open more than the seeds
-// do. A claim needs the wider interval to exclude 0.
+// widen replaces a difference's interval by the one over seeds and test images where the images add more uncertainty
+// than the seeds. A claim then needs the wider interval to exclude 0.
 func (d *Delta) widen(x *stats.Crossed, m Metric, margin float64) {
 	if d.Images = x; x == nil || !x.Dominates() || x.Interval == nil || d.Interval == nil {
 		return
@@ -113,7 +113,7 @@ func (d *Delta) widen(x *stats.Crossed, m Metric, margin float64) {
 	}
 }
 
-// imageNotes say for each row how much of its uncertainty seeds and images carry.
+// imageNotes states for each row how much of its uncertainty comes from seeds and how much from images.
 func (c *Comparison) imageNotes() []string {
 	var rows []string
 	widened := false

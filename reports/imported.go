@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// importNotes say which figures ablate did not record itself.
+// importNotes names the figures that ablate did not record itself.
 func importNotes(records []outcome) []string {
 	var sources []string
 	imported := 0

@@ -10,14 +10,14 @@ import (
 	"ablate/reports/stats"
 )
 
-// A Look is what may be claimed when a study is looked at while its seeds grow.
+// A Look states what may be claimed when a study is looked at while its seeds grow.
 type Look struct {
-	Seeds int     // under which every variant's run has ended
+	Seeds int     // seeds under which every variant's run has ended
 	Alpha float64 // what the adjusted p must not exceed; 0 between looks, where nothing is claimed
-	Next  int     // seeds of the next look that the study declares; 0 after the last
+	Next  int     // the number of seeds at the next declared look; 0 after the last
 }
 
-// look finds out at which of its declared looks a study is. Without any its verdicts are at stats.Alpha.
+// look finds which of its declared looks a study has reached. A study without looks has its verdicts at stats.Alpha.
 func (c *Comparison) look(groups [][]outcome) (Look, error) {
 	seeds, partial := EndedSeeds(recordsOf(groups))
 	l := Look{Seeds: seeds, Alpha: stats.Alpha}
@@ -39,7 +39,7 @@ func (c *Comparison) look(groups [][]outcome) (Look, error) {
 	return l, nil
 }
 
-// recordsOf are the records of all rows.
+// recordsOf returns the records of all rows.
 func recordsOf(groups [][]outcome) []experiments.Record {
 	var records []experiments.Record
 	for _, g := range groups {
@@ -50,8 +50,8 @@ func recordsOf(groups [][]outcome) []experiments.Record {
 	return records
 }
 
-// EndedSeeds counts the seeds under which every variant with records has a run that has ended, whichever way;
-// partial says that some run has ended under another seed too.
+// EndedSeeds counts the seeds under which every variant with records has a run that has ended in any way. partial
+// reports whether some run has ended under another seed.
 func EndedSeeds(records []experiments.Record) (seeds int, partial bool) {
 	variants := map[string]bool{}
 	ended := map[uint64]int{}
@@ -72,7 +72,7 @@ func EndedSeeds(records []experiments.Record) (seeds int, partial bool) {
 	return seeds, partial
 }
 
-// lookNotes say how often the study was looked at, and what that leaves for this look.
+// lookNotes states how often the study was looked at, and what that leaves for this look.
 func (c *Comparison) lookNotes() []string {
 	p := c.Options.Primary
 	earlier := slices.DeleteFunc(slices.Clone(c.Options.Looked), func(k int) bool { return k >= c.Look.Seeds })

@@ -17,21 +17,21 @@ type Metric struct {
 	Head   string // of its column: "top-1 error %"
 	Share  bool   // a share, 0..1, which is printed in percent
 	More   bool   // more is better
-	Unit   string // what the study says values are in; none for a share
-	Format string // of a printed value, for fmt; empty is the usual one
+	Unit   string // the unit that the study declares; empty for a share
+	Format string // how a value is printed, for fmt; empty is the usual way
 
-	assumed bool                             // that less is better: nothing says so
+	assumed bool                             // it is only assumed that less is better
 	result  func(experiments.Record) float64 // the figure at the last epoch; nil if only the log has it
-	// recorded says that the record of any trainer's run may have it: time, memory, energy
+	// recorded reports whether a record of any trainer's run may have it: time, memory, energy.
 	recorded bool
 }
 
-// ofResult is a figure that the record of a finished run has.
+// ofResult makes a metric of a figure in the record of a finished run.
 func ofResult(figure func(*experiments.Result) experiments.Number) func(experiments.Record) float64 {
 	return func(r experiments.Record) float64 { return float64(figure(r.Result)) }
 }
 
-// metrics are those that a run of ours logs, the usual one first. Any other that runs have logged can be compared too.
+// metrics are those that our own runs log, the usual one first. Any other metric in the logs can be compared too.
 var metrics = []Metric{
 	{
 		Name: "test_top1_error", Title: "top-1 test error", Head: "top-1 error %", Share: true,
@@ -74,7 +74,7 @@ var metrics = []Metric{
 	},
 }
 
-// ofUsage is a figure of what a run took of the machine; no number where the machine did not tell it.
+// ofUsage makes a metric of a run's resource usage. It is NaN where the machine did not report it.
 func ofUsage(figure func(*experiments.Usage) float64) func(experiments.Record) float64 {
 	return func(r experiments.Record) float64 {
 		if u := r.Usage(); u != nil && figure(u) > 0 {
@@ -84,7 +84,7 @@ func ofUsage(figure func(*experiments.Usage) float64) func(experiments.Record) f
 	}
 }
 
-// runSeconds is how long a run took over all its attempts, from the first image to the last test.
+// runSeconds returns how many seconds a run took over all its attempts, from the first image to the last test.
 func runSeconds(r experiments.Record) float64 {
 	sum := 0.0
 	for _, a := range r.Attempts {
@@ -98,7 +98,7 @@ func runSeconds(r experiments.Record) float64 {
 	return sum
 }
 
-// Metrics returns the names of what a run of ours logs, the usual one first.
+// Metrics returns the names of the metrics that our own runs log, the usual one first.
 func Metrics() []string {
 	var names []string
 	for _, m := range metrics {
@@ -107,8 +107,8 @@ func Metrics() []string {
 	return names
 }
 
-// findMetric returns the metric of a name; none means the usual one. Another name than ours must be declared by the
-// study or be in a run's log.
+// findMetric returns the metric with a name; an empty name means the usual one. The study must declare any other
+// metric, or a run's log must contain it.
 func findMetric(name string, records []experiments.Record, o Options) (Metric, error) {
 	if name == "" {
 		name = metrics[0].Name
@@ -147,7 +147,8 @@ func findMetric(name string, records []experiments.Record, o Options) (Metric, e
 	return loggedMetric(name, percent).as(kind), nil
 }
 
-// NamedMetric is the metric of a name: one of ours, or what its name and the values in logs say, and kinds on top.
+// NamedMetric returns the metric with a name: one of ours, or one described by its name and the logged values. kinds
+// overrides either.
 func NamedMetric(name string, kinds map[string]experiments.MetricKind, logs ...[]experiments.Metric) Metric {
 	for _, m := range metrics {
 		if m.Name == name {
@@ -166,8 +167,8 @@ func NamedMetric(name string, kinds map[string]experiments.MetricKind, logs ...[
 // readLog reads a run's log.
 type readLog func(experiments.Record) ([]experiments.Metric, error)
 
-// loggedMetric is a metric that its name describes, as that of a program of the user's. Accuracies and errors are
-// shares, unless a value was logged that is none.
+// loggedMetric describes a metric by its name, such as one that a user's program logged. Accuracies and errors are
+// shares, unless a logged value is outside 0..1.
 func loggedMetric(name string, share bool) Metric {
 	m := Metric{Name: name, Title: Sanitize(strings.ReplaceAll(name, "_", " "))}
 	m.Head = m.Title
@@ -181,7 +182,7 @@ func loggedMetric(name string, share bool) Metric {
 	return m
 }
 
-// as takes over what a study says of a metric.
+// as adopts what a study declares about a metric.
 func (m Metric) as(kind experiments.MetricKind) Metric {
 	if kind.Better != "" {
 		m.More, m.assumed = kind.Better == "higher", false
@@ -202,7 +203,7 @@ func (m Metric) as(kind experiments.MetricKind) Metric {
 	return m
 }
 
-// Better says which values of the metric are better: "higher", "lower".
+// Better returns which values of the metric are better: "higher" or "lower".
 func (m Metric) Better() string {
 	if m.More {
 		return "higher"
@@ -247,7 +248,7 @@ func (m Metric) Signed(v float64) string {
 	return "+" + text
 }
 
-// In says what differences are in, with a blank before it.
+// In returns the unit of differences, with a blank before it.
 func (m Metric) In() string {
 	switch {
 	case m.Share:
@@ -258,7 +259,7 @@ func (m Metric) In() string {
 	return ""
 }
 
-// Scale turns a value into what is printed of it: a share into percent.
+// Scale returns the factor from a value to its printed form: 100 for a share.
 func (m Metric) Scale() float64 {
 	if m.Share {
 		return 100
@@ -266,12 +267,12 @@ func (m Metric) Scale() float64 {
 	return 1
 }
 
-// printed turns a difference as it is printed, in percentage points of a share, into one of the metric.
+// printed converts a printed difference, in percentage points for a share, into the metric's own unit.
 func (m Metric) printed(v float64) float64 {
 	return v / m.Scale()
 }
 
-// valueWord is what one value is called.
+// valueWord returns the word for one value.
 func (m Metric) valueWord() string {
 	switch {
 	case m.More && strings.HasSuffix(m.Name, "accuracy"):
@@ -284,8 +285,8 @@ func (m Metric) valueWord() string {
 	return m.Title
 }
 
-// validation are the metrics of the held-out training images by which an epoch of this one is chosen, the first that
-// a log has: of a metric of the user's the one with validation_ or val_ in place of test_.
+// validation lists the metrics on held-out training images that may choose an epoch of this one; the first that a log
+// has is used. A user's metric has validation_ or val_ in place of test_.
 func (m Metric) validation() []Metric {
 	switch known := slices.ContainsFunc(metrics, func(k Metric) bool { return k.Name == m.Name }); {
 	case known && m.Share:

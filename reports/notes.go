@@ -13,7 +13,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// runNotes says which of a variant's runs are not in its mean, and why.
+// runNotes lists which of a variant's runs are not in its mean, and why.
 func runNotes(records []outcome, seeds []uint64) []string {
 	if len(records) == 0 {
 		return []string{"no runs yet"}
@@ -71,7 +71,7 @@ func runNotes(records []outcome, seeds []uint64) []string {
 	return notes
 }
 
-// end says how one run came to a bad end.
+// end describes how one run failed.
 func end(r outcome) string {
 	text := fmt.Sprintf("seed %d", r.Seed)
 	if r.Error != "" {
@@ -80,12 +80,12 @@ func end(r outcome) string {
 	return text
 }
 
-// pairNotes says what stands in the way of reading a row's Δ simply.
+// pairNotes states what a reader must consider besides a row's Δ.
 func pairNotes(row Row, records []outcome, to rival) []string {
 	d := row.Delta
 	if d == nil {
 		if len(row.Runs) == 0 || recipes(records) > 1 {
-			return nil // said already
+			return nil // already stated
 		}
 		if recipes(to.records) > 1 {
 			return []string{to.name + "'s runs follow different recipes: no Δ"}
@@ -146,7 +146,7 @@ func testExamples(records []outcome) []int {
 	return slices.Compact(sizes)
 }
 
-// describe fills in what the whole table says: the title's parts, how to read it, where it comes from.
+// describe fills in the text about the whole table: the title's parts, how to read it, and its origin.
 func (c *Comparison) describe(groups [][]outcome) {
 	records := slices.Concat(groups...)
 	recipes := map[string]recipe.Recipe{} // by identity
@@ -170,7 +170,7 @@ func (c *Comparison) describe(groups [][]outcome) {
 	c.Origin = c.origin(records, recipes)
 }
 
-// epochs is how long a run trained, or was to train.
+// epochs returns how many epochs a run trained, or was to train.
 func epochs(r outcome, p recipe.Recipe) int {
 	if r.Result != nil && r.Result.Epochs > 0 {
 		return r.Result.Epochs
@@ -178,13 +178,13 @@ func epochs(r outcome, p recipe.Recipe) int {
 	return p.Train.Epochs
 }
 
-// readingNotes explain the columns, as far as the table has them.
+// readingNotes explains the columns that the table has.
 func (c *Comparison) readingNotes(records []outcome) []string {
 	return slices.Concat(c.valueNotes(), c.tuningNotes(), c.deltaNotes(), c.columnNotes(), c.verdictNotes(),
 		c.shapeNotes(), c.testSetNotes(records))
 }
 
-// valueNotes say what a row's own figure is.
+// valueNotes explains a row's own figure.
 func (c *Comparison) valueNotes() (notes []string) {
 	if slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Error.K > 1 }) {
 		notes = append(notes, c.Metric.valueWord()+": mean ± standard deviation (k − 1) over k seeds")
@@ -204,12 +204,12 @@ func (c *Comparison) valueNotes() (notes []string) {
 	return notes
 }
 
-// anyDelta reports whether a row's difference is so.
+// anyDelta reports whether so holds for any row's difference.
 func (c *Comparison) anyDelta(so func(*Delta) bool) bool {
 	return slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Delta != nil && so(r.Delta) })
 }
 
-// deltaNotes say how differences, their intervals and p come about.
+// deltaNotes explains how differences, their intervals and p are computed.
 func (c *Comparison) deltaNotes() (notes []string) {
 	if !c.anyDelta(func(*Delta) bool { return true }) {
 		return nil
@@ -244,7 +244,7 @@ func (c *Comparison) deltaNotes() (notes []string) {
 	return notes
 }
 
-// columnNotes explain columns that were asked for.
+// columnNotes explains the columns that were asked for.
 func (c *Comparison) columnNotes() (notes []string) {
 	if slices.Contains(c.Options.Columns, "wins") {
 		notes = append(notes, "P(better): the probability that the variant has the "+c.Metric.Better()+
@@ -258,7 +258,7 @@ func (c *Comparison) columnNotes() (notes []string) {
 	return notes
 }
 
-// verdictNotes explain verdicts that claim no difference.
+// verdictNotes explains the verdicts that claim no difference.
 func (c *Comparison) verdictNotes() (notes []string) {
 	if c.anyDelta(func(d *Delta) bool { return d.Verdict.Beyond > stats.SameDifference }) {
 		notes = append(notes, "no difference beyond ±x: no claim either way, but the data rule out a larger difference"+
@@ -274,7 +274,7 @@ func (c *Comparison) verdictNotes() (notes []string) {
 	return notes
 }
 
-// shapeNotes say what the rows are, and what is missing to compare them.
+// shapeNotes explains what the rows are, and what is missing to compare them.
 func (c *Comparison) shapeNotes() (notes []string) {
 	if c.Shape == Matrix {
 		notes = append(notes, "✓: the ablation is applied; ·: it is not")
@@ -292,7 +292,7 @@ func (c *Comparison) shapeNotes() (notes []string) {
 	return notes
 }
 
-// testSetNotes say how well the test images themselves tell one net's error.
+// testSetNotes states how precisely the test images measure one net's error.
 func (c *Comparison) testSetNotes(records []outcome) []string {
 	n := testExamples(records)
 	if !c.Metric.onTest() || len(n) != 1 || n[0] <= 0 || len(c.Rows[0].Runs) == 0 {
@@ -303,7 +303,7 @@ func (c *Comparison) testSetNotes(records []outcome) []string {
 		Thousands(n[0]), Percent(math.Sqrt(e*(1-e)/float64(n[0]))))}
 }
 
-// bayesianNotes say what two to five seeds make likely: no test, and marked as none.
+// bayesianNotes states what two to five seeds make likely. It is not a test, and the note says so.
 func (c *Comparison) bayesianNotes() []string {
 	var rows []string
 	for _, r := range c.Rows {
@@ -327,7 +327,7 @@ func (c *Comparison) bayesianNotes() []string {
 		strings.Join(rows, "; ")}
 }
 
-// probability writes two decimals, and never that something is certain.
+// probability writes two decimals, and never shows certainty.
 func probability(p float64) string {
 	switch {
 	case p < 0.005:
@@ -338,15 +338,15 @@ func probability(p float64) string {
 	return fmt.Sprintf("%.2f", p)
 }
 
-// LevelWords writes the level of the intervals of differences: "95 %".
+// LevelWords returns the level of the intervals of differences: "95 %".
 func (c *Comparison) LevelWords() string {
 	if c.Look.Alpha <= 0 {
-		return "95 %" // nothing is claimed, and Student's intervals stand
+		return "95 %" // nothing is claimed, and Student's intervals are shown
 	}
 	return strconv.FormatFloat(RoundTo(100*(1-c.Look.Alpha), 4), 'f', -1, 64) + " %"
 }
 
-// DeltaHead heads the differences: "Δ [95 %]".
+// DeltaHead returns the head of the column of differences: "Δ [95 %]".
 func (c *Comparison) DeltaHead() string {
 	if c.Options.Unadjusted {
 		return "Δ [" + c.LevelWords() + " unadjusted]"
@@ -354,7 +354,7 @@ func (c *Comparison) DeltaHead() string {
 	return "Δ [" + c.LevelWords() + "]"
 }
 
-// familyWords says what p is adjusted over.
+// familyWords describes the family over which p is adjusted.
 func (c *Comparison) familyWords() string {
 	text := Count(c.Family, "comparison")
 	if p := c.Options.Primary; p != nil && !c.Exploratory && len(p.Also) > 0 {
@@ -363,7 +363,7 @@ func (c *Comparison) familyWords() string {
 	return text
 }
 
-// rivalWords says what Δ is taken to.
+// rivalWords describes what Δ is a difference to.
 func (c *Comparison) rivalWords() string {
 	switch {
 	case c.Against != "":

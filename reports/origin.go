@@ -12,9 +12,8 @@ import (
 	"ablate/recipe"
 )
 
-// identity is what tells a record's recipe from others. Format 1 made it of other
-// key names, so that a study which was begun then and continued today would seem
-// to follow two recipes.
+// identity distinguishes a record's recipe from others. Format 1 used other key names, so that a study begun then and
+// continued today would seem to follow two recipes.
 func identity(r experiments.Record) string {
 	if r.Version != 1 {
 		return r.Identity
@@ -33,7 +32,7 @@ func identity(r experiments.Record) string {
 // shownOrigins is how many different commits, commands … are written out.
 const shownOrigins = 3
 
-// origin says where the figures come from, as far as the records tell.
+// origin lists where the figures come from, as far as the records state it.
 func (c *Comparison) origin(records []outcome, recipes map[string]recipe.Recipe) []string {
 	lines := []string{seedList(c.Seeds)}
 	var programs, commits, data, hardware, commands, views []string
@@ -69,7 +68,7 @@ func (c *Comparison) origin(records []outcome, recipes map[string]recipe.Recipe)
 	return lines
 }
 
-// viewWords says how a test image was looked at for a run's figure.
+// viewWords describes how a test image was viewed for a run's figure.
 func viewWords(o outcome, d recipe.Data) string {
 	switch {
 	case views(d) == 1:
@@ -80,7 +79,7 @@ func viewWords(o outcome, d recipe.Data) string {
 	return "ten views, whose softmax outputs are averaged, at the last epoch"
 }
 
-// views is how many crops of a test image are looked at.
+// views returns how many crops of a test image are evaluated.
 func views(d recipe.Data) int {
 	if d.TestCrops == recipe.TenCrop {
 		return 10
@@ -88,8 +87,7 @@ func views(d recipe.Data) int {
 	return 1
 }
 
-// viewsAt is how many are behind a run's figure: before the last epoch the test
-// sees the centre alone.
+// viewsAt returns how many views are behind a run's figure. Before the last epoch, tests use only the centre crop.
 func viewsAt(d recipe.Data, o outcome) int {
 	if o.Result == nil || o.epoch < o.Result.Epochs {
 		return 1
@@ -97,7 +95,7 @@ func viewsAt(d recipe.Data, o outcome) int {
 	return views(d)
 }
 
-// speedOrigin says what images/s is, and on what it was measured.
+// speedOrigin explains images/s, and names the hardware on which it was measured.
 func (c *Comparison) speedOrigin() []string {
 	keys := c.Hardware()
 	switch {
@@ -125,7 +123,7 @@ func (c *Comparison) Hardware() []string {
 	return slices.Compact(keys)
 }
 
-// appendOrigin adds a line for what the records say under one word, each saying once.
+// appendOrigin adds a line with a word and the records' entries for it, each entry once.
 func appendOrigin(lines []string, word string, said []string) []string {
 	slices.Sort(said)
 	said = slices.DeleteFunc(slices.Compact(said), func(s string) bool { return s == "" })
@@ -138,7 +136,7 @@ func appendOrigin(lines []string, word string, said []string) []string {
 	return append(lines, word+" "+strings.Join(said, "; "))
 }
 
-// commit writes "1a2b3c4d5e6f, with uncommitted changes", or that there were none.
+// commit writes "1a2b3c4d5e6f, with uncommitted changes" or "1a2b3c4d5e6f, nothing uncommitted".
 func commit(p *experiments.Provenance) string {
 	if p.Commit == "" {
 		return "not known: " + Sanitize(cmp.Or(p.NoCommit,
@@ -159,7 +157,7 @@ func digests(data map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// short cuts a hexadecimal digest to what people compare by eye.
+// short shortens a hexadecimal digest to a length that people compare by eye.
 func short(digest string) string {
 	const digits = 12
 	if len(digest) > digits {
@@ -168,7 +166,7 @@ func short(digest string) string {
 	return digest
 }
 
-// CommandLine writes a command line as one would type it; where the program lay does not matter.
+// CommandLine writes a command line as one would type it, without the program's folder.
 func CommandLine(args []string) string {
 	var parts []string
 	for i, a := range args {
@@ -183,8 +181,8 @@ func CommandLine(args []string) string {
 	return strings.Join(parts, " ")
 }
 
-// ComparesDevices says that the rows trained on different devices, each row on
-// its own: the devices are what is compared, and stand beside the speeds.
+// ComparesDevices reports whether the rows trained on different devices, each row on its own. The table then compares
+// devices and shows them beside the speeds.
 func (c *Comparison) ComparesDevices() bool {
 	var devices []string
 	for _, r := range c.Rows {

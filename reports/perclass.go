@@ -12,7 +12,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// A PerClass is what a study's nets make of each class of test images.
+// A PerClass holds the results of a study's nets for each class of test images.
 type PerClass struct {
 	Study    string           `json:"study"`
 	Baseline string           `json:"baseline"`
@@ -21,22 +21,22 @@ type PerClass struct {
 	Problems []string         `json:"problems,omitempty"`
 }
 
-// VariantClasses are a variant's classes, and what it confuses otherwise than the baseline does.
+// VariantClasses holds a variant's classes, and how its confusions differ from the baseline's.
 type VariantClasses struct {
 	Variant string         `json:"variant"`
-	Seeds   []uint64       `json:"seeds"`             // of the runs that are done
-	Paired  []uint64       `json:"paired,omitempty"`  // of those that the baseline has, too
+	Seeds   []uint64       `json:"seeds"`             // seeds of the finished runs
+	Paired  []uint64       `json:"paired,omitempty"`  // seeds in Seeds that the baseline also has
 	Classes []ClassError   `json:"by_class"`          // by number
-	Cells   []Cell         `json:"confusion"`         // that are not empty, by label and prediction
-	Changed []ChangedImage `json:"changed,omitempty"` // the images whose answer changed in most seeds, those first
+	Cells   []Cell         `json:"confusion"`         // the cells that are not empty, by label and prediction
+	Changed []ChangedImage `json:"changed,omitempty"` // the images whose answer changed, in most seeds first
 }
 
-// A ClassError is the share of a class's images that are not told, over seeds.
+// A ClassError is the share of a class's images that are classified wrongly, over seeds.
 type ClassError struct {
 	Class  int         `json:"class"`
-	Images int         `json:"images"` // of a test split
+	Images int         `json:"images"` // how many a test split has
 	Error  ClassFigure `json:"error"`
-	// Delta is the difference to the baseline under the same seeds, nil where nothing can be compared.
+	// Delta is the difference to the baseline under the same seeds; nil if nothing can be compared.
 	Delta *ClassDelta `json:"delta,omitempty"`
 }
 
@@ -47,19 +47,19 @@ type ClassFigure struct {
 	High *float64 `json:"high,omitempty"`
 }
 
-// A ClassDelta is a difference and what the exact sign-flip test says of it.
+// A ClassDelta is a difference and the result of its exact sign-flip test.
 type ClassDelta struct {
 	ClassFigure
 	P        float64 `json:"p"`
 	Adjusted float64 `json:"p_adjusted"` // by Holm's method over the classes of a variant
 }
 
-// Claims says whether a class differs.
+// Claims reports whether a class differs.
 func (d *ClassDelta) Claims() bool {
 	return d != nil && d.Adjusted <= stats.Alpha && d.Low != nil && *d.Low**d.High > 0
 }
 
-// Verdict is what a difference says of a variant: "better", "worse" or nothing.
+// Verdict returns "better" or "worse" for a claimed difference, and nothing for others.
 func (d *ClassDelta) Verdict() string {
 	switch {
 	case !d.Claims():
@@ -70,7 +70,7 @@ func (d *ClassDelta) Verdict() string {
 	return "better"
 }
 
-// Percent writes a share in percent with its interval, and with its sign where it is a difference.
+// Percent writes a share in percent with its interval. signed adds the sign, for a difference.
 func (f ClassFigure) Percent(signed bool) string {
 	format := "%.2f"
 	if signed {
@@ -83,7 +83,7 @@ func (f ClassFigure) Percent(signed bool) string {
 	return said
 }
 
-// Name is a class's name, or its number where the names are not known.
+// Name returns a class's name, or its number if the names are not known.
 func (p *PerClass) Name(class int) string {
 	if class < len(p.Classes) {
 		return p.Classes[class]
@@ -91,7 +91,7 @@ func (p *PerClass) Name(class int) string {
 	return fmt.Sprint(class)
 }
 
-// Cell is that of a label and a prediction, which may be empty.
+// Cell returns the cell of a label and a prediction. It may be empty.
 func (v VariantClasses) Cell(label, predicted int) Cell {
 	i, found := slices.BinarySearchFunc(v.Cells, Cell{Label: label, Predicted: predicted}, byPlace)
 	if !found {
@@ -109,8 +109,8 @@ func (v VariantClasses) CellText(c Cell) string {
 	return said
 }
 
-// MostConfused are the n pairs of classes that are confused most, or where there is a baseline to compare with, most
-// otherwise than by it.
+// MostConfused returns the n pairs of classes that are confused most. With a baseline it returns those whose confusion
+// differs most from the baseline's.
 func (v VariantClasses) MostConfused(n int) []Cell {
 	wrong := slices.DeleteFunc(slices.Clone(v.Cells), func(c Cell) bool { return c.Label == c.Predicted })
 	of := func(c Cell) float64 { return c.Images }
@@ -125,7 +125,8 @@ func byPlace(a, b Cell) int {
 	return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Predicted, b.Predicted))
 }
 
-// A Cell of a confusion matrix: images of a class a run that were taken for another, or for itself.
+// A Cell of a confusion matrix counts the images of a class, per run, that were taken for another class or for their
+// own.
 type Cell struct {
 	Label      int     `json:"label"`
 	Predicted  int     `json:"predicted"`
@@ -133,7 +134,7 @@ type Cell struct {
 	Difference float64 `json:"difference,omitempty"` // to the baseline's mean
 }
 
-// A ChangedImage is answered otherwise than by the baseline's net of the same seed.
+// A ChangedImage is answered differently by the baseline's net of the same seed.
 type ChangedImage struct {
 	Index  int `json:"index"` // in the test split
 	Label  int `json:"label"`
@@ -142,13 +143,13 @@ type ChangedImage struct {
 	Lost   int `json:"lost"`   // from right to wrong
 }
 
-// ErrPredictions is a study of which no run has predictions.
+// ErrPredictions is the error for a study in which no run has predictions.
 var ErrPredictions = errors.New("no run of the study has predictions")
 
 // mostChanged bounds the list of images.
 const mostChanged = 50
 
-// seedAnswers are what the nets of a variant made of the test images, by seed.
+// seedAnswers holds a variant's predictions on the test images, by seed.
 type seedAnswers map[uint64][]experiments.Prediction
 
 // ByClass compares the classes of a study's variants. names may be nil.
@@ -248,7 +249,7 @@ func variantClasses(name string, own, base seedAnswers) (VariantClasses, error) 
 	return v, nil
 }
 
-// figure is an estimate whose interval stays within what it can be.
+// figure returns an estimate whose interval is clipped to the possible range.
 func figure(e stats.Estimate, least float64) ClassFigure {
 	f := ClassFigure{Mean: e.Mean}
 	if e.Interval != nil {
@@ -258,7 +259,7 @@ func figure(e stats.Estimate, least float64) ClassFigure {
 	return f
 }
 
-// byClass returns, by class, each seed's share of wrong answers, and how many images there are.
+// byClass returns each seed's share of wrong answers for each class, and the number of images in each class.
 func byClass(of seedAnswers, seeds []uint64) (shares [][]float64, images []int) {
 	for i, seed := range seeds {
 		var wrong, n []int
@@ -282,7 +283,7 @@ func byClass(of seedAnswers, seeds []uint64) (shares [][]float64, images []int) 
 	return shares, images
 }
 
-// confusion counts what is taken for what, a run, and how that differs from the baseline.
+// confusion counts, per run, which class is taken for which, and how the counts differ from the baseline's.
 func confusion(own seedAnswers, seeds []uint64, base seedAnswers, paired []uint64) []Cell {
 	type place struct{ label, predicted int }
 	cells := map[place]*Cell{}
@@ -309,7 +310,7 @@ func confusion(own seedAnswers, seeds []uint64, base seedAnswers, paired []uint6
 	return all
 }
 
-// changedImages are those whose answer differs from the baseline's in most seeds.
+// changedImages returns the images whose answer differs from the baseline's, in most seeds first.
 func changedImages(own, base seedAnswers, paired []uint64) []ChangedImage {
 	var all []ChangedImage
 	for _, seed := range paired {

@@ -11,17 +11,17 @@ import (
 	"ablate/experiments"
 )
 
-// At says which epoch's figure of a run counts. The zero At is the last epoch's.
+// At states which epoch's figure of a run counts. The zero At is the last epoch.
 type At struct {
-	Best       bool // the best over the epochs
-	Validation bool // that of the epoch with the least error on held-out training images
+	Best       bool // the best epoch's
+	Validation bool // the epoch's with the least error on held-out training images
 	Epoch      int  // this epoch's, counted from 1; 0 for none
 }
 
-// AtWords are what ParseAt reads.
+// AtWords lists what ParseAt reads.
 const AtWords = "last, best, best-validation, epoch:N"
 
-// ParseAt reads "last", "best", "best-validation" or "epoch:N"; nothing is the last.
+// ParseAt reads "last", "best", "best-validation" or "epoch:N". An empty string means "last".
 func ParseAt(s string) (At, error) {
 	switch number, isEpoch := strings.CutPrefix(s, "epoch:"); {
 	case s == "last" || s == "":
@@ -38,7 +38,7 @@ func ParseAt(s string) (At, error) {
 	return At{}, fmt.Errorf("%w: %q; want one of %s", ErrOption, s, AtWords)
 }
 
-// String is what ParseAt reads.
+// String returns the form that ParseAt reads.
 func (a At) String() string {
 	switch {
 	case a.Best:
@@ -51,7 +51,7 @@ func (a At) String() string {
 	return "last"
 }
 
-// Words say the same to a reader.
+// Words describes At to a reader.
 func (a At) Words() string {
 	switch {
 	case a.Best:
@@ -68,13 +68,13 @@ func (a At) Words() string {
 type outcome struct {
 	experiments.Record
 	value  float64
-	epoch  int    // that value is of
+	epoch  int    // the epoch of value
 	counts bool   // the run is done and has a value: it goes into the mean
-	why    string // it is done and has none
-	broken bool   // it is done and its figure is infinite or no number
+	why    string // why it is finished without a value
+	broken bool   // it is finished, and its figure is infinite or NaN
 }
 
-// A picker takes the figure of each run that a table is about.
+// A picker finds each run's figure for a table.
 type picker struct {
 	metric  Metric
 	at      At
@@ -106,13 +106,13 @@ func (p picker) outcomes(records []experiments.Record) []outcome {
 	return all
 }
 
-// pick finds a run's figure: in its record if that has it, else in its log.
+// pick returns a run's figure and its epoch, from the record if that has it, otherwise from the log.
 func (p picker) pick(r experiments.Record) (float64, int, error) {
 	epochs := 0
 	if r.Result != nil {
 		epochs = r.Result.Epochs
 	}
-	if p.metric.recorded && p.at == (At{}) && !p.measured(r) { // of any trainer
+	if p.metric.recorded && p.at == (At{}) && !p.measured(r) { // a record of any trainer
 		v := p.metric.result(r)
 		if math.IsNaN(v) {
 			return 0, 0, fmt.Errorf("its record has no %s", p.metric.Title)
@@ -161,7 +161,7 @@ func (p picker) pick(r experiments.Record) (float64, int, error) {
 	return p.last(r, log)
 }
 
-// measured says that a program of the user's measured the figure itself.
+// measured reports whether a user's program measured the figure itself.
 func (p picker) measured(r experiments.Record) bool {
 	if r.Result == nil {
 		return false
@@ -170,8 +170,8 @@ func (p picker) measured(r experiments.Record) bool {
 	return ok
 }
 
-// last is the last value of a metric that a program of the user's logged, which may know no epochs; the record's where
-// it logged none.
+// last returns the last value of a metric that a user's program logged, perhaps without epochs. If the log has none, it
+// returns the record's.
 func (p picker) last(r experiments.Record, log []experiments.Metric) (float64, int, error) {
 	for _, m := range slices.Backward(log) {
 		if m.Name == p.metric.Name {
@@ -184,7 +184,7 @@ func (p picker) last(r experiments.Record, log []experiments.Metric) (float64, i
 	return 0, 0, fmt.Errorf("its log has no %s %s", p.metric.Name, p.at.Words())
 }
 
-// chosen is the epoch that validation images choose.
+// chosen returns the epoch that the validation images choose.
 func (p picker) chosen(log []experiments.Metric) (int, error) {
 	by := p.metric.validation()
 	for _, m := range by {
@@ -198,7 +198,7 @@ func (p picker) chosen(log []experiments.Metric) (int, error) {
 	return 0, fmt.Errorf("its log has neither %s nor %s to choose an epoch by", by[0].Name, by[1].Name)
 }
 
-// value is that of an epoch that was chosen.
+// value returns the value of a chosen epoch.
 func (a At) value(values map[int]float64, epoch int, name string) (float64, int, error) {
 	v, ok := values[epoch]
 	if !ok || epoch == 0 {
@@ -207,7 +207,7 @@ func (a At) value(values map[int]float64, epoch int, name string) (float64, int,
 	return v, epoch, nil
 }
 
-// byEpoch is a metric's values by epoch, the last of each.
+// byEpoch returns a metric's values by epoch, the last one of each.
 func byEpoch(log []experiments.Metric, name string) map[int]float64 {
 	values := map[int]float64{}
 	for _, m := range log {
@@ -218,7 +218,8 @@ func byEpoch(log []experiments.Metric, name string) map[int]float64 {
 	return values
 }
 
-// least is the first epoch with the least value, or the most; values that are no number come last.
+// least returns the first epoch with the least value, or with the greatest if most is set. Values that are NaN come
+// last.
 func least(values map[int]float64, most bool) (int, bool) {
 	best, epoch := math.NaN(), 0
 	for e, v := range values {

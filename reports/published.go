@@ -10,8 +10,8 @@ import (
 	"ablate/reports/stats"
 )
 
-// publish has each row that is compared with the baseline say what has been
-// published of its difference, and whether it agrees.
+// publish adds to each row that is compared with the baseline what has been published of its difference, and whether
+// the two agree.
 func (c *Comparison) publish(groups [][]outcome) {
 	if c.Against != "" || c.Shape == Cumulative || c.Baseline == "" || len(groups[0]) == 0 ||
 		len(c.Rows[0].Ablations) > 0 {
@@ -45,13 +45,13 @@ func (c *Comparison) publish(groups [][]outcome) {
 	}
 }
 
-// publishedName is what the ledger calls a metric of ours, on whichever images.
+// publishedName returns the ledger's name for one of our metrics, for any split.
 func publishedName(name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, "test_"), "validation_")
 }
 
-// publishedNote says where a published difference comes from, what was compared, whether ours
-// agrees, and what confounds theirs.
+// publishedNote states where a published difference comes from, what was compared, whether ours agrees, and what
+// confounds theirs.
 func publishedNote(r Row) string {
 	c := r.Published.Claim
 	parts := []string{fmt.Sprintf("published Δ %s: %s: %s against %s", r.PublishedDelta(), c.Cite(), c.Name, c.Base)}
@@ -98,8 +98,7 @@ func (r Row) PublishedDelta() string {
 	return text
 }
 
-// Agreement says whether the row agrees with what was published, and why it
-// cannot be compared where it cannot.
+// Agreement states whether the row agrees with what was published. If the two cannot be compared, it states why.
 func (r Row) Agreement() string {
 	j := r.Published
 	switch {

@@ -8,8 +8,8 @@ import (
 	"ablate/recipe"
 )
 
-// Recipes are recorded recipes that were read, by their text: a thousand runs share a few, every row is compared with
-// one baseline, and who makes the tables of a study again and again keeps them. The zero value is ready to use.
+// Recipes caches parsed recipes by their text. A thousand runs share a few recipes, and every row is compared with one
+// baseline. Callers that make tables of a study repeatedly can keep the cache. The zero value is ready to use.
 type Recipes struct {
 	mu   sync.Mutex
 	read map[string]readRecipe
@@ -20,7 +20,7 @@ type readRecipe struct {
 	err    error
 }
 
-// maxRecipes bounds how many are kept.
+// maxRecipes bounds how many recipes are kept.
 const maxRecipes = 2000
 
 func (r *Recipes) decode(text json.RawMessage) (recipe.Recipe, error) {
@@ -37,7 +37,7 @@ func (r *Recipes) decode(text json.RawMessage) (recipe.Recipe, error) {
 	return known.recipe, known.err
 }
 
-// ours is a recipe that ablate or a program of the user's trained by; nil where it is not ours to read, as an import's.
+// ours returns a recipe that ablate or a user's program trained with. It returns nil for others, such as an import's.
 func (r *Recipes) ours(text json.RawMessage) *recipe.Recipe {
 	known, err := r.decode(text)
 	if err != nil || known.Net == nil && !known.IsProgram() {
@@ -46,8 +46,8 @@ func (r *Recipes) ours(text json.RawMessage) *recipe.Recipe {
 	return &known
 }
 
-// lenient is for a title, for which no report should fail. What was not trained by ablate, or is damaged, has an empty
-// one.
+// lenient is for a title, for which no report should fail. It returns an empty recipe if the text is damaged or if
+// ablate did not train the run.
 func (r *Recipes) lenient(text json.RawMessage) recipe.Recipe {
 	known, err := r.decode(text)
 	if err != nil {

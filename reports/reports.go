@@ -1,9 +1,9 @@
-// Package reports reads records and says what they show: the comparison of a
-// study's variants, as a typed model. Package render prints it, page draws it.
+// Package reports reads records and makes of them the comparison of a study's
+// variants, as a typed model. Package render prints it, page draws it.
 //
 // It takes three steps, each in its own file: group (the records of one
 // variant, by seed), compare (spread, difference to the baseline, verdict:
-// package stats), notes (everything a reader must know to read a row rightly).
+// package stats), notes (everything a reader must know to read a row correctly).
 // Warnings are part of the model, so no format can leave them out.
 //
 // The same records give the same bytes. Speed is the one measured figure that
@@ -24,20 +24,20 @@ import (
 
 // Errors of this package, for errors.Is.
 var (
-	// ErrNoRuns says that a study has no records.
+	// ErrNoRuns is the error for a study without records.
 	ErrNoRuns = errors.New("no runs recorded")
-	// ErrRecords says that records do not belong in one table.
+	// ErrRecords is the error for records that do not belong in one table.
 	ErrRecords = errors.New("records do not belong together")
-	// ErrOption says that a table was asked for that cannot be made.
+	// ErrOption is the error for options of which no table can be made.
 	ErrOption = errors.New("invalid option")
-	// ErrFormat says that no format has the name asked for.
+	// ErrFormat is the error for an unknown format.
 	ErrFormat = errors.New("unknown format")
 )
 
 // DefaultBaseline is the name of the baseline where Options name no other.
 const DefaultBaseline = "baseline"
 
-// Options say what a table shows.
+// Options determine what a table shows.
 type Options struct {
 	// Variants are the study's variants in its order, runs or no runs: a declared
 	// variant without runs is a row that says so, and it counts in the family
@@ -48,19 +48,19 @@ type Options struct {
 	Baseline string
 	// Metric is the figure that is compared, one of Metrics or another that runs logged; empty means the first of them.
 	Metric string
-	// At says which epoch's figure of each run counts.
+	// At states which epoch's figure of each run counts.
 	At At
-	// Kinds says what metrics mean, by name; those of our own runs are known.
+	// Kinds describes metrics by name. The metrics of our own runs need no entry.
 	Kinds map[string]experiments.MetricKind
 	// Primary is what the study declared before its first run; nil where it declared nothing.
 	Primary *Primary
 	// Looked are the numbers of complete seeds at which tables of the study were made, rising.
 	Looked []int
-	// Tuning says how variants found values of their own for some keys; nil where they have none.
+	// Tuning describes how variants found their own values for some keys; nil where they have none.
 	Tuning *experiments.Tuning
-	// Departures say what the study's file declares today in place of what it declared then.
+	// Departures lists where the study's file differs today from what it declared.
 	Departures []string
-	// Shape is what rows are compared with and how what they change is shown; empty means DeltaShape.
+	// Shape states what rows are compared with and how their changes are shown; empty means DeltaShape.
 	Shape Shape
 	// Columns names the columns to show, each one of render.Columns; none means the usual ones.
 	Columns []string
@@ -68,15 +68,15 @@ type Options struct {
 	// compared with the one of its name there instead of with the baseline.
 	Against        string
 	AgainstRecords []experiments.Record
-	// Metrics reads a run's log, where its figure is not in its record; nil where logs are not at hand.
+	// Metrics reads a run's log if its record lacks the figure; nil if no logs are available.
 	Metrics func(experiments.Record) ([]experiments.Metric, error)
-	// Predictions reads a run's predictions, for comparing one net with one; nil where they are not at hand.
+	// Predictions reads a run's predictions, to compare single nets; nil if none are available.
 	Predictions func(experiments.Record) ([]experiments.Prediction, error)
-	// Recipes are those that tables before this one have read; nil where there are none.
+	// Recipes is a cache of recipes that earlier tables have read; nil if there is none.
 	Recipes *Recipes
 	// Speed adds the column images/s.
 	Speed bool
-	// Unadjusted has each difference shown with the interval of its row alone.
+	// Unadjusted shows each difference with the interval of its row alone.
 	Unadjusted bool
 	// Width is the number of terminal cells a line of text should fit; 0 means no limit.
 	// A wider table continues below itself.
@@ -97,10 +97,10 @@ type Primary struct {
 	Spending string
 }
 
-// metrics are all that the study declares as primary.
+// metrics returns all metrics that the study declares as primary.
 func (p Primary) metrics() []string { return append([]string{p.Metric}, p.Also...) }
 
-// A Shape is what rows are compared with and how what they change is shown.
+// A Shape states what rows are compared with and how their changes are shown.
 type Shape string
 
 // The shapes.
@@ -110,17 +110,17 @@ const (
 	Cumulative Shape = "cumulative" // each row against the one above it
 )
 
-// Shapes are the words for Options.Shape.
+// Shapes lists the values of Options.Shape.
 var Shapes = []string{string(DeltaShape), string(Matrix), string(Cumulative)}
 
 // A Comparison is a study's table: what its records show, ready for any format.
 type Comparison struct {
 	Study    string
-	Net      string // the baseline's, empty where the records do not say
+	Net      string // the baseline's net; empty where the records do not name it
 	Data     string
-	Against  string // the study each row is compared with its variant of; empty for the baseline
-	Metric   Metric // what Error and Delta are of
-	At       At     // which epoch's
+	Against  string // the study with which each row is compared; empty if rows are compared with the baseline
+	Metric   Metric // the metric of Error and Delta
+	At       At     // the epoch of the figures
 	Shape    Shape
 	Epochs   [2]int   // fewest and most over the runs
 	Seeds    []uint64 // every seed any variant has a run for
@@ -132,10 +132,10 @@ type Comparison struct {
 	Origin   []string // where the figures come from: seeds, commit, data, command, hardware
 
 	Paired   bool // every variant that has runs has them for all seeds
-	Diverged bool // a run did
-	// Exploratory says that the study declared another figure than Metric at At as its primary one.
+	Diverged bool // some run diverged
+	// Exploratory reports whether the study declared another primary figure than Metric at At.
 	Exploratory bool
-	Look        Look    // how far the study's seeds are, and the level of its verdicts
+	Look        Look    // how many seeds have ended, and the level of the verdicts
 	Options     Options // what was asked for
 
 	tested [][]float64 // the differences of the family, by row and seed
@@ -150,15 +150,15 @@ type Comparison struct {
 type Row struct {
 	Variant   string
 	Changes   []string // what differs from the baseline, in words
-	Ablations []string // of the catalogue, that made it
-	Runs      []Run    // that count, by seed
+	Ablations []string // ablations of the catalogue that made the variant
+	Runs      []Run    // the runs that count, by seed
 	Status    map[experiments.Status]int
 	Error     stats.Estimate    // the metric over Runs: a share, or a loss
 	Delta     *Delta            // nil for the baseline and where nothing can be compared
 	Params    int64             // 0 where no record says
 	MACs      int64             // forward, per image; likewise
 	Speeds    []Speed           // by hardware key
-	Usage     *Usage            // of the machine; nil where no run says
+	Usage     *Usage            // use of the machine; nil where no run recorded it
 	Again     bool              // the baseline itself under other seeds: an A/A comparison
 	Published *ledger.Judgement // what was published of Delta to the baseline; nil where nothing was
 	Notes     []string          // what a reader must know to read this row
@@ -168,7 +168,7 @@ type Row struct {
 type Run struct {
 	Seed  uint64
 	Error float64 // the metric: a share, or a loss
-	Epoch int     // that Error is of
+	Epoch int     // the epoch of Error
 }
 
 // A Delta is a variant's difference to its rival, usually the baseline, over the seeds both have finished.
@@ -180,16 +180,16 @@ type Delta struct {
 	Adjusted float64          // P adjusted over the family (stats.MaxT)
 	Plain    bool             // Interval is Student's of this row alone, where there is no simultaneous one
 	Alone    *stats.Interval  // of this row by itself, over seeds; nil unless Options.Unadjusted asks for it
-	Outside  bool             // of the family that the study declared: exploratory
-	Images   *stats.Crossed   // what seeds and test images do to Δ; nil where the predictions do not say
-	Widened  bool             // Interval is of both, since the images do more
-	Prior    *stats.Posterior // of two pairs and more, too few for a claim: what a Bayesian says; nil otherwise
+	Outside  bool             // outside the family that the study declared: exploratory
+	Images   *stats.Crossed   // what seeds and images add to the uncertainty of Δ; nil if not known
+	Widened  bool             // Interval is over seeds and images, since the images add more
+	Prior    *stats.Posterior // for two or more pairs, too few for a claim; nil otherwise
 	Ranked   bool             // diverged runs are in P as the worst outcomes
 	Verdict  stats.Verdict
 }
 
-// Shown is the interval that stands beside a difference: the simultaneous one, unless that of the row alone was asked
-// for.
+// Shown returns the interval printed beside a difference: the simultaneous one, or that of the row alone if it was
+// asked for.
 func (d *Delta) Shown() *stats.Interval {
 	if d.Alone != nil {
 		return d.Alone
@@ -203,7 +203,7 @@ type Pair struct {
 	Difference float64
 }
 
-// Claims reports whether the statistics carry the difference.
+// Claims reports whether the statistics support the difference.
 func (d *Delta) Claims() bool {
 	return d != nil && d.Verdict.Word.Claims() && !d.Outside
 }
@@ -217,9 +217,8 @@ type Speed struct {
 	ImagesPerSecond float64
 }
 
-// Table compares the variants of a study. It needs at least one record; every
-// other lack (no baseline, one seed, diverged runs, figures that are no
-// numbers) is shown in the table.
+// Table compares the variants of a study. It returns an error without any record. Everything else that is missing or
+// wrong (no baseline, one seed, diverged runs, figures that are NaN) is shown in the table.
 func Table(study string, records []experiments.Record, opts Options) (*Comparison, error) {
 	if len(records) == 0 {
 		return nil, fmt.Errorf("report %s: %w; `ablate run %s` makes some", study, ErrNoRuns, study)
@@ -291,7 +290,7 @@ func Table(study string, records []experiments.Record, opts Options) (*Compariso
 	return c, nil
 }
 
-// check refuses what no table could show rightly.
+// check refuses records that no table could show correctly.
 func check(study string, records []experiments.Record) error {
 	type key struct {
 		variant string

@@ -7,21 +7,21 @@ import (
 	"ablate/reports/stats"
 )
 
-// A SelfCheck is what a study's own rule claims on studies like it in which nothing differs.
+// A SelfCheck holds how often a study's own rule claims a difference in studies like it that have none.
 type SelfCheck struct {
 	stats.ResidualCheck
 	Study  string
 	Metric Metric
 	At     At
 	Notes  []string
-	Again  *Delta // of the baseline to itself under other seeds, where the study trained that; nil otherwise
+	Again  *Delta // the baseline against itself under other seeds, if the study trained that; nil otherwise
 
 	Options Options // what was asked for
 }
 
-// CheckSelf runs the test behind a study's verdicts on its own differences less their means
-// (stats.CheckResiduals). There is nothing to find, so a rule that claims something too often must not
-// be trusted with the study.
+// CheckSelf runs the test behind a study's verdicts on the study's own differences less their means
+// (stats.CheckResiduals). These have nothing to find, so a rule that claims something too often must not be trusted
+// with the study.
 func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfCheck, error) {
 	c, err := Table(study, records, opts)
 	if err != nil {
@@ -53,5 +53,5 @@ func CheckSelf(study string, records []experiments.Record, opts Options) (*SelfC
 	return s, nil
 }
 
-// Holds reports whether the rule claims no more than it may on the residuals, and nothing in the A/A comparison.
+// Holds reports whether the rule claims no more than it may on the residuals, and claims nothing in the A/A comparison.
 func (s *SelfCheck) Holds() bool { return s.ResidualCheck.Holds() && !s.Again.Claims() }

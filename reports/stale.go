@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// unfit says why a row cannot be compared with its rival, by what was recorded and not by what was planned: the
-// data under one name were others, or the recipes differ in more than the variant says. Empty where it can.
+// unfit states why a row cannot be compared with its rival, judged by the records and not by the plan: data of one name
+// differed, or the recipes differ in more than the variant states. It is empty if the row can be compared.
 func (c *Comparison) unfit(these, those []outcome) string {
 	a, b := firstCounting(these), firstCounting(those)
-	if a == nil || b == nil || a.Version == 1 || b.Version == 1 { // format 1 had other words
+	if a == nil || b == nil || a.Version == 1 || b.Version == 1 { // format 1 used other words
 		return ""
 	}
 	if splits := otherData(these, those); len(splits) > 0 && c.sameData(a.Recipe, b.Recipe) {
@@ -26,7 +26,7 @@ func (c *Comparison) unfit(these, those []outcome) string {
 	}
 	var more []string
 	own := c.recipes.ours(a.Recipe)
-	program := own != nil && own.IsProgram() // all of whose changes are of settings
+	program := own != nil && own.IsProgram() // a program's changes are all changes of settings
 	for _, change := range c.recipeChanges(base.Recipe, a.Recipe) {
 		key, _, _ := strings.Cut(change, " ")
 		if (program || settingOf(key)) && !slices.Contains(a.Changes, change) {
@@ -39,7 +39,7 @@ func (c *Comparison) unfit(these, those []outcome) string {
 	return ""
 }
 
-// settingOf reports whether a changed key is one of data or training, whose words are the same in every record.
+// settingOf reports whether a changed key belongs to data or training, which every record describes in the same words.
 func settingOf(key string) bool {
 	return strings.HasPrefix(key, "data.") || strings.HasPrefix(key, "train.")
 }
@@ -53,7 +53,7 @@ func firstCounting(records []outcome) *outcome {
 	return nil
 }
 
-// otherData are the splits whose digests the two sides do not share.
+// otherData returns the splits whose digests the two sides do not share.
 func otherData(these, those []outcome) []string {
 	a, b := digestsOf(these), digestsOf(those)
 	var others []string
@@ -65,7 +65,7 @@ func otherData(these, those []outcome) []string {
 	return others
 }
 
-// digestsOf are the digests of each split that a side's runs saw.
+// digestsOf returns the digests of each split that a side's runs read.
 func digestsOf(records []outcome) map[string]map[string]bool {
 	all := map[string]map[string]bool{}
 	for _, r := range records {
@@ -94,7 +94,7 @@ func again(changes []string) bool {
 		strings.HasPrefix(changes[0], "trainer.seed_offset "))
 }
 
-// sizeNote says that a variant is of another size than the baseline though its changes name none.
+// sizeNote notes that a variant's size differs from the baseline's though none of its changes names a size.
 func sizeNote(row, base Row) string {
 	const much = 0.2
 	for _, change := range row.Changes {
@@ -120,7 +120,7 @@ func sizeNote(row, base Row) string {
 	return "of another size than the baseline, which its changes do not name: " + strings.Join(moved, ", ")
 }
 
-// unequalSeeds says that rows of one family were compared over different seeds.
+// unequalSeeds notes that rows of one family were compared over different seeds.
 func (c *Comparison) unequalSeeds() []string {
 	seen := map[string]bool{}
 	for _, r := range c.Rows {

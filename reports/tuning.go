@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// tuningNotes say which values each variant has found for itself, and where the best one is the last that was tried.
+// tuningNotes lists the values that each variant has found for itself, and those that lie at the end of the values
+// tried.
 func (c *Comparison) tuningNotes() []string {
 	t := c.Options.Tuning
 	if t == nil || len(t.Chosen) == 0 {
@@ -43,7 +44,7 @@ func (c *Comparison) tuningNotes() []string {
 	return notes
 }
 
-// atEnd says that a number is the least or the greatest of several that were tried.
+// atEnd reports whether a number is the least or the greatest of several that were tried.
 func atEnd(value string, tried []string) bool {
 	v, err := strconv.ParseFloat(value, 64)
 	if err != nil {

@@ -2,16 +2,16 @@ package reports
 
 import "ablate/reports/stats"
 
-// A Usage is what the runs of a variant took of the machine, as far as it tells.
+// A Usage is what the runs of a variant used of the machine, as far as the machine reports it.
 type Usage struct {
-	Runs       int     // that say anything
+	Runs       int     // runs that report any use
 	CPUSeconds float64 // the median of a run
 	Memory     float64 // bytes, the median of a run's peak
-	Joules     float64 // the median of the runs that tell, 0 where none does
-	AllJoules  float64 // of all of them together
+	Joules     float64 // the median of the runs that report energy; 0 if none does
+	AllJoules  float64 // the sum over these runs
 }
 
-// usage sums up the runs that count. It is nil where none says anything.
+// usage sums up the runs that count. It returns nil if none reports any use.
 func usage(records []outcome) *Usage {
 	var cpu, memory, joules []float64
 	u := new(Usage)

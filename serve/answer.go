@@ -26,24 +26,24 @@ var layout = template.Must(page.Sections().Funcs(template.FuncMap{
 	"study": studyURL, "run": runURL, "at": at, "age": age, "link": link, "join": join,
 }).ParseFS(files, "pages/*.html"))
 
-// An answer is a request on its way to an answer.
+// An answer is a request together with the response to it.
 type answer struct {
 	http.ResponseWriter
 	request *http.Request
 	query   url.Values
-	has     map[string]string // the parts that the page has which asks for itself again
+	has     map[string]string // digests of the parts that the requesting page already has
 	now     *shelf
 	sent    int
-	err     error // of a reader that is gone
+	err     error // the error of writing to a reader that has gone
 }
 
-// Refusals that a reader can do something about.
+// Errors that a reader can correct.
 var (
 	errNotFound = errors.New("there is no such page")
 	errQuery    = errors.New("the address asks for what there is not")
 )
 
-// answering turns a page into a handler: bounds, errors, and one look at the disk.
+// answering makes a handler of a page. It adds bounds, error pages and one look at the disk.
 func (s *Server) answering(page func(*answer) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{ResponseWriter: w, request: r, has: partsOf(r.Header.Get(hasHeader))}
@@ -81,7 +81,7 @@ func (s *Server) answering(page func(*answer) error) http.HandlerFunc {
 	}
 }
 
-// refuse says what is wrong. Where a part of the page has gone out it says so below that.
+// refuse shows an error. If a part of the page has been sent, the error follows below it.
 func (a *answer) refuse(status int, err error) {
 	if a.sent > 0 {
 		a.show("refused", err.Error())
@@ -96,14 +96,14 @@ func (a *answer) refuse(status int, err error) {
 	a.show("foot", nil)
 }
 
-// A head is what a page's frame shows.
+// A head holds what a page's frame shows.
 type head struct {
 	Title, Here string
-	Events      string // what to ask /events for; empty where the page does not live
+	Events      string // the parameter for /events; empty for a page without live updates
 	Version     string
 }
 
-// show writes a piece of a page.
+// show writes a template of a page.
 func (a *answer) show(piece string, data any) error {
 	text, err := drawn(piece, data)
 	if err != nil {
@@ -112,7 +112,7 @@ func (a *answer) show(piece string, data any) error {
 	return a.write(thin(text, a.has))
 }
 
-// drawn is a piece of a page.
+// drawn returns a template of a page, filled in.
 func drawn(piece string, data any) ([]byte, error) {
 	var b bytes.Buffer
 	if err := layout.ExecuteTemplate(&b, piece, data); err != nil {
@@ -121,7 +121,7 @@ func drawn(piece string, data any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// write sends bytes, as long as an answer may be.
+// write sends bytes, up to the longest allowed answer.
 func (a *answer) write(text []byte) error {
 	if a.sent += len(text); a.sent > maxResponse {
 		return fmt.Errorf("the answer is longer than %d bytes; ask for less", maxResponse)
@@ -129,10 +129,10 @@ func (a *answer) write(text []byte) error {
 	// Whoever reads too slowly is cut off; what they hold up would otherwise wait for ever.
 	http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(30 * time.Second))
 	_, a.err = a.ResponseWriter.Write(text)
-	return nil // a reader that is gone is no error of the page's
+	return nil // a reader that has gone is not the page's error
 }
 
-// flush has what was written so far go out, so that it is seen while the rest is made.
+// flush sends what was written so far, so that the reader sees it while the rest is made.
 func (a *answer) flush() { http.NewResponseController(a.ResponseWriter).Flush() }
 
 // begin writes a page's frame down to its heading.
@@ -147,12 +147,12 @@ func (a *answer) begin(h head) error {
 // end closes the frame.
 func (a *answer) end() error { return a.show("foot", nil) }
 
-// whole writes a page at once.
+// whole writes a complete page.
 func (a *answer) whole(h head, part string, data any) error {
 	return cmp.Or(a.begin(h), a.show(part, data), a.end())
 }
 
-// theStudy is the study that the address names.
+// theStudy returns the study that the address names.
 func (a *answer) theStudy() (*study, error) {
 	s := a.now.byName[a.request.PathValue("study")]
 	if s == nil {
@@ -161,7 +161,7 @@ func (a *answer) theStudy() (*study, error) {
 	return s, nil
 }
 
-// choice is a parameter that has to be one of some words; without it the first.
+// choice returns a parameter that must be one of some words. Without the parameter it returns the first word.
 func (a *answer) choice(name string, words ...string) (string, error) {
 	v := a.query.Get(name)
 	if v == "" {
@@ -173,7 +173,7 @@ func (a *answer) choice(name string, words ...string) (string, error) {
 	return v, nil
 }
 
-// many are the values of a parameter that may stand more than once, or hold several by commas.
+// many returns the values of a parameter that may be repeated, or hold several values separated by commas.
 func many(q url.Values, name string) []string {
 	var all []string
 	for _, v := range q[name] {
@@ -184,7 +184,8 @@ func many(q url.Values, name string) []string {
 	return all
 }
 
-// link is an address with some parameters replaced: pairs of a name and a value, of which an empty one removes it.
+// link returns an address with some parameters replaced: pairs of a name and a value. An empty value removes its
+// parameter.
 func link(path string, q url.Values, pairs ...string) string {
 	changed := url.Values{}
 	for name, values := range q {
@@ -209,7 +210,7 @@ func runURL(study, variant string, seed uint64) string {
 	return fmt.Sprintf("/run/%s/%s/%d", url.PathEscape(study), url.PathEscape(variant), seed)
 }
 
-// at writes a moment in this machine's time.
+// at writes a time in this machine's time zone.
 func at(t time.Time) string {
 	if t.IsZero() {
 		return reports.None
@@ -217,7 +218,7 @@ func at(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05")
 }
 
-// age drops the digits of a duration that nobody reads: 36s, 12m, 3h05m, 2d04h.
+// age writes a duration without the digits that nobody reads: 36s, 12m, 3h05m, 2d04h.
 func age(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
@@ -234,7 +235,7 @@ func age(d time.Duration) string {
 
 func join(words []string) string { return strings.Join(words, ", ") }
 
-// share is a part of a whole in percent, for <progress>.
+// share returns a part of a whole in percent, for <progress>.
 func share(part, whole int) int {
 	if whole <= 0 {
 		return 0
@@ -242,7 +243,7 @@ func share(part, whole int) int {
 	return min(100, 100*part/whole)
 }
 
-// asset answers with the style sheet or the script.
+// asset responds with the style sheet or the script.
 func asset(a *answer) error {
 	a.Header().Set("Cache-Control", "no-cache")
 	switch a.request.PathValue("file") {

@@ -14,8 +14,8 @@ import (
 	"ablate/experiments"
 )
 
-// thousand is a folder with a study of 125 variants under eight seeds, each logged for a hundred epochs. The last run
-// of the last variant trains; dir is its folder.
+// thousand makes a folder with a study of 125 variants under eight seeds, each logged for a hundred epochs. The last
+// run of the last variant is training; dir is its folder.
 func thousand(b *testing.B) (root, dir string) {
 	root = b.TempDir()
 	for v := range 125 {
@@ -38,7 +38,7 @@ func simulated(b *testing.B, root string, v int, seed uint64, epochs int, status
 	return put(b, root, experiments.Record{Study: "s", Variant: name, Seed: seed, Status: status}, logged...)
 }
 
-// logging has the run that trains write a line.
+// logging returns a function with which the training run logs a line.
 func logging(b *testing.B, dir string) func(int) {
 	return func(epoch int) {
 		f, err := os.OpenFile(experiments.MetricsPath(dir), os.O_APPEND|os.O_WRONLY, 0)
@@ -50,7 +50,7 @@ func logging(b *testing.B, dir string) func(int) {
 	}
 }
 
-// ending has the run that trains end, and train again.
+// ending returns a function with which the training run ends, then trains again.
 func ending(b *testing.B, root string) func(int) {
 	return func(epoch int) {
 		status := experiments.Running
@@ -61,8 +61,8 @@ func ending(b *testing.B, root string) func(int) {
 	}
 }
 
-// A page is opened once, and asked for again after each change of what it shows. cpu-ms is the CPU time of this
-// process, which a machine that does other things lengthens less than the time on the clock.
+// A page is opened once, and requested again after each change of its contents. cpu-ms is the CPU time of this process,
+// which other load on the machine lengthens less than the elapsed time.
 func BenchmarkThousandRuns(b *testing.B) {
 	for _, c := range []struct{ name, path string }{{"runs", "/runs"}, {"study", "/study/s"}, {"studies", "/"}} {
 		b.Run("open/"+c.name, func(b *testing.B) {
@@ -102,7 +102,7 @@ func reportTime(b *testing.B, since time.Duration) {
 	b.ReportMetric(float64((processTime()-since).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }
 
-// processTime is the CPU time that this process has used.
+// processTime returns the CPU time that this process has used.
 func processTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

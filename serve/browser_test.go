@@ -26,7 +26,7 @@ import (
 	"ablate/experiments"
 )
 
-// A browser is chromium with all that a page complains of, and all that it asks of others.
+// A browser is chromium with all messages from its pages, and all their requests to other servers.
 type browser struct {
 	context.Context
 	t    *testing.T
@@ -34,10 +34,10 @@ type browser struct {
 
 	mu         sync.Mutex
 	complaints []string
-	expected   []string // what a complaint may contain
+	expected   []string // texts that a message may contain
 }
 
-// chromium starts a browser. Where there is none the test is skipped.
+// chromium starts a browser. The test is skipped if there is none.
 func chromium(t *testing.T, h *httptest.Server) *browser {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
@@ -56,7 +56,7 @@ func chromium(t *testing.T, h *httptest.Server) *browser {
 	return b
 }
 
-// listen collects what goes wrong on a page.
+// listen collects a page's errors.
 func (b *browser) listen() {
 	complain := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
@@ -101,7 +101,7 @@ func (b *browser) open(path string) {
 	b.do(chromedp.Navigate("http://" + b.host + path))
 }
 
-// eval returns what an expression of the page's is.
+// eval returns the value of an expression on the page.
 func (b *browser) eval(expression string) string {
 	b.t.Helper()
 	var v any
@@ -132,7 +132,7 @@ func (b *browser) within(patience time.Duration, expression string) time.Duratio
 	return time.Since(began)
 }
 
-// quiet checks that no page has complained.
+// quiet checks that no page has logged an error.
 func (b *browser) quiet(where string) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -143,7 +143,7 @@ func (b *browser) quiet(where string) {
 	b.complaints = nil
 }
 
-// rich is a folder with something on every page: predictions, filters, times, a failed run and hostile names.
+// rich makes a folder with something on every page: predictions, filters, times, a failed run and hostile names.
 func rich(t testing.TB) string {
 	root := sample(t)
 	for seed := uint64(1); seed <= 2; seed++ {
@@ -161,7 +161,7 @@ func rich(t testing.TB) string {
 	return root
 }
 
-// pages are the addresses of every kind of page.
+// pages returns the addresses of every kind of page.
 func pages() map[string]string {
 	bad := url.PathEscape(`<img src=x onerror=alert(1)> "'&` + strings.Repeat("long", 20))
 	return map[string]string{
@@ -177,9 +177,9 @@ func pages() map[string]string {
 	}
 }
 
-// Every page, at the widths of phones, tablets and screens, light and dark: nothing in the console, nothing asked of
-// another server, nothing wider than the window, no violation of axe-core's rules of level A and AA. ABLATE_AXE
-// names its axe.min.js (npm install axe-core); ABLATE_SHOTS a folder that is to get pictures of all of it.
+// Every page is opened at the widths of phones, tablets and screens, light and dark. It must log nothing to the
+// console, request nothing from another server, fit the window, and keep axe-core's rules of level A and AA. ABLATE_AXE
+// names axe-core's axe.min.js (npm install axe-core). ABLATE_SHOTS names a folder for screenshots.
 func TestPagesInABrowser(t *testing.T) {
 	h := serving(t, rich(t), "")
 	b := chromium(t, h)
@@ -195,7 +195,7 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 }
 
-// everyWay opens a page at each width in each scheme of colours and checks it.
+// everyWay opens a page at each width in each colour scheme and checks it.
 func (b *browser) everyWay(name, axe string) {
 	for _, scheme := range []string{"light", "dark"} {
 		b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
@@ -227,12 +227,12 @@ func (b *browser) everyWay(name, axe string) {
 	}
 }
 
-// tooWide names what reaches beyond the window.
+// tooWide lists the elements that reach beyond the window.
 const tooWide = `[...document.querySelectorAll("main *, header *")].filter(e =>
 	!e.closest(".scroll, svg, pre") && e.getBoundingClientRect().right > innerWidth + 1).map(e =>
 	e.outerHTML.slice(0, 120)).slice(0, 4).join(" | ")`
 
-// violations runs axe-core and says which rules of level A and AA are broken, or that none are of many.
+// violations runs axe-core and lists the rules of level A and AA that are broken. It fails if few were checked.
 const violations = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).then(r =>
 	r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 160) + " " + n.failureSummary).slice(0, 3)
 		.join("\n")).join("\n") || (r.passes.length > 8 ? "none" : "only " + r.passes.length + " rules were looked at"))`

@@ -13,14 +13,14 @@ import (
 	"ablate/reports"
 )
 
-// Bounds on what is read of predictions for the table of classes.
+// Bounds on how many predictions are read for the table of classes.
 const (
 	classVariants = 12
-	classRuns     = 8 // each variant's
+	classRuns     = 8 // for each variant
 	maxClasses    = 1000
 )
 
-// A classesPage is the error of each class by variant.
+// A classesPage shows the error of each class by variant.
 type classesPage struct {
 	Study    string
 	Query    url.Values
@@ -30,7 +30,7 @@ type classesPage struct {
 	Problems []string
 }
 
-// A classRow is one class: the errors of the variants, and how far the others are from the first.
+// A classRow is one class: the errors of the variants, and the differences of the others to the first.
 type classRow struct {
 	Class  string
 	Images int
@@ -39,7 +39,7 @@ type classRow struct {
 
 type classCell struct{ Error, Delta string }
 
-// A classCount is what the nets of a variant made of a class's images.
+// A classCount counts a class's images and how many of them a variant's nets got wrong.
 type classCount struct{ images, wrong int }
 
 // classes shows the error on each class.

@@ -16,12 +16,12 @@ import (
 // maxCompared bounds how many runs are compared.
 const maxCompared = 40
 
-// A comparePage sets runs side by side.
+// A comparePage shows runs side by side.
 type comparePage struct {
 	Query   url.Values
 	Path    string
 	Runs    []comparedRun
-	Changes []string // of two runs: what the second's recipe changes of the first's
+	Changes []string // for two runs: how the second's recipe differs from the first's
 	Same    bool     // nothing differs
 	Keys    []comparedKey
 	Missing []string
@@ -32,13 +32,13 @@ type comparePage struct {
 
 type comparedRun struct{ Name, URL, State, Error string }
 
-// A comparedKey is a key that is not the same in all runs.
+// A comparedKey is a key whose value differs between runs.
 type comparedKey struct {
 	Key    string
 	Values []string
 }
 
-// compare shows what differs between runs, and their curves together.
+// compare shows the differences between runs, and their curves in one picture.
 func (s *Server) compare(a *answer) error {
 	p := &comparePage{Query: a.query, Path: "/compare"}
 	var runs []*run
@@ -64,7 +64,7 @@ func (s *Server) compare(a *answer) error {
 	return a.whole(head{Title: "Compare runs", Here: "runs", Events: "all"}, "compare", p)
 }
 
-// named finds STUDY/VARIANT/SEED.
+// named returns the run with the name STUDY/VARIANT/SEED.
 func (l *shelf) named(name string) *run {
 	parts := strings.Split(name, "/")
 	if len(parts) != 3 || l.byName[parts[0]] == nil {
@@ -77,7 +77,7 @@ func (l *shelf) named(name string) *run {
 	return l.byName[parts[0]].find(parts[1], seed)
 }
 
-// differences lists the keys that differ. The recipes of two runs are compared in words.
+// differences lists the keys that differ. It describes the recipes of two runs in words.
 func (p *comparePage) differences(runs []*run) {
 	inWords := false
 	if len(runs) == 2 {
@@ -108,7 +108,7 @@ func (p *comparePage) differences(runs []*run) {
 	p.Same = len(p.Keys)+len(p.Changes) == 0
 }
 
-// compareCurves draws one metric of all the runs.
+// compareCurves draws one metric of all runs.
 func (s *Server) compareCurves(a *answer, p *comparePage, runs []*run) error {
 	names := map[string]bool{}
 	var curves []page.Curve

@@ -11,17 +11,17 @@ import (
 	"ablate/reports/render"
 )
 
-// mediaTypes are those of the files that can be fetched.
+// mediaTypes maps the endings of downloads to their media types.
 var mediaTypes = map[string]string{
 	".csv": "text/csv; charset=utf-8", ".tex": "application/x-tex; charset=utf-8",
 	".md": "text/markdown; charset=utf-8", ".txt": "text/plain; charset=utf-8", ".json": "application/json",
 	".svg": "image/svg+xml", ".html": "text/html; charset=utf-8",
 }
 
-// formats are the tables' formats by the file's ending.
+// formats maps the endings of tables to their formats.
 var formats = map[string]string{".csv": "csv", ".tex": "tex", ".md": "md", ".txt": "text", ".json": "json"}
 
-// download makes a file of a study: its table, a figure, or the page that needs no server.
+// download sends a file of a study: its table, a figure, or the page that needs no server.
 func (s *Server) download(a *answer) error {
 	of, err := a.theStudy()
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Server) download(a *answer) error {
 	switch {
 	case name == "table" && formats[ending] != "":
 		if ending == ".json" {
-			c.Options.Columns = nil // it has all there is
+			c.Options.Columns = nil // JSON has every column
 		}
 		err = render.Render(&b, onlyRows(c, shown), formats[ending])
 	case file == "page.html":
@@ -66,7 +66,7 @@ func (s *Server) download(a *answer) error {
 	return a.attach(of.name+"-"+file, ending, b.Bytes())
 }
 
-// attach sends a file to be saved.
+// attach sends a file for the reader to save.
 func (a *answer) attach(name, ending string, text []byte) error {
 	a.Header().Set("Content-Type", mediaTypes[ending])
 	a.Header().Set("Content-Disposition",
@@ -74,7 +74,7 @@ func (a *answer) attach(name, ending string, text []byte) error {
 	return a.write(text)
 }
 
-// fileName leaves out of a name what has a meaning in paths or shells.
+// fileName removes from a name the characters that have a meaning in paths or shells.
 func fileName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Pages name what they show by a word: all, a study, or a run. versionOf is what
-// tells whether that has changed; 0 where there is no such thing.
+// version returns the version of what a page shows, which a word names: all, a study, or a run. It changes when the
+// contents change, and is 0 if they do not exist.
 func version(now *shelf, what string) int64 {
 	kind, name, _ := strings.Cut(what, ":")
 	switch kind {
@@ -41,11 +41,11 @@ func (a *answer) versionOf(what string) int64 {
 	return version(a.now, what)
 }
 
-// breath is how often an open page that nothing happens on hears that the server is there.
+// breath is the interval at which an idle open page hears that the server is still running.
 const breath = 15 * time.Second
 
-// events tells an open page whenever what it shows has changed: server-sent
-// events of one number, on which the page asks for itself again.
+// events tells an open page whenever its contents have changed. It sends server-sent events of one number, after which
+// the page requests itself again.
 func (s *Server) events(a *answer) error {
 	what := a.query.Get("of")
 	r := s.watcher.join(func(now *shelf) int64 { return version(now, what) })

@@ -12,7 +12,7 @@ import (
 	"ablate/reports"
 )
 
-// A sharedRecipe is a recipe that many runs have, and its keys.
+// A sharedRecipe is a recipe that many runs share, and its keys.
 type sharedRecipe struct {
 	text   json.RawMessage
 	keys   map[string]any
@@ -27,7 +27,7 @@ func newSharedRecipe(text json.RawMessage) *sharedRecipe {
 	return s
 }
 
-// recorded is the run as expressions, columns and orders see it.
+// recorded returns the run in the form that expressions, columns and orders use.
 func (r *run) recorded() query.Run {
 	q := query.Run{Record: &r.record, Notes: r.notes}
 	if r.recipe != nil {
@@ -36,10 +36,10 @@ func (r *run) recorded() query.Run {
 	return q
 }
 
-// usualColumns are shown unless others are asked for.
+// usualColumns lists the columns shown unless others are asked for.
 var usualColumns = []string{"status", "top1_error", "epochs", "changes", "started", "host"}
 
-// heads are the columns' heads that are not their names.
+// heads maps columns to heads that differ from their names.
 var heads = map[string]string{
 	"top1_error": "top-1 error %", "top5_error": "top-5 error %", "test_loss": "test loss", "train_loss": "training loss",
 	"images_per_second": "images/s", "changes": "changed", "macs": "MACs", "host": "node", "cpu_seconds": "CPU seconds",
@@ -49,7 +49,7 @@ var heads = map[string]string{
 
 func headOf(name string) string { return or(heads[name], name) }
 
-// figures write numbers that a plain one would be hard to read of.
+// figures maps columns to functions that write numbers which would be hard to read in full.
 var figures = map[string]func(float64) string{
 	"top1_error": reports.Percent, "top5_error": reports.Percent, "test_loss": decimals(4), "train_loss": decimals(4),
 	"images_per_second": decimals(0), "seconds": decimals(0), "cpu_seconds": decimals(0), "joules": decimals(0),
@@ -62,7 +62,7 @@ func decimals(n int) func(float64) string {
 	return func(v float64) string { return strconv.FormatFloat(v, 'f', n, 64) }
 }
 
-// cellOf is what a table shows of a run under a name: numbers to the right.
+// cellOf returns the cell of a run in a column. Numbers are aligned to the right.
 func (r *run) cellOf(q query.Run, name string) runsCell {
 	value := q.Get(name)
 	switch v := value.(type) {
@@ -74,14 +74,14 @@ func (r *run) cellOf(q query.Run, name string) runsCell {
 	case time.Time:
 		return runsCell{at(v), false}
 	case nil:
-		if done, _ := r.epochs(); name == "epochs" && done > 0 { // of a run that is not done
+		if done, _ := r.epochs(); name == "epochs" && done > 0 { // a run that is not finished
 			return runsCell{strconv.Itoa(done), true}
 		}
 	}
 	return runsCell{query.Cell(value), false}
 }
 
-// remarks are the notes on a run in one line.
+// remarks returns the notes on a run in one line.
 func (r *run) remarks() string {
 	var all []string
 	for _, n := range r.notes.Notes {
@@ -97,7 +97,7 @@ func (r *run) top1() string {
 	return reports.Percent(float64(r.record.Result.Top1Error))
 }
 
-// mentions says whether a run has all words somewhere a reader would look for them.
+// mentions reports whether a run contains all words in the texts that a reader would search.
 func (r *run) mentions(words []string) bool {
 	if len(words) == 0 {
 		return true
@@ -109,7 +109,7 @@ func (r *run) mentions(words []string) bool {
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
 
-// comparable are all of a run's record that can be compared, by key, and its recipe's on request.
+// comparable returns the values of a run's record that can be compared, by key. On request it adds those of its recipe.
 func (r *run) comparable(recipe bool) map[string]string {
 	record := r.record
 	attempts := record.Attempts

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// policy allows a page its own style, script and pictures, and nothing from anywhere else.
+// policy allows a page its own style, script and pictures, and nothing from any other origin.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// cookie holds the token once it was given.
+// cookie is the name of the cookie that holds the token.
 const cookie = "ablate_token"
 
-// guard lets in who may read, keeps other sites' pages out, and sets what browsers hold pages to.
+// guard admits authorised readers, refuses requests from other sites' pages, and sets the security headers.
 func (s *Server) guard(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// local says whether a host is this machine's own name for itself.
+// local reports whether a host is a name by which this machine calls itself.
 func local(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -48,7 +48,7 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// admits checks the token: in the address, which it is taken out of, in a cookie, or in a header.
+// admits checks the token in the address, from which it removes it, in a cookie, or in a header.
 func (s *Server) admits(w http.ResponseWriter, r *http.Request) bool {
 	if given := r.URL.Query().Get("token"); given != "" && r.Method == http.MethodGet && s.same(given) {
 		http.SetCookie(w, &http.Cookie{
@@ -72,7 +72,7 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// same compares a token in a time that tells nothing of it.
+// same compares a token in constant time, so that the time reveals nothing of it.
 func (s *Server) same(given string) bool {
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.Token))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1

@@ -9,7 +9,7 @@ import (
 	"ablate/reports/ledger"
 )
 
-// A claimRow is one published comparison, with what our studies say of it.
+// A claimRow is one published comparison, with the results of our studies.
 type claimRow struct {
 	ledger.Claim
 	Cite    string
@@ -17,10 +17,10 @@ type claimRow struct {
 	Ours    []ourRow
 }
 
-// An ourRow is a row of a study that stands beside a published one.
+// An ourRow is a row of a study that is compared with a published one.
 type ourRow struct{ Study, Variant, Delta, Agreement string }
 
-// ledger shows what was published of which part, and what the studies in the folder say of it.
+// ledger shows what was published about each part, and the results of the folder's studies.
 func (s *Server) ledger(a *answer) error {
 	search := a.query.Get("q")
 	ours := s.ours(a.now)
@@ -40,7 +40,7 @@ func (s *Server) ledger(a *answer) error {
 	}{search, rows, len(ledger.Claims())})
 }
 
-// ours are the rows of all studies that a published comparison fits, by where that stands.
+// ours returns the rows of all studies that correspond to a published comparison, by the comparison's position.
 func (s *Server) ours(now *shelf) map[string][]ourRow {
 	found := make([][]struct {
 		pos string
@@ -50,7 +50,7 @@ func (s *Server) ours(now *shelf) map[string][]ourRow {
 		of := now.studies[i]
 		c, err := s.compareStudy(of, ask{})
 		if err != nil {
-			return // the study's page says why
+			return // the study's page shows the error
 		}
 		for _, r := range c.Rows {
 			if r.Published == nil {
@@ -78,7 +78,7 @@ func (s *Server) ours(now *shelf) map[string][]ourRow {
 	return ours
 }
 
-// figureWords write a published figure: "top1_error 39.0 % → 37.5 %, Δ −1.5".
+// figureWords writes a published figure: "top1_error 39.0 % → 37.5 %, Δ −1.5".
 func figureWords(f ledger.Figure) string {
 	unit := ledger.Metrics[f.Metric]
 	text := strings.ReplaceAll(f.Metric, "_", " ")

@@ -20,8 +20,8 @@ import (
 	"ablate/experiments"
 )
 
-// A library is what is known of a folder of runs. It is read piece by piece: what
-// has not changed on disk is not read again.
+// A library holds what is known of a folder of runs. It is read incrementally: files that have not changed on disk are
+// not read again.
 type library struct {
 	store *experiments.Store
 	logs  logs
@@ -38,7 +38,7 @@ type library struct {
 	now atomic.Pointer[shelf]
 }
 
-// A shelf is the library at one moment. Nothing in it changes.
+// A shelf is the library at one moment. It is immutable.
 type shelf struct {
 	version int64
 	studies []*study // by name
@@ -46,18 +46,18 @@ type shelf struct {
 	problem string // why the folder cannot be read
 }
 
-// A study is what is on disk of one.
+// A study holds what is on disk for one study.
 type study struct {
 	name     string
 	declared experiments.Declaration
-	problem  string // why its declaration or its notes cannot be read, or its folder
+	problem  string // why its declaration, its notes or its folder cannot be read
 	notes    experiments.Notes
 	runs     []*run // by variant and seed
-	records  int64  // version of what records say
-	logs     int64  // version of that and of what was logged
+	records  int64  // version of the records
+	logs     int64  // version of the records and the logs
 }
 
-// A run is what is on disk of one.
+// A run holds what is on disk for one run.
 type run struct {
 	study, variant string
 	seed           uint64
@@ -65,14 +65,14 @@ type run struct {
 	record         experiments.Record
 	recipe         *sharedRecipe
 	broken         string // why it cannot be read
-	stamp, log     stamp  // of run.json, and of metrics.jsonl while the run is not done
+	stamp, log     stamp  // of run.json, and of metrics.jsonl while the run is not finished
 	said           stamp  // of notes.json
 	notes          experiments.Notes
 	version        int64
 	progress       progress
 }
 
-// A stamp tells whether a file has changed.
+// A stamp identifies a version of a file.
 type stamp struct {
 	size     int64
 	modified time.Time
@@ -87,10 +87,10 @@ func newLibrary(store *experiments.Store) *library {
 	return l
 }
 
-// fresh is how old a look at the disk may be when a page is asked for.
+// fresh is how old a look at the disk may be when a page is requested.
 const fresh = 500 * time.Millisecond
 
-// look returns the library as it is on disk now, or was a moment ago.
+// look returns the library as it is on disk, or was at most fresh ago.
 func (l *library) look() *shelf {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,7 @@ func (l *library) look() *shelf {
 	return l.now.Load()
 }
 
-// rescan looks at the whole folder. It also returns the folders in which a run may begin.
+// rescan looks at the whole folder. It also returns the folders in which a run may start.
 func (l *library) rescan() (now *shelf, empty []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,15 +108,14 @@ func (l *library) rescan() (now *shelf, empty []string) {
 	return l.now.Load(), slices.Clone(l.empty)
 }
 
-// A folder is a listing that was read before.
+// A folder is a listing read earlier.
 type folder struct {
 	modified, read time.Time
 	entries        []fs.DirEntry
 }
 
-// list lists a folder, from memory where its own time says that it is unchanged. A
-// change within the same tick of the file system's clock would not show, so a
-// folder that changed just before it was read is read again.
+// list lists a folder, from memory if the folder's modification time is unchanged. A change within the same tick of the
+// file system's clock would not show, so a folder that changed just before it was read is read again.
 func (l *library) list(dir string) ([]fs.DirEntry, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -136,14 +135,14 @@ func (l *library) list(dir string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// errOutside refuses a symbolic link that leads out of the folder of runs.
+// errOutside is the error for a symbolic link that leads out of the folder of runs.
 var errOutside = errors.New("a symbolic link that leads out of the folder of runs; it is not followed")
 
 // confined refuses a path whose last part is a symbolic link out of the folder.
 func (l *library) confined(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return nil // what is not there is told by who reads it
+		return nil // whoever reads a missing path reports it
 	}
 	root, err := filepath.EvalSymlinks(l.store.Root)
 	if err != nil {
@@ -159,7 +158,7 @@ func (l *library) confined(path string) error {
 	return nil
 }
 
-// A found is a folder that the scan came by.
+// A found is a folder that the scan found.
 type found struct {
 	study, variant string
 	seed           uint64
@@ -210,7 +209,7 @@ func (l *library) scan() {
 	l.scanned = time.Now()
 }
 
-// isFolder says whether an entry is a folder, or a link to one.
+// isFolder reports whether an entry is a folder, or a link to one.
 func isFolder(path string, e fs.DirEntry) bool {
 	if e.Type()&fs.ModeSymlink != 0 {
 		info, err := os.Stat(path)
@@ -254,7 +253,7 @@ func (l *library) runFolders(s *study, dir string) []found {
 	return all
 }
 
-// declaration reads what a study declares.
+// declaration reads a study's declaration.
 func (l *library) declaration(name string) (experiments.Declaration, error) {
 	path := experiments.DeclarationPath(l.store.Study(name))
 	if err := l.confined(path); err != nil {
@@ -280,7 +279,7 @@ func (l *library) read(all []found) {
 	}
 }
 
-// keep files a run that was read. What many records have in common is kept once.
+// keep stores a run that was read. It keeps one copy of what many records have in common.
 func (l *library) keep(dir string, r *run) {
 	switch old := l.runs[dir]; {
 	case r == nil:
@@ -298,7 +297,7 @@ func (l *library) keep(dir string, r *run) {
 	}
 }
 
-// readRun returns the run as it was where nothing has changed, and nil where there is no record.
+// readRun returns the old run if nothing has changed, and nil if there is no record.
 func (l *library) readRun(f found, old *run) *run {
 	r := &run{study: f.study, variant: f.variant, seed: f.seed, dir: f.dir}
 	if f.broken != nil {
@@ -341,13 +340,13 @@ func (l *library) readRun(f found, old *run) *run {
 	return r
 }
 
-// spoil leaves of a run its name and why it cannot be read.
+// spoil reduces a run to its name and the reason why it cannot be read.
 func (r *run) spoil(why string) {
 	r.broken = why
 	r.record = experiments.Record{Study: r.study, Variant: r.variant, Seed: r.seed, Status: broken, Error: why}
 }
 
-// note reads what people say of a run.
+// note reads the tags and notes on a run.
 func (l *library) note(r *run) {
 	notes, err := l.readNotes(r.dir)
 	if err != nil {
@@ -373,8 +372,8 @@ func stampAt(path string) stamp {
 	return stampOf(info)
 }
 
-// share has records hold one copy of equal recipes and of equal provenance: ten
-// thousand runs have a handful of either.
+// share lets records share one copy of equal recipes and of equal provenance. Ten thousand runs have a handful of
+// either.
 func (l *library) share(r *run) {
 	text := string(r.record.Recipe)
 	k := l.recipes[text]
@@ -397,7 +396,7 @@ func (l *library) share(r *run) {
 	l.provenances[key] = append(l.provenances[key], p)
 }
 
-// publish makes the shelf that pages read. Studies of which nothing is new stay the same.
+// publish makes the shelf that pages read. Studies without changes keep their value.
 func (l *library) publish(studies map[string]*study, problem string) {
 	old := l.now.Load()
 	next := &shelf{version: old.version, byName: studies, problem: problem}
@@ -431,7 +430,7 @@ func (l *library) publish(studies map[string]*study, problem string) {
 	l.now.Store(next)
 }
 
-// differs says what is new since the study was looked at before.
+// differs reports what has changed since the study was last read.
 func (s *study) differs(was *study) (records, logs bool) {
 	if was == nil || s.problem != was.problem || len(s.runs) != len(was.runs) ||
 		!reflect.DeepEqual(s.declared, was.declared) || !reflect.DeepEqual(s.notes, was.notes) {
@@ -458,7 +457,7 @@ func (s *study) find(variant string, seed uint64) *run {
 	return s.runs[i]
 }
 
-// whole are the records that can be read.
+// whole returns the records that can be read.
 func (s *study) whole() []experiments.Record {
 	var records []experiments.Record
 	for _, r := range s.runs {
@@ -469,10 +468,10 @@ func (s *study) whole() []experiments.Record {
 	return records
 }
 
-// sorted are the keys of a map in order.
+// sorted returns the keys of a map in order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// each calls f with 0 to n−1, several at a time.
+// each calls f with 0 to n−1, several calls at a time.
 func each(n int, f func(i int)) {
 	var next atomic.Int64
 	var workers sync.WaitGroup

@@ -8,10 +8,10 @@ import (
 	"ablate/experiments"
 )
 
-// maxLogged bounds the lines of logs that are kept in memory, 56 bytes each.
+// maxLogged bounds how many lines of logs are kept in memory, at 56 bytes each.
 const maxLogged = 1_200_000
 
-// logs keep what was read of runs' logs.
+// logs caches the series read from runs' logs.
 type logs struct {
 	mu    sync.Mutex
 	kept  map[string]*logged // by the run's folder
@@ -58,7 +58,7 @@ func (l *logs) get(dir string, now stamp) (*logged, bool) {
 	return kept, true
 }
 
-// put keeps a series. Where there are too many lines, what was not used for longest goes first.
+// put stores a series. If there are too many lines, it first drops the series that has been unused for longest.
 func (l *logs) put(dir string, k *logged) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,16 +94,16 @@ func (l *logs) drop(dir string) {
 	}
 }
 
-// A progress is how far an unfinished run has come.
+// A progress describes how far an unfinished run has come.
 type progress struct {
 	epoch, epochs int
 	step          int64
 	written       time.Time     // when it last logged something
-	remaining     time.Duration // of training; 0 where that cannot be told yet
+	remaining     time.Duration // time of training left; 0 if it is not known yet
 	perEpoch      time.Duration
 }
 
-// progress reads how far a run has come from its log: the pace is that of its last attempt.
+// progress reads from its log how far a run has come. The pace is that of its last attempt.
 func (l *library) progress(r *run) progress {
 	p := progress{epochs: r.recipe.epochs, written: r.stamp.modified}
 	if r.log.modified.After(p.written) {
@@ -134,7 +134,7 @@ func (l *library) progress(r *run) progress {
 	return p
 }
 
-// seconds turns what a log says into a duration; what cannot be one is 0.
+// seconds turns a logged number into a duration. It returns 0 for a number that cannot be one.
 func seconds(s float64) time.Duration {
 	const most = 100 * 366 * 24 * 3600
 	if !(s > 0 && s < most) {

@@ -7,7 +7,7 @@ import (
 	"ablate/reports/page"
 )
 
-// samples are what a run took of its machine, sample by sample.
+// samples returns the samples of a run's use of its machine.
 func (s *Server) samples(r *run) ([]experiments.Sample, error) {
 	if err := s.library.confined(experiments.MachinePath(r.dir)); err != nil {
 		return nil, err
@@ -15,13 +15,13 @@ func (s *Server) samples(r *run) ([]experiments.Sample, error) {
 	return s.Store.Machine(r.record)
 }
 
-// A gauge is a picture of what a run took of its machine.
+// A gauge is a picture of a run's use of its machine.
 type gauge struct {
 	title, unit string
 	lines       []gaugeLine
 }
 
-// A gaugeLine is a quantity of a sample; a total is drawn as what it grows by in a second.
+// A gaugeLine is one quantity of the samples. A total is drawn as its growth per second.
 type gaugeLine struct {
 	name  string
 	value func(experiments.Sample) float64
@@ -52,7 +52,7 @@ var gauges = []gauge{
 	{"Temperature of the GPUs", "°C", ofGPUs(func(g experiments.GPUSample) float64 { return float64(g.Celsius) })},
 }
 
-// shownGPUs bounds of how many GPUs of a node curves are drawn.
+// shownGPUs bounds how many GPUs of a node have curves.
 const shownGPUs = 8
 
 func ofGPUs(value func(experiments.GPUSample) float64) []gaugeLine {
@@ -70,7 +70,7 @@ func ofGPUs(value func(experiments.GPUSample) float64) []gaugeLine {
 	return lines
 }
 
-// drawMachine draws what the machine tells; a quantity that stays 0 is one that it does not.
+// drawMachine draws the quantities that the machine reports. A quantity that stays 0 is not reported.
 func drawMachine(samples []experiments.Sample) []figure {
 	var all []figure
 	for _, g := range gauges {
@@ -88,7 +88,7 @@ func drawMachine(samples []experiments.Sample) []figure {
 	return all
 }
 
-// series are the line's points. A total begins at 0 with its attempt.
+// series returns the line's points. A total starts at 0 with each attempt.
 func (l gaugeLine) series(samples []experiments.Sample) (series []experiments.Metric, ok bool) {
 	var before experiments.Sample
 	for i, s := range samples {

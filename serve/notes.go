@@ -11,18 +11,18 @@ import (
 	"ablate/experiments"
 )
 
-// notes are what a page shows of what people say.
+// notes holds the tags and notes that a page shows.
 type notes struct {
 	experiments.Notes
-	Study  []string // tags of a run's study
-	Action string   // where more is sent to
+	Study  []string // tags on a run's study
+	Action string   // address to which forms are sent
 	Write  bool
 }
 
-// errReadOnly refuses what the server was not asked to allow.
+// errReadOnly is the error for a write that the server was not started to allow.
 var errReadOnly = errors.New("this server only reads; ablate serve --write takes notes and tags")
 
-// maxForm bounds what is sent to the server: a note of 10,000 characters, escaped.
+// maxForm bounds the size of a form, in bytes: a note of 10,000 characters, escaped.
 const maxForm = 128 << 10
 
 // note adds a note and a tag to a run or a study, or removes a tag.
@@ -78,7 +78,7 @@ func (s *Server) note(a *answer) error {
 		return err
 	}
 	s.watcher.tell(first(s.library.rescan()))
-	// To the page of what was noted, by its own name for itself, whatever the address began with.
+	// Back to the page that holds the note, by the server's own path, whatever the address began with.
 	http.Redirect(a.ResponseWriter, a.request, path.Dir(a.request.URL.EscapedPath()), http.StatusSeeOther)
 	return nil
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// A part is an element of a page that changes, <section id="table" data-part>; parts are not in each other. It goes out
-// with a digest of what it holds. A page that asks for itself again says which digests it has, in the header hasHeader,
-// and gets what differs.
+// A part is an element of a page that may change, <section id="table" data-part>. Parts are not nested. Each is sent
+// with a digest of its contents. A page that requests itself again lists its digests in the header hasHeader, and gets
+// the parts that differ.
 const (
 	partMark  = " data-part>"
 	hasHeader = "Ablate-Has" // table=0123456789abcdef curves=…
 )
 
-// parts are what the page that asks has: the digest of each part.
+// partsOf returns the digest of each part that the requesting page has.
 func partsOf(header string) map[string]string {
 	has := map[string]string{}
 	for word := range strings.FieldsSeq(header) {
@@ -26,7 +26,7 @@ func partsOf(header string) map[string]string {
 	return has
 }
 
-// thin gives each part its digest, and leaves out what the reader has.
+// thin adds to each part its digest, and leaves out the parts that the reader has.
 func thin(text []byte, has map[string]string) []byte {
 	var out bytes.Buffer
 	out.Grow(len(text))
@@ -61,8 +61,8 @@ func idOf(open string) string {
 	return id
 }
 
-// closing is where the element ends in whose content the text begins. Pages come from our templates: their elements are
-// closed, and words cannot look like tags.
+// closing returns where the element ends in whose content the text begins. Pages come from our templates: their
+// elements are closed, and words cannot look like tags.
 func closing(text []byte, tag string) int {
 	open, shut := []byte("<"+tag), []byte("</"+tag)
 	depth, at := 1, 0

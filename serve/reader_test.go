@@ -22,12 +22,12 @@ import (
 	"ablate/experiments"
 )
 
-// words are what an element of the page says.
+// words returns the text of an element of the page.
 func (b *browser) words(selector string) string {
 	return b.eval(fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
-// tab moves the focus on until an element has it, as a reader without a mouse does.
+// tab moves the focus until an element has it, as a reader without a mouse does.
 func (b *browser) tab(what string) {
 	b.t.Helper()
 	for range 200 {
@@ -39,8 +39,8 @@ func (b *browser) tab(what string) {
 	b.t.Fatalf("the Tab key does not reach %s", what)
 }
 
-// All can be done by keyboard alone: from the list of studies to the values of a curve, and from a filter to a
-// comparison. The address then shows the same to another browser.
+// Everything works by keyboard alone: from the list of studies to the values of a curve, and from a filter to a
+// comparison. The resulting address shows the same in another browser.
 func TestKeyboardAlone(t *testing.T) {
 	h := serving(t, rich(t), "")
 	b := chromium(t, h)
@@ -94,7 +94,7 @@ func TestKeyboardAlone(t *testing.T) {
 	b.quiet("by keyboard")
 }
 
-// What a reader chooses changes the page and its address, and going back brings what was before.
+// A reader's choices change the page and its address, and going back restores the earlier page.
 func TestControls(t *testing.T) {
 	h := serving(t, rich(t), "")
 	b := chromium(t, h)
@@ -202,7 +202,8 @@ func TestFollowsARealRun(t *testing.T) {
 	b.quiet("while a run trains")
 }
 
-// How long after a line is written to a log an open page shows it; the figure is printed, and not asserted.
+// TestLatency measures how long an open page takes to show a line written to a log. It prints the time and does not
+// assert it.
 func TestLatency(t *testing.T) {
 	root := sample(t)
 	h := serving(t, root, "")
@@ -223,7 +224,7 @@ func TestLatency(t *testing.T) {
 	b.quiet("latency")
 }
 
-// On paper a page has no controls, and all of it fits the sheet.
+// A printed page has no controls, and all of it fits the sheet.
 func TestOnPaper(t *testing.T) {
 	h := serving(t, rich(t), "")
 	b := chromium(t, h)

@@ -21,7 +21,7 @@ import (
 	"ablate/reports/page"
 )
 
-// A runPage is what the page of one run shows.
+// A runPage holds what the page of one run shows.
 type runPage struct {
 	Study, Variant string
 	Seed           uint64
@@ -48,20 +48,20 @@ type runPage struct {
 	Problems   []string
 }
 
-// A figure is a picture under its title.
+// A figure is a picture with a title.
 type figure struct {
 	Title   string
 	Picture template.HTML
 }
 
-// A file is one in a run's folder.
+// A file is a file in a run's folder.
 type file struct {
 	Name     string
 	Size     string
 	Modified time.Time
 }
 
-// maxLog is how much of the end of log.txt is shown.
+// maxLog is how many bytes at the end of log.txt are shown.
 const maxLog = 64 << 10
 
 // run shows one run.
@@ -100,7 +100,7 @@ func (p *runPage) problem(err error) {
 	}
 }
 
-// describeRun fills in what a record that can be read says.
+// describeRun fills in the contents of a readable record.
 func (s *Server) describeRun(a *answer, r *run, p *runPage) error {
 	done, all := r.epochs()
 	p.Percent, p.Changes = share(done, all), r.record.Changes
@@ -126,7 +126,7 @@ func (s *Server) describeRun(a *answer, r *run, p *runPage) error {
 	return nil
 }
 
-// drawRun draws what the run logged: metrics of one unit share a picture.
+// drawRun draws what the run logged. Metrics with the same unit share a picture.
 func (s *Server) drawRun(a *answer, r *run, p *runPage) error {
 	series, err := s.library.series(r)
 	p.problem(err)
@@ -159,7 +159,7 @@ func (s *Server) drawRun(a *answer, r *run, p *runPage) error {
 	return nil
 }
 
-// unit is what metrics of one picture have in common.
+// unit returns what the metrics of one picture have in common.
 func unit(name string) string {
 	for _, ending := range []string{"error", "accuracy", "loss"} {
 		if strings.HasSuffix(name, ending) {
@@ -169,7 +169,7 @@ func unit(name string) string {
 	return name
 }
 
-// grouped puts metrics of one unit together: errors, losses, and each other one alone.
+// grouped groups metrics by unit: errors, losses, and each other metric alone.
 func grouped(names []string) [][]string {
 	order := []string{"error", "accuracy", "loss"}
 	var groups [][]string
@@ -191,7 +191,7 @@ func grouped(names []string) [][]string {
 	return groups
 }
 
-// runFacts are a run's figures in words.
+// runFacts returns a run's figures in words.
 func runFacts(r *run) []page.Fact {
 	var facts []page.Fact
 	add := func(name, value string) {
@@ -234,7 +234,7 @@ func runFacts(r *run) []page.Fact {
 	return facts
 }
 
-// tail reads the end of a text file, from the beginning of a line.
+// tail reads the end of a text file, from the start of a line.
 func (s *Server) tail(path string) (text string, cut bool, err error) {
 	if err := s.library.confined(path); err != nil {
 		return "", false, err
@@ -272,7 +272,7 @@ func (s *Server) tail(path string) (text string, cut bool, err error) {
 // maxFiles bounds how many files of a run's folder are listed.
 const maxFiles = 200
 
-// files lists a run's folder, its checkpoints among the rest.
+// files lists a run's folder, including its checkpoints.
 func (s *Server) files(r *run) ([]file, error) {
 	if err := s.library.confined(r.dir); err != nil {
 		return nil, err
@@ -285,7 +285,7 @@ func (s *Server) files(r *run) ([]file, error) {
 		}
 		info, err := os.Lstat(filepath.Join(r.dir, e.Name()))
 		if err != nil || info.IsDir() {
-			continue // gone meanwhile
+			continue // removed meanwhile
 		}
 		all = append(all, file{e.Name(), bytesWords(info.Size()), info.ModTime()})
 	}

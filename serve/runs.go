@@ -14,21 +14,21 @@ import (
 	"ablate/reports/stats"
 )
 
-// shownRuns is how many runs a page of the table has.
+// shownRuns is the number of runs on one page of the table.
 const shownRuns = 200
 
-// A runsPage is what the table of all runs shows.
+// A runsPage holds what the table of all runs shows.
 type runsPage struct {
 	Query                url.Values
 	Search, Where, Sort  string
-	Wrong                string // what is wrong with Where
+	Wrong                string // the error in Where
 	Group                bool
 	Heads                []columnHead
 	Rows                 []runsRow
 	All, Found, From, To int
 	Earlier, Later       string // addresses of the pages before and after
 	Columns              []option
-	Names                []string // that Where may ask for
+	Names                []string // names that Where may use
 	CSV                  string
 }
 
@@ -42,7 +42,7 @@ type columnHead struct {
 
 // A runsRow is a run, or a variant's runs together.
 type runsRow struct {
-	Run   string // STUDY/VARIANT/SEED; empty of a group
+	Run   string // STUDY/VARIANT/SEED; empty for a group
 	Name  string
 	URL   string
 	State string
@@ -54,12 +54,12 @@ type runsCell struct {
 	Right bool
 }
 
-// A selection is what an address asks for of all runs.
+// A selection is the result of an address's choices among all runs.
 type selection struct {
 	runs    []chosenRun // in its order
 	all     int
 	columns []string
-	wrong   error // what is wrong with its expression
+	wrong   error // the error in its expression
 }
 
 // A chosenRun is a run with its metrics, if the address asks for any.
@@ -68,7 +68,7 @@ type chosenRun struct {
 	query.Run
 }
 
-// choose picks and sorts runs as the address asks.
+// choose filters and sorts runs as the address asks.
 func (s *Server) choose(a *answer) *selection {
 	sel := &selection{columns: many(a.query, "col")}
 	if len(sel.columns) == 0 {
@@ -104,7 +104,7 @@ func (s *Server) choose(a *answer) *selection {
 	return sel
 }
 
-// parseWhere is nil where nothing is asked for.
+// parseWhere returns nil for an empty text.
 func parseWhere(text string) (*query.Expr, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -112,7 +112,7 @@ func parseWhere(text string) (*query.Expr, error) {
 	return query.Parse(text)
 }
 
-// matching are the runs for which an expression holds.
+// matching returns the runs for which an expression holds.
 func matching(where *query.Expr, all []chosenRun) ([]chosenRun, error) {
 	recorded := make([]query.Run, len(all))
 	for i, r := range all {
@@ -175,7 +175,7 @@ func (s *Server) runs(a *answer) error {
 	return a.whole(head{Title: "Runs", Here: "runs", Events: "all"}, "runs", p)
 }
 
-// window says which of n rows the address asks for, and where the rest is.
+// window returns which of n rows the address asks for, and sets the links to the others.
 func (p *runsPage) window(a *answer, n int) (from, to int) {
 	from, err := strconv.Atoi(a.query.Get("from"))
 	if err != nil || from < 0 || from >= n {
@@ -196,10 +196,10 @@ func (p *runsPage) window(a *answer, n int) (from, to int) {
 	return from, to
 }
 
-// maxKeys bounds how many keys of recipes, which may come from anywhere, are offered.
+// maxKeys bounds how many recipe keys are offered, since recipes may come from anywhere.
 const maxKeys = 500
 
-// choices are all columns there are: those of every run, and the keys of the recipes.
+// choices returns all possible columns: those of every run, and the keys of the recipes.
 func (p *runsPage) choices(now *shelf, chosen []string) {
 	keys := map[string]bool{}
 	seen := map[*sharedRecipe]bool{}
@@ -238,7 +238,8 @@ func (p *runsPage) choices(now *shelf, chosen []string) {
 	}
 }
 
-// columnHeads are the columns with the addresses that sort by them. Those of numbers stand to the right.
+// columnHeads returns the columns' heads with the addresses that sort by them. Columns of numbers are aligned to the
+// right.
 func columnHeads(q url.Values, names []string, rows []runsRow) []columnHead {
 	all := []columnHead{newHead(q, "variant", "run")}
 	for i, name := range names {
@@ -270,13 +271,13 @@ func newRunsRow(r chosenRun, names []string) runsRow {
 	return row
 }
 
-// groupHeads are the columns of variants.
+// groupHeads holds the heads of the table of variants.
 var groupHeads = []columnHead{
 	{Head: "variant"}, {Head: "runs", Right: true}, {Head: "done", Right: true}, {Head: "top-1 error %", Right: true},
 	{Head: "95 %"}, {Head: "least", Right: true}, {Head: "most", Right: true}, {Head: "changed"},
 }
 
-// groupRuns puts the runs of a variant into one row, in the order in which they come.
+// groupRuns combines the runs of each variant into one row, in the order of the runs.
 func groupRuns(found []chosenRun) []runsRow {
 	var order []string
 	groups := map[string][]chosenRun{}
@@ -317,7 +318,7 @@ func groupRuns(found []chosenRun) []runsRow {
 // maxCSV bounds how many runs a CSV file has.
 const maxCSV = 100_000
 
-// runsCSV is the table of all runs as a file.
+// runsCSV sends the table of all runs as a CSV file.
 func (s *Server) runsCSV(a *answer) error {
 	sel := s.choose(a)
 	if sel.wrong != nil {
@@ -337,7 +338,7 @@ func (s *Server) runsCSV(a *answer) error {
 	return a.attach("runs.csv", ".csv", b.Bytes())
 }
 
-// safe keeps a word from being a formula where a spreadsheet opens it.
+// safe prevents a spreadsheet from reading a word as a formula.
 func safe(s string) string {
 	s = reports.Sanitize(s)
 	if _, err := strconv.ParseFloat(s, 64); err != nil && s != "" && strings.ContainsRune("=+-@", rune(s[0])) {

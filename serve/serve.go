@@ -1,12 +1,11 @@
-// Package serve shows a folder of runs as pages that live: studies, a study, a
-// run, a table of all runs, and what was published. The model and the drawings are
-// those of the tables and of the page that is written as a file (reports,
-// reports/page); what is new here is reading a folder that changes, and telling
-// open pages so.
+// Package serve shows a folder of runs as live pages: studies, a study, a run, a
+// table of all runs, and published results. The model and the drawings are those
+// of the tables and of the page that is written as a file (reports, reports/page).
+// This package adds reading a folder that changes, and telling open pages so.
 //
-// It only reads, but for notes and tags where that is asked for. Nothing in the
-// folder is written, locked or followed out of it, and a record that cannot be read
-// is shown as broken and spoils no page.
+// It only reads, apart from notes and tags where Options allow them. Otherwise it
+// writes and locks nothing in the folder, and it follows no link out of the folder.
+// A record that cannot be read is shown as broken and breaks no page.
 package serve
 
 import (
@@ -21,12 +20,12 @@ import (
 	"ablate/reports"
 )
 
-// Options say what is served, and to whom.
+// Options determine what is served, and to whom.
 type Options struct {
 	Store *experiments.Store
 	// Table returns the options of the table that a study declares.
 	Table func(study string) (reports.Options, error)
-	// Token is asked of every reader; empty asks none, and then only this machine's own names are answered.
+	// Token is required of every reader. If it is empty, the server responds only under this machine's own names.
 	Token string
 	// Write lets readers add notes and tags, and remove tags. Nothing else can be changed.
 	Write bool
@@ -50,13 +49,13 @@ const (
 	maxQuery    = 16 << 10 // bytes of an address
 )
 
-// New opens a folder of runs; it may be empty, or not there yet.
+// New returns a server for a folder of runs. The folder may be empty or not exist yet.
 func New(o Options) *Server {
 	l := newLibrary(o.Store)
 	return &Server{Options: o, library: l, watcher: newWatcher(l), drawing: make(chan struct{}, maxDrawing)}
 }
 
-// Handler answers requests.
+// Handler returns the handler of all pages.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]func(*answer) error{
@@ -80,7 +79,7 @@ func (s *Server) Handler() http.Handler {
 	return s.guard(mux)
 }
 
-// Serve answers on a listener until the context is done.
+// Serve responds on a listener until the context is done. It returns the error that stopped it earlier, if any.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,

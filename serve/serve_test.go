@@ -76,13 +76,13 @@ func put(t testing.TB, root string, r experiments.Record, logged ...float64) str
 	return dir
 }
 
-// line is what a run logs after an epoch of ten seconds.
+// line returns what a run logs after an epoch of ten seconds.
 func line(epoch int, v float64) string {
 	return fmt.Sprintf(`{"attempt":1,"epoch":%d,"step":%d,"name":"test_top1_error","value":%g,"seconds":%d}`+"\n",
 		epoch, 10*epoch, v, 10*epoch)
 }
 
-// sample is a folder with a study of two variants under six seeds, of which two runs are not done.
+// sample makes a folder with a study of two variants under six seeds, of which two runs are not finished.
 func sample(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -99,7 +99,7 @@ func sample(t testing.TB) string {
 	return root
 }
 
-// serving starts a server of a folder.
+// serving starts a server for a folder.
 func serving(t testing.TB, root, token string) *httptest.Server {
 	t.Helper()
 	store, err := experiments.Open(root)
@@ -118,7 +118,7 @@ func serving(t testing.TB, root, token string) *httptest.Server {
 	return h
 }
 
-// get returns what an address answers.
+// get returns the response of an address.
 func get(t testing.TB, h *httptest.Server, path string, want int, change ...func(*http.Request)) string {
 	t.Helper()
 	r, err := http.NewRequest("GET", h.URL+path, nil)
@@ -155,7 +155,7 @@ func has(t testing.TB, page string, words ...string) {
 	}
 }
 
-// Every page says what is in the folder.
+// Every page shows what is in the folder.
 func TestPages(t *testing.T) {
 	h := serving(t, sample(t), "")
 	has(t, get(t, h, "/", 200), "norm", "11 done", "1 running", "on node1", "about 20s to go", "no-lrn")
@@ -171,7 +171,7 @@ func TestPages(t *testing.T) {
 		"norm/no-lrn/1, epoch 4:")
 }
 
-// The address says what is shown, so that a link shows the same; what it asks for that there is not is refused.
+// The address determines what is shown, so that a link shows the same. Unknown choices are refused.
 func TestAddressHoldsState(t *testing.T) {
 	h := serving(t, sample(t), "")
 	has(t, get(t, h, "/study/norm?col=k&col=verdict&show=baseline", 200), `<th scope="col" class="right">k</th>`,
@@ -193,7 +193,7 @@ func TestAddressHoldsState(t *testing.T) {
 	get(t, h, "/nothing", 404)
 }
 
-// Runs are searched, filtered, sorted, grouped, and the same rows saved.
+// Runs are searched, filtered, sorted and grouped, and the same rows are saved.
 func TestRunsTable(t *testing.T) {
 	h := serving(t, sample(t), "")
 	names := func(query string) string {
@@ -337,7 +337,7 @@ func TestHostileNames(t *testing.T) {
 	get(t, h, "/study/norm?metric="+url.QueryEscape(bad), 400)
 }
 
-// Without a token the server answers as this machine alone; with one it asks everybody.
+// Without a token the server accepts only this machine's own names; with one it asks every reader for it.
 func TestWhoMayRead(t *testing.T) {
 	h := serving(t, sample(t), "")
 	get(t, h, "/", 403, func(r *http.Request) { r.Host = "evil.example" })
@@ -380,7 +380,7 @@ func TestWhoMayRead(t *testing.T) {
 	}
 }
 
-// Nothing but reading is answered.
+// The server responds only to reads.
 func TestReadsOnly(t *testing.T) {
 	root := sample(t)
 	h := serving(t, root, "")
@@ -406,7 +406,7 @@ func TestReadsOnly(t *testing.T) {
 	}
 }
 
-// With --write notes and tags are taken, from the server's own pages alone, and nothing else is.
+// With --write the server accepts notes and tags from its own pages, and no other changes.
 func TestWrite(t *testing.T) {
 	root := sample(t)
 	store, err := experiments.Open(root)
@@ -488,7 +488,7 @@ func tree(t *testing.T, root string) string {
 	return b.String()
 }
 
-// A listener reads the versions that the server tells.
+// A listener reads the versions that the server sends.
 func listener(t *testing.T, h *httptest.Server, of string) func() string {
 	t.Helper()
 	resp, err := http.Get(h.URL + "/events?of=" + url.QueryEscape(of))
@@ -519,7 +519,7 @@ func listener(t *testing.T, h *httptest.Server, of string) func() string {
 	}
 }
 
-// What is written to disk is told to the pages that show it, and the page asked for then shows it.
+// The server tells pages of changes on disk, and a page requested after that shows them.
 func TestLive(t *testing.T) {
 	root := sample(t)
 	h := serving(t, root, "")
@@ -570,7 +570,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	}
 }
 
-// digests are those of a page's parts, as its script sends them.
+// digests returns the digests of a page's parts, as its script sends them.
 func digests(page string) string {
 	var all []string
 	for _, m := range regexp.MustCompile(` id="([^"]+)"[^>]* data-part="([0-9a-f]+)"`).FindAllStringSubmatch(page, -1) {
@@ -579,7 +579,7 @@ func digests(page string) string {
 	return strings.Join(all, " ")
 }
 
-// A page that asks for itself again gets the parts that have changed, and only the names of the others.
+// A page that requests itself again gets the parts that have changed, and only the names of the others.
 func TestOnlyWhatChanged(t *testing.T) {
 	root := sample(t)
 	h := serving(t, root, "")
@@ -616,7 +616,7 @@ func TestOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-// Parts end where their element does, whatever is in them.
+// Parts end where their element does, whatever they contain.
 func TestThin(t *testing.T) {
 	const page = `<main><div id="a" class="x" data-part><div>one<div></div></div><section></section></div>two` +
 		`<section id="b" data-part></section><div id="c" data-part>never closed`
@@ -637,7 +637,7 @@ func TestThin(t *testing.T) {
 	}
 }
 
-// What a run took of the machine is drawn over time: totals as rates, from 0 with each attempt.
+// A run's use of the machine is drawn over time: totals as rates, from 0 with each attempt.
 func TestMachineCurves(t *testing.T) {
 	samples := []experiments.Sample{
 		{Attempt: 1, Seconds: 10, CPUSeconds: 20, Memory: 2e9},
@@ -670,7 +670,7 @@ func TestMachineCurves(t *testing.T) {
 	has(t, get(t, h, "/run/norm/no-lrn/5", 200), "!Machine")
 }
 
-// The box for a logarithmic scale is checked where the address asks for one: the text of log.txt once checked it.
+// The box for a logarithmic scale is checked if the address asks for one: the text of log.txt once checked it.
 func TestLogScale(t *testing.T) {
 	h := serving(t, sample(t), "")
 	has(t, get(t, h, "/run/norm/no-lrn/6", 200), "attempt 1", `name="log" value="1" form="choose">`)

@@ -8,26 +8,26 @@ import (
 	"ablate/experiments"
 )
 
-// waiting is the word for a run that is declared and not begun, broken that for one that cannot be read.
+// waiting is the state of a run that is declared but not started, broken the state of one that cannot be read.
 const (
 	waiting = "waiting"
 	broken  = "broken"
 )
 
-// states are the words for how a run stands, in the order in which they are counted.
+// states lists the states of runs in the order in which they are counted.
 var states = []string{
 	string(experiments.Running), waiting, string(experiments.Failed), string(experiments.Diverged),
 	string(experiments.Interrupted), broken, string(experiments.Done),
 }
 
-// name is STUDY/VARIANT/SEED.
+// name returns STUDY/VARIANT/SEED.
 func (r *run) name() string { return fmt.Sprintf("%s/%s/%d", r.study, r.variant, r.seed) }
 
 func (r *run) state() string {
 	return string(r.record.Status)
 }
 
-// node is the host that works on a run, or did last.
+// node returns the host that works on a run, or did last.
 func (r *run) node() string {
 	if n := len(r.record.Attempts); n > 0 {
 		return r.record.Attempts[n-1].Host
@@ -56,7 +56,7 @@ func (r *run) started() time.Time {
 	return time.Time{}
 }
 
-// took is how long a run that has ended was worked on, over all its attempts.
+// took returns how long a finished run was worked on, over all its attempts.
 func (r *run) took() time.Duration {
 	var sum time.Duration
 	for _, a := range r.record.Attempts {
@@ -67,7 +67,7 @@ func (r *run) took() time.Duration {
 	return sum
 }
 
-// epochs are how many a run has completed, and is to.
+// epochs returns how many epochs a run has completed, and how many it will have.
 func (r *run) epochs() (done, all int) {
 	if r.broken != "" || r.recipe == nil {
 		return 0, 0
@@ -78,7 +78,7 @@ func (r *run) epochs() (done, all int) {
 	return r.progress.epoch, r.recipe.epochs
 }
 
-// standing says where a run stands, in words.
+// standing describes the state of a run in words.
 func (r *run) standing() string {
 	done, all := r.epochs()
 	switch {
@@ -104,29 +104,29 @@ func (r *run) standing() string {
 	return ""
 }
 
-// An overview is how a study stands.
+// An overview summarises the state of a study.
 type overview struct {
 	Study    string
 	Counts   []count
-	Runs     int // that are recorded or declared
+	Runs     int // runs recorded or declared
 	Ended    int
 	Percent  int
 	ETA      string
-	Nodes    []string // that train
+	Nodes    []string // nodes that train
 	Newest   time.Time
 	Problems []string
 	Seeds    []uint64
 	Names    []string
 }
 
-// A count is how many runs stand so.
+// A count is the number of runs in a state.
 type count struct {
 	State string
 	N     int
 }
 
-// overview counts a study's runs and reckons when it will end: what is left, at the
-// pace of the runs that train, divided among as many as train now.
+// overview counts a study's runs and estimates when it will end: the remaining work at the pace of the training runs,
+// divided among as many as train now.
 func (s *study) overview() overview {
 	o := overview{Study: s.name, Names: slices.Clone(s.declared.Variants), Seeds: slices.Clone(s.declared.Seeds)}
 	if s.problem != "" {
@@ -195,7 +195,7 @@ func (s *study) overview() overview {
 	return o
 }
 
-// declaredRuns are how many of the runs that are there the study declared.
+// declaredRuns returns how many of the existing runs the study declared.
 func (s *study) declaredRuns() int {
 	variants, seeds := map[string]bool{}, map[uint64]bool{}
 	for _, v := range s.declared.Variants {

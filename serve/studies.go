@@ -7,7 +7,7 @@ import (
 	"ablate/reports"
 )
 
-// A studyLine is a study in the list of all.
+// A studyLine is a study in the list of all studies.
 type studyLine struct {
 	overview
 	Title    string
@@ -16,10 +16,10 @@ type studyLine struct {
 	Error    string
 }
 
-// A verdict is what a study says of a variant.
+// A verdict is a study's verdict on a variant.
 type verdict struct{ Variant, Word, Delta string }
 
-// shownVerdicts is how many verdicts a study has in the list; what is claimed comes first.
+// shownVerdicts is how many verdicts the list shows for a study, claims first.
 const shownVerdicts = 12
 
 // studies lists all studies, those with the newest runs first.

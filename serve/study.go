@@ -16,13 +16,13 @@ import (
 	"ablate/reports/render"
 )
 
-// Bounds on what is drawn of a study unless its reader chooses variants.
+// Bounds on what is drawn of a study unless the reader chooses variants.
 const (
 	shownCurves = 16
 	shownNets   = 12
 )
 
-// A studyPage is what the page of one study shows besides its view: the table is there before the logs are read.
+// A studyPage holds what the page of a study shows besides its view: the table is sent before the logs are read.
 type studyPage struct {
 	overview
 	Query url.Values
@@ -32,18 +32,18 @@ type studyPage struct {
 	Notes notes
 	Rows  []gridRow
 
-	Compared bool // there is a table
-	Forest   bool // and differences
+	Compared bool // the page has a table
+	Forest   bool // the page has differences
 
 	Choices
 	Curves      template.HTML
 	CurvesTitle string
 	Provenance  []page.Fact
-	Limited     []string // what is drawn of a part of the variants
+	Limited     []string // what is drawn for only some of the variants
 	Problems    []string // what could not be read
 }
 
-// Choices are the controls of a page with what is chosen.
+// Choices holds the controls of a page with the chosen values.
 type Choices struct {
 	Metrics, Ats, Shapes, Columns, Variants []option
 	Curve, X, Band, Smooth                  []option
@@ -56,7 +56,7 @@ type option struct {
 	Chosen       bool
 }
 
-// options mark what is chosen among values.
+// options makes options of values and marks the chosen one.
 func options(chosen string, values ...string) []option {
 	var all []option
 	for _, v := range values {
@@ -74,7 +74,7 @@ func (s *Server) study(a *answer) error {
 	p := &studyPage{overview: of.overview(), Query: a.query, Path: studyURL(of.name)}
 	p.Problems = p.overview.Problems
 	p.Notes = notes{Notes: of.notes, Action: p.Path + "/notes", Write: s.Write}
-	if _, err := s.axes(a); err != nil { // before anything has gone out
+	if _, err := s.axes(a); err != nil { // before anything is sent
 		return err
 	}
 	v, err := s.viewOf(a, of)
@@ -106,7 +106,7 @@ func (s *Server) study(a *answer) error {
 	return cmp.Or(a.show("study-curves", p), a.write(thin(v.pictures, a.has)), a.show("study-provenance", p), a.end())
 }
 
-// shownVariants are those that the address names, and the baseline; nil stands for all.
+// shownVariants returns the variants that the address names, and the baseline; nil means all.
 func shownVariants(q url.Values, c *reports.Comparison) map[string]bool {
 	names := many(q, "show")
 	if len(names) == 0 {
@@ -119,7 +119,8 @@ func shownVariants(q url.Values, c *reports.Comparison) map[string]bool {
 	return shown
 }
 
-// onlyRows is a comparison of which some rows are shown. Its figures, and the family they are adjusted for, stay.
+// onlyRows returns a comparison with some of the rows. Its figures, and the family they are adjusted for, do not
+// change.
 func onlyRows(c *reports.Comparison, shown map[string]bool) *reports.Comparison {
 	if shown == nil {
 		return c
@@ -129,7 +130,7 @@ func onlyRows(c *reports.Comparison, shown map[string]bool) *reports.Comparison 
 	return &part
 }
 
-// source is what a study's pictures are drawn from.
+// source returns the source of a study's pictures.
 func (s *Server) source(of *study, shown map[string]bool) page.Source {
 	source := page.Source{
 		Records: of.whole(), Filters: s.filters, Times: s.times,
@@ -142,7 +143,7 @@ func (s *Server) source(of *study, shown map[string]bool) page.Source {
 	return source
 }
 
-// firstVariants are the shown ones, at most so many.
+// firstVariants returns the first shown variants, at most a given number.
 func firstVariants(c *reports.Comparison, shown map[string]bool, most int) (first map[string]bool, limited bool) {
 	first = map[string]bool{}
 	for _, r := range c.Rows {
@@ -157,7 +158,7 @@ func firstVariants(c *reports.Comparison, shown map[string]bool, most int) (firs
 	return first, false
 }
 
-// drawStudy draws what runs log, and says where all comes from.
+// drawStudy draws what runs log, and shows the provenance.
 func (s *Server) drawStudy(a *answer, of *study, v *view, p *studyPage) error {
 	few, limited := firstVariants(v.comparison, v.shown, shownCurves)
 	if limited {
@@ -183,12 +184,12 @@ func (s *Server) drawStudy(a *answer, of *study, v *view, p *studyPage) error {
 func (s *Server) readAhead(of *study, variants map[string]bool) {
 	each(len(of.runs), func(i int) {
 		if r := of.runs[i]; r.broken == "" && variants[r.variant] {
-			s.library.series(r) // an error is told where the log is drawn
+			s.library.series(r) // an error is shown where the log is drawn
 		}
 	})
 }
 
-// chosenCurve is the metric whose curves are drawn.
+// chosenCurve returns the metric whose curves are drawn.
 func chosenCurve(q url.Values, usual string) string {
 	if v := q.Get("curve"); v != "" {
 		return v
@@ -196,10 +197,10 @@ func chosenCurve(q url.Values, usual string) string {
 	return usual
 }
 
-// smoothings are the weights of what came before that a reader can choose.
+// smoothings lists the weights of earlier values that a reader can choose.
 var smoothings = []string{"0", "0.5", "0.8", "0.9", "0.95", "0.99"}
 
-// axes are how the address asks for curves to be drawn.
+// axes returns how the address asks for curves to be drawn.
 func (s *Server) axes(a *answer) (page.Axes, error) {
 	var axes page.Axes
 	x, err := a.choice("x", string(page.ByEpoch), string(page.ByStep), string(page.ByTime))
@@ -221,7 +222,7 @@ func (s *Server) axes(a *answer) (page.Axes, error) {
 	return axes, nil
 }
 
-// ofMetric gives axes a metric's own title and unit.
+// ofMetric sets a metric's own title and unit in axes.
 func ofMetric(axes page.Axes, m reports.Metric) page.Axes {
 	axes.Title, axes.Unit, axes.Factor = upper(m.Title)+" by "+string(axes.X), m.Head, 1
 	if m.Share {
@@ -230,7 +231,7 @@ func ofMetric(axes page.Axes, m reports.Metric) page.Axes {
 	return axes
 }
 
-// axes are those of a metric of the study, whose curves they set to it.
+// axes returns the axes for a metric of the study, to which it sets the curves.
 func (s *study) axes(axes page.Axes, metric string, curves []page.Curve) page.Axes {
 	var logs [][]experiments.Metric
 	for i := range curves {
@@ -248,7 +249,7 @@ func upper(s string) string {
 	return strings.ToUpper(string(r[:1])) + string(r[1:])
 }
 
-// choices are the controls of a study's page.
+// choices returns the controls of a study's page.
 func (s *Server) choices(a *answer, of *study, c *reports.Comparison, shown map[string]bool) Choices {
 	names := s.logged(of)
 	metrics := slices.Clone(names)
@@ -281,7 +282,7 @@ func (s *Server) choices(a *answer, of *study, c *reports.Comparison, shown map[
 	return ch
 }
 
-// curveChoices are the controls of learning curves.
+// curveChoices returns the controls of learning curves.
 func curveChoices(q url.Values, names []string, curve string) Choices {
 	if !slices.Contains(names, curve) {
 		names = append(slices.Clone(names), curve)
@@ -300,7 +301,7 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// logged are the names in the logs of a study: of the first run of each of some variants.
+// logged returns the names of the metrics in a study's logs. It reads the first run of each of some variants.
 func (s *Server) logged(of *study) []string {
 	const looked = 8
 	seen, variants := map[string]bool{}, map[string]bool{}
@@ -311,7 +312,7 @@ func (s *Server) logged(of *study) []string {
 		variants[r.variant] = true
 		series, err := s.library.series(r)
 		if err != nil {
-			continue // told where its curve would be
+			continue // shown in place of its curve
 		}
 		for _, m := range series {
 			seen[m.Name] = true
@@ -330,10 +331,10 @@ type gridRow struct {
 type gridCell struct {
 	Seed               uint64
 	URL, State, Figure string
-	Words              string // where it stands
+	Words              string // the run's state
 }
 
-// grid sets out a study's runs by variant and seed, those that wait among them.
+// grid arranges a study's runs by variant and seed, including those that wait.
 func grid(of *study, c *reports.Comparison) []gridRow {
 	type place struct {
 		variant string
@@ -353,7 +354,7 @@ func grid(of *study, c *reports.Comparison) []gridRow {
 				figures[place{row.Variant, r.Seed}] = c.Metric.Figure(r.Error)
 			}
 		}
-		for _, v := range o.Names { // those that only have broken runs
+		for _, v := range o.Names { // variants with only broken runs
 			if !slices.Contains(variants, v) {
 				variants = append(variants, v)
 			}

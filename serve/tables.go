@@ -8,7 +8,7 @@ import (
 	"ablate/reports"
 )
 
-// tables keep the comparisons that were made, by what was asked for, and what was drawn of them, by study and address.
+// tables caches comparisons by the reader's choices, and drawings of them by study and address.
 type tables struct {
 	mu    sync.Mutex
 	kept  map[string]*table
@@ -19,18 +19,18 @@ type tables struct {
 type table struct {
 	once          sync.Once
 	records, logs int64
-	read          bool // logs were
+	read          bool // logs were read for it
 	comparison    *reports.Comparison
 	err           error
 }
 
-// make makes the comparison once, whoever asks first.
+// make makes the comparison once, for the first caller.
 func (t *table) make(s *Server, of *study, q ask) *table {
 	t.once.Do(func() { t.comparison, t.err = s.makeTable(of, q, &t.read) })
 	return t
 }
 
-// fits says whether nothing that the comparison was made of has changed.
+// fits reports whether everything behind the comparison is unchanged.
 func (t *table) fits(of *study) bool {
 	return t.records == of.records && (!t.read || t.logs == of.logs)
 }
@@ -38,7 +38,7 @@ func (t *table) fits(of *study) bool {
 // maxTables bounds how many comparisons are kept.
 const maxTables = 128
 
-// An ask is what a reader chose of a study's table; empty is what the study declares.
+// An ask holds a reader's choices for a study's table. Empty fields mean what the study declares.
 type ask struct{ metric, at, shape string }
 
 func (s *Server) compareStudy(of *study, q ask) (*reports.Comparison, error) {
@@ -46,7 +46,7 @@ func (s *Server) compareStudy(of *study, q ask) (*reports.Comparison, error) {
 	return t.comparison, t.err
 }
 
-// tableOf makes a study's comparison, or returns it as it was where nothing it is made of has changed.
+// tableOf makes a study's comparison, or returns the earlier one if nothing behind it has changed.
 func (s *Server) tableOf(of *study, q ask) *table {
 	key := fmt.Sprintf("%q", []string{of.name, q.metric, q.at, q.shape})
 	s.tables.mu.Lock()
@@ -58,7 +58,7 @@ func (s *Server) tableOf(of *study, q ask) *table {
 	return t
 }
 
-// put keeps a table, unless a reader beside this one has put one of the same version meanwhile.
+// put stores a table, unless another request has stored one of the same version meanwhile.
 func (t *tables) put(key string, next *table) *table {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +72,7 @@ func (t *tables) put(key string, next *table) *table {
 	return next
 }
 
-// makeTable makes a comparison, and says whether logs were read for it.
+// makeTable makes a comparison, and reports in read whether it read logs.
 func (s *Server) makeTable(of *study, q ask, read *bool) (*reports.Comparison, error) {
 	o, err := s.Table(of.name)
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"ablate/reports/render"
 )
 
-// A view is what of a study's page follows from its table. It is drawn once for an address, and again when the table is
-// made again: a run that logs a line changes the curves alone.
+// A view is the part of a study's page that depends only on its table. It is drawn once for an address, and again when
+// the table is made again. A run that logs a line changes only the curves.
 type view struct {
 	table      *table
 	once       sync.Once
 	comparison *reports.Comparison // with the columns that the address chooses
 	shown      map[string]bool     // variants; nil stands for all
 	forest     bool
-	rows       []byte // pieces of the page
+	rows       []byte // parts of the page
 	pictures   []byte
 	limited    []string
 	problems   []string
@@ -31,7 +31,7 @@ type view struct {
 // maxViews bounds how many views are kept.
 const maxViews = 64
 
-// viewOf is the view that the address asks for.
+// viewOf returns the view that the address asks for.
 func (s *Server) viewOf(a *answer, of *study) (*view, error) {
 	t := s.tableOf(of, askOf(a.query))
 	if t.err != nil {
@@ -42,7 +42,7 @@ func (s *Server) viewOf(a *answer, of *study) (*view, error) {
 	return v, v.err
 }
 
-// view returns that of an address, which may not be drawn yet.
+// view returns the view of an address, which may not have been drawn yet.
 func (t *tables) view(address string, of *table) *view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *Server) drawView(v *view, of *study, q url.Values) (err error) {
 	return err
 }
 
-// A viewPage is what the pieces of a view show.
+// A viewPage holds what the parts of a view show.
 type viewPage struct {
 	Study   string
 	Query   url.Values
@@ -101,7 +101,7 @@ type viewPage struct {
 	Filters []page.FilterSet
 }
 
-// chosenTable is the comparison that the address asks for.
+// chosenTable returns the comparison that the address asks for.
 func (s *Server) chosenTable(a *answer, of *study) (*reports.Comparison, error) {
 	c, err := s.compareStudy(of, askOf(a.query))
 	if err != nil {

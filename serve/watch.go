@@ -10,17 +10,17 @@ import (
 	"ablate/experiments"
 )
 
-// How often the folder is looked at while a page is open.
+// How often the folder is checked while a page is open.
 const (
-	pollEvery  = time.Second             // where nobody tells of changes: a network file system, or no watches left
-	checkEvery = 1500 * time.Millisecond // where the system does: what it is not asked about, or forgets to tell
+	pollEvery  = time.Second             // where the system reports no changes: a network file system, or no watches left
+	checkEvery = 1500 * time.Millisecond // where it does: for what it does not watch or fails to report
 	settle     = 300 * time.Millisecond
 )
 
-// maxFolders bounds how many folders the system is asked to watch; beyond it the folder is polled.
+// maxFolders bounds how many folders the system is asked to watch. With more, the folder is polled.
 const maxFolders = 4096
 
-// A watcher tells open pages that the folder has changed. It looks at nothing while no page is open.
+// A watcher tells open pages that the folder has changed. It does not check the folder while no page is open.
 type watcher struct {
 	library *library
 
@@ -33,7 +33,7 @@ type watcher struct {
 
 // A reader is an open page.
 type reader struct {
-	version func(*shelf) int64 // of what the page shows
+	version func(*shelf) int64 // version of what the page shows
 	shown   int64
 	news    chan int64
 }
@@ -42,7 +42,7 @@ func newWatcher(l *library) *watcher {
 	return &watcher{library: l, readers: map[*reader]bool{}, done: make(chan struct{})}
 }
 
-// join returns a reader, or nil where there are too many. The first one starts the watching.
+// join returns a reader, or nil if there are too many. The first reader starts the watching.
 func (w *watcher) join(version func(*shelf) int64) *reader {
 	now := w.library.look()
 	w.mu.Lock()
@@ -59,7 +59,7 @@ func (w *watcher) join(version func(*shelf) int64) *reader {
 	return r
 }
 
-// leave ends a reader; with the last one the watching ends.
+// leave removes a reader. The last reader stops the watching.
 func (w *watcher) leave(r *reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,16 +94,15 @@ func (w *watcher) tell(now *shelf) {
 		}
 		r.shown = v
 		select {
-		case <-r.news: // one that was not taken yet is old
+		case <-r.news: // a value that was not received yet is outdated
 		default:
 		}
 		r.news <- v
 	}
 }
 
-// watch looks at the folder whenever the system tells of a change in it, and
-// every second where it cannot: a network file system tells of what this host
-// writes alone.
+// watch checks the folder whenever the system reports a change in it, and every second where it cannot: a network file
+// system reports only this host's own changes.
 func (w *watcher) watch(stop chan struct{}) {
 	system := newNotifier(w.library.store.Root)
 	defer system.close()
@@ -130,7 +129,7 @@ func (w *watcher) watch(stop chan struct{}) {
 	}
 }
 
-// A notifier is told of changes by the system.
+// A notifier receives changes from the system.
 type notifier struct {
 	watcher  *fsnotify.Watcher // nil where the folder has to be polled
 	followed map[string]bool
@@ -144,8 +143,8 @@ func newNotifier(root string) *notifier {
 	return n
 }
 
-// follow has the system watch the folders in which something can happen, and says
-// whether it does: those of studies and variants, of runs that are not done, and those without a record yet.
+// follow watches the folders in which something can change: those of studies and variants, of runs that are not
+// finished, and those without a record yet. It reports whether the system watches all of them.
 func (n *notifier) follow(root string, now *shelf, empty []string) bool {
 	if n.watcher == nil {
 		return false
@@ -179,7 +178,7 @@ func (n *notifier) follow(root string, now *shelf, empty []string) bool {
 			continue
 		}
 		if n.watcher.Add(dir) != nil {
-			all = false // gone meanwhile, or no watches left
+			all = false // removed meanwhile, or no watches left
 			continue
 		}
 		n.followed[dir] = true
@@ -194,7 +193,7 @@ func (n *notifier) changed() <-chan fsnotify.Event {
 	return n.watcher.Events
 }
 
-// drain takes what has come meanwhile.
+// drain discards the changes that have arrived meanwhile.
 func (n *notifier) drain() {
 	for n.watcher != nil {
 		select {
@@ -210,7 +209,7 @@ func (n *notifier) drain() {
 	}
 }
 
-// forget drops a folder that is gone, and its watch with it: one of the same name may come.
+// forget drops a folder that was removed, and its watch: another folder may get the same name.
 func (n *notifier) forget(e fsnotify.Event) {
 	if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
 		delete(n.followed, e.Name)

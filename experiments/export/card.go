@@ -12,8 +12,8 @@ import (
 	"ablate/experiments"
 )
 
-// The types below are the front matter of a model card, as huggingface_hub's
-// ModelCardData reads it (huggingface.co/docs/hub/model-cards).
+// The types below describe the front matter of a model card, as huggingface_hub's ModelCardData reads it
+// (huggingface.co/docs/hub/model-cards).
 type (
 	cardData struct {
 		Library  string      `yaml:"library_name"`
@@ -48,10 +48,11 @@ type (
 	}
 )
 
-// ErrNoResult is a run that has nothing to be put on a card.
+// ErrNoResult is the error for a run without a result to put on a card.
 var ErrNoResult = errors.New("only a run that is done has a result")
 
-// ModelCard is the README.md of a run's net on the Hugging Face Hub.
+// ModelCard returns the README.md of a run's net for the Hugging Face Hub. It returns ErrNoResult for a run that is not
+// finished.
 func ModelCard(r Run) ([]byte, error) {
 	res := r.Result
 	if r.Status != experiments.Done || res == nil {
@@ -119,7 +120,7 @@ func ModelCard(r Run) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// markdown is a text in one line that stands for itself in Markdown.
+// markdown escapes a text as one line that Markdown shows literally.
 func markdown(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
 	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "[", `\[`, "*", `\*`, "`", "\\`").Replace(text)

@@ -26,7 +26,7 @@ import (
 	"ablate/experiments/export/tensorboard"
 )
 
-// recorded makes a run of a study as ablate run leaves it.
+// recorded makes a run of a study in the form that ablate run leaves behind.
 func recorded(t *testing.T, store *experiments.Store, variant string, seed uint64, recipe string, values ...float64) {
 	t.Helper()
 	run, err := store.Start(experiments.Record{
@@ -71,7 +71,7 @@ func study(t *testing.T) (*experiments.Store, []export.Run) {
 	return store, runs
 }
 
-// A recipe becomes plain keys: layers by their names, other lists by place.
+// A recipe becomes plain keys: layers are keyed by name, other lists by position.
 func TestFlatten(t *testing.T) {
 	got, err := export.Flatten(json.RawMessage(plain))
 	want := map[string]any{
@@ -148,7 +148,7 @@ func frames(t *testing.T, file string) [][]byte {
 	return all
 }
 
-// What is logged later is appended, and what is there already is neither repeated nor changed.
+// Later measurements are appended, and existing ones are neither repeated nor changed.
 func TestEventFilesGrow(t *testing.T) {
 	_, runs := study(t)
 	runs = runs[:1]
@@ -189,7 +189,7 @@ func TestEventFilesGrow(t *testing.T) {
 	}
 }
 
-// Weights change their order as PyTorch's and ONNX's layouts have it.
+// Weights are reordered to the layouts of PyTorch and ONNX.
 func TestLayouts(t *testing.T) {
 	// [kernel² = 1, in 2, out 3]: value 10·in + out.
 	if got := export.OIHW([]float32{0, 1, 2, 10, 11, 12}, 1, 2, 3); !slices.Equal(got, []float32{0, 10, 1, 11, 2, 12}) {
@@ -221,8 +221,7 @@ func TestCentreMean(t *testing.T) {
 	}
 }
 
-// What is read from Parquet is what was written, in the order of the columns, and
-// equal tables make equal bytes.
+// A table read from Parquet equals the table written, in the order of the columns. Equal tables make equal bytes.
 func TestParquet(t *testing.T) {
 	store, runs := study(t)
 	for name, table := range map[string]export.Table{
@@ -287,7 +286,7 @@ func shownAs(v any) string {
 	return fmt.Sprint(v)
 }
 
-// A card is of a run that is done, and nothing in a name breaks out of its table.
+// A card needs a finished run, and no name breaks out of the card's table.
 func TestModelCard(t *testing.T) {
 	_, runs := study(t)
 	r := runs[1]

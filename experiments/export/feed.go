@@ -12,23 +12,22 @@ import (
 	"ablate/experiments"
 )
 
-// A Feed keeps sinks up to a study's records while it is trained. It reads what
-// is on disk, in goroutines of its own: a sink that is slow or down does not touch
-// the training, and gets what it missed when it is back.
+// A Feed keeps sinks up to date with a study's records while the study trains. It reads the disk in goroutines of its
+// own: a sink that is slow or down does not affect the training, and gets what it missed when it is back.
 type Feed struct {
 	store   *experiments.Store
 	study   string
-	planned []Run // with their keys alone
+	planned []Run // with only their keys
 	every   time.Duration
 	sinks   []Sink
 	stop    context.CancelFunc
 	idle    []chan struct{} // by sink: closed when nothing follows it any more
 }
 
-// readShare is how much time passes for each unit of time that reading the records takes.
+// readShare is the least time between reads, in units of the time that a read takes.
 const readShare = 100
 
-// StartFeed follows a study, whose variants have these recipes.
+// StartFeed follows a study whose variants have these recipes. It returns an error for a recipe that cannot be read.
 func StartFeed(store *experiments.Store, study string, recipes []json.RawMessage, every time.Duration,
 	sinks []Sink) (*Feed, error) {
 	f := &Feed{store: store, study: study, every: every, sinks: sinks}
@@ -52,7 +51,7 @@ func StartFeed(store *experiments.Store, study string, recipes []json.RawMessage
 	return f, nil
 }
 
-// follow brings one sink up to date again and again. Its errors pass: Finish has the last word.
+// follow brings one sink up to date repeatedly. It ignores errors, since Finish tries again and reports them.
 func (f *Feed) follow(ctx context.Context, s Sink) {
 	r := reader{store: f.store, study: f.study}
 	wait, failures := f.every, 0
@@ -70,7 +69,7 @@ func (f *Feed) follow(ctx context.Context, s Sink) {
 			continue
 		}
 		failures = min(failures+1, 5)
-		wait = max(wait, f.every<<failures) // it is left alone for longer and longer
+		wait = max(wait, f.every<<failures) // the pause grows with each failure
 	}
 }
 
@@ -80,11 +79,11 @@ func (f *Feed) read(r *reader) Study {
 	return Study{Name: f.study, Runs: runs, Keys: keys}
 }
 
-// ErrSlow is a sink that does not answer in time.
+// ErrSlow is the error for a sink that does not respond in time.
 var ErrSlow = errors.New("it does not answer in time")
 
-// Finish brings the sinks up to the end of a study, with its table and page, within
-// a time. It returns what it could not do, also where a sink never answers.
+// Finish brings the sinks up to the end of a study, with its table and page, within a time limit. It returns an error
+// for everything that it could not send, including sinks that never respond.
 func (f *Feed) Finish(within time.Duration, files []File) error {
 	f.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -116,7 +115,7 @@ func (f *Feed) Finish(within time.Duration, files []File) error {
 	return errors.Join(errs...)
 }
 
-// A reader reads a study's runs again and again, each only if its files have changed.
+// A reader reads a study's runs repeatedly, each only if its files have changed.
 type reader struct {
 	store *experiments.Store
 	study string
@@ -142,7 +141,7 @@ func (r *reader) read() []Run {
 		} else if run, err := Open(r.store, rec); err == nil {
 			k.run = run
 		} else {
-			continue // it is being written; the next look will do
+			continue // it is being written; the next read will get it
 		}
 		fresh[name] = k
 		runs = append(runs, k.run)

@@ -12,7 +12,7 @@ import (
 	"ablate/experiments/export"
 )
 
-// A fake remembers how many measurements it was told of, and fails as long as it is told to.
+// A fake counts the measurements it receives, and fails as long as the test wants.
 type fake struct {
 	mu     sync.Mutex
 	fails  int
@@ -30,7 +30,7 @@ func (f *fake) Sync(ctx context.Context, s export.Study) error {
 	defer f.mu.Unlock()
 	if f.hangs {
 		<-ctx.Done()
-		select {} // deaf, too
+		select {} // it never returns, not even when cancelled
 	}
 	if f.fails > 0 {
 		f.fails--
@@ -47,8 +47,8 @@ func (f *fake) Sync(ctx context.Context, s export.Study) error {
 	return ctx.Err()
 }
 
-// A sink that was down hears everything once it is back, while the study is
-// trained and at its end. One that never answers is named and holds up nothing.
+// A sink that was down receives everything once it is back, both during training and at its end. A sink that never
+// responds is named and delays nothing.
 func TestFeed(t *testing.T) {
 	store := &experiments.Store{Root: t.TempDir()}
 	down := &fake{fails: 3, calls: make(chan int, 1)}

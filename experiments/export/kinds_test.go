@@ -15,11 +15,10 @@ import (
 	"ablate/runner/graph"
 )
 
-// refused are the kinds that PyTorch and ONNX do not have. A kind that is new may
-// be refused too, by name.
+// refused lists the kinds that PyTorch and ONNX do not have. A new kind may be refused too, by name.
 var refused = []string{"local", "stochasticpool", "spatialpyramid"}
 
-// written are kinds that must not be refused.
+// written lists the kinds that must not be refused.
 var written = []string{
 	"conv", "dense", "relu", "tanh", "sigmoid", "leaky_relu", "rrelu", "prelu", "elu", "selu", "softplus", "arcsinh",
 	"maxout", "batch_norm", "lrn", "maxpool", "avgpool", "maxavgpool", "global_avgpool", "dropout", "softmax_loss",
@@ -54,7 +53,7 @@ func TestEveryKindIsWrittenOrRefusedByName(t *testing.T) {
 	}
 }
 
-// weightsOf are a net's parameters, all 1.
+// weightsOf returns a net's parameters, all 1.
 func weightsOf(t *testing.T, net *arch.Net) export.Weights {
 	t.Helper()
 	g, err := graph.Build(net, 1, true)
@@ -72,8 +71,8 @@ func weightsOf(t *testing.T, net *arch.Net) export.Weights {
 	return w
 }
 
-// torchvision's alexnet has torchvision's names, and its dropout, which does
-// nothing in evaluation, is in the weights.
+// torchvision's alexnet gets torchvision's names. Its dropout, which does nothing in evaluation, is folded into the
+// weights.
 func TestTorchvisionNames(t *testing.T) {
 	net, err := arch.Nets.Load("alexnet-torchvision")
 	if err != nil {

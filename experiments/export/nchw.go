@@ -25,17 +25,17 @@ func ReadWeights(dir string) (Weights, error) {
 	return w, nil
 }
 
-// Images is how a stored image becomes an input of a net.
+// Images describes how a stored image becomes an input of a net.
 type Images struct {
-	Shape arch.Shape // of an image as the data set holds it
-	Scale float64    // multiplies after the mean is subtracted
-	Mean  []float32  // nil where none is subtracted
+	Shape arch.Shape // shape of a stored image
+	Scale float64    // factor, applied after the mean is subtracted
+	Mean  []float32  // mean image; nil if none is subtracted
 }
 
-// ErrImages is a run whose weights do not say enough of its images.
+// ErrImages is the error for a run whose weights file does not describe its images fully.
 var ErrImages = errors.New("raw images cannot be taken")
 
-// ReadImages reads what a run's weights file says of images.
+// ReadImages reads the description of images in a run's weights file.
 func ReadImages(dir string) (*Images, error) {
 	stored, err := experiments.ReadWeights(dir)
 	if err != nil {
@@ -69,12 +69,12 @@ func ReadImages(dir string) (*Images, error) {
 	return images, nil
 }
 
-// Centre is where the net's crop begins in an image.
+// Centre returns the top left corner of the net's crop in an image, in pixels.
 func (m Images) Centre(net arch.Shape) (top, left int) {
 	return (m.Shape.Height - net.Height) / 2, (m.Shape.Width - net.Width) / 2
 }
 
-// CentreMean is the part of the mean image that the net's crop sees.
+// CentreMean returns the part of the mean image within the net's crop.
 func (m Images) CentreMean(net arch.Shape) []float32 {
 	top, left := m.Centre(net)
 	var part []float32
@@ -85,7 +85,7 @@ func (m Images) CentreMean(net arch.Shape) []float32 {
 	return part
 }
 
-// Take is a parameter that must have a shape.
+// Take returns the values of a parameter, or an error if it is missing or has another shape.
 func (w Weights) Take(name string, shape ...int) ([]float32, error) {
 	t, ok := w[name]
 	if !ok {
@@ -101,7 +101,7 @@ func (w Weights) Take(name string, shape ...int) ([]float32, error) {
 	return t.Data, nil
 }
 
-// Conv is a convolution's weights as OIHW has them, and its biases if it has any.
+// Conv returns a convolution's weights in the order of OIHW, and its biases if it has any.
 func (w Weights) Conv(l *arch.Conv, p arch.LayerInfo) (weight, bias []float32, err error) {
 	in := p.In.Channels / p.Groups
 	if weight, err = w.Take(p.Layer.Name+".weight", l.Kernel, l.Kernel, in, l.Filters); err != nil {
@@ -113,7 +113,7 @@ func (w Weights) Conv(l *arch.Conv, p arch.LayerInfo) (weight, bias []float32, e
 	return OIHW(weight, l.Kernel, in, l.Filters), bias, err
 }
 
-// Dense is a dense layer's weights as OutIn has them, and its biases if it has any.
+// Dense returns a dense layer's weights in the order of OutIn, and its biases if it has any.
 func (w Weights) Dense(l *arch.Dense, p arch.LayerInfo) (weight, bias []float32, err error) {
 	if weight, err = w.Take(p.Layer.Name+".weight", p.In.Len(), l.Outputs); err != nil {
 		return nil, nil, err
@@ -124,8 +124,8 @@ func (w Weights) Dense(l *arch.Dense, p arch.LayerInfo) (weight, bias []float32,
 	return OutIn(weight, p.In, l.Outputs), bias, err
 }
 
-// OIHW brings a convolution's weights [kernel, kernel, in, out] to PyTorch's and
-// ONNX's order [out, in, kernel, kernel]. in is that of one group.
+// OIHW reorders a convolution's weights [kernel, kernel, in, out] to PyTorch's and ONNX's order [out, in, kernel,
+// kernel]. in is the number of input channels of one group.
 func OIHW(w []float32, kernel, in, out int) []float32 {
 	to := make([]float32, len(w))
 	for yx := range kernel * kernel {
@@ -138,9 +138,8 @@ func OIHW(w []float32, kernel, in, out int) []float32 {
 	return to
 }
 
-// OutIn brings a dense layer's weights [inputs, outputs], whose inputs lie in the
-// order height, width, channel, to [outputs, inputs] with the inputs in the order
-// channel, height, width.
+// OutIn reorders a dense layer's weights [inputs, outputs] to [outputs, inputs]. Its inputs change from the order
+// height, width, channel to channel, height, width.
 func OutIn(w []float32, in arch.Shape, outputs int) []float32 {
 	to := make([]float32, len(w))
 	pixels := in.Height * in.Width

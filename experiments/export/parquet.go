@@ -9,7 +9,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// WriteParquet writes a table for pandas and polars: each column with its type, null where there is no value.
+// WriteParquet writes a table for pandas and polars. Each column has its type, and null where there is no value.
 func (t Table) WriteParquet(w io.Writer) error {
 	schema := parquet.NewSchema("ablate", t.group())
 	out := parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd),
@@ -43,7 +43,7 @@ func (t Table) WriteParquet(w io.Writer) error {
 	return out.Close()
 }
 
-// A group is a row whose columns keep their order; parquet.Group sorts them by name.
+// A group is a row whose columns keep their order. parquet.Group would sort them by name.
 type group struct {
 	parquet.Group
 	order []string
@@ -69,7 +69,7 @@ func (t Table) group() group {
 	return g
 }
 
-// value is a cell of a column. The definition level of an optional column is 1 where it has a value.
+// value returns a cell of a column. The definition level of an optional column is 1 where it has a value.
 func value(v any, column int) (parquet.Value, error) {
 	var x parquet.Value
 	switch v := v.(type) {

@@ -1,5 +1,5 @@
-// Package export reads a study's records for the programs that people use
-// beside ablate. Each of its folders writes one form of them.
+// Package export reads a study's records for other programs that people use with
+// ablate. Each of its folders writes one format.
 package export
 
 import (
@@ -23,11 +23,10 @@ type Run struct {
 	Notes   experiments.Notes // with the tags of its study
 }
 
-// Name is STUDY/VARIANT/SEED, as the command line writes it.
+// Name returns STUDY/VARIANT/SEED, as the command line writes it.
 func (r Run) Name() string { return fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed) }
 
-// Runs reads a study, sorted by variant and seed. Runs that cannot be read are
-// left out and listed.
+// Runs reads a study, sorted by variant and seed. It leaves out runs that cannot be read and returns their errors.
 func Runs(store *experiments.Store, study string) ([]Run, []error) {
 	records, problems := store.Load(study)
 	runs := make([]Run, 0, len(records))
@@ -42,7 +41,7 @@ func Runs(store *experiments.Store, study string) ([]Run, []error) {
 	return runs, problems
 }
 
-// Open reads what belongs to a record. A run may not have logged anything yet.
+// Open reads the data of a record. A run that has not logged anything yet is no error.
 func Open(store *experiments.Store, rec experiments.Record) (Run, error) {
 	r := Run{Record: rec}
 	var err error
@@ -56,7 +55,7 @@ func Open(store *experiments.Store, rec experiments.Record) (Run, error) {
 	return r, err
 }
 
-// Remarks are the notes on a run, in one text.
+// Remarks returns the notes on a run in one text.
 func (r Run) Remarks() string {
 	var said []string
 	for _, n := range r.Notes.Notes {
@@ -65,7 +64,7 @@ func (r Run) Remarks() string {
 	return strings.Join(said, " · ")
 }
 
-// Varying lists, in order, the keys that do not have the same value in all runs.
+// Varying returns the sorted keys whose values differ between runs.
 func Varying(runs []Run) []string {
 	all := map[string]bool{}
 	for _, r := range runs {
@@ -124,7 +123,7 @@ func flatten(out map[string]any, key string, v any) {
 	}
 }
 
-// layer takes {"conv": {"name": "conv1", …}} apart; kind is empty for anything else.
+// layer takes {"conv": {"name": "conv1", …}} apart. kind is empty for anything else.
 func layer(item any) (kind, name string, body map[string]any) {
 	m, _ := item.(map[string]any)
 	if len(m) != 1 {

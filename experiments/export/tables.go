@@ -16,10 +16,10 @@ import (
 	"ablate/experiments"
 )
 
-// A Table is a long one: a line for each run, measurement or prediction.
+// A Table is a long table: one row for each run, measurement or prediction.
 type Table struct {
 	Columns []Column
-	// Rows have a value for each column, of the type that its kind says, or nil where there is none.
+	// Rows have a value for each column, of the type for the column's kind, or nil without a value.
 	Rows iter.Seq2[[]any, error]
 }
 
@@ -29,7 +29,7 @@ type Column struct {
 	Kind Kind
 }
 
-// Kind is what a column holds.
+// Kind is the type of a column's values.
 type Kind int
 
 // The kinds of columns, and the types of their values.
@@ -42,7 +42,7 @@ const (
 	Time              // time.Time
 )
 
-// WriteCSV writes a table with a head. NaN and the infinities are as pandas and polars read them.
+// WriteCSV writes a table with a header. NaN and the infinities are written in the form that pandas and polars read.
 func (t Table) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	head := make([]string, len(t.Columns))
@@ -82,7 +82,7 @@ func cell(v any) string {
 	}
 }
 
-// rows are those of a table that lies in memory.
+// rows returns the rows of a table in memory.
 func rows(all [][]any) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		for _, r := range all {
@@ -93,8 +93,8 @@ func rows(all [][]any) iter.Seq2[[]any, error] {
 	}
 }
 
-// RunTable has a line a run: what it is, every key of the recipes that differs
-// between the runs, how it ended, and where it was trained.
+// RunTable has one row for each run: its name, every key of the recipes that differs between the runs, how it ended,
+// and where it was trained.
 func RunTable(runs []Run) Table {
 	keys := Varying(runs)
 	t := Table{Columns: []Column{
@@ -132,7 +132,7 @@ func RunTable(runs []Run) Table {
 	return t
 }
 
-// kindOf is the kind of a key's values, Text where they are of several.
+// kindOf returns the kind of a key's values, or Text if they are of several kinds.
 func kindOf(runs []Run, key string) Kind {
 	of := map[Kind]bool{}
 	for _, r := range runs {
@@ -164,8 +164,8 @@ func result(r *experiments.Result) []any {
 	}
 }
 
-// where is the last attempt's device and hardware, the program's commit, when
-// the first attempt began and how many seconds all of them took.
+// where returns the last attempt's device and hardware, the program's commit, when the first attempt began and how many
+// seconds all attempts took.
 func (r Run) where() []any {
 	commit := ""
 	if r.Provenance != nil {
@@ -184,7 +184,7 @@ func (r Run) where() []any {
 	return []any{last.Device, last.Hardware, commit, r.Attempts[0].Started, math.Round(1e3*took.Seconds()) / 1e3}
 }
 
-// usage is what a run took of the machine. What the machine does not tell is absent.
+// usage returns a run's use of the machine. Quantities that the machine does not report are absent.
 func usage(u *experiments.Usage) []any {
 	row := make([]any, 3)
 	if u == nil {
@@ -200,10 +200,10 @@ func usage(u *experiments.Usage) []any {
 	return row
 }
 
-// of are the columns that say which run a line is of.
+// of holds the columns that name the run of a row.
 var of = []Column{{"study", Text}, {"variant", Text}, {"seed", Uint}}
 
-// MetricTable has a line a measurement, without what a later attempt measured again.
+// MetricTable has one row for each measurement, without those that a later attempt repeated.
 func MetricTable(runs []Run) Table {
 	return Table{
 		Columns: append(slices.Clone(of), []Column{{"attempt", Int}, {"epoch", Int}, {"step", Int}, {"name", Text},
@@ -222,7 +222,7 @@ func MetricTable(runs []Run) Table {
 	}
 }
 
-// PredictionTable has a line a test image and run. Runs without predictions have none.
+// PredictionTable has one row for each test image and run. Runs without predictions have none.
 func PredictionTable(store *experiments.Store, runs []Run) Table {
 	return Table{
 		Columns: append(slices.Clone(of), []Column{{"index", Int}, {"label", Int}, {"predicted", Int}, {"rank", Int},

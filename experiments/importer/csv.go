@@ -23,26 +23,26 @@ const (
 	maxColumns = 10_000
 )
 
-// Roles are what a column of a table can be, under the names that are found without being told.
+// Roles lists the roles of a table's columns. A column with such a name has the role without a Mapping.
 var Roles = []string{"variant", "seed", "metric", "value", "step", "epoch", "split", "dataset"}
 
-// A Mapping says how a table is to be read.
+// A Mapping states how to read a table.
 type Mapping struct {
-	Columns map[string]string // by role, the column's name
-	Metrics []string          // columns of a wide table that are figures; none means those with numbers alone
-	Params  []string          // columns that are parameters; none means the rest
-	Pattern string            // where names have variant and seed
+	Columns map[string]string // name of the column with each role
+	Metrics []string          // columns of a wide table that are figures; empty means columns of numbers only
+	Params  []string          // columns that are parameters; empty means the rest
+	Pattern string            // position of variant and seed within names
 }
 
-// A table is a CSV file's cells.
+// A table holds the cells of a CSV file.
 type table struct {
 	name string
 	head []string
 	rows [][]string
-	line []int // each row's
+	line []int // the line number of each row
 }
 
-// readTable reads a file as a whole; - is the standard input.
+// readTable reads a whole file; - is the standard input.
 func readTable(path string, stdin io.Reader) (*table, error) {
 	r := stdin
 	if path != "-" {
@@ -67,7 +67,7 @@ func parseTable(name string, r io.Reader) (*table, error) {
 	limited := &io.LimitedReader{R: r, N: maxTable + 1}
 	b := bufio.NewReader(limited)
 	if bom, err := b.Peek(3); err == nil && bytes.Equal(bom, []byte("\uFEFF")) {
-		b.Discard(3) // as spreadsheets write it
+		b.Discard(3) // spreadsheets write this mark
 	}
 	c := csv.NewReader(b)
 	c.Comma = separator(b)
@@ -101,7 +101,7 @@ func parseTable(name string, r io.Reader) (*table, error) {
 	}
 }
 
-// separator is the comma, or what the first line has more of: a semicolon or a tab.
+// separator returns the comma, or the semicolon or tab if the first line has more of them.
 func separator(b *bufio.Reader) rune {
 	head, _ := b.Peek(b.Size())
 	first, _, _ := bytes.Cut(head, []byte("\n"))
@@ -114,7 +114,7 @@ func separator(b *bufio.Reader) rune {
 	return best
 }
 
-// roles finds the column of each role, -1 where there is none.
+// roles finds the column of each role, -1 if there is none.
 func (t *table) roles(m Mapping) (map[string]int, error) {
 	at := map[string]int{}
 	for _, role := range Roles {
@@ -141,8 +141,8 @@ func (t *table) roles(m Mapping) (map[string]int, error) {
 	return at, nil
 }
 
-// CSV reads a table: long, with a row for each value, where it has the columns metric and value; wide otherwise,
-// with a row for each run, or each step of one.
+// CSV reads a table. A table with the columns metric and value is long, with a row for each value. Any other is wide,
+// with a row for each run or each step of one. It returns ErrAmbiguous for a table that it cannot interpret.
 func CSV(path string, stdin io.Reader, m Mapping) (*Source, error) {
 	t, err := readTable(path, stdin)
 	if err != nil {
@@ -172,22 +172,22 @@ func (t *table) source(from string, m Mapping) (*Source, error) {
 	return s, s.check()
 }
 
-// A collector puts the cells of a table together to runs.
+// A collector combines the cells of a table into runs.
 type collector struct {
 	at     map[string]int
 	table  *table
 	source *Source
 	runs   map[key]int
-	seen   map[cell]int // the line that each value stands on
+	seen   map[cell]int // the line on which each value occurs
 }
 
-// A cell is a value's place.
+// A cell is the position of a value.
 type cell struct {
 	key
 	metric, step, epoch string
 }
 
-// get is the cell of a role, "" where there is no such column.
+// get returns the cell of a role, or "" if there is no such column.
 func (c *collector) get(row []string, role string) string {
 	if i := c.at[role]; i >= 0 {
 		return strings.TrimSpace(row[i])
@@ -197,7 +197,7 @@ func (c *collector) get(row []string, role string) string {
 
 func (c *collector) place(i int) string { return fmt.Sprintf("%s:%d", c.table.name, c.table.line[i]) }
 
-// run finds or makes the run of a row.
+// run returns the run of a row, which it makes if it does not exist.
 func (c *collector) run(i int) (*Run, error) {
 	row := c.table.rows[i]
 	seed, ok := seedOf(c.get(row, "seed"))
@@ -222,7 +222,7 @@ func (c *collector) run(i int) (*Run, error) {
 	return &c.source.Runs[n], nil
 }
 
-// add takes a value into its run.
+// add adds a value to its run.
 func (c *collector) add(r *Run, i int, metric, text string) error {
 	row := c.table.rows[i]
 	if split := c.get(row, "split"); split != "" {
@@ -277,7 +277,7 @@ func (c *collector) long() error {
 	return nil
 }
 
-// wide reads a row a run: columns of numbers are figures, the others parameters.
+// wide reads one run from each row: columns of numbers are figures, the others parameters.
 func (c *collector) wide(m Mapping) error {
 	figures, params, err := c.columns(m)
 	if err != nil {
@@ -290,7 +290,7 @@ func (c *collector) wide(m Mapping) error {
 		}
 		for _, col := range figures {
 			if strings.TrimSpace(row[col]) == "" {
-				continue // this run has no such figure
+				continue // this run does not have the figure
 			}
 			if err := c.add(r, i, c.table.head[col], row[col]); err != nil {
 				return err
@@ -305,7 +305,7 @@ func (c *collector) wide(m Mapping) error {
 	return nil
 }
 
-// columns tells figures from parameters.
+// columns separates figures from parameters.
 func (c *collector) columns(m Mapping) (figures, params []int, err error) {
 	taken := slices.Collect(maps.Values(c.at))
 	for _, names := range [][]string{m.Metrics, m.Params} {
@@ -336,7 +336,7 @@ func (c *collector) columns(m Mapping) (figures, params []int, err error) {
 	return figures, params, nil
 }
 
-// numeric says that a column holds numbers, and nothing else.
+// numeric reports whether a column holds only numbers.
 func (c *collector) numeric(col int) bool {
 	any := false
 	for _, row := range c.table.rows {

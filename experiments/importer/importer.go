@@ -1,6 +1,6 @@
-// Package importer takes over what other programs measured: tables in CSV files,
-// TensorBoard's event files, the runs of an MLflow server, tables that W&B exports. What
-// is ambiguous is refused with the place where it stands; nothing is guessed.
+// Package importer imports the measurements of other programs: tables in CSV files,
+// TensorBoard's event files, the runs of an MLflow server, tables that W&B exports. It
+// refuses ambiguous input and names its position. It guesses nothing.
 package importer
 
 import (
@@ -17,21 +17,21 @@ import (
 	"ablate/recipe"
 )
 
-// ErrAmbiguous is input that could be read in several ways, or in none.
+// ErrAmbiguous is the error for input that could be read in several ways, or in none.
 var ErrAmbiguous = errors.New("cannot be imported")
 
-// A Run is what one run of another program measured.
+// A Run holds what another program measured in one run.
 type Run struct {
-	Dataset string // "" where there is one data set alone
+	Dataset string // "" if there is only one data set
 	Variant string
 	Seed    uint64
 	Params  recipe.Params
-	Name    string // in its source
+	Name    string // its name in the source
 	Where   string // file and row, for messages
 	Metrics []experiments.Metric
 }
 
-// A Source is all that was read from one place.
+// A Source holds everything that was read from one place.
 type Source struct {
 	From string // csv, mlflow, tensorboard, wandb-csv
 	Name string // the file, the folder, the server
@@ -39,13 +39,13 @@ type Source struct {
 	Left []string // what was left out, and why
 }
 
-// key tells runs apart.
+// A key identifies a run.
 type key struct {
 	dataset, variant string
 	seed             uint64
 }
 
-// check refuses two runs in one place, and names that folders cannot hold side by side.
+// check refuses two runs with one key, and names that folders cannot hold side by side.
 func (s *Source) check() error {
 	if len(s.Runs) == 0 {
 		return fmt.Errorf("%s: %w: it holds no runs%s", s.Name, ErrAmbiguous, leftOut(s.Left))
@@ -74,12 +74,12 @@ func leftOut(why []string) string {
 	return "; left out: " + strings.Join(why[:min(len(why), 3)], "; ")
 }
 
-// Variants are the names in the order in which they appear.
+// Variants returns the variants' names in the order in which they appear.
 func (s *Source) Variants() []string {
 	return distinct(s.Runs, func(r Run) string { return r.Variant })
 }
 
-// Datasets are the names in the order in which they appear.
+// Datasets returns the data sets' names in the order in which they appear.
 func (s *Source) Datasets() []string {
 	return distinct(s.Runs, func(r Run) string { return r.Dataset })
 }
@@ -94,7 +94,7 @@ func distinct(runs []Run, of func(Run) string) []string {
 	return names
 }
 
-// Metrics are the names of all that was measured, sorted.
+// Metrics returns the sorted names of all metrics.
 func (s *Source) Metrics() []string {
 	seen := map[string]bool{}
 	var names []string
@@ -110,7 +110,7 @@ func (s *Source) Metrics() []string {
 	return names
 }
 
-// A Study is what the runs of one data set are to be compared as.
+// A Study holds the runs of one data set, with a declaration of how to compare them.
 type Study struct {
 	Declaration experiments.Declaration
 	Records     []experiments.Record
@@ -122,12 +122,13 @@ func (s *Study) Metrics(r experiments.Record) ([]experiments.Metric, error) {
 	return s.logs[key{"", r.Variant, r.Seed}], nil
 }
 
-// Choice is what a user says of the comparison.
+// Choice holds a user's settings for the comparison.
 type Choice struct {
 	Study, Baseline, Metric, Better, Unit, At string
 }
 
-// Studies makes a study of the runs of each data set, named NAME or NAME-DATASET.
+// Studies makes a study of the runs of each data set, named NAME or NAME-DATASET. It returns an error for a choice that
+// does not fit the runs.
 func (s *Source) Studies(c Choice) ([]*Study, error) {
 	d, err := s.declare(c)
 	if err != nil {
@@ -170,7 +171,7 @@ func (s *Source) Studies(c Choice) ([]*Study, error) {
 	return studies, nil
 }
 
-// declare settles what is compared with what, by which figure.
+// declare determines which variants are compared, and by which figure.
 func (s *Source) declare(c Choice) (experiments.Declaration, error) {
 	variants, metrics := s.Variants(), s.Metrics()
 	d := experiments.Declaration{Study: c.Study, Design: "each", At: cmp.Or(c.At, "last")}
@@ -204,7 +205,7 @@ func (s *Source) declare(c Choice) (experiments.Declaration, error) {
 	return d, nil
 }
 
-// known says which values of a metric are better where its name says what it is.
+// known returns which values of a metric are better if its name makes that clear.
 func known(metric string) string {
 	name := strings.ToLower(metric)
 	switch {
@@ -224,7 +225,7 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// record is a run as it is kept.
+// record returns the record to keep for a run.
 func (s *Source) record(study string, r Run, base recipe.Params) (experiments.Record, error) {
 	params := r.Params
 	if params == nil {
@@ -235,8 +236,8 @@ func (s *Source) record(study string, r Run, base recipe.Params) (experiments.Re
 	if err != nil {
 		return experiments.Record{}, err
 	}
-	// The params of a variant's runs may differ in what has no bearing, such as the folder that each writes to. The
-	// variant's name is what the user says that its runs share.
+	// The params of a variant's runs may differ in irrelevant values, such as the folder that each writes to. By giving
+	// its runs one variant's name, the user states that they share a recipe.
 	identity, err := recipe.Recipe{
 		Params: recipe.Params{"imported": s.From, "variant": r.Variant}, Data: rcp.Data,
 	}.Identity()
@@ -248,7 +249,7 @@ func (s *Source) record(study string, r Run, base recipe.Params) (experiments.Re
 	for _, m := range log {
 		values[m.Name], epochs = m.Value, max(epochs, m.Epoch)
 	}
-	if epochs == 1 { // a table of final figures, which says nothing of epochs
+	if epochs == 1 { // a table of final figures, which does not mention epochs
 		epochs = 0
 	}
 	return experiments.Record{
@@ -261,7 +262,7 @@ func (s *Source) record(study string, r Run, base recipe.Params) (experiments.Re
 	}, nil
 }
 
-// number reads a value as programs write it, NaN and infinities too.
+// number parses a value as programs write it, including NaN and infinities.
 func number(text string) (experiments.Number, bool) {
 	text = strings.TrimSpace(text)
 	switch strings.ToLower(text) {
@@ -276,14 +277,14 @@ func number(text string) (experiments.Number, bool) {
 	return experiments.Number(f), err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
 }
 
-// seedOf reads a seed. 3.0 is one, as pandas writes whole numbers of a column with gaps.
+// seedOf parses a seed. 3.0 is one, since pandas writes whole numbers that way in a column with gaps.
 func seedOf(text string) (uint64, bool) {
 	text = strings.TrimSuffix(strings.TrimSpace(text), ".0")
 	seed, err := strconv.ParseUint(text, 10, 64)
 	return seed, err == nil
 }
 
-// param is a cell as a parameter: a number where it is one.
+// param returns a cell as a parameter: as a number if it is one.
 func param(text string) any {
 	var v any = text
 	if n := json.Number(strings.TrimSpace(text)); json.Valid([]byte(n)) && n != "" {
@@ -294,7 +295,7 @@ func param(text string) any {
 	return v
 }
 
-// numbered gives each value of a name the epoch and, where there is none, the step that its place says.
+// numbered sets steps and epochs that the log lacks to the position of a value among those of its name.
 func numbered(log []experiments.Metric, stepped, epoched bool) []experiments.Metric {
 	count := map[string]int{}
 	for i := range log {

@@ -90,8 +90,8 @@ func TestRunsOfWandB(t *testing.T) {
 	}
 }
 
-// A chart's first column is what stands on its axis: steps, epochs, a metric or a time. Where it is no step, each run
-// has a column of its own steps.
+// A chart's first column holds the values of its axis: steps, epochs, a metric or a time. If it does not hold steps,
+// each run has its own column of steps.
 func TestChartsOfWandB(t *testing.T) {
 	const alone = `"Step","a-1 - val/loss","a-1 - val/loss__MIN","a-1 - val/loss__MAX"` + "\n"
 	const columns = `,"a-1 - _step","a-1 - _step__MIN","a-1 - _step__MAX","a-1 - val/loss","a-1 - val/loss__MIN",` +
@@ -125,7 +125,7 @@ func TestChartsOfWandB(t *testing.T) {
 	}
 }
 
-// A grouped chart holds means: a comparison of them would have one seed.
+// A grouped chart holds means: comparing them would leave one seed.
 func TestGroupedChartOfWandB(t *testing.T) {
 	table, err := parseTable("chart.csv", strings.NewReader(
 		`"Step","Group: a-1 - loss","Group: a-1 - loss__MIN","Group: a-1 - loss__MAX"`+"\n1,2,1,3\n"))

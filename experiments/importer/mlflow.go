@@ -9,7 +9,7 @@ import (
 	"ablate/recipe"
 )
 
-// MLflow makes runs of those that a server has: the finished ones.
+// MLflow makes runs of the finished runs that a server stores.
 func MLflow(address string, q mlflow.Query, stored []mlflow.StoredRun) (*Source, error) {
 	s := &Source{From: "mlflow", Name: strings.TrimSuffix(address, "/") + " " + q.Experiment}
 	for _, from := range []string{q.Variant, q.Seed} {
@@ -51,7 +51,7 @@ func MLflow(address string, q mlflow.Query, stored []mlflow.StoredRun) (*Source,
 	return s, s.check()
 }
 
-// of is what a run has in a place.
+// of returns a run's entry at a place.
 func of(r mlflow.StoredRun, place string) string {
 	kind, name, _ := strings.Cut(place, ".")
 	switch kind {

@@ -15,7 +15,7 @@ import (
 // A pattern finds variant and seed in a name.
 type pattern struct{ re *regexp.Regexp }
 
-// newPattern reads '{variant}/seed-{seed}'; * is any part of a name between slashes.
+// newPattern parses '{variant}/seed-{seed}'; * matches any part of a name between slashes.
 func newPattern(text string) (*pattern, error) {
 	for _, word := range []string{"{variant}", "{seed}"} {
 		if strings.Count(text, word) != 1 {
@@ -34,7 +34,7 @@ func newPattern(text string) (*pattern, error) {
 	return &pattern{compiled}, nil
 }
 
-// find returns what the pattern finds; rest is the folders below.
+// find returns the variant and the seed in a name; rest holds the folders below.
 func (p *pattern) find(name string) (variant string, seed uint64, rest string, ok bool) {
 	m := p.re.FindStringSubmatch(name)
 	if m == nil {

@@ -42,10 +42,10 @@ func (t *table) wandb(m Mapping) (*Source, error) {
 	return s, err
 }
 
-// housekeeping are the columns of a table of runs that are neither config nor summary.
+// housekeeping lists the columns of a table of runs that are neither config nor summary.
 var housekeeping = []string{"Name", "ID", "Agent", "State", "Notes", "User", "Tags", "Created", "Sweep", "Job Type"}
 
-// names are those that W&B has for the rows, by place.
+// names returns W&B's names for the rows, by position.
 func (t *table) names() map[string]string {
 	names := map[string]string{}
 	if name := t.column("Name"); name >= 0 {
@@ -56,7 +56,7 @@ func (t *table) names() map[string]string {
 	return names
 }
 
-// drop removes columns that the user does not ask for.
+// drop removes columns unless the user asks for them.
 func (t *table) drop(columns []string, m Mapping) {
 	asked := slices.Concat(m.Metrics, m.Params)
 	for _, name := range m.Columns {
@@ -73,7 +73,7 @@ func (t *table) drop(columns []string, m Mapping) {
 	}
 }
 
-// column is the place of a column, -1 where there is none.
+// column returns the position of a column, -1 if there is none.
 func (t *table) column(name string) int { return slices.Index(t.head, name) }
 
 // finished drops the runs that did not finish.
@@ -95,7 +95,7 @@ func (t *table) finished() (left []string) {
 	return left
 }
 
-// named adds the columns variant and seed that the runs' names hold.
+// named adds the columns variant and seed, which it reads from the runs' names.
 func (t *table) named(where string) error {
 	p, err := newPattern(where)
 	if err != nil {
@@ -119,17 +119,17 @@ func (t *table) named(where string) error {
 // Parts of the names of a chart's columns.
 const (
 	ofRun   = " - "     // between a run's name and a metric
-	ofGroup = "Group: " // begins what is a mean over several runs
+	ofGroup = "Group: " // prefix of a mean over several runs
 	ownStep = "_step"   // the metric that is a run's own step
 )
 
-// A chartAxis says where the step and the epoch of a value stand, each -1 where nowhere.
+// A chartAxis holds the columns of a value's step and epoch, each -1 if there is none.
 type chartAxis struct {
 	step, epoch int
 	own         map[string]int // by run, the column of its own steps
 }
 
-// axis looks at a chart's first column: Step, a metric that counts steps or epochs, or a time.
+// axis interprets a chart's first column: Step, a metric that counts steps or epochs, or a time.
 func (t *table) axis() chartAxis {
 	a := chartAxis{step: -1, epoch: -1, own: map[string]int{}}
 	for col, head := range t.head {
@@ -146,12 +146,12 @@ func (t *table) axis() chartAxis {
 	return a
 }
 
-// whole says that a column holds whole numbers alone.
+// whole reports whether a column holds only whole numbers.
 func (t *table) whole(col int) bool {
 	return !slices.ContainsFunc(t.rows, func(row []string) bool { _, ok := seedOf(row[col]); return !ok })
 }
 
-// cutLast cuts text at the last of the places where sep stands.
+// cutLast cuts text at the last occurrence of sep.
 func cutLast(text, sep string) (before, after string, ok bool) {
 	i := strings.LastIndex(text, sep)
 	if i < 0 {
@@ -208,7 +208,7 @@ func (t *table) chart(m Mapping) (*Source, error) {
 	return s, s.check()
 }
 
-// point reads a cell of a chart's data; an empty one is none.
+// point reads a cell of a chart's data; an empty cell is skipped.
 func (t *table) point(r *Run, row, col, step, epoch int, metric string) error {
 	text := strings.TrimSpace(t.rows[row][col])
 	if text == "" {

@@ -4,11 +4,11 @@ import (
 	"ablate/experiments"
 )
 
-// A Tally counts what an import did.
+// A Tally counts the runs that an import wrote, and those it found with the same figures.
 type Tally struct{ Written, Same int }
 
-// Write keeps a study's runs as records. What is there already with the same figures is left as it is; anything
-// else in its place is an error, before which whole runs may have been written: the same import goes on.
+// Write stores a study's runs as records. It leaves records with the same figures as they are. Any other record in a
+// run's place is an error, before which some runs may have been written: repeating the import continues it.
 func (s *Study) Write(store *experiments.Store) (Tally, error) {
 	var t Tally
 	for _, r := range s.Records {

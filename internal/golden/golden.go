@@ -1,5 +1,5 @@
-// Package golden compares what tests make with files that are kept beside them.
-// `go test PACKAGE -update` writes the files again; `just golden` does so for all.
+// Package golden compares the output of tests with files beside them.
+// `go test PACKAGE -update` rewrites a package's files; `just golden` rewrites all.
 package golden
 
 import (
@@ -14,10 +14,10 @@ import (
 var update = flag.Bool("update", false,
 	"write what tests are compared with again: golden files, tables, blocks of documents")
 
-// Update reports whether files are to be written again.
+// Update reports whether golden files are to be rewritten.
 func Update() bool { return *update }
 
-// Check compares what a test made with a file, or writes the file.
+// Check compares a test's output with a file, or writes the file.
 func Check(t testing.TB, file, got string) {
 	t.Helper()
 	if *update {

@@ -9,30 +9,30 @@ import (
 	"ablate/reports/stats"
 )
 
-// A Result is one row of ours, to be held against what was published.
+// A Result is one of our rows, to be compared with what was published.
 type Result struct {
 	Study, Variant string
 	Ablations      []string // of the catalogue, that made the variant
 	Edited         bool     // own edits came on top of them
-	Net            string   // the baseline's
-	Data           string   // as in the recipe
+	Net            string   // the baseline's net
+	Data           string   // the data set's name in the recipe
 	Part           bool     // trained on a part of the data set
 	HeldOut        bool     // tested on images held out of the training set
-	Views          int      // each test image's
+	Views          int      // how many views of each test image
 	Epochs         int
 	Metric         string   // top1_error, top5_error, train_top1_error; anything else is never published
-	Delta          float64  // to the baseline, in percentage points
+	Delta          float64  // difference to the baseline, in percentage points
 	Pairs          int      // seeds behind it
 	SD             float64  // of the paired differences, in percentage points; of 2 pairs and more
-	RunSD          float64  // of a difference of two runs of unrelated seeds, likewise
+	RunSD          float64  // SD of a difference of two runs with unrelated seeds, in percentage points
 	Low, High      *float64 // the 95 % interval of Delta; nil where there is none
-	TooFew         bool     // no result of so few pairs could be a claim
+	TooFew         bool     // no result with so few pairs could be a claim
 }
 
-// An Agreement is what a result says of a published difference.
+// An Agreement states how a result relates to a published difference.
 type Agreement string
 
-// The words. See Judge.
+// The agreements. Judge states the rule.
 const (
 	Agrees        Agreement = "agrees"
 	Contradicts   Agreement = "contradicts"
@@ -40,46 +40,47 @@ const (
 	NotComparable Agreement = "not comparable"
 )
 
-// A Judgement is what a result says of a published difference, and why.
+// A Judgement states how a result relates to a published difference, and why.
 type Judgement struct {
 	Claim     Claim
 	Figure    Figure
 	Delta     float64 // published, in percentage points of error
 	Agreement Agreement
-	Why       string // of NotComparable
+	Why       string // the reason for NotComparable
 }
 
-// Judge holds a result against the published comparison that fits it best; false where none is of its ablation.
+// Judge compares a result with the published comparison that fits it best. It returns false if none is about the
+// result's ablation.
 //
-// A claim is of the result's ablation if it names the one ablation that made the
+// A claim is about the result's ablation if it names the one ablation that made the
 // variant, or the very study and variant, and if it has a difference of the
 // result's metric: points of an error rate have no place beside a loss. Of several
-// the one is taken that can be compared, or whose obstacle comes latest in this
-// list; between equals the earlier of Claims. It is not comparable for the first
-// of these reasons:
+// claims Judge takes one that can be compared, or whose obstacle comes latest in
+// this list; between equals, the earlier one in Claims. It is not comparable for
+// the first of these reasons:
 //
 //  1. another data set
 //  2. other images of the data set
 //  3. another net as the baseline
-//  4. ours trained on a part of the data
-//  5. ours trained less than half as long
-//  6. test images were seen by another number of views
+//  4. our nets trained on a part of the data
+//  5. our nets trained less than half as long
+//  6. test images had another number of views
 //  7. confounded: the published difference is not the part's alone
 //  8. too few seeds of ours for an interval
 //
-// Else the published difference is held against a 95 % prediction interval: where
-// a difference of theirs would lie if the true one is ours. Our mean varies as
+// Otherwise the published difference is compared with a 95 % prediction interval:
+// where a difference of theirs would lie if the true one is ours. Our mean varies as
 // paired differences do, s²/k. Theirs does not: each side of it is a mean of its
 // own runs (one, where the source does not say), so it varies by the variance of
-// an unpaired difference over their runs, and by the rounding of what is printed.
+// an unpaired difference over their runs, and by the rounding of the printed figures.
 //
 //	t(k−1; 0.975) · √(s²/k + (s_a² + s_b²)/n + 2·0.1²/12)
 //
-// It contradicts if the published difference lies outside. It agrees if that lies
-// inside and our own interval excludes 0 on its side; of a difference published as
-// 0 nothing can agree, for want of a margin. Anything else is undecided, and so is
-// every result of fewer pairs than a claim needs. Of a difference published as
-// "over x" the interval needs to reach x.
+// A result contradicts the published difference if that lies outside. It agrees if
+// that lies inside and our own interval excludes 0 on the same side. No result can
+// agree with a difference published as 0, since there is no margin. Anything else
+// is undecided, and so is every result of fewer pairs than a claim needs. For a
+// difference published as "over x", our interval needs to reach x.
 func Judge(r Result) (Judgement, bool) { return judge(Claims(), r) }
 
 func judge(claims []Claim, r Result) (Judgement, bool) {
@@ -102,7 +103,7 @@ func judge(claims []Claim, r Result) (Judgement, bool) {
 	return best, place >= 0
 }
 
-// of reports whether the claim is of what the result's variant changes.
+// of reports whether the claim is about what the result's variant changes.
 func (c Claim) of(r Result) bool {
 	if c.Study != "" && c.Study == r.Study && c.Variant == r.Variant {
 		return true
@@ -110,7 +111,7 @@ func (c Claim) of(r Result) bool {
 	return c.Ablation != "" && !r.Edited && slices.Equal(r.Ablations, []string{c.Ablation})
 }
 
-// comparison is the claim's difference of a metric.
+// comparison returns the claim's difference in a metric.
 func comparison(c Claim, metric string) (Figure, bool) {
 	for _, f := range c.Figures {
 		if _, differs := f.ErrorDelta(); differs && f.ErrorMetric() == metric {
@@ -120,13 +121,13 @@ func comparison(c Claim, metric string) (Figure, bool) {
 	return Figure{}, false
 }
 
-// noObstacle is the place of a comparison that nothing stands in the way of.
+// noObstacle is the position of a comparison that nothing prevents.
 const noObstacle = 8
 
-// splits are the images that a run of ours is tested on.
+// splits maps each data set to the split on which our runs are tested.
 var splits = map[string]string{"imagenet": "validation"}
 
-// obstacle is the first reason why a claim cannot be compared, and its place.
+// obstacle returns the first reason why a claim cannot be compared, and the reason's position in Judge's list.
 func obstacle(c Claim, r Result) (int, string) {
 	split := splits[r.Data]
 	if split == "" {
@@ -162,7 +163,7 @@ func obstacle(c Claim, r Result) (int, string) {
 // rounding is the variance of a difference of two figures printed to a tenth of a point.
 const rounding = 2 * 0.1 * 0.1 / 12
 
-// compare is the rule of Judge for what can be compared.
+// compare applies the rule of Judge to a claim that can be compared.
 func compare(j Judgement, r Result) Agreement {
 	if r.TooFew || r.Pairs < 2 {
 		return Undecided

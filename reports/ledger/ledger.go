@@ -1,8 +1,8 @@
 // Package ledger holds what has been published about the parts of these nets:
 // numbers and claims of the 2012 paper, of its authors' run diaries and of
 // later studies, with what was compared, on which images, by how many views and
-// seeds, and what confounds it. The files under sources are the data; Judge says
-// what a study of ours has to say to a number of theirs.
+// seeds, and what confounds it. The files under sources are the data. Judge
+// compares a result of our studies with a published number.
 package ledger
 
 import (
@@ -18,28 +18,28 @@ import (
 	"ablate/strictyaml"
 )
 
-// A Claim is one published comparison, or one published figure without any.
+// A Claim is one published comparison, or one published figure that is compared with nothing.
 type Claim struct {
-	Key    string `json:"key"`                // of the source: the name of its file
+	Key    string `json:"key"`                // the source's key: the name of its file
 	Source string `json:"source"`             // what to cite
 	Where  string `json:"where"`              // section, table or file in it
 	About  string `json:"about"`              // what its table is about
 	Name   string `json:"name"`               // what was compared, as the source calls it
-	Is     string `json:"is,omitempty"`       // the same in words
+	Is     string `json:"is,omitempty"`       // what was compared, in words
 	Base   string `json:"baseline,omitempty"` // what it was compared with; empty for a figure that stands alone
 
-	Ablation string   `json:"ablation,omitempty"` // of the catalogue, where the comparison is one of it
-	Study    string   `json:"study,omitempty"`    // of ours that has the comparison as Variant
-	Variant  string   `json:"variant,omitempty"`  // likewise
-	Nets     []string `json:"nets,omitempty"`     // of the registry: the net compared with, as far as it is there
+	Ablation string   `json:"ablation,omitempty"` // the ablation of the catalogue, if the comparison is one
+	Study    string   `json:"study,omitempty"`    // our study that has the comparison as Variant
+	Variant  string   `json:"variant,omitempty"`  // its variant in Study
+	Nets     []string `json:"nets,omitempty"`     // registered nets that match the net compared with
 	Data     string   `json:"data"`               // data set, by the name it has in a recipe: imagenet is ILSVRC-2012
-	Split    string   `json:"split"`              // of its images that the figures are of: validation, test, train
-	Views    int      `json:"views,omitempty"`    // of each test image; 0 where the source does not say
-	Epochs   int      `json:"epochs,omitempty"`   // of training; 0 where the source does not say, or they differ
+	Split    string   `json:"split"`              // the images measured: validation, test, train
+	Views    int      `json:"views,omitempty"`    // views of each test image; 0 where the source does not say
+	Epochs   int      `json:"epochs,omitempty"`   // epochs of training; 0 where the source does not say, or they differ
 	Seeds    int      `json:"seeds,omitempty"`    // runs behind each figure; 0 where the source does not say
 	Figures  []Figure `json:"figures,omitempty"`  // none for a claim in words
 
-	Confounded string `json:"confounded,omitempty"` // what else differed, so that the difference is not the part's alone
+	Confounded string `json:"confounded,omitempty"` // what else differed, besides the part
 	Note       string `json:"note,omitempty"`
 	Memory     bool   `json:"memory,omitempty"` // quoted from memory; the source was not at hand
 	Pos        string `json:"-"`                // file and line
@@ -48,7 +48,7 @@ type Claim struct {
 // Cite names the claim's source and place in few words.
 func (c Claim) Cite() string { return c.Source + ", " + c.Where }
 
-// Figure is the claim's figure of a metric.
+// Figure returns the claim's figure in a metric, and reports whether it has one.
 func (c Claim) Figure(metric string) (Figure, bool) {
 	i := slices.IndexFunc(c.Figures, func(f Figure) bool { return f.Metric == metric })
 	if i < 0 {
@@ -60,13 +60,13 @@ func (c Claim) Figure(metric string) (Figure, bool) {
 // A Figure is one published number, or two that are compared.
 type Figure struct {
 	Metric   string   `json:"metric"`             // one of Metrics
-	Baseline *float64 `json:"baseline,omitempty"` // of what it is compared with
+	Baseline *float64 `json:"baseline,omitempty"` // the figure it is compared with
 	Value    *float64 `json:"value,omitempty"`
 	Delta    *float64 `json:"delta,omitempty"` // Value − Baseline, or as printed
-	Bound    string   `json:"bound,omitempty"` // over, about: Delta is no more exact than that; empty where it is
+	Bound    string   `json:"bound,omitempty"` // over, about: Delta is only that exact; empty where it is exact
 }
 
-// Metrics are the words for what a figure is of, with their units.
+// Metrics maps each metric of a figure to its description with the unit.
 var Metrics = map[string]string{
 	"top1_error":       "%",
 	"top5_error":       "%",
@@ -78,8 +78,8 @@ var Metrics = map[string]string{
 	"times_faster":     "times",
 }
 
-// ErrorDelta is the change of an error rate in percentage points: of an
-// accuracy, its negative. False for other metrics and where nothing is compared.
+// ErrorDelta returns the change of an error rate in percentage points. For an accuracy it is the negative change. It
+// returns false for other metrics and where nothing is compared.
 func (f Figure) ErrorDelta() (float64, bool) {
 	switch {
 	case f.Delta == nil:
@@ -92,14 +92,14 @@ func (f Figure) ErrorDelta() (float64, bool) {
 	return 0, false
 }
 
-// ErrorMetric is the error rate that the figure is of, accuracies turned into errors.
+// ErrorMetric returns the name of the figure's metric, with accuracies turned into errors.
 func (f Figure) ErrorMetric() string { return strings.Replace(f.Metric, "_accuracy", "_error", 1) }
 
 //go:embed sources/*.yaml
 var embedded embed.FS
 
-// Claims are all that ship with ablate, in the order of files and lines; the
-// paper's own come first. They are read when they are first asked for.
+// Claims returns all claims that ship with ablate, in the order of files and lines; the paper's own come first. The
+// first call reads them.
 var Claims = sync.OnceValue(func() []Claim {
 	claims, err := load(embedded, "sources")
 	if err != nil {
@@ -109,8 +109,7 @@ var Claims = sync.OnceValue(func() []Claim {
 	return claims
 })
 
-// rank puts the paper first and its authors' diaries next: of two claims that
-// fit as well, theirs is the one a reader looks for.
+// rank puts the paper first and its authors' diaries next. If two claims fit equally well, readers look for theirs.
 func rank(key string) int {
 	if i := slices.Index([]string{"paper", "diaries-2012"}, key); i >= 0 {
 		return i
@@ -118,7 +117,7 @@ func rank(key string) int {
 	return 2
 }
 
-// Search returns the claims that have all words, in capitals or not, somewhere in their text.
+// Search returns the claims whose text contains all words. It ignores case.
 func Search(words ...string) []Claim {
 	return slices.DeleteFunc(slices.Clone(Claims()), func(c Claim) bool {
 		text := strings.ToLower(strings.Join(slices.Concat(c.Nets, []string{
@@ -129,7 +128,7 @@ func Search(words ...string) []Claim {
 	})
 }
 
-// Of returns the claims on an ablation of the catalogue.
+// Of returns the claims about an ablation of the catalogue.
 func Of(ablation string) []Claim {
 	return slices.DeleteFunc(slices.Clone(Claims()), func(c Claim) bool { return c.Ablation != ablation })
 }
@@ -160,7 +159,7 @@ type source struct {
 	Source string `yaml:"source"`
 }
 
-// A table is figures of one kind under one protocol.
+// A table holds figures of one kind under one protocol.
 type table struct {
 	About      string   `yaml:"about"`
 	Where      string   `yaml:"where"`
@@ -184,8 +183,8 @@ type row struct {
 	Is         string    `yaml:"is"`
 	Ablation   string    `yaml:"ablation"`
 	Variant    string    `yaml:"variant"`
-	Figures    []float64 `yaml:"figures"` // by the table's metrics
-	Deltas     []float64 `yaml:"deltas"`  // likewise, where only differences are printed
+	Figures    []float64 `yaml:"figures"` // in the order of the table's metrics
+	Deltas     []float64 `yaml:"deltas"`  // in the same order, where only differences are printed
 	Bound      string    `yaml:"bound"`
 	Confounded string    `yaml:"confounded"`
 	Note       string    `yaml:"note"`
@@ -262,7 +261,7 @@ func metricNames() []string {
 	return names
 }
 
-// claim joins a row with what its table says of all of them.
+// claim joins a row with what its table says about all rows.
 func (t table) claim(r row, at *strictyaml.Node) (Claim, error) {
 	c := Claim{
 		Where: t.Where, About: t.About, Name: r.Name, Is: r.Is, Ablation: r.Ablation, Study: t.Study, Variant: r.Variant,
@@ -310,5 +309,5 @@ func joined(a, b string) string {
 	return a + "; " + b
 }
 
-// String is the claim in one line, for errors and tests.
+// String returns the claim in one line, for errors and tests.
 func (c Claim) String() string { return fmt.Sprintf("%s: %s, %s", c.Pos, c.Key, c.Name) }

@@ -13,8 +13,8 @@ import (
 	"ablate/reports/stats"
 )
 
-// Every claim says where it comes from and what it is of, and the nets, ablations
-// and variants it names are ours.
+// Every claim names its source and its subject, and the nets, ablations and
+// variants in it are ours.
 func TestClaims(t *testing.T) {
 	t.Setenv("ABLATE_DATA", "/data")
 	study, err := configs.Load("mishkin2017", nil)

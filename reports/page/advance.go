@@ -1,7 +1,7 @@
 package page
 
-// advances are the widths of the printable ASCII signs from the blank on, in
-// thousandths of the size: Helvetica's, from Adobe's font metrics.
+// advances holds the widths of the printable ASCII signs, starting with the blank, in thousandths of the font size.
+// They are from Adobe's font metrics for Helvetica.
 var advances = [...]int{
 	278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, // blank to /
 	556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, // 0 to ?
@@ -16,7 +16,8 @@ const (
 	slack     = 1.3 // DejaVu Sans in bold, the widest of the usual system fonts, beside Helvetica
 )
 
-// advance is the room that a sign needs. One that the table lacks gets a whole square.
+// advance returns the width of a sign, in thousandths of the font size. A sign that the table lacks counts as a full
+// square.
 func advance(r rune) float64 {
 	thousandths := 1000
 	if i := int(r) - ' '; i >= 0 && i < len(advances) {
@@ -25,7 +26,7 @@ func advance(r rune) float64 {
 	return float64(thousandths) / 1000 * labelSize * slack
 }
 
-// textWidth is the room that a label needs, whatever the reader's system font is.
+// textWidth returns the width that a label needs, whatever the reader's system font is.
 func textWidth(words string) float64 {
 	width := 0.0
 	for _, r := range words {
@@ -34,7 +35,7 @@ func textWidth(words string) float64 {
 	return width
 }
 
-// widest is the room that the widest of some labels needs, at most limit.
+// widest returns the width that the widest of some labels needs, at most limit.
 func widest(labels []string, limit float64) float64 {
 	width := 0.0
 	for _, l := range labels {
@@ -43,7 +44,7 @@ func widest(labels []string, limit float64) float64 {
 	return min(width, limit)
 }
 
-// fit cuts words that need more than the room there is, and says so.
+// fit shortens words that are wider than the room, and marks the cut.
 func fit(words string, room float64) string {
 	if textWidth(words) <= room {
 		return words

@@ -18,7 +18,7 @@ type frame struct {
 	left, right   int  // room for ticks, and for names
 	below         bool // names stand below the plot, a line each, and not beside it
 	ticks         int  // about how many on the horizontal axis
-	words         int  // letters that a name may have on an axis
+	words         int  // letters that a name on an axis may have
 }
 
 var (
@@ -31,7 +31,7 @@ const (
 	legendLine            = 22 // height of a line of names or marks below a plot
 )
 
-// both draws a picture in each frame; nothing where there is nothing to draw.
+// both draws a picture in each frame. It returns nothing if there is nothing to draw.
 func both(draw func(frame) template.HTML) template.HTML {
 	picture := draw(wide)
 	if picture == "" {
@@ -40,7 +40,7 @@ func both(draw func(frame) template.HTML) template.HTML {
 	return `<div class="wide">` + picture + `</div><div class="narrow">` + draw(narrow) + `</div>`
 }
 
-// beside is the room that names need to the right of the plot.
+// beside reserves the room that names need to the right of the plot.
 func (f frame) beside(names []string) frame {
 	if !f.below {
 		f.right = 14 + int(widest(names, 290))
@@ -48,7 +48,7 @@ func (f frame) beside(names []string) frame {
 	return f
 }
 
-// room is the height of a picture of n names.
+// room returns the height of a picture of n names.
 func (f frame) room(names int) int {
 	if !f.below {
 		return f.height
@@ -56,13 +56,13 @@ func (f frame) room(names int) int {
 	return f.height + legendLine*names
 }
 
-// scales are those of a plot's axes.
+// scales returns the scales of a plot's axes.
 func (f frame) scales(x0, x1, y0, y1 float64) (x, y scale) {
 	return scale{from: x0, to: x1, low: float64(f.left), high: float64(f.width - f.right)},
 		scale{from: y0, to: y1, low: float64(f.height - chartBottom), high: chartTop}
 }
 
-// A label names what is drawn in a row's colour and dashes, and ends at a place.
+// A label names what is drawn in a row's colour and dashes. It also holds the place where the drawing ends.
 type label struct {
 	name string
 	row  int
@@ -94,7 +94,7 @@ func (s *svg) names(f frame, labels []label, sample func(l label, x, y float64))
 	}
 }
 
-// round keeps what a reader can use of a value: four digits.
+// round keeps as many digits of a value as a reader can use: four.
 func round(v float64) float64 {
 	if v == 0 {
 		return 0
@@ -120,10 +120,10 @@ func (s *svg) axes(f frame, x, y scale, xName, yName string, show func(float64) 
 	s.text("axis", "start", 4, y.high-2, yName)
 }
 
-// whole says that a value is a number of epochs.
+// whole reports whether a value is a whole number of epochs.
 func whole(v float64) bool { return math.Abs(v-math.Round(v)) < 1e-9 }
 
-// short cuts a name that would not fit.
+// short shortens a name that would not fit.
 func short(name string, n int) string {
 	r := []rune(name)
 	if len(r) <= n {
@@ -132,7 +132,7 @@ func short(name string, n int) string {
 	return string(r[:n-1]) + "…"
 }
 
-// forest draws each difference with its interval; nothing where nothing can be compared.
+// forest draws each difference with its interval. It returns nothing if nothing can be compared.
 func (b *Pictures) forest(f frame) template.HTML {
 	p := b.newForest(f)
 	if len(p.rows) == 0 {
@@ -160,7 +160,7 @@ func (b *Pictures) forest(f frame) template.HTML {
 	return s.done()
 }
 
-// A forestPlot has the rows that can be compared, and where they lie.
+// A forestPlot holds the rows that can be compared, and their positions.
 type forestPlot struct {
 	*Pictures
 	frame
@@ -202,7 +202,7 @@ func (b *Pictures) newForest(f frame) *forestPlot {
 	return p
 }
 
-// row draws a variant's name, interval, seeds, mean and published difference about a height.
+// row draws a variant's name, interval, seeds, mean and published difference centred on a height.
 func (p *forestPlot) row(s *svg, y float64, r reports.Row) {
 	class := "quiet"
 	if w := r.Delta.Verdict.Word; r.Delta.Claims() && (w == "better" || w == "worse") {
@@ -227,7 +227,7 @@ func (p *forestPlot) row(s *svg, y float64, r reports.Row) {
 	}
 }
 
-// legend says below the axis what it shows and which side is better.
+// legend explains below the axis what it shows and which side is better.
 func (p *forestPlot) legend(s *svg) {
 	middle, y := float64(p.start+p.width-20)/2, float64(p.bottom)+36
 	head := "Δ " + p.c.Metric.Head
@@ -248,7 +248,7 @@ func (p *forestPlot) legend(s *svg) {
 	}
 }
 
-// deltaWords write a difference with its interval and its verdict.
+// deltaWords writes a difference with its interval and its verdict.
 func (b *Pictures) deltaWords(d *reports.Delta) string {
 	text := b.c.Metric.Signed(d.Mean)
 	if i := d.Shown(); i != nil {
@@ -263,7 +263,7 @@ func drawn(r reports.Row) bool {
 	return r.Published != nil && r.Published.Agreement != ledger.NotComparable
 }
 
-// betterSide is where the better differences lie.
+// betterSide names the side on which the better differences lie.
 func (b *Pictures) betterSide() string {
 	if b.c.Metric.More {
 		return "right"
@@ -271,10 +271,10 @@ func (b *Pictures) betterSide() string {
 	return "left"
 }
 
-// unit turns a share into percentage points.
+// unit returns the factor that turns a share into percentage points.
 func (b *Pictures) unit() float64 { return b.c.Metric.Scale() }
 
-// speed draws training speed against the error, for the hardware most runs have.
+// speed draws training speed against the error, on the hardware that most runs have.
 func (b *Pictures) speed(f frame) template.HTML {
 	runs := map[string]int{}
 	for _, r := range b.c.Rows {
@@ -321,7 +321,7 @@ func (b *Pictures) speed(f frame) template.HTML {
 		labels = append(labels, label{name: d.name, row: d.row, x: x.at(d.speed), y: y.at(d.error)})
 	}
 	s.names(f, labels, func(l label, x, y float64) { mark(l, x+20, y) })
-	for _, l := range labels { // over the lines to their names
+	for _, l := range labels { // above the lines to their names
 		mark(l, l.x, l.y)
 	}
 	return s.done()

@@ -6,20 +6,20 @@ import (
 	"ablate/reports"
 )
 
-// Bounds on what a page shows of a variant's classes; ablate report --per-class --format json has everything.
+// Bounds on what a page shows of a variant's classes. ablate report --per-class --format json prints everything.
 const (
 	widestMatrix = 12 // classes
 	mostConfused = 10
 	mostChanged  = 10
 )
 
-// ClassTables are what a page says of a variant's classes.
+// ClassTables holds what a page shows about a variant's classes.
 type ClassTables struct {
 	Variant  string
 	Seeds    int
-	Paired   int // seeds that the baseline has, too
+	Paired   int // seeds that the baseline also has
 	Rows     []ClassRow
-	Head     []string // of the confusion matrix: the classes; none where there are too many
+	Head     []string // head of the confusion matrix: the classes; empty where there are too many
 	Matrix   []ConfusionRow
 	Confused []ConfusedRow
 	Changed  []ChangedRow
@@ -31,28 +31,28 @@ type ClassRow struct {
 	Images                          int
 }
 
-// A ConfusionRow is what the images of a class are taken for.
+// A ConfusionRow shows what the images of a class are taken for.
 type ConfusionRow struct {
 	Class string
 	Cells []ConfusionCell
 }
 
-// A ConfusionCell is darker the more of a class's images are in it; Heat is 0 to 4.
+// A ConfusionCell is darker the more of a class's images it holds; Heat is 0 to 4.
 type ConfusionCell struct {
 	Text string
 	Heat int
 }
 
-// A ConfusedRow is a pair of classes that is confused often, or otherwise than by the baseline.
+// A ConfusedRow is a pair of classes that is confused often, or more or less often than by the baseline.
 type ConfusedRow struct{ Class, TakenFor, Images, Difference string }
 
-// A ChangedRow is a test image that the nets of several seeds answer otherwise than the baseline's.
+// A ChangedRow is a test image to which the nets of several seeds give another answer than the baseline's.
 type ChangedRow struct {
 	Class                        string
 	Index, Changed, Right, Wrong int
 }
 
-// classes are the tables of all variants that are shown, the baseline first.
+// classes returns the tables of all variants that are shown, the baseline first.
 func (b *Pictures) classes() []ClassTables {
 	if b.s.Classes == nil {
 		return nil
@@ -96,7 +96,7 @@ func classTables(p *reports.PerClass, v reports.VariantClasses) ClassTables {
 	return t
 }
 
-// matrix is a confusion matrix with the difference to the baseline in brackets.
+// matrix builds a confusion matrix with the differences to the baseline in brackets.
 func matrix(p *reports.PerClass, v reports.VariantClasses) (head []string, rows []ConfusionRow) {
 	const darkest = 4
 	for _, label := range v.Classes {

@@ -9,7 +9,7 @@ import (
 	"ablate/reports"
 )
 
-// answered are the predictions of a run: of n images of each class, so many are taken for the next class.
+// answered makes a run's predictions for n images of each class, of which wrong are taken for the next class.
 func answered(classes, n, wrong int) []experiments.Prediction {
 	var all []experiments.Prediction
 	for class := range classes {

@@ -62,7 +62,7 @@ func (b *Pictures) Curves() []Curve {
 	return all
 }
 
-// A curveKind is what a picture of learning curves on the page is of.
+// A curveKind describes what a picture of learning curves on the page shows.
 type curveKind struct {
 	name, metric string
 	Axes
@@ -79,7 +79,7 @@ var curveKinds = []curveKind{
 	{"rate", "lr", Axes{Title: "Learning rate by epoch", Unit: "rate", Factor: 1}},
 }
 
-// curveNames are the names of the variants that have curves, by their row in the table.
+// curveNames returns the names of the variants that have curves, by their row in the table.
 func (b *Pictures) curveNames() []curveName {
 	var names []curveName
 	for i, row := range b.c.Rows {
@@ -104,32 +104,32 @@ type Curve struct {
 	Logs   [][]experiments.Metric
 }
 
-// Axes say how curves are drawn. The zero values are the page's: by epoch, with the range of the seeds.
+// Axes describes how curves are drawn. The zero values are the page's: by epoch, with the range of the seeds.
 type Axes struct {
 	Title  string
-	Unit   string  // the vertical axis'
-	Factor float64 // from the log's unit to that
+	Unit   string  // the vertical axis's unit
+	Factor float64 // the factor from the log's unit to Unit
 	Late   bool    // the second half alone, in which the curves lie close
 	X      XAxis
 	Log    bool // the vertical axis is logarithmic
 	Band   Band
-	Smooth float64 // weight of what came before, 0 to below 1; the raw curve stays below the smooth one
+	Smooth float64 // weight of earlier values, from 0 to below 1; the raw curve is drawn beneath the smooth one
 }
 
-// An XAxis is what curves are drawn over.
+// An XAxis is the quantity on the horizontal axis of curves.
 type XAxis string
 
-// What curves are drawn over; the empty word is the epoch.
+// The horizontal axes of curves. The empty word means the epoch.
 const (
 	ByEpoch XAxis = "epoch"
 	ByStep  XAxis = "step"
 	ByTime  XAxis = "time"
 )
 
-// A Band is what is drawn around a curve.
+// A Band is the area drawn around a curve.
 type Band string
 
-// What is drawn around a curve; the empty word is the range.
+// The bands around a curve. The empty word means the range.
 const (
 	BandRange    Band = "range"
 	BandSD       Band = "sd"
@@ -137,7 +137,7 @@ const (
 	BandNone     Band = "none"
 )
 
-// words complete "A line is the mean over seeds, …".
+// words completes the sentence "A line is the mean over seeds, …".
 func (b Band) words() string {
 	switch b {
 	case BandSD:
@@ -150,7 +150,7 @@ func (b Band) words() string {
 	return "the band around it their range."
 }
 
-// around returns the band's ends.
+// around returns the ends of the band.
 func (b Band) around(values []float64) (low, high float64) {
 	switch b {
 	case BandSD, BandInterval:
@@ -164,7 +164,7 @@ func (b Band) around(values []float64) (low, high float64) {
 	return slices.Min(values), slices.Max(values)
 }
 
-// A point is what the seeds of a curve have at one epoch or step.
+// A point holds the values of a curve's seeds at one epoch or step.
 type point struct {
 	epoch           int
 	x               float64
@@ -172,7 +172,7 @@ type point struct {
 	values          []float64
 }
 
-// points returns a curve's points: an epoch counts as soon as one seed has reached it.
+// points returns a curve's points. An epoch counts as soon as one seed has reached it.
 func (c Curve) points(a Axes) []point {
 	type sums struct {
 		values []float64
@@ -221,7 +221,7 @@ func (c Curve) points(a Axes) []point {
 	return thin(ps)
 }
 
-// newClock returns the seconds that had been trained when each attempt began.
+// newClock returns how many seconds had been trained when each attempt began.
 func newClock(log []experiments.Metric) map[int]float64 {
 	longest := map[int]float64{}
 	for _, m := range log {
@@ -235,10 +235,10 @@ func newClock(log []experiments.Metric) map[int]float64 {
 	return before
 }
 
-// mostDrawn is how many points of a curve are drawn: more than a picture has columns of pixels.
+// mostDrawn is how many points of a curve are drawn at most: more than a picture has columns of pixels.
 const mostDrawn = 2000
 
-// thin leaves out points between others where there are more than a picture can show.
+// thin drops intermediate points where there are more than a picture can show.
 func thin(ps []point) []point {
 	if len(ps) <= mostDrawn {
 		return ps
@@ -251,7 +251,7 @@ func thin(ps []point) []point {
 	return kept
 }
 
-// smooth is an exponential moving average without the bias of its start (Kingma and Ba 2015, section 3).
+// smooth returns an exponential moving average without its initial bias (Kingma and Ba 2015, section 3).
 func smooth(ps []point, weight float64) []float64 {
 	means := make([]float64, len(ps))
 	sum, norm := 0.0, 0.0
@@ -262,7 +262,7 @@ func smooth(ps []point, weight float64) []float64 {
 	return means
 }
 
-// DrawCurves draws a picture in each frame; nothing where there is nothing to draw.
+// DrawCurves draws a picture in each frame. It returns nothing if there is nothing to draw.
 func DrawCurves(curves []Curve, a Axes) template.HTML {
 	drawn := a.lines(curves)
 	return both(func(f frame) template.HTML { return a.draw(f, drawn) })
@@ -274,7 +274,7 @@ type drawnCurve struct {
 	points []point
 }
 
-// lines are the curves that have points to draw.
+// lines returns the curves that have points to draw.
 func (a Axes) lines(curves []Curve) []drawnCurve {
 	var drawn []drawnCurve
 	for _, c := range curves {
@@ -291,12 +291,12 @@ func (a Axes) lines(curves []Curve) []drawnCurve {
 	return drawn
 }
 
-// half is where the second half begins.
+// half returns the start of the second half.
 func (a Axes) half(last float64) float64 { return math.Floor((last + 1) / 2) }
 
 func (a Axes) byEpoch() bool { return a.X == "" || a.X == ByEpoch }
 
-// scales are those of the points, and what the horizontal axis is in.
+// scales returns the scales of the points, and the name and the divisor of the horizontal axis.
 func (a Axes) scales(f frame, curves []drawnCurve) (x, y scale, name string, divisor float64) {
 	var values []float64
 	first, last := math.Inf(1), 1.0
@@ -334,10 +334,10 @@ func (a Axes) scales(f frame, curves []drawnCurve) (x, y scale, name string, div
 	return x, y, name, divisor
 }
 
-// where says what a point is of, as a value under the pointer needs it.
+// where describes a point's position, for the value that shows on hover.
 func (a Axes) where(p point, name string, x float64) string {
 	switch {
-	case a.X == ByTime && p.epoch == 0: // of no epoch, as what the machine does
+	case a.X == ByTime && p.epoch == 0: // a point without an epoch, such as a measurement of the machine
 		return tick(round(x)) + " " + name
 	case a.X == ByTime:
 		return fmt.Sprintf("%s %s, epoch %d", tick(round(x)), name, p.epoch)
@@ -404,5 +404,5 @@ func (a Axes) draw(f frame, curves []drawnCurve) template.HTML {
 	return s.done()
 }
 
-// mostPoints is how many epochs of a curve show their values on hover: each is a mark in the file.
+// mostPoints is how many epochs of a curve show their values on hover. Each is a mark in the file.
 const mostPoints = 200

@@ -24,7 +24,7 @@ type FilterSet struct {
 	Before, After []FilterGrid // one a column of the net
 }
 
-// A FilterGrid is the filters of one column as a picture.
+// A FilterGrid is a picture of one column's filters.
 type FilterGrid struct {
 	Image         template.URL
 	Width, Height int
@@ -55,14 +55,14 @@ func (b *Pictures) Filters() []FilterSet {
 	return sets
 }
 
-// filterSet is nil where the net does not begin with a convolution over grey or colour.
+// filterSet returns nil if the net does not begin with a convolution over grey or colour.
 func (b *Pictures) filterSet(r experiments.Record) (*FilterSet, error) {
 	net, err := netOf(r)
 	if err != nil {
 		return nil, err
 	}
 	first, trained, err := b.s.Filters(r)
-	if errors.Is(err, fs.ErrNotExist) { // a net that begins otherwise, or a run of an older version
+	if errors.Is(err, fs.ErrNotExist) { // a net that begins with another layer, or a run of an older version
 		return nil, nil
 	}
 	if err != nil {

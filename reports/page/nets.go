@@ -27,15 +27,15 @@ type Figure struct {
 type LayerTable struct {
 	Variant   string
 	Rows      []LayerRow
-	TimesNote string // what the times are of; empty where there are none
+	TimesNote string // what the times were measured on; empty if there are none
 }
 
-// A LayerRow is a line of it.
+// A LayerRow is a line of a LayerTable.
 type LayerRow struct {
 	Layer, Kind, Output, Params, MACs, Time string
 }
 
-// netOf reads the net of a record's recipe, nil where a program of the user's trained.
+// netOf reads the net of a record's recipe. It returns nil if a user's program trained the run.
 func netOf(r experiments.Record) (*arch.Net, error) {
 	stored, err := recipe.Decode(r.Recipe)
 	return stored.Net, err
@@ -73,7 +73,7 @@ func (b *Pictures) Nets() (figures []Figure, layers []LayerTable) {
 	return figures, layers
 }
 
-// layers lists a net, with the time of each layer's kernels where a run recorded it.
+// layers lists a net, with the time of each layer's kernels if a run recorded it.
 func (b *Pictures) layers(records []experiments.Record, placed []arch.LayerInfo) ([]LayerRow, string) {
 	times, note := b.times(records)
 	var rows []LayerRow
@@ -93,7 +93,7 @@ func (b *Pictures) layers(records []experiments.Record, placed []arch.LayerInfo)
 	return rows, note
 }
 
-// times sums the kernels of each layer of the first run that has them.
+// times sums the kernel times of each layer in the first run that has them.
 func (b *Pictures) times(records []experiments.Record) (map[string]float64, string) {
 	if b.s.Times == nil {
 		return nil, ""
@@ -104,7 +104,7 @@ func (b *Pictures) times(records []experiments.Record) (map[string]float64, stri
 			b.problem(fmt.Sprintf("times of %s seed %d", r.Variant, r.Seed), err)
 		}
 		if err != nil || len(t.Kernels) == 0 {
-			continue // as of a run that is not done yet
+			continue // such as a run that is not finished yet
 		}
 		sums := map[string]float64{}
 		for _, k := range t.Kernels {
@@ -117,8 +117,8 @@ func (b *Pictures) times(records []experiments.Record) (map[string]float64, stri
 	return nil, ""
 }
 
-// layerOf is the layer that a kernel belongs to. Records of format 1 have it in
-// the kernel's name alone: conv1 in conv{conv1}+relu and in update{conv1.bias}.
+// layerOf returns the layer that a kernel belongs to. Records of format 1 name it only within the kernel's name: conv1
+// in conv{conv1}+relu and in update{conv1.bias}.
 func layerOf(k experiments.KernelTime) string {
 	if k.Layer != "" {
 		return k.Layer
@@ -129,7 +129,7 @@ func layerOf(k experiments.KernelTime) string {
 	return name
 }
 
-// A drawing is a net as boxes.
+// A drawing is a net drawn as boxes.
 type drawing struct {
 	columns int
 	names   []string
@@ -170,14 +170,14 @@ func newDrawing(net *arch.Net, placed []arch.LayerInfo) *drawing {
 	return d
 }
 
-// A place is a layer in the drawing and what became of it.
+// A place is a layer in the drawing and how it was changed.
 type place struct {
 	name string
 	what string // "", changed, inserted, removed
 	box  box
 }
 
-// against lists the layers with those of the baseline that are gone in their places.
+// against lists the layers, with those that the baseline alone has at their former places.
 func (d *drawing) against(base *drawing) []place {
 	var places []place
 	next := 0 // of the baseline's layers
@@ -207,7 +207,7 @@ func (d *drawing) against(base *drawing) []place {
 	return places
 }
 
-// marks say in a word what colour and dashes say, too.
+// marks repeats in signs what colour and dashes show.
 var marks = map[string]string{"removed": "− ", "changed": "≠ ", "inserted": "+ "}
 
 func (d *drawing) draw(variant string, base *drawing) template.HTML {

@@ -1,7 +1,7 @@
 // Package page writes a study as one HTML page: the comparison table, learning
 // curves, the differences with their intervals, the classes, speed against error, the net and
 // what each variant changes in it, the first layer's filters before and after
-// training, the time of each kernel, and where it all comes from.
+// training, the time of each kernel, and the provenance of it all.
 //
 // The page is one file that refers to nothing outside itself: it opens from disk,
 // prints, and follows the reader's light or dark scheme. Its one script sorts and
@@ -31,8 +31,8 @@ var files embed.FS
 
 var layout = template.Must(Sections().ParseFS(files, "page.html"))
 
-// Sections returns the templates of a page's parts, for pages of another frame: table of a render.Table,
-// and differences, speed, nets, filters and provenance of what has the fields that they show.
+// Sections returns the templates of a page's parts, for pages with another layout. The template table takes a
+// render.Table; differences, speed, nets, filters and provenance take a value with the fields that they show.
 func Sections() *template.Template {
 	return template.Must(template.New("page.html").Funcs(template.FuncMap{
 		"clean": reports.Sanitize,
@@ -40,10 +40,10 @@ func Sections() *template.Template {
 	}).ParseFS(files, "sections.html"))
 }
 
-// Style is the style sheet of pages and of the pictures on them.
+// Style returns the style sheet of pages and of the pictures on them.
 func Style() string { return file("style.css") }
 
-// Script is what sorts and copies the tables that Sections makes.
+// Script returns the script that sorts and copies the tables that Sections makes.
 func Script() string { return file("table.js") }
 
 func file(name string) string {
@@ -54,29 +54,29 @@ func file(name string) string {
 	return string(text)
 }
 
-// A Source reads what the pictures are made of. Any of its functions may be nil; its pictures are left out then.
+// A Source reads the data behind the pictures. Any of its functions may be nil; its pictures are then left out.
 type Source struct {
-	// Records are the study's, as the comparison was made of.
+	// Records are the study's records, from which the comparison was made.
 	Records []experiments.Record
 	// Metrics reads a run's log, as experiments.Series leaves it.
 	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
-	// Notes reads what people say of a run.
+	// Notes reads the tags and notes on a run.
 	Notes func(experiments.Record) (experiments.Notes, error)
 	// Times reads the kernels' times.
 	Times func(experiments.Record) (experiments.Times, error)
-	// Classes are what the nets make of each class of test images; nil leaves them out.
+	// Classes holds the figures of each class of test images; nil leaves them out.
 	Classes *reports.PerClass
-	// Show says which variants are drawn; nil draws all. The colour of one does not depend on the others.
+	// Show reports whether a variant is drawn; nil draws all. Each variant's colour is independent of the others.
 	Show func(variant string) bool
 }
 
-// content is what the layout shows.
+// content is the data that the layout shows.
 type content struct {
 	Style      template.CSS
 	Script     template.JS
-	Digest     string // of Script: the page runs no other
+	Digest     string // digest of Script: the page runs no other script
 	Table      render.Table
 	Toggles    template.CSS
 	Curves     []curveSet
@@ -92,7 +92,7 @@ type content struct {
 	Problems   []string
 }
 
-// Write makes the page of a comparison. What cannot be read is named on the page and left out.
+// Write makes the page of a comparison. The page names what could not be read and leaves it out.
 func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	table, err := TableOf(c)
 	if err != nil {
@@ -113,11 +113,11 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	return p.write(w)
 }
 
-// TableOf makes the table of a comparison as pages show it.
+// TableOf makes the table of a comparison as pages show it. It returns an error for unknown columns.
 func TableOf(c *reports.Comparison) (render.Table, error) { return render.New(verdictFirst(c)) }
 
-// WriteSeveral makes one page of several studies: their tables, their differences, and their ranks where they
-// are of several data sets. Curves, nets and provenance are on the page of each.
+// WriteSeveral makes one page of several studies: their tables, their differences and, if they are of several data
+// sets, their ranks. Each study's own page has its curves, nets and provenance.
 func WriteSeveral(w io.Writer, studies []*reports.Comparison) error {
 	ordered := make([]*reports.Comparison, len(studies))
 	var forests strings.Builder
@@ -138,8 +138,8 @@ func WriteSeveral(w io.Writer, studies []*reports.Comparison) error {
 	return p.write(w)
 }
 
-// verdictFirst has the difference and the verdict follow the variant's name, where a
-// narrow screen shows them, unless a reader chose the columns.
+// verdictFirst moves the difference and the verdict next to the variant's name, where a narrow screen shows them,
+// unless the reader chose the columns.
 func verdictFirst(c *reports.Comparison) *reports.Comparison {
 	if len(c.Options.Columns) > 0 {
 		return c
@@ -151,7 +151,7 @@ func verdictFirst(c *reports.Comparison) *reports.Comparison {
 	return &ordered
 }
 
-// toggles hide the curves of a variant whose box is not checked, without any script.
+// toggles makes the style rules that hide a variant's curves while its box is not checked, without any script.
 func toggles(names []curveName) template.CSS {
 	var b strings.Builder
 	for _, n := range names {
@@ -160,7 +160,7 @@ func toggles(names []curveName) template.CSS {
 	return template.CSS(b.String())
 }
 
-// WriteSelfCheck makes the page of a self-check: its table, and where it comes from.
+// WriteSelfCheck makes the page of a self-check: its table and its provenance.
 func WriteSelfCheck(w io.Writer, check *reports.SelfCheck, s Source) error {
 	b := &Pictures{c: &reports.Comparison{Rows: []reports.Row{{Variant: cmp.Or(check.Options.Baseline,
 		reports.DefaultBaseline)}}}, s: s}
@@ -181,10 +181,9 @@ func (p content) write(w io.Writer) error {
 	return nil
 }
 
-// WriteForest makes a picture of its own of the differences with their
-// intervals: an SVG file, for a README or a paper's draft. It has a ground of its
-// own, since the page around it may be light where the reader's system is dark,
-// and its style reaches nothing else of a page that holds it inline.
+// WriteForest makes a separate picture of the differences with their intervals: an SVG file, for a README or a paper's
+// draft. It has its own background, since the page around it may be light where the reader's system is dark. Its style
+// affects nothing else on a page that holds it inline.
 func WriteForest(w io.Writer, c *reports.Comparison) error {
 	picture := string((&Pictures{c: c}).forest(wide))
 	if picture == "" {
@@ -194,7 +193,7 @@ func WriteForest(w io.Writer, c *reports.Comparison) error {
 	return err
 }
 
-// WriteFigure makes a picture of its own, with a ground and a style, of one that Pictures or DrawCurves drew.
+// WriteFigure makes a separate picture, with a background and a style, from one that Pictures or DrawCurves drew.
 func WriteFigure(w io.Writer, drawn template.HTML) error {
 	_, picture, found := strings.Cut(string(drawn), `<div class="wide">`)
 	picture, _, _ = strings.Cut(picture, "</svg>")
@@ -205,21 +204,21 @@ func WriteFigure(w io.Writer, drawn template.HTML) error {
 	return err
 }
 
-// alone is a picture that needs no page.
+// alone makes a picture that needs no page around it.
 func alone(picture, class, style string) string {
 	picture = strings.Replace(picture, "<svg ", `<svg class="`+class+`" `, 1)
 	return strings.Replace(picture, "</desc>", "</desc><style><![CDATA["+style+"]]></style>"+
 		`<rect class="paper" width="100%" height="100%"/>`, 1) + "\n"
 }
 
-// Pictures draws the parts of a comparison's page and collects what could not be read.
+// Pictures draws the parts of a comparison's page and collects the errors of reading.
 type Pictures struct {
 	c        *reports.Comparison
 	s        Source
 	problems []string
 }
 
-// NewPictures draws from a comparison and its records.
+// NewPictures returns the pictures of a comparison, whose data s reads.
 func NewPictures(c *reports.Comparison, s Source) *Pictures {
 	s.Records = slices.SortedFunc(slices.Values(s.Records), func(a, b experiments.Record) int {
 		return cmp.Or(cmp.Compare(a.Variant, b.Variant), cmp.Compare(a.Seed, b.Seed))
@@ -227,10 +226,10 @@ func NewPictures(c *reports.Comparison, s Source) *Pictures {
 	return &Pictures{c: c, s: s}
 }
 
-// Forest draws each difference with its interval; nothing where nothing can be compared.
+// Forest draws each difference with its interval. It returns nothing if nothing can be compared.
 func (b *Pictures) Forest() template.HTML { return both(b.forest) }
 
-// Speed draws training speed against the error; nothing where no speed is known.
+// Speed draws training speed against the error. It returns nothing if no speed is known.
 func (b *Pictures) Speed() template.HTML { return both(b.speed) }
 
 // Problems lists what could not be read so far.
@@ -243,7 +242,7 @@ func (b *Pictures) problem(what string, err error) {
 // shows reports whether a variant is drawn.
 func (b *Pictures) shows(variant string) bool { return b.s.Show == nil || b.s.Show(variant) }
 
-// of returns the records, by seed, of a variant that is drawn.
+// of returns a variant's records by seed, if the variant is drawn.
 func (b *Pictures) of(variant string) []experiments.Record {
 	var rs []experiments.Record
 	for _, r := range b.s.Records {
@@ -257,7 +256,7 @@ func (b *Pictures) of(variant string) []experiments.Record {
 // A Fact is a line of the provenance.
 type Fact struct{ Name, Value string }
 
-// Provenance is what the record of the first row's first run says; the table's notes say where runs differ.
+// Provenance returns the facts in the record of the first row's first run. The table's notes state where runs differ.
 func (b *Pictures) Provenance() []Fact {
 	var records []experiments.Record
 	for _, row := range b.c.Rows {

@@ -206,7 +206,7 @@ func TestUnadjustedForest(t *testing.T) {
 	}
 }
 
-// What the page must say of known records.
+// The page must show certain words for known records.
 func TestContent(t *testing.T) {
 	records := sample()
 	page := written(t, records, source(records))
@@ -230,7 +230,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// withoutScript is a page without the one script that is its own.
+// withoutScript returns a page without its one script.
 func withoutScript(t *testing.T, page string) string {
 	t.Helper()
 	before, after, found := strings.Cut(page, "<script>"+Script()+"</script>")
@@ -240,7 +240,7 @@ func withoutScript(t *testing.T, page string) string {
 	return before + after
 }
 
-// Names are words, whatever they hold, and nothing outside the page is referred to.
+// Names stay words, whatever they contain, and the page refers to nothing outside itself.
 func TestHostileNames(t *testing.T) {
 	name := "<script>alert(1)</script>\"'& \u202e &lt; 变体"
 	records := slices.Concat(study("baseline", lrn, 0.2, 0.3), study(name, "", 0.25, 0.35))
@@ -281,7 +281,7 @@ func TestOddRecords(t *testing.T) {
 	written(t, running, Source{Records: running})
 }
 
-// Filters of shapes that hold none for the net's columns are an error, not a crash.
+// Filters whose shapes do not fit the net's columns are an error, not a crash.
 func TestFiltersOfNoUse(t *testing.T) {
 	for _, shape := range [][]int{{3, 3, 3, 1}, {3, 3, 3, 0}, {0, 3, 3, 4}} {
 		n := shape[0] * shape[1] * shape[2] * shape[3]
@@ -292,7 +292,7 @@ func TestFiltersOfNoUse(t *testing.T) {
 	}
 }
 
-// Ticks are round, rise, lie within the scale and end, also where floats are sparse or huge.
+// Ticks are round, rise, lie within the scale and end, even where floats are sparse or huge.
 func TestTicks(t *testing.T) {
 	if d := cmp.Diff([]float64{-2, 0, 2, 4}, scale{from: -3, to: 5}.ticks(4)); d != "" {
 		t.Error(d)
@@ -356,7 +356,7 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// luminance is WCAG 2.2's relative luminance.
+// luminance returns WCAG 2.2's relative luminance.
 func luminance(t *testing.T, hex string) float64 {
 	t.Helper()
 	if len(hex) == 3 {
@@ -442,7 +442,7 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// opened are a file's elements after its scripts have run, and what the browser logs.
+// opened returns a file's elements after its scripts have run, and the browser's log.
 func opened(t *testing.T, chromium, dir, file string, width int) (dom, log string) {
 	t.Helper()
 	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -501,7 +501,7 @@ document.title = JSON.stringify({seen, copied});
 	if err := json.Unmarshal([]byte(html.UnescapeString(title)), &got); err != nil {
 		t.Fatalf("%v in %s\n%s", err, title, log)
 	}
-	// What has no difference comes last, whichever way.
+	// Rows without a difference come last in either order.
 	want := []string{"no-lrn,baseline,a-waiting", "no-lrn,baseline,a-waiting", "baseline,a-waiting,no-lrn",
 		"a-waiting,baseline,no-lrn", "no-lrn,baseline,a-waiting", "baseline,a-waiting,no-lrn"}
 	if d := cmp.Diff(want, got.Seen); d != "" {
@@ -510,7 +510,7 @@ document.title = JSON.stringify({seen, copied});
 	golden.Check(t, filepath.Join("testdata", "copied.txt"), got.Copied)
 }
 
-// requested are the addresses that a log of Chromium's network stack names but
+// requested returns the addresses in a log of Chromium's network stack, except
 // those of its own services. Files are not requests there.
 func requested(t *testing.T, log string) []string {
 	t.Helper()
@@ -528,7 +528,7 @@ func requested(t *testing.T, log string) []string {
 	return urls
 }
 
-// Names are measured: none is cut where there is room, and what is cut says so.
+// Labels are measured: none is cut if there is room, and a cut label is marked.
 func TestLabelsFit(t *testing.T) {
 	if got := fit("no-lrn", textWidth("no-lrn")); got != "no-lrn" {
 		t.Errorf("%q is cut though it fits", got)
@@ -542,7 +542,7 @@ func TestLabelsFit(t *testing.T) {
 	}
 }
 
-// A narrow screen shows the first columns alone: they are the ones that say what came of it.
+// A narrow screen shows only the first columns: they must hold the result.
 func TestVerdictComesFirst(t *testing.T) {
 	records := sample()
 	page := written(t, records, source(records))
@@ -552,7 +552,7 @@ func TestVerdictComesFirst(t *testing.T) {
 	}
 }
 
-// Each variant's box hides what is drawn of it, by style alone.
+// Each variant's box hides the variant's drawings by style alone.
 func TestCurvesAreToggled(t *testing.T) {
 	records := sample()
 	page := written(t, records, source(records))
@@ -606,7 +606,8 @@ func TestSeveralStudies(t *testing.T) {
 	}
 }
 
-// Bars join what lies no further apart than the critical difference, the largest sets alone (Demšar 2006, figure 1).
+// Bars join variants that lie no further apart than the critical difference; only the largest sets have bars (Demšar
+// 2006, figure 1).
 func TestJoined(t *testing.T) {
 	var rows []reports.AcrossRow
 	for _, rank := range []float64{1.2, 1.9, 2.4, 4.5} {
@@ -619,7 +620,7 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// A net that is no chain has wires that pass the layers which do not read them.
+// A net that is not a chain has wires that pass the layers which do not read them.
 func TestDrawingOfResidualNet(t *testing.T) {
 	wires := func(shortcut string) int {
 		net, err := arch.Nets.Load("resnet-20")

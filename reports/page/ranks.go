@@ -57,8 +57,8 @@ func ranks(f frame, a *reports.Across) template.HTML {
 	return s.done()
 }
 
-// joined are the largest runs of at least two rows, by rank, of which no two lie further apart than the critical
-// difference.
+// joined returns the largest runs of at least two rows, by rank, in which no two rows lie further apart than the
+// critical difference.
 func joined(rows []reports.AcrossRow, critical float64) [][2]int {
 	var all [][2]int
 	for i := range rows {

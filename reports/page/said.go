@@ -8,7 +8,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// said are the tags and notes on a study's runs, and what a run took of the machine.
+// said returns the tags and notes on a study's runs, and each run's use of the machine.
 func (b *Pictures) said() []Fact {
 	var facts []Fact
 	var cpu, memory, joules []float64
@@ -41,7 +41,7 @@ func (b *Pictures) said() []Fact {
 	return append(facts, Fact{"machine", text + " (medians)"})
 }
 
-// remarks are tags and notes in one text.
+// remarks joins tags and notes into one text.
 func remarks(n experiments.Notes) string {
 	parts := []string{}
 	if len(n.Tags) > 0 {

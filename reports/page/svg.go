@@ -39,7 +39,7 @@ func (s *svg) done() template.HTML {
 	return template.HTML(s.String())
 }
 
-// num prints a coordinate with a tenth of a unit: the same digits everywhere.
+// num prints a coordinate to a tenth of a unit, with the same digits on every machine.
 func num(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
 func (s *svg) line(class string, x1, y1, x2, y2 float64) {
@@ -51,7 +51,7 @@ func (s *svg) text(class, anchor string, x, y float64, words string) {
 		html.EscapeString(reports.Sanitize(words)))
 }
 
-// titled writes words that are cut where they are wider than there is room for; the whole of them shows on hover.
+// titled writes words, cut where they exceed the room. The full words show on hover.
 func (s *svg) titled(class, anchor string, x, y, room float64, words string) {
 	fmt.Fprintf(s, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s<title>%s</title></text>`, class, anchor, num(x),
 		num(y),
@@ -66,7 +66,7 @@ func (s *svg) circle(class string, x, y, r float64) {
 	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, num(x), num(y), num(r))
 }
 
-// point is a circle that shows words on hover.
+// point draws a circle that shows words on hover.
 func (s *svg) point(class string, x, y, r float64, words string) {
 	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"><title>%s</title></circle>`,
 		class, num(x), num(y), num(r), html.EscapeString(reports.Sanitize(words)))
@@ -120,7 +120,7 @@ func (s scale) at(v float64) float64 {
 	return s.low + (v-s.from)/(s.to-s.from)*(s.high-s.low)
 }
 
-// ticks are round values within the scale, about n of them: steps of 1, 2 or 5 times a power of ten.
+// ticks returns about n round values within the scale, in steps of 1, 2 or 5 times a power of ten.
 func (s scale) ticks(n int) []float64 {
 	if s.log && s.to >= 5*s.from {
 		return s.decades(n)
@@ -148,7 +148,7 @@ func (s scale) ticks(n int) []float64 {
 	return ticks
 }
 
-// decades are the ticks of a logarithmic scale: powers of ten, with 2 and 5 times them while there is room.
+// decades returns the ticks of a logarithmic scale: powers of ten, with 2 and 5 times them if there is room.
 func (s scale) decades(n int) []float64 {
 	first, last := int(math.Floor(math.Log10(s.from))), int(math.Ceil(math.Log10(s.to)))
 	times := []float64{1}
@@ -172,7 +172,7 @@ func tick(v float64) string {
 	return strings.ReplaceAll(strconv.FormatFloat(math.Round(v*1e6)/1e6, 'f', -1, 64), "-", "−")
 }
 
-// around widens a range by a share, so that nothing touches the frame.
+// around widens a range by a share of itself, so that nothing touches the frame.
 func around(values []float64) (low, high float64) {
 	low, high = slices.Min(values), slices.Max(values)
 	pad := (high - low) * 0.06
@@ -201,7 +201,7 @@ func apart(places []float64, gap float64) []float64 {
 	for i := 1; i < len(order); i++ {
 		out[order[i]] = math.Max(out[order[i]], out[order[i-1]]+gap)
 	}
-	if n := len(order); n > 0 { // half of what the last was pushed goes back over all
+	if n := len(order); n > 0 { // half of the last one's shift is taken back from all
 		shift := (out[order[n-1]] - places[order[n-1]]) / 2
 		for i := range out {
 			out[i] -= shift
@@ -210,7 +210,7 @@ func apart(places []float64, gap float64) []float64 {
 	return out
 }
 
-// finite says that a value can be drawn.
+// finite reports whether a value can be drawn.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

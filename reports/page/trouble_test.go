@@ -16,8 +16,7 @@ import (
 	"ablate/reports"
 )
 
-// Studies that went wrong, or that are too small to say anything, make a page
-// that says so, with pictures of what there is.
+// The pages of studies that went wrong, or that are too small to show anything, say so and draw what they can.
 func TestTrouble(t *testing.T) {
 	base := study("baseline", lrn, 0.2, 0.21, 0.19, 0.22, 0.2, 0.21)
 	ended := func(name string, s experiments.Status, why string) []experiments.Record {
@@ -76,7 +75,7 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// Whatever the names, they stay words: rows are whole, pictures are well-formed, nothing is asked for.
+// Names stay words, whatever they hold: rows are whole, pictures are well-formed, and the page requests nothing.
 func FuzzNames(f *testing.F) {
 	f.Add("no-lrn", "− norm1")
 	f.Add("</title></svg><script>alert(1)</script>", "<img src=x>")
@@ -110,7 +109,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// wellDrawn says that every picture is XML and that each of its places is a number.
+// wellDrawn checks that every picture is XML and that each of its coordinates is a number.
 func wellDrawn(t *testing.T, page string) {
 	t.Helper()
 	pictures := regexp.MustCompile(`(?s)<svg .*?</svg>`).FindAllString(page, -1)
@@ -142,7 +141,7 @@ func wellFormed(t *testing.T, picture string) {
 	}
 }
 
-// An epoch beyond counting was counted up to.
+// A huge epoch number once made a loop count up to it.
 func TestHugeEpoch(t *testing.T) {
 	log := []experiments.Metric{{Epoch: 1, Name: "x", Value: 0.5}, {Epoch: 1 << 62, Name: "x", Value: 0.25}}
 	c := Curve{Metric: "x", Logs: [][]experiments.Metric{log}}

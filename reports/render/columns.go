@@ -17,14 +17,14 @@ type field struct {
 	name   string // for Options.Columns
 	column Column
 	text   func(reports.Row) string
-	claim  bool // printed bold where the verdict is a claim
+	claim  bool // printed bold if the verdict is a claim
 
-	heads []string                   // of its columns in CSV
-	full  func(reports.Row) []string // what stands in them, in full precision; "" where there is nothing
+	heads []string                   // heads of its columns in CSV
+	full  func(reports.Row) []string // contents of these columns, in full precision; "" where there is nothing
 }
 
-// usual are the columns shown unless others are asked for. What was published follows the
-// verdict where there is such a thing, and speed the rest where it was measured.
+// usual lists the columns shown unless others are asked for. A published difference follows the verdict, and speed
+// comes last, if they are known.
 var usual = []string{"changed", "k", "error", "delta", "p", "verdict", "params", "macs"}
 
 // Columns returns the names of the columns a table can have besides the variant's name.
@@ -36,7 +36,7 @@ func Columns() []string {
 	return names
 }
 
-// fields are all columns there are but the variant's name.
+// fields returns all columns but the variant's name.
 func (c view) fields() []field {
 	return slices.Concat([]field{
 		{
@@ -140,7 +140,7 @@ func (c view) fields() []field {
 	}, usageFields())
 }
 
-// UsualColumns are the names of the columns that a comparison has unless others are asked for.
+// UsualColumns returns the names of the columns that a comparison has unless others are asked for.
 func UsualColumns(c *reports.Comparison) []string {
 	names := slices.Clone(usual)
 	if !slices.ContainsFunc(c.Rows, func(r reports.Row) bool { return r.Params > 0 || r.MACs > 0 }) {
@@ -158,7 +158,7 @@ func UsualColumns(c *reports.Comparison) []string {
 	return names
 }
 
-// chosen are the columns this comparison shows besides the variant's name.
+// chosen returns the columns that this comparison shows besides the variant's name.
 func (c view) chosen() ([]field, error) {
 	names := c.Options.Columns
 	if len(names) == 0 {
@@ -181,7 +181,7 @@ func (c view) chosen() ([]field, error) {
 	return fields, nil
 }
 
-// marks are the columns of the shape matrix: one an ablation, marked where it is applied.
+// marks returns the columns of the matrix shape: one for each ablation, marked in the rows that apply it.
 func (c view) marks() []field {
 	applied := make([][]string, len(c.Rows))
 	var all []string
@@ -191,7 +191,7 @@ func (c view) marks() []field {
 		}
 		applied[i] = slices.Clone(r.Ablations)
 		same := slices.ContainsFunc(applied[:i], func(a []string) bool { return slices.Equal(a, applied[i]) })
-		if len(applied[i]) == 0 || same { // its own edits tell it from the others
+		if len(applied[i]) == 0 || same { // its own edits distinguish it from the others
 			applied[i] = append(applied[i], r.Variant)
 		}
 		for _, a := range applied[i] {
@@ -227,7 +227,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // exact writes a figure so that it reads back the same.
 func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// positive writes a count that is known.
+// positive writes a count; it is empty if the count is not known.
 func positive(n int64) string {
 	if n <= 0 {
 		return ""
@@ -372,7 +372,7 @@ func rawPWords(r reports.Row) string {
 	return reports.PValue(r.Delta.P)
 }
 
-// tested writes a p value in full where there was a test.
+// tested writes a p value in full precision if there was a test.
 func tested(r reports.Row, p func(*reports.Delta) float64) []string {
 	if r.Delta == nil || r.Delta.K < 2 {
 		return []string{""}
@@ -397,7 +397,7 @@ func winsFull(r reports.Row) []string {
 	return append(full, w.Word())
 }
 
-// troubles are the ways a run is not done, the gravest first.
+// troubles lists the states of runs that are not finished, the gravest first.
 var troubles = []experiments.Status{
 	experiments.Diverged, experiments.Failed, experiments.Interrupted, experiments.Running,
 }
@@ -431,7 +431,7 @@ func (c view) verdict(v stats.Verdict) string {
 	return string(v.Word)
 }
 
-// exploratory stands before what is found outside of the declared family.
+// exploratory returns the word that precedes a finding outside the declared family.
 func exploratory(d *reports.Delta) string {
 	if w := d.Verdict.Word; d.Outside && (w.Claims() || w == stats.Same) {
 		return "exploratory: "
@@ -457,8 +457,8 @@ func verdictFull(r reports.Row) []string {
 	return full
 }
 
-// seedsToShow is how many seeds would show a row's Δ if it is as large as it
-// looks; 0 where that cannot be told, or no number of seeds would do.
+// seedsToShow returns how many seeds would show a row's Δ if it is as large as it looks. It returns 0 if that is not
+// known or if no number of seeds would suffice.
 func (c view) seedsToShow(r reports.Row) int {
 	if r.Delta == nil || r.Delta.K < 2 || r.Delta.SD < stats.SameDifference {
 		return 0
@@ -499,8 +499,7 @@ func movedFull(r reports.Row) []string {
 	return []string{positive(r.Speeds[0].BytesMoved)}
 }
 
-// speedWords writes a row's speed where the whole table was measured on one kind
-// of hardware, or compares devices.
+// speedWords writes a row's speed if the whole table was measured on one kind of hardware, or compares devices.
 func (c view) speedWords(r reports.Row) string {
 	if len(r.Speeds) != 1 || len(c.Hardware()) != 1 && !c.ComparesDevices() {
 		return reports.None
@@ -508,7 +507,7 @@ func (c view) speedWords(r reports.Row) string {
 	return reports.Thousands(r.Speeds[0].ImagesPerSecond)
 }
 
-// speedFull writes a row's speed and the hardware it was measured on, where that is one kind.
+// speedFull writes a row's speed and the hardware on which it was measured, if that is of one kind.
 func (c view) speedFull(r reports.Row) []string {
 	if len(r.Speeds) != 1 {
 		return []string{"", ""}
@@ -549,5 +548,5 @@ func agreementFull(r reports.Row) []string {
 	return []string{string(r.Published.Agreement), r.Published.Why}
 }
 
-// effectFields are the columns that say something of an effect too.
+// effectFields lists the columns that apply to effects too.
 var effectFields = []string{"delta", "raw_p", "p", "verdict"}

@@ -10,9 +10,9 @@ import (
 	"ablate/reports"
 )
 
-// writeCSV prints a line a variant, figures in full precision: shares are 0..1,
-// nothing stands where there is nothing. It has every column there is unless
-// some were asked for. The effects of a factorial design follow as lines of their own.
+// writeCSV prints one line for each variant, with figures in full precision. Shares are 0..1, and empty cells have no
+// value. It prints every column unless some were asked for. The effects of a factorial design follow as lines of their
+// own.
 func writeCSV(b *bytes.Buffer, of *reports.Comparison) error {
 	lines, err := csvLines(of)
 	if err != nil {
@@ -63,9 +63,8 @@ func csvLines(of *reports.Comparison) ([][]string, error) {
 	return lines, nil
 }
 
-// writeCells writes lines of cells. A cell that a spreadsheet would take for a
-// formula, though it is not a number, gets an apostrophe before it, which makes
-// it text there (owasp.org/www-community/attacks/CSV_Injection).
+// writeCells writes lines of cells. A cell that is not a number but that a spreadsheet would take for a formula gets an
+// apostrophe before it, which makes it text there (owasp.org/www-community/attacks/CSV_Injection).
 func writeCells(b *bytes.Buffer, lines [][]string) error {
 	for _, line := range lines {
 		for i, cell := range line {
@@ -77,7 +76,7 @@ func writeCells(b *bytes.Buffer, lines [][]string) error {
 	return csv.NewWriter(b).WriteAll(lines)
 }
 
-// csvHas leaves speed and devices out unless they were asked for: they alone differ between equal studies.
+// csvHas leaves out speed and devices unless they were asked for: only they differ between equal studies.
 func (c view) csvHas(f field) bool {
 	if len(c.Options.Columns) > 0 {
 		return true

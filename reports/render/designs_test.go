@@ -15,7 +15,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// factorial is a 2² study of eight seeds. no-lrn costs about 0.70 points, tanh
+// factorial makes a 2² study of eight seeds. no-lrn costs about 0.70 points, tanh
 // 2.00, and together 1.00 more than their sum.
 func factorial() []experiments.Record {
 	luck := []float64{0, 19, -27, 11, -12, 7, -6, 6}
@@ -170,7 +170,7 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
-// history is a log in which the error falls to its least at epoch 3 of 4.
+// history returns a log in which the error falls to its least at epoch 3 of 4.
 func history(r experiments.Record) ([]experiments.Metric, error) {
 	if r.Variant == "unreadable" {
 		return nil, errors.New("metrics.jsonl:3: a metric without a name")
@@ -289,7 +289,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// twoNets are predictions on 40 images: the baseline's net alone is right on 9, the other alone on 3.
+// twoNets returns predictions on 40 images: the baseline's net alone is right on 9, the other alone on 3.
 func twoNets(r experiments.Record) ([]experiments.Prediction, error) {
 	var all []experiments.Prediction
 	for i := range 40 {
@@ -303,7 +303,7 @@ func twoNets(r experiments.Record) ([]experiments.Prediction, error) {
 	return all, nil
 }
 
-// One net each: the test on their predictions stands in a note that says what it speaks of, and there is no claim.
+// With one net each, the test on their predictions appears in a note that states its scope, and there is no claim.
 func TestOneNetEach(t *testing.T) {
 	records := slices.Concat(baseline8[:1], noLRN8[:1])
 	table, err := reports.Table("cifar10-norm", records, reports.Options{Predictions: twoNets})
@@ -360,7 +360,7 @@ func TestCheckSelf(t *testing.T) {
 	}
 }
 
-// Only the last epoch is tested on ten views: a figure of another is said to be of one.
+// Only the last epoch is tested on ten views. A figure of another epoch is labelled as of one view.
 func TestViews(t *testing.T) {
 	records := slices.Clone(baseline8)
 	for i := range records {
@@ -398,8 +398,8 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// A run that went on to its end with an infinite loss is as lost as one that
-// diverged: what the other seeds say is no claim in favour of its variant.
+// A run that reached its end with an infinite loss counts as diverged: the other seeds do not support a claim in favour
+// of its variant.
 func TestInfiniteLossIsNoSurvivor(t *testing.T) {
 	loss := func(records []experiments.Record, values ...float64) {
 		for i := range records {

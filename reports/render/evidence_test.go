@@ -11,8 +11,8 @@ import (
 	"ablate/reports/stats"
 )
 
-// answered are predictions on 400 images: the net of a run errs on as many as its record says, the first ones first, so
-// that the better of two nets knows all that the worse one does.
+// answered returns predictions on 400 images. A run's net errs on as many as its record says, beginning with the first
+// image, so that the better of two nets gets every image right that the worse one does.
 func answered(r experiments.Record) ([]experiments.Prediction, error) {
 	const images = 400
 	wrong := int(math.Round(float64(r.Result.Top1Error) * images))
@@ -26,7 +26,7 @@ func answered(r experiments.Record) ([]experiments.Prediction, error) {
 	return all, nil
 }
 
-// on400 are runs that err on the given number of 400 test images.
+// on400 makes runs that err on the given numbers of 400 test images.
 func on400(variant string, wrong ...float64) []experiments.Record {
 	all := runs(variant, "", wrong...)
 	for i := range all {

@@ -24,7 +24,7 @@ import (
 	"ablate/reports"
 )
 
-// tables are comparisons of all sorts, by name.
+// tables returns comparisons of all sorts, by name.
 func tables(t *testing.T) map[string]*reports.Comparison {
 	t.Helper()
 	all := map[string]*reports.Comparison{}
@@ -74,7 +74,7 @@ func TestJSONFollowsItsSchema(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The schema must be able to say no.
+	// The schema must refuse something.
 	for _, bad := range []string{`{}`, `{"format": "ablate-report", "version": 2}`} {
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(bad))
 		if err != nil {
@@ -158,7 +158,7 @@ func TestCSVKeepsFigures(t *testing.T) {
 	}
 }
 
-// Every format's rows are whole, whatever lies in the names.
+// Every format's rows are whole, whatever the names contain.
 func TestCSVOfOddNames(t *testing.T) {
 	for name, table := range tables(t) {
 		lines, err := csv.NewReader(bytes.NewReader(rendered(t, table, "csv"))).ReadAll()
@@ -245,8 +245,8 @@ func TestMarkdownShowsItsWords(t *testing.T) {
 	}
 }
 
-// compiles sets tables in an article and fails if TeX refuses them. It returns what TeX said. Without pdflatex only
-// the goldens guard them.
+// compiles sets tables in an article and fails if TeX refuses them. It returns TeX's output. Without pdflatex only the
+// golden files guard them.
 func compiles(t *testing.T, preamble string, tables ...[]byte) string {
 	t.Helper()
 	pdflatex, err := exec.LookPath("pdflatex")
@@ -272,7 +272,7 @@ func compiles(t *testing.T, preamble string, tables ...[]byte) string {
 	return string(said)
 }
 
-// texts are some of the tables in LaTeX.
+// texts returns some of the tables in LaTeX.
 func texts(t *testing.T, names ...string) [][]byte {
 	t.Helper()
 	all := tables(t)
@@ -283,7 +283,7 @@ func texts(t *testing.T, names ...string) [][]byte {
 	return b
 }
 
-// overfull fails at what TeX had to set into the margin.
+// overfull fails if TeX had to set anything into the margin.
 func overfull(t *testing.T, said string) {
 	t.Helper()
 	for line := range strings.Lines(said) {
@@ -293,7 +293,7 @@ func overfull(t *testing.T, said string) {
 	}
 }
 
-// What a paper takes in must compile.
+// A table for a paper must compile.
 func TestLatexCompiles(t *testing.T) {
 	compiles(t, "\\usepackage[a3paper,landscape]{geometry}\n",
 		texts(t, "eight", "troubled", "odd", "one", "factorial", "matrix", "loss")...)
@@ -327,7 +327,7 @@ func TestLatexEscapes(t *testing.T) {
 	}
 }
 
-// A record may come from anywhere, and a spreadsheet runs what begins as a formula does.
+// A record may come from anywhere, and a spreadsheet runs any cell that begins like a formula.
 func TestCSVHoldsNoFormulas(t *testing.T) {
 	var b bytes.Buffer
 	lines := [][]string{{"=HYPERLINK(1)", "@SUM(1)", "+cmd", "-2+3", "-0.25", "+1e9", "", "a=b", "\u2212 norm1"}}

@@ -19,10 +19,10 @@ import (
 //go:embed report.schema.json
 var JSONSchema string
 
-// jsonVersion is the version of what writeJSON writes and report.schema.json describes.
+// jsonVersion is the version of the format that writeJSON writes and report.schema.json describes.
 const jsonVersion = 1
 
-// The types below are the report as JSON. report.schema.json says what each key is.
+// The types below are the report as JSON. report.schema.json describes each key.
 type (
 	jsonReport struct {
 		Format      string        `json:"format"`
@@ -161,8 +161,8 @@ type (
 	}
 )
 
-// writeJSON prints all that is known of the comparison, figures in full
-// precision, as report.schema.json describes it.
+// writeJSON prints everything that is known of the comparison, with figures in full precision, as report.schema.json
+// describes it.
 func writeJSON(b *bytes.Buffer, of *reports.Comparison) error {
 	return printJSON(b, view{of}.jsonReport())
 }
@@ -192,8 +192,8 @@ func jsonMetricOf(m reports.Metric) jsonMetric {
 	return jsonMetric{Name: m.Name, Title: m.Title, Share: m.Share, Better: m.Better(), Unit: m.Unit}
 }
 
-// escapeUnprintable writes JSON so that a terminal shows it as it is: what would
-// turn the line's direction or is no sign at all becomes its escape.
+// escapeUnprintable writes JSON so that a terminal shows it unchanged. It escapes signs that would turn the line's
+// direction or that cannot be printed.
 func escapeUnprintable(b *bytes.Buffer, text string) {
 	for _, r := range text {
 		if r == '\n' || unicode.IsPrint(r) {
@@ -280,7 +280,7 @@ func jsonVerdictOf(v stats.Verdict) jsonVerdict {
 	return j
 }
 
-// finite is a figure for JSON, which has no NaN and no infinities: they are null.
+// finite converts a figure for JSON, which has no NaN and no infinities: they become null.
 func finite(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
@@ -295,7 +295,7 @@ func interval(i *stats.Interval) []*float64 {
 	return []*float64{finite(i.Low), finite(i.High)}
 }
 
-// list is a list that JSON writes as [] where it is empty.
+// list returns a list that JSON writes as [] if it is empty.
 func list[T any](l []T) []T {
 	if l == nil {
 		return []T{}

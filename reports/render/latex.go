@@ -10,8 +10,8 @@ import (
 	"ablate/reports"
 )
 
-// latexHead says what a document that takes the table in needs, and sets signs
-// that pdfLaTeX has no glyph for as their code point; XeLaTeX and LuaLaTeX set them as they are.
+// latexHead lists what a document that includes the table needs. It prints signs that pdfLaTeX
+// has no glyph for as their code points; XeLaTeX and LuaLaTeX print the signs themselves.
 //
 // The notes are those of the package threeparttable. A document that does not load it has them across the page.
 const latexHead = `% The document that takes this in needs \usepackage{booktabs} and \usepackage{siunitx}; with
@@ -25,7 +25,7 @@ const latexHead = `% The document that takes this in needs \usepackage{booktabs}
 \fi
 `
 
-// latexUsual are the columns that fit a page's text of one column; what a variant changes stands below the table.
+// latexUsual lists the columns that fit a page's text width. What a variant changes is printed below the table.
 var latexUsual = []string{"error", "delta", "p", "verdict"}
 
 // writeLatex prints a table environment for \input: rules of booktabs, numbers
@@ -38,7 +38,7 @@ func writeLatex(b *bytes.Buffer, c *reports.Comparison) error {
 	return printLatex(b, d)
 }
 
-// latexTable has the columns that fit a page, unless others were asked for.
+// latexTable makes a table of the columns that fit a page, unless others were asked for.
 func latexTable(c *reports.Comparison) (Table, error) {
 	few := len(c.Options.Columns) == 0 && c.Shape != reports.Matrix
 	if few {
@@ -64,7 +64,7 @@ func latexTable(c *reports.Comparison) (Table, error) {
 	return d, nil
 }
 
-// printLatex prints a table after what its document must know.
+// printLatex prints a table after comments on what its document needs.
 func printLatex(b *bytes.Buffer, d Table) error {
 	b.WriteString(latexHead)
 	writeLatexTable(b, d)
@@ -72,7 +72,7 @@ func printLatex(b *bytes.Buffer, d Table) error {
 }
 
 func writeLatexTable(b *bytes.Buffer, d Table) {
-	if len(d.Columns) == 0 { // tables alone, one after the other
+	if len(d.Columns) == 0 { // a list of tables, printed one after the other
 		for _, n := range d.Notes {
 			fmt.Fprintf(b, "\\noindent %s\\par\n", latex(reports.Sanitize(n)))
 		}
@@ -112,7 +112,7 @@ func writeLatexTable(b *bytes.Buffer, d Table) {
 	}
 }
 
-// writeLatexNotes prints what stands below a table.
+// writeLatexNotes prints the notes below a table.
 func writeLatexNotes(b *bytes.Buffer, d Table) {
 	if len(d.Footnotes)+len(d.Notes) == 0 {
 		return
@@ -127,8 +127,7 @@ func writeLatexNotes(b *bytes.Buffer, d Table) {
 	fmt.Fprint(b, "\\end{tablenotes}\n")
 }
 
-// latexHeadOf sets the head of a column of figures in two lines where it would be
-// wider than the figures.
+// latexHeadOf breaks the head of a column of figures into two lines if it would be wider than the figures.
 func latexHeadOf(c Column) string {
 	first, rest, two := strings.Cut(c.Head, " ")
 	if !c.Right || !two || width(c.Head) <= latexWords/2 {
@@ -137,13 +136,13 @@ func latexHeadOf(c Column) string {
 	return `\shortstack{` + latex(first) + `\\` + latex(rest) + `}`
 }
 
-// plainNumber is what siunitx lines up: "−0.17", "12.31 ± 0.18".
+// plainNumber matches the numbers that siunitx aligns: "−0.17", "12.31 ± 0.18".
 var plainNumber = regexp.MustCompile(`^([+−]?)([0-9]+)(?:\.([0-9]+))?(?: ± ([0-9]+)(?:\.([0-9]+))?)?$`)
 
-// latexWords is how many letters of a column of words stand in one line.
+// latexWords is how many letters of a column of words fit on one line.
 const latexWords = 14
 
-// columnKind is a column's letter for tabular: S where its cells are numbers.
+// columnKind returns a column's letter for tabular: S if its cells are numbers.
 func columnKind(d Table, i int) string {
 	sign, whole, decimals, spread, numbers := "", 0, 0, 0, 0
 	longest := 0
@@ -181,7 +180,7 @@ func columnKind(d Table, i int) string {
 	return "l"
 }
 
-// latexCell writes a cell; in a number column, what is no number stands in braces.
+// latexCell writes a cell. In a number column, text is wrapped in braces.
 func latexCell(c Cell, number bool) string {
 	if number && plainNumber.MatchString(c.Text) {
 		return strings.NewReplacer("−", "-", "±", "+-").Replace(c.Text)
@@ -203,19 +202,18 @@ func latexCell(c Cell, number bool) string {
 	return text
 }
 
-// latexSigns are the characters that LaTeX would take for something else, and
-// signs of ours that pdfLaTeX knows under a name only.
+// latexSigns maps the characters that LaTeX would interpret, and those that pdfLaTeX knows only by name.
 var latexSigns = map[rune]string{
 	'\\': `\textbackslash{}`, '{': `\{`, '}': `\}`, '$': `\$`, '&': `\&`, '#': `\#`, '%': `\%`, '_': `\_`,
 	'^': `\textasciicircum{}`, '~': `\textasciitilde{}`, '<': `\textless{}`, '>': `\textgreater{}`,
 	'|': `\textbar{}`, '"': `\char34{}`, '\'': `\textquotesingle{}`, '`': `\textasciigrave{}`,
-	'[': `{[}`, '*': `{*}`, // after the \\ of the line before they would belong to it
+	'[': `{[}`, '*': `{*}`, // after the \\ of the line before, they would be its argument
 	'−': `$-$`, '±': `$\pm$`, 'Δ': `$\Delta$`, '≥': `$\geq$`, '≤': `$\leq$`, '×': `$\times$`, '→': `$\rightarrow$`,
 	'·': `$\cdot$`, '–': `--`, '…': `\dots{}`, '✓': `$\surd$`, 'µ': `$\mu$`,
 	'\u2068': "", '\u2069': "", // isolates of clean: TeX sets one cell at a time anyway
 }
 
-// latex makes words mean themselves in LaTeX.
+// latex escapes words so that LaTeX prints them literally.
 func latex(s string) string {
 	var b strings.Builder
 	runes := []rune(s)
@@ -239,7 +237,7 @@ func latex(s string) string {
 	return b.String()
 }
 
-// latexLabel keeps of a name what a label may hold.
+// latexLabel keeps the characters of a name that a label may contain.
 func latexLabel(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-.+", r)) {
@@ -249,7 +247,7 @@ func latexLabel(name string) string {
 	}, name)
 }
 
-// latin1 reports whether every TeX has the accented letter: eth and thorn are missing in the old encoding.
+// latin1 reports whether every TeX has the accented letter. Eth and thorn are missing in the old encoding.
 func latin1(r rune) bool {
 	return r >= 'À' && r <= 'ÿ' && unicode.IsLetter(r) && !strings.ContainsRune("ÐðÞþ", r)
 }

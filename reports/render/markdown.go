@@ -55,9 +55,8 @@ func writeMarkdown(b *bytes.Buffer, d Table) error {
 	return nil
 }
 
-// escape makes words mean themselves in Markdown (CommonMark 2.4: a backslash
-// before ASCII punctuation). An underscore within a word needs reports.None,
-// and brackets are a link only with an address after them.
+// escape escapes words so that Markdown shows them literally (CommonMark 2.4: a backslash before ASCII punctuation). An
+// underscore within a word needs no escape, and brackets form a link only with an address after them.
 func escape(s string) string {
 	var b strings.Builder
 	runes := []rune(s)
@@ -73,7 +72,7 @@ func escape(s string) string {
 			if !within(runes, i) {
 				b.WriteByte('\\')
 			}
-		case ']': // a link needs what follows
+		case ']': // a link needs an address after it
 			if i+1 < len(runes) && strings.ContainsRune("([:", runes[i+1]) {
 				b.WriteByte('\\')
 			}

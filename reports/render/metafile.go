@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The types below are a metafile as OpenMMLab and Papers with Code read it
-// (mmpretrain's metafile.yml; github.com/paperswithcode/model-index).
+// The types below describe a metafile as OpenMMLab and Papers with Code read it (mmpretrain's metafile.yml;
+// github.com/paperswithcode/model-index).
 type (
 	metafile struct {
 		Collections []collection `yaml:"Collections"`
@@ -41,7 +41,7 @@ type (
 	// modelEffect is a main effect or an interaction of a factorial design.
 	modelEffect struct {
 		Ablations []string `yaml:"Ablations"`
-		Metric    string   `yaml:"Metric"` // whose change Delta is, in its own unit: a share or a loss
+		Metric    string   `yaml:"Metric"` // the metric of Delta, which is in the metric's own unit: a share or a loss
 		Delta     float64  `yaml:"Delta"`
 		Adjusted  *float64 `yaml:"P (adjusted),omitempty"`
 		Verdict   string   `yaml:"Verdict"`
@@ -53,8 +53,8 @@ type (
 	}
 )
 
-// writeMetafile prints each variant as a model for those who collect results:
-// the mean over its seeds, errors as accuracies.
+// writeMetafile prints each variant as a model for collections of results: the mean over its seeds, errors as
+// accuracies.
 func writeMetafile(b *bytes.Buffer, c *reports.Comparison) error {
 	study := reports.Sanitize(c.Study)
 	index := metafile{Collections: []collection{{study, metadata{
@@ -102,7 +102,7 @@ func cleaned(words []string) []string {
 	return all
 }
 
-// collected is a value under the name and in the unit that metafiles use: accuracies in percent.
+// collected returns a value under the name and in the unit that metafiles use. Accuracies are in percent.
 func collected(m reports.Metric, v float64) (string, float64) {
 	switch {
 	case !m.Share:
@@ -115,7 +115,7 @@ func collected(m reports.Metric, v float64) (string, float64) {
 	return name, rounded(100 * (1 - v))
 }
 
-// rounded cuts off the last bits that a subtraction leaves, which are no accuracy.
+// rounded removes the rounding errors that a subtraction leaves in the last bits.
 func rounded(v float64) float64 {
 	const decimals = 1e6
 	return math.Round(v*decimals) / decimals

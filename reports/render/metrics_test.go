@@ -11,7 +11,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// theirs are runs that a program of the user's trained: their figures are in logs alone, and nothing is known of a net.
+// theirs returns runs that a user's program trained: only their logs have figures, and no net is known.
 func theirs() (records []experiments.Record, o reports.Options) {
 	accuracy := map[string][]float64{
 		"baseline":     {0.912, 0.915, 0.909, 0.913, 0.911, 0.914, 0.910, 0.912},
@@ -50,7 +50,8 @@ func theirs() (records []experiments.Record, o reports.Options) {
 	}
 }
 
-// What a study declares of its metrics decides which side is better, what is the same, and what shares an error rate.
+// A study's declaration of its metrics decides which side is better, what counts as the same, and what shares an error
+// rate.
 func TestMetricsOfAnyKind(t *testing.T) {
 	records, o := theirs()
 	table, err := reports.Table("mine", records, o)

@@ -8,7 +8,7 @@ import (
 	"ablate/reports"
 )
 
-// siCount is the short form of a count in three figures: 898, "2.11 M", "19.5 M", "724 M".
+// siCount writes a count with three significant figures: 898, "2.11 M", "19.5 M", "724 M".
 func siCount(n int64) string {
 	if n <= 0 {
 		return reports.None

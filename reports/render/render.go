@@ -12,16 +12,16 @@ import (
 	"ablate/reports"
 )
 
-// A printer is a way to print a comparison: as words, which any table can be
-// printed as, or from the whole of it, which comes first.
+// A printer prints a comparison in one format: either as words, which works for any table, or from the whole model,
+// which takes precedence.
 type printer struct {
 	name   string
 	words  func(*bytes.Buffer, Table) error
 	whole  func(*bytes.Buffer, *reports.Comparison) error
-	narrow bool // a page's few columns are the usual ones
+	narrow bool // the usual columns are the few that fit a page
 }
 
-// formats are all there are; a new one is a line here and a file of its own.
+// formats lists all formats. A new one is a line here and a file of its own.
 var formats = []printer{
 	{name: "text", words: writeText},
 	{name: "md", words: writeMarkdown},
@@ -42,7 +42,7 @@ func (f printer) write(b *bytes.Buffer, c *reports.Comparison) error {
 	return f.words(b, d)
 }
 
-// Formats are the names that Render knows.
+// Formats returns the names of the formats that Render knows.
 func Formats() []string {
 	var names []string
 	for _, f := range formats {
@@ -51,7 +51,7 @@ func Formats() []string {
 	return names
 }
 
-// Render prints a comparison in a format of Formats. Nothing is written unless all of it can be made.
+// Render prints a comparison in one of Formats. It writes nothing unless it can make the whole text.
 func Render(w io.Writer, c *reports.Comparison, format string) error {
 	for _, f := range formats {
 		if f.name != format {

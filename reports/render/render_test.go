@@ -26,7 +26,7 @@ import (
 
 const testCPU = "cpu, AMD EPYC 9R14, 2 threads, avx512"
 
-// stored is a recipe as a record holds it.
+// stored returns a recipe in the form that a record holds.
 func stored(net, dataset string, change func(*recipe.Recipe)) json.RawMessage {
 	r := recipe.Defaults()
 	n, err := arch.Nets.Load(net)
@@ -46,10 +46,10 @@ func stored(net, dataset string, change func(*recipe.Recipe)) json.RawMessage {
 
 var cifar40 = stored("cuda-convnet-11pct", "cifar10", func(r *recipe.Recipe) { r.Train.Epochs = 40 })
 
-// tenCrop is the paper's way to test.
+// tenCrop sets the paper's test protocol and its 90 epochs.
 func tenCrop(r *recipe.Recipe) { r.Data.TestCrops, r.Train.Epochs = recipe.TenCrop, 90 }
 
-// done is a finished run. Errors are in test images of 10,000.
+// done returns a finished run. Errors are in test images of 10,000.
 func done(variant string, seed uint64, wrong float64, changes ...string) experiments.Record {
 	return experiments.Record{
 		Version: experiments.FormatVersion, Study: "cifar10-norm", Variant: variant, Seed: seed, Identity: "recipe of " +
@@ -148,8 +148,8 @@ func oddNames() []experiments.Record {
 	return all
 }
 
-// published are runs of the paper's net by the paper's protocol, with one ablation
-// it speaks of, one that others measured on another net, and one of their own.
+// published returns runs of the paper's net by the paper's protocol, with one of the paper's ablations, one that others
+// measured on another net, and one that nobody published.
 func published() []experiments.Record {
 	all := slices.Concat(eight(), runs("tanh", "relu → tanh", 1500, 1510, 1505, 1490, 1500, 1520, 1500, 1499))
 	paper := stored("alexnet", "imagenet", tenCrop)
@@ -172,7 +172,7 @@ func published() []experiments.Record {
 	return all
 }
 
-// degenerate are losses that are infinite or no number, that never vary, and that equal the baseline's.
+// degenerate returns losses that are infinite or NaN, that never vary, and that equal the baseline's.
 func degenerate() []experiments.Record {
 	var all []experiments.Record
 	for _, v := range []struct {
@@ -203,7 +203,7 @@ func twoMachines() []experiments.Record {
 	return all
 }
 
-// twoDevices is a comparison of devices: the same training on one and on two, and another net.
+// twoDevices returns a comparison of devices: the same training on one and on two, and another net.
 func twoDevices() []experiments.Record {
 	all := slices.Concat(runs("baseline", "", 1230), runs("two-devices", "on cpu:0,cpu:1", 1230),
 		runs("one-gpu", "columns 2→1, on cpu", 1240))
@@ -263,7 +263,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// renders holds what is rendered against a golden file.
+// renders compares what is rendered with a golden file.
 func renders(t *testing.T, name string, render func(*bytes.Buffer) error) {
 	t.Helper()
 	var b bytes.Buffer
@@ -334,7 +334,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// With the declared family in mind, a claim that holds alone may not hold among many.
+// A claim that holds alone may not hold within the declared family.
 func TestFamilyIsWhatTheStudyDeclares(t *testing.T) {
 	records := slices.Concat(baseline8, noLRN8)
 	declared := []string{"baseline", "no-lrn", "b", "c", "d", "e", "f", "g"}

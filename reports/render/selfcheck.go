@@ -36,7 +36,7 @@ func SelfCheck(w io.Writer, s *reports.SelfCheck, format string) error {
 	return err
 }
 
-// againWord is the verdict on the baseline against itself; nothing where there is none.
+// againWord returns the verdict on the baseline against itself. It is empty if there is none.
 func againWord(s *reports.SelfCheck) string {
 	if s.Again == nil {
 		return ""
@@ -53,7 +53,7 @@ func writeSelfCheckCSV(b *bytes.Buffer, s *reports.SelfCheck) error {
 	})
 }
 
-// writeSelfCheckJSON prints the same with the notes.
+// writeSelfCheckJSON prints the figures and the notes.
 func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 	encoder := json.NewEncoder(b)
 	encoder.SetEscapeHTML(false)
@@ -79,7 +79,7 @@ func writeSelfCheckJSON(b *bytes.Buffer, s *reports.SelfCheck) error {
 	})
 }
 
-// SelfCheckTable is the table of a check.
+// SelfCheckTable makes the table of a check.
 func SelfCheckTable(s *reports.SelfCheck) Table {
 	verdict := "holds"
 	if !s.Holds() {

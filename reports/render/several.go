@@ -13,8 +13,8 @@ import (
 	"ablate/reports/stats"
 )
 
-// Several prints the comparisons of several studies, one after the other, and then what they say together where
-// they are of several data sets: words in one document, CSV with a column for the study, JSON as an array.
+// Several prints the comparisons of several studies, one after the other. If they are of several data sets, their joint
+// results follow. Words form one document, CSV has a column for the study, and JSON is an array.
 func Several(w io.Writer, studies []*reports.Comparison, format string) error {
 	var b bytes.Buffer
 	var err error
@@ -49,8 +49,8 @@ func Several(w io.Writer, studies []*reports.Comparison, format string) error {
 	return err
 }
 
-// SeveralTable is a table of tables: each study's, and that of all data sets together. narrow has each
-// keep to the columns that fit a page.
+// SeveralTable makes a table of tables: one for each study, and one over all data sets. narrow limits each to the
+// columns that fit a page.
 func SeveralTable(studies []*reports.Comparison, narrow bool) (Table, error) {
 	var names []string
 	d := Table{Name: "studies", Width: studies[0].Options.Width}
@@ -76,7 +76,7 @@ func SeveralTable(studies []*reports.Comparison, narrow bool) (Table, error) {
 	return d, nil
 }
 
-// acrossTable is what the studies say together.
+// acrossTable makes the table of the studies' joint results.
 func acrossTable(a *reports.Across, wide int) Table {
 	d := Table{
 		Name: "data-sets", Title: fmt.Sprintf("%d data sets together · %s %s", len(a.DataSets), a.Metric.Title, a.At.Words()),
@@ -108,7 +108,7 @@ func acrossTable(a *reports.Across, wide int) Table {
 	return d
 }
 
-// severalCSV prints all studies' lines below one head, which has every column that one of them has.
+// severalCSV prints all studies' lines below one head, which has every column of any of them.
 func severalCSV(b *bytes.Buffer, studies []*reports.Comparison) error {
 	var head []string
 	var lines []map[string]string
@@ -143,7 +143,7 @@ func severalCSV(b *bytes.Buffer, studies []*reports.Comparison) error {
 	return writeCells(b, cells)
 }
 
-// The array's last element, where the studies are of several data sets.
+// The types below are the array's last element, if the studies are of several data sets.
 type (
 	jsonAcross struct {
 		Format   string          `json:"format"`
@@ -195,7 +195,7 @@ func severalJSON(b *bytes.Buffer, studies []*reports.Comparison) error {
 	return printJSON(b, all)
 }
 
-// printJSON writes a value indented, and so that a terminal shows it as it is.
+// printJSON writes a value indented, and escaped so that a terminal shows it unchanged.
 func printJSON(b *bytes.Buffer, v any) error {
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)

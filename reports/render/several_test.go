@@ -14,7 +14,7 @@ import (
 	"ablate/reports/stats"
 )
 
-// onDataSets are seven studies of one question, each of a data set of its own, on which no-lrn is always worse than
+// onDataSets returns seven studies of one question, each of a data set of its own, on which no-lrn is always worse than
 // the baseline, and no-overlap is as often better as it is worse.
 func onDataSets(t *testing.T) []*reports.Comparison {
 	t.Helper()
@@ -90,7 +90,7 @@ func TestAcrossDataSets(t *testing.T) {
 	}
 }
 
-// baselineAlone are records of a study whose only variant is the baseline.
+// baselineAlone returns records of a study whose only variant is the baseline.
 func baselineAlone(c *reports.Comparison) []experiments.Record {
 	records := slices.Clone(baseline8)
 	for i := range records {

@@ -14,7 +14,7 @@ import (
 	"ablate/reports"
 )
 
-// noted reports whether a row says so.
+// noted reports whether a row has a note with the words.
 func noted(r reports.Row, words string) bool {
 	return slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, words) })
 }
@@ -55,8 +55,8 @@ func TestRowsThatDifferInMoreThanTheySay(t *testing.T) {
 	}
 }
 
-// What a program's params differ in is said like what nets do: --against once said "another recipe", and a variant that
-// was trained before the baseline's rate was changed was compared without a word.
+// Differences between a program's params are reported like those between nets. --against once said "another recipe",
+// and a variant that was trained before the baseline's rate was changed was compared without a note.
 func TestRecipesOfPrograms(t *testing.T) {
 	program := func(records []experiments.Record, rate float64) []experiments.Record {
 		text, err := json.Marshal(recipe.Recipe{Trainer: &recipe.Trainer{Command: []string{"train"}},

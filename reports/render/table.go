@@ -8,9 +8,9 @@ import (
 	"ablate/reports"
 )
 
-// A Table is a comparison as words: what every format prints.
+// A Table is a comparison as words, the form that every format prints.
 type Table struct {
-	Name      string // to refer to it by
+	Name      string // a name to refer to it
 	Title     string
 	Columns   []Column
 	Rows      [][]Cell
@@ -20,15 +20,14 @@ type Table struct {
 	Width     int     // terminal cells a line should fit, 0 for no limit
 }
 
-// A Column is the head of a column and how its cells stand.
+// A Column is the head of a column and the layout of its cells.
 type Column struct {
 	Head  string
 	Right bool // its cells are figures
-	Wrap  int  // terminal cells beyond which words go on below; 0 for never
+	Wrap  int  // terminal cells beyond which words wrap; 0 for never
 }
 
-// A Cell is words, the marks of their footnotes, and whether the statistics
-// carry what they claim.
+// A Cell holds words, the marks of their footnotes, and whether the statistics support their claim.
 type Cell struct {
 	Text  string
 	Marks []int
@@ -38,7 +37,7 @@ type Cell struct {
 // New makes the table of a comparison.
 func New(c *reports.Comparison) (Table, error) { return view{c}.table() }
 
-// A view is a comparison with the words that its columns print of it.
+// A view is a comparison with the words for its columns.
 type view struct{ *reports.Comparison }
 
 func (c view) table() (Table, error) {
@@ -68,7 +67,7 @@ func (c view) table() (Table, error) {
 	return d, nil
 }
 
-// footnote returns the mark of a note, the same for the same words.
+// footnote returns the mark of a note. Equal notes share a mark.
 func (d *Table) footnote(text string) int {
 	i := slices.Index(d.Footnotes, text)
 	if i < 0 {
@@ -108,7 +107,7 @@ func (c view) title() string {
 	return strings.Join(parts, " · ")
 }
 
-// effectTable is the effects of a factorial design.
+// effectTable makes the table of the effects of a factorial design.
 func (c view) effectTable() Table {
 	d := Table{
 		Name:  c.Study + "-effects",

@@ -21,7 +21,7 @@ const (
 	noteHanging = "  "
 )
 
-// writeText prints for a terminal: columns set apart by space alone, no rules.
+// writeText prints for a terminal. Only space separates columns, without rules.
 func writeText(b *bytes.Buffer, d Table) error {
 	rows := [][]string{nil}
 	for _, c := range d.Columns {
@@ -88,8 +88,8 @@ func marks(numbers []int) string {
 	return strings.Join(all, " ")
 }
 
-// blocks shares columns out to blocks that fit the limit. Each begins with the
-// first column, which says whose the rest is.
+// blocks distributes columns over blocks that fit the limit. Each block begins with the first column, which names the
+// rows.
 func blocks(widths []int, limit int) [][]int {
 	var all [][]int
 	block, wide := []int{0}, widths[0]
@@ -104,7 +104,7 @@ func blocks(widths []int, limit int) [][]int {
 	return append(all, block)
 }
 
-// drawText draws some columns of the rows; the first row is the header.
+// drawText draws some columns of the rows. The first row is the header.
 func drawText(b *bytes.Buffer, columns []Column, rows [][]string, block []int) error {
 	var drawn bytes.Buffer
 	plain := renderer.NewBlueprint(tw.Rendition{
@@ -123,10 +123,9 @@ func drawText(b *bytes.Buffer, columns []Column, rows [][]string, block []int) e
 	return nil
 }
 
-// draw has tablewriter set some columns of rows, the first of which is the
-// header, as they are: no words made upper case, wrapped or trimmed. East Asian
-// ambiguous widths are off, or the language of the environment would decide
-// how wide "±" is.
+// draw lets tablewriter lay out some columns of rows, the first of which is the header. It does not change case, wrap
+// or trim words. East Asian ambiguous widths are off; otherwise the language of the environment would decide how wide
+// "±" is.
 func draw(b *bytes.Buffer, columns []Column, rows [][]string, block []int, options ...tablewriter.Option) error {
 	var sides tw.Alignment
 	for _, i := range block {
@@ -175,11 +174,11 @@ func columnWidths(rows [][]string) []int {
 	return widths
 }
 
-// width is the number of terminal cells a text takes.
+// width returns the number of terminal cells that a text takes.
 func width(s string) int { return twwidth.WidthWithOptions(s, twwidth.Options{}) }
 
-// wrap breaks a text between words so that lines fit the limit where words allow it; lines after
-// the first are indented.
+// wrap breaks a text between words so that lines fit the limit if the words allow it. Lines after the first are
+// indented.
 func wrap(s string, limit int, indent string) string {
 	var b strings.Builder
 	used := 0

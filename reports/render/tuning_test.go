@@ -9,7 +9,7 @@ import (
 	"ablate/reports"
 )
 
-// A table says which values each variant has found for itself, and which of them lie at the end of what was tried.
+// A table shows which values each variant has found for itself, and which of them lie at the end of the values tried.
 func TestTuningNotes(t *testing.T) {
 	t.Parallel()
 	tuning := &experiments.Tuning{

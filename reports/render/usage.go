@@ -6,10 +6,10 @@ import (
 	"ablate/reports"
 )
 
-// usageNames are the columns of what runs took of the machine. They stand in a table only where they are asked for.
+// usageNames lists the columns of the runs' use of the machine. Tables have them only on request.
 var usageNames = []string{"cpu_time", "memory", "energy"}
 
-// usageFields are these columns: the median of a variant's runs, and their energy together.
+// usageFields returns these columns: the median of a variant's runs, and their total energy.
 func usageFields() []field {
 	of := func(u func(reports.Usage) float64, say func(reports.Usage) string) func(reports.Row) string {
 		return func(r reports.Row) string {

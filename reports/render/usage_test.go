@@ -8,7 +8,7 @@ import (
 	"ablate/reports"
 )
 
-// What runs took of the machine is a column that one may ask for, and no other report changes.
+// The runs' use of the machine is a column on request, and no other report changes.
 func TestUsageColumns(t *testing.T) {
 	records := eight()
 	for i := range records {

@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// ranks are the places of values from the smallest, 1, ties in the middle.
+// ranks returns the ranks of values. The smallest has rank 1, and ties have their mean rank.
 func ranks(x []float64) []float64 {
 	order := make([]int, len(x))
 	for i := range order {
@@ -38,10 +38,9 @@ type Friedman struct {
 	P         float64
 }
 
-// FriedmanTest takes a figure by data set and variant, and asks whether any variant ranks apart from
-// others (Friedman, JASA 32, 1937; Demšar, "Statistical comparisons of classifiers over multiple
-// data sets", JMLR 7, 2006).
-// p is χ²'s with one degree of freedom less than there are variants.
+// FriedmanTest tests whether any variant ranks differently from the others (Friedman, JASA 32, 1937; Demšar,
+// "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006). figures are by data set and variant.
+// p is from χ² with one degree of freedom less than there are variants.
 func FriedmanTest(figures [][]float64) Friedman {
 	n, k := float64(len(figures)), 0.0
 	f := Friedman{P: 1}
@@ -78,8 +77,8 @@ func FriedmanTest(figures [][]float64) Friedman {
 	return f
 }
 
-// CriticalDifference is Nemenyi's: mean ranks over n data sets of two among k variants that lie further apart
-// than this differ at Alpha (Demšar 2006, section 3.2.2), q·√(k(k+1)/6n) with q the studentised range's
+// CriticalDifference returns Nemenyi's critical difference. Among k variants over n data sets, two whose mean ranks lie
+// further apart differ at Alpha (Demšar 2006, section 3.2.2). It is q·√(k(k+1)/6n), with q the studentised range's
 // quantile for infinite degrees of freedom over √2.
 func CriticalDifference(k, n int) float64 {
 	low, high := 0.0, 20.0
@@ -93,13 +92,13 @@ func CriticalDifference(k, n int) float64 {
 	return low / math.Sqrt2 * math.Sqrt(float64(k*(k+1))/float64(6*n))
 }
 
-// NemenyiP is the p value of the difference of two mean ranks among k variants over n data sets.
+// NemenyiP returns the p value of the difference of two mean ranks among k variants over n data sets.
 func NemenyiP(difference float64, k, n int) float64 {
 	return rangeTail(math.Abs(difference)/math.Sqrt(float64(k*(k+1))/float64(6*n))*math.Sqrt2, k)
 }
 
-// rangeTail is the probability that k standard normal values range over more than q: 1 −
-// k·∫φ(z)(Φ(z) − Φ(z−q))^(k−1) dz.
+// rangeTail returns the probability that k standard normal values range over more than q: 1 − k·∫φ(z)(Φ(z) −
+// Φ(z−q))^(k−1) dz.
 func rangeTail(q float64, k int) float64 {
 	inner := func(z float64) float64 {
 		n := distuv.UnitNormal
@@ -108,14 +107,14 @@ func rangeTail(q float64, k int) float64 {
 	return max(0, 1-float64(k)*quad.Fixed(inner, -8, 8+q, 400, nil, 0))
 }
 
-// Wilcoxon is the exact two-sided signed-rank test of differences over data sets (Wilcoxon, Biometrics Bulletin
-// 1, 1945): the sign-flip test of their signed ranks, differences of 0 left out. Of more than ExactPairs it is
-// exact too, since ranks share a unit.
+// Wilcoxon returns the p value of the exact two-sided signed-rank test of differences over data sets (Wilcoxon,
+// Biometrics Bulletin 1, 1945). It is the sign-flip test of their signed ranks, without differences of 0. It is exact
+// for more than ExactPairs too, since ranks share a unit.
 func Wilcoxon(d []float64) float64 {
 	return SignFlip(WorstRanks(slices.DeleteFunc(slices.Clone(d), func(v float64) bool { return v == 0 })))
 }
 
-// PairwiseWilcoxon compares each variant with the first over several data sets, Holm-adjusted, as
+// PairwiseWilcoxon returns the p values of each variant against the first over several data sets, Holm-adjusted, as
 // Benavoli, Corani and Mangili advise over Nemenyi's ranks (JMLR 17, 2016). figures are by data set and variant.
 func PairwiseWilcoxon(figures [][]float64) []float64 {
 	if len(figures) == 0 || len(figures[0]) < 2 {
@@ -132,16 +131,17 @@ func PairwiseWilcoxon(figures [][]float64) []float64 {
 	return Holm(p)
 }
 
-// IQM is the interquartile mean: that of the values without the lowest and the highest quarter, ⌊n/4⌋ of each
-// (Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021). NaN of none.
+// IQM returns the interquartile mean: the mean of the values without the lowest and the highest quarter, ⌊n/4⌋ of each
+// (Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021). It is NaN
+// without values.
 func IQM(x []float64) float64 {
 	s := slices.Sorted(slices.Values(x))
 	return meanOf(s[len(s)/4 : len(s)-len(s)/4])
 }
 
-// AggregateIQM is the interquartile mean over the runs of all data sets, with its stratified percentile
-// bootstrap interval at Level: runs are drawn within their data set, from a fixed stream (Agarwal et al. 2021,
-// section 4.2). runs are by data set.
+// AggregateIQM returns the interquartile mean over the runs of all data sets, with its stratified percentile bootstrap
+// interval at Level. Runs are drawn within their data set, from a fixed stream (Agarwal et al. 2021, section 4.2). runs
+// are by data set.
 func AggregateIQM(runs [][]float64) (float64, Interval) {
 	const draws = 10_000
 	random := rand.New(rand.NewPCG(0x2545f4914f6cdd1d, uint64(len(runs))))
@@ -160,15 +160,15 @@ func AggregateIQM(runs [][]float64) (float64, Interval) {
 	return IQM(slices.Concat(runs...)), Interval{quantile(means, (1-Level)/2), quantile(means, 1-(1-Level)/2)}
 }
 
-// quantile is that of sorted values, linear between them.
+// quantile returns a quantile of sorted values, with linear interpolation.
 func quantile(sorted []float64, p float64) float64 {
 	at := p * float64(len(sorted)-1)
 	i := min(int(at), len(sorted)-2)
 	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
-// RankSum is the sum of the signed ranks behind Wilcoxon's test of variant j to the first: below 0 where its
-// figures are the lower ones.
+// RankSum returns the sum of the signed ranks behind Wilcoxon's test of variant j against the first. It is below 0 if
+// the variant's figures are the lower ones.
 func RankSum(figures [][]float64, j int) float64 {
 	var d []float64
 	for _, row := range figures {

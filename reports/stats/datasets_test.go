@@ -70,8 +70,8 @@ func TestIQM(t *testing.T) {
 	}
 }
 
-// What autorank 1.3.0 says of Demšar's table (force_mode="nonparametric"): Friedman and Nemenyi, these ranks, this
-// critical difference.
+// The figures are autorank 1.3.0's for Demšar's table (force_mode="nonparametric"): Friedman and Nemenyi, these ranks,
+// this critical difference.
 func TestAutorank(t *testing.T) {
 	f := FriedmanTest(demsar)
 	if !near(f.P, 0.016721580328441323, 1e-12) {
@@ -87,8 +87,8 @@ func TestAutorank(t *testing.T) {
 	}
 }
 
-// What rliable 1.2.0 says of five runs on three tasks: metrics.aggregate_iqm, and library.get_interval_estimates
-// with 50,000 stratified draws.
+// The figures are rliable 1.2.0's for five runs on three tasks: metrics.aggregate_iqm, and
+// library.get_interval_estimates with 50,000 stratified draws.
 func TestRliable(t *testing.T) {
 	runs := [][]float64{{.52, .55, .49, .60, .58}, {.31, .36, .28, .33, .30}, {.77, .81, .79, .70, .84}}
 	got, in := AggregateIQM(runs)

@@ -169,9 +169,8 @@ func TestPairsFor(t *testing.T) {
 	}
 }
 
-// The check runs what the study runs. It holds for symmetric differences and fails for the very
-// skewed, of which the test
-// of symmetry claims too many.
+// The check runs the test that the study runs. It holds for symmetric differences. It fails for very skewed ones, where
+// the test of symmetry claims too often.
 func TestCheckResiduals(t *testing.T) {
 	random := rand.New(rand.NewPCG(17, 18))
 	for _, k := range []int{2, 8, 12, 24} {

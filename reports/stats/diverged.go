@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// WorstRanks turns paired differences into scores that count a diverged run as the worst outcome there
-// is (O'Brien, "Procedures for comparing samples with multiple endpoints", Biometrics 40, 1984; Lachin,
-// "Worst-rank score analysis", Controlled Clinical Trials 20, 1999): +Inf marks a seed under which only the
-// variant diverged, −Inf one under which only the rival did. Scores are Wilcoxon's signed ranks, ties in the
-// middle, with the infinite differences above all others. A seed's sign flips its score's, so
-// the sign-flip tests are as exact of scores as of differences. NaN, a seed that was not run, stays NaN; a seed under
-// which both diverged is a difference of 0.
+// WorstRanks turns paired differences into scores that count a diverged run as the worst possible outcome (O'Brien,
+// "Procedures for comparing samples with multiple endpoints", Biometrics 40, 1984; Lachin, "Worst-rank score analysis",
+// Controlled Clinical Trials 20, 1999). +Inf marks a seed under which only the variant diverged, −Inf one under which
+// only the rival did. Scores are Wilcoxon's signed ranks with ties at their mean; the infinite differences rank above
+// all others. Flipping the sign of a seed's difference flips its score's sign, so the sign-flip tests are as exact for
+// scores as for differences. NaN, a seed that was not run, stays NaN. A seed under which both diverged has a difference
+// of 0.
 func WorstRanks(d []float64) []float64 {
 	sizes := make([]float64, 0, len(d))
 	for _, v := range d {
@@ -37,9 +37,9 @@ func WorstRanks(d []float64) []float64 {
 	return scores
 }
 
-// FisherExact is the two-sided p value of Fisher's exact test (Statistical Methods for Research Workers, 5th
-// ed. 1934, section 21.02) that a of n runs and b of m came to the same end as often: the
-// hypergeometric probability of all tables with these margins that are no likelier than the observed one.
+// FisherExact returns the two-sided p value of Fisher's exact test (Statistical Methods for Research Workers, 5th ed.
+// 1934, section 21.02) that an outcome is as likely in n runs, of which a had it, as in m runs, of which b had it. It
+// is the hypergeometric probability of all tables with these margins that are no likelier than the observed one.
 func FisherExact(a, n, b, m int) float64 {
 	log := func(x int) float64 { return lnChoose(n, x) + lnChoose(m, a+b-x) - lnChoose(n+m, a+b) }
 	observed := log(a)
@@ -52,7 +52,7 @@ func FisherExact(a, n, b, m int) float64 {
 	return min(p, 1)
 }
 
-// lnChoose is the logarithm of n over k.
+// lnChoose returns the logarithm of the binomial coefficient n over k.
 func lnChoose(n, k int) float64 {
 	a, _ := math.Lgamma(float64(n + 1))
 	b, _ := math.Lgamma(float64(k + 1))

@@ -72,8 +72,8 @@ func TestCrossSeedsAndImages(t *testing.T) {
 	}
 }
 
-// With effects of both kinds drawn, the two-way interval holds the true mean about 95 times in a hundred, where
-// that over seeds alone does so far less often.
+// With effects of both kinds drawn, the two-way interval holds the true mean about 95 times in a hundred. The interval
+// over seeds alone holds it far less often.
 func TestCrossedCovers(t *testing.T) {
 	const trials, k, n = 400, 8, 100
 	random := rand.New(rand.NewPCG(35, 36))
@@ -109,9 +109,10 @@ func TestCrossedCovers(t *testing.T) {
 	}
 }
 
-// What is spent by each of three equal looks is what R's gsDesign and rpact print for Lan and DeMets's spending
-// functions at a one-sided 0.025: 0.0001, 0.0060, 0.0250 after O'Brien and Fleming, 0.0113, 0.0191, 0.0250 after
-// Pocock. A normal boundary would be wider at the later looks, but it claimed something in 5.2 % of simulated studies.
+// The error rates spent by each of three equal looks are those that R's gsDesign and rpact print for Lan and DeMets's
+// spending functions at a one-sided 0.025: 0.0001, 0.0060, 0.0250 after O'Brien and Fleming, 0.0113, 0.0191, 0.0250
+// after Pocock. A normal boundary would be wider at the later looks, but it claimed something in 5.2 % of simulated
+// studies.
 func TestSequentialLevels(t *testing.T) {
 	for spending, oneSided := range map[Spending][]float64{OBrienFleming: {0.0001, 0.0060, 0.0250},
 		Pocock: {0.0113, 0.0191, 0.0250}} {
@@ -142,7 +143,7 @@ func TestSequentialLevels(t *testing.T) {
 	}
 }
 
-// Looking three times at studies without a difference claims something in no more than Alpha of them.
+// Three looks at studies without a difference claim something in no more than Alpha of them.
 func TestSequentialFalseClaims(t *testing.T) {
 	const trials = 2000
 	looks := []int{6, 8, 12}

@@ -7,17 +7,17 @@ import (
 	"slices"
 )
 
-// ExactPairs is the most seeds for which every pattern of signs is counted.
+// ExactPairs is the largest number of seeds for which every pattern of signs is counted.
 const ExactPairs = 20
 
-// A counting says up to how many seeds every pattern is counted, and how many are drawn beyond.
+// A counting states up to how many seeds every pattern is counted, and how many patterns are drawn beyond.
 type counting struct{ exact, drawn int }
 
-// usual draws 100,000 patterns beyond: a standard error of 0.0007 at p = 0.05.
+// usual draws 100,000 patterns beyond ExactPairs seeds: a standard error of 0.0007 at p = 0.05.
 var usual = counting{ExactPairs, 100_000}
 
-// sameStatistic is how far two studentised statistics that are equal on paper may lie apart. Error
-// rates are multiples of one test image, so statistics that really differ lie much further apart.
+// sameStatistic is the largest distance between two studentised statistics that count as equal. Error rates are
+// multiples of one test image, so statistics that really differ lie much further apart.
 const sameStatistic = 1e-9
 
 // flips are the sign patterns of k seeds on several rows of paired differences. Under the null
@@ -27,8 +27,8 @@ type flips struct {
 	seeds    int
 	columns  [][]float64 // by seed, by row; 0 where the row lacks the seed
 	scales   []float64   // by row: 1/√Σd², 0 for a row of zeros
-	patterns int         // that each visits; a pattern and its mirror count once
-	exact    bool        // patterns are all that there are
+	patterns int         // patterns that each visits; a pattern and its mirror count once
+	exact    bool        // all patterns are visited
 }
 
 // newFlips takes differences by row and seed; those that are not finite are missing.
@@ -65,12 +65,12 @@ func newFlips(rows [][]float64, count counting) *flips {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// statistic is row j's studentised statistic at the flipped sum: u = |Σ±d| / √Σd². Student's t of k
-// differences is an increasing function of it, t² = (k−1)u²/(k−u²), and the denominator does not change with the signs.
+// statistic returns row j's studentised statistic at the flipped sum: u = |Σ±d| / √Σd². Student's t of k differences is
+// an increasing function of it, t² = (k−1)u²/(k−u²), and the denominator does not change with the signs.
 func (f *flips) statistic(j int, sum float64) float64 { return math.Abs(sum) * f.scales[j] }
 
-// each visits every pattern's row sums Σ±d, the observed ones first. Extra columns are summed
-// along, behind the rows. Patterns come in the order of a Gray code, which changes one seed at a time.
+// each visits every pattern's row sums Σ±d, the observed ones first. It sums extra columns too, and appends them to the
+// rows. Patterns come in the order of a Gray code, which changes one seed at a time.
 func (f *flips) each(extra [][]float64, visit func(sums []float64)) {
 	columns := f.columns
 	if extra != nil {
@@ -120,8 +120,8 @@ func (f *flips) each(extra [][]float64, visit func(sums []float64)) {
 	}
 }
 
-// draw visits the observed signs and then patterns of a fixed stream. The sums of each four seeds are added up once
-// for all 16 patterns of theirs: what is left to add for a pattern is a quarter.
+// draw visits the observed signs and then patterns of a fixed stream. It adds up the sums of each four seeds once for
+// all 16 of their patterns, which leaves a quarter of the additions for each pattern.
 func (f *flips) draw(columns [][]float64, sums []float64, visit func(sums []float64)) {
 	var fours [][16][]float64
 	for four := range slices.Chunk(columns, 4) {
@@ -144,7 +144,8 @@ func (f *flips) draw(columns [][]float64, sums []float64, visit func(sums []floa
 	}
 }
 
-// signed are the sums of up to four columns for every pattern of their signs. A bit that is set keeps a column's sign.
+// signed returns the sums of up to four columns for every pattern of their signs. A bit that is set keeps a column's
+// sign.
 func signed(columns [][]float64) (sums [16][]float64) {
 	for pattern := range sums {
 		sums[pattern] = make([]float64, len(columns[0]))

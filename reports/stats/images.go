@@ -7,8 +7,8 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// A Crossed says where the uncertainty of a mean difference comes from when every seed's nets saw the
-// same test images: other seeds would give other nets, and other images another test.
+// A Crossed states where the uncertainty of a mean difference comes from if every seed's nets saw the same test images.
+// Other seeds would give other nets, and other images another test.
 type Crossed struct {
 	Seeds, Images int
 	Mean          float64
@@ -18,7 +18,7 @@ type Crossed struct {
 	Interval      *Interval // over both, at the level asked for; nil with fewer than two seeds or images
 }
 
-// Dominates reports whether the test images carry more of the uncertainty than the seeds.
+// Dominates reports whether the test images contribute more to the uncertainty than the seeds.
 func (c Crossed) Dominates() bool { return c.ImageError > c.SeedError }
 
 // CrossSeedsAndImages takes differences by seed and image: +1 where only the variant errs, −1 where only its rival

@@ -58,7 +58,7 @@ func maxT(d [][]float64, count counting) []float64 {
 	return adjusted
 }
 
-// first visits the observed sums alone.
+// first visits only the observed sums.
 func (f *flips) first(visit func(sums []float64)) {
 	sums := make([]float64, len(f.scales))
 	for _, column := range f.columns {
@@ -94,8 +94,8 @@ func SignFlip(d []float64) float64 {
 	return MaxT([][]float64{d})[0]
 }
 
-// SignFlips returns SignFlip of each row. Patterns that have to be drawn are drawn once for all rows of as many
-// pairs, and not again for each of a hundred.
+// SignFlips returns SignFlip for each row. Patterns that must be drawn are drawn once for all rows with the same number
+// of pairs.
 func SignFlips(rows [][]float64) []float64 {
 	p := make([]float64, len(rows))
 	drawn := map[int][]int{} // rows by their number of pairs
@@ -122,7 +122,7 @@ func SignFlips(rows [][]float64) []float64 {
 	return p
 }
 
-// shares are those of the patterns whose statistic reaches the observed one, row by row.
+// shares returns, for each row, the share of the patterns whose statistic reaches the observed one.
 func (f *flips) shares() []float64 {
 	observed, hits := make([]float64, len(f.scales)), make([]float64, len(f.scales))
 	f.first(func(sums []float64) {
@@ -143,9 +143,9 @@ func (f *flips) shares() []float64 {
 	return hits
 }
 
-// latticeP is SignFlip's p of differences that are whole multiples of a common unit, by dynamic
-// programming over the sums (Pagano and Tritchler, "On obtaining permutation distributions in
-// polynomial time", JASA 78, 1983). False where they have no unit that is large enough.
+// latticeP returns SignFlip's p for differences that are whole multiples of a common unit, by dynamic programming over
+// the sums (Pagano and Tritchler, "On obtaining permutation distributions in polynomial time", JASA 78, 1983). It
+// returns false if no common unit is large enough.
 func latticeP(d []float64) (float64, bool) {
 	const steps = 1 << 22 // most counts that the sums may range over, times pairs
 	unit, size := 0.0, 0.0
@@ -162,7 +162,7 @@ func latticeP(d []float64) (float64, bool) {
 		return 0, false
 	}
 	total := int(math.Round(size / unit))
-	share := make([]float64, 2*total+1) // of the patterns, by sum
+	share := make([]float64, 2*total+1) // share of the patterns, by sum
 	share[total] = 1
 	observed, reached := 0, 0
 	next := make([]float64, len(share))
@@ -193,8 +193,8 @@ func latticeP(d []float64) (float64, bool) {
 	return min(p, 1), true
 }
 
-// commonUnit is Euclid's greatest common divisor for numbers that rounding has touched; a is 0 or the
-// unit so far. It is 0 where there is none above 1e-8.
+// commonUnit finds Euclid's greatest common divisor of numbers with rounding errors; a is 0 or the unit so far. It
+// returns 0 if there is no unit above 1e-8.
 func commonUnit(a, b float64) float64 {
 	for a > 1e-8 {
 		a, b = math.Abs(math.Remainder(b, a)), a

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// families are differences whose adjusted p values and intervals numpy gave by counting every pattern
+// families holds differences with their adjusted p values and intervals. numpy computed these by counting every pattern
 // and by bisection on x, with no code in common with this package.
 var families = map[string]struct {
 	d        [][]float64
@@ -78,7 +78,7 @@ func compareIntervals(t *testing.T, row int, got, want *Interval) {
 	}
 }
 
-// Of one row the test is the sign-flip test, and six seeds of one sign reach 2/2^6 in a family of any size.
+// For a single row the test is the sign-flip test, and six seeds of one sign reach 2/2^6 in a family of any size.
 func TestMaxTFloor(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	for _, m := range []int{1, 2, 7, 30} {
@@ -219,7 +219,7 @@ var noises = map[string]func(*rand.Rand) float64{
 	},
 }
 
-// study draws m rows of k differences to a shared baseline; the first true ones have an effect of 2.
+// study draws m rows of k differences to a shared baseline. The first rows, as many as true says, have an effect of 2.
 func study(random *rand.Rand, draw func(*rand.Rand) float64, k, m, true int) [][]float64 {
 	base := make([]float64, k)
 	for s := range base {
@@ -238,7 +238,7 @@ func study(random *rand.Rand, draw func(*rand.Rand) float64, k, m, true int) [][
 	return d
 }
 
-// familyWise is the share of studies of four rows with a claim on one of those that have no effect.
+// familyWise returns the share of studies of four rows with a claim on one of the rows without an effect.
 func familyWise(draw func(*rand.Rand) float64, k, effects, trials int) float64 {
 	random := rand.New(rand.NewPCG(27, uint64(100*k+effects)))
 	wrong := 0
@@ -251,8 +251,8 @@ func familyWise(draw func(*rand.Rand) float64, k, effects, trials int) float64 {
 	return float64(wrong) / float64(trials)
 }
 
-// claimRate is how often the one true difference, of effect standard deviations of the paired
-// differences, is claimed among m.
+// claimRate returns how often the one true difference among m rows is claimed. effect is in standard deviations of the
+// paired differences.
 func claimRate(k, m, trials int, effect float64, adjust func([][]float64) []float64) float64 {
 	random := rand.New(rand.NewPCG(29, uint64(100*k+m)))
 	found := 0
@@ -329,7 +329,7 @@ func TestResidualsOfAConstantDifference(t *testing.T) {
 	}
 }
 
-// Rows whose patterns are drawn together have the p of each alone, whatever their neighbours.
+// Rows whose patterns are drawn together have the same p as each alone, whatever their neighbours.
 func TestSignFlips(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	rows := [][]float64{{}, {1, -2, 3}, {1, math.NaN()}}

@@ -6,32 +6,32 @@ import (
 	"slices"
 )
 
-// A ResidualCheck is what a study's whole rule does where there is nothing to find.
+// A ResidualCheck holds how often a study's whole rule claims a difference where there is none.
 type ResidualCheck struct {
 	Rows, Seeds int
-	Studies     int // simulated
-	Claims      int // of them, in which the rule claimed something
+	Studies     int // simulated studies
+	Claims      int // studies in which the rule claimed something
 }
 
-// Share is how often the rule claimed.
+// Share returns the share of studies in which the rule claimed something.
 func (c ResidualCheck) Share() float64 { return float64(c.Claims) / float64(max(c.Studies, 1)) }
 
-// ResidualBound is the share of claims up to which a rule holds. Seeds drawn with replacement repeat, so that the test
-// is not exact of them: of six to twelve normal differences it claims in 2 to 15 % of the studies.
+// ResidualBound is the share of claims up to which a rule holds. Seeds drawn with replacement repeat, so the test is
+// not exact for them: with six to twelve normal differences it claims in 2 to 15 % of the studies.
 const ResidualBound = 0.15
 
 // Holds reports whether the rule claims no more often than ResidualBound.
 func (c ResidualCheck) Holds() bool { return c.Share() <= ResidualBound }
 
-// CheckResiduals runs the family's test on studies like this one in which no row differs: each row's differences
-// less their mean, seeds drawn with replacement from a fixed stream, all rows of a seed together (Efron
-// and Tibshirani, An Introduction to the Bootstrap, 1993, section 16.4). Nothing makes the test hold here: the drawn
-// differences have mean 0 and the study's own shape, and where that is far from symmetric the test claims too often. d
-// is as MaxT wants it. Of fewer than two seeds there are no studies.
+// CheckResiduals runs the family's test on studies like this one in which no row differs: each row's differences less
+// their mean, seeds drawn with replacement from a fixed stream, all rows of a seed together (Efron and Tibshirani, An
+// Introduction to the Bootstrap, 1993, section 16.4). The result is not fixed in advance: the drawn differences have
+// mean 0 and the study's own shape, and if that is far from symmetric the test claims too often. d is in the form that
+// MaxT takes. With fewer than two seeds there are no studies.
 func CheckResiduals(d [][]float64) ResidualCheck {
 	const studies = 2000
 	c := ResidualCheck{Rows: len(d)}
-	finished := 0 // of the row that has most
+	finished := 0 // seeds of the row that has most
 	for _, row := range d {
 		c.Seeds = max(c.Seeds, len(row))
 		finished = max(finished, len(slices.DeleteFunc(slices.Clone(row), func(v float64) bool { return !finite(v) })))
@@ -74,5 +74,5 @@ func CheckResiduals(d [][]float64) ResidualCheck {
 	return c
 }
 
-// checkedPatterns are fewer than MaxT counts, since CheckResiduals runs it two thousand times.
+// checkedPatterns counts fewer patterns than MaxT, since CheckResiduals runs the test two thousand times.
 var checkedPatterns = counting{exact: 12, drawn: 2000}

@@ -7,7 +7,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// A Spending says how much of Alpha may be spent once a share t of the seeds is there (Lan and DeMets, "Discrete
+// A Spending states how much of Alpha may be spent once a share t of the seeds has ended (Lan and DeMets, "Discrete
 // sequential boundaries for clinical trials", Biometrika 70, 1983).
 type Spending string
 
@@ -27,12 +27,12 @@ func (s Spending) spent(t float64) (float64, error) {
 	return 0, fmt.Errorf("spending is %q; known: %s, %s", string(s), OBrienFleming, Pocock)
 }
 
-// SequentialLevels are what the adjusted p must not exceed at each of several looks, rising numbers of seeds, for the
-// chance of a false claim at any of them to stay below Alpha: at each look what may be spent by then and was not spent
-// before. A permutation test's p is at most a level with at most that probability whatever the differences are and
-// however many rows there are, so that the sum of the levels bounds the chance of all looks together (Boole), without
-// any normal distribution. A look of so few seeds that the sign-flip test cannot reach its level spends nothing and
-// leaves it to the next: its level is 0.
+// SequentialLevels returns the levels that the adjusted p must not exceed at each of several looks, rising numbers of
+// seeds, so that the chance of a false claim at any of them stays below Alpha. Each look's level is what may be spent
+// by then less what was spent before. A permutation test's p is at most a level with at most that probability, whatever
+// the differences are and however many rows there are. The sum of the levels therefore bounds the chance of all looks
+// together (Boole), without any normal distribution. A look with so few seeds that the sign-flip test cannot reach its
+// level has level 0, and leaves the error rate to the next look.
 func SequentialLevels(looks []int, spending Spending) ([]float64, error) {
 	levels := make([]float64, len(looks))
 	spent := 0.0

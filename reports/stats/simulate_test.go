@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// TestSimulate draws what docs/reading-a-table.md prints, from fixed streams. `just simulate` runs it.
+// TestSimulate simulates the figures that docs/reading-a-table.md prints, from fixed streams. `just simulate` runs it.
 func TestSimulate(t *testing.T) {
 	var b strings.Builder
 	const trials = 20_000
@@ -85,8 +85,8 @@ func TestSimulate(t *testing.T) {
 	t.Log("\n" + b.String())
 }
 
-// lookedAt is the share of studies of four rows without a difference in which one of the looks claims one; without a
-// spending each look is at Alpha.
+// lookedAt returns the share of studies of four rows without a difference in which a look claims one. Without a
+// spending function each look is at Alpha.
 func lookedAt(looks []int, spending Spending, noise string, trials int) float64 {
 	levels := make([]float64, len(looks))
 	for i := range levels {
@@ -117,7 +117,7 @@ func lookedAt(looks []int, spending Spending, noise string, trials int) float64 
 	return float64(claims) / float64(trials)
 }
 
-// coverage is the share of studies of four rows whose simultaneous intervals hold all true differences.
+// coverage returns the share of studies of four rows whose simultaneous intervals hold all true differences.
 func coverage(k, effects, trials int) float64 {
 	random := rand.New(rand.NewPCG(33, uint64(100*k+effects)))
 	held := 0

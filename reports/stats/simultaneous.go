@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Range is what the max-T tests of a family leave open for one row's mean difference.
+// A Range holds the values of one row's mean difference that the max-T tests of a family do not rule out.
 type Range struct {
 	Interval *Interval // simultaneous, at 1 − alpha; nil where so few seeds rule nothing out
 	Within   *Interval // simultaneous, at 1 − 2·alpha, for tests of equivalence; likewise
@@ -50,8 +50,8 @@ func Simultaneous(d [][]float64, adjusted []float64, alpha float64) []Range {
 	return ranges
 }
 
-// Alone is the interval of one row by itself, unadjusted for any other: Simultaneous of a family of one, or Student's
-// where its seeds are too few for one that rules anything out.
+// Alone returns the interval of one row by itself, unadjusted for any other: Simultaneous of a family of one. It
+// returns Student's interval if the row has too few seeds to rule anything out.
 func Alone(d []float64, alpha float64) *Interval {
 	row := slices.DeleteFunc(slices.Clone(d), func(v float64) bool { return !finite(v) })
 	if i := Simultaneous([][]float64{row}, []float64{SignFlip(row)}, alpha)[0].Interval; i != nil {
@@ -60,19 +60,19 @@ func Alone(d []float64, alpha float64) *Interval {
 	return Summarise(row).Interval
 }
 
-// bounds are, for each pattern, the least and the greatest x between which it is in the share.
+// bounds holds, for each pattern, the least and the greatest x between which the pattern is in the share.
 type bounds struct{ low, high []float64 }
 
-// centre is what the bounds of one row are taken from.
+// A centre holds the quantities of one row from which its bounds are computed.
 type centre struct {
 	row        int
 	k, sum     float64
 	mean       float64
-	squares    float64 // around the mean
+	squares    float64 // sum of squares around the mean
 	membership int     // the column that sums the row's seeds
 }
 
-// bounds returns those of some of the rows d.
+// bounds returns the bounds of some of the rows d.
 func (f *flips) bounds(some []int, d [][]float64) []bounds {
 	extra := make([][]float64, f.seeds)
 	centres := make([]centre, len(some))
@@ -133,8 +133,8 @@ func centreOf(j int, row []float64) centre {
 	return c
 }
 
-// bound is one pattern's: sum and seeds are Σ±d and Σ±1 over the row's seeds, others the largest
-// statistic of other rows.
+// bound returns the bounds of one pattern. sum and seeds are Σ±d and Σ±1 over the row's seeds, others the largest
+// statistic of the other rows.
 func (c centre) bound(sum, seeds, others float64) (low, high float64) {
 	low, high = math.Inf(-1), math.Inf(1)
 	if flipped, kept := (c.k-seeds)/2, (c.k+seeds)/2; flipped >= 0.5 && kept >= 0.5 {
@@ -148,7 +148,8 @@ func (c centre) bound(sum, seeds, others float64) (low, high float64) {
 	return min(low, c.mean-reach), max(high, c.mean+reach)
 }
 
-// interval leaves out the share alpha of the patterns at either side; nil where the others bound nothing.
+// interval leaves out the share alpha of the patterns at either side. It returns nil if the remaining ones bound
+// nothing.
 func (b bounds) interval(alpha float64) *Interval {
 	out := int(alpha*float64(len(b.low)) + 1e-9)
 	i := Interval{smallest(b.low, out), -smallest(negated(b.high), out)}
@@ -158,24 +159,24 @@ func (b bounds) interval(alpha float64) *Interval {
 	return &i
 }
 
-// follow has the interval exclude 0 if and only if its row is claimed.
+// follow makes the interval exclude 0 if and only if its row is claimed.
 func (i *Interval) follow(mean float64, claimed bool) {
 	switch {
 	case claimed && mean > 0:
 		i.Low = max(i.Low, math.SmallestNonzeroFloat64)
 	case claimed:
 		i.High = min(i.High, -math.SmallestNonzeroFloat64)
-	default: // what rounding may have cut off
+	default: // not claimed: include 0 if rounding has cut it off
 		i.Low, i.High = min(i.Low, 0), max(i.High, 0)
 	}
 }
 
-// Clamp cuts the interval to what can be: [0, 1] for a share, [−1, 1] for a difference of shares.
+// Clamp clips the interval to the possible values: [0, 1] for a share, [−1, 1] for a difference of shares.
 func (i Interval) Clamp(low, high float64) Interval {
 	return Interval{min(max(i.Low, low), high), max(min(i.High, high), low)}
 }
 
-// Bound is the smallest x with the interval inside ±x.
+// Bound returns the smallest x with the interval inside ±x.
 func (i Interval) Bound() float64 { return max(math.Abs(i.Low), math.Abs(i.High)) }
 
 func meanOf(row []float64) float64 {
@@ -197,7 +198,7 @@ func negated(x []float64) []float64 {
 	return out
 }
 
-// smallest is the value that n others of x lie below or at: Hoare's selection. It reorders x.
+// smallest returns the value that n others of x lie below or at: Hoare's selection. It reorders x.
 func smallest(x []float64, n int) float64 {
 	left, right := 0, len(x)-1
 	for left < right {

@@ -7,29 +7,29 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// A Paired is what paired differences say: variant minus baseline, seed by seed.
+// A Paired summarises paired differences: variant minus baseline, seed by seed.
 type Paired struct {
-	Estimate         // of the difference; its Interval is Student's, of this comparison alone
-	P        float64 // SignFlip of the differences
+	Estimate         // the mean difference; its Interval is Student's, of this comparison alone
+	P        float64 // SignFlip's p value
 }
 
-// ComparePaired summarises differences and tests them against none.
+// ComparePaired summarises differences and tests whether they differ from 0.
 func ComparePaired(d []float64) Paired { return Paired{Summarise(d), SignFlip(d)} }
 
-// A Compared is a row among the others of its family.
+// A Compared is the result of one row among the others of its family.
 type Compared struct {
 	Paired
 	Range
 	Alpha    float64 // family-wise error rate that may be spent: 0 claims nothing
 	Adjusted float64 // MaxT's p
-	Sign     int     // of the statistic that is tested
+	Sign     int     // sign of the statistic that is tested
 	Seeds    int     // pairs that were tested: K and those of which one side diverged
 }
 
-// CompareFamily compares the rows of a family, differences by row and seed as MaxT wants them, at the
-// family-wise error rate alpha. A seed under which
-// only the variant diverged is +Inf, one under which only its rival did −Inf: such a row is tested by its
-// WorstRanks, and has no simultaneous interval, since no mean is what is tested.
+// CompareFamily compares the rows of a family at the family-wise error rate alpha. d has the differences by row and
+// seed, in the form that MaxT takes. A seed under which only the variant diverged is +Inf, one under which only its
+// rival did −Inf. Such a row is tested by its WorstRanks, and has no simultaneous interval, since the test is not about
+// a mean.
 func CompareFamily(d [][]float64, alpha float64) []Compared {
 	all := make([]Compared, len(d))
 	tested, scored := make([][]float64, len(d)), make([][]float64, len(d))
@@ -61,10 +61,10 @@ func CompareFamily(d [][]float64, alpha float64) []Compared {
 	return all
 }
 
-// A Word is what a comparison allows one to say.
+// A Word is the verdict that a comparison allows.
 type Word string
 
-// The words, from a claim to none.
+// The verdicts, from a claim to none.
 const (
 	Better     Word = "better" // the error is lower
 	Worse      Word = "worse"
@@ -78,7 +78,7 @@ const (
 // Claims reports whether the word claims a difference.
 func (w Word) Claims() bool { return w == Better || w == Worse || w == More || w == Less }
 
-// A Verdict is a word and what one needs to read it.
+// A Verdict is a word and the figures needed to read it.
 type Verdict struct {
 	Word   Word
 	Needs  int     // TooFew: pairs needed before any claim is possible
@@ -107,7 +107,7 @@ func Judge(c Compared, margin float64) Verdict {
 	return Verdict{Word: NoEvidence}
 }
 
-// JudgeInteraction returns the verdict on an interaction. It is a departure from what the parts add up to, so that
+// JudgeInteraction returns the verdict on an interaction. An interaction is a departure from the sum of the parts, so
 // neither sign of it is better or worse.
 func JudgeInteraction(c Compared, margin float64) Verdict {
 	v := Judge(c, margin)
@@ -124,7 +124,7 @@ func JudgeInteraction(c Compared, margin float64) Verdict {
 // smallest k with 2/2^k ≤ Alpha.
 const NeededPairs = 6
 
-// neededPairs is the same at another level; 0 claims nothing with any number.
+// neededPairs is NeededPairs for another level. A level of 0 claims nothing with any number of pairs.
 func neededPairs(alpha float64) int {
 	k := NeededPairs
 	for alpha > 0 && smallestP(k) > alpha {
@@ -133,7 +133,7 @@ func neededPairs(alpha float64) int {
 	return k
 }
 
-// smallestP is the smallest two-sided p the sign-flip test of k pairs can give.
+// smallestP returns the smallest two-sided p that the sign-flip test of k pairs can reach.
 func smallestP(k int) float64 { return math.Ldexp(2, -k) }
 
 // SmallestEffect is the mean difference that k pairs whose differences spread
@@ -175,5 +175,5 @@ func PairsFor(effect, sd float64, m int) int {
 	return 0
 }
 
-// maxPairs is the most seeds that PairsFor would send anyone out to train.
+// maxPairs is the most seeds that PairsFor would recommend.
 const maxPairs = 1000

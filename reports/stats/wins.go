@@ -2,7 +2,7 @@ package stats
 
 import "gonum.org/v1/gonum/stat/distuv"
 
-// Wins says how often the variant's error was the lower one under the same seed.
+// A Wins states how often the variant had the lower error under the same seed.
 type Wins struct {
 	Won, Tied, Lost int
 	Share           float64  // the estimate of P(variant beats baseline); a tie is half a win
@@ -12,8 +12,8 @@ type Wins struct {
 // Gamma is the probability from which a better variant matters, as Bouthillier et al. recommend.
 const Gamma = 0.75
 
-// Word says what the interval allows one to say (the same paper, appendix C.6): a probability above ½ is significant,
-// and it matters if it may reach Gamma.
+// Word returns the verdict that the interval allows (the same paper, appendix C.6): a probability above ½ is
+// significant, and it matters if it may reach Gamma.
 func (w Wins) Word() string {
 	low, high := w.Interval.Low, w.Interval.High
 	switch {

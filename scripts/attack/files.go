@@ -19,7 +19,7 @@ import (
 	"syscall"
 )
 
-// damageFile makes something else of a file.
+// damageFile returns a random way to damage a file.
 func (a *attacker) damageFile() (name string, damage func(path string) error) {
 	replace := func(do func(path string) error) func(string) error {
 		return func(path string) error { return errors.Join(os.Remove(path), do(path)) }
@@ -60,7 +60,7 @@ func (a *attacker) damageFile() (name string, damage func(path string) error) {
 			}
 			return text
 		})
-	default: // what binary files hold no figures of stays whole at worst
+	default: // binary files hold no figures: the file stays whole at worst
 		return "the figure " + extreme, edit(func(text []byte) []byte {
 			i := figure.FindAllIndex(text, 10_000)
 			if len(i) == 0 {
@@ -72,7 +72,7 @@ func (a *attacker) damageFile() (name string, damage func(path string) error) {
 	}
 }
 
-// filesOf are the regular files under a folder.
+// filesOf returns the regular files under a folder.
 func filesOf(root string) (names []string, err error) {
 	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
@@ -84,7 +84,7 @@ func filesOf(root string) (names []string, err error) {
 	return names, err
 }
 
-// damagedRecords are finished runs one of whose files is something else, and what reads them.
+// damagedRecords returns finished runs with one damaged file, and the commands that read them.
 func (a *attacker) damagedRecords() ([]trial, error) {
 	names, err := filesOf(filepath.Join(a.records, "runs"))
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *attacker) damagedRecords() ([]trial, error) {
 	return all, nil
 }
 
-// dataFiles are damaged and malicious files of images.
+// dataFiles returns damaged and malicious image files.
 func (a *attacker) dataFiles() []trial {
 	var all []trial
 	bombs := map[string][]byte{
@@ -222,7 +222,7 @@ func writeTree(dir string) error {
 	return nil
 }
 
-// hugePNG is a small file whose header claims any size.
+// hugePNG returns a small file whose header claims any size.
 func hugePNG(width, height uint32) []byte {
 	chunk := func(kind string, body []byte) []byte {
 		text := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
@@ -234,7 +234,7 @@ func hugePNG(width, height uint32) []byte {
 	return append(append(file, chunk("IDAT", []byte{0x78, 0x9c, 1, 0, 0, 0xff, 0xff})...), chunk("IEND", nil)...)
 }
 
-// idx is a file in the format of MNIST.
+// idx returns a file in the format of MNIST.
 func idx(values []byte, dims ...int) []byte {
 	text := []byte{0, 0, 8, byte(len(dims))}
 	for _, d := range dims {
@@ -243,12 +243,12 @@ func idx(values []byte, dims ...int) []byte {
 	return append(text, values...)
 }
 
-// zeros is a small file that unzips to a head and a gigabyte of zeros.
+// zeros returns a small file that unzips to a head and a gigabyte of zeros.
 func zeros(head []byte) []byte {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	z.Write(head)
-	megabyte := make([]byte, 1<<20) // written often: what this program holds counts for what it starts
+	megabyte := make([]byte, 1<<20) // written often: this program's memory counts towards that of its children
 	for range 1 << 10 {
 		z.Write(megabyte)
 	}

@@ -23,11 +23,11 @@ import (
 	"time"
 )
 
-// What a command may take.
+// Limits of a command.
 const (
-	timeLimit    = 60 * time.Second // on a busy machine; none of them needs a second on an idle one
-	memoryLimit  = 512 << 20        // resident
-	addressLimit = 8 << 20          // KiB of address space: a bomb ends itself before it ends the machine
+	timeLimit    = 60 * time.Second // for a busy machine; none of them needs a second on an idle one
+	memoryLimit  = 512 << 20        // resident bytes
+	addressLimit = 8 << 20          // KiB of address space: a bomb ends itself before it exhausts the machine
 	lineLimit    = 450              // characters of a message
 )
 
@@ -46,7 +46,7 @@ type trial struct {
 	attack     func(dir string) result
 }
 
-// A result is how the program took an attack.
+// A result states how the program responded to an attack.
 type result struct {
 	verdict verdict
 	why     string
@@ -55,7 +55,7 @@ type result struct {
 type verdict int
 
 const (
-	clean    verdict = iota // refused with the right exit code and one line that says why
+	clean    verdict = iota // refused with the right exit code and one line that states why
 	harmless                // nothing to refuse: the command did what it says
 	crashed
 	hung
@@ -103,7 +103,7 @@ func run(program string, share float64, seed uint64) (failures int, err error) {
 	return report(all, a.try(all)), nil
 }
 
-// try makes all trials, as many at a time as there are cores.
+// try runs all trials, as many at a time as there are cores.
 func (a *attacker) try(all []trial) []result {
 	results := make([]result, len(all))
 	var wait sync.WaitGroup
@@ -129,7 +129,7 @@ func (a *attacker) try(all []trial) []result {
 	return results
 }
 
-// report prints the failures and the table, and returns how many failures there are.
+// report prints the failures and the table, and returns the number of failures.
 func report(all []trial, results []result) (failures int) {
 	counts := map[string]*[skipped + 1]int{}
 	kinds := []string{"studies", "nets", "records", "data", "signals", "disks"}
@@ -158,14 +158,14 @@ func report(all []trial, results []result) (failures int) {
 	return failures
 }
 
-// An attacker makes up trials and runs the program.
+// An attacker makes trials and runs the program.
 type attacker struct {
 	program, scratch string
 	random           *rand.Rand
 	records          string // a folder of a study and its finished runs
 }
 
-// command is the program in a folder, with bounds on what it may take.
+// command returns the program in a folder, with limits on its resources.
 func (a *attacker) command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -v %d; exec "$@"`, addressLimit),
 		"sh", a.program}, args...)...)
@@ -175,7 +175,7 @@ func (a *attacker) command(ctx context.Context, dir string, args ...string) *exe
 	return c
 }
 
-// must runs a command that has to end with one of these exit codes.
+// must runs a command that must end with one of these exit codes.
 func (a *attacker) must(dir string, codes []int, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
@@ -186,7 +186,7 @@ func (a *attacker) must(dir string, codes []int, args ...string) result {
 	return judge(ctx, c, err, codes, out.String(), messages.String())
 }
 
-// judge says how a command ended.
+// judge returns how a command ended.
 func judge(ctx context.Context, c *exec.Cmd, err error, codes []int, out, messages string) result {
 	what := strings.Join(append([]string{"ablate"}, c.Args[5:]...), " ")
 	bad := func(v verdict, format string, args ...any) result {
@@ -231,7 +231,7 @@ func judge(ctx context.Context, c *exec.Cmd, err error, codes []int, out, messag
 	return result{verdict: clean}
 }
 
-// trials are all attacks.
+// trials returns all attacks.
 func (a *attacker) trials() ([]trial, error) {
 	a.records = filepath.Join(a.scratch, "records")
 	if err := os.Mkdir(a.records, 0o755); err != nil {

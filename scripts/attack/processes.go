@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// signals stop a run: politely, which saves it, and by kill, after which the same
-// command comes to the same weights as a run in peace.
+// signals returns trials that stop a run: with a signal that lets it save itself, and with a kill, after which the same
+// command reaches the same weights as an undisturbed run.
 func (a *attacker) signals() []trial {
 	var all []trial
 	long := strings.Replace(smallStudy, "epochs: 2", "epochs: 1000000", 1)
@@ -52,7 +52,7 @@ func (a *attacker) signals() []trial {
 	return all
 }
 
-// signal stops a command and wants exit code 3, or that it had ended.
+// signal stops a command and expects exit code 3, unless it had already ended.
 func (a *attacker) signal(dir, text string, s syscall.Signal, after time.Duration, args ...string) result {
 	if err := os.WriteFile(filepath.Join(dir, "s.yaml"), []byte(text), 0o644); err != nil {
 		return result{skipped, err.Error()}
@@ -70,7 +70,7 @@ func (a *attacker) signal(dir, text string, s syscall.Signal, after time.Duratio
 	return judge(ctx, c, c.Wait(), []int{done, interrupted}, out.String(), messages.String())
 }
 
-// kill kills a study at these moments and then lets it end.
+// kill kills a study at these moments, then lets it finish.
 func (a *attacker) kill(dir string, moments []time.Duration) result {
 	if err := os.WriteFile(filepath.Join(dir, "s.yaml"), []byte(smallStudy), 0o644); err != nil {
 		return result{skipped, err.Error()}
@@ -100,7 +100,7 @@ func (a *attacker) kill(dir string, moments []time.Duration) result {
 	return result{verdict: harmless}
 }
 
-// disks are too small for what a study writes.
+// disks returns trials that run studies on disks too small for them.
 func (a *attacker) disks() []trial {
 	var all []trial
 	for i := range 40 {

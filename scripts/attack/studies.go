@@ -33,7 +33,7 @@ const (
 	absent = "{name: cifar10, root: absent}"
 )
 
-// badLayers crashed or hung the program, or took gigabytes, once.
+// badLayers once crashed or hung the program, or took gigabytes.
 var badLayers = []string{
 	"{lrn: {size: 9223372036854775807, alpha: 1, beta: 1, k: 1, alpha_over_size: true}}, ",
 	"{conv: {filters: 4, kernel: 3, pad: 9223372036854775807, init: {kind: he}}}, ",
@@ -60,7 +60,7 @@ var badLayers = []string{
 	"{softmax_loss: {}}, ",
 }
 
-// badVariants are edits that did harm, or that change nothing.
+// badVariants are edits that did harm or that change nothing.
 var badVariants = []string{
 	`, a: {edits: [{set: {key: "", value: 0}}]}`,
 	", a: {edits: [{set: {key: data.short_side, value: 9}}]}",
@@ -101,7 +101,7 @@ func writeBadFiles(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "long.yaml"), []byte("# "+strings.Repeat("x", 2<<20)), 0o644)
 }
 
-// studies are malformed studies and nets: those that once did harm, and shipped ones that are damaged at random.
+// studies returns malformed studies and nets: those that once did harm, and shipped ones with random damage.
 func (a *attacker) studies() ([]trial, error) {
 	var all []trial
 	add := func(kind, name, text string, codes []int, args ...string) {
@@ -171,7 +171,7 @@ func (a *attacker) studies() ([]trial, error) {
 			if err != nil {
 				return nil, err
 			}
-			// The data lies nowhere: the dry run ends with the plan, before it measures.
+			// The data does not exist: the dry run ends with the plan, before it measures.
 			damaged := a.damageText(a.damageText(string(text))) + "\n"
 			add("studies", file+" damaged", damaged, maybe, "run", "s.yaml", "--dry-run", "--set", "data.name=cifar10", "--set",
 				"data.root=absent")
@@ -196,7 +196,7 @@ func aliases(names string) string {
 	return b.String()
 }
 
-// shorten makes a name of at most 100 characters and one line.
+// shorten returns a name of at most 100 characters on one line.
 func shorten(text string) string {
 	return fmt.Sprintf("%.100q", text)
 }
@@ -206,13 +206,13 @@ var (
 	word   = regexp.MustCompile(`[a-z_]+`)
 )
 
-// extremes take the place of figures and words.
+// extremes replace figures and words.
 var extremes = []string{"0", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "3000000000",
 	"1000000000000", "1e308", "-1e-320",
 	".nan", ".inf", `""`, "~", "[]", "{}", "\"\\e[2J\"", "*a", "&a x", "!!binary x", "0x7fffffffffffffff", "\u202e",
 	"\x00", "\xff", "\t", "%", "${HOME}"}
 
-// damageText changes one thing of a text at random.
+// damageText makes one random change to a text.
 func (a *attacker) damageText(text string) string {
 	pick := func(re *regexp.Regexp, replacement string) string {
 		at := re.FindAllStringIndex(text, -1)

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Gpucheck checks an NVIDIA GPU: every kernel against its definition, runs against the
-// CPU's, equal bits after a stop, speed beside PyTorch, and what each of cuDNN's
-// algorithms takes. One archive holds the programs; the machine with the GPU needs the driver and
+// CPU's, equal bits after a stop, speed beside PyTorch, and the time of each of cuDNN's
+// algorithms. One archive holds the programs; the machine with the GPU needs the driver and
 // NVIDIA's libraries, no Go and no network, and PyTorch only for the comparison.
 //
 //	go run ./scripts/gpucheck build gpucheck.tar.gz
@@ -10,10 +10,10 @@
 //	gpucheck/gpucheck run -seconds 3600s -speed 2400s          # every mode of PyTorch, several rounds
 //	gpucheck/gpucheck run -only 'own kernels|smoke'            # some parts
 //
-// What it finds lies in a folder, results-TIME by default: report.md to be read,
+// It writes its results to a folder, results-TIME by default: report.md for readers,
 // results.json for programs, a log for each part, and results.tar.gz with all of it.
-// A part that fails, hangs or breaks the GPU's context is named, tested again with what finds the cause, and
-// the others run all the same. The exit code is 1 then.
+// If a part fails, hangs or breaks the GPU's context, the check names it and repeats it with tools that find
+// the cause. The other parts still run. The exit code is then 1.
 package main
 
 import (
@@ -74,7 +74,7 @@ func command(args []string) error {
 	return fmt.Errorf("%q is neither build nor run", args[0])
 }
 
-// programs are what the archive holds beside this program, and how each is made.
+// programs lists the other programs in the archive, and how each is built.
 var programs = []struct {
 	name string
 	make []string
@@ -87,10 +87,10 @@ var programs = []struct {
 	{"train.test", []string{"test", "-c", "-tags", "long", "./runner/train"}},
 }
 
-// most is how large the archive may be: what a machine at the other end of a lease takes.
+// most is the largest size of the archive, in bytes.
 const most = 60 << 20
 
-// build makes the programs and packs them, from the repository's root.
+// build makes the programs and packs them. It runs in the repository's root.
 func build(archive string) error {
 	dir, err := os.MkdirTemp("", "gpucheck-")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// python stands for an interpreter with PyTorch, in which one mode fails and another hangs.
+// python stands in for an interpreter with PyTorch, in which one mode fails and another hangs.
 const python = `#!/bin/sh
 case "$*" in
 "-c "*) exit 0 ;;
@@ -24,8 +24,8 @@ case "$*" in
 esac
 `
 
-// The check, from its archive, on an emulated GPU: whole, and with what may be wrong with a
-// real one. Each time all that is not wrong is reported.
+// The check runs from its archive on an emulated GPU: once without faults, then with each fault that a real GPU may
+// have. Each time it must report everything that works.
 func TestRehearsal(t *testing.T) {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("no GPU can be emulated: g++ is not here")
@@ -46,7 +46,7 @@ func TestRehearsal(t *testing.T) {
 	for _, c := range []struct {
 		plant, only, longest string
 		want                 map[string]string // outcomes by part
-		text                 []string          // in the report
+		text                 []string          // texts in the report
 	}{
 		{"", "doctor|smoke|speed|update|algorithms|kernel by kernel|stopped and", "4m", map[string]string{
 			"doctor": passed, "smoke float32": passed, "own kernels: update": passed, "libraries: update": passed,
@@ -105,7 +105,7 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
-// worst is an outcome that is no pass, if there is one.
+// worst returns an outcome other than passed, if there is one.
 func worst(outcomes map[string]string) string {
 	for _, o := range outcomes {
 		if o != passed {

@@ -34,18 +34,18 @@ type part struct {
 	name    string
 	command []string
 	env     []string
-	limit   time.Duration // 0: the check's longest
-	tests   bool          // a test binary: what fails is tested again
+	limit   time.Duration // 0 means the longest limit of the check
+	tests   bool          // a test binary, whose failed tests run again
 }
 
-// A result is what became of a part.
+// A result states how a part ended.
 type result struct {
 	Part     string   `json:"part"`
 	Outcome  string   `json:"outcome"` // passed, failed, stopped or no time left
 	Seconds  float64  `json:"seconds"`
 	Log      string   `json:"log,omitempty"`
 	Failures []string `json:"failures,omitempty"` // the tests that failed
-	Last     []string `json:"last,omitempty"`     // the last lines, where it did not pass
+	Last     []string `json:"last,omitempty"`     // the last lines, if it did not pass
 }
 
 // Outcomes of a part.
@@ -56,10 +56,10 @@ const (
 	noTime  = "no time left"
 )
 
-// emulated is the device that rehearses.
+// emulated is the device of a rehearsal.
 const emulated = "emulated"
 
-// engine is what ablate itself is given: it knows no emulated device.
+// engine returns the device to pass to ablate, which has no emulated device.
 func (c *check) engine() string {
 	if c.device == emulated {
 		return "cpu"
@@ -69,8 +69,8 @@ func (c *check) engine() string {
 
 func (c *check) program(name string) string { return filepath.Join(c.programs, name) }
 
-// run runs all parts in an order in which what was lost at the end is least missed: does
-// it work at all, is it fast, is it right, and why.
+// run runs all parts. The most important come first, since time may run out: does it work at all, is it fast, is it
+// right, and why.
 func (c *check) run() error {
 	c.began = time.Now()
 	if err := os.MkdirAll(filepath.Join(c.out, "logs"), 0o755); err != nil {
@@ -95,8 +95,7 @@ func (c *check) run() error {
 	return nil
 }
 
-// findLibraries adds the folders of the interpreter that has PyTorch where a library
-// is not found otherwise.
+// findLibraries adds the folders of the interpreter that has PyTorch, if a library is not found otherwise.
 func (c *check) findLibraries() {
 	said, _ := exec.Command(c.program("ablate"), "doctor").CombinedOutput()
 	missing := bytes.Contains(said, []byte("was not found"))
@@ -111,7 +110,7 @@ print(":".join(sorted(glob.glob(os.path.join(site, "nvidia", "*", "lib")))))`
 	}
 }
 
-// precisions are those of a GPU; the CPU of a rehearsal has one.
+// precisions returns the precisions of a GPU; the CPU of a rehearsal has one.
 func (c *check) precisions() []string {
 	if c.device == emulated {
 		return []string{"float32"}
@@ -119,7 +118,7 @@ func (c *check) precisions() []string {
 	return []string{"bf16", "tf32", "float32"}
 }
 
-// exact keeps NVIDIA's libraries from TF32 where float32 is asked for.
+// exact keeps NVIDIA's libraries from using TF32 where float32 is asked for.
 func exact(precision string) []string {
 	if precision == "float32" {
 		return []string{"NVIDIA_TF32_OVERRIDE=0"}
@@ -127,7 +126,7 @@ func exact(precision string) []string {
 	return nil
 }
 
-// first is what is there, and whether anything works at all.
+// first returns the parts that show what the machine has, and whether anything works at all.
 func (c *check) first() []part {
 	parts := []part{
 		{name: "doctor", command: []string{c.program("ablate"), "doctor"}},
@@ -144,8 +143,8 @@ func (c *check) first() []part {
 	return parts
 }
 
-// families are the conformance suite in processes of their own, since a broken context
-// stays with its process: our own kernels first, on which the rest stands.
+// families returns the conformance suite, split into separate processes, since a broken context stays within its
+// process. Our own kernels come first, because the others depend on them.
 func (c *check) families() []part {
 	var parts []part
 	test := func(name, program, pattern string) {
@@ -156,7 +155,7 @@ func (c *check) families() []part {
 		for _, family := range []string{"kernels", "kernels in bfloat16", "dropout off", "update", "factors", "averages",
 			"optimizers", "ema", "nets", "pruning", "repeatable"} {
 			if with == "own kernels" && family == "kernels in bfloat16" {
-				continue // they need the libraries
+				continue // these tests need the libraries
 			}
 			test(with+": "+family, "cuda.test", "^TestGPU$/^"+underscored(with)+"$/^"+underscored(family)+"$")
 		}
@@ -174,10 +173,10 @@ func (c *check) families() []part {
 	return parts
 }
 
-// underscored is a name as the testing package has it.
+// underscored returns a name as the testing package writes it.
 func underscored(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
-// tables are what explains the speeds.
+// tables returns the parts that explain the speeds.
 func (c *check) tables() []part {
 	net, batch := "alexnet", "256"
 	if c.device == emulated {
@@ -213,8 +212,8 @@ func (c *check) each(parts []part) {
 	}
 }
 
-// again runs a part's tests with what finds the cause: kernel after kernel, cuDNN's log,
-// and compute-sanitizer where it is.
+// again repeats a part's tests with tools that find the cause: kernel after kernel, cuDNN's log, and compute-sanitizer
+// if it is installed.
 func (c *check) again(p part) {
 	p.name += ", again"
 	p.tests, p.limit = false, min(c.longest, 2*time.Minute)
@@ -229,7 +228,7 @@ func (c *check) again(p part) {
 	c.one(p)
 }
 
-// one runs a part and notes what became of it.
+// one runs a part and records its result.
 func (c *check) one(p part) result {
 	r := result{Part: p.name, Outcome: noTime}
 	limit := p.limit
@@ -245,7 +244,7 @@ func (c *check) one(p part) result {
 	return r
 }
 
-// logged runs a part whose words go to its log as they come.
+// logged runs a part and copies its output to its log as it arrives.
 func (c *check) logged(p part, limit time.Duration, r *result) {
 	r.Outcome = failed
 	began, file := time.Now(), filepath.Join(c.out, r.Log)
@@ -271,7 +270,7 @@ func (c *check) logged(p part, limit time.Duration, r *result) {
 	r.Failures, r.Last = failures(said), last(said, 12)
 }
 
-// process runs a part's command, with all that it starts, for at most so long.
+// process runs a part's command and all processes that it starts, within a time limit.
 func (c *check) process(p part, limit time.Duration, said io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -285,7 +284,7 @@ func (c *check) process(p part, limit time.Duration, said io.Writer) error {
 	return cmp.Or(ctx.Err(), err)
 }
 
-// note adds a result, and writes it before the next part begins.
+// note adds a result, and writes the report before the next part begins.
 func (c *check) note(r result) {
 	c.report.Parts = append(c.report.Parts, r)
 	fmt.Printf("%-44s %-12s %6.1f s\n", r.Part, r.Outcome, r.Seconds)
@@ -297,7 +296,7 @@ func (c *check) note(r result) {
 	}
 }
 
-// failures are the tests that failed, the innermost ones with what they say.
+// failures returns the tests that failed, the innermost ones with their output.
 func failures(log []byte) []string {
 	var all []string
 	for line := range strings.Lines(string(log)) {
@@ -308,19 +307,19 @@ func failures(log []byte) []string {
 	return all
 }
 
-// last are the last lines of a log.
+// last returns the last lines of a log.
 func last(log []byte, n int) []string {
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
 	return lines[max(0, len(lines)-n):]
 }
 
-// slug is a name as a file's.
+// slug returns a name in the form of a file name.
 func slug(name string) string {
 	return strings.Trim(regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(name, "-"), "-")
 }
 
-// twice trains the quickstart whole, then again, interrupted at half of the time that took
-// and continued: the weights must be equal.
+// twice trains the quickstart whole, then again with an interruption at half the time and a continuation. The weights
+// must be equal.
 func (c *check) twice() {
 	const name = "stopped and resumed"
 	if !c.only.MatchString(name) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A report is all that a check found.
+// A report holds all results of a check.
 type report struct {
 	Device  string   `json:"device"`
 	Began   string   `json:"began"`
@@ -19,7 +19,7 @@ type report struct {
 	Speeds  []speed  `json:"speeds"`
 }
 
-// bad names what did not pass, "again" aside: it follows from what came before.
+// bad lists the parts that did not pass. It omits "again", which follows from an earlier failure.
 func (r report) bad() []string {
 	var all []string
 	for _, p := range r.Parts {
@@ -35,7 +35,7 @@ func (r report) bad() []string {
 	return all
 }
 
-// write writes the report as it is now, and packs it with the logs.
+// write writes the current report, and packs it with the logs.
 func (c *check) write() error {
 	text, err := json.MarshalIndent(c.report, "", "  ")
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *check) write() error {
 	return pack(filepath.Join(c.out, "results.tar.gz"), "results", files)
 }
 
-// log is what a part said, for the report.
+// log returns the log of a part for the report.
 func (c *check) log(r result) string {
 	text, err := os.ReadFile(filepath.Join(c.out, r.Log))
 	if err != nil {
@@ -64,10 +64,10 @@ func (c *check) log(r result) string {
 	return string(text)
 }
 
-// shown are the parts whose logs are figures that one reads.
+// shown lists the parts whose logs hold figures for the reader.
 var shown = []string{"doctor", "driver", "kernel by kernel", "algorithms", "names of"}
 
-// markdown is the report to be read: what did not pass, speeds, parts, tables.
+// markdown returns the report as text: failures, speeds, parts, tables.
 func (r report) markdown(log func(result) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Check of %s\n\n%s, %.0f s\n", r.Device, r.Began, r.Seconds)
@@ -104,7 +104,7 @@ func (r report) markdown(log func(result) string) string {
 	return b.String()
 }
 
-// tables are the speeds of each net, batch and precision.
+// tables returns the speeds of each net, batch and precision.
 func (r report) tables() []string {
 	var tables []string
 	seen := map[string]bool{}
@@ -132,7 +132,7 @@ func (r report) tables() []string {
 	return tables
 }
 
-// goal is how often as fast as PyTorch's best a net should be.
+// goal returns a net's target speed, as a multiple of PyTorch's best.
 func goal(s speed) float64 {
 	for _, r := range races {
 		if r.net == s.Net && r.batch == s.Batch {
@@ -142,7 +142,7 @@ func goal(s speed) float64 {
 	return 0
 }
 
-// table shows a net's speeds, and ours over each.
+// table shows a net's speeds, and the ratio of ours to each.
 func table(title string, group []speed, own, best, goal float64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n### %s\n\n", title)

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// A speed is what one program reaches on one net, or why it does not.
+// A speed is what one program reaches on one net, or the reason why it has none.
 type speed struct {
 	Net       string    `json:"net"`
 	Batch     int       `json:"batch"`
 	Precision string    `json:"precision"`
-	Program   string    `json:"program"` // ablate, or PyTorch's mode
+	Program   string    `json:"program"` // ablate, or a mode of PyTorch
 	Rates     []float64 `json:"images_per_second,omitempty"`
 	Error     string    `json:"error,omitempty"`
 }
 
-// median is that of all rounds, 0 without any.
+// median returns the median of all rounds, 0 without any.
 func (s speed) median() float64 {
 	if len(s.Rates) == 0 {
 		return 0
@@ -30,8 +30,7 @@ func (s speed) median() float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// A race is a net at a batch, and how often as fast as PyTorch's best we want to be in
-// bf16, tf32 and float32.
+// A race is a net at a batch size, with the target speeds in bf16, tf32 and float32 as multiples of PyTorch's best.
 type race struct {
 	net          string
 	batch, steps int
@@ -45,23 +44,23 @@ var races = []race{
 	{"alexnet", 1024, 10, map[string]float64{"bf16": 1.5, "tf32": 1.5, "float32": 1}},
 }
 
-// The modes of torch_peer.py: those that decide, then the others.
+// The modes of torch_peer.py: first those that decide, then the others.
 var (
 	deciding = []string{"compile-channels-last", "compile-graphs-channels-last"}
 	others   = []string{"graphs-channels-last", "eager-channels-last", "eager", "compile",
 		"compile-autotune-channels-last"}
 )
 
-// ours is the program that is not PyTorch.
+// ours is the name of our program among PyTorch's modes.
 const ours = "ablate"
 
-// compileLimit is enough for a cold torch.compile.
+// compileLimit is long enough for a cold torch.compile.
 const compileLimit = 180 * time.Second
 
 func (c *check) hasPyTorch() bool { return exec.Command(c.python, "-c", "import torch").Run() == nil }
 
-// compareSpeeds times ablate beside PyTorch: what decides first, every measurement written
-// as it comes, a second round only when all have had one.
+// compareSpeeds times ablate beside PyTorch. The decisive modes come first, every measurement is written at
+// once, and a second round begins only when all modes have had one.
 func (c *check) compareSpeeds() {
 	if !c.only.MatchString("speed") {
 		return
@@ -101,7 +100,7 @@ func (c *check) compareSpeeds() {
 	}
 }
 
-// done are the speeds that were measured, or could not be.
+// done returns the speeds that were measured, or whose measurement failed.
 func done(all []*speed) []speed {
 	var some []speed
 	for _, s := range all {

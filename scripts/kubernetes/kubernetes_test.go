@@ -34,7 +34,7 @@ import (
 const (
 	etcdAddress = "127.0.0.1:12379"
 	apiPort     = "16443"
-	patience    = 3 * time.Minute // for anything, on a busy machine
+	patience    = 3 * time.Minute // for each wait, on a busy machine
 )
 
 // study takes some seconds a run and saves itself many times in them.
@@ -110,7 +110,7 @@ func TestOnKubernetes(t *testing.T) {
 		t.Errorf("left behind: %v", locks)
 	}
 
-	c.claim = filepath.Join(c.dir, "other") // a second submission, cancelled in the middle
+	c.claim = filepath.Join(c.dir, "other") // a second submission, cancelled halfway
 	must(t, os.Mkdir(c.claim, 0o755))
 	must(t, os.WriteFile(job, []byte(ablate("submit", "small.yaml", "--kubernetes", "--image", "ablate:test", "--claim",
 		"work", "--only", "baseline/1")), 0o644))
@@ -139,7 +139,7 @@ func start(t *testing.T) *cluster {
 		must(t, os.Mkdir(d, 0o755))
 	}
 	must(t, os.WriteFile("small.yaml", []byte(study), 0o644))
-	build := exec.Command("go", "build", "-tags", "nogpu", "-o", c.program, "ablate") // as the Containerfile says
+	build := exec.Command("go", "build", "-tags", "nogpu", "-o", c.program, "ablate") // as in the Containerfile
 	build.Dir, build.Env = source, append(os.Environ(), "GOFLAGS=-trimpath", "CGO_ENABLED=0")
 	c.do(build)
 
@@ -223,7 +223,7 @@ func (c *cluster) serve(name string, args ...string) {
 	c.t.Cleanup(func() { p.Process.Kill(); p.Wait() })
 }
 
-// A record is what the test reads of run.json.
+// A record holds the fields of run.json that the test reads.
 type record struct {
 	Status   string `json:"status"`
 	Attempts []struct {
@@ -256,7 +256,7 @@ func (c *cluster) training(run string, attempt int) (pod string) {
 	return pod
 }
 
-// digest is what must not depend on what happened to a run.
+// digest returns the digest of everything in a run that must not depend on interruptions.
 func (c *cluster) digest(runs, run string) string {
 	h := sha256.New()
 	for _, name := range []string{"weights.safetensors", "predictions.csv"} {
@@ -288,7 +288,7 @@ func (c *cluster) do(p *exec.Cmd) string {
 	return out.String()
 }
 
-// wait waits until something is so.
+// wait waits until a condition holds.
 func (c *cluster) wait(what string, so func() bool) {
 	c.t.Helper()
 	for began := time.Now(); !so(); time.Sleep(100 * time.Millisecond) {
@@ -299,7 +299,7 @@ func (c *cluster) wait(what string, so func() bool) {
 	}
 }
 
-// logs are the ends of what the parts of the control plane and the containers printed.
+// logs returns the last lines of the output of the control plane and the containers.
 func (c *cluster) logs() string {
 	var b strings.Builder
 	parts, _ := filepath.Glob(filepath.Join(c.dir, "*.log"))

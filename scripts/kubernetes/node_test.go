@@ -28,7 +28,7 @@ type kubelet struct {
 	t       *testing.T
 	client  *kubernetes.Clientset
 	nodes   map[string]bool
-	folder  string // holds the root of each container and what it printed
+	folder  string // holds the root and the output of each container
 	program string // the image: /ablate
 	claim   string // the volume of every claim
 
@@ -43,7 +43,7 @@ type container struct {
 	told       bool // it was asked to end
 }
 
-// register makes the nodes known, each with two CPUs.
+// register adds the nodes to the cluster, each with two CPUs.
 func (k *kubelet) register(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		k.nodes[name] = true
@@ -68,7 +68,7 @@ func (k *kubelet) register(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// run starts and ends containers as the pods of the nodes ask, until the context ends.
+// run starts and ends containers as the pods of the nodes require, until the context ends.
 func (k *kubelet) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if pods, err := k.client.CoreV1().Pods("").List(ctx, meta.ListOptions{}); err == nil {
@@ -82,7 +82,7 @@ func (k *kubelet) run(ctx context.Context) {
 	}
 }
 
-// sync brings a pod's container nearer to what the pod asks for.
+// sync moves a pod's container towards the state that the pod asks for.
 func (k *kubelet) sync(ctx context.Context, p *v1.Pod) {
 	k.mu.Lock()
 	c := k.pods[p.UID]
@@ -102,7 +102,7 @@ func (k *kubelet) sync(ctx context.Context, p *v1.Pod) {
 	}
 }
 
-// An image is what enter needs to know of a container.
+// An image holds what enter needs to know of a container.
 type image struct {
 	Root, Host, Work string
 	Binds            map[string]string // folders of the machine by their paths in the container
@@ -137,7 +137,7 @@ func (k *kubelet) start(ctx context.Context, p *v1.Pod) {
 	}()
 }
 
-// command is the process of a container: this program, which enters the container's root and becomes its command.
+// command returns the process of a container: this program, which enters the container's root and becomes its command.
 func (k *kubelet) command(ctx context.Context, p *v1.Pod, spec v1.Container) (*exec.Cmd, error) {
 	c := exec.Command(os.Args[0])
 	c.Env = []string{part + "=container", "HOME=/tmp"}
@@ -187,7 +187,7 @@ func (k *kubelet) command(ctx context.Context, p *v1.Pod, spec v1.Container) (*e
 	return c, nil
 }
 
-// volume is the folder that holds a volume.
+// volume returns the folder that holds a volume.
 func (k *kubelet) volume(ctx context.Context, p *v1.Pod, v v1.Volume) (string, error) {
 	if v.ConfigMap == nil {
 		return k.claim, nil
@@ -208,7 +208,7 @@ func (k *kubelet) volume(ctx context.Context, p *v1.Pod, v v1.Volume) (string, e
 	return dir, nil
 }
 
-// value is what a variable holds: its text, or a field of its pod.
+// value returns the value of a variable: its text, or a field of its pod.
 func value(p *v1.Pod, e v1.EnvVar) string {
 	if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil {
 		return e.Value
@@ -234,7 +234,7 @@ func (k *kubelet) report(ctx context.Context, p *v1.Pod, state v1.ContainerState
 	} else if end != nil {
 		phase = v1.PodFailed
 	}
-	for ctx.Err() == nil { // until nobody else has written the status in between
+	for ctx.Err() == nil { // until no one else has written the status in between
 		got, err := k.client.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, meta.GetOptions{})
 		if err == nil {
 			got.Status.Phase = phase
@@ -249,7 +249,7 @@ func (k *kubelet) report(ctx context.Context, p *v1.Pod, state v1.ContainerState
 	}
 }
 
-// killAll kills the containers that still run.
+// killAll kills the containers that are still running.
 func (k *kubelet) killAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -270,7 +270,7 @@ func (k *kubelet) crash(pod string) error {
 	return fmt.Errorf("no container of pod %s", pod)
 }
 
-// enter makes this process, which is alone in its namespaces, the command of a container.
+// enter turns this process, which is alone in its namespaces, into the command of a container.
 func enter() error {
 	var of image
 	if err := json.Unmarshal([]byte(os.Args[1]), &of); err != nil {

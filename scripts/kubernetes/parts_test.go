@@ -14,7 +14,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
-// part names, in the environment, the part of a cluster that a process of this program plays.
+// part is the environment variable that names the part of a cluster that a process of this program plays.
 const part = "KUBERNETES_PART"
 
 // TestMain plays a part of a cluster, or runs the tests.
@@ -46,7 +46,7 @@ func fatal(err error) {
 	}
 }
 
-// serveEtcd keeps the cluster's state in a folder. What a test keeps need not survive a power failure.
+// serveEtcd runs etcd, which keeps the cluster's state in a folder. The state need not survive a power failure.
 func serveEtcd(dir string) error {
 	c := embed.NewConfig()
 	client, peer := url.URL{Scheme: "http", Host: etcdAddress}, url.URL{Scheme: "http", Host: "127.0.0.1:12380"}

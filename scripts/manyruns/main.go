@@ -1,8 +1,8 @@
 //go:build unix
 
 // Manyruns makes a folder of records as large as a study of 10,000 runs leaves
-// it, and says what ablate runs, status and report take to read it: seconds,
-// seconds of CPU, and memory. Nothing is trained.
+// behind. It prints what ablate runs, status and report need to read it: seconds,
+// seconds of CPU, and memory. It trains nothing.
 package main
 
 import (
@@ -75,7 +75,7 @@ func simulate(variants, seeds, epochs int) error {
 	return nil
 }
 
-// planOf freezes a study of so many variants.
+// planOf freezes a study with this many variants.
 func planOf(dir, program string, variants, seeds, epochs int) (*runner.Frozen, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "study: many\nnet: alexnet-32\ndata: {name: shapes, train: 50, test: 100, scale: 0.02}\n"+
@@ -102,7 +102,7 @@ func planSize(plan *runner.Frozen) int {
 	return b.Len()
 }
 
-// writeRecords writes what runs leave behind: nine of ten are done.
+// writeRecords writes the files that runs leave behind. Nine of ten runs are finished.
 func writeRecords(root string, plan *runner.Frozen, epochs int) error {
 	random := rand.New(rand.NewPCG(1, 2))
 	recipes, changes := map[string]json.RawMessage{}, map[string][]string{}
@@ -154,7 +154,7 @@ func writeRecords(root string, plan *runner.Frozen, epochs int) error {
 	return nil
 }
 
-// playSlurm makes what a submission leaves behind, and a squeue that knows all of its tasks.
+// playSlurm writes the files that a submission leaves behind, and a squeue that lists all of its tasks.
 func playSlurm(dir string, plan *runner.Frozen) error {
 	folder := filepath.Join(dir, "runs", "many", ".submit")
 	if err := os.MkdirAll(filepath.Join(folder, "1"), 0o755); err != nil {
@@ -212,7 +212,7 @@ func count(root string) (files int, size int64, err error) {
 	return files, size, err
 }
 
-// measure runs a command and says what it took.
+// measure runs a command and prints its time and memory.
 func measure(dir, program, what string, args []string) error {
 	c := exec.Command(program, args...)
 	c.Dir = dir

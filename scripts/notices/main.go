@@ -1,5 +1,5 @@
-// Notices prints the licences of all that is linked into ablate, on every system
-// it is built for: Go and each module, equal texts once.
+// Notices prints the licences of everything that is linked into ablate, on every
+// system for which it is built: Go and each module. Equal texts are printed once.
 //
 //	go run ./scripts/notices >cmd/notices.txt
 package main
@@ -28,10 +28,10 @@ func main() {
 	}
 }
 
-// systems are those that .ci/run builds for.
+// systems lists those for which .ci/run builds.
 var systems = []string{"linux", "darwin", "windows"}
 
-// legal matches the names of files that a licence asks to be passed on.
+// legal matches the names of files that a licence requires to be passed on.
 var legal = regexp.MustCompile(`(?i)^((un)?licen[cs]e|copying|notice|patents|third[-_]party)`)
 
 // A linked package and the module it is of.
@@ -44,7 +44,7 @@ type linked struct {
 }
 
 func run(w io.Writer) error {
-	notices := map[string]*notice{} // by the words of the text
+	notices := map[string]*notice{} // by the words of their text
 	add := func(name, path string) error {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -67,7 +67,7 @@ func run(w io.Writer) error {
 	if err := add("Go", filepath.Join(strings.TrimSpace(string(root)), "LICENSE")); err != nil {
 		return err
 	}
-	folders := map[string]string{} // with code that is linked → its module
+	folders := map[string]string{} // folders with linked code → their module
 	for _, system := range systems {
 		if err := list(system, folders); err != nil {
 			return err
@@ -117,7 +117,7 @@ func list(system string, folders map[string]string) error {
 	}
 }
 
-// legalFiles lists what is to be passed on of a folder, and of a folder of third parties' licences in it.
+// legalFiles lists the files to pass on from a folder, and from its subfolder of third-party licences.
 func legalFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -145,10 +145,10 @@ func legalFiles(dir string) ([]string, error) {
 	return files, nil
 }
 
-// A notice is a licence, laid out in one way or several, and who is under it.
+// A notice is a licence, perhaps in several layouts, and the names of what it covers.
 type notice struct{ names, texts []string }
 
-// write writes the notices in the order of who is under them.
+// write writes the notices sorted by the names of what they cover.
 func write(out io.Writer, notices []*notice) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, "ablate contains the work of others, under these licences. Made by go run ./scripts/notices.")

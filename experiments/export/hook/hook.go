@@ -1,4 +1,4 @@
-// Package hook tells a program or a server of the user's that a study has ended.
+// Package hook notifies a user's program or server that a study has ended.
 package hook
 
 import (
@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// A Hook is who is told, and how long that may take.
+// A Hook holds the recipients of a message, and how long delivery may take.
 type Hook struct {
 	Command []string // a program and its arguments, which reads the message from its standard input
 	Webhook string   // an address that the message is posted to
 	Token   string   // sent to the address as a bearer token, if not empty
 	Timeout time.Duration
-	Output  io.Writer // of the program: its own is not the study's
+	Output  io.Writer // for the program's output, which is kept apart from the study's
 }
 
-// Tell delivers a message, which is JSON. The errors name no address: it may be a secret.
+// Tell delivers a message, which is JSON. It returns an error for each recipient that it could not reach. Errors never
+// contain the address, which may be a secret.
 func (h Hook) Tell(ctx context.Context, message []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
@@ -36,7 +37,7 @@ func (h Hook) Tell(ctx context.Context, message []byte) error {
 	return errors.Join(errs...)
 }
 
-// patience is how long a program that is told to end may keep its output open.
+// patience is how long a program that was told to end may keep its output open.
 const patience = time.Second
 
 func (h Hook) run(ctx context.Context, message []byte) error {
@@ -86,7 +87,7 @@ func (h Hook) postOnce(ctx context.Context, message []byte) (again bool, err err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	var failed *url.Error
-	if errors.As(err, &failed) { // it quotes the address
+	if errors.As(err, &failed) { // its text contains the address
 		err = failed.Err
 	}
 	if err != nil {

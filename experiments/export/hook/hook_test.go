@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// asProgram in the environment makes the test binary what a hook starts.
+// asProgram in the environment makes the test binary act as the program that a hook starts.
 const asProgram = "ABLATE_TEST_HOOK"
 
 func TestMain(m *testing.M) {

@@ -18,13 +18,13 @@ import (
 	"ablate/experiments/export"
 )
 
-// A file is an artifact: what it is called and how it is read.
+// A file is an artifact: its name and how to read it.
 type file struct {
 	name string
 	open func() (io.ReadCloser, error)
 }
 
-// runFiles are a run's record, predictions and, on request, weights.
+// runFiles returns a run's record, predictions and, on request, weights.
 func (s *Sink) runFiles(r export.Run) ([]file, error) {
 	if s.NoFiles {
 		return nil, nil
@@ -47,7 +47,7 @@ func (s *Sink) runFiles(r export.Run) ([]file, error) {
 	return files, nil
 }
 
-// report puts a study's table and page into a run of their own.
+// report stores a study's table and page in a run of their own.
 func (x *experiment) report(ctx context.Context) error {
 	if len(x.study.Files) == 0 || len(x.study.Runs) == 0 {
 		return nil
@@ -70,7 +70,7 @@ func (x *experiment) report(ctx context.Context) error {
 	return nil
 }
 
-// upload sends the files whose digest the run's tags do not hold.
+// upload sends the files whose digests are not in the run's tags.
 func (x *experiment) upload(ctx context.Context, remote run, files []file) error {
 	tags := values(remote.Data.Tags)
 	for _, f := range files {
@@ -109,10 +109,10 @@ func measure(f file) (digest string, size int64, err error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), size, err
 }
 
-// ErrArtifacts is a server that does not take files itself.
+// ErrArtifacts is the error for a server that does not accept files itself.
 var ErrArtifacts = errors.New("the server takes no files")
 
-// artifacts is the path under which a server takes the files of a run.
+// artifacts returns the path under which a server accepts the files of a run.
 func (x *experiment) artifacts(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "mlflow-artifacts" || u.Host != "" && u.Host != x.client.base.Host {

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// What a server answers that the caller may act on.
+// Errors of a server on which the caller may act.
 var (
-	// ErrUnavailable is a server that is down, overloaded or limits its clients; it may do later.
+	// ErrUnavailable means that a server is down, overloaded or limits its clients. It may respond later.
 	ErrUnavailable = errors.New("the MLflow server is not available")
-	// ErrRefused is a server that wants other credentials.
+	// ErrRefused means that a server requires other credentials.
 	ErrRefused = errors.New("the MLflow server refuses the credentials")
-	// ErrAddress is an address that is no server's.
+	// ErrAddress means that the address is not that of a server.
 	ErrAddress = errors.New("not the address of an MLflow server")
 )
 
-// MLflow's own variables. Nothing else holds a secret: an address with a password is refused.
+// MLflow's own variables. No other place holds a secret: an address with a password is refused.
 const (
 	AddressVariable  = "MLFLOW_TRACKING_URI"
 	userVariable     = "MLFLOW_TRACKING_USERNAME"
@@ -33,7 +33,7 @@ const (
 	tokenVariable    = "MLFLOW_TRACKING_TOKEN"
 )
 
-// Bounds on a conversation. A request is given up after timeout, and an answer is read up to largestAnswer.
+// Limits of a request. It is abandoned after timeout, and an answer is read up to largestAnswer.
 const (
 	timeout       = 2 * time.Minute // MLflow's MLFLOW_HTTP_REQUEST_TIMEOUT
 	attempts      = 6
@@ -42,7 +42,7 @@ const (
 	largestAnswer = 256 << 20
 )
 
-// A client speaks MLflow's REST API, version 2.0.
+// A client uses MLflow's REST API, version 2.0.
 type client struct {
 	base  *url.URL
 	auth  func(*http.Request)
@@ -50,7 +50,7 @@ type client struct {
 	sleep func(context.Context, time.Duration) error
 }
 
-// newClient takes the address of a server and, from the environment, its credentials.
+// newClient makes a client from a server's address and, from the environment, its credentials.
 func newClient(address string) (*client, error) {
 	base, err := url.Parse(address)
 	switch {
@@ -83,7 +83,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// An apiError is a refusal that MLflow explains.
+// An apiError is an error that MLflow explains.
 type apiError struct {
 	Code    string `json:"error_code"`
 	Message string `json:"message"`
@@ -94,13 +94,13 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("MLflow answers %s: %.300s", e.Code, line)
 }
 
-// answered says whether err is MLflow's refusal with this code.
+// answered reports whether err is MLflow's error with this code.
 func answered(err error, code string) bool {
 	var e *apiError
 	return errors.As(err, &e) && e.Code == code
 }
 
-// get asks, post tells; both decode the answer into to, which may be nil.
+// get reads and post writes. Both decode the answer into to, which may be nil.
 func (c *client) get(ctx context.Context, path string, query url.Values, to any) error {
 	return c.call(ctx, request{method: http.MethodGet, path: "/api/2.0/mlflow/" + path, query: query}, to)
 }
@@ -116,7 +116,7 @@ func (c *client) post(ctx context.Context, path string, body, to any) error {
 	}, to)
 }
 
-// once is post for what must not be done twice: an answer that was lost is an error.
+// once is post for requests that must not be repeated: a lost answer is an error.
 func (c *client) once(ctx context.Context, path string, body, to any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *client) once(ctx context.Context, path string, body, to any) error {
 	return err
 }
 
-// A request can be sent again: body opens its content again.
+// A request can be sent again: body reopens its content.
 type request struct {
 	method, path, kind string
 	query              url.Values
@@ -137,7 +137,7 @@ type request struct {
 	body               func() (io.ReadCloser, error)
 }
 
-// call sends a request until it is answered. Everything that is sent this way may arrive twice.
+// call sends a request until it is answered. Requests sent this way may arrive twice.
 func (c *client) call(ctx context.Context, r request, to any) error {
 	pause := firstPause
 	for n := 1; ; n++ {
@@ -152,7 +152,7 @@ func (c *client) call(ctx context.Context, r request, to any) error {
 	}
 }
 
-// send sends a request once. wait is how long the server wants to be left alone.
+// send sends a request once. wait is how long the server asks clients to wait before they retry.
 func (c *client) send(ctx context.Context, r request, to any) (wait time.Duration, err error) {
 	u := *c.base
 	u.Path += r.path
@@ -199,7 +199,7 @@ func (c *client) send(ctx context.Context, r request, to any) (wait time.Duratio
 	return 0, nil
 }
 
-// refusal is the error of an answer that is none of success.
+// refusal returns the error for an unsuccessful answer.
 func (c *client) refusal(status int, text []byte) error {
 	said := http.StatusText(status)
 	switch {
@@ -216,7 +216,7 @@ func (c *client) refusal(status int, text []byte) error {
 	return &e
 }
 
-// retryAfter reads the header of that name, in seconds or as a date.
+// retryAfter reads the header Retry-After, in seconds or as a date.
 func retryAfter(answer *http.Response) time.Duration {
 	text := answer.Header.Get("Retry-After")
 	if s, err := strconv.Atoi(text); err == nil && s > 0 {

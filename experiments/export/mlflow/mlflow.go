@@ -2,8 +2,8 @@
 // study becomes an experiment, a variant a run, and each of its seeds a run below
 // that one.
 //
-// What a server holds already is asked first and never sent again, so that an
-// export may be cut short and given again. The limits are those of
+// It first asks what a server already holds and never sends that again, so that
+// an interrupted export can be repeated. The limits are those of
 // mlflow/utils/validation.py, the API is that of mlflow/protos/service.proto.
 package mlflow
 
@@ -25,41 +25,41 @@ import (
 	"ablate/experiments/export"
 )
 
-// Limits of a request, and of what it holds.
+// Limits of a request and of its contents.
 const (
-	maxMetrics = 1000 // metrics, parameters and tags of a batch together, too
+	maxMetrics = 1000 // metrics, parameters and tags of a batch together
 	maxParams  = 100
 	maxTags    = 100
 	maxName    = 250  // characters of a key
 	maxParam   = 6000 // characters of a parameter's value
 	maxTag     = 5000 // characters of a tag's value
 	maxDigest  = 36
-	pageSize   = 1000 // runs of a search
+	pageSize   = 1000 // runs in a page of search results
 )
 
-// The tags that say which of our records a run is of.
+// The tags that state which of our records a run holds.
 const (
 	tagKind     = "ablate.kind"     // report, variant or run
 	tagRun      = "ablate.run"      // VARIANT or VARIANT/SEED
-	tagIdentity = "ablate.identity" // the recipe's
-	tagStarted  = "ablate.started"  // of the first attempt: a run trained anew is another run
-	tagFile     = "ablate.sha256."  // begins the tag that holds an artifact's digest
+	tagIdentity = "ablate.identity" // the recipe's identity
+	tagStarted  = "ablate.started"  // start of the first attempt: a run trained anew is another run
+	tagFile     = "ablate.sha256."  // prefix of the tag that holds an artifact's digest
 	tagParent   = "mlflow.parentRunId"
 	tagNote     = "mlflow.note.content"
 )
 
 // A Sink is an experiment on a server.
 type Sink struct {
-	Weights bool // send trained weights, too
-	NoFiles bool // send figures alone
+	Weights bool // also send trained weights
+	NoFiles bool // send only figures
 
 	client *client
 	store  *experiments.Store
-	sent   map[string]string // by run: what of it the server is known to hold
+	sent   map[string]string // by run: the state that the server is known to hold
 }
 
-// New names a server by its address. Credentials are those of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
-// MLFLOW_TRACKING_TOKEN.
+// New returns a sink for the server at an address. It reads the credentials from MLFLOW_TRACKING_USERNAME and
+// MLFLOW_TRACKING_PASSWORD, or from MLFLOW_TRACKING_TOKEN.
 func New(address string, store *experiments.Store) (*Sink, error) {
 	c, err := newClient(address)
 	if err != nil {
@@ -68,10 +68,10 @@ func New(address string, store *experiments.Store) (*Sink, error) {
 	return &Sink{client: c, store: store, sent: map[string]string{}}, nil
 }
 
-// Name says where the records go.
+// Name describes where the records go.
 func (s *Sink) Name() string { return "MLflow at " + s.client.base.String() }
 
-// Sync brings the server up to the records of a study.
+// Sync brings the server up to date with the records of a study.
 func (s *Sink) Sync(ctx context.Context, study export.Study) error {
 	if !s.changed(study) {
 		return nil
@@ -95,7 +95,7 @@ func (s *Sink) Sync(ctx context.Context, study export.Study) error {
 	return errors.Join(errs...)
 }
 
-// changed says whether a study has anything that was not sent before.
+// changed reports whether a study has anything that was not sent before.
 func (s *Sink) changed(study export.Study) bool {
 	return len(study.Files) > 0 ||
 		slices.ContainsFunc(study.Runs, func(r export.Run) bool { return s.sent[r.Name()] != r.Stamp() })
@@ -113,7 +113,7 @@ func variants(runs []export.Run) [][]export.Run {
 	return groups
 }
 
-// An experiment is a study's on a server, and what that holds of it.
+// An experiment is a study's experiment on a server, with the runs that the server holds.
 type experiment struct {
 	*Sink
 	study export.Study
@@ -167,7 +167,7 @@ func values(pairs []pair) map[string]string {
 	return m
 }
 
-// key tells runs of an experiment apart.
+// key identifies a run within an experiment.
 func key(tags map[string]string) string {
 	return strings.Join([]string{tags[tagKind], tags[tagRun], tags[tagIdentity], tags[tagStarted]}, "\n")
 }
@@ -218,8 +218,8 @@ func (s *Sink) find(ctx context.Context, name string) (id string, err error) {
 	return found.Experiment.ID, err
 }
 
-// list are the runs that ablate made. Of two with one key, which two processes may
-// have made at the same moment, the first by number counts.
+// list returns the runs that ablate made. Two processes may have made two runs with one key at the same time; the one
+// with the lower number counts.
 func (x *experiment) list(ctx context.Context) (map[string]run, error) {
 	runs := map[string]run{}
 	ask := map[string]any{
@@ -246,8 +246,8 @@ func (x *experiment) list(ctx context.Context) (map[string]run, error) {
 	}
 }
 
-// ensure returns the run with these tags, which it makes if it is not there. A
-// request whose answer was lost may have made it: the server is asked again.
+// ensure returns the run with these tags, and makes it if it does not exist. A request whose answer was lost may have
+// made it, so the server is asked again.
 func (x *experiment) ensure(ctx context.Context, name string, started time.Time, tags map[string]string) (run, error) {
 	k := key(tags)
 	pause := firstPause
@@ -288,14 +288,14 @@ func pairs(m map[string]string) []pair {
 	return list
 }
 
-// variant brings a variant and its seeds up to the records.
+// variant brings a variant and its seeds up to date with the records.
 func (x *experiment) variant(ctx context.Context, runs []export.Run) error {
 	first := runs[0]
 	tags := map[string]string{
 		tagKind: "variant", tagRun: first.Variant, "ablate.study": first.Study, "ablate.variant": first.Variant,
 		tagNote: note(export.Run{Record: first.Record}),
 	}
-	// A variant's run gathers its seeds, of whatever recipe: it has no identity of its own.
+	// A variant's run groups its seeds, whatever their recipes, so it has no identity of its own.
 	parent, err := x.ensure(ctx, first.Variant, began(first.Record), tags)
 	if err != nil {
 		return fmt.Errorf("%s/%s: %w", first.Study, first.Variant, err)
@@ -316,7 +316,7 @@ func (x *experiment) variant(ctx context.Context, runs []export.Run) error {
 	return nil
 }
 
-// note is what a reader of MLflow's page sees first.
+// note returns the description at the top of the run's page in MLflow.
 func note(r export.Run) string {
 	said := strings.Join(r.Changes, " · ")
 	if said == "" {
@@ -328,7 +328,7 @@ func note(r export.Run) string {
 	return said
 }
 
-// seed brings a run up to its record.
+// seed brings a run up to date with its record.
 func (x *experiment) seed(ctx context.Context, r export.Run, parent string) error {
 	tags := map[string]string{
 		tagKind: "run", tagRun: fmt.Sprintf("%s/%d", r.Variant, r.Seed), tagIdentity: r.Identity, tagParent: parent,
@@ -356,7 +356,7 @@ func (x *experiment) seed(ctx context.Context, r export.Run, parent string) erro
 	return x.apply(ctx, u)
 }
 
-// state are the tags that change while a run is trained.
+// state returns the tags that change while a run trains.
 func state(r export.Run) map[string]string {
 	tags := map[string]string{
 		"ablate.status": string(r.Status), "ablate.attempts": strconv.Itoa(len(r.Attempts)), tagNote: note(r),
@@ -376,8 +376,8 @@ func state(r export.Run) map[string]string {
 	return tags
 }
 
-// notFinite names the figures that MLflow keeps otherwise than they are: its
-// database has no infinities, and their place is taken by the largest number.
+// notFinite lists the figures that MLflow does not store exactly: its database has no infinities, and stores the
+// largest number instead.
 func notFinite(r export.Run) string {
 	var said []string
 	for _, m := range r.Metrics {
@@ -388,7 +388,7 @@ func notFinite(r export.Run) string {
 	return strings.Join(said, ", ")
 }
 
-// Infinities counts the measurements that MLflow keeps as ±1.797e308.
+// Infinities counts the measurements that MLflow stores as ±1.797e308.
 func Infinities(runs []export.Run) (n int) {
 	for _, r := range runs {
 		for _, m := range r.Metrics {
@@ -400,7 +400,7 @@ func Infinities(runs []export.Run) (n int) {
 	return n
 }
 
-// status is MLflow's word for ours.
+// status returns MLflow's word for our status.
 func status(s experiments.Status) string {
 	switch s {
 	case experiments.Done:
@@ -414,7 +414,7 @@ func status(s experiments.Status) string {
 	}
 }
 
-// together is a variant's status: running while one of its seeds is.
+// together returns a variant's status: running while one of its seeds runs.
 func together(runs []export.Run) string {
 	worst := "FINISHED"
 	for _, r := range runs {
@@ -444,8 +444,8 @@ func lastEnd(runs []export.Run) (last time.Time) {
 	return last
 }
 
-// params are a recipe's keys. They cannot be changed once they are sent; where the
-// data lies may change between attempts and stays out.
+// params returns a recipe's keys. They cannot be changed once they are sent. The data's folder may change between
+// attempts and is left out.
 func params(r export.Run) map[string]string {
 	m := map[string]string{"variant": r.Variant, "params": strconv.FormatInt(r.Params, 10),
 		"macs": strconv.FormatInt(r.MACs, 10)}
@@ -462,7 +462,7 @@ func params(r export.Run) map[string]string {
 	return m
 }
 
-// points are a run's measurements in the order they were made, and what its end comes to.
+// points returns a run's measurements in the order they were made, followed by its best figures and its speed.
 func points(r export.Run) []point {
 	var all []point
 	best := map[string]point{}
@@ -492,7 +492,7 @@ func points(r export.Run) []point {
 		Step: int64(res.Epochs)})
 }
 
-// summary is a variant's error over its seeds. Its step is how many of them are done.
+// summary returns a variant's error over its seeds. Its step is the number of finished seeds.
 func summary(runs []export.Run) []point {
 	var top1 []float64
 	for _, r := range runs {
@@ -565,7 +565,7 @@ func (x *experiment) inputs(ctx context.Context, r export.Run, remote run) error
 	return x.client.post(ctx, "runs/log-inputs", map[string]any{"run_id": remote.Info.ID, "datasets": list}, nil)
 }
 
-// An update is what a run on the server is to become.
+// An update is the intended state of a run on the server.
 type update struct {
 	run    run
 	params map[string]string
@@ -576,8 +576,8 @@ type update struct {
 	ended  time.Time
 }
 
-// apply sends what the server lacks: points first, then files, and last that the
-// run has ended, so that an upload that was cut short is seen as such.
+// apply sends what the server lacks: points first, then files, and last that the run has ended. An interrupted upload
+// is thus recognisable.
 func (x *experiment) apply(ctx context.Context, u update) error {
 	if err := x.log(ctx, u); err != nil {
 		return err
@@ -595,8 +595,8 @@ func (x *experiment) apply(ctx context.Context, u update) error {
 	return x.client.post(ctx, "runs/update", body, nil)
 }
 
-// log sends points after the last one that the server has of each metric, and
-// parameters and tags that it lacks. A batch that arrives twice is kept once.
+// log sends each metric's points after the last one that the server has, and the parameters and tags that it lacks. A
+// batch that arrives twice is stored once.
 func (x *experiment) log(ctx context.Context, u update) error {
 	last := map[string]int64{}
 	for _, m := range u.run.Data.Metrics {
@@ -628,7 +628,7 @@ func (x *experiment) log(ctx context.Context, u update) error {
 	return nil
 }
 
-// missing are the pairs that are not there; with renew also those that have another value there.
+// missing returns the pairs that have lacks. With renew it also returns those with another value in have.
 func missing(want, have map[string]string, renew bool) []pair {
 	list := []pair{}
 	for _, p := range pairs(want) {
@@ -639,7 +639,7 @@ func missing(want, have map[string]string, renew bool) []pair {
 	return list
 }
 
-// allowed is a key with what MLflow refuses in one replaced by _.
+// allowed replaces in a key what MLflow refuses by _.
 func allowed(key string) string {
 	clean := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) && r < unicode.MaxASCII || unicode.IsDigit(r) && r < unicode.MaxASCII ||
@@ -658,7 +658,7 @@ func allowed(key string) string {
 	return strings.Join(parts, "/")
 }
 
-// shortened is a text of at most n characters.
+// shortened shortens a text to at most n characters.
 func shortened(text string, n int) string {
 	r := []rune(strings.ToValidUTF8(text, "\uFFFD"))
 	return string(r[:min(len(r), n)])

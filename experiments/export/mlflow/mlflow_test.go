@@ -24,15 +24,14 @@ import (
 	"ablate/experiments/export"
 )
 
-// A server keeps what it is told as MLflow does, refuses what MLflow refuses, and
-// fails when a test says so.
+// A server stores what it receives as MLflow does, refuses what MLflow refuses, and fails when a test demands it.
 type server struct {
 	*httptest.Server
 	t      *testing.T
 	mu     sync.Mutex
-	token  string // wanted, if not empty
+	token  string // required if not empty
 	fault  func(s *server, w http.ResponseWriter, r *http.Request, body []byte) bool
-	writes []string // what was not a question
+	writes []string // requests that were not queries
 	stage  string   // of the experiment, "" before it is made
 	runs   []*stored
 	files  map[string][]byte
@@ -86,7 +85,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		Datasets []any   `json:"datasets"`
 	}
 	var tag pair
-	_ = json.Unmarshal(body, &in) // questions have none
+	_ = json.Unmarshal(body, &in) // queries have none
 	_ = json.Unmarshal(body, &tag)
 	method := strings.TrimPrefix(r.URL.Path, "/api/2.0/mlflow/")
 	if method != "runs/search" && r.Method == http.MethodPost {
@@ -197,7 +196,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	reply(w, map[string]string{"error_code": code, "message": "no\nbecause"})
 }
 
-// sink has a clock that does not wait, and counts how long it would have.
+// sink makes a sink whose clock does not wait, and counts how long it would have waited.
 func sink(t *testing.T, s *server, store *experiments.Store) (k *Sink, waited *time.Duration) {
 	t.Helper()
 	k, err := New(s.URL, store)
@@ -212,7 +211,7 @@ func sink(t *testing.T, s *server, store *experiments.Store) (k *Sink, waited *t
 	return k, waited
 }
 
-// recorded is a study of a run with n epochs; of an unfinished one it is what is there.
+// recorded makes a study of one run with n epochs; an unfinished run has the epochs so far.
 func recorded(t *testing.T, n int) (*experiments.Store, export.Study) {
 	t.Helper()
 	store := &experiments.Store{Root: t.TempDir()}
@@ -255,7 +254,7 @@ func recorded(t *testing.T, n int) (*experiments.Store, export.Study) {
 	return store, export.Study{Name: "s", Runs: runs, Files: []export.File{{Name: "report.txt", Text: []byte("table")}}}
 }
 
-// whole fails unless the server holds all of a study, once.
+// whole fails unless the server holds all of a study exactly once.
 func (s *server) whole(t *testing.T, study export.Study) {
 	t.Helper()
 	byName := map[string]*stored{}
@@ -302,7 +301,7 @@ func (s *server) whole(t *testing.T, study export.Study) {
 	}
 }
 
-// Given again, an export sends nothing, in this process or in another.
+// A repeated export sends nothing, in this process or in another.
 func TestSyncSendsNothingTwice(t *testing.T) {
 	s := serve(t)
 	store, study := recorded(t, 2500) // three batches
@@ -392,8 +391,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A server that stays away is an error that says so, and a later export, cut
-// short at every request in turn, ends with all of the study.
+// A server that stays down is an error that says so. A later export, interrupted at every request in turn, ends with
+// all of the study.
 func TestInterruptedExports(t *testing.T) {
 	s := serve(t)
 	store, study := recorded(t, 1200)
@@ -475,7 +474,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A run that diverged before it logged anything is sent, too.
+// A run that diverged before it logged anything is sent too.
 func TestRunWithoutMetrics(t *testing.T) {
 	s := serve(t)
 	store, study := recorded(t, 0)

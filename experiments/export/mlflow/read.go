@@ -13,28 +13,28 @@ import (
 	"ablate/experiments"
 )
 
-// A Query says which runs of a server are read, and where each has its variant and its seed: tags.NAME,
-// params.NAME or run_name.
+// A Query states which runs of a server are read, and where each has its variant and its seed: tags.NAME, params.NAME
+// or run_name.
 type Query struct{ Experiment, Variant, Seed, Filter string }
 
-// A StoredRun is a run as a server has it.
+// A StoredRun is a run as a server stores it.
 type StoredRun struct {
 	ID, Name, Status string
 	Params, Tags     map[string]string
 	Metrics          []experiments.Metric
 }
 
-// Bounds on what is read of a server.
+// Bounds on how much is read from a server.
 const (
 	readRuns   = 10_000
-	readPoints = 1 << 20 // a run's
+	readPoints = 1 << 20 // for each run
 	pageRuns   = 500
 	pagePoints = 10_000
 )
 
 type keyValue struct{ Key, Value string }
 
-// storedNumber is a value as MLflow writes it: NaN as a word, infinities as the largest number.
+// storedNumber is a value in MLflow's form: NaN as a word, infinities as the largest number.
 type storedNumber float64
 
 func (n *storedNumber) UnmarshalJSON(text []byte) error {
@@ -60,7 +60,7 @@ func (n *storedNumber) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// wholeNumber is an int64, which MLflow writes as a number or as a string of one.
+// wholeNumber is an int64, which MLflow writes as a number or as a string with one.
 type wholeNumber int64
 
 func (n *wholeNumber) UnmarshalJSON(text []byte) error {
@@ -86,7 +86,7 @@ type found struct {
 	} `json:"data"`
 }
 
-// Read reads the runs of an experiment, those that are deleted left out.
+// Read returns the runs of an experiment, without deleted ones.
 func Read(ctx context.Context, address string, q Query) ([]StoredRun, error) {
 	c, err := newClient(address)
 	if err != nil {
@@ -121,7 +121,7 @@ func Read(ctx context.Context, address string, q Query) ([]StoredRun, error) {
 			r := StoredRun{
 				ID: f.Info.ID, Name: f.Info.Name, Status: f.Info.Status, Params: asMap(f.Data.Params), Tags: asMap(f.Data.Tags),
 			}
-			if r.Status == "FINISHED" { // nothing else is imported
+			if r.Status == "FINISHED" { // only finished runs are imported
 				for _, m := range f.Data.Metrics {
 					if err := r.history(ctx, c, m.Key); err != nil {
 						return nil, err

@@ -1,7 +1,7 @@
-// Package onnx writes a trained net as an ONNX model (opset 17, IR version 8),
-// as it evaluates images: the input is NCHW, mean subtracted and scaled as the
-// recipe says, or the bytes of images as the data set holds them; the output is the
-// logarithm of each class's probability.
+// Package onnx writes a trained net as an ONNX model (opset 17, IR version 8) that
+// evaluates images. The input is NCHW, mean subtracted and scaled as in the recipe,
+// or the bytes of images as the data set holds them. The output is the logarithm of
+// each class's probability.
 //
 // github.com/onnx/onnx/blob/main/docs/Operators.md defines the operators, and
 // onnx.proto the messages.
@@ -18,7 +18,7 @@ import (
 	"ablate/experiments/export/protobuf"
 )
 
-// ErrKind is a kind of layer that ONNX has no operators for.
+// ErrKind is the error for a kind of layer that ONNX has no operators for.
 var ErrKind = errors.New("has no form in ONNX")
 
 const (
@@ -26,8 +26,8 @@ const (
 	irVersion = 8
 )
 
-// Model is the model of a net and its weights. With images it takes raw ones and
-// begins with what they become inputs by. The error names the layer that cannot be written.
+// Model returns the ONNX model of a net and its weights. With images it takes raw images, and begins with the steps
+// that turn them into inputs. The error names the layer that cannot be written.
 func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte, error) {
 	infos, err := net.Infer()
 	if err != nil {
@@ -67,18 +67,18 @@ func Model(net *arch.Net, weights export.Weights, images *export.Images) ([]byte
 type builder struct {
 	weights             export.Weights
 	nodes, initializers []protobuf.Message
-	input               value   // the first layer's
-	outputs             []value // of the layers so far
-	value                       // that the next operator reads
+	input               value   // the first layer's input
+	outputs             []value // outputs of the layers so far
+	value                       // the input of the next operator
 }
 
-// A value is what a layer makes.
+// A value is a layer's output.
 type value struct {
 	now  string // its name
-	flat bool   // it is [N, C], behind a dense layer
+	flat bool   // its shape is [N, C], behind a dense layer
 }
 
-// output is that of a layer, or the input.
+// output returns the output of a layer, or the input.
 func (b *builder) output(i int) value {
 	if i < 0 {
 		return b.input
@@ -86,7 +86,7 @@ func (b *builder) output(i int) value {
 	return b.outputs[i]
 }
 
-// preprocess makes inputs of images: their centre, less the mean, scaled, in NCHW.
+// preprocess turns images into inputs: their centre, less the mean, scaled, in NCHW.
 func (b *builder) preprocess(net arch.Shape, images export.Images) {
 	b.then("Cast", nil, integer("to", typeFloat))
 	top, left := images.Centre(net)
@@ -182,7 +182,7 @@ func (b *builder) layer(p arch.LayerInfo) error {
 		b.value = value{b.node("Mul", []string{in[0].now, b.now}, 1)[0], in[0].flat}
 	case *arch.Branches:
 		b.join(l.Join == arch.JoinConcat, b.inputs(p)...)
-	case *arch.Dropout: // an inverted one does nothing in evaluation
+	case *arch.Dropout: // an inverted dropout does nothing in evaluation
 		if !l.Inverted {
 			b.scalar("Mul", name+".kept", 1-l.Rate, 1)
 		}
@@ -225,8 +225,8 @@ func (b *builder) dense(name string, l *arch.Dense, p arch.LayerInfo) error {
 	return nil
 }
 
-// lrn writes a normalisation across maps. ONNX divides alpha by the size; a
-// window that stays in its column needs the columns apart.
+// lrn writes a normalisation across maps. ONNX divides alpha by the size. A window that stays within its column needs
+// the columns split.
 func (b *builder) lrn(name string, l *arch.LRN, p arch.LayerInfo) error {
 	if l.Region != arch.AcrossMaps {
 		return fmt.Errorf("lrn within a map %w", ErrKind)
@@ -267,8 +267,8 @@ func (b *builder) batchNorm(name string, l *arch.BatchNorm, p arch.LayerInfo) er
 	return nil
 }
 
-// groupNorm sets each group's values in a row of their own, which InstanceNormalization
-// normalises, and scales and shifts what comes back.
+// groupNorm arranges each group's values in a row of their own, which InstanceNormalization normalises. It then scales
+// and shifts the result.
 func (b *builder) groupNorm(name string, groups int, epsilon float64, p arch.LayerInfo) error {
 	shape, back := []int{p.In.Channels, 1, 1}, []int64{0, int64(p.In.Channels), int64(p.In.Height), int64(p.In.Width)}
 	if b.flat {
@@ -302,7 +302,7 @@ func (b *builder) prelu(name string, p arch.LayerInfo) error {
 	return nil
 }
 
-// maxout sets the pieces of a unit on an axis of their own and takes the largest.
+// maxout arranges the pieces of a unit along an axis of their own and takes the largest.
 func (b *builder) maxout(name string, l *arch.Maxout, p arch.LayerInfo) {
 	shape := []int64{0, int64(p.Out.Channels), int64(l.Pieces)} // 0 keeps the batch
 	if !b.flat {
@@ -312,7 +312,7 @@ func (b *builder) maxout(name string, l *arch.Maxout, p arch.LayerInfo) {
 	b.then("ReduceMax", nil, integers("axes", 2), integer("keepdims", 0))
 }
 
-// inputs are the values that come together at the end of a part.
+// inputs returns the values that are joined at the end of a part.
 func (b *builder) inputs(p arch.LayerInfo) []value {
 	var in []value
 	for _, i := range p.From {
@@ -321,7 +321,7 @@ func (b *builder) inputs(p arch.LayerInfo) []value {
 	return in
 }
 
-// join adds values up or sets their channels one behind the other.
+// join adds values or concatenates their channels.
 func (b *builder) join(concat bool, in ...value) {
 	flat := slices.ContainsFunc(in, func(v value) bool { return v.flat })
 	var names []string
@@ -340,7 +340,7 @@ func (b *builder) join(concat bool, in ...value) {
 	}
 }
 
-// residual joins a block's shortcut and what its layers make.
+// residual joins a block's shortcut and the output of its layers.
 func (b *builder) residual(name string, l *arch.Residual, p arch.LayerInfo) {
 	in := b.inputs(p)
 	if l.Shortcut == arch.ShortcutPad && p.In != p.Out {
@@ -384,12 +384,12 @@ func (b *builder) node(op string, inputs []string, outputs int, attributes ...pr
 	return names
 }
 
-// then adds an operator behind the last one.
+// then adds an operator after the last one.
 func (b *builder) then(op string, more []string, attributes ...protobuf.Message) {
 	b.now = b.node(op, append([]string{b.now}, more...), 1, attributes...)[0]
 }
 
-// scalar adds an operator with a number, unless it is one that changes nothing.
+// scalar adds an operator with a number, unless the number changes nothing.
 func (b *builder) scalar(op, name string, v, neutral float64) {
 	if v != neutral {
 		b.then(op, []string{b.floats(name, []float32{float32(v)})})

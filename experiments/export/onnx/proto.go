@@ -75,7 +75,7 @@ func window(l arch.Pool) []protobuf.Message {
 	}
 }
 
-// valueInfo is the type and shape of an input or output; a string is a dimension of any size.
+// valueInfo describes the type and shape of an input or output. A string is a dimension of any size.
 func valueInfo(name string, element int64, dims ...any) protobuf.Message {
 	var shape protobuf.Message
 	for _, d := range dims {

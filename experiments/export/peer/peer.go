@@ -1,5 +1,5 @@
 // Package peer runs an exported net in the program that it was exported for,
-// onnxruntime or PyTorch, and compares what both make of the same images.
+// onnxruntime or PyTorch, and compares the outputs of both on the same images.
 package peer
 
 import (
@@ -20,51 +20,51 @@ import (
 	"ablate/arch"
 )
 
-// A Sample is a batch of test images and what ablate's own net makes of them.
+// A Sample is a batch of test images with the outputs of ablate's own net.
 type Sample struct {
 	N        int
-	Shape    arch.Shape // an image's
-	Images   []byte     // as the data set holds them, [N, height, width, channels]
-	Net      arch.Shape // an input's
-	Inputs   []float32  // what the net sees, [N, height, width, channels]
+	Shape    arch.Shape // shape of an image
+	Images   []byte     // in the data set's form, [N, height, width, channels]
+	Net      arch.Shape // shape of an input
+	Inputs   []float32  // the net's inputs, [N, height, width, channels]
 	LogProbs []float32  // the logarithm of each class's probability, [N, classes]
 }
 
-// A Check is what a comparison came to.
+// A Check is the result of a comparison.
 type Check struct {
 	Images     int     `json:"images"`
 	Labels     int     `json:"equal_labels"`
-	Difference float64 `json:"difference"` // the largest of a log probability, as a share of it where it is beyond 1
+	Difference float64 `json:"difference"` // the largest difference of a log probability, relative to it beyond 1
 }
 
-// Tolerance is how far the log probabilities of two programs may lie apart: both
-// add the same float32 products, in another order.
+// Tolerance is the largest accepted difference between the log probabilities of two programs. Both add the same float32
+// products, in a different order.
 const Tolerance = 1e-4
 
-// OK says whether two nets are the same.
+// OK reports whether two nets agree.
 func (c Check) OK() bool { return c.Labels == c.Images && c.Difference <= Tolerance }
 
-// String says it in words.
+// String describes the result in words.
 func (c Check) String() string {
 	return fmt.Sprintf("%d of %d labels equal, log probabilities within %.1e", c.Labels, c.Images, c.Difference)
 }
 
-// What a comparison fails of.
+// The errors of a comparison.
 var (
 	ErrMissing = errors.New("there is no Python with what the check needs")
 	ErrUnequal = errors.New("the exported net is not the one that was trained")
 )
 
-// PythonVariable names the Python that runs the peer.
+// PythonVariable is the environment variable that names the Python for the peer.
 const PythonVariable = "ABLATE_PYTHON"
 
 //go:embed run.py
 var program string
 
-// missing is run.py's exit code for a module that is not there.
+// missing is run.py's exit code for a missing module.
 const missing = 3
 
-// ONNX compares a model with ablate's own net; raw says that it takes images as they are stored.
+// ONNX compares a model with ablate's own net. raw states that the model takes images as they are stored.
 func ONNX(ctx context.Context, model []byte, raw bool, s Sample) (Check, error) {
 	return within(func(dir string) (Check, error) {
 		path := filepath.Join(dir, "model.onnx")
@@ -80,7 +80,7 @@ func Torch(ctx context.Context, model string, s Sample) (Check, error) {
 	return within(func(dir string) (Check, error) { return compare(ctx, dir, "torch", model, false, s) })
 }
 
-// within calls f with a folder that is gone afterwards.
+// within calls f with a temporary folder, and removes the folder afterwards.
 func within(f func(dir string) (Check, error)) (c Check, err error) {
 	dir, err := os.MkdirTemp("", "ablate-check-")
 	if err != nil {
@@ -118,7 +118,7 @@ func compare(ctx context.Context, dir, kind, model string, raw bool, s Sample) (
 	return c, err
 }
 
-// run has Python run the peer's program.
+// run starts Python with the peer's program.
 func run(ctx context.Context, ask map[string]any) error {
 	python := cmp.Or(os.Getenv(PythonVariable), "python3")
 	text, err := json.Marshal(ask)
@@ -177,7 +177,7 @@ func check(s Sample, text []byte) (Check, error) {
 	return c, nil
 }
 
-// planes are inputs as ONNX and PyTorch have them, [N, channels, height, width].
+// planes returns the inputs in the order of ONNX and PyTorch, [N, channels, height, width].
 func planes(s Sample) []float32 {
 	pixels, channels := s.Net.Height*s.Net.Width, s.Net.Channels
 	to := make([]float32, len(s.Inputs))

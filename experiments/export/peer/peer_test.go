@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 	if c := with(func([]float32) {}); !c.OK() || c.Labels != 2 || c.Difference != 0 {
 		t.Error(c)
 	}
-	if c := with(func(v []float32) { v[2] -= 0.0015 }); !c.OK() { // 5e-5 of it
+	if c := with(func(v []float32) { v[2] -= 0.0015 }); !c.OK() { // 5e-5 of the value
 		t.Error(c)
 	}
 	if c := with(func(v []float32) { v[0] -= 0.001 }); c.OK() || c.Labels != 2 {
@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestPlanes(t *testing.T) {
-	// A pixel's channels lie together in ours and apart in theirs.
+	// A pixel's channels are adjacent in our order and apart in theirs.
 	s := Sample{N: 1, Net: arch.Shape{Height: 1, Width: 2, Channels: 3}, Inputs: []float32{1, 2, 3, 4, 5, 6}}
 	if got, want := planes(s), []float32{1, 4, 2, 5, 3, 6}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -1,6 +1,6 @@
 // Package protobuf writes protocol buffer messages field by field, for formats
-// of which a handful of messages is needed and generated code would be larger
-// than what it writes.
+// of which only a handful of messages is needed. Generated code would be larger
+// than this package.
 package protobuf
 
 import (
@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A Message is an encoded message. Each method returns it with one field more.
+// A Message is an encoded message. Each method returns the message with one more field.
 type Message []byte
 
 // Int appends an int32, int64, enum or bool field.

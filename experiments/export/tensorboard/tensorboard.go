@@ -26,19 +26,18 @@ import (
 // A Sink is a folder of event files.
 type Sink struct {
 	dir  string
-	sent map[string]string // by run: what of it the files are known to hold
+	sent map[string]string // by run: the state that the files are known to hold
 }
 
-// New names the folder, which is made when there is something to be written.
+// New returns a sink for a folder. The folder is made when there is something to write.
 func New(dir string) *Sink { return &Sink{dir: dir, sent: map[string]string{}} }
 
-// Name says where the records go.
+// Name describes where the records go.
 func (s *Sink) Name() string { return "TensorBoard in " + s.dir }
 
-// Sync brings DIR/VARIANT/seed-N up to the records of a study: one event file
-// an attempt. A file grows as its attempt does; written again from the same
-// records it keeps its bytes. The HPARAMS page groups the seeds of a variant and
-// averages them.
+// Sync brings DIR/VARIANT/seed-N up to date with the records of a study: one event file for each attempt. A file grows
+// as its attempt does, and keeps its bytes if the same records are written again. The HPARAMS page groups the seeds of
+// a variant and averages them.
 func (s *Sink) Sync(ctx context.Context, study export.Study) error {
 	var errs []error
 	for _, r := range study.Runs {
@@ -64,14 +63,13 @@ func (s *Sink) Sync(ctx context.Context, study export.Study) error {
 	return errors.Join(errs...)
 }
 
-// fileName begins as TensorBoard wants it; the rest tells attempts apart.
+// fileName returns a name that begins as TensorBoard requires and distinguishes attempts.
 func fileName(r export.Run, attempt int) string {
 	return fmt.Sprintf("events.out.tfevents.%010d.ablate.%d", r.Attempts[attempt].Started.Unix(), attempt+1)
 }
 
-// grow makes a file hold the events. Where it holds a beginning of them, as it
-// does while a run is logged, the rest is appended, since TensorBoard reads on
-// from where it stands; anything else is replaced as a whole.
+// grow makes a file hold the events. If the file holds the first of them, as it does while a run logs, the rest is
+// appended, since TensorBoard continues to read from its last position. Any other contents are replaced as a whole.
 func grow(path string, events []byte) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +93,8 @@ func grow(path string, events []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// events are the frames of one attempt: the version, the hyperparameters, the
-// scalars, and how the session ended once it has.
+// events returns the frames of one attempt: the version, the hyperparameters, the scalars and, once the session has
+// ended, how it ended.
 func events(r export.Run, attempt int, keys []string) []byte {
 	a := r.Attempts[attempt]
 	started := seconds(a.Started)
@@ -126,8 +124,8 @@ func event(wallTime float64, step int64) protobuf.Message {
 	return protobuf.Message{}.Double(1, wallTime).Int(2, step)
 }
 
-// scalar is a Summary with one value. The first of a tag describes it: plugin
-// scalars, data class DATA_CLASS_SCALAR.
+// scalar returns a Summary with one value. The first one of a tag describes the tag: plugin scalars, data class
+// DATA_CLASS_SCALAR.
 func scalar(tag string, value float32, first bool) protobuf.Message {
 	v := protobuf.Message{}.String(1, tag).Float(2, value)
 	if first {
@@ -137,8 +135,8 @@ func scalar(tag string, value float32, first bool) protobuf.Message {
 	return protobuf.Message{}.Bytes(1, v)
 }
 
-// sessionStart is HParamsPluginData.session_start_info. Its group name makes
-// TensorBoard average over the sessions of a group: the seeds of a variant.
+// sessionStart returns HParamsPluginData.session_start_info. Its group name makes TensorBoard average over the sessions
+// of a group: the seeds of a variant.
 func sessionStart(r export.Run, keys []string, started float64) protobuf.Message {
 	params := map[string]any{"variant": r.Variant, "seed": float64(r.Seed)}
 	for _, k := range keys {
@@ -154,7 +152,7 @@ func sessionStart(r export.Run, keys []string, started float64) protobuf.Message
 	return hparams("_hparams_/session_start_info", protobuf.Message{}.Bytes(3, info))
 }
 
-// sessionEnd is HParamsPluginData.session_end_info.
+// sessionEnd returns HParamsPluginData.session_end_info.
 func sessionEnd(success bool, ended float64) protobuf.Message {
 	const statusSuccess, statusFailure = 1, 2
 	status := int64(statusFailure)
@@ -165,7 +163,7 @@ func sessionEnd(success bool, ended float64) protobuf.Message {
 		protobuf.Message{}.Int(1, status).Double(2, ended)))
 }
 
-// hparams is a Summary whose value is an empty float tensor with the plugin's data beside it.
+// hparams returns a Summary whose value is an empty float tensor, with the plugin's data beside it.
 func hparams(tag string, data protobuf.Message) protobuf.Message {
 	plugin := protobuf.Message{}.String(1, "hparams").Bytes(2, data)
 	const float = 1 // DT_FLOAT
@@ -174,7 +172,7 @@ func hparams(tag string, data protobuf.Message) protobuf.Message {
 	return protobuf.Message{}.Bytes(1, v)
 }
 
-// value is a google.protobuf.Value.
+// value returns a google.protobuf.Value.
 func value(v any) protobuf.Message {
 	switch v := v.(type) {
 	case float64:

@@ -17,23 +17,23 @@ import (
 	"ablate/experiments/export"
 )
 
-// ErrKind is a kind of layer that model.py cannot build.
+// ErrKind is the error for a kind of layer that model.py cannot build.
 var ErrKind = errors.New("has no form in PyTorch here")
 
-// A Model is what is written.
+// A Model holds the files of a net for PyTorch.
 type Model struct {
 	Tensors []experiments.Tensor // the state dict
 	Source  []byte               // model.py
 }
 
-// torchvision has the names of torchvision.models.alexnet for the layers of the net that is the same.
+// torchvision maps the layers of our net to the names in torchvision.models.alexnet, which is the same net.
 var torchvision = map[string]string{
 	"conv1": "features.0", "conv2": "features.3", "conv3": "features.6", "conv4": "features.8", "conv5": "features.10",
 	"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6",
 }
 
-// torchvisionNames are the names of torchvision's layers if a net computes in evaluation what torchvision's alexnet
-// does, with any number of classes; nil if an edit has made another one of it.
+// torchvisionNames returns the names of torchvision's layers if a net computes in evaluation what torchvision's alexnet
+// does, with any number of classes. It returns nil if an edit has changed that.
 func torchvisionNames(name string, infos []arch.LayerInfo) (map[string]string, error) {
 	const alexnet = "alexnet-torchvision"
 	if name != alexnet {
@@ -59,7 +59,7 @@ func torchvisionNames(name string, infos []arch.LayerInfo) (map[string]string, e
 	return torchvision, nil
 }
 
-// computing are the layers that do something in evaluation.
+// computing returns the layers that do something in evaluation.
 func computing(infos []arch.LayerInfo) []arch.LayerInfo {
 	return slices.DeleteFunc(slices.Clone(infos), func(p arch.LayerInfo) bool {
 		_, ok := p.Layer.Spec.(*arch.Dropout)
@@ -67,7 +67,8 @@ func computing(infos []arch.LayerInfo) []arch.LayerInfo {
 	})
 }
 
-// alike says that two layers of a chain compute the same of the same weights; the last ones may differ in the classes.
+// alike reports whether two layers of a chain compute the same with the same weights. The last layers may differ in the
+// number of classes.
 func alike(a, b arch.LayerInfo, last bool) bool {
 	if a.Layer.Spec.Kind() != b.Layer.Spec.Kind() || !last && a.Out != b.Out {
 		return false
@@ -90,8 +91,7 @@ var files embed.FS
 
 var source = template.Must(template.ParseFS(files, "model.py.tmpl"))
 
-// New makes the model of a net and its weights. The error names the layer that
-// cannot be written.
+// New returns the model of a net and its weights. The error names the layer that cannot be written.
 func New(net *arch.Net, weights export.Weights) (Model, error) {
 	infos, err := net.Infer()
 	if err != nil {
@@ -122,19 +122,19 @@ func New(net *arch.Net, weights export.Weights) (Model, error) {
 	return Model{Tensors: b.tensors, Source: text.Bytes()}, err
 }
 
-// A line is a module of the nn.Sequential, or of a net that is no chain.
+// A line is a module of the nn.Sequential, or of a net that is not a chain.
 type line struct {
 	Name, Module string
 	Reads        []string // the modules whose outputs it reads, or input
 }
 
-// A value is what a layer makes.
+// A value is a layer's output.
 type value struct {
 	now  string // the module that makes it
-	flat bool   // it is [N, C]
+	flat bool   // its shape is [N, C]
 }
 
-// output is that of a layer, or the input.
+// output returns the output of a layer, or the input.
 func (b *builder) output(i int) value {
 	if i < 0 {
 		return value{now: "input"}
@@ -144,14 +144,14 @@ func (b *builder) output(i int) value {
 
 type builder struct {
 	weights   export.Weights
-	names     map[string]string // of torchvision, nil for others
+	names     map[string]string // torchvision's names, nil for other nets
 	tensors   []experiments.Tensor
 	layers    []line
 	parts     map[string]bool // modules that model.py must define
-	outputs   []value         // of the layers so far
-	value                     // that the next module reads
+	outputs   []value         // outputs of the layers so far
+	value                     // the input of the next module
 	flattened int             // values
-	kept      float32         // what dropout multiplies by in evaluation, to be folded into the next weights
+	kept      float32         // dropout's factor in evaluation, to be folded into the next weights
 }
 
 func (b *builder) add(name, format string, args ...any) {
@@ -368,7 +368,7 @@ func (b *builder) dropout(name string, l *arch.Dropout) {
 	}
 }
 
-// fold multiplies weights by what a dropout before them left to do.
+// fold multiplies weights by the factor left over from a dropout before them.
 func (b *builder) fold(w []float32) []float32 {
 	for i := range w {
 		w[i] *= b.kept
@@ -390,7 +390,7 @@ func (b *builder) flatten() {
 	b.flat = true
 }
 
-// inputs are the values that come together at the end of a part.
+// inputs returns the values that are joined at the end of a part.
 func (b *builder) inputs(p arch.LayerInfo) []value {
 	var in []value
 	for _, i := range p.From {
@@ -399,7 +399,7 @@ func (b *builder) inputs(p arch.LayerInfo) []value {
 	return in
 }
 
-// join adds values up or sets their channels one behind the other.
+// join adds values or concatenates their channels.
 func (b *builder) join(name string, concat bool, in []value) {
 	flat := slices.ContainsFunc(in, func(v value) bool { return v.flat })
 	var reads []string
@@ -419,7 +419,7 @@ func (b *builder) join(name string, concat bool, in []value) {
 	b.flat = flat
 }
 
-// residual joins a block's shortcut and what its layers make.
+// residual joins a block's shortcut and the output of its layers.
 func (b *builder) residual(name string, l *arch.Residual, p arch.LayerInfo) {
 	in := b.inputs(p)
 	if l.Shortcut == arch.ShortcutPad && p.In != p.Out {

@@ -7,8 +7,8 @@ import (
 	"ablate/arch"
 )
 
-// A variant of torchvision's alexnet is another net. model.py built torchvision's and loaded the variant's weights
-// into it: with other sizes that failed, and with another unit it computed something else.
+// A variant of torchvision's alexnet is a different net. model.py once built torchvision's and loaded the variant's
+// weights into it: with other sizes that failed, and with another unit it computed something else.
 func TestVariantsOfTorchvision(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit func(*arch.Net)
