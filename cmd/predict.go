@@ -14,23 +14,34 @@ import (
 )
 
 func newPredict() *cobra.Command {
-	var top int
-	var asJSON bool
+	var top, images int
+	var asJSON, features bool
 	c := &cobra.Command{
-		Use:     "predict RUN FILE…",
-		Short:   "Classify photographs with the weights of a run",
-		Example: `  ablate predict photos/baseline/1 cat.jpg dog.png`,
+		Use:   "predict RUN FILE…",
+		Short: "Classify photographs with the weights of a run",
+		Example: `  ablate predict photos/baseline/1 cat.jpg dog.png
+  ablate predict quickstart/baseline/1 --features`,
 		Long: `predict runs the net of a finished run on JPEG and PNG files, and prints the most
 likely classes of each with their probabilities. A file becomes an input in the same
 way as the run's test images: resized, cropped, its mean subtracted. If the images of
 the data set have a fixed size, the shorter side is resized to it and the centre is
-cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
-		Args: cobra.MinimumNArgs(2),
+cut out. RUN is STUDY/VARIANT/SEED or the run's folder.
+
+With --features it takes no files. It writes what the last hidden layer makes of the
+run's own test images to features.safetensors in the run's folder, and small pictures
+of them to features.png. The pages of ablate serve and ablate report --format html
+then show which images the net holds to be alike.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if top < 1 {
+			switch {
+			case features:
+				return writeFeatures(c, args, images, asJSON)
+			case len(args) < 2:
+				return errors.New("name the image files to classify, as in ablate predict RUN cat.jpg; or use --features")
+			case top < 1:
 				return fmt.Errorf("--top %d: want at least 1", top)
 			}
-			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
+			return withTrained(c, args[0], func(_ string, net *runner.Trained, group *engine.Group) error {
 				guesses, err := net.Predict(c.Context(), args[1:], top, group)
 				if err != nil {
 					return err
@@ -40,9 +51,41 @@ cut out. RUN is STUDY/VARIANT/SEED or the run's folder.`,
 		},
 	}
 	c.Flags().IntVar(&top, "top", 5, "print the `N` most likely classes")
+	c.Flags().BoolVar(&features, "features", false, "write the last hidden layer's features of the test images")
+	c.Flags().IntVar(&images, "images", 1000, "with --features: of `N` test images, spread over all")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	addDeviceFlags(c)
 	return c
+}
+
+// writeFeatures writes the features of a run's test images into its folder.
+func writeFeatures(c *cobra.Command, args []string, images int, asJSON bool) error {
+	switch {
+	case len(args) > 1:
+		return fmt.Errorf("--features is for the run's own test images; leave out %s", args[1])
+	case images < 2 || images > experiments.MaxFeatureImages:
+		return fmt.Errorf("--images %d: want 2 to %d", images, experiments.MaxFeatureImages)
+	}
+	return withTrained(c, args[0], func(dir string, net *runner.Trained, group *engine.Group) error {
+		f, err := net.Features(c.Context(), images, group)
+		if err != nil {
+			return err
+		}
+		if err := experiments.SaveFeatures(dir, f); err != nil {
+			return err
+		}
+		path := experiments.FeaturesPath(dir)
+		if asJSON {
+			return printJSON(c.OutOrStdout(), struct {
+				File     string `json:"file"`
+				Pictures string `json:"pictures"`
+				Images   int    `json:"images"`
+				Features int    `json:"features"`
+			}{path, experiments.PicturesPath(dir), len(f.Index), f.Width})
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d features of each of %d test images\n", path, f.Width, len(f.Index))
+		return err
+	})
 }
 
 func newEvaluate() *cobra.Command {
@@ -60,7 +103,7 @@ that the net was trained with. Nothing is recorded. RUN is STUDY/VARIANT/SEED or
 run's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withTrained(c, args[0], func(net *runner.Trained, group *engine.Group) error {
+			return withTrained(c, args[0], func(_ string, net *runner.Trained, group *engine.Group) error {
 				score, err := net.Evaluate(c.Context(), changes, group)
 				if err != nil {
 					return err
@@ -80,8 +123,8 @@ func addDeviceFlags(c *cobra.Command) {
 	c.Flags().Int("threads", 0, threadsUsage)
 }
 
-// withTrained opens a run's net and the devices to evaluate it on.
-func withTrained(c *cobra.Command, run string, use func(*runner.Trained, *engine.Group) error) error {
+// withTrained opens a run's folder and net, and the devices to evaluate it on.
+func withTrained(c *cobra.Command, run string, use func(string, *runner.Trained, *engine.Group) error) error {
 	settings, err := settings(c)
 	if err != nil {
 		return err
@@ -103,7 +146,7 @@ func withTrained(c *cobra.Command, run string, use func(*runner.Trained, *engine
 		return err
 	}
 	defer group.Close()
-	if err := use(net, group); err != nil {
+	if err := use(dir, net, group); err != nil {
 		return errors.Join(err, ctxError(c.Context()))
 	}
 	return nil

@@ -335,7 +335,7 @@ func (r *reporter) render() ([]byte, []experiments.Record, error) {
 	switch r.format {
 	case html:
 		err = page.Write(&b, table, page.Source{Records: records, Metrics: r.store.Metrics, Filters: r.store.Filters,
-			Times: r.store.Times, Notes: r.store.Notes, Classes: r.classes(table, records)})
+			Times: r.store.Times, Features: r.store.Features, Notes: r.store.Notes, Classes: r.classes(table, records)})
 	case svg:
 		err = page.WriteForest(&b, table)
 	default:

@@ -112,32 +112,41 @@ func (t *Trained) Evaluate(ctx context.Context, changes []string, group *engine.
 	}
 	var sets datasets
 	defer sets.close()
-	ds, err := sets.open(ctx, r.Data)
+	ds, err := t.tests(ctx, &r, &sets)
 	if err != nil {
 		return train.Score{}, err
-	}
-	if !slices.Equal(ds.Classes, t.classes) && len(r.Data.Classes) == 0 {
-		r.Data.Classes = t.classes // by name, in the order of the net's outputs
-		if ds, err = sets.open(ctx, r.Data); err != nil {
-			return train.Score{}, err
-		}
-	}
-	if !slices.Equal(ds.Classes, t.classes) {
-		return train.Score{}, fmt.Errorf("data %s has the classes %s, the net knows %s", ds.Name,
-			strings.Join(ds.Classes, ", "), strings.Join(t.classes, ", "))
-	}
-	if t.mean != nil {
-		if len(t.mean) != ds.Shape.Len() {
-			return train.Score{}, fmt.Errorf("data %s has images of %v, the net was trained on %v", ds.Name, ds.Shape,
-				t.input.Image)
-		}
-		ds.Mean = t.mean
 	}
 	e, err := train.NewEvaluator(ctx, r, ds, group, t.weights)
 	if err != nil {
 		return train.Score{}, err
 	}
 	return e.Evaluate(ctx)
+}
+
+// tests opens the data that a recipe names, with the net's own classes and mean.
+func (t *Trained) tests(ctx context.Context, r *recipe.Recipe, sets *datasets) (*data.Dataset, error) {
+	ds, err := sets.open(ctx, r.Data)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(ds.Classes, t.classes) && len(r.Data.Classes) == 0 {
+		r.Data.Classes = t.classes // by name, in the order of the net's outputs
+		if ds, err = sets.open(ctx, r.Data); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.Equal(ds.Classes, t.classes) {
+		return nil, fmt.Errorf("data %s has the classes %s, the net knows %s", ds.Name,
+			strings.Join(ds.Classes, ", "), strings.Join(t.classes, ", "))
+	}
+	if t.mean != nil {
+		if len(t.mean) != ds.Shape.Len() {
+			return nil, fmt.Errorf("data %s has images of %v, the net was trained on %v", ds.Name, ds.Shape,
+				t.input.Image)
+		}
+		ds.Mean = t.mean
+	}
+	return ds, nil
 }
 
 // shown returns the recipe without what applies to training images only.

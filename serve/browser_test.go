@@ -153,6 +153,14 @@ func rich(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
+	like := experiments.Features{Width: 1, Values: make([]float32, 9), Label: make([]int, 9), Predicted: make([]int, 9),
+		Index: []int{0, 1, 2, 3, 4, 5, 6, 7, 8}, Classes: []string{"disc"}}
+	if err := like.Picture(make([]experiments.Thumbnail, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if err := experiments.SaveFeatures(filepath.Join(root, "norm", "no-lrn", "seed-6"), like); err != nil {
+		t.Fatal(err)
+	}
 	bad := `<img src=x onerror=alert(1)> "'&` + strings.Repeat("long", 20)
 	put(t, root, experiments.Record{Study: bad, Variant: "baseline", Seed: 1, Status: experiments.Done}, 0.5, 0.4)
 	put(t, root, experiments.Record{Study: bad, Variant: bad, Seed: 1, Status: experiments.Failed, Error: bad}, 0.5)

@@ -44,6 +44,7 @@ type runPage struct {
 	Provenance []page.Fact
 	Files      []file
 	Filters    []page.FilterSet
+	Neighbours []page.Neighbours
 	Layers     []page.LayerTable
 	Problems   []string
 }
@@ -117,10 +118,11 @@ func (s *Server) describeRun(a *answer, r *run, p *runPage) error {
 	p.Machine = drawMachine(samples)
 	c := &reports.Comparison{Rows: []reports.Row{{Variant: r.variant}}}
 	pictures := page.NewPictures(c, page.Source{
-		Records: []experiments.Record{r.record}, Filters: s.filters, Times: s.times,
+		Records: []experiments.Record{r.record}, Filters: s.filters, Times: s.times, Features: s.features,
 	})
 	_, p.Layers = pictures.Nets()
 	p.Filters = pictures.Filters()
+	p.Neighbours = pictures.Neighbours()
 	p.Provenance = pictures.Provenance()
 	p.Problems = append(p.Problems, pictures.Problems()...)
 	return nil

@@ -676,3 +676,35 @@ func TestLogScale(t *testing.T) {
 	has(t, get(t, h, "/run/norm/no-lrn/6", 200), "attempt 1", `name="log" value="1" form="choose">`)
 	has(t, get(t, h, "/run/norm/no-lrn/6?log=1", 200), `name="log" value="1" form="choose" checked>`)
 }
+
+// A run's page shows neighbours once there are features. It follows no link out of the folder to them.
+func TestNeighbours(t *testing.T) {
+	root := sample(t)
+	dir := filepath.Join(root, "norm", "baseline", "seed-1")
+	h := serving(t, root, "")
+	f := experiments.Features{Width: 1, Values: []float32{0, 3, 1}, Index: []int{4, 5, 6}, Label: make([]int, 3),
+		Predicted: make([]int, 3), Classes: []string{"disc"}}
+	if err := f.Picture(make([]experiments.Thumbnail, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if page := get(t, h, "/run/norm/baseline/1", 200); strings.Contains(page, "neighbours") {
+		t.Error("a run without features has neighbours")
+	}
+	if err := experiments.SaveFeatures(dir, f); err != nil {
+		t.Fatal(err)
+	}
+	if page := get(t, h, "/run/norm/baseline/1", 200); !strings.Contains(page, "disc, test image 6, at distance 1") {
+		t.Error("the run's page does not show its neighbours")
+	}
+	outside := filepath.Join(t.TempDir(), "features.png")
+	if err := os.Rename(experiments.PicturesPath(dir), outside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, experiments.PicturesPath(dir)); err != nil {
+		t.Skip(err)
+	}
+	page := get(t, h, "/run/norm/baseline/1", 200)
+	if strings.Contains(page, "at distance") || !strings.Contains(page, "leads out of the folder") {
+		t.Error("the page shows pictures that lie outside the folder")
+	}
+}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -136,4 +137,15 @@ func (s *Server) times(r experiments.Record) (t experiments.Times, err error) {
 		return t, err
 	}
 	return s.Store.Times(r)
+}
+
+func (s *Server) features(r experiments.Record) (f experiments.Features, err error) {
+	dir, err := s.Store.FindFolder(fmt.Sprintf("%s/%s/%d", r.Study, r.Variant, r.Seed))
+	if err == nil {
+		err = cmp.Or(s.library.confined(experiments.FeaturesPath(dir)), s.library.confined(experiments.PicturesPath(dir)))
+	}
+	if err != nil {
+		return f, err
+	}
+	return experiments.ReadFeatures(dir)
 }

@@ -32,7 +32,8 @@ var files embed.FS
 var layout = template.Must(Sections().ParseFS(files, "page.html"))
 
 // Sections returns the templates of a page's parts, for pages with another layout. The template table takes a
-// render.Table; differences, speed, nets, filters and provenance take a value with the fields that they show.
+// render.Table; differences, speed, nets, filters, neighbours and provenance take a value with the fields that they
+// show.
 func Sections() *template.Template {
 	return template.Must(template.New("page.html").Funcs(template.FuncMap{
 		"clean": reports.Sanitize,
@@ -62,6 +63,8 @@ type Source struct {
 	Metrics func(experiments.Record) ([]experiments.Metric, error)
 	// Filters reads the first layer's weights before and after training.
 	Filters func(experiments.Record) (before, after experiments.Tensor, err error)
+	// Features reads the last hidden layer's features of test images.
+	Features func(experiments.Record) (experiments.Features, error)
 	// Notes reads the tags and notes on a run.
 	Notes func(experiments.Record) (experiments.Notes, error)
 	// Times reads the kernels' times.
@@ -88,6 +91,7 @@ type content struct {
 	Figures    []Figure
 	Layers     []LayerTable
 	Filters    []FilterSet
+	Neighbours []Neighbours
 	Provenance []Fact
 	Problems   []string
 }
@@ -108,6 +112,7 @@ func Write(w io.Writer, c *reports.Comparison, s Source) error {
 	p.Speed = b.Speed()
 	p.Figures, p.Layers = b.Nets()
 	p.Filters = b.Filters()
+	p.Neighbours = b.Neighbours()
 	p.Provenance = b.Provenance()
 	p.Problems = b.problems
 	return p.write(w)

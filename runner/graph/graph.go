@@ -25,6 +25,7 @@ type Graph struct {
 	Input  *gorgonia.Node // [batch, height, width, channels]
 	Labels *gorgonia.Node // [batch], class numbers, or shares of classes; nil in evaluation
 	Logits *gorgonia.Node // [batch, 1, 1, classes]
+	Hidden *gorgonia.Node // what the last layer with weights reads
 	Loss   *gorgonia.Node // scalar, the mean over the batch; nil in evaluation
 	Params []Param
 	Clock  *Clock // read by dropout when Gorgonia's machine runs the graph
@@ -82,8 +83,12 @@ func (b builder) build(net *arch.Net, batch int) (*Graph, error) {
 	b.g.Input = b.input("input", nhwc(batch, net.Input))
 	outputs := make([]*gorgonia.Node, len(placed))
 	for i, p := range placed {
-		if outputs[i], err = b.layer(p, b.inputsOf(p, outputs)); err != nil {
+		in, params := b.inputsOf(p, outputs), len(b.g.Params)
+		if outputs[i], err = b.layer(p, in); err != nil {
 			return nil, fmt.Errorf("net %s, layer %s: %w", net.Name, p.Layer.Name, err)
+		}
+		if len(b.g.Params) > params && !b.g.Params[params].Bias {
+			b.g.Hidden = in[0]
 		}
 	}
 	if !b.train {
