@@ -90,9 +90,9 @@ kubernetes:
 kubernetes-types:
     go test -count 1 -tags long -run TestKubernetesTypes ./runner/cluster
 
-# ablate serve on a thousand runs: milliseconds to open, to draw a study and to draw it again; memory.
+# ablate serve on 1,000 and 10,000 runs: time to open pages, and to draw them again; memory; 50 open pages' share of a core.
 bench-serve:
-    go test -run '^$' -bench ThousandRuns -benchtime 3x ./serve
+    go test -run '^$' -bench . -benchtime 3x ./serve
 
 # A training step beside PyTorch's in its fastest mode, alternating. Python needs PyTorch 2.
 peer *args="":

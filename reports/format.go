@@ -62,6 +62,9 @@ var rightToLeft = []*unicode.RangeTable{
 // Sanitize makes text from records safe to print. It escapes what would move the cursor, end the line or turn its
 // direction, and isolates words in a right-to-left script (Unicode Annex 9, FSI and PDI).
 func Sanitize(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) { // most text
+		return strings.TrimSpace(s)
+	}
 	var b strings.Builder
 	isolate := false
 	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {

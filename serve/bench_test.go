@@ -4,7 +4,9 @@ package serve
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"runtime"
 	"syscall"
@@ -14,16 +16,16 @@ import (
 	"ablate/experiments"
 )
 
-// thousand makes a folder with a study of 125 variants under eight seeds, each logged for a hundred epochs. The last
+// studyOf makes a folder with a study of so many variants under eight seeds, each logged for a hundred epochs. The last
 // run of the last variant is training; dir is its folder.
-func thousand(b *testing.B) (root, dir string) {
+func studyOf(b *testing.B, variants int) (root, dir string) {
 	root = b.TempDir()
-	for v := range 125 {
+	for v := range variants {
 		for seed := uint64(1); seed <= 8; seed++ {
 			simulated(b, root, v, seed, 100, experiments.Done)
 		}
 	}
-	return root, simulated(b, root, 124, 8, 50, experiments.Running)
+	return root, simulated(b, root, variants-1, 8, 50, experiments.Running)
 }
 
 func simulated(b *testing.B, root string, v int, seed uint64, epochs int, status experiments.Status) string {
@@ -66,7 +68,7 @@ func ending(b *testing.B, root string) func(int) {
 func BenchmarkThousandRuns(b *testing.B) {
 	for _, c := range []struct{ name, path string }{{"runs", "/runs"}, {"study", "/study/s"}, {"studies", "/"}} {
 		b.Run("open/"+c.name, func(b *testing.B) {
-			root, _ := thousand(b)
+			root, _ := studyOf(b, 125)
 			used := processTime()
 			for b.Loop() {
 				get(b, serving(b, root, ""), c.path, 200)
@@ -75,7 +77,7 @@ func BenchmarkThousandRuns(b *testing.B) {
 		})
 		for _, what := range []string{"line", "record"} {
 			b.Run("update/"+what+"/"+c.name, func(b *testing.B) {
-				root, dir := thousand(b)
+				root, dir := studyOf(b, 125)
 				change := map[string]func(int){"line": logging(b, dir), "record": ending(b, root)}[what]
 				h := serving(b, root, "")
 				get(b, h, c.path, 200)
@@ -95,6 +97,61 @@ func BenchmarkThousandRuns(b *testing.B) {
 				runtime.KeepAlive(h)
 			})
 		}
+	}
+}
+
+// A server that has just started opens 10,000 runs.
+func BenchmarkTenThousandRuns(b *testing.B) {
+	root, _ := studyOf(b, 1250)
+	for _, c := range []struct{ name, path string }{{"runs", "/runs"}, {"study", "/study/s"}, {"studies", "/"}} {
+		b.Run("open/"+c.name, func(b *testing.B) {
+			used := processTime()
+			for b.Loop() {
+				get(b, serving(b, root, ""), c.path, 200)
+			}
+			reportTime(b, used)
+		})
+	}
+}
+
+// What 50 open pages of a thousand runs take of a core: while nothing changes, and while the training run logs a line
+// a second and one of the pages, which shows the run, is requested again each time.
+func BenchmarkOpenPages(b *testing.B) {
+	const watched = 5 * time.Second
+	for _, c := range []struct {
+		name     string
+		training bool
+	}{{"idle", false}, {"training", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			root, dir := studyOf(b, 125)
+			h := serving(b, root, "")
+			for i := range 50 {
+				of := []string{"all", "study:s", "run:s/v124/8"}[i%3]
+				stream, err := http.Get(h.URL + "/events?of=" + of)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer stream.Body.Close()
+				go io.Copy(io.Discard, stream.Body)
+			}
+			get(b, h, "/run/s/v124/8", 200)
+			time.Sleep(watched) // a folder that has just changed is listed again and again
+			logLine, epoch := logging(b, dir), 50
+			var used time.Duration
+			for b.Loop() {
+				began := processTime()
+				for range watched / time.Second {
+					if c.training {
+						epoch++
+						logLine(epoch)
+						get(b, h, "/run/s/v124/8", 200)
+					}
+					time.Sleep(time.Second)
+				}
+				used += processTime() - began
+			}
+			b.ReportMetric(100*used.Seconds()/float64(b.N)/watched.Seconds(), "%-of-a-core")
+		})
 	}
 }
 

@@ -249,13 +249,16 @@ func (b *Pictures) shows(variant string) bool { return b.s.Show == nil || b.s.Sh
 
 // of returns a variant's records by seed, if the variant is drawn.
 func (b *Pictures) of(variant string) []experiments.Record {
-	var rs []experiments.Record
-	for _, r := range b.s.Records {
-		if r.Variant == variant && b.shows(variant) {
-			rs = append(rs, r)
-		}
+	if !b.shows(variant) {
+		return nil
 	}
-	return rs
+	byVariant := func(r experiments.Record, name string) int { return strings.Compare(r.Variant, name) }
+	first, _ := slices.BinarySearchFunc(b.s.Records, variant, byVariant)
+	end := first
+	for end < len(b.s.Records) && b.s.Records[end].Variant == variant {
+		end++
+	}
+	return b.s.Records[first:end:end]
 }
 
 // A Fact is a line of the provenance.
