@@ -174,7 +174,7 @@ func BenchmarkDepthwise(b *testing.B) {
 				fs := []func(){func() { p.axpy(y, x, 0.5) }}
 				ops := depthwiseOps(g.batch, *w)
 				for i, op := range ops {
-					k, _ := bound(b, dev, op, rand.New(rand.NewPCG(1, uint64(i))), false)
+					k, _ := boundTo(b, dev, op, rand.New(rand.NewPCG(1, uint64(i))), alignedFloats)
 					fs = append(fs, func() {
 						if err := k.Run(&engine.Context{}); err != nil {
 							b.Fatal(err)

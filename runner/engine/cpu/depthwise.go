@@ -27,6 +27,7 @@ type tapRow struct {
 	step            int // from one pixel's cells to the next's
 	wRow, wCol      int // as row and col, in the weights
 	outStep         int // from one output pixel to the next
+	ahead, outAhead int // to the cells and outputs that come a row later: hints for the caches
 	floor           float32
 }
 
@@ -109,11 +110,11 @@ func outputSpans(outputs, stride, pad, kernel, inputs int) []span {
 }
 
 // inputSpans returns the spans of the pixels of a data gradient. Input pixel i receives gradient from
-// the outputs that it reached, see newConvDataGrad. zeros is the number of zeros before the outputs.
-func inputSpans(inputs, stride, pad, kernel, zeros, outputs int) []span {
+// the outputs that it reached, see newConvDataGrad.
+func inputSpans(inputs, stride, pad, kernel, outputs int) []span {
 	all := make([]span, inputs)
 	for i := range all {
-		last, phase := (i+pad)/stride+zeros, (i+pad)%stride
+		last, phase := (i+pad)/stride, (i+pad)%stride
 		from := max(last+1-taps(kernel, stride, phase), 0)
 		all[i] = span{from, max(0, min(last+1, outputs)-from), phase + stride*(last-from)}
 	}
@@ -149,24 +150,20 @@ func isDepthwise(w graph.Window) bool {
 	return w.Groups == w.In.Channels && w.Groups == w.Out.Channels
 }
 
-// A tapWalk visits the rows of images that a tapRow handles. Rows of cells are copied in strips of
+// A tapWalk visits the rows of images that a weight gradient sums. Rows of cells are copied in strips of
 // panelCols channels, between the zeros that pad the image. In the image itself, the same channels of
-// neighbouring pixels share few sets of the cache, and they do not form a stream that a CPU reads
-// ahead.
+// neighbouring pixels share few sets of the cache.
 type tapWalk struct {
 	x, out   []float32
-	init     []float32
 	from, to arch.Shape // an image of x, and of out
 	rows     []span     // per row of out
 	cols     []spanRun  // of padded cells
 	left     int        // zeros before a row of cells
 	width    int        // of a row of padded cells
 	kernel   int        // taps along a side
+	step     int        // from one pixel's cells to the next's
 
-	every, step, tap int  // pixels of a run are every pixels apart, their cells step; weights of neighbours tap taps
-	packOut          bool // rows of out are copied too, because the kernel reads them tap by tap
-	most, cells      int  // rows of out taken at a time, and rows of cells that they need
-	floor            float32
+	most, cells int // rows of out taken at a time, and rows of cells that they need
 }
 
 // roomForCells is about the number of values that a worker copies, so that they stay in its cache.
@@ -197,32 +194,27 @@ func (t *tapWalk) band(p *isa, work *tapRow, scratch []float32, f func(*tapRow),
 		}
 		p.prefetch(&out[y*rowLen], 1, 0, (rowLen+lane-1)/lane*lane)
 		for packed = max(packed, r.from); packed < r.from+r.size; packed++ {
-			t.pack(scratch, packed-base, x[packed*t.from.Width*channels:])
+			t.pack(p, scratch, packed-base, x[packed*t.from.Width*channels:])
 		}
 		for c := 0; c < channels; c += panelCols {
-			t.runs(work, scratch, f, r, r.from-base, c, out[y*rowLen+c:], w[c:])
+			t.runs(p, work, scratch, f, r, r.from-base, c, out[y*rowLen+c:], w[c:])
 		}
 	}
 }
 
 // runs calls f for the runs of a row, in one strip of channels starting at c.
-func (t *tapWalk) runs(work *tapRow, scratch []float32, f func(*tapRow), r span, at, c int, out, w []float32) {
+func (t *tapWalk) runs(p *isa, work *tapRow, scratch []float32, f func(*tapRow), r span, at, c int, out, w []float32) {
 	channels, strip := t.from.Channels, min(panelCols, t.from.Channels-c)
-	cells := scratch[t.cells*t.width*c:]
-	pitch, pixel := t.width*strip, channels
-	if t.packOut {
-		out, pixel = t.packRow(scratch[len(scratch)-t.to.Width*strip:], out, strip), strip
-	}
+	cells, pitch := scratch[t.cells*t.width*c:], t.width*strip
+	packed := scratch[len(scratch)-t.to.Width*strip:] // the kernel reads them tap by tap
+	p.gather(packed, out, t.to.Width, channels, strip)
 	*work = tapRow{
 		channels: strip, row: pitch, col: strip, step: t.step * strip,
-		wRow: t.tap * t.kernel * channels, wCol: t.tap * channels, outStep: t.every * pixel, floor: t.floor,
-	}
-	if t.init != nil {
-		work.init = &t.init[c]
+		wRow: t.kernel * channels, wCol: channels, outStep: strip,
 	}
 	for _, run := range t.cols {
 		work.pixels, work.rows, work.cols = run.n, r.size, run.size
-		work.out, work.x, work.w = &out[run.first*pixel], &cells[0], &w[0]
+		work.out, work.x, work.w = &packed[run.first*strip], &cells[0], &w[0]
 		if r.size == 0 || run.size == 0 {
 			work.rows = 0
 		} else {
@@ -234,79 +226,89 @@ func (t *tapWalk) runs(work *tapRow, scratch []float32, f func(*tapRow), r span,
 }
 
 // pack copies a row of cells to its place in each strip, with zeros on both sides.
-func (t *tapWalk) pack(scratch []float32, row int, from []float32) {
+func (t *tapWalk) pack(p *isa, scratch []float32, row int, from []float32) {
 	channels, cells := t.from.Channels, min(t.from.Width, t.width-t.left)
 	for c := 0; c < channels; c += panelCols {
 		strip := min(panelCols, channels-c)
 		to := scratch[t.width*(t.cells*c+row*strip):][:t.width*strip]
 		clear(to[:t.left*strip])
 		clear(to[(t.left+cells)*strip:])
-	}
-	for i := range cells {
-		for c := 0; c < channels; c += panelCols {
-			strip := min(panelCols, channels-c)
-			copy(scratch[t.width*(t.cells*c+row*strip)+(t.left+i)*strip:][:strip], from[i*channels+c:])
-		}
+		p.gather(to[t.left*strip:], from[c:], cells, channels, strip)
 	}
 }
 
-// packRow copies some channels of a row of out together.
-func (t *tapWalk) packRow(to, from []float32, strip int) []float32 {
-	for i := range t.to.Width {
-		copy(to[i*strip:][:strip], from[i*t.to.Channels:])
+// gather copies n values of each of some rows together, which lie stride values apart.
+func (p *isa) gather(to, from []float32, rows, stride, n int) {
+	if rows > 0 && n%lane == 0 {
+		p.copyRows(&to[0], &from[0], rows, stride, n)
+		return
 	}
-	return to
+	for i := range rows {
+		copy(to[i*n:][:n], from[i*stride:])
+	}
 }
 
 // convolved returns the walk over a convolution's output.
 func convolved(w graph.Window, x, y []float32) tapWalk {
 	return tapWalk{
-		x: x, out: y, from: w.In, to: w.Out, kernel: w.Kernel, every: 1, step: w.Stride, tap: 1, floor: noFloor,
+		x: x, out: y, from: w.In, to: w.Out, kernel: w.Kernel, step: w.Stride,
 		rows: outputSpans(w.Out.Height, w.Stride, w.Pad.Top, w.Kernel, w.In.Height),
 		cols: runsOf(outputSpans(w.Out.Width, w.Stride, 0, w.Kernel, math.MaxInt), 1, w.Stride),
 		left: w.Pad.Left,
 	}
 }
 
-// depthwise is the kernel of forward and data-gradient depthwise convolution. A tile is some rows of
-// an image.
+// depthwise is the kernel of forward and data-gradient depthwise convolution. A tile is a band of rows
+// of an image. Cells are read where they lie, row after row of an image: each line comes from memory
+// once and stays in a cache for the other rows that sum it.
 type depthwise struct {
-	d *Device
-	tapWalk
-	w     []float32
-	batch int
-	work  []tapRow
+	d         *Device
+	x, w, out []float32
+	init      []float32
+	from, to  arch.Shape // an image of x, and of out
+	rows      []span     // per row of out
+	cols      []spanRun
+	kernel    int // taps along a side
+	every     int // pixels of a run are every pixels apart
+	step, tap int // their cells step, and the weights of neighbours tap taps
+	floor     float32
+	batch     int
+	work      []tapRow
 }
+
+// bandRows is how many rows of out a tile computes.
+const bandRows = 16
 
 // newDepthwise binds y = x∗w + b, followed by a ReLU if that is fused.
 func newDepthwise(d *Device, op *graph.Conv, in engine.Instr) engine.Kernel {
-	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[1]), work: make([]tapRow, d.workers.n),
-		tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.Out))}
-	if k.init = biases(in); k.init == nil {
+	w := op.Window
+	k := &depthwise{d: d, batch: op.Batch, x: slice(in.In[0]), w: slice(in.In[1]), init: biases(in), out: slice(in.Out),
+		work: make([]tapRow, d.workers.n), from: w.In, to: w.Out, kernel: w.Kernel, every: 1, step: w.Stride, tap: 1,
+		rows:  outputSpans(w.Out.Height, w.Stride, w.Pad.Top, w.Kernel, w.In.Height),
+		cols:  runsOf(outputSpans(w.Out.Width, w.Stride, w.Pad.Left, w.Kernel, w.In.Width), 1, w.Stride),
+		floor: noFloor,
+	}
+	if k.init == nil {
 		k.init = make([]float32, op.Out.Channels)
 	}
 	if in.ReLU {
 		k.floor = 0
 	}
-	d.needScratch(k.bound())
 	return k
 }
 
 // newDepthwiseDataGrad binds dx = dy ∗ flipped w. Input pixels a stride apart share taps.
 func newDepthwiseDataGrad(d *Device, op *graph.ConvDataGrad, in engine.Instr) engine.Kernel {
 	w, s := op.Window, op.Stride
-	reach := (w.Kernel+s-1)/s - 1
-	k := &depthwise{d: d, batch: op.Batch, w: slice(in.In[0]), work: make([]tapRow, d.workers.n),
-		tapWalk: tapWalk{
-			x: slice(in.In[1]), out: slice(in.Out), init: make([]float32, w.In.Channels), from: w.Out, to: w.In,
-			kernel: w.Kernel, every: s, step: 1, tap: -s, floor: noFloor,
-			rows: inputSpans(w.In.Height, s, w.Pad.Top, w.Kernel, 0, w.Out.Height),
-			cols: runsOf(inputSpans(w.In.Width, s, w.Pad.Left, w.Kernel, reach, math.MaxInt), s, 1),
-			left: reach,
-		}}
-	d.needScratch(k.bound())
-	return k
+	return &depthwise{d: d, batch: op.Batch, w: slice(in.In[0]), x: slice(in.In[1]), out: slice(in.Out),
+		init: make([]float32, w.In.Channels), work: make([]tapRow, d.workers.n),
+		from: w.Out, to: w.In, kernel: w.Kernel, every: s, step: 1, tap: -s, floor: noFloor,
+		rows: inputSpans(w.In.Height, s, w.Pad.Top, w.Kernel, w.Out.Height),
+		cols: runsOf(inputSpans(w.In.Width, s, w.Pad.Left, w.Kernel, w.Out.Width), s, 1),
+	}
 }
+
+func (k *depthwise) bands() int { return ceil(k.to.Height, bandRows) }
 
 // Run handles all images.
 func (k *depthwise) Run(*engine.Context) error {
@@ -314,8 +316,29 @@ func (k *depthwise) Run(*engine.Context) error {
 }
 
 func (k *depthwise) tile(worker, i int) {
-	p := k.d.isa
-	k.band(p, &k.work[worker], k.d.scratch[worker], p.tapSums, i/k.bands(), i%k.bands(), k.w)
+	n, band := i/k.bands(), i%k.bands()
+	channels, row, outRow := k.from.Channels, k.from.Width*k.from.Channels, k.to.Width*k.to.Channels
+	x, out := imageOf(k.x, n, k.from.Len()), imageOf(k.out, n, k.to.Len())
+	t := &k.work[worker]
+	for y := band * bandRows; y < min((band+1)*bandRows, k.to.Height); y++ {
+		r := k.rows[y]
+		*t = tapRow{
+			init: &k.init[0], channels: channels, row: row, col: channels, step: k.step * channels,
+			wRow: k.tap * k.kernel * channels, wCol: k.tap * channels, outStep: k.every * channels, floor: k.floor,
+			ahead: r.size * row, outAhead: outRow,
+		}
+		for _, run := range k.cols {
+			t.pixels, t.rows, t.cols = run.n, r.size, run.size
+			t.out, t.x, t.w = &out[y*outRow+run.first*channels], &x[0], &k.w[0]
+			if r.size == 0 || run.size == 0 {
+				t.rows = 0
+			} else {
+				t.x = &x[r.from*row+run.from*channels]
+				t.w = &k.w[(r.tap*k.kernel+run.tap)*channels]
+			}
+			k.d.isa.tapSums(t)
+		}
+	}
 }
 
 // depthwiseWeightGrad is dw[tap][c] = Σ x[pixel+tap][c]·dy[pixel][c]. As in
@@ -334,7 +357,6 @@ type depthwiseWeightGrad struct {
 func newDepthwiseWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr) engine.Kernel {
 	k := &depthwiseWeightGrad{d: d, dw: slice(in.Out), batch: op.Batch, chunks: min(op.Batch, 32),
 		work: make([]tapRow, d.workers.n), tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.In[1]))}
-	k.packOut = true
 	d.needShared(k.chunks * len(k.dw))
 	d.needScratch(k.bound())
 	k.adding = addTaps{k}

@@ -24,22 +24,28 @@ type shaped interface {
 // bound returns the kernel of an op whose operands lie behind guard pages.
 func bound(t testing.TB, dev *Device, op shaped, r *rand.Rand, first bool) (k engine.Kernel, out []float32) {
 	t.Helper()
+	return boundTo(t, dev, op, r, func(n int) []float32 { return guarded(t, n, first) })
+}
+
+// boundTo is bound with operands in memory that room returns.
+func boundTo(t testing.TB, dev *Device, op shaped, r *rand.Rand, room func(int) []float32) (engine.Kernel, []float32) {
+	t.Helper()
 	in := engine.Instr{Op: op}
 	for _, s := range op.InputShapes() {
-		m := guarded(t, s.TotalSize(), first)
+		m := room(s.TotalSize())
 		for i := range m {
 			m[i] = r.Float32() - 0.5
 		}
 		in.In = append(in.In, engine.Tensor{Mem: memory(m), Shape: s})
 	}
 	if grad, ok := op.(*graph.MaxPoolGrad); ok { // its second input is the pool's output
-		pool, y := bound(t, dev, graph.NewMaxPool("l", grad.Batch, grad.Window), rand.New(rand.NewPCG(1, 2)), first)
+		pool, y := boundTo(t, dev, graph.NewMaxPool("l", grad.Batch, grad.Window), rand.New(rand.NewPCG(1, 2)), room)
 		if err := pool.Run(&engine.Context{}); err != nil {
 			t.Fatal(err)
 		}
 		copy(in.In[1].Mem.(memory), y)
 	}
-	out = guarded(t, op.OutputShape().TotalSize(), first)
+	out := room(op.OutputShape().TotalSize())
 	in.Out = engine.Tensor{Mem: memory(out), Shape: op.OutputShape()}
 	k, err := dev.Kernel(in)
 	if err != nil {

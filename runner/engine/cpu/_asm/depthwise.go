@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -22,6 +24,8 @@ const (
 	tapWRow
 	tapWCol
 	tapOutStep
+	tapAhead
+	tapOutAhead
 	tapFloor
 )
 
@@ -48,6 +52,10 @@ func move(t, p, tmp Register, off int) {
 	MOVQ(Mem{Base: t, Disp: off}, tmp)
 	LEAQ(Mem{Base: p, Index: tmp, Scale: 4}, p)
 }
+
+// unrolledForms are the taps of a row, and the cells from one pixel to the next, that tapSums has code
+// of its own for: 3×3 and 5×5 kernels and their gradients, at strides of 1 and 2.
+var unrolledForms = []struct{ taps, stride int }{{3, 1}, {2, 1}, {5, 1}, {3, 2}, {5, 2}}
 
 // tapSums: for four pixels and each two vectors of channels, all taps.
 //
@@ -124,8 +132,138 @@ func tapSums(width int) {
 			}
 		}
 	}
+	// unrolled is sums where a row has so many taps and a pixel's cells lie stride cells from the last one's:
+	// a cell is loaded once for all pixels of the row, and a vector's weights rest in registers.
+	unrolled := func(pixels, vectors, taps, stride int, label string) {
+		LEAQ(Mem{Base: x, Index: i, Scale: 4}, xr)
+		MOVQ(Mem{Base: t, Disp: tapW}, wr)
+		LEAQ(Mem{Base: wr, Index: i, Scale: 4}, wr)
+		MOVQ(Mem{Base: t, Disp: tapInit}, xk)
+		acc := make([][]VecVirtual, pixels)
+		for p := range acc {
+			for v := range vectors {
+				acc[p] = append(acc[p], vectorOf(width))
+				VMOVUPS(Mem{Base: xk, Index: i, Scale: 4, Disp: v * width}, acc[p][v])
+			}
+		}
+		MOVQ(Mem{Base: t, Disp: tapRows}, rows)
+		Label(label + "_row")
+		for v := range vectors {
+			MOVQ(wr, wk)
+			weights := make([]VecVirtual, taps)
+			for k := range weights {
+				weights[k] = vectorOf(width)
+				VMOVUPS(Mem{Base: wk, Disp: v * width}, weights[k])
+				if k < taps-1 {
+					LEAQ(Mem{Base: wk, Index: wCol, Scale: 4}, wk)
+				}
+			}
+			MOVQ(xr, xk)
+			cells := stride*(pixels-1) + taps
+			for j := range cells {
+				cell := vectorOf(width)
+				VMOVUPS(Mem{Base: xk, Disp: v * width}, cell)
+				if j < cells-1 {
+					LEAQ(Mem{Base: xk, Index: col, Scale: 4}, xk)
+				}
+				for p := range acc {
+					if k := j - stride*p; 0 <= k && k < taps {
+						product := vectorOf(width)
+						VMULPS(cell, weights[k], product)
+						VADDPS(product, acc[p][v], acc[p][v])
+					}
+				}
+			}
+		}
+		move(t, xr, xk, tapRow)
+		move(t, wr, wk, tapWRow)
+		DECQ(rows)
+		JNZ(LabelRef(label + "_row"))
+		LEAQ(Mem{Base: out, Index: i, Scale: 4}, xk)
+		for p := range acc {
+			if p > 0 {
+				move(t, xk, wk, tapOutStep)
+			}
+			for v := range vectors {
+				VMAXPS(acc[p][v], floor, acc[p][v])
+				VMOVUPS(acc[p][v], Mem{Base: xk, Disp: v * width})
+			}
+		}
+	}
+	// ask has memory send the lines of the next row of cells and of outputs, those of the same place.
+	ask := func(pixels, stride int) {
+		MOVQ(Mem{Base: t, Disp: tapAhead}, xk)
+		LEAQ(Mem{Base: x, Index: xk, Scale: 4}, xk)
+		LEAQ(Mem{Base: xk, Index: i, Scale: 4}, xk)
+		MOVQ(Mem{Base: t, Disp: tapRow}, wk)
+		for c := range pixels * stride {
+			if c > 0 {
+				LEAQ(Mem{Base: xk, Index: col, Scale: 4}, xk)
+			}
+			PREFETCHT0(Mem{Base: xk})
+			if stride > 1 {
+				PREFETCHT0(Mem{Base: xk, Index: wk, Scale: 4})
+			}
+		}
+		MOVQ(Mem{Base: t, Disp: tapOutAhead}, xk)
+		LEAQ(Mem{Base: out, Index: xk, Scale: 4}, xk)
+		LEAQ(Mem{Base: xk, Index: i, Scale: 4}, xk)
+		for p := range pixels {
+			if p > 0 {
+				move(t, xk, wk, tapOutStep)
+			}
+			PREFETCHT0(Mem{Base: xk})
+		}
+	}
 	// several is all channels of some pixels.
 	several := func(pixels int, label string) {
+		MOVQ(Mem{Base: t, Disp: tapRows}, rows)
+		TESTQ(rows, rows)
+		JE(LabelRef(label + "_any"))
+		MOVQ(Mem{Base: t, Disp: tapCols}, cols)
+		for _, form := range unrolledForms {
+			if pixels == 1 && form.stride > 1 {
+				continue // one pixel's cells do not depend on it
+			}
+			next := fmt.Sprintf("%s_not%dby%d", label, form.taps, form.stride)
+			CMPQ(cols, U8(form.taps))
+			JNE(LabelRef(next))
+			if pixels > 1 {
+				MOVQ(col, xk)
+				for range form.stride - 1 {
+					ADDQ(col, xk)
+				}
+				CMPQ(step, xk)
+				JNE(LabelRef(next))
+			}
+			vectors := 64 / width
+			here := fmt.Sprintf("%s_%dby%d", label, form.taps, form.stride)
+			XORQ(i, i)
+			if vectors == 2 {
+				MOVQ(Mem{Base: t, Disp: tapChannels}, cols)
+				SUBQ(U8(16), cols)
+				JL(LabelRef(here + "_last"))
+			}
+			Label(here + "_line")
+			ask(pixels, form.stride)
+			unrolled(pixels, vectors, form.taps, form.stride, here)
+			ADDQ(U8(16), i)
+			if vectors == 2 {
+				CMPQ(i, cols)
+				JLE(LabelRef(here + "_line"))
+				Label(here + "_last")
+			}
+			CMPQ(i, Mem{Base: t, Disp: tapChannels})
+			if vectors == 2 {
+				JE(LabelRef(label + "_on"))
+				unrolled(pixels, 1, form.taps, form.stride, here+"_half")
+			} else {
+				JL(LabelRef(here + "_line"))
+			}
+			JMP(LabelRef(label + "_on"))
+			Label(next)
+		}
+		Label(label + "_any")
 		XORQ(i, i)
 		MOVQ(Mem{Base: t, Disp: tapChannels}, cols)
 		CMPQ(cols, U8(2*width/4))
