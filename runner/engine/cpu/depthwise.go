@@ -28,6 +28,7 @@ type tapRow struct {
 	wRow, wCol      int // as row and col, in the weights
 	outStep         int // from one output pixel to the next
 	ahead, outAhead int // to the cells and outputs that come a row later: hints for the caches
+	stream          int // not 0: lines of out pass the caches by; whole lines, and out lies on one
 	floor           float32
 }
 
@@ -276,6 +277,19 @@ type depthwise struct {
 	work      []tapRow
 }
 
+// Outputs of streamed bytes and more pass the caches by: no cache would hold them until they are read, and
+// a line that is written past the caches is not read first. Handing over a tile is an atomic operation,
+// before which such lines reach the memory.
+const streamed = 8 << 20
+
+// streams returns 1 if the kernel writes whole lines of a large output, else 0.
+func (k *depthwise) streams() int {
+	if 4*len(k.out) < streamed || k.to.Channels%lane != 0 || uintptr(unsafe.Pointer(&k.out[0]))%64 != 0 {
+		return 0
+	}
+	return 1
+}
+
 // bandRows is how many rows of out a tile computes.
 const bandRows = 16
 
@@ -319,13 +333,13 @@ func (k *depthwise) tile(worker, i int) {
 	n, band := i/k.bands(), i%k.bands()
 	channels, row, outRow := k.from.Channels, k.from.Width*k.from.Channels, k.to.Width*k.to.Channels
 	x, out := imageOf(k.x, n, k.from.Len()), imageOf(k.out, n, k.to.Len())
-	t := &k.work[worker]
+	t, stream := &k.work[worker], k.streams()
 	for y := band * bandRows; y < min((band+1)*bandRows, k.to.Height); y++ {
 		r := k.rows[y]
 		*t = tapRow{
 			init: &k.init[0], channels: channels, row: row, col: channels, step: k.step * channels,
 			wRow: k.tap * k.kernel * channels, wCol: k.tap * channels, outStep: k.every * channels, floor: k.floor,
-			ahead: r.size * row, outAhead: outRow,
+			ahead: r.size * row, outAhead: outRow, stream: stream,
 		}
 		for _, run := range k.cols {
 			t.pixels, t.rows, t.cols = run.n, r.size, run.size

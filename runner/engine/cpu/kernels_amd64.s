@@ -3688,7 +3688,7 @@ TEXT ·tapSumsAVX512(SB), NOSPLIT, $8-8
 	MOVQ         72(AX), DI
 	MOVQ         96(AX), R8
 	LEAQ         (SI)(SI*2), R9
-	VBROADCASTSS 128(AX), Z0
+	VBROADCASTSS 136(AX), Z0
 	SUBQ         $0x04, BX
 	JL           tapSumsAVX512_rest
 
@@ -3716,6 +3716,8 @@ tapSumsAVX512_four_3by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_3by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -3729,84 +3731,104 @@ tapSumsAVX512_four_3by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	VMOVUPS    (R13)(R10*4), Z2
-	VMOVUPS    (R13)(R10*4), Z3
-	VMOVUPS    (R13)(R10*4), Z4
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_four_3by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_four_3by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z7
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z1, Z1
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z6, Z9
-	VADDPS  Z9, Z1, Z1
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z2, Z2
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z7, Z9
-	VADDPS  Z9, Z1, Z1
-	VMULPS  Z8, Z6, Z9
-	VADDPS  Z9, Z2, Z2
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z3, Z3
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z7, Z9
-	VADDPS  Z9, Z2, Z2
-	VMULPS  Z8, Z6, Z9
-	VADDPS  Z9, Z3, Z3
-	VMULPS  Z8, Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z7, Z8
-	VADDPS  Z8, Z3, Z3
-	VMULPS  Z5, Z6, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	VMULPS  Z5, Z7, Z5
-	VADDPS  Z5, Z4, Z4
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_four_3by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z7
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z1, Z1
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z6, Z9
+	VADDPS   Z9, Z1, Z1
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z2, Z2
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z7, Z9
+	VADDPS   Z9, Z1, Z1
+	VMULPS   Z8, Z6, Z9
+	VADDPS   Z9, Z2, Z2
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z3, Z3
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z7, Z9
+	VADDPS   Z9, Z2, Z2
+	VMULPS   Z8, Z6, Z9
+	VADDPS   Z9, Z3, Z3
+	VMULPS   Z8, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z7, Z8
+	VADDPS   Z8, Z3, Z3
+	VMULPS   Z5, Z6, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	VMULPS   Z5, Z7, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_3by1_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_3by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_3by1_stored
+
+tapSumsAVX512_four_3by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z2, Z0, Z2
 	VMOVUPS Z2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z3, Z0, Z3
 	VMOVUPS Z3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z4, Z0, Z4
 	VMOVUPS Z4, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_four_3by1_line
-	JMP     tapSumsAVX512_four_on
+
+tapSumsAVX512_four_3by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_3by1_line
+	JMP  tapSumsAVX512_four_on
 
 tapSumsAVX512_four_not3by1:
 	CMPQ BP, $0x02
@@ -3828,6 +3850,8 @@ tapSumsAVX512_four_2by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_2by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -3841,74 +3865,204 @@ tapSumsAVX512_four_2by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	VMOVUPS    (R13)(R10*4), Z2
-	VMOVUPS    (R13)(R10*4), Z3
-	VMOVUPS    (R13)(R10*4), Z4
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_four_2by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_four_2by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z7
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z7, Z5, Z7
-	VADDPS  Z7, Z1, Z1
-	VMOVUPS (R13), Z7
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z7, Z6, Z8
-	VADDPS  Z8, Z1, Z1
-	VMULPS  Z7, Z5, Z7
-	VADDPS  Z7, Z2, Z2
-	VMOVUPS (R13), Z7
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z7, Z6, Z8
-	VADDPS  Z8, Z2, Z2
-	VMULPS  Z7, Z5, Z7
-	VADDPS  Z7, Z3, Z3
-	VMOVUPS (R13), Z7
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z7, Z6, Z8
-	VADDPS  Z8, Z3, Z3
-	VMULPS  Z7, Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	VMULPS  Z5, Z6, Z5
-	VADDPS  Z5, Z4, Z4
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_four_2by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z7
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z7, Z5, Z7
+	VADDPS   Z7, Z1, Z1
+	VMOVUPS  (R13), Z7
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z7, Z6, Z8
+	VADDPS   Z8, Z1, Z1
+	VMULPS   Z7, Z5, Z7
+	VADDPS   Z7, Z2, Z2
+	VMOVUPS  (R13), Z7
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z7, Z6, Z8
+	VADDPS   Z8, Z2, Z2
+	VMULPS   Z7, Z5, Z7
+	VADDPS   Z7, Z3, Z3
+	VMOVUPS  (R13), Z7
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z7, Z6, Z8
+	VADDPS   Z8, Z3, Z3
+	VMULPS   Z7, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	VMULPS   Z5, Z6, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_2by1_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_2by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_2by1_stored
+
+tapSumsAVX512_four_2by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z2, Z0, Z2
 	VMOVUPS Z2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z3, Z0, Z3
 	VMOVUPS Z3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z4, Z0, Z4
 	VMOVUPS Z4, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_four_2by1_line
-	JMP     tapSumsAVX512_four_on
+
+tapSumsAVX512_four_2by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_2by1_line
+	JMP  tapSumsAVX512_four_on
 
 tapSumsAVX512_four_not2by1:
+	CMPQ BP, $0x01
+	JNE  tapSumsAVX512_four_not1by1
+	MOVQ DI, R13
+	CMPQ SI, R13
+	JNE  tapSumsAVX512_four_not1by1
+	XORQ R10, R10
+
+tapSumsAVX512_four_1by1_line:
+	MOVQ       112(AX), R13
+	LEAQ       (CX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	MOVQ       64(AX), R14
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_1by1_asked
+	MOVQ       120(AX), R13
+	LEAQ       (DX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+
+tapSumsAVX512_four_1by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
+
+tapSumsAVX512_four_1by1_row:
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z6
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z6, Z5, Z6
+	VADDPS   Z6, Z1, Z1
+	VMOVUPS  (R13), Z6
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z6, Z5, Z6
+	VADDPS   Z6, Z2, Z2
+	VMOVUPS  (R13), Z6
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z6, Z5, Z6
+	VADDPS   Z6, Z3, Z3
+	VMOVUPS  (R13), Z6
+	VMULPS   Z6, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_1by1_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_1by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_1by1_stored
+
+tapSumsAVX512_four_1by1_kept:
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Z1, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Z2, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Z3, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Z4, (R13)
+
+tapSumsAVX512_four_1by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_1by1_line
+	JMP  tapSumsAVX512_four_on
+
+tapSumsAVX512_four_not1by1:
 	CMPQ BP, $0x05
 	JNE  tapSumsAVX512_four_not5by1
 	MOVQ DI, R13
@@ -3928,6 +4082,8 @@ tapSumsAVX512_four_5by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_5by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -3941,108 +4097,128 @@ tapSumsAVX512_four_5by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	VMOVUPS    (R13)(R10*4), Z2
-	VMOVUPS    (R13)(R10*4), Z3
-	VMOVUPS    (R13)(R10*4), Z4
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_four_5by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_four_5by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z7
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z8
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z9
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z1, Z1
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z6, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z2, Z2
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z7, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z6, Z11
-	VADDPS  Z11, Z2, Z2
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z3, Z3
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z8, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z7, Z11
-	VADDPS  Z11, Z2, Z2
-	VMULPS  Z10, Z6, Z11
-	VADDPS  Z11, Z3, Z3
-	VMULPS  Z10, Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z9, Z10
-	VADDPS  Z10, Z1, Z1
-	VMULPS  Z5, Z8, Z10
-	VADDPS  Z10, Z2, Z2
-	VMULPS  Z5, Z7, Z10
-	VADDPS  Z10, Z3, Z3
-	VMULPS  Z5, Z6, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z9, Z6
-	VADDPS  Z6, Z2, Z2
-	VMULPS  Z5, Z8, Z6
-	VADDPS  Z6, Z3, Z3
-	VMULPS  Z5, Z7, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z9, Z6
-	VADDPS  Z6, Z3, Z3
-	VMULPS  Z5, Z8, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	VMULPS  Z5, Z9, Z5
-	VADDPS  Z5, Z4, Z4
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_four_5by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z7
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z8
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z9
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z1, Z1
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z6, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z2, Z2
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z7, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z6, Z11
+	VADDPS   Z11, Z2, Z2
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z3, Z3
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z8, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z7, Z11
+	VADDPS   Z11, Z2, Z2
+	VMULPS   Z10, Z6, Z11
+	VADDPS   Z11, Z3, Z3
+	VMULPS   Z10, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z9, Z10
+	VADDPS   Z10, Z1, Z1
+	VMULPS   Z5, Z8, Z10
+	VADDPS   Z10, Z2, Z2
+	VMULPS   Z5, Z7, Z10
+	VADDPS   Z10, Z3, Z3
+	VMULPS   Z5, Z6, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z9, Z6
+	VADDPS   Z6, Z2, Z2
+	VMULPS   Z5, Z8, Z6
+	VADDPS   Z6, Z3, Z3
+	VMULPS   Z5, Z7, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z9, Z6
+	VADDPS   Z6, Z3, Z3
+	VMULPS   Z5, Z8, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	VMULPS   Z5, Z9, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_5by1_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_5by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_5by1_stored
+
+tapSumsAVX512_four_5by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z2, Z0, Z2
 	VMOVUPS Z2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z3, Z0, Z3
 	VMOVUPS Z3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z4, Z0, Z4
 	VMOVUPS Z4, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_four_5by1_line
-	JMP     tapSumsAVX512_four_on
+
+tapSumsAVX512_four_5by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_5by1_line
+	JMP  tapSumsAVX512_four_on
 
 tapSumsAVX512_four_not5by1:
 	CMPQ BP, $0x03
@@ -4081,6 +4257,8 @@ tapSumsAVX512_four_3by2_line:
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 (R13)(R14*4)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_3by2_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -4094,90 +4272,110 @@ tapSumsAVX512_four_3by2_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	VMOVUPS    (R13)(R10*4), Z2
-	VMOVUPS    (R13)(R10*4), Z3
-	VMOVUPS    (R13)(R10*4), Z4
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_four_3by2_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_four_3by2_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z7
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z1, Z1
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z6, Z8
-	VADDPS  Z8, Z1, Z1
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z7, Z9
-	VADDPS  Z9, Z1, Z1
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z2, Z2
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z6, Z8
-	VADDPS  Z8, Z2, Z2
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z7, Z9
-	VADDPS  Z9, Z2, Z2
-	VMULPS  Z8, Z5, Z8
-	VADDPS  Z8, Z3, Z3
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z6, Z8
-	VADDPS  Z8, Z3, Z3
-	VMOVUPS (R13), Z8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z8, Z7, Z9
-	VADDPS  Z9, Z3, Z3
-	VMULPS  Z8, Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z6, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	VMULPS  Z5, Z7, Z5
-	VADDPS  Z5, Z4, Z4
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_four_3by2_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z7
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z1, Z1
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z6, Z8
+	VADDPS   Z8, Z1, Z1
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z7, Z9
+	VADDPS   Z9, Z1, Z1
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z2, Z2
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z6, Z8
+	VADDPS   Z8, Z2, Z2
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z7, Z9
+	VADDPS   Z9, Z2, Z2
+	VMULPS   Z8, Z5, Z8
+	VADDPS   Z8, Z3, Z3
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z6, Z8
+	VADDPS   Z8, Z3, Z3
+	VMOVUPS  (R13), Z8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z8, Z7, Z9
+	VADDPS   Z9, Z3, Z3
+	VMULPS   Z8, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z6, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	VMULPS   Z5, Z7, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_3by2_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_3by2_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_3by2_stored
+
+tapSumsAVX512_four_3by2_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z2, Z0, Z2
 	VMOVUPS Z2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z3, Z0, Z3
 	VMOVUPS Z3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z4, Z0, Z4
 	VMOVUPS Z4, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_four_3by2_line
-	JMP     tapSumsAVX512_four_on
+
+tapSumsAVX512_four_3by2_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_3by2_line
+	JMP  tapSumsAVX512_four_on
 
 tapSumsAVX512_four_not3by2:
 	CMPQ BP, $0x05
@@ -4216,6 +4414,8 @@ tapSumsAVX512_four_5by2_line:
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 (R13)(R14*4)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_four_5by2_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -4229,114 +4429,134 @@ tapSumsAVX512_four_5by2_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	VMOVUPS    (R13)(R10*4), Z2
-	VMOVUPS    (R13)(R10*4), Z3
-	VMOVUPS    (R13)(R10*4), Z4
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_four_5by2_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	VMOVUPS (R13)(R10*4), Z2
+	VMOVUPS (R13)(R10*4), Z3
+	VMOVUPS (R13)(R10*4), Z4
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_four_5by2_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z7
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z8
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z9
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z1, Z1
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z6, Z10
-	VADDPS  Z10, Z1, Z1
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z7, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z2, Z2
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z8, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z6, Z10
-	VADDPS  Z10, Z2, Z2
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z9, Z11
-	VADDPS  Z11, Z1, Z1
-	VMULPS  Z10, Z7, Z11
-	VADDPS  Z11, Z2, Z2
-	VMULPS  Z10, Z5, Z10
-	VADDPS  Z10, Z3, Z3
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z8, Z11
-	VADDPS  Z11, Z2, Z2
-	VMULPS  Z10, Z6, Z10
-	VADDPS  Z10, Z3, Z3
-	VMOVUPS (R13), Z10
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z10, Z9, Z11
-	VADDPS  Z11, Z2, Z2
-	VMULPS  Z10, Z7, Z11
-	VADDPS  Z11, Z3, Z3
-	VMULPS  Z10, Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z8, Z10
-	VADDPS  Z10, Z3, Z3
-	VMULPS  Z5, Z6, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z9, Z6
-	VADDPS  Z6, Z3, Z3
-	VMULPS  Z5, Z7, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z8, Z5
-	VADDPS  Z5, Z4, Z4
-	VMOVUPS (R13), Z5
-	VMULPS  Z5, Z9, Z5
-	VADDPS  Z5, Z4, Z4
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_four_5by2_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z7
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z8
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z9
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z1, Z1
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z6, Z10
+	VADDPS   Z10, Z1, Z1
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z7, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z2, Z2
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z8, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z6, Z10
+	VADDPS   Z10, Z2, Z2
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z9, Z11
+	VADDPS   Z11, Z1, Z1
+	VMULPS   Z10, Z7, Z11
+	VADDPS   Z11, Z2, Z2
+	VMULPS   Z10, Z5, Z10
+	VADDPS   Z10, Z3, Z3
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z8, Z11
+	VADDPS   Z11, Z2, Z2
+	VMULPS   Z10, Z6, Z10
+	VADDPS   Z10, Z3, Z3
+	VMOVUPS  (R13), Z10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z10, Z9, Z11
+	VADDPS   Z11, Z2, Z2
+	VMULPS   Z10, Z7, Z11
+	VADDPS   Z11, Z3, Z3
+	VMULPS   Z10, Z5, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z8, Z10
+	VADDPS   Z10, Z3, Z3
+	VMULPS   Z5, Z6, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z9, Z6
+	VADDPS   Z6, Z3, Z3
+	VMULPS   Z5, Z7, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z8, Z5
+	VADDPS   Z5, Z4, Z4
+	VMOVUPS  (R13), Z5
+	VMULPS   Z5, Z9, Z5
+	VADDPS   Z5, Z4, Z4
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_four_5by2_row
+	VMAXPS   Z1, Z0, Z1
+	VMAXPS   Z2, Z0, Z2
+	VMAXPS   Z3, Z0, Z3
+	VMAXPS   Z4, Z0, Z4
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_four_5by2_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z2, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z3, (R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Z4, (R13)
+	JMP      tapSumsAVX512_four_5by2_stored
+
+tapSumsAVX512_four_5by2_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z2, Z0, Z2
 	VMOVUPS Z2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z3, Z0, Z3
 	VMOVUPS Z3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Z4, Z0, Z4
 	VMOVUPS Z4, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_four_5by2_line
-	JMP     tapSumsAVX512_four_on
+
+tapSumsAVX512_four_5by2_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_four_5by2_line
+	JMP  tapSumsAVX512_four_on
 
 tapSumsAVX512_four_not5by2:
 tapSumsAVX512_four_any:
@@ -4520,49 +4740,62 @@ tapSumsAVX512_single_3by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_single_3by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_single_3by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_single_3by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z2
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z4
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z5, Z2, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z2, Z3, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	VMULPS  Z2, Z4, Z2
-	VADDPS  Z2, Z1, Z1
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_single_3by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z2
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z4
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z5, Z2, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z2, Z3, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	VMULPS   Z2, Z4, Z2
+	VADDPS   Z2, Z1, Z1
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_single_3by1_row
+	VMAXPS   Z1, Z0, Z1
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_single_3by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	JMP      tapSumsAVX512_single_3by1_stored
+
+tapSumsAVX512_single_3by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_single_3by1_line
-	JMP     tapSumsAVX512_single_on
+
+tapSumsAVX512_single_3by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_single_3by1_line
+	JMP  tapSumsAVX512_single_on
 
 tapSumsAVX512_single_not3by1:
 	CMPQ BP, $0x02
@@ -4575,45 +4808,114 @@ tapSumsAVX512_single_2by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_single_2by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_single_2by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_single_2by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z2
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z3
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z4
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z4, Z2, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	VMULPS  Z2, Z3, Z2
-	VADDPS  Z2, Z1, Z1
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_single_2by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z2
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z3
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z4
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z4, Z2, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	VMULPS   Z2, Z3, Z2
+	VADDPS   Z2, Z1, Z1
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_single_2by1_row
+	VMAXPS   Z1, Z0, Z1
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_single_2by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	JMP      tapSumsAVX512_single_2by1_stored
+
+tapSumsAVX512_single_2by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_single_2by1_line
-	JMP     tapSumsAVX512_single_on
+
+tapSumsAVX512_single_2by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_single_2by1_line
+	JMP  tapSumsAVX512_single_on
 
 tapSumsAVX512_single_not2by1:
+	CMPQ BP, $0x01
+	JNE  tapSumsAVX512_single_not1by1
+	XORQ R10, R10
+
+tapSumsAVX512_single_1by1_line:
+	MOVQ       112(AX), R13
+	LEAQ       (CX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	MOVQ       64(AX), R14
+	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_single_1by1_asked
+	MOVQ       120(AX), R13
+	LEAQ       (DX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	PREFETCHT0 (R13)
+
+tapSumsAVX512_single_1by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	MOVQ    48(AX), R15
+
+tapSumsAVX512_single_1by1_row:
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z2
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z3
+	VMULPS   Z3, Z2, Z2
+	VADDPS   Z2, Z1, Z1
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_single_1by1_row
+	VMAXPS   Z1, Z0, Z1
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_single_1by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	JMP      tapSumsAVX512_single_1by1_stored
+
+tapSumsAVX512_single_1by1_kept:
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Z1, (R13)
+
+tapSumsAVX512_single_1by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_single_1by1_line
+	JMP  tapSumsAVX512_single_on
+
+tapSumsAVX512_single_not1by1:
 	CMPQ BP, $0x05
 	JNE  tapSumsAVX512_single_not5by1
 	XORQ R10, R10
@@ -4624,61 +4926,74 @@ tapSumsAVX512_single_5by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX512_single_5by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Z1
-	MOVQ       48(AX), R15
+
+tapSumsAVX512_single_5by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Z1
+	MOVQ    48(AX), R15
 
 tapSumsAVX512_single_5by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Z2
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z4
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Z6
-	MOVQ    R11, R13
-	VMOVUPS (R13), Z7
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z7, Z2, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z2, Z3, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z2, Z4, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Z2, Z5, Z2
-	VADDPS  Z2, Z1, Z1
-	VMOVUPS (R13), Z2
-	VMULPS  Z2, Z6, Z2
-	VADDPS  Z2, Z1, Z1
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX512_single_5by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Z2
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z4
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Z6
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Z7
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z7, Z2, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z2, Z3, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z2, Z4, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Z2, Z5, Z2
+	VADDPS   Z2, Z1, Z1
+	VMOVUPS  (R13), Z2
+	VMULPS   Z2, Z6, Z2
+	VADDPS   Z2, Z1, Z1
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX512_single_5by1_row
+	VMAXPS   Z1, Z0, Z1
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX512_single_5by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Z1, (R13)
+	JMP      tapSumsAVX512_single_5by1_stored
+
+tapSumsAVX512_single_5by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, 32(AX)
-	JL      tapSumsAVX512_single_5by1_line
-	JMP     tapSumsAVX512_single_on
+
+tapSumsAVX512_single_5by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, 32(AX)
+	JL   tapSumsAVX512_single_5by1_line
+	JMP  tapSumsAVX512_single_on
 
 tapSumsAVX512_single_not5by1:
 tapSumsAVX512_single_any:
@@ -5016,7 +5331,7 @@ TEXT ·tapSumsAVX2(SB), NOSPLIT, $8-8
 	MOVQ         72(AX), DI
 	MOVQ         96(AX), R8
 	LEAQ         (SI)(SI*2), R9
-	VBROADCASTSS 128(AX), Y0
+	VBROADCASTSS 136(AX), Y0
 	SUBQ         $0x04, BX
 	JL           tapSumsAVX2_rest
 
@@ -5047,6 +5362,8 @@ tapSumsAVX2_four_3by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_3by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -5060,137 +5377,161 @@ tapSumsAVX2_four_3by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	VMOVUPS    (R13)(R10*4), Y3
-	VMOVUPS    32(R13)(R10*4), Y4
-	VMOVUPS    (R13)(R10*4), Y5
-	VMOVUPS    32(R13)(R10*4), Y6
-	VMOVUPS    (R13)(R10*4), Y7
-	VMOVUPS    32(R13)(R10*4), Y8
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_four_3by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_four_3by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y11
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y1, Y1
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y1, Y1
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y3, Y3
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y1, Y1
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y3, Y3
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y5, Y5
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y3, Y3
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y5, Y5
-	VMULPS  Y12, Y9, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y11, Y12
-	VADDPS  Y12, Y5, Y5
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y7, Y7
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y11
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y2, Y2
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y2, Y2
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y4, Y4
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y4, Y4
-	VMULPS  Y12, Y10, Y13
-	VADDPS  Y13, Y6, Y6
-	VMULPS  Y12, Y9, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y11, Y12
-	VADDPS  Y12, Y6, Y6
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y8, Y8
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_four_3by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y11
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y1, Y1
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y1, Y1
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y3, Y3
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y1, Y1
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y3, Y3
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y5, Y5
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y3, Y3
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y5, Y5
+	VMULPS   Y12, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y11, Y12
+	VADDPS   Y12, Y5, Y5
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y11
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y2, Y2
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y2, Y2
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y4, Y4
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y2, Y2
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y4, Y4
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y6, Y6
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y4, Y4
+	VMULPS   Y12, Y10, Y13
+	VADDPS   Y13, Y6, Y6
+	VMULPS   Y12, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y11, Y12
+	VADDPS   Y12, Y6, Y6
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_3by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_3by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_3by1_stored
+
+tapSumsAVX2_four_3by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y5, Y0, Y5
 	VMOVUPS Y5, (R13)
-	VMAXPS  Y6, Y0, Y6
 	VMOVUPS Y6, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y7, Y0, Y7
 	VMOVUPS Y7, (R13)
-	VMAXPS  Y8, Y0, Y8
 	VMOVUPS Y8, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_four_3by1_line
+
+tapSumsAVX2_four_3by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_3by1_line
 
 tapSumsAVX2_four_3by1_last:
 	CMPQ    R10, 32(AX)
@@ -5254,20 +5595,20 @@ tapSumsAVX2_four_3by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_four_3by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, (R13)
 	JMP     tapSumsAVX2_four_on
 
@@ -5294,6 +5635,8 @@ tapSumsAVX2_four_2by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_2by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -5307,113 +5650,137 @@ tapSumsAVX2_four_2by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	VMOVUPS    (R13)(R10*4), Y3
-	VMOVUPS    32(R13)(R10*4), Y4
-	VMOVUPS    (R13)(R10*4), Y5
-	VMOVUPS    32(R13)(R10*4), Y6
-	VMOVUPS    (R13)(R10*4), Y7
-	VMOVUPS    32(R13)(R10*4), Y8
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_four_2by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_four_2by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y10
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y1, Y1
-	VMOVUPS (R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y1, Y1
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y3, Y3
-	VMOVUPS (R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y3, Y3
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y5, Y5
-	VMOVUPS (R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y5, Y5
-	VMULPS  Y11, Y9, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y7, Y7
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y10
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y2, Y2
-	VMOVUPS 32(R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y2, Y2
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y4, Y4
-	VMOVUPS 32(R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y4, Y4
-	VMULPS  Y11, Y9, Y11
-	VADDPS  Y11, Y6, Y6
-	VMOVUPS 32(R13), Y11
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y11, Y10, Y12
-	VADDPS  Y12, Y6, Y6
-	VMULPS  Y11, Y9, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y8, Y8
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_four_2by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y10
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y1, Y1
+	VMOVUPS  (R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y1, Y1
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y3, Y3
+	VMOVUPS  (R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y3, Y3
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y5, Y5
+	VMOVUPS  (R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y5, Y5
+	VMULPS   Y11, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y10
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y2, Y2
+	VMOVUPS  32(R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y2, Y2
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y4, Y4
+	VMOVUPS  32(R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y4, Y4
+	VMULPS   Y11, Y9, Y11
+	VADDPS   Y11, Y6, Y6
+	VMOVUPS  32(R13), Y11
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y11, Y10, Y12
+	VADDPS   Y12, Y6, Y6
+	VMULPS   Y11, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_2by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_2by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_2by1_stored
+
+tapSumsAVX2_four_2by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y5, Y0, Y5
 	VMOVUPS Y5, (R13)
-	VMAXPS  Y6, Y0, Y6
 	VMOVUPS Y6, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y7, Y0, Y7
 	VMOVUPS Y7, (R13)
-	VMAXPS  Y8, Y0, Y8
 	VMOVUPS Y8, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_four_2by1_line
+
+tapSumsAVX2_four_2by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_2by1_line
 
 tapSumsAVX2_four_2by1_last:
 	CMPQ    R10, 32(AX)
@@ -5465,24 +5832,225 @@ tapSumsAVX2_four_2by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_four_2by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, (R13)
 	JMP     tapSumsAVX2_four_on
 
 tapSumsAVX2_four_not2by1:
+	CMPQ BP, $0x01
+	JNE  tapSumsAVX2_four_not1by1
+	MOVQ DI, R13
+	CMPQ SI, R13
+	JNE  tapSumsAVX2_four_not1by1
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	SUBQ $0x10, BP
+	JL   tapSumsAVX2_four_1by1_last
+
+tapSumsAVX2_four_1by1_line:
+	MOVQ       112(AX), R13
+	LEAQ       (CX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	MOVQ       64(AX), R14
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(DI*4), R13
+	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_1by1_asked
+	MOVQ       120(AX), R13
+	LEAQ       (DX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       104(AX), R14
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+
+tapSumsAVX2_four_1by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
+
+tapSumsAVX2_four_1by1_row:
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y1, Y1
+	VMOVUPS  (R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y3, Y3
+	VMOVUPS  (R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y5, Y5
+	VMOVUPS  (R13), Y10
+	VMULPS   Y10, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y2, Y2
+	VMOVUPS  32(R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y4, Y4
+	VMOVUPS  32(R13), Y10
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y10, Y9, Y10
+	VADDPS   Y10, Y6, Y6
+	VMOVUPS  32(R13), Y10
+	VMULPS   Y10, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_1by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_1by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_1by1_stored
+
+tapSumsAVX2_four_1by1_kept:
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Y1, (R13)
+	VMOVUPS Y2, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y3, (R13)
+	VMOVUPS Y4, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y5, (R13)
+	VMOVUPS Y6, 32(R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y7, (R13)
+	VMOVUPS Y8, 32(R13)
+
+tapSumsAVX2_four_1by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_1by1_line
+
+tapSumsAVX2_four_1by1_last:
+	CMPQ    R10, 32(AX)
+	JE      tapSumsAVX2_four_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS (R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS (R13)(R10*4), Y4
+	MOVQ    48(AX), R15
+
+tapSumsAVX2_four_1by1_half_row:
+	MOVQ    R12, R14
+	VMOVUPS (R14), Y5
+	MOVQ    R11, R13
+	VMOVUPS (R13), Y6
+	LEAQ    (R13)(DI*4), R13
+	VMULPS  Y6, Y5, Y6
+	VADDPS  Y6, Y1, Y1
+	VMOVUPS (R13), Y6
+	LEAQ    (R13)(DI*4), R13
+	VMULPS  Y6, Y5, Y6
+	VADDPS  Y6, Y2, Y2
+	VMOVUPS (R13), Y6
+	LEAQ    (R13)(DI*4), R13
+	VMULPS  Y6, Y5, Y6
+	VADDPS  Y6, Y3, Y3
+	VMOVUPS (R13), Y6
+	VMULPS  Y6, Y5, Y5
+	VADDPS  Y5, Y4, Y4
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_four_1by1_half_row
+	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Y1, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y2, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y3, (R13)
+	MOVQ    104(AX), R14
+	LEAQ    (R13)(R14*4), R13
+	VMOVUPS Y4, (R13)
+	JMP     tapSumsAVX2_four_on
+
+tapSumsAVX2_four_not1by1:
 	CMPQ BP, $0x05
 	JNE  tapSumsAVX2_four_not5by1
 	MOVQ DI, R13
@@ -5505,6 +6073,8 @@ tapSumsAVX2_four_5by1_line:
 	PREFETCHT0 (R13)
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_5by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -5518,185 +6088,209 @@ tapSumsAVX2_four_5by1_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	VMOVUPS    (R13)(R10*4), Y3
-	VMOVUPS    32(R13)(R10*4), Y4
-	VMOVUPS    (R13)(R10*4), Y5
-	VMOVUPS    32(R13)(R10*4), Y6
-	VMOVUPS    (R13)(R10*4), Y7
-	VMOVUPS    32(R13)(R10*4), Y8
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_four_5by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_four_5by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y11
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y12
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y13
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y1, Y1
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y3, Y3
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y3, Y3
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y5, Y5
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y3, Y3
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y5, Y5
-	VMULPS  Y14, Y9, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y14
-	VADDPS  Y14, Y1, Y1
-	VMULPS  Y9, Y12, Y14
-	VADDPS  Y14, Y3, Y3
-	VMULPS  Y9, Y11, Y14
-	VADDPS  Y14, Y5, Y5
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y3, Y3
-	VMULPS  Y9, Y12, Y10
-	VADDPS  Y10, Y5, Y5
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y5, Y5
-	VMULPS  Y9, Y12, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	VMULPS  Y9, Y13, Y9
-	VADDPS  Y9, Y7, Y7
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y11
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y12
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y13
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y2, Y2
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y4, Y4
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y4, Y4
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y6, Y6
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y4, Y4
-	VMULPS  Y14, Y10, Y15
-	VADDPS  Y15, Y6, Y6
-	VMULPS  Y14, Y9, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y14
-	VADDPS  Y14, Y2, Y2
-	VMULPS  Y9, Y12, Y14
-	VADDPS  Y14, Y4, Y4
-	VMULPS  Y9, Y11, Y14
-	VADDPS  Y14, Y6, Y6
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y4, Y4
-	VMULPS  Y9, Y12, Y10
-	VADDPS  Y10, Y6, Y6
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y6, Y6
-	VMULPS  Y9, Y12, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	VMULPS  Y9, Y13, Y9
-	VADDPS  Y9, Y8, Y8
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_four_5by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y11
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y12
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y13
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y1, Y1
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y3, Y3
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y3, Y3
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y5, Y5
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y3, Y3
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y5, Y5
+	VMULPS   Y14, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y14
+	VADDPS   Y14, Y1, Y1
+	VMULPS   Y9, Y12, Y14
+	VADDPS   Y14, Y3, Y3
+	VMULPS   Y9, Y11, Y14
+	VADDPS   Y14, Y5, Y5
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y3, Y3
+	VMULPS   Y9, Y12, Y10
+	VADDPS   Y10, Y5, Y5
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y5, Y5
+	VMULPS   Y9, Y12, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	VMULPS   Y9, Y13, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y11
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y12
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y13
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y2, Y2
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y4, Y4
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y4, Y4
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y6, Y6
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y4, Y4
+	VMULPS   Y14, Y10, Y15
+	VADDPS   Y15, Y6, Y6
+	VMULPS   Y14, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y14
+	VADDPS   Y14, Y2, Y2
+	VMULPS   Y9, Y12, Y14
+	VADDPS   Y14, Y4, Y4
+	VMULPS   Y9, Y11, Y14
+	VADDPS   Y14, Y6, Y6
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y4, Y4
+	VMULPS   Y9, Y12, Y10
+	VADDPS   Y10, Y6, Y6
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y6, Y6
+	VMULPS   Y9, Y12, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	VMULPS   Y9, Y13, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_5by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_5by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_5by1_stored
+
+tapSumsAVX2_four_5by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y5, Y0, Y5
 	VMOVUPS Y5, (R13)
-	VMAXPS  Y6, Y0, Y6
 	VMOVUPS Y6, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y7, Y0, Y7
 	VMOVUPS Y7, (R13)
-	VMAXPS  Y8, Y0, Y8
 	VMOVUPS Y8, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_four_5by1_line
+
+tapSumsAVX2_four_5by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_5by1_line
 
 tapSumsAVX2_four_5by1_last:
 	CMPQ    R10, 32(AX)
@@ -5784,20 +6378,20 @@ tapSumsAVX2_four_5by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_four_5by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, (R13)
 	JMP     tapSumsAVX2_four_on
 
@@ -5841,6 +6435,8 @@ tapSumsAVX2_four_3by2_line:
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 (R13)(R14*4)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_3by2_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -5854,149 +6450,173 @@ tapSumsAVX2_four_3by2_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	VMOVUPS    (R13)(R10*4), Y3
-	VMOVUPS    32(R13)(R10*4), Y4
-	VMOVUPS    (R13)(R10*4), Y5
-	VMOVUPS    32(R13)(R10*4), Y6
-	VMOVUPS    (R13)(R10*4), Y7
-	VMOVUPS    32(R13)(R10*4), Y8
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_four_3by2_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_four_3by2_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y11
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y1, Y1
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y1, Y1
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y1, Y1
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y3, Y3
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y3, Y3
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y3, Y3
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y5, Y5
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y5, Y5
-	VMOVUPS (R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y5, Y5
-	VMULPS  Y12, Y9, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y7, Y7
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y11
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y2, Y2
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y4, Y4
-	VMULPS  Y12, Y9, Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y10, Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 32(R13), Y12
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y12, Y11, Y13
-	VADDPS  Y13, Y6, Y6
-	VMULPS  Y12, Y9, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y8, Y8
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_four_3by2_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y11
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y1, Y1
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y1, Y1
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y1, Y1
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y3, Y3
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y3, Y3
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y3, Y3
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y5, Y5
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y5, Y5
+	VMOVUPS  (R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y5, Y5
+	VMULPS   Y12, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y11
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y2, Y2
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y2, Y2
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y2, Y2
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y4, Y4
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y4, Y4
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y4, Y4
+	VMULPS   Y12, Y9, Y12
+	VADDPS   Y12, Y6, Y6
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y10, Y12
+	VADDPS   Y12, Y6, Y6
+	VMOVUPS  32(R13), Y12
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y12, Y11, Y13
+	VADDPS   Y13, Y6, Y6
+	VMULPS   Y12, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_3by2_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_3by2_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_3by2_stored
+
+tapSumsAVX2_four_3by2_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y5, Y0, Y5
 	VMOVUPS Y5, (R13)
-	VMAXPS  Y6, Y0, Y6
 	VMOVUPS Y6, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y7, Y0, Y7
 	VMOVUPS Y7, (R13)
-	VMAXPS  Y8, Y0, Y8
 	VMOVUPS Y8, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_four_3by2_line
+
+tapSumsAVX2_four_3by2_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_3by2_line
 
 tapSumsAVX2_four_3by2_last:
 	CMPQ    R10, 32(AX)
@@ -6066,20 +6686,20 @@ tapSumsAVX2_four_3by2_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_four_3by2_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, (R13)
 	JMP     tapSumsAVX2_four_on
 
@@ -6123,6 +6743,8 @@ tapSumsAVX2_four_5by2_line:
 	LEAQ       (R13)(DI*4), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 (R13)(R14*4)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_four_5by2_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
@@ -6136,197 +6758,221 @@ tapSumsAVX2_four_5by2_line:
 	MOVQ       104(AX), R14
 	LEAQ       (R13)(R14*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	VMOVUPS    (R13)(R10*4), Y3
-	VMOVUPS    32(R13)(R10*4), Y4
-	VMOVUPS    (R13)(R10*4), Y5
-	VMOVUPS    32(R13)(R10*4), Y6
-	VMOVUPS    (R13)(R10*4), Y7
-	VMOVUPS    32(R13)(R10*4), Y8
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_four_5by2_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	VMOVUPS (R13)(R10*4), Y3
+	VMOVUPS 32(R13)(R10*4), Y4
+	VMOVUPS (R13)(R10*4), Y5
+	VMOVUPS 32(R13)(R10*4), Y6
+	VMOVUPS (R13)(R10*4), Y7
+	VMOVUPS 32(R13)(R10*4), Y8
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_four_5by2_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y11
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y12
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y13
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y1, Y1
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y1, Y1
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y3, Y3
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y3, Y3
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y13, Y15
-	VADDPS  Y15, Y1, Y1
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y3, Y3
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y5, Y5
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y3, Y3
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y5, Y5
-	VMOVUPS (R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y13, Y15
-	VADDPS  Y15, Y3, Y3
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y5, Y5
-	VMULPS  Y14, Y9, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y12, Y14
-	VADDPS  Y14, Y5, Y5
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y5, Y5
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y12, Y9
-	VADDPS  Y9, Y7, Y7
-	VMOVUPS (R13), Y9
-	VMULPS  Y9, Y13, Y9
-	VADDPS  Y9, Y7, Y7
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y9
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y10
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y11
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y12
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y13
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y2, Y2
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y2, Y2
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y4, Y4
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y4, Y4
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y13, Y15
-	VADDPS  Y15, Y2, Y2
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y4, Y4
-	VMULPS  Y14, Y9, Y14
-	VADDPS  Y14, Y6, Y6
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y12, Y15
-	VADDPS  Y15, Y4, Y4
-	VMULPS  Y14, Y10, Y14
-	VADDPS  Y14, Y6, Y6
-	VMOVUPS 32(R13), Y14
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y14, Y13, Y15
-	VADDPS  Y15, Y4, Y4
-	VMULPS  Y14, Y11, Y15
-	VADDPS  Y15, Y6, Y6
-	VMULPS  Y14, Y9, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y12, Y14
-	VADDPS  Y14, Y6, Y6
-	VMULPS  Y9, Y10, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y13, Y10
-	VADDPS  Y10, Y6, Y6
-	VMULPS  Y9, Y11, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y9, Y12, Y9
-	VADDPS  Y9, Y8, Y8
-	VMOVUPS 32(R13), Y9
-	VMULPS  Y9, Y13, Y9
-	VADDPS  Y9, Y8, Y8
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_four_5by2_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y11
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y12
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y13
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y1, Y1
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y1, Y1
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y3, Y3
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y3, Y3
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y13, Y15
+	VADDPS   Y15, Y1, Y1
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y3, Y3
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y5, Y5
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y3, Y3
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y5, Y5
+	VMOVUPS  (R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y13, Y15
+	VADDPS   Y15, Y3, Y3
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y5, Y5
+	VMULPS   Y14, Y9, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y12, Y14
+	VADDPS   Y14, Y5, Y5
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y5, Y5
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y12, Y9
+	VADDPS   Y9, Y7, Y7
+	VMOVUPS  (R13), Y9
+	VMULPS   Y9, Y13, Y9
+	VADDPS   Y9, Y7, Y7
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y9
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y10
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y11
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y12
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y13
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y2, Y2
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y2, Y2
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y4, Y4
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y4, Y4
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y13, Y15
+	VADDPS   Y15, Y2, Y2
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y4, Y4
+	VMULPS   Y14, Y9, Y14
+	VADDPS   Y14, Y6, Y6
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y12, Y15
+	VADDPS   Y15, Y4, Y4
+	VMULPS   Y14, Y10, Y14
+	VADDPS   Y14, Y6, Y6
+	VMOVUPS  32(R13), Y14
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y14, Y13, Y15
+	VADDPS   Y15, Y4, Y4
+	VMULPS   Y14, Y11, Y15
+	VADDPS   Y15, Y6, Y6
+	VMULPS   Y14, Y9, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y12, Y14
+	VADDPS   Y14, Y6, Y6
+	VMULPS   Y9, Y10, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y13, Y10
+	VADDPS   Y10, Y6, Y6
+	VMULPS   Y9, Y11, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y9, Y12, Y9
+	VADDPS   Y9, Y8, Y8
+	VMOVUPS  32(R13), Y9
+	VMULPS   Y9, Y13, Y9
+	VADDPS   Y9, Y8, Y8
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_four_5by2_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	VMAXPS   Y3, Y0, Y3
+	VMAXPS   Y4, Y0, Y4
+	VMAXPS   Y5, Y0, Y5
+	VMAXPS   Y6, Y0, Y6
+	VMAXPS   Y7, Y0, Y7
+	VMAXPS   Y8, Y0, Y8
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_four_5by2_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y3, (R13)
+	VMOVNTPS Y4, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y5, (R13)
+	VMOVNTPS Y6, 32(R13)
+	MOVQ     104(AX), R14
+	LEAQ     (R13)(R14*4), R13
+	VMOVNTPS Y7, (R13)
+	VMOVNTPS Y8, 32(R13)
+	JMP      tapSumsAVX2_four_5by2_stored
+
+tapSumsAVX2_four_5by2_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y5, Y0, Y5
 	VMOVUPS Y5, (R13)
-	VMAXPS  Y6, Y0, Y6
 	VMOVUPS Y6, 32(R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y7, Y0, Y7
 	VMOVUPS Y7, (R13)
-	VMAXPS  Y8, Y0, Y8
 	VMOVUPS Y8, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_four_5by2_line
+
+tapSumsAVX2_four_5by2_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_four_5by2_line
 
 tapSumsAVX2_four_5by2_last:
 	CMPQ    R10, 32(AX)
@@ -6420,20 +7066,20 @@ tapSumsAVX2_four_5by2_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_four_5by2_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	VMAXPS  Y2, Y0, Y2
+	VMAXPS  Y3, Y0, Y3
+	VMAXPS  Y4, Y0, Y4
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y3, Y0, Y3
 	VMOVUPS Y3, (R13)
 	MOVQ    104(AX), R14
 	LEAQ    (R13)(R14*4), R13
-	VMAXPS  Y4, Y0, Y4
 	VMOVUPS Y4, (R13)
 	JMP     tapSumsAVX2_four_on
 
@@ -6622,69 +7268,83 @@ tapSumsAVX2_single_3by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_single_3by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_single_3by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_single_3by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y4
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y5
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y6
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y6, Y3, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	VMULPS  Y3, Y5, Y3
-	VADDPS  Y3, Y1, Y1
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y4
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y5
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y6
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y6, Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	VMULPS  Y3, Y5, Y3
-	VADDPS  Y3, Y2, Y2
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_single_3by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y4
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y5
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y6
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y6, Y3, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	VMULPS   Y3, Y5, Y3
+	VADDPS   Y3, Y1, Y1
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y4
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y5
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y6
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y6, Y3, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	VMULPS   Y3, Y5, Y3
+	VADDPS   Y3, Y2, Y2
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_single_3by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_single_3by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	JMP      tapSumsAVX2_single_3by1_stored
+
+tapSumsAVX2_single_3by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_single_3by1_line
+
+tapSumsAVX2_single_3by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_single_3by1_line
 
 tapSumsAVX2_single_3by1_last:
 	CMPQ    R10, 32(AX)
@@ -6721,8 +7381,8 @@ tapSumsAVX2_single_3by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_single_3by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	JMP     tapSumsAVX2_single_on
 
@@ -6740,57 +7400,71 @@ tapSumsAVX2_single_2by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_single_2by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_single_2by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_single_2by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y4
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y5, Y3, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y1, Y1
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y4
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y5
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y5, Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y2, Y2
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_single_2by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y4
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y5, Y3, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y1, Y1
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y4
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y5
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y5, Y3, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y2, Y2
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_single_2by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_single_2by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	JMP      tapSumsAVX2_single_2by1_stored
+
+tapSumsAVX2_single_2by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_single_2by1_line
+
+tapSumsAVX2_single_2by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_single_2by1_line
 
 tapSumsAVX2_single_2by1_last:
 	CMPQ    R10, 32(AX)
@@ -6821,12 +7495,108 @@ tapSumsAVX2_single_2by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_single_2by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	JMP     tapSumsAVX2_single_on
 
 tapSumsAVX2_single_not2by1:
+	CMPQ BP, $0x01
+	JNE  tapSumsAVX2_single_not1by1
+	XORQ R10, R10
+	MOVQ 32(AX), BP
+	SUBQ $0x10, BP
+	JL   tapSumsAVX2_single_1by1_last
+
+tapSumsAVX2_single_1by1_line:
+	MOVQ       112(AX), R13
+	LEAQ       (CX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	MOVQ       64(AX), R14
+	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_single_1by1_asked
+	MOVQ       120(AX), R13
+	LEAQ       (DX)(R13*4), R13
+	LEAQ       (R13)(R10*4), R13
+	PREFETCHT0 (R13)
+
+tapSumsAVX2_single_1by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	MOVQ    48(AX), R15
+
+tapSumsAVX2_single_1by1_row:
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y3
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y4
+	VMULPS   Y4, Y3, Y3
+	VADDPS   Y3, Y1, Y1
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y3
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y4
+	VMULPS   Y4, Y3, Y3
+	VADDPS   Y3, Y2, Y2
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_single_1by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_single_1by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	JMP      tapSumsAVX2_single_1by1_stored
+
+tapSumsAVX2_single_1by1_kept:
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Y1, (R13)
+	VMOVUPS Y2, 32(R13)
+
+tapSumsAVX2_single_1by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_single_1by1_line
+
+tapSumsAVX2_single_1by1_last:
+	CMPQ    R10, 32(AX)
+	JE      tapSumsAVX2_single_on
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	MOVQ    48(AX), R15
+
+tapSumsAVX2_single_1by1_half_row:
+	MOVQ    R12, R14
+	VMOVUPS (R14), Y2
+	MOVQ    R11, R13
+	VMOVUPS (R13), Y3
+	VMULPS  Y3, Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	MOVQ    64(AX), R13
+	LEAQ    (R11)(R13*4), R11
+	MOVQ    88(AX), R14
+	LEAQ    (R12)(R14*4), R12
+	DECQ    R15
+	JNZ     tapSumsAVX2_single_1by1_half_row
+	VMAXPS  Y1, Y0, Y1
+	LEAQ    (DX)(R10*4), R13
+	VMOVUPS Y1, (R13)
+	JMP     tapSumsAVX2_single_on
+
+tapSumsAVX2_single_not1by1:
 	CMPQ BP, $0x05
 	JNE  tapSumsAVX2_single_not5by1
 	XORQ R10, R10
@@ -6840,93 +7610,107 @@ tapSumsAVX2_single_5by1_line:
 	LEAQ       (R13)(R10*4), R13
 	MOVQ       64(AX), R14
 	PREFETCHT0 (R13)
+	CMPQ       128(AX), $0x00
+	JNE        tapSumsAVX2_single_5by1_asked
 	MOVQ       120(AX), R13
 	LEAQ       (DX)(R13*4), R13
 	LEAQ       (R13)(R10*4), R13
 	PREFETCHT0 (R13)
-	LEAQ       (CX)(R10*4), R11
-	MOVQ       8(AX), R12
-	LEAQ       (R12)(R10*4), R12
-	MOVQ       16(AX), R13
-	VMOVUPS    (R13)(R10*4), Y1
-	VMOVUPS    32(R13)(R10*4), Y2
-	MOVQ       48(AX), R15
+
+tapSumsAVX2_single_5by1_asked:
+	LEAQ    (CX)(R10*4), R11
+	MOVQ    8(AX), R12
+	LEAQ    (R12)(R10*4), R12
+	MOVQ    16(AX), R13
+	VMOVUPS (R13)(R10*4), Y1
+	VMOVUPS 32(R13)(R10*4), Y2
+	MOVQ    48(AX), R15
 
 tapSumsAVX2_single_5by1_row:
-	MOVQ    R12, R14
-	VMOVUPS (R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y4
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS (R14), Y7
-	MOVQ    R11, R13
-	VMOVUPS (R13), Y8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y8, Y3, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y5, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y6, Y3
-	VADDPS  Y3, Y1, Y1
-	VMOVUPS (R13), Y3
-	VMULPS  Y3, Y7, Y3
-	VADDPS  Y3, Y1, Y1
-	MOVQ    R12, R14
-	VMOVUPS 32(R14), Y3
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y4
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y5
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y6
-	LEAQ    (R14)(R8*4), R14
-	VMOVUPS 32(R14), Y7
-	MOVQ    R11, R13
-	VMOVUPS 32(R13), Y8
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y8, Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y4, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y5, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	LEAQ    (R13)(DI*4), R13
-	VMULPS  Y3, Y6, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(R13), Y3
-	VMULPS  Y3, Y7, Y3
-	VADDPS  Y3, Y2, Y2
-	MOVQ    64(AX), R13
-	LEAQ    (R11)(R13*4), R11
-	MOVQ    88(AX), R14
-	LEAQ    (R12)(R14*4), R12
-	DECQ    R15
-	JNZ     tapSumsAVX2_single_5by1_row
+	MOVQ     R12, R14
+	VMOVUPS  (R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y4
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  (R14), Y7
+	MOVQ     R11, R13
+	VMOVUPS  (R13), Y8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y8, Y3, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y5, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y6, Y3
+	VADDPS   Y3, Y1, Y1
+	VMOVUPS  (R13), Y3
+	VMULPS   Y3, Y7, Y3
+	VADDPS   Y3, Y1, Y1
+	MOVQ     R12, R14
+	VMOVUPS  32(R14), Y3
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y4
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y5
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y6
+	LEAQ     (R14)(R8*4), R14
+	VMOVUPS  32(R14), Y7
+	MOVQ     R11, R13
+	VMOVUPS  32(R13), Y8
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y8, Y3, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y4, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y5, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	LEAQ     (R13)(DI*4), R13
+	VMULPS   Y3, Y6, Y3
+	VADDPS   Y3, Y2, Y2
+	VMOVUPS  32(R13), Y3
+	VMULPS   Y3, Y7, Y3
+	VADDPS   Y3, Y2, Y2
+	MOVQ     64(AX), R13
+	LEAQ     (R11)(R13*4), R11
+	MOVQ     88(AX), R14
+	LEAQ     (R12)(R14*4), R12
+	DECQ     R15
+	JNZ      tapSumsAVX2_single_5by1_row
+	VMAXPS   Y1, Y0, Y1
+	VMAXPS   Y2, Y0, Y2
+	CMPQ     128(AX), $0x00
+	JE       tapSumsAVX2_single_5by1_kept
+	LEAQ     (DX)(R10*4), R13
+	VMOVNTPS Y1, (R13)
+	VMOVNTPS Y2, 32(R13)
+	JMP      tapSumsAVX2_single_5by1_stored
+
+tapSumsAVX2_single_5by1_kept:
 	LEAQ    (DX)(R10*4), R13
-	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (R13)
-	VMAXPS  Y2, Y0, Y2
 	VMOVUPS Y2, 32(R13)
-	ADDQ    $0x10, R10
-	CMPQ    R10, BP
-	JLE     tapSumsAVX2_single_5by1_line
+
+tapSumsAVX2_single_5by1_stored:
+	ADDQ $0x10, R10
+	CMPQ R10, BP
+	JLE  tapSumsAVX2_single_5by1_line
 
 tapSumsAVX2_single_5by1_last:
 	CMPQ    R10, 32(AX)
@@ -6975,8 +7759,8 @@ tapSumsAVX2_single_5by1_half_row:
 	LEAQ    (R12)(R14*4), R12
 	DECQ    R15
 	JNZ     tapSumsAVX2_single_5by1_half_row
-	LEAQ    (DX)(R10*4), R13
 	VMAXPS  Y1, Y0, Y1
+	LEAQ    (DX)(R10*4), R13
 	VMOVUPS Y1, (R13)
 	JMP     tapSumsAVX2_single_on
 

@@ -233,6 +233,32 @@ func FuzzDepthwise(f *testing.F) {
 	})
 }
 
+// Outputs so large that they pass the caches by have the same bits as those of the Go twin.
+func TestLargeDepthwise(t *testing.T) {
+	w := windowOf(92, 90, 128, 3, 1, arch.Pad{Top: 1, Bottom: 1, Left: 1, Right: 1}, 128, 128)
+	for i, op := range depthwiseOps(2, *w)[:2] {
+		var want []float32
+		for _, p := range slices.Backward(isas()) {
+			dev := open(t, 2)
+			dev.isa = p
+			k, out := bound(t, dev, op, rand.New(rand.NewPCG(1, uint64(i))), true)
+			if k.(*depthwise).streams() == 0 {
+				t.Error("an output of 8 MiB is not streamed")
+			}
+			if err := k.Run(&engine.Context{}); err != nil {
+				t.Fatal(err)
+			}
+			dev.Close()
+			if want == nil {
+				want = slices.Clone(out)
+			}
+			if !slices.Equal(out, want) {
+				t.Errorf("%v: other bits on %s than of the Go twin", op, p.name)
+			}
+		}
+	}
+}
+
 // An error in a worker names the kernel and the layer.
 func TestErrorsNameTheKernel(t *testing.T) {
 	dev := open(t, 2)

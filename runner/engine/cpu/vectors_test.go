@@ -19,7 +19,7 @@ func TestLayouts(t *testing.T) {
 		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col",
 			"step", "outStep", "scale"},
 		reflect.TypeFor[tapRow](): {"x", "w", "init", "out", "channels", "pixels", "rows", "cols", "row", "col", "step",
-			"wRow", "wCol", "outStep", "ahead", "outAhead", "floor"},
+			"wRow", "wCol", "outStep", "ahead", "outAhead", "stream", "floor"},
 	} {
 		for i, name := range names {
 			if f, ok := of.FieldByName(name); !ok || f.Offset != uintptr(8*i) {

@@ -26,6 +26,7 @@ const (
 	tapOutStep
 	tapAhead
 	tapOutAhead
+	tapStream
 	tapFloor
 )
 
@@ -55,7 +56,7 @@ func move(t, p, tmp Register, off int) {
 
 // unrolledForms are the taps of a row, and the cells from one pixel to the next, that tapSums has code
 // of its own for: 3×3 and 5×5 kernels and their gradients, at strides of 1 and 2.
-var unrolledForms = []struct{ taps, stride int }{{3, 1}, {2, 1}, {5, 1}, {3, 2}, {5, 2}}
+var unrolledForms = []struct{ taps, stride int }{{3, 1}, {2, 1}, {1, 1}, {5, 1}, {3, 2}, {5, 2}}
 
 // tapSums: for four pixels and each two vectors of channels, all taps.
 //
@@ -179,19 +180,38 @@ func tapSums(width int) {
 		move(t, wr, wk, tapWRow)
 		DECQ(rows)
 		JNZ(LabelRef(label + "_row"))
-		LEAQ(Mem{Base: out, Index: i, Scale: 4}, xk)
-		for p := range acc {
-			if p > 0 {
-				move(t, xk, wk, tapOutStep)
+		store := func(as func(Op, Op), beyond string) {
+			LEAQ(Mem{Base: out, Index: i, Scale: 4}, xk)
+			for p := range acc {
+				if p > 0 {
+					move(t, xk, wk, tapOutStep)
+				}
+				for v := range vectors {
+					as(acc[p][v], Mem{Base: xk, Disp: v * width})
+				}
 			}
-			for v := range vectors {
-				VMAXPS(acc[p][v], floor, acc[p][v])
-				VMOVUPS(acc[p][v], Mem{Base: xk, Disp: v * width})
+			if beyond != "" {
+				JMP(LabelRef(beyond))
 			}
 		}
+		for p := range acc {
+			for v := range vectors {
+				VMAXPS(acc[p][v], floor, acc[p][v])
+			}
+		}
+		if vectors*width < 64 { // half a line
+			store(func(v, m Op) { VMOVUPS(v, m) }, "")
+			return
+		}
+		CMPQ(Mem{Base: t, Disp: tapStream}, U8(0))
+		JE(LabelRef(label + "_kept"))
+		store(VMOVNTPS, label+"_stored")
+		Label(label + "_kept")
+		store(func(v, m Op) { VMOVUPS(v, m) }, "")
+		Label(label + "_stored")
 	}
 	// ask has memory send the lines of the next row of cells and of outputs, those of the same place.
-	ask := func(pixels, stride int) {
+	ask := func(pixels, stride int, label string) {
 		MOVQ(Mem{Base: t, Disp: tapAhead}, xk)
 		LEAQ(Mem{Base: x, Index: xk, Scale: 4}, xk)
 		LEAQ(Mem{Base: xk, Index: i, Scale: 4}, xk)
@@ -205,6 +225,8 @@ func tapSums(width int) {
 				PREFETCHT0(Mem{Base: xk, Index: wk, Scale: 4})
 			}
 		}
+		CMPQ(Mem{Base: t, Disp: tapStream}, U8(0))
+		JNE(LabelRef(label + "_asked"))
 		MOVQ(Mem{Base: t, Disp: tapOutAhead}, xk)
 		LEAQ(Mem{Base: out, Index: xk, Scale: 4}, xk)
 		LEAQ(Mem{Base: xk, Index: i, Scale: 4}, xk)
@@ -214,6 +236,7 @@ func tapSums(width int) {
 			}
 			PREFETCHT0(Mem{Base: xk})
 		}
+		Label(label + "_asked")
 	}
 	// several is all channels of some pixels.
 	several := func(pixels int, label string) {
@@ -245,7 +268,7 @@ func tapSums(width int) {
 				JL(LabelRef(here + "_last"))
 			}
 			Label(here + "_line")
-			ask(pixels, form.stride)
+			ask(pixels, form.stride, here)
 			unrolled(pixels, vectors, form.taps, form.stride, here)
 			ADDQ(U8(16), i)
 			if vectors == 2 {
