@@ -209,7 +209,7 @@ func (b *browser) everyWay(name, axe string) {
 		b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme},
 		}))
-		for _, width := range []int64{360, 1024, 2560} {
+		for _, width := range []int64{360, 390, 1024, 1600, 2560} {
 			where := fmt.Sprintf("%s-%d-%s", name, width, scheme)
 			b.do(chromedp.EmulateViewport(width, 900))
 			b.open(pages()[name])
@@ -217,7 +217,10 @@ func (b *browser) everyWay(name, axe string) {
 			if b.eval("document.documentElement.scrollWidth > innerWidth") == "true" {
 				b.t.Errorf("%s is wider than the window: %s", where, b.eval(tooWide))
 			}
-			if axe != "" {
+			if found := b.eval(overlaps); found != "" {
+				b.t.Errorf("%s has words that overlap or are cut: %s", where, found)
+			}
+			if axe != "" && width != 360 && width != 2560 {
 				b.do(chromedp.Evaluate(axe, nil))
 				if found := b.eval(violations); found != "none" {
 					b.t.Errorf("%s: %s", where, found)
@@ -239,6 +242,19 @@ func (b *browser) everyWay(name, axe string) {
 const tooWide = `[...document.querySelectorAll("main *, header *")].filter(e =>
 	!e.closest(".scroll, svg, pre") && e.getBoundingClientRect().right > innerWidth + 1).map(e =>
 	e.outerHTML.slice(0, 120)).slice(0, 4).join(" | ")`
+
+// overlaps lists the words of a figure that lie on others, or outside of it.
+const overlaps = `[...document.querySelectorAll("main svg")].flatMap(svg => {
+	const frame = svg.getBoundingClientRect()
+	if (frame.width === 0) return []
+	const words = [...svg.querySelectorAll("text")].map(e => ({text: e.firstChild?.data ?? "", at: e.getBoundingClientRect()}))
+	const out = words.filter(w => w.at.left < frame.left - 1 || w.at.right > frame.right + 1 || w.at.top < frame.top - 2 ||
+		w.at.bottom > frame.bottom + 2).map(w => w.text + " is cut")
+	const on = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+		Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.25 * Math.min(a.height, b.height)
+	words.forEach((a, i) => words.slice(i + 1).filter(b => on(a.at, b.at)).forEach(b => out.push(a.text + " on " + b.text)))
+	return out.map(o => (svg.querySelector("title")?.textContent ?? "") + ": " + o)
+}).slice(0, 6).join(" | ")`
 
 // violations runs axe-core and lists the rules of level A and AA that are broken. It fails if few were checked.
 const violations = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).then(r =>

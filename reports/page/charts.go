@@ -105,7 +105,11 @@ func round(v float64) float64 {
 
 // axes draws a frame with ticks.
 func (s *svg) axes(f frame, x, y scale, xName, yName string, show func(float64) bool) {
+	unit := 4.0 // where the unit begins
 	for _, t := range y.ticks(6) {
+		if y.at(t) < y.high+8 { // the tick's number would be under it
+			unit = x.low
+		}
 		s.line("grid", x.low, y.at(t), x.high, y.at(t))
 		s.text("tick", "end", x.low-6, y.at(t)+4, tick(t))
 	}
@@ -117,7 +121,7 @@ func (s *svg) axes(f frame, x, y scale, xName, yName string, show func(float64) 
 		s.text("tick", "middle", x.at(t), y.low+17, tick(t))
 	}
 	s.text("axis", "middle", (x.low+x.high)/2, y.low+36, xName)
-	s.text("axis", "start", 4, y.high-2, yName)
+	s.text("axis", "start", unit, y.high-2, yName)
 }
 
 // whole reports whether a value is a whole number of epochs.
