@@ -247,12 +247,14 @@ const tooWide = `[...document.querySelectorAll("main *, header *")].filter(e =>
 const overlaps = `[...document.querySelectorAll("main svg")].flatMap(svg => {
 	const frame = svg.getBoundingClientRect()
 	if (frame.width === 0) return []
-	const words = [...svg.querySelectorAll("text")].map(e => ({text: e.firstChild?.data ?? "", at: e.getBoundingClientRect()}))
+	const words = [...svg.querySelectorAll("text")].map(e =>
+		({text: e.firstChild?.data ?? "", at: e.getBoundingClientRect()}))
 	const out = words.filter(w => w.at.left < frame.left - 1 || w.at.right > frame.right + 1 || w.at.top < frame.top - 2 ||
 		w.at.bottom > frame.bottom + 2).map(w => w.text + " is cut")
 	const on = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
 		Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.25 * Math.min(a.height, b.height)
-	words.forEach((a, i) => words.slice(i + 1).filter(b => on(a.at, b.at)).forEach(b => out.push(a.text + " on " + b.text)))
+	words.forEach((a, i) => words.slice(i + 1).filter(b => on(a.at, b.at)).forEach(b =>
+		out.push(a.text + " on " + b.text)))
 	return out.map(o => (svg.querySelector("title")?.textContent ?? "") + ": " + o)
 }).slice(0, 6).join(" | ")`
 

@@ -160,21 +160,20 @@ func start(t *testing.T, path string, args ...string) (stop func()) {
 	return stop
 }
 
-// A real study trains while its page is open: the page shows it waiting, running and done, and outlives the server.
-func TestFollowsARealRun(t *testing.T) {
-	ablate := program(t)
+// freeAddress returns an address of this machine on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
-	runs := filepath.Join(t.TempDir(), "runs")
-	serve := []string{"serve", "--runs", runs, "--addr", address}
-	stop := start(t, ablate, serve...)
-	b := chromium(t, &httptest.Server{URL: "http://" + address})
-	b.expected = []string{"ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET",
-		"ERR_EMPTY_RESPONSE"}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// reachable waits until a server listens on an address.
+func reachable(t *testing.T, address string) {
+	t.Helper()
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
@@ -184,6 +183,19 @@ func TestFollowsARealRun(t *testing.T) {
 			t.Fatal("the server does not begin")
 		}
 	}
+}
+
+// A real study trains while its page is open: the page shows it waiting, running and done, and outlives the server.
+func TestFollowsARealRun(t *testing.T) {
+	ablate := program(t)
+	address := freeAddress(t)
+	runs := filepath.Join(t.TempDir(), "runs")
+	serve := []string{"serve", "--runs", runs, "--addr", address}
+	stop := start(t, ablate, serve...)
+	b := chromium(t, &httptest.Server{URL: "http://" + address})
+	b.expected = []string{"ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET",
+		"ERR_EMPTY_RESPONSE"}
+	reachable(t, address)
 	b.open("/")
 	b.within(10*time.Second, `document.body.innerText.includes("There are no studies")`)
 	start(t, ablate, "run", "quickstart", "--runs", runs, "--variants", "no-lrn", "--seeds", "1", "--threads", "1",

@@ -4,6 +4,7 @@ package serve
 
 import (
 	"context"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,8 +13,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
-
-	"ablate/experiments"
 )
 
 // TestScreenshots writes the pictures of docs/serving.md. `just screenshots` trains the study that they show;
@@ -23,18 +22,19 @@ func TestScreenshots(t *testing.T) {
 	if to == "" {
 		t.Skip("ABLATE_SCREENSHOTS names no folder")
 	}
-	if _, err := experiments.Open(os.Getenv("ABLATE_RUNS")); err != nil {
-		t.Fatal(err)
-	}
-	b := chromium(t, serving(t, os.Getenv("ABLATE_RUNS"), ""))
+	address := freeAddress(t)
+	start(t, program(t), "serve", "--runs", os.Getenv("ABLATE_RUNS"), "--addr", address)
+	b := chromium(t, &httptest.Server{URL: "http://" + address})
+	reachable(t, address)
+	columns := "?col=changed&col=error&col=delta&col=p&col=verdict"
 	for _, shot := range []struct {
 		name, path, scheme, from string
-		height                   int64
+		width, height            int64
 	}{
-		{"study", "/study/quickstart", "light", "h1", 1000},
-		{"neighbours", "/run/quickstart/baseline/1", "dark", "#filters-drawn", 900},
+		{"study", "/study/quickstart" + columns, "light", "h1", 1560, 1180},
+		{"run", "/run/quickstart/baseline/1", "dark", "#filters-drawn", 700, 780},
 	} {
-		b.do(chromedp.EmulateViewport(1200, shot.height), emulation.SetEmulatedMedia().WithFeatures(
+		b.do(chromedp.EmulateViewport(shot.width, shot.height), emulation.SetEmulatedMedia().WithFeatures(
 			[]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.scheme}}))
 		b.open(shot.path)
 		b.within(20*time.Second, "document.getElementById('live').textContent === 'live'")

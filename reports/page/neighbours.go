@@ -13,14 +13,15 @@ import (
 	"slices"
 
 	"ablate/experiments"
+	"ablate/reports"
 )
 
 // Neighbours shows which test images a net holds to be alike.
 type Neighbours struct {
 	Variant string
 	Seed    uint64
-	Among   int // images
-	Side    int // pixels of a picture on the page
+	Among   string // number of images
+	Side    int    // pixels of a picture on the page
 	Rows    []NeighbourRow
 }
 
@@ -73,7 +74,7 @@ func (b *Pictures) Neighbours() []Neighbours {
 
 // draw fills in the rows: the first image of each of the first classes, with its neighbours.
 func (n *Neighbours) draw(f *experiments.Features) error {
-	n.Among = len(f.Index)
+	n.Among = reports.Thousands(len(f.Index))
 	n.Side = f.Side * max(1, experiments.ThumbnailSide/f.Side)
 	var images []int
 	seen := map[int]bool{}

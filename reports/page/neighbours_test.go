@@ -34,7 +34,7 @@ func TestNeighbours(t *testing.T) {
 		},
 	})
 	all := pictures.Neighbours()
-	if len(all) != 1 || all[0].Seed != 2 || all[0].Among != 8 || all[0].Side != 64 || len(all[0].Rows) != 2 {
+	if len(all) != 1 || all[0].Seed != 2 || all[0].Among != "8" || all[0].Side != 64 || len(all[0].Rows) != 2 {
 		t.Fatalf("%+v, problems %v", all, pictures.Problems())
 	}
 	var words []string
