@@ -16,6 +16,9 @@ import (
 //	tapSums   out[p][c] = max(floor, init[c] + Σ x[p + tap][c]·w[tap][c])
 //	tapGrads  w[tap][c] += Σ x[p + tap][c]·out[p][c] over the pixels
 //
+//	tapRowGrads   the same of 3×3 taps, x the first cell of the rows, of which the first tap of the
+//	              first pixel lies one before; a sum for each tap and row, pixels in order
+//
 // Taps are taken row by row. tapGrads keeps four sums, each of every fourth pixel, and adds the pixels
 // that are left over to the first.
 type tapRow struct {
@@ -29,6 +32,7 @@ type tapRow struct {
 	outStep         int // from one output pixel to the next
 	ahead, outAhead int // to the cells and outputs that come a row later: hints for the caches
 	stream          int // not 0: lines of out pass the caches by; whole lines, and out lies on one
+	width           int // tapRowGrads: cells in a row
 	floor           float32
 }
 
@@ -51,6 +55,14 @@ func vectorisedTaps(t *tapRow, lanes int, f func(*byte), twin func(*tapRow)) {
 		twin(t)
 	}
 	*t = all
+}
+
+// byStride selects the kernel for cells that lie one or two from one pixel to the next.
+func byStride(t *tapRow, one, two func(*byte)) func(*byte) {
+	if t.step == t.col {
+		return one
+	}
+	return two
 }
 
 func tapSumsGo(t *tapRow) {
@@ -88,6 +100,23 @@ func tapGradsGo(t *tapRow) {
 					sums[i] += float32(*at(t.x, cell+p*t.step+c) * *at(t.out, p*t.outStep+c))
 				}
 				*at(t.w, r*t.wRow+k*t.wCol+c) += (sums[0] + sums[1]) + (sums[2] + sums[3])
+			}
+		}
+	}
+}
+
+func tapRowGradsGo(t *tapRow) {
+	stride := t.step / t.col
+	for r := range t.rows {
+		for k := range t.cols {
+			for c := range t.channels {
+				var sum float32
+				for p := range t.pixels {
+					if cell := p*stride + k - 1; 0 <= cell && cell < t.width {
+						sum += float32(*at(t.x, r*t.row+cell*t.col+c) * *at(t.out, p*t.outStep+c))
+					}
+				}
+				*at(t.w, r*t.wRow+k*t.wCol+c) += sum
 			}
 		}
 	}
@@ -228,13 +257,14 @@ func (t *tapWalk) runs(p *isa, work *tapRow, scratch []float32, f func(*tapRow),
 
 // pack copies a row of cells to its place in each strip, with zeros on both sides.
 func (t *tapWalk) pack(p *isa, scratch []float32, row int, from []float32) {
-	channels, cells := t.from.Channels, min(t.from.Width, t.width-t.left)
+	channels, left := t.from.Channels, min(t.left, t.width) // a long stride may reach no cell
+	cells := min(t.from.Width, t.width-left)
 	for c := 0; c < channels; c += panelCols {
 		strip := min(panelCols, channels-c)
 		to := scratch[t.width*(t.cells*c+row*strip):][:t.width*strip]
-		clear(to[:t.left*strip])
-		clear(to[(t.left+cells)*strip:])
-		p.gather(to[t.left*strip:], from[c:], cells, channels, strip)
+		clear(to[:left*strip])
+		clear(to[(left+cells)*strip:])
+		p.gather(to[left*strip:], from[c:], cells, channels, strip)
 	}
 }
 
@@ -364,6 +394,7 @@ type depthwiseWeightGrad struct {
 	dw     []float32
 	batch  int
 	chunks int
+	whole  bool // rows go to tapRowGrads where they lie
 	work   []tapRow
 	adding addTaps
 }
@@ -372,9 +403,18 @@ func newDepthwiseWeightGrad(d *Device, op *graph.ConvWeightGrad, in engine.Instr
 	k := &depthwiseWeightGrad{d: d, dw: slice(in.Out), batch: op.Batch, chunks: min(op.Batch, 32),
 		work: make([]tapRow, d.workers.n), tapWalk: convolved(op.Window, slice(in.In[0]), slice(in.In[1]))}
 	d.needShared(k.chunks * len(k.dw))
-	d.needScratch(k.bound())
+	if k.whole = wholeRows(op.Window); !k.whole {
+		d.needScratch(k.bound())
+	}
 	k.adding = addTaps{k}
 	return k
+}
+
+// wholeRows reports whether tapRowGrads has the geometry. Pixels at multiples of 4 KiB share one set of a cache,
+// and are faster in strips.
+func wholeRows(w graph.Window) bool {
+	return w.Kernel == 3 && w.Stride <= 2 && w.Pad.Left == 1 && w.In.Width >= 2 &&
+		w.Out.Width == ceil(w.In.Width, w.Stride) && w.In.Channels%1024 != 0
 }
 
 // Run computes the partial sums, then adds them.
@@ -394,9 +434,30 @@ func (k *depthwiseWeightGrad) tile(worker, chunk int) {
 	w := k.partial(chunk)
 	clear(w)
 	for n := chunk * k.batch / k.chunks; n < (chunk+1)*k.batch/k.chunks; n++ {
+		if k.whole {
+			k.image(&k.work[worker], n, w)
+			continue
+		}
 		for band := range k.bands() {
 			k.band(k.d.isa, &k.work[worker], k.d.scratch[worker], k.add, n, band, w)
 		}
+	}
+}
+
+// image adds the sums over an image's rows.
+func (k *depthwiseWeightGrad) image(t *tapRow, n int, w []float32) {
+	channels, row, outRow := k.from.Channels, k.from.Width*k.from.Channels, k.to.Width*k.to.Channels
+	x, out := imageOf(k.x, n, k.from.Len()), imageOf(k.out, n, k.to.Len())
+	for y, r := range k.rows {
+		if r.size == 0 {
+			continue
+		}
+		*t = tapRow{
+			x: &x[r.from*row], w: &w[r.tap*k.kernel*channels], out: &out[y*outRow], channels: channels, pixels: k.to.Width,
+			rows: r.size, cols: k.kernel, row: row, col: channels, step: k.step * channels, wRow: k.kernel * channels,
+			wCol: channels, outStep: channels, ahead: r.size * row, outAhead: outRow, width: k.from.Width,
+		}
+		k.d.isa.tapRowGrads(t)
 	}
 }
 

@@ -51,7 +51,7 @@ type isa struct {
 	hardSwishGrad func(dx, x, dy []float32)                // dx = dy·(2x + 3)/6 between −3 and 3
 
 	maxWindows, sumWindows, maxGradWindows, addWindows func(*poolingRow)
-	tapSums, tapGrads                                  func(*tapRow)
+	tapSums, tapGrads, tapRowGrads                     func(*tapRow)
 	lrn, lrnNarrow                                     passes // over lines of whole vectors of 16, and of 8
 
 	prefetch func(p *float32, rows, stride, n int) // prefetches n values of each row, n a multiple of 16
@@ -77,7 +77,7 @@ var goISA = isa{
 	gelu: geluGo, geluGrad: geluGradGo, silu: siluGo, siluGrad: siluGradGo,
 	hardSwish: hardSwishGo, hardSwishGrad: hardSwishGradGo,
 	maxWindows: maxWindowsGo, sumWindows: sumWindowsGo, maxGradWindows: maxGradWindowsGo, addWindows: addWindowsGo,
-	tapSums: tapSumsGo, tapGrads: tapGradsGo,
+	tapSums: tapSumsGo, tapGrads: tapGradsGo, tapRowGrads: tapRowGradsGo,
 	lrn: goPasses, lrnNarrow: goPasses,
 	prefetch: func(*float32, int, int, int) {},
 	copyRows: copyRowsGo,

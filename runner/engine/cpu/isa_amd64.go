@@ -84,11 +84,14 @@ var avx512ISA = isa{
 	addWindows:     func(w *poolingRow) { vectorised(w, 16, addWindowsAVX512, addWindowsGo) },
 	tapSums:        func(t *tapRow) { vectorisedTaps(t, 16, tapSumsAVX512, tapSumsGo) },
 	tapGrads:       func(t *tapRow) { vectorisedTaps(t, 16, tapGradsAVX512, tapGradsGo) },
-	lrn:            vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
-	lrnNarrow:      avx2Passes,
-	prefetch:       prefetchRows,
-	copyRows:       copyRows,
-	fmas:           fmasAVX512, fmaFLOPs: 2 * 24 * 16,
+	tapRowGrads: func(t *tapRow) {
+		vectorisedTaps(t, 16, byStride(t, tapRowGradsBy1AVX512, tapRowGradsBy2AVX512), tapRowGradsGo)
+	},
+	lrn:       vectorPasses(lrnSquaresAVX512, lrnForwardAVX512, lrnSharesAVX512, lrnGradAVX512),
+	lrnNarrow: avx2Passes,
+	prefetch:  prefetchRows,
+	copyRows:  copyRows,
+	fmas:      fmasAVX512, fmaFLOPs: 2 * 24 * 16,
 }
 
 var avx2ISA = isa{
@@ -170,11 +173,14 @@ var avx2ISA = isa{
 	addWindows:     func(w *poolingRow) { vectorised(w, 8, addWindowsAVX2, addWindowsGo) },
 	tapSums:        func(t *tapRow) { vectorisedTaps(t, 8, tapSumsAVX2, tapSumsGo) },
 	tapGrads:       func(t *tapRow) { vectorisedTaps(t, 8, tapGradsAVX2, tapGradsGo) },
-	lrn:            avx2Passes,
-	lrnNarrow:      avx2Passes,
-	prefetch:       prefetchRows,
-	copyRows:       copyRows,
-	fmas:           fmasAVX2, fmaFLOPs: 2 * 12 * 8,
+	tapRowGrads: func(t *tapRow) {
+		vectorisedTaps(t, 8, byStride(t, tapRowGradsBy1AVX2, tapRowGradsBy2AVX2), tapRowGradsGo)
+	},
+	lrn:       avx2Passes,
+	lrnNarrow: avx2Passes,
+	prefetch:  prefetchRows,
+	copyRows:  copyRows,
+	fmas:      fmasAVX2, fmaFLOPs: 2 * 12 * 8,
 }
 
 var avx2Passes = vectorPasses(lrnSquaresAVX2, lrnForwardAVX2, lrnSharesAVX2, lrnGradAVX2)

@@ -300,6 +300,16 @@ func tapSumsAVX512(t *byte)
 //go:noescape
 func tapGradsAVX512(t *byte)
 
+// tapRowGradsBy1AVX512 adds the gradients of 3×3 taps over a row of pixels to w.
+//
+//go:noescape
+func tapRowGradsBy1AVX512(t *byte)
+
+// tapRowGradsBy2AVX512 adds the gradients of 3×3 taps over a row of pixels to w.
+//
+//go:noescape
+func tapRowGradsBy2AVX512(t *byte)
+
 // tapSumsAVX2 sets out to max(floor, init + Σ x·w).
 //
 //go:noescape
@@ -309,6 +319,16 @@ func tapSumsAVX2(t *byte)
 //
 //go:noescape
 func tapGradsAVX2(t *byte)
+
+// tapRowGradsBy1AVX2 adds the gradients of 3×3 taps over a row of pixels to w.
+//
+//go:noescape
+func tapRowGradsBy1AVX2(t *byte)
+
+// tapRowGradsBy2AVX2 adds the gradients of 3×3 taps over a row of pixels to w.
+//
+//go:noescape
+func tapRowGradsBy2AVX2(t *byte)
 
 // tanhAVX512 sets y = a·tanh(b·x) for n values, a multiple of the vector's length.
 //

@@ -3688,7 +3688,7 @@ TEXT ·tapSumsAVX512(SB), NOSPLIT, $8-8
 	MOVQ         72(AX), DI
 	MOVQ         96(AX), R8
 	LEAQ         (SI)(SI*2), R9
-	VBROADCASTSS 136(AX), Z0
+	VBROADCASTSS 144(AX), Z0
 	SUBQ         $0x04, BX
 	JL           tapSumsAVX512_rest
 
@@ -5320,6 +5320,672 @@ tapGradsAVX512_next:
 	VZEROUPPER
 	RET
 
+// func tapRowGradsBy1AVX512(t *byte)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tapRowGradsBy1AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 64(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ (AX), BX
+	MOVQ 24(AX), SI
+	SHLQ $0x02, DX
+	MOVQ 112(AX), R9
+	LEAQ (BX)(R9*4), BX
+	MOVQ 120(AX), R9
+	LEAQ (SI)(R9*4), SI
+	CMPQ 48(AX), $0x02
+	JE   tapRowGradsBy1AVX512_two
+	JL   tapRowGradsBy1AVX512_one
+	XORQ DI, DI
+
+tapRowGradsBy1AVX512_3_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z8, Z8, Z8
+	VXORPS  Z9, Z9, Z9
+	VXORPS  Z10, Z10, Z10
+	VXORPS  Z11, Z11, Z11
+	VXORPS  Z12, Z12, Z12
+	VXORPS  Z13, Z13, Z13
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z5, Z5
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z6, Z6
+	VMOVUPS (R9)(CX*4), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z8, Z8
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z9, Z9
+	VMOVUPS (R9)(CX*8), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z11, Z11
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z12, Z12
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX512_3_last
+
+tapRowGradsBy1AVX512_3_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVAPS    Z2, Z1
+	VMOVUPS    (R10), Z2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z5, Z5
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z6, Z6
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z7, Z7
+	VMOVUPS    (R9)(CX*4), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z8, Z8
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z9, Z9
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z10, Z10
+	VMOVUPS    (R9)(CX*8), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z11, Z11
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z12, Z12
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z13, Z13
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX512_3_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX512_3_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX512_3_pixel
+
+tapRowGradsBy1AVX512_3_last:
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z6, Z6
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z7, Z7
+	VMOVUPS (R9)(CX*4), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z9, Z9
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z10, Z10
+	VMOVUPS (R9)(CX*8), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z12, Z12
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z13, Z13
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z12, Z12
+	VMOVUPS Z12, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z13, Z13
+	VMOVUPS Z13, (R8)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX512_3_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy1AVX512_two:
+	XORQ DI, DI
+
+tapRowGradsBy1AVX512_2_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z8, Z8, Z8
+	VXORPS  Z9, Z9, Z9
+	VXORPS  Z10, Z10, Z10
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z5, Z5
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z6, Z6
+	VMOVUPS (R9)(CX*4), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z8, Z8
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z9, Z9
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX512_2_last
+
+tapRowGradsBy1AVX512_2_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVAPS    Z2, Z1
+	VMOVUPS    (R10), Z2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z5, Z5
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z6, Z6
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z7, Z7
+	VMOVUPS    (R9)(CX*4), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z8, Z8
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z9, Z9
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z10, Z10
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX512_2_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX512_2_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX512_2_pixel
+
+tapRowGradsBy1AVX512_2_last:
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z6, Z6
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z7, Z7
+	VMOVUPS (R9)(CX*4), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z9, Z9
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z10, Z10
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (R8)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX512_2_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy1AVX512_one:
+	XORQ DI, DI
+
+tapRowGradsBy1AVX512_1_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z5, Z5
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z6, Z6
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX512_1_last
+
+tapRowGradsBy1AVX512_1_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVAPS    Z2, Z1
+	VMOVUPS    (R10), Z2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z3
+	VMULPS     Z3, Z2, Z4
+	VADDPS     Z4, Z5, Z5
+	VMULPS     Z3, Z1, Z4
+	VADDPS     Z4, Z6, Z6
+	VMULPS     Z3, Z0, Z4
+	VADDPS     Z4, Z7, Z7
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX512_1_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX512_1_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX512_1_pixel
+
+tapRowGradsBy1AVX512_1_last:
+	VMOVUPS (R9), Z3
+	VMULPS  Z3, Z2, Z4
+	VADDPS  Z4, Z6, Z6
+	VMULPS  Z3, Z1, Z4
+	VADDPS  Z4, Z7, Z7
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (R8)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX512_1_vector
+	VZEROUPPER
+	RET
+
+// func tapRowGradsBy2AVX512(t *byte)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tapRowGradsBy2AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 64(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ (AX), BX
+	MOVQ 24(AX), SI
+	SHLQ $0x02, DX
+	MOVQ 112(AX), R8
+	LEAQ (BX)(R8*4), BX
+	MOVQ 120(AX), R8
+	LEAQ (SI)(R8*4), SI
+	CMPQ 48(AX), $0x02
+	JE   tapRowGradsBy2AVX512_two
+	JL   tapRowGradsBy2AVX512_one
+	XORQ DI, DI
+
+tapRowGradsBy2AVX512_3_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z8, Z8, Z8
+	VXORPS  Z9, Z9, Z9
+	VXORPS  Z10, Z10, Z10
+	VXORPS  Z11, Z11, Z11
+	VXORPS  Z12, Z12, Z12
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z5, Z5
+	VMOVUPS (R9)(CX*4), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z8, Z8
+	VMOVUPS (R9)(CX*8), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z11, Z11
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX512_3_last
+
+tapRowGradsBy2AVX512_3_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVUPS    (R10), Z1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z4, Z4
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z6, Z6
+	VMOVUPS    (R9)(CX*4), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z7, Z7
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z9, Z9
+	VMOVUPS    (R9)(CX*8), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z10, Z10
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z12, Z12
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z5, Z5
+	VMOVUPS    (R9)(CX*4), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z8, Z8
+	VMOVUPS    (R9)(CX*8), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z11, Z11
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX512_3_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX512_3_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX512_3_pixel
+
+tapRowGradsBy2AVX512_3_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX512_3_sum
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z6, Z6
+	VMOVUPS (R9)(CX*4), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z9, Z9
+	VMOVUPS (R9)(CX*8), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z12, Z12
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX512_3_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX512_3_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy2AVX512_two:
+	XORQ DI, DI
+
+tapRowGradsBy2AVX512_2_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z8, Z8, Z8
+	VXORPS  Z9, Z9, Z9
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z5, Z5
+	VMOVUPS (R9)(CX*4), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z8, Z8
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX512_2_last
+
+tapRowGradsBy2AVX512_2_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVUPS    (R10), Z1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z4, Z4
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z6, Z6
+	VMOVUPS    (R9)(CX*4), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z7, Z7
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z9, Z9
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z5, Z5
+	VMOVUPS    (R9)(CX*4), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z8, Z8
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX512_2_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX512_2_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX512_2_pixel
+
+tapRowGradsBy2AVX512_2_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX512_2_sum
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z6, Z6
+	VMOVUPS (R9)(CX*4), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z9, Z9
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX512_2_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (R9)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX512_2_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy2AVX512_one:
+	XORQ DI, DI
+
+tapRowGradsBy2AVX512_1_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z5, Z5
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX512_1_last
+
+tapRowGradsBy2AVX512_1_pixel:
+	VMOVAPS    Z1, Z0
+	VMOVUPS    (R10), Z1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z4, Z4
+	VMULPS     Z2, Z0, Z3
+	VADDPS     Z3, Z6, Z6
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Z2
+	VMULPS     Z2, Z1, Z3
+	VADDPS     Z3, Z5, Z5
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX512_1_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX512_1_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX512_1_pixel
+
+tapRowGradsBy2AVX512_1_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX512_1_sum
+	VMOVUPS (R9), Z2
+	VMULPS  Z2, Z1, Z3
+	VADDPS  Z3, Z6, Z6
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX512_1_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    $0x10, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX512_1_vector
+	VZEROUPPER
+	RET
+
 // func tapSumsAVX2(t *byte)
 // Requires: AVX, MMX+
 TEXT ·tapSumsAVX2(SB), NOSPLIT, $8-8
@@ -5331,7 +5997,7 @@ TEXT ·tapSumsAVX2(SB), NOSPLIT, $8-8
 	MOVQ         72(AX), DI
 	MOVQ         96(AX), R8
 	LEAQ         (SI)(SI*2), R9
-	VBROADCASTSS 136(AX), Y0
+	VBROADCASTSS 144(AX), Y0
 	SUBQ         $0x04, BX
 	JL           tapSumsAVX2_rest
 
@@ -8086,6 +8752,672 @@ tapGradsAVX2_next:
 	ADDQ DI, 8(SP)
 	DECQ 16(SP)
 	JNZ  tapGradsAVX2_row
+	VZEROUPPER
+	RET
+
+// func tapRowGradsBy1AVX2(t *byte)
+// Requires: AVX, MMX+
+TEXT ·tapRowGradsBy1AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 64(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ (AX), BX
+	MOVQ 24(AX), SI
+	SHLQ $0x02, DX
+	MOVQ 112(AX), R9
+	LEAQ (BX)(R9*4), BX
+	MOVQ 120(AX), R9
+	LEAQ (SI)(R9*4), SI
+	CMPQ 48(AX), $0x02
+	JE   tapRowGradsBy1AVX2_two
+	JL   tapRowGradsBy1AVX2_one
+	XORQ DI, DI
+
+tapRowGradsBy1AVX2_3_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y5, Y5
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y6, Y6
+	VMOVUPS (R9)(CX*4), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y8, Y8
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y9, Y9
+	VMOVUPS (R9)(CX*8), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y11, Y11
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y12, Y12
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX2_3_last
+
+tapRowGradsBy1AVX2_3_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVAPS    Y2, Y1
+	VMOVUPS    (R10), Y2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y5, Y5
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y6, Y6
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y7, Y7
+	VMOVUPS    (R9)(CX*4), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y8, Y8
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y9, Y9
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y10, Y10
+	VMOVUPS    (R9)(CX*8), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y11, Y11
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y12, Y12
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y13, Y13
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX2_3_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX2_3_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX2_3_pixel
+
+tapRowGradsBy1AVX2_3_last:
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y6, Y6
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y7, Y7
+	VMOVUPS (R9)(CX*4), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y9, Y9
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y10, Y10
+	VMOVUPS (R9)(CX*8), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y12, Y12
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y13, Y13
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Y5, Y5
+	VMOVUPS Y5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y6, Y6
+	VMOVUPS Y6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y7, Y7
+	VMOVUPS Y7, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y8, Y8
+	VMOVUPS Y8, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y9, Y9
+	VMOVUPS Y9, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y10, Y10
+	VMOVUPS Y10, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y11, Y11
+	VMOVUPS Y11, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y12, Y12
+	VMOVUPS Y12, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y13, Y13
+	VMOVUPS Y13, (R8)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX2_3_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy1AVX2_two:
+	XORQ DI, DI
+
+tapRowGradsBy1AVX2_2_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y5, Y5
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y6, Y6
+	VMOVUPS (R9)(CX*4), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y8, Y8
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y9, Y9
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX2_2_last
+
+tapRowGradsBy1AVX2_2_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVAPS    Y2, Y1
+	VMOVUPS    (R10), Y2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y5, Y5
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y6, Y6
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y7, Y7
+	VMOVUPS    (R9)(CX*4), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y8, Y8
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y9, Y9
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y10, Y10
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX2_2_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX2_2_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX2_2_pixel
+
+tapRowGradsBy1AVX2_2_last:
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y6, Y6
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y7, Y7
+	VMOVUPS (R9)(CX*4), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y9, Y9
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y10, Y10
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Y5, Y5
+	VMOVUPS Y5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y6, Y6
+	VMOVUPS Y6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y7, Y7
+	VMOVUPS Y7, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y8, Y8
+	VMOVUPS Y8, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y9, Y9
+	VMOVUPS Y9, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y10, Y10
+	VMOVUPS Y10, (R8)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX2_2_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy1AVX2_one:
+	XORQ DI, DI
+
+tapRowGradsBy1AVX2_1_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y5, Y5
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y6, Y6
+	ADDQ    DX, R9
+	SUBQ    $0x02, R8
+	JE      tapRowGradsBy1AVX2_1_last
+
+tapRowGradsBy1AVX2_1_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVAPS    Y2, Y1
+	VMOVUPS    (R10), Y2
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y3
+	VMULPS     Y3, Y2, Y4
+	VADDPS     Y4, Y5, Y5
+	VMULPS     Y3, Y1, Y4
+	VADDPS     Y4, Y6, Y6
+	VMULPS     Y3, Y0, Y4
+	VADDPS     Y4, Y7, Y7
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy1AVX2_1_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy1AVX2_1_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy1AVX2_1_pixel
+
+tapRowGradsBy1AVX2_1_last:
+	VMOVUPS (R9), Y3
+	VMULPS  Y3, Y2, Y4
+	VADDPS  Y4, Y6, Y6
+	VMULPS  Y3, Y1, Y4
+	VADDPS  Y4, Y7, Y7
+	ADDQ    DX, R9
+	MOVQ    8(AX), R8
+	LEAQ    (R8)(DI*4), R8
+	VADDPS  (R8), Y5, Y5
+	VMOVUPS Y5, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y6, Y6
+	VMOVUPS Y6, (R8)
+	MOVQ    96(AX), R9
+	LEAQ    (R8)(R9*4), R8
+	VADDPS  (R8), Y7, Y7
+	VMOVUPS Y7, (R8)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy1AVX2_1_vector
+	VZEROUPPER
+	RET
+
+// func tapRowGradsBy2AVX2(t *byte)
+// Requires: AVX, MMX+
+TEXT ·tapRowGradsBy2AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 64(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ (AX), BX
+	MOVQ 24(AX), SI
+	SHLQ $0x02, DX
+	MOVQ 112(AX), R8
+	LEAQ (BX)(R8*4), BX
+	MOVQ 120(AX), R8
+	LEAQ (SI)(R8*4), SI
+	CMPQ 48(AX), $0x02
+	JE   tapRowGradsBy2AVX2_two
+	JL   tapRowGradsBy2AVX2_one
+	XORQ DI, DI
+
+tapRowGradsBy2AVX2_3_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y5, Y5
+	VMOVUPS (R9)(CX*4), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y8, Y8
+	VMOVUPS (R9)(CX*8), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y11, Y11
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX2_3_last
+
+tapRowGradsBy2AVX2_3_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVUPS    (R10), Y1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y4, Y4
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y6, Y6
+	VMOVUPS    (R9)(CX*4), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y7, Y7
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y9, Y9
+	VMOVUPS    (R9)(CX*8), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y10, Y10
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y12, Y12
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y5, Y5
+	VMOVUPS    (R9)(CX*4), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y8, Y8
+	VMOVUPS    (R9)(CX*8), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y11, Y11
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX2_3_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX2_3_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX2_3_pixel
+
+tapRowGradsBy2AVX2_3_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX2_3_sum
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y6, Y6
+	VMOVUPS (R9)(CX*4), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y9, Y9
+	VMOVUPS (R9)(CX*8), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y12, Y12
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX2_3_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y9, Y9
+	VMOVUPS Y9, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y10, Y10
+	VMOVUPS Y10, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y11, Y11
+	VMOVUPS Y11, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y12, Y12
+	VMOVUPS Y12, (R9)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX2_3_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy2AVX2_two:
+	XORQ DI, DI
+
+tapRowGradsBy2AVX2_2_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y5, Y5
+	VMOVUPS (R9)(CX*4), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y8, Y8
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX2_2_last
+
+tapRowGradsBy2AVX2_2_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVUPS    (R10), Y1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y4, Y4
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y6, Y6
+	VMOVUPS    (R9)(CX*4), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y7, Y7
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y9, Y9
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y5, Y5
+	VMOVUPS    (R9)(CX*4), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y8, Y8
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX2_2_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX2_2_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX2_2_pixel
+
+tapRowGradsBy2AVX2_2_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX2_2_sum
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y6, Y6
+	VMOVUPS (R9)(CX*4), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y9, Y9
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX2_2_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y9, Y9
+	VMOVUPS Y9, (R9)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX2_2_vector
+	VZEROUPPER
+	RET
+
+tapRowGradsBy2AVX2_one:
+	XORQ DI, DI
+
+tapRowGradsBy2AVX2_1_vector:
+	MOVQ    (AX), R9
+	LEAQ    (R9)(DI*4), R9
+	MOVQ    24(AX), R10
+	LEAQ    (R10)(DI*4), R10
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    40(AX), R8
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y5, Y5
+	ADDQ    DX, R9
+	DECQ    R8
+	JE      tapRowGradsBy2AVX2_1_last
+
+tapRowGradsBy2AVX2_1_pixel:
+	VMOVAPS    Y1, Y0
+	VMOVUPS    (R10), Y1
+	ADDQ       DX, R10
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y4, Y4
+	VMULPS     Y2, Y0, Y3
+	VADDPS     Y3, Y6, Y6
+	ADDQ       DX, R9
+	VMOVUPS    (R9), Y2
+	VMULPS     Y2, Y1, Y3
+	VADDPS     Y3, Y5, Y5
+	ADDQ       DX, R9
+	TESTQ      $0x0000000f, DI
+	JNE        tapRowGradsBy2AVX2_1_asked
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 (SI)
+	ADDQ       $0x00000100, BX
+	ADDQ       $0x40, SI
+
+tapRowGradsBy2AVX2_1_asked:
+	DECQ R8
+	JNZ  tapRowGradsBy2AVX2_1_pixel
+
+tapRowGradsBy2AVX2_1_last:
+	MOVQ    136(AX), R8
+	TESTQ   $0x00000001, R8
+	JNE     tapRowGradsBy2AVX2_1_sum
+	VMOVUPS (R9), Y2
+	VMULPS  Y2, Y1, Y3
+	VADDPS  Y3, Y6, Y6
+	ADDQ    DX, R9
+
+tapRowGradsBy2AVX2_1_sum:
+	MOVQ    8(AX), R9
+	LEAQ    (R9)(DI*4), R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	MOVQ    96(AX), R8
+	LEAQ    (R9)(R8*4), R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    $0x08, DI
+	CMPQ    DI, 32(AX)
+	JLT     tapRowGradsBy2AVX2_1_vector
 	VZEROUPPER
 	RET
 

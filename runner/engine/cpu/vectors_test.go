@@ -19,7 +19,7 @@ func TestLayouts(t *testing.T) {
 		reflect.TypeFor[poolingRow](): {"cell", "grad", "out", "top", "channels", "pixels", "rows", "cols", "row", "col",
 			"step", "outStep", "scale"},
 		reflect.TypeFor[tapRow](): {"x", "w", "init", "out", "channels", "pixels", "rows", "cols", "row", "col", "step",
-			"wRow", "wCol", "outStep", "ahead", "outAhead", "stream", "floor"},
+			"wRow", "wCol", "outStep", "ahead", "outAhead", "stream", "width", "floor"},
 	} {
 		for i, name := range names {
 			if f, ok := of.FieldByName(name); !ok || f.Offset != uintptr(8*i) {
@@ -362,6 +362,28 @@ func TestTaps(t *testing.T) {
 					})
 				}
 			})
+		}
+	}
+}
+
+// Gradients of 3×3 taps over whole rows, cut at the image's upper and lower edges.
+func TestTapRowGrads(t *testing.T) {
+	for _, channels := range []int{1, 7, 8, 16, 17, 40} {
+		for _, width := range []int{2, 3, 4, 7, 8} {
+			for stride := 1; stride <= 2; stride++ {
+				for rows := 1; rows <= 3; rows++ {
+					t.Run(fmt.Sprint(channels, width, stride, rows), func(t *testing.T) {
+						pixels := ceil(width, stride)
+						sameBits(t, func(p *isa, v vectors) []float32 {
+							x, out, w := v.random(rows*width*channels), v.random(pixels*channels), v.random(3*rows*channels)
+							p.tapRowGrads(&tapRow{x: &x[0], w: &w[0], out: &out[0], channels: channels, pixels: pixels, rows: rows,
+								cols: 3, row: width * channels, col: channels, step: stride * channels, wRow: 3 * channels,
+								wCol: channels, outStep: channels, width: width})
+							return w
+						})
+					})
+				}
+			}
 		}
 	}
 }
