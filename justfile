@@ -97,7 +97,7 @@ bench-serve:
 # Train quickstart and take the screenshots of README.md and docs/serving.md; needs chromium.
 screenshots dir="/tmp/ablate-screenshots":
     go build -o {{dir}}/ablate .
-    cd {{dir}} && PATH=.:$PATH ablate run quickstart && ./ablate predict quickstart/baseline/1 --features
+    cd {{dir}} && ./ablate run quickstart && ./ablate predict quickstart/baseline/1 --features
     ABLATE_RUNS={{dir}}/runs ABLATE_SCREENSHOTS={{justfile_directory()}}/docs \
         go test -count 1 -tags long -run TestScreenshots ./serve
 
