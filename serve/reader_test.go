@@ -160,6 +160,20 @@ func start(t *testing.T, path string, args ...string) (stop func()) {
 	return stop
 }
 
+// On a wide screen the figures of a study stand in pairs. The runs stood to the right of an empty half.
+func TestPairsWhereWide(t *testing.T) {
+	b := chromium(t, serving(t, rich(t), ""))
+	b.do(chromedp.EmulateViewport(1600, 900))
+	b.open("/study/norm")
+	for left, right := range map[string]string{"#differences": "#grid", "#curves": "#speed"} {
+		if got := b.eval(fmt.Sprintf(`(() => {
+			const [l, r] = [%q, %q].map(s => document.querySelector(s).getBoundingClientRect())
+			return l.top === r.top && l.right < r.left })()`, left, right)); got != "true" {
+			t.Errorf("%s is not to the right of %s", right, left)
+		}
+	}
+}
+
 // freeAddress returns an address of this machine on which nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
