@@ -46,7 +46,7 @@ const (
 	MaxFeatureImages = 10_000
 
 	picturesAcross = 32
-	maxFeatures    = 1 << 30 // bytes of either file
+	maxFeatures    = 256 << 20 // bytes of either file
 )
 
 // ErrFeatures reports features that cannot be used.
@@ -117,6 +117,11 @@ const featuresFormat = "ablate-features"
 
 // SaveFeatures writes a run's features and pictures. The features, which name the digest of the pictures, come last.
 func SaveFeatures(dir string, f Features) error {
+	const room = 1 << 20 // for what is not a feature
+	if n := 4*len(f.Values) + room; max(n, len(f.Pictures)) > maxFeatures {
+		return fmt.Errorf("%d features of each of %d images exceed %d MiB; ask for fewer images", f.Width, len(f.Index),
+			maxFeatures>>20)
+	}
 	classes, err := json.Marshal(f.Classes)
 	if err != nil {
 		return err
@@ -191,8 +196,10 @@ func readFeatures(dir string) (f storedFeatures, err error) {
 		return f, fmt.Errorf("%s: format %.40q, version %.40q: %w", path, about["format"], about["version"], ErrFeatures)
 	}
 	values := held["features"]
-	if len(values.Shape) != 2 || values.Shape[0] > MaxFeatureImages {
-		return f, fmt.Errorf("%s: features of shape %v: %w", path, values.Shape, ErrFeatures)
+	if len(values.Shape) != 2 || values.Shape[0] > MaxFeatureImages ||
+		values.Shape[0] != len(held["index"].Data) {
+		return f, fmt.Errorf("%s: features of shape %v for %d images: %w", path, values.Shape, len(held["index"].Data),
+			ErrFeatures)
 	}
 	f.Width, f.Values, f.digest = values.Shape[1], values.Data, about["pictures_sha256"]
 	f.Index, f.Label, f.Predicted = ints(held["index"]), ints(held["label"]), ints(held["predicted"])

@@ -74,6 +74,9 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := SaveFeatures(dir, Features{Values: make([]float32, maxFeatures/4)}); err == nil {
+		t.Error("features that would not be read again were written")
+	}
 	if err := SaveFeatures(dir, f); err != nil {
 		t.Fatal(err)
 	}
