@@ -92,7 +92,7 @@ kubernetes-types:
 
 # ablate serve on 1,000 and 10,000 runs: time to open pages, and to draw them again; memory; 50 open pages' share of a core.
 bench-serve:
-    go test -run '^$' -bench . -benchtime 3x ./serve
+    GOGC=400 go test -run '^$' -bench . -benchtime 3x ./serve
 
 # Train quickstart and take the screenshots of README.md and docs/serving.md; needs chromium.
 screenshots dir="/tmp/ablate-screenshots":

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,7 @@ the server.`,
 			if o.open {
 				openBrowser(c.ErrOrStderr(), address)
 			}
+			debug.SetGCPercent(400) // what is kept is small beside what drawing a page takes
 			return newServer(store, token, o.write).Serve(c.Context(), l)
 		},
 	}
